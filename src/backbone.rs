@@ -1,0 +1,281 @@
+//! The library's front door: a network, its weights and a device, from clips to features.
+
+use crate::clip::Clip;
+use crate::config::BackboneConfig;
+use crate::error::{Error, Result};
+use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
+use crate::graph::resnet::Body;
+use crate::kernels::Kernel;
+use crate::plan::{Plan, PlanOptions};
+use crate::shape::Shape;
+use crate::weights::Weights;
+
+/// How many clip shapes stay prepared. The one unused for longest makes way for a new one.
+const KEPT_PLANS: usize = 4;
+
+/// The number format of activations and weights on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    F32,
+    /// 16-bit storage. Not yet supported.
+    F16,
+}
+
+impl Precision {
+    /// `f32` or `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+/// Which blobs are returned beside the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Taps {
+    /// None.
+    #[default]
+    Last,
+    /// The last `_sum` of every stage.
+    Stages,
+    /// Blobs by name. A blob that fusion would do away with is kept.
+    Named(Vec<String>),
+}
+
+/// How a [`GpuBackbone`] runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Number format on the device.
+    pub precision: Precision,
+    /// Blobs to return beside the last.
+    pub taps: Taps,
+    /// Whether operators are fused (default: yes). Without, the reference's operators run one by one.
+    pub fusion: bool,
+    /// Whether shaders keep wgpu's run-time checks (default: no).
+    pub checks: ShaderChecks,
+    /// Use this kernel for every operator of its kind, instead of the choice for the adapter.
+    pub kernel: Option<Kernel>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            precision: Precision::default(),
+            taps: Taps::default(),
+            fusion: true,
+            checks: ShaderChecks::default(),
+            kernel: None,
+        }
+    }
+}
+
+/// A blob that a run returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// Blob name, for example `res4_1_sum`.
+    pub name: String,
+    /// N×C×T×H×W.
+    pub shape: Shape,
+    /// Float32 values, NCTHW, row-major.
+    pub data: Vec<f32>,
+}
+
+/// What a run returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    blobs: Vec<Feature>,
+    last: usize,
+    spatial_scale: f64,
+}
+
+impl Features {
+    /// The last blob of the body.
+    pub fn last(&self) -> &Feature {
+        &self.blobs[self.last]
+    }
+
+    /// All blobs: the taps in the order asked for, and the last blob, which comes at the end unless it was asked for.
+    pub fn blobs(&self) -> &[Feature] {
+        &self.blobs
+    }
+
+    /// The blob `name`, if it was tapped or is the last.
+    pub fn get(&self, name: &str) -> Option<&Feature> {
+        self.blobs.iter().find(|blob| blob.name == name)
+    }
+
+    /// Nominal scale of the last blob against the clip, see [`BackboneConfig::spatial_scale`].
+    pub fn spatial_scale(&self) -> f64 {
+        self.spatial_scale
+    }
+}
+
+/// A ResNet3D body on a device.
+///
+/// ```no_run
+/// use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuBackbone, GpuContext, Options, Shape, Weights};
+///
+/// let gpu = GpuContext::new(ContextOptions::default())?;
+/// let config = BackboneConfig::r18_conv4();
+/// let weights = Weights::load("r18.safetensors", &config)?;
+/// let mut backbone = GpuBackbone::new(&gpu, &config, &weights, Options::default())?;
+/// let shape = Shape::new(1, 3, 8, 224, 224);
+/// let clip = Clip::new(shape, vec![0.0; shape.len()])?;
+/// let features = backbone.forward(&clip)?;
+/// assert_eq!(features.last().shape, Shape::new(1, 256, 8, 14, 14));
+/// # Ok::<(), resnet3d_wgpu::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct GpuBackbone {
+    gpu: GpuContext,
+    body: Body,
+    weights: Weights,
+    plan_options: PlanOptions,
+    checks: ShaderChecks,
+    constants: Constants,
+    /// Prepared shapes, the one used last at the end.
+    executors: Vec<(Shape, Executor)>,
+}
+
+impl GpuBackbone {
+    /// The body of `config` with `weights` on the device of `gpu`. Nothing is uploaded before a clip shape is known.
+    ///
+    /// # Errors
+    /// [`Error::Config`]; [`Error::MissingBlob`] or [`Error::Shape`] if `weights` are another network's;
+    /// [`Error::UnknownTap`]; [`Error::Unsupported`] for a precision.
+    pub fn new(gpu: &GpuContext, config: &BackboneConfig, weights: &Weights, options: Options) -> Result<Self> {
+        if options.precision == Precision::F16 {
+            return Err(Error::Unsupported {
+                what: "precision f16".to_owned(),
+                reason: "this version computes in f32 only".to_owned(),
+            });
+        }
+        let body = Body::new(config)?;
+        for parameter in body.graph.parameters() {
+            weights.get(&parameter.name, &parameter.shape)?;
+        }
+        let taps = tap_names(&body, &options.taps)?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            body,
+            weights: weights.clone(),
+            plan_options: PlanOptions {
+                taps,
+                fusion: options.fusion,
+                class: gpu.class(),
+                forced: options.kernel,
+                limits: gpu.plan_limits(),
+            },
+            checks: options.checks,
+            constants: Constants::default(),
+            executors: Vec::new(),
+        })
+    }
+
+    /// Plans for clips of `shape` and makes everything a run needs, unless that has been done.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] and of [`Executor::new`].
+    pub fn prepare(&mut self, shape: Shape) -> Result<&Plan> {
+        Ok(self.executor(shape)?.plan())
+    }
+
+    /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
+    ///
+    /// # Errors
+    /// Those of [`GpuBackbone::prepare`]; [`Error::Device`] if the device fails.
+    pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
+        Ok(self.forward_timed(clip, Timing::Off)?.0)
+    }
+
+    /// As [`GpuBackbone::forward`], with the device's own timing: `None` where the device has no timestamp queries.
+    ///
+    /// # Errors
+    /// As [`GpuBackbone::forward`].
+    pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(Features, Option<Profile>)> {
+        let spatial_scale = self.body.spatial_scale;
+        let executor = self.executor(clip.shape())?;
+        let (values, profile) = executor.run(&[clip.data()], timing)?;
+        let plan = executor.plan();
+        let last = &plan.graph().blob(plan.graph().output()).name;
+        let blobs: Vec<Feature> = plan
+            .outputs()
+            .iter()
+            .zip(values)
+            .map(|(output, data)| Feature {
+                name: output.name.clone(),
+                shape: plan.shape(output.blob),
+                data,
+            })
+            .collect();
+        let last = blobs
+            .iter()
+            .position(|blob| blob.name == *last)
+            .expect("a plan's outputs include the last blob");
+        let features = Features {
+            blobs,
+            last,
+            spatial_scale,
+        };
+        Ok((features, profile))
+    }
+
+    /// Fills the activation buffers of a prepared shape with `value`: results must not depend on what they held.
+    ///
+    /// # Errors
+    /// As [`GpuBackbone::prepare`].
+    pub fn fill_activations(&mut self, shape: Shape, value: f32) -> Result<()> {
+        self.executor(shape)?.fill_activations(value)
+    }
+
+    /// Blobs, operators, width and scale of the body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Bytes on the device: weights, and the activations and staging of every prepared shape.
+    pub fn device_bytes(&self) -> u64 {
+        let executors = self.executors.iter().map(|(_, executor)| executor.bytes());
+        self.constants.bytes() + executors.sum::<u64>()
+    }
+
+    fn executor(&mut self, shape: Shape) -> Result<&mut Executor> {
+        if let Some(index) = self.executors.iter().position(|(s, _)| *s == shape) {
+            self.executors[index..].rotate_left(1);
+        } else {
+            let plan = Plan::new(&self.body.graph, &[shape], &self.plan_options)?;
+            if self.executors.len() == KEPT_PLANS {
+                self.executors.remove(0);
+            }
+            let executor = Executor::new(&self.gpu, plan, &self.weights, &mut self.constants, self.checks, None)?;
+            self.executors.push((shape, executor));
+        }
+        let (_, executor) = self.executors.last_mut().expect("just put there");
+        Ok(executor)
+    }
+}
+
+/// The names that `taps` stands for.
+///
+/// # Errors
+/// [`Error::UnknownTap`].
+pub fn tap_names(body: &Body, taps: &Taps) -> Result<Vec<String>> {
+    match taps {
+        Taps::Last => Ok(Vec::new()),
+        Taps::Stages => Ok(body
+            .graph
+            .stages()
+            .iter()
+            .map(|&id| body.graph.blob(id).name.clone())
+            .collect()),
+        Taps::Named(names) => {
+            for name in names {
+                body.graph.find(name)?;
+            }
+            Ok(names.clone())
+        }
+    }
+}

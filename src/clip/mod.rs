@@ -1,0 +1,60 @@
+//! From frames to the NCTHW clip that the network takes.
+//!
+//! `preprocess` is the reference's arithmetic and needs nothing but memory; `files` (feature `cli`) reads frames and
+//! ready clips from disk.
+
+#[cfg(feature = "cli")]
+pub mod files;
+pub mod preprocess;
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W, BGR minus the pixel means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clip {
+    shape: Shape,
+    data: Vec<f32>,
+}
+
+impl Clip {
+    /// A clip from its values in row-major order, width innermost.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if an axis is zero or the clip is too large; [`Error::Shape`] if `data` holds another number of
+    /// values than `shape`.
+    pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self> {
+        let shape = shape.checked("clip")?;
+        if data.len() != shape.len() {
+            return Err(Error::Shape {
+                what: "clip".to_owned(),
+                wanted: format!("{shape} ({} values)", shape.len()),
+                given: format!("{} values", data.len()),
+            });
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// A clip from a tensor of any rank.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless `shape` has five axes; otherwise as [`Clip::new`].
+    pub fn from_dims(shape: &[usize], data: Vec<f32>) -> Result<Self> {
+        let axes: [usize; 5] = shape.try_into().map_err(|_| Error::Shape {
+            what: "clip".to_owned(),
+            wanted: "five axes, NxCxTxHxW".to_owned(),
+            given: format!("{} axes, {shape:?}", shape.len()),
+        })?;
+        Self::new(Shape::from(axes), data)
+    }
+
+    /// The shape, N×C×T×H×W.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The values in row-major order.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+}

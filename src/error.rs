@@ -1,0 +1,195 @@
+//! What can go wrong, as one typed enum.
+//!
+//! Every variant names the thing it is about and says what was wanted and what was given. No variant carries a
+//! dependency's type, so that a dependency can change without breaking callers.
+
+use std::path::PathBuf;
+
+/// A [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration that describes no network, or is no configuration at all.
+    #[error("config: {field} must be {wanted}, got {given}")]
+    Config {
+        /// The key, or the pair of keys, at fault.
+        field: String,
+        /// What would have been valid.
+        wanted: String,
+        /// What was given.
+        given: String,
+    },
+
+    /// A parameter that the network needs is not among the weights.
+    #[error("weights: blob {blob:?} is missing, wanted shape {wanted}{hint}")]
+    MissingBlob {
+        /// Blob name as in Caffe2, for example `res3_0_branch2b_w`.
+        blob: String,
+        /// The shape it must have.
+        wanted: String,
+        /// What was there instead: empty, or a parenthesis that begins with a space.
+        hint: String,
+    },
+
+    /// A tensor of the wrong rank or size.
+    #[error("{what}: wanted shape {wanted}, got {given}")]
+    Shape {
+        /// The blob or input at fault.
+        what: String,
+        /// The shape wanted.
+        wanted: String,
+        /// The shape given.
+        given: String,
+    },
+
+    /// A tensor whose element type cannot be used.
+    #[error("{what}: wanted {wanted}, got element type {given}")]
+    ElementType {
+        /// The tensor at fault, with its file where it has one.
+        what: String,
+        /// The element types that would do.
+        wanted: &'static str,
+        /// The element type given.
+        given: String,
+    },
+
+    /// A weight that is NaN or infinite.
+    #[error("weights: blob {blob:?} must be finite, got {value} at flat index {index}")]
+    NonFinite {
+        /// Blob name.
+        blob: String,
+        /// Row-major index of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+
+    /// A tap that names no blob of the network.
+    #[error("tap {name:?} is not a blob of this network; wanted one of: {known}")]
+    UnknownTap {
+        /// The name asked for.
+        name: String,
+        /// The names nearest to it, or all the taps of stages.
+        known: String,
+    },
+
+    /// A file that could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// `read`, `write`, `list`, …
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// A file whose contents are not what its name or its use promises.
+    #[error("{}: wanted {wanted}, got {given}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the file should have held.
+        wanted: String,
+        /// What it held, or what its reader said.
+        given: String,
+    },
+
+    /// A clip without a body to look at: no frames, frames of different sizes, and the like.
+    #[error("clip: wanted {wanted}, got {given}")]
+    Clip {
+        /// What would have been valid.
+        wanted: String,
+        /// What was given.
+        given: String,
+    },
+
+    /// A size that does not fit the address range, or leaves nothing to compute.
+    #[error("{what}: {reason}")]
+    Size {
+        /// The blob or quantity.
+        what: String,
+        /// Why it cannot be.
+        reason: String,
+    },
+
+    /// A blob or weight larger than one binding or buffer of the adapter.
+    #[error("{what} needs {needed} bytes in one {limit_name}, but the adapter allows {limit}")]
+    Limit {
+        /// The blob, and what it is used for.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// `binding` or `buffer`.
+        limit_name: &'static str,
+    },
+
+    /// A kernel was asked for by name for an operator that it cannot do.
+    #[error("operator {operator}: kernel {kernel} cannot do it: {reason}")]
+    Kernel {
+        /// Operator name.
+        operator: String,
+        /// Kernel variant.
+        kernel: String,
+        /// What it does not support.
+        reason: String,
+    },
+
+    /// No adapter fits what was asked for.
+    #[error("no adapter {wanted}; found: {found}")]
+    NoAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// The adapters there are.
+        found: String,
+    },
+
+    /// The device refused, failed or was lost.
+    #[error("device {adapter}: {reason}")]
+    Device {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver or wgpu said.
+        reason: String,
+    },
+
+    /// Something this version does not do.
+    #[error("{what} is not supported: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::Config`] from anything printable.
+    pub(crate) fn config(field: &str, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
+        Self::Config {
+            field: field.to_owned(),
+            wanted: wanted.into(),
+            given: given.to_string(),
+        }
+    }
+
+    /// A closure for `map_err` on I/O: what was being done, and to which path.
+    pub(crate) fn file(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// A [`Error::Format`]: what `path` should have held and what it did.
+    pub(crate) fn format(path: &std::path::Path, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
+        Self::Format {
+            path: path.to_owned(),
+            wanted: wanted.into(),
+            given: given.to_string(),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Running plans on a device: adapters, pipelines, buffers, submission, timing.
+
+mod context;
+mod executor;
+mod pipelines;
+mod profile;
+mod trusted;
+
+pub use context::{AdapterSummary, Backend, ContextOptions, GpuContext, usable_adapters};
+pub use executor::{Constants, Executor};
+pub use pipelines::{ShaderChecks, ShaderPatch};
+pub use profile::{Profile, Timing};

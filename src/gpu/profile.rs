@@ -1,0 +1,104 @@
+//! The device's own clock: timestamp queries around a run or around every dispatch.
+
+use super::GpuContext;
+use crate::error::Result;
+use std::time::Duration;
+
+/// What a run measures on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Nothing.
+    #[default]
+    Off,
+    /// All dispatches together.
+    Total,
+    /// Every dispatch, each in a pass of its own. The passes cost a little, so the total is a little larger.
+    Layers,
+}
+
+/// What a run measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Time from the first dispatch's start to the last one's end.
+    pub total: Duration,
+    /// Time of each dispatch, in the plan's order; empty unless [`Timing::Layers`].
+    pub steps: Vec<Duration>,
+}
+
+/// A query set for a plan, with the buffers its results go through.
+#[derive(Debug)]
+pub(super) struct Timestamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    pub readback: wgpu::Buffer,
+    period_ns: f64,
+}
+
+impl Timestamps {
+    /// For a plan of `steps` dispatches; `None` where the device has no timestamps, or cannot hold so many.
+    pub fn new(gpu: &GpuContext, steps: usize) -> Option<Self> {
+        let count = 2 * steps as u32;
+        let supported = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        if !supported || count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES {
+            return None;
+        }
+        let size = u64::from(count) * 8;
+        let buffer = |label, usage| {
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        Some(Self {
+            queries: gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("resnet3d.timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            }),
+            resolved: buffer(
+                "resnet3d.timestamps",
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            ),
+            readback: buffer(
+                "resnet3d.timestamps.readback",
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            ),
+            period_ns: f64::from(gpu.queue.get_timestamp_period()),
+        })
+    }
+
+    /// The queries that bracket pass number `pass`.
+    pub fn around(&self, pass: usize) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(2 * pass as u32),
+            end_of_pass_write_index: Some(2 * pass as u32 + 1),
+        }
+    }
+
+    /// Copies the first `passes` pairs to where the host can read them.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, passes: usize) {
+        encoder.resolve_query_set(&self.queries, 0..2 * passes as u32, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
+    }
+
+    /// Reads what a finished run has measured; the readback buffer must be mapped.
+    pub fn read(&self, gpu: &GpuContext, passes: usize, timing: Timing) -> Result<Profile> {
+        let view = self
+            .readback
+            .get_mapped_range(..16 * passes as u64)
+            .map_err(|e| gpu.fault(e))?;
+        let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
+        let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
+        let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(0));
+        Ok(Profile {
+            total: time(first, last),
+            steps: match timing {
+                Timing::Layers => ticks.as_chunks().0.iter().map(|&[from, to]| time(from, to)).collect(),
+                Timing::Off | Timing::Total => Vec::new(),
+            },
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
+
+use super::{Affine, Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
+
+/// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
+///
+/// ```
+/// use resnet3d_wgpu::graph::{GraphBuilder, Window};
+///
+/// let mut model = GraphBuilder::new();
+/// let data = model.input("data", 3);
+/// let conv = model.conv_affine_nd(data, "conv", 8, Window::POINTWISE, 1, true);
+/// let out = model.relu(conv);
+/// let graph = model.finish(out);
+/// assert_eq!(graph.operators().len(), 3);
+/// ```
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    blobs: Vec<Blob>,
+    operators: Vec<Operator>,
+    inputs: Vec<BlobId>,
+    stages: Vec<BlobId>,
+}
+
+impl GraphBuilder {
+    /// An empty net.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A blob that is fed, of `channels` channels.
+    pub fn input(&mut self, name: &str, channels: usize) -> BlobId {
+        let id = self.blob(name.to_owned(), channels);
+        self.inputs.push(id);
+        id
+    }
+
+    /// Channels of `blob`.
+    pub fn channels(&self, blob: BlobId) -> usize {
+        self.blobs[blob.0].channels
+    }
+
+    /// A convolution without bias to `dim_out` channels; its weight is `<name>_w` (`ConvNd`).
+    pub fn conv_nd(&mut self, blob_in: BlobId, name: &str, dim_out: usize, window: Window, groups: usize) -> BlobId {
+        let conv = Conv {
+            weight: format!("{name}_w"),
+            dim_in: self.channels(blob_in),
+            dim_out,
+            groups,
+            window,
+            epilogue: Epilogue::default(),
+        };
+        let output = self.blob(name.to_owned(), dim_out);
+        self.push(name.to_owned(), OpKind::Conv(conv), vec![blob_in], output)
+    }
+
+    /// `x * <name>_s[c] + <name>_b[c]` (`AffineChannelNd`). In place it writes the input's name, else the blob `name`.
+    pub fn affine_channel_nd(&mut self, blob_in: BlobId, name: &str, inplace: bool) -> BlobId {
+        let affine = Affine {
+            scale: format!("{name}_s"),
+            bias: format!("{name}_b"),
+        };
+        let output = if inplace {
+            self.next_version(blob_in)
+        } else {
+            self.blob(name.to_owned(), self.channels(blob_in))
+        };
+        self.push(name.to_owned(), OpKind::Affine(affine), vec![blob_in], output)
+    }
+
+    /// A convolution `prefix`, then the affine channel `<prefix>_bn` (`ConvAffineNd`).
+    pub fn conv_affine_nd(
+        &mut self,
+        blob_in: BlobId,
+        prefix: &str,
+        dim_out: usize,
+        window: Window,
+        groups: usize,
+        inplace: bool,
+    ) -> BlobId {
+        let conv = self.conv_nd(blob_in, prefix, dim_out, window, groups);
+        self.affine_channel_nd(conv, &format!("{prefix}_bn"), inplace)
+    }
+
+    /// `max(x, 0)`, in place (`Relu(x, x)`).
+    pub fn relu(&mut self, blob: BlobId) -> BlobId {
+        self.in_place(blob, OpKind::Relu, vec![blob], "relu")
+    }
+
+    /// Max pooling into the blob `name` (`MaxPool`).
+    pub fn max_pool(&mut self, blob_in: BlobId, name: &str, window: Window) -> BlobId {
+        let output = self.blob(name.to_owned(), self.channels(blob_in));
+        self.push(name.to_owned(), OpKind::MaxPool(window), vec![blob_in], output)
+    }
+
+    /// `a + b` (`Sum([a, b], name)`), or onto `a`'s own name where `name` is `None`.
+    pub fn sum(&mut self, a: BlobId, b: BlobId, name: Option<&str>) -> BlobId {
+        match name {
+            Some(name) => {
+                let output = self.blob(name.to_owned(), self.channels(a));
+                self.push(name.to_owned(), OpKind::Sum, vec![a, b], output)
+            }
+            None => self.in_place(a, OpKind::Sum, vec![a, b], "sum"),
+        }
+    }
+
+    /// Where training stops the gradient, in place (`StopGradient(x, x)`). The values stay.
+    pub fn stop_gradient(&mut self, blob: BlobId) -> BlobId {
+        self.in_place(blob, OpKind::StopGradient, vec![blob], "stop_gradient")
+    }
+
+    /// Marks `blob` as the last of a stage.
+    pub fn end_stage(&mut self, blob: BlobId) {
+        self.stages.push(blob);
+    }
+
+    /// The graph that computes `output`.
+    pub fn finish(self, output: BlobId) -> Graph {
+        Graph {
+            blobs: self.blobs,
+            operators: self.operators,
+            inputs: self.inputs,
+            output,
+            stages: self.stages,
+        }
+    }
+
+    fn blob(&mut self, name: String, channels: usize) -> BlobId {
+        self.blobs.push(Blob { name, channels });
+        BlobId(self.blobs.len() - 1)
+    }
+
+    fn next_version(&mut self, blob: BlobId) -> BlobId {
+        let Blob { name, channels } = self.blobs[blob.0].clone();
+        self.blob(name, channels)
+    }
+
+    fn in_place(&mut self, blob: BlobId, kind: OpKind, inputs: Vec<BlobId>, suffix: &str) -> BlobId {
+        let name = format!("{}_{suffix}", self.blobs[blob.0].name);
+        let output = self.next_version(blob);
+        self.push(name, kind, inputs, output)
+    }
+
+    fn push(&mut self, name: String, kind: OpKind, inputs: Vec<BlobId>, output: BlobId) -> BlobId {
+        self.operators.push(Operator {
+            name,
+            kind,
+            inputs,
+            output,
+            fused: Vec::new(),
+        });
+        output
+    }
+}

@@ -1,0 +1,107 @@
+//! Fusion: the graph as built, rewritten into fewer operators that compute the same.
+//!
+//! A convolution takes over what follows it as long as nobody else looks at the values between: its affine channel
+//! (folded into the weights when they are uploaded), the residual sum and the ReLU (applied before storing). R-18's 52
+//! operators become 22. A stop-gradient behind a convolution goes the same way, being the identity.
+//!
+//! A tapped blob must exist, so it ends a chain. Nothing else is rewritten: operators that no convolution could take
+//! over stay and run with their own kernels.
+
+use super::{BlobId, Graph, OpKind, Operator};
+
+/// Rewrites `graph`, keeping the blobs `keep` and the output.
+pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
+    let mut uses = vec![0usize; graph.blobs.len()];
+    for &id in graph.operators.iter().flat_map(|op| &op.inputs) {
+        uses[id.0] += 1;
+    }
+    for &id in keep.iter().chain([&graph.output]) {
+        uses[id.0] += 2; // never "used once": it has to be stored
+    }
+
+    // Every operator is its own group at first; `slots[i]` holds what runs at position i.
+    let mut slots: Vec<Option<Operator>> = graph.operators.iter().cloned().map(Some).collect();
+    for start in 0..slots.len() {
+        let mut at = start;
+        while let Some(next) = successor(&slots, at, &uses) {
+            let taken = slots[next].take().expect("successor() names an operator that is there");
+            let mut op = slots[at].take().expect("the chain's head is where it was left");
+            absorb(&mut op, taken);
+            // The group runs where its last member did: by then every input, the residual too, has been computed.
+            slots[next] = Some(op);
+            at = next;
+        }
+    }
+    compact(graph, slots.into_iter().flatten().collect())
+}
+
+/// The position of the operator that the convolution at `at` can take over, if there is one.
+fn successor(slots: &[Option<Operator>], at: usize, uses: &[usize]) -> Option<usize> {
+    let op = slots[at].as_ref()?;
+    let OpKind::Conv(conv) = &op.kind else { return None };
+    if uses[op.output.0] != 1 {
+        return None;
+    }
+    let reads_it = |slot: &Option<Operator>| slot.as_ref().is_some_and(|next| next.inputs.contains(&op.output));
+    let next = at + 1 + slots[at + 1..].iter().position(reads_it)?;
+    let epilogue = &conv.epilogue;
+    let fits = match &slots[next].as_ref()?.kind {
+        OpKind::Affine(_) => epilogue.affine.is_none() && !epilogue.residual && !epilogue.relu,
+        // The branch takes the sum, never the shortcut, so that the shortcut is always computed first.
+        OpKind::Sum => slots[next].as_ref()?.inputs[0] == op.output && !epilogue.residual && !epilogue.relu,
+        OpKind::Relu => !epilogue.relu,
+        OpKind::StopGradient => true,
+        OpKind::Conv(_) | OpKind::MaxPool(_) => false,
+    };
+    fits.then_some(next)
+}
+
+/// Makes `op`, a convolution, do what `taken` did after it.
+fn absorb(op: &mut Operator, taken: Operator) {
+    let OpKind::Conv(conv) = &mut op.kind else {
+        unreachable!("only convolutions have successors")
+    };
+    match taken.kind {
+        OpKind::Affine(affine) => conv.epilogue.affine = Some(affine),
+        OpKind::Sum => {
+            conv.epilogue.residual = true;
+            op.inputs.push(taken.inputs[1]);
+        }
+        OpKind::Relu => conv.epilogue.relu = true,
+        OpKind::StopGradient => {}
+        OpKind::Conv(_) | OpKind::MaxPool(_) => unreachable!("never offered by successor()"),
+    }
+    op.output = taken.output;
+    op.fused.push(taken.name);
+}
+
+/// The graph of `operators`, without the blobs that no longer exist.
+fn compact(graph: &Graph, operators: Vec<Operator>) -> Graph {
+    let mut alive = vec![false; graph.blobs.len()];
+    for &id in graph.inputs.iter().chain(operators.iter().map(|op| &op.output)) {
+        alive[id.0] = true;
+    }
+    let mut renamed = vec![None; graph.blobs.len()];
+    let mut blobs = Vec::new();
+    for (index, blob) in graph.blobs.iter().enumerate() {
+        if alive[index] {
+            renamed[index] = Some(BlobId(blobs.len()));
+            blobs.push(blob.clone());
+        }
+    }
+    let rename = |id: BlobId| renamed[id.0].expect("a used blob is an input or some operator's output");
+    Graph {
+        blobs,
+        operators: operators
+            .into_iter()
+            .map(|op| Operator {
+                inputs: op.inputs.iter().map(|&id| rename(id)).collect(),
+                output: rename(op.output),
+                ..op
+            })
+            .collect(),
+        inputs: graph.inputs.iter().map(|&id| rename(id)).collect(),
+        output: rename(graph.output),
+        stages: graph.stages.iter().filter_map(|&id| renamed[id.0]).collect(),
+    }
+}

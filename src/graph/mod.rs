@@ -1,0 +1,277 @@
+//! Blobs and operators, by the reference's names.
+//!
+//! A [`Graph`] is what the reference's builders would have added to a Caffe2 net: convolution, affine channel, ReLU, sum,
+//! max pooling, stop-gradient. [`resnet`] builds it from a [`crate::BackboneConfig`]; [`fuse`](fuse::fuse) rewrites it into
+//! fewer operators that compute the same. Everything downstream (planner, CPU reference) takes either form.
+//!
+//! Caffe2 lets an operator write its input's blob (`Relu(x, x)`). Here every operator has an output [`BlobId`] of its own,
+//! and an in-place operator's output just has the *name* of its input: a name therefore means its last version, which is
+//! what fetching the blob after a Caffe2 run gives.
+
+mod builder;
+pub mod fuse;
+pub mod resnet;
+
+pub use builder::GraphBuilder;
+
+use crate::error::{Error, Result};
+
+/// One version of a blob of one [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobId(pub(crate) usize);
+
+impl BlobId {
+    /// Position in [`Graph::blobs`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// An activation: its extents depend on the clip, its channels do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Name as in Caffe2, for example `res3_0_branch2b`.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// How a kernel slides over time, height and width, in that order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Taps along each axis.
+    pub kernel: [usize; 3],
+    /// Step between outputs.
+    pub stride: [usize; 3],
+    /// Padding on both sides.
+    pub pad: [usize; 3],
+    /// Step between taps.
+    pub dilation: [usize; 3],
+}
+
+impl Window {
+    /// One tap, stride 1, no padding.
+    pub const POINTWISE: Self = Self {
+        kernel: [1; 3],
+        stride: [1; 3],
+        pad: [0; 3],
+        dilation: [1; 3],
+    };
+
+    /// Number of taps.
+    pub fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Output extents for input extents `thw`: `floor((n + 2p - (d(k-1)+1)) / s) + 1` on each axis, for convolution and
+    /// pooling alike (Caffe2 `ConvPoolOpBase::ComputeSizeAndPad`). `None` where the window does not fit even once.
+    pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
+        let mut out = [0; 3];
+        for axis in 0..3 {
+            let extent = self.dilation[axis]
+                .checked_mul(self.kernel[axis].checked_sub(1)?)?
+                .checked_add(1)?;
+            let padded = self.pad[axis].checked_mul(2)?.checked_add(thw[axis])?;
+            out[axis] = padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1;
+        }
+        Some(out)
+    }
+}
+
+/// The per-channel `x * scale[c] + bias[c]` (a folded batch norm), by the names of its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affine {
+    /// Name of the scale, `…_s`.
+    pub scale: String,
+    /// Name of the bias, `…_b`.
+    pub bias: String,
+}
+
+/// What a convolution does to its result before storing it, in this order. Empty in a graph as built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epilogue {
+    /// Affine channel.
+    pub affine: Option<Affine>,
+    /// Adds the operator's second input, a blob of the output's shape.
+    pub residual: bool,
+    /// Clamps negative values to zero.
+    pub relu: bool,
+}
+
+/// A 3D convolution without bias: cross-correlation with zero padding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Name of the weight, `…_w`, of shape (out, in/groups, kt, kh, kw).
+    pub weight: String,
+    /// Input channels.
+    pub dim_in: usize,
+    /// Output channels.
+    pub dim_out: usize,
+    /// Groups; divides both.
+    pub groups: usize,
+    /// Kernel, stride, padding, dilation.
+    pub window: Window,
+    /// What fusion has added.
+    pub epilogue: Epilogue,
+}
+
+impl Conv {
+    /// Shape of the weight: (out, in/groups, kt, kh, kw).
+    pub fn weight_shape(&self) -> [usize; 5] {
+        let [kt, kh, kw] = self.window.kernel;
+        [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
+    }
+
+    /// Multiply-adds for each output value.
+    pub fn macs_per_output(&self) -> usize {
+        self.dim_in / self.groups * self.window.taps()
+    }
+}
+
+/// What an operator computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpKind {
+    /// Convolution, with its fused epilogue if any.
+    Conv(Conv),
+    /// Affine channel.
+    Affine(Affine),
+    /// Rectifier.
+    Relu,
+    /// Max pooling; padding never wins.
+    MaxPool(Window),
+    /// Elementwise sum of two blobs of equal shape.
+    Sum,
+    /// The identity: where training stops the gradient.
+    StopGradient,
+}
+
+impl OpKind {
+    /// Name of the kind, as `plan` prints it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Conv(_) => "conv",
+            Self::Affine(_) => "affine_channel",
+            Self::Relu => "relu",
+            Self::MaxPool(_) => "max_pool",
+            Self::Sum => "sum",
+            Self::StopGradient => "stop_gradient",
+        }
+    }
+}
+
+/// One node of a [`Graph`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Unique in the graph: the name of the blob the operator was added for, with a suffix where it works in place.
+    pub name: String,
+    /// What it computes.
+    pub kind: OpKind,
+    /// What it reads.
+    pub inputs: Vec<BlobId>,
+    /// What it writes.
+    pub output: BlobId,
+    /// Names of the operators that fusion folded into this one, in order of execution.
+    pub fused: Vec<String>,
+}
+
+/// A trained tensor that the graph needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Blob name, for example `res3_0_branch2b_w` or `res_conv1_bn_s`.
+    pub name: String,
+    /// (out, in/groups, kt, kh, kw) for a weight, (channels) for a scale or bias.
+    pub shape: Vec<usize>,
+}
+
+/// Operators in an order in which they can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    pub(crate) blobs: Vec<Blob>,
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) inputs: Vec<BlobId>,
+    pub(crate) output: BlobId,
+    pub(crate) stages: Vec<BlobId>,
+}
+
+impl Graph {
+    /// All versions of all blobs.
+    pub fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+
+    /// The blob `id`.
+    pub fn blob(&self, id: BlobId) -> &Blob {
+        &self.blobs[id.0]
+    }
+
+    /// The operators, in order of execution.
+    pub fn operators(&self) -> &[Operator] {
+        &self.operators
+    }
+
+    /// The blobs that must be fed, `data` first.
+    pub fn inputs(&self) -> &[BlobId] {
+        &self.inputs
+    }
+
+    /// The last blob.
+    pub fn output(&self) -> BlobId {
+        self.output
+    }
+
+    /// The last blob of every stage, shallowest first: what `--taps stages` names.
+    pub fn stages(&self) -> &[BlobId] {
+        &self.stages
+    }
+
+    /// The last version of the blob called `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTap`], which lists the blobs of the stages.
+    pub fn find(&self, name: &str) -> Result<BlobId> {
+        let found = self.blobs.iter().rposition(|blob| blob.name == name);
+        found.map(BlobId).ok_or_else(|| {
+            let stages = self.stages.iter().map(|&id| self.blob(id).name.as_str());
+            let known = stages.collect::<Vec<_>>().join(", ");
+            Error::UnknownTap {
+                name: name.to_owned(),
+                known: format!("{known}, or another blob that `resnet3d plan --no-fusion` lists"),
+            }
+        })
+    }
+
+    /// The parameters, in the order of the operators that use them: for a graph as built, the reference's order.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = Vec::new();
+        let affine = |affine: &Affine, channels: usize, list: &mut Vec<Parameter>| {
+            for name in [&affine.scale, &affine.bias] {
+                list.push(Parameter {
+                    name: name.clone(),
+                    shape: vec![channels],
+                });
+            }
+        };
+        for op in &self.operators {
+            match &op.kind {
+                OpKind::Conv(conv) => {
+                    parameters.push(Parameter {
+                        name: conv.weight.clone(),
+                        shape: conv.weight_shape().to_vec(),
+                    });
+                    if let Some(folded) = &conv.epilogue.affine {
+                        affine(folded, conv.dim_out, &mut parameters);
+                    }
+                }
+                OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
+                OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient => {}
+            }
+        }
+        parameters
+    }
+
+    /// Number of trained values: convolution weights and every affine's scale and bias.
+    pub fn parameter_count(&self) -> u64 {
+        let count = |p: Parameter| p.shape.iter().map(|&n| n as u64).product::<u64>();
+        self.parameters().into_iter().map(count).sum()
+    }
+}

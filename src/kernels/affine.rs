@@ -1,0 +1,31 @@
+//! Host side of `shaders/affine.wgsl`: the affine channel, where it has not been fused.
+
+use super::launch::{Launch, Operand, params, value_grid};
+use crate::shape::Shape;
+
+pub(super) const SOURCE: &str = include_str!("../../shaders/affine.wgsl");
+
+params! {
+    /// Uniform parameters.
+    Params { grid_x: u32, len: u32, channels: u32, channel_len: u32 }
+}
+
+pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
+    let grid = value_grid(output, max_groups)?;
+    let params = Params {
+        grid_x: grid.x,
+        len: output.len() as u32,
+        channels: output.c as u32,
+        channel_len: (output.t * output.h * output.w) as u32,
+    };
+    Ok(Launch {
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: vec![
+            Operand::Input(0),
+            Operand::Constant(0),
+            Operand::Constant(1),
+            Operand::Output,
+        ],
+    })
+}

@@ -1,0 +1,158 @@
+//! Host side of `shaders/conv_direct.wgsl`: direct convolution of any shape.
+
+use super::launch::{Grid, Launch, Operand, params};
+use crate::error::Result;
+use crate::graph::Conv;
+use crate::shape::Shape;
+use crate::weights::{Weights, fold_affine};
+
+pub(super) const SOURCE: &str = include_str!("../../shaders/conv_direct.wgsl");
+
+/// The register tile of one invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Neighbouring output columns.
+    pub columns: usize,
+    /// Output channels, in fours.
+    pub channel_vec4s: usize,
+}
+
+impl Tile {
+    /// One column, four channels: the least registers.
+    pub const ONE: Self = Self {
+        columns: 1,
+        channel_vec4s: 1,
+    };
+    /// Four columns, eight channels.
+    pub const WIDE: Self = Self {
+        columns: 4,
+        channel_vec4s: 2,
+    };
+
+    pub(super) fn kernel_name(self) -> &'static str {
+        match self {
+            Self::ONE => "conv_direct_1x4",
+            Self::WIDE => "conv_direct_4x8",
+            _ => unreachable!("only the tiles above are in Kernel::ALL"),
+        }
+    }
+
+    /// The constants that the shader expects in front of it.
+    pub(super) fn prelude(self) -> String {
+        let Self { columns, channel_vec4s } = self;
+        format!("const TILE_W: u32 = {columns}u;\nconst TILE_C: u32 = {channel_vec4s}u;\n")
+    }
+
+    fn channels(self) -> usize {
+        self.channel_vec4s * 4
+    }
+}
+
+params! {
+    /// Uniform parameters.
+    Params {
+        grid_x: u32, runs: u32,
+        planes: u32, tiles: u32, group_tiles: u32, row_tiles: u32,
+        in_c: u32, in_t: u32, in_h: u32, in_w: u32,
+        out_c: u32, out_t: u32, out_h: u32, out_w: u32,
+        group_in_c: u32, group_out_c: u32,
+        kernel_t: u32, kernel_h: u32, kernel_w: u32,
+        stride_t: u32, stride_h: u32, stride_w: u32,
+        pad_t: u32, pad_h: u32, pad_w: u32,
+        dilation_t: u32, dilation_h: u32, dilation_w: u32,
+        add_residual: u32, relu: u32,
+    }
+}
+
+/// Channel tiles of one group: tiles do not cross groups.
+fn group_tiles(tile: Tile, conv: &Conv) -> usize {
+    (conv.dim_out / conv.groups).div_ceil(tile.channels())
+}
+
+pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
+    let row_tiles = output.w.div_ceil(tile.columns);
+    let runs = (output.t * output.h * row_tiles).div_ceil(64);
+    let tiles = conv.groups * group_tiles(tile, conv);
+    let planes = output.n * tiles;
+    let grid = Grid::fold(runs as u64 * planes as u64, max_groups)?;
+    let [kernel_t, kernel_h, kernel_w] = conv.window.kernel.map(|v| v as u32);
+    let [stride_t, stride_h, stride_w] = conv.window.stride.map(|v| v as u32);
+    let [pad_t, pad_h, pad_w] = conv.window.pad.map(|v| v as u32);
+    let [dilation_t, dilation_h, dilation_w] = conv.window.dilation.map(|v| v as u32);
+    let params = Params {
+        grid_x: grid.x,
+        runs: runs as u32,
+        planes: planes as u32,
+        tiles: tiles as u32,
+        group_tiles: group_tiles(tile, conv) as u32,
+        row_tiles: row_tiles as u32,
+        in_c: input.c as u32,
+        in_t: input.t as u32,
+        in_h: input.h as u32,
+        in_w: input.w as u32,
+        out_c: output.c as u32,
+        out_t: output.t as u32,
+        out_h: output.h as u32,
+        out_w: output.w as u32,
+        group_in_c: (conv.dim_in / conv.groups) as u32,
+        group_out_c: (conv.dim_out / conv.groups) as u32,
+        kernel_t,
+        kernel_h,
+        kernel_w,
+        stride_t,
+        stride_h,
+        stride_w,
+        pad_t,
+        pad_h,
+        pad_w,
+        dilation_t,
+        dilation_h,
+        dilation_w,
+        add_residual: conv.epilogue.residual.into(),
+        relu: conv.epilogue.relu.into(),
+    };
+    Ok(Launch {
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: vec![
+            Operand::Input(0),
+            Operand::Constant(0),
+            Operand::Constant(1),
+            // The shader declares a residual; where there is none it never reads it, and the bias stands in.
+            if conv.epilogue.residual {
+                Operand::Input(1)
+            } else {
+                Operand::Constant(1)
+            },
+            Operand::Output,
+        ],
+    })
+}
+
+/// Weights and bias.
+pub(super) fn constant_lens(tile: Tile, conv: &Conv) -> Vec<usize> {
+    let padded = conv.groups * group_tiles(tile, conv) * tile.channels();
+    vec![padded * conv.macs_per_output(), padded]
+}
+
+/// Weights as [channel tile][input channel of the group][tap][channel of the tile] and bias as [channel tile][channel
+/// of the tile], with the affine channel folded in.
+pub(super) fn constants(tile: Tile, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+    let (dense, dense_bias) = fold_affine(conv, weights)?;
+    let [weights_len, bias_len] = constant_lens(tile, conv)[..] else {
+        unreachable!("two constants")
+    };
+    let (mut packed, mut bias) = (vec![0.0; weights_len], vec![0.0; bias_len]);
+    let row = conv.macs_per_output();
+    let group_out_c = conv.dim_out / conv.groups;
+    for (channel, values) in dense.chunks_exact(row).enumerate() {
+        let (group, within) = (channel / group_out_c, channel % group_out_c);
+        let index = group * group_tiles(tile, conv) + within / tile.channels();
+        let lane = within % tile.channels();
+        bias[index * tile.channels() + lane] = dense_bias[channel];
+        for (position, &value) in values.iter().enumerate() {
+            packed[(index * row + position) * tile.channels() + lane] = value;
+        }
+    }
+    Ok(vec![packed, bias])
+}

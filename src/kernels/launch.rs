@@ -1,0 +1,117 @@
+//! What one dispatch needs, and the grid it runs on.
+
+use crate::shape::Shape;
+
+/// What a kernel binds, in the order of its bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The operator's input of that index, read only.
+    Input(usize),
+    /// The operator's constant buffer of that index, read only.
+    Constant(usize),
+    /// The operator's output, written.
+    Output,
+}
+
+/// One dispatch, before anyone knows which buffers its blobs live in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Bytes of the uniform parameters.
+    pub params: Vec<u8>,
+    /// Workgroups.
+    pub grid: Grid,
+    /// What is bound after the parameters; binding 1 is the first.
+    pub operands: Vec<Operand>,
+}
+
+/// A number of workgroups, folded into two dimensions where it exceeds what an adapter takes along one.
+///
+/// The last row may reach beyond the number wanted: shaders compare their index with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Workgroups in a row: the `grid_x` of every shader.
+    pub x: u32,
+    /// Rows.
+    pub y: u32,
+}
+
+impl Grid {
+    /// `groups` workgroups in rows of at most `max_groups`.
+    ///
+    /// # Errors
+    /// The reason, if there are more than `max_groups` rows, or more groups than a shader's u32 index can count.
+    pub fn fold(groups: u64, max_groups: u32) -> Result<Self, String> {
+        let too_many =
+            || format!("it needs {groups} workgroups, the adapter takes {max_groups} along each of two axes");
+        let max = u64::from(max_groups.max(1));
+        let y = groups.div_ceil(max).max(1);
+        // Rows of equal length: the overhang is less than one workgroup a row.
+        let x = groups.div_ceil(y).max(1);
+        if y > max || x * y > u64::from(u32::MAX) / 64 {
+            return Err(too_many());
+        }
+        Ok(Self {
+            x: x as u32,
+            y: y as u32,
+        })
+    }
+
+    /// Workgroups launched.
+    pub fn groups(self) -> u64 {
+        u64::from(self.x) * u64::from(self.y)
+    }
+}
+
+/// The grid of a kernel that has one invocation for each value of `output`, 64 to a workgroup.
+pub(super) fn value_grid(output: Shape, max_groups: u32) -> Result<Grid, String> {
+    Grid::fold((output.len() as u64).div_ceil(64), max_groups)
+}
+
+/// Name and byte offset of a member of a host struct.
+pub type FieldLayout = (&'static str, usize);
+
+/// Declares the host twin of a shader's `Params`: 32-bit scalars in the same order, with the layout as data, which a
+/// test compares with naga's reflection of the shader.
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        #[allow(missing_docs)] // each member is documented in the shader
+        pub struct $name { $(pub $field: $type),* }
+
+        impl $name {
+            /// Names and offsets of the members, then the size under an empty name.
+            pub const LAYOUT: &'static [$crate::kernels::FieldLayout] = &[
+                $((stringify!($field), std::mem::offset_of!($name, $field)),)*
+                ("", std::mem::size_of::<$name>()),
+            ];
+        }
+    };
+}
+pub(super) use params;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_fold_and_cover() {
+        for (groups, max) in [
+            (0u64, 65_535u32),
+            (1, 65_535),
+            (65_535, 65_535),
+            (65_536, 65_535),
+            (1_000_003, 65_535),
+            (50, 8),
+        ] {
+            let grid = Grid::fold(groups, max).unwrap();
+            assert!(grid.x <= max && grid.y <= max, "{groups}: {grid:?}");
+            assert!(
+                grid.groups() >= groups && grid.groups() < groups.max(1) + u64::from(grid.y),
+                "{groups}: {grid:?}"
+            );
+        }
+        assert!(Grid::fold(65, 8).is_err());
+    }
+}

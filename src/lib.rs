@@ -1,0 +1,29 @@
+//! 3D ResNet video backbones on any GPU.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "cli")]
+pub mod atomic_file;
+pub mod backbone;
+pub mod clip;
+pub mod config;
+pub mod error;
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+#[cfg(feature = "cli")]
+pub mod picture;
+pub mod plan;
+pub mod reference;
+pub mod shape;
+pub mod weights;
+
+pub use backbone::{Feature, Features, GpuBackbone, Options, Precision, Taps};
+pub use clip::Clip;
+pub use config::{BackboneConfig, Transformation};
+pub use error::{Error, Result};
+pub use gpu::{Backend, ContextOptions, GpuContext, Profile, ShaderChecks, Timing};
+pub use graph::resnet::Body;
+pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
+pub use shape::Shape;
+pub use weights::{Checkpoint, Weights};
+pub use wgpu;

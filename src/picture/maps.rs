@@ -1,0 +1,177 @@
+//! One number per pixel and frame from the many channels of an activation.
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// A feature blob with its name, for example `res2_1_sum` of shape 1x64x8x56x56.
+#[derive(Clone, Copy, Debug)]
+pub struct Activation<'a> {
+    /// The blob's name.
+    pub name: &'a str,
+    /// Its shape, N×C×T×H×W.
+    pub shape: Shape,
+    /// Its values in row-major order.
+    pub data: &'a [f32],
+}
+
+/// What a map shows of an activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HeatmapMode {
+    /// How strong the activation is: its root mean square over the channels.
+    #[default]
+    Activation,
+    /// How much it differs from its own mean over time: the root mean square of that difference over the channels. What
+    /// stands still vanishes, what moves remains.
+    Change,
+}
+
+impl HeatmapMode {
+    /// The maps of this mode for one item of the batch.
+    ///
+    /// # Errors
+    /// As [`activation_map`].
+    pub fn maps(self, activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
+        match self {
+            Self::Activation => activation_map(activation, item),
+            Self::Change => change_map(activation, item),
+        }
+    }
+
+    /// What the maps show, in one line.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Activation => "activation: RMS over channels",
+            Self::Change => "change: RMS over channels of (activation - its mean over time)",
+        }
+    }
+}
+
+/// One map per frame: T×H×W values, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameMaps {
+    count: usize,
+    height: usize,
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl FrameMaps {
+    /// Number of frames, T.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows of a map, H.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns of a map, W.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All values, T×H×W.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The map of frame `t`, H×W values, or `None` past the last frame.
+    pub fn frame(&self, t: usize) -> Option<&[f32]> {
+        self.values.chunks_exact(self.height * self.width).nth(t)
+    }
+
+    /// Row and column of the largest value of frame `t`, the first of equals. `None` past the last frame, and where no
+    /// value is a number.
+    ///
+    /// Column `x` of a map that is smaller than the clip by the stride `s` looks at the clip's columns around `s * x`:
+    /// every strided window of the network is centred there.
+    pub fn argmax(&self, t: usize) -> Option<(usize, usize)> {
+        let mut best: Option<(usize, f32)> = None;
+        for (i, &value) in self.frame(t)?.iter().enumerate() {
+            if !value.is_nan() && best.is_none_or(|(_, largest)| value > largest) {
+                best = Some((i, value));
+            }
+        }
+        best.map(|(i, _)| (i / self.width, i % self.width))
+    }
+
+    /// The smallest and the largest finite value of all frames; `None` if there is none.
+    pub fn range(&self) -> Option<(f32, f32)> {
+        let finite = self.values.iter().copied().filter(|value| value.is_finite());
+        finite.fold(None, |range, value| match range {
+            None => Some((value, value)),
+            Some((low, high)) => Some((value.min(low), value.max(high))),
+        })
+    }
+}
+
+/// The root mean square over the channels at every pixel of every frame of one `item` of the batch.
+///
+/// # Errors
+/// [`Error::Size`] or [`Error::Shape`] if the activation has a zero axis, another number of values than its shape, or
+/// no such item.
+pub fn activation_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
+    root_mean_square(activation, item, |_, values| {
+        values.iter().map(|&value| f64::from(value)).collect()
+    })
+}
+
+/// The root mean square over the channels of the difference of an activation from its own mean over time, at every
+/// pixel of every frame of one `item` of the batch.
+///
+/// # Errors
+/// As [`activation_map`].
+pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
+    root_mean_square(activation, item, |shape, values| {
+        let plane = shape.h * shape.w;
+        let mut mean = vec![0.0; plane];
+        for frame in values.chunks_exact(plane) {
+            for (mean, &value) in mean.iter_mut().zip(frame) {
+                *mean += f64::from(value) / shape.t as f64;
+            }
+        }
+        let frames = values.chunks_exact(plane);
+        frames
+            .flat_map(|frame| frame.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean))
+            .collect()
+    })
+}
+
+/// The root mean square over channels, each of which (T×H×W values) goes through `prepare` first.
+fn root_mean_square(
+    activation: &Activation<'_>,
+    item: usize,
+    prepare: impl Fn(Shape, &[f32]) -> Vec<f64>,
+) -> Result<FrameMaps> {
+    let shape = activation.shape.checked(activation.name)?;
+    let wrong = |wanted: String, given: String| Error::Shape {
+        what: activation.name.to_owned(),
+        wanted,
+        given,
+    };
+    if activation.data.len() != shape.len() {
+        let wanted = format!("{shape} ({} values)", shape.len());
+        return Err(wrong(wanted, format!("{} values", activation.data.len())));
+    }
+    let volume = shape.t * shape.h * shape.w;
+    let Some(channels) = activation.data.chunks_exact(shape.c * volume).nth(item) else {
+        return Err(wrong(format!("at least {item} + 1 items"), shape.to_string()));
+    };
+    let mut squares = vec![0.0; volume];
+    for channel in channels.chunks_exact(volume) {
+        for (sum, value) in squares.iter_mut().zip(prepare(shape, channel)) {
+            *sum += value * value;
+        }
+    }
+    let values = squares
+        .into_iter()
+        .map(|sum| (sum / shape.c as f64).sqrt() as f32)
+        .collect();
+    Ok(FrameMaps {
+        count: shape.t,
+        height: shape.h,
+        width: shape.w,
+        values,
+    })
+}

@@ -1,0 +1,122 @@
+//! Which blobs share a buffer.
+//!
+//! Blobs alive during one dispatch never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
+//! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
+//! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
+//! buffer that is free for its whole life.
+
+use crate::graph::BlobId;
+
+/// From the step that writes a blob to the last that reads it, both included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime {
+    pub bytes: u64,
+    /// The blob whose storage this one is, where an identity operator joins them.
+    pub same_as: Option<usize>,
+    /// First and last step, once any is known.
+    span: Option<(usize, usize)>,
+}
+
+impl Lifetime {
+    pub fn unused(bytes: u64) -> Self {
+        Self {
+            bytes,
+            same_as: None,
+            span: None,
+        }
+    }
+
+    pub fn extend_to(&mut self, step: usize) {
+        let (first, last) = self.span.unwrap_or((step, step));
+        self.span = Some((first.min(step), last.max(step)));
+    }
+
+    fn alive_at(&self, step: usize) -> bool {
+        self.span.is_some_and(|(first, last)| (first..=last).contains(&step))
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self.span, other.span) {
+            (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
+            _ => false,
+        }
+    }
+}
+
+/// Buffers for activations, and which blob lives in which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    buffer_of: Vec<usize>,
+    buffers: Vec<u64>,
+    lower_bound: u64,
+    unshared: u64,
+}
+
+impl Memory {
+    /// Assigns the blobs of a plan of `steps` dispatches.
+    pub(super) fn assign(lifetimes: &[Lifetime], steps: usize) -> Self {
+        let stored = |index: &usize| lifetimes[*index].same_as.is_none();
+        let mut order: Vec<usize> = (0..lifetimes.len()).filter(stored).collect();
+        order.sort_by_key(|&index| (std::cmp::Reverse(lifetimes[index].bytes), lifetimes[index].span));
+
+        let mut buffers: Vec<u64> = Vec::new();
+        let mut tenants: Vec<Vec<usize>> = Vec::new();
+        let mut buffer_of = vec![usize::MAX; lifetimes.len()];
+        for &blob in &order {
+            let own = &lifetimes[blob];
+            let free = |buffer: &usize| !tenants[*buffer].iter().any(|&other| own.overlaps(&lifetimes[other]));
+            // Buffers were opened from large to small, so the last free one is the tightest fit.
+            let buffer = (0..buffers.len()).rev().find(free).unwrap_or_else(|| {
+                buffers.push(own.bytes);
+                tenants.push(Vec::new());
+                buffers.len() - 1
+            });
+            tenants[buffer].push(blob);
+            buffer_of[blob] = buffer;
+        }
+        for blob in 0..lifetimes.len() {
+            let mut at = blob;
+            while let Some(same) = lifetimes[at].same_as {
+                at = same;
+            }
+            buffer_of[blob] = buffer_of[at];
+        }
+
+        let alive = |step: usize| {
+            let alive = order.iter().filter(|&&index| lifetimes[index].alive_at(step));
+            alive.map(|&index| lifetimes[index].bytes).sum::<u64>()
+        };
+        Self {
+            buffer_of,
+            buffers,
+            lower_bound: (0..steps).map(alive).max().unwrap_or(0),
+            unshared: order.iter().map(|&index| lifetimes[index].bytes).sum(),
+        }
+    }
+
+    /// Sizes of the buffers, in bytes.
+    pub fn buffers(&self) -> &[u64] {
+        &self.buffers
+    }
+
+    /// The buffer of a blob, an index into [`Memory::buffers`].
+    pub fn buffer_of(&self, blob: BlobId) -> usize {
+        self.buffer_of[blob.index()]
+    }
+
+    /// Bytes of all buffers.
+    pub fn peak_bytes(&self) -> u64 {
+        self.buffers.iter().sum()
+    }
+
+    /// Largest sum of the blobs alive during one dispatch, clip and requested taps included: no assignment of whole
+    /// blobs to buffers can need less.
+    pub fn lower_bound_bytes(&self) -> u64 {
+        self.lower_bound
+    }
+
+    /// Bytes if every blob had a buffer of its own.
+    pub fn unshared_bytes(&self) -> u64 {
+        self.unshared
+    }
+}

@@ -1,0 +1,308 @@
+//! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
+
+mod memory;
+mod report;
+mod shapes;
+
+pub use memory::Memory;
+pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
+pub use shapes::infer_shapes;
+
+use crate::error::{Error, Result};
+use crate::graph::{BlobId, Graph, OpKind, fuse::fuse};
+use crate::kernels::{AdapterClass, Kernel, Launch, Operand};
+use crate::shape::Shape;
+use memory::Lifetime;
+
+/// What an adapter allows, as far as planning cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanLimits {
+    /// Bytes of one storage binding.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Workgroups along one axis of a dispatch.
+    pub max_groups: u32,
+}
+
+impl Default for PlanLimits {
+    /// The most that wgpu offers on any adapter, for planning without one: bindings and buffers of 2^31 - 1 bytes.
+    fn default() -> Self {
+        Self {
+            max_binding_bytes: i32::MAX as u64,
+            max_buffer_bytes: i32::MAX as u64,
+            max_groups: 65_535,
+        }
+    }
+}
+
+impl From<&wgpu::Limits> for PlanLimits {
+    fn from(limits: &wgpu::Limits) -> Self {
+        Self {
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_groups: limits.max_compute_workgroups_per_dimension,
+        }
+    }
+}
+
+/// Choices that shape a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Blobs wanted beside the last one, by name.
+    pub taps: Vec<String>,
+    /// Whether to fuse operators, see [`crate::graph::fuse`].
+    pub fusion: bool,
+    /// The class of adapter to choose kernels for.
+    pub class: AdapterClass,
+    /// Use this kernel for every operator of its kind.
+    pub forced: Option<Kernel>,
+    /// What the adapter allows.
+    pub limits: PlanLimits,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            taps: Vec::new(),
+            fusion: true,
+            class: AdapterClass::default(),
+            forced: None,
+            limits: PlanLimits::default(),
+        }
+    }
+}
+
+/// One dispatch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The operator, an index into the operators of [`Plan::graph`].
+    pub operator: usize,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Its parameters, grid and operands.
+    pub launch: Launch,
+}
+
+/// A blob that a run returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Blob name.
+    pub name: String,
+    /// Where in the graph.
+    pub blob: BlobId,
+}
+
+/// Everything about running one graph on clips of one shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    graph: Graph,
+    shapes: Vec<Shape>,
+    steps: Vec<Step>,
+    outputs: Vec<Output>,
+    memory: Memory,
+    weight_bytes: u64,
+}
+
+impl Plan {
+    /// Plans `graph`, as built, for inputs of the given shapes, in the order of [`Graph::inputs`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownTap`] for a tap; [`Error::Shape`] and [`Error::Size`] where the inputs do not suit the graph;
+    /// [`Error::Limit`] where a blob, weight or buffer is larger than the adapter allows; [`Error::Kernel`] where no
+    /// kernel can do an operator.
+    pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
+        let taps = options
+            .taps
+            .iter()
+            .map(|name| graph.find(name))
+            .collect::<Result<Vec<_>>>()?;
+        let graph = if options.fusion {
+            fuse(graph, &taps)
+        } else {
+            graph.clone()
+        };
+        let shapes = infer_shapes(&graph, inputs)?;
+        let outputs = outputs(&graph, &options.taps)?;
+
+        let mut steps = Vec::new();
+        let mut weight_bytes = 0;
+        for (operator, op) in graph.operators().iter().enumerate() {
+            let output = shapes[op.output.index()];
+            let inputs: Vec<Shape> = op.inputs.iter().map(|id| shapes[id.index()]).collect();
+            let Some(kernel) = choose(&op.kind, options) else {
+                continue;
+            };
+            let launch = kernel.launch(op, &inputs, output, options.limits.max_groups)?;
+            for len in kernel.constant_lens(&op.kind, output.c) {
+                let bytes = len as u64 * 4;
+                fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
+                weight_bytes += bytes;
+            }
+            steps.push(Step {
+                operator,
+                kernel,
+                launch,
+            });
+        }
+        for (blob, shape) in graph.blobs().iter().zip(&shapes) {
+            fits_binding(&format!("blob {} ({shape})", blob.name), shape.bytes(), &options.limits)?;
+        }
+        // The outputs are read back through one buffer.
+        let readback: u64 = outputs.iter().map(|o| shapes[o.blob.index()].bytes()).sum();
+        fits(
+            "the readback of all taps",
+            readback,
+            options.limits.max_buffer_bytes,
+            "buffer",
+        )?;
+
+        let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps, &outputs), steps.len());
+        Ok(Self {
+            graph,
+            shapes,
+            steps,
+            outputs,
+            memory,
+            weight_bytes,
+        })
+    }
+
+    /// The operators that run: fused, unless fusion was forbidden.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Shape of a blob of [`Plan::graph`].
+    pub fn shape(&self, blob: BlobId) -> Shape {
+        self.shapes[blob.index()]
+    }
+
+    /// The dispatches, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What a run returns: the taps in the order asked for, then the last blob unless it was among them.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Buffers, and which blob lives where.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Bytes of all weights and biases, as packed for the chosen kernels.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`].
+    pub fn buffer(&self, blob: BlobId) -> usize {
+        self.memory.buffer_of(blob)
+    }
+
+    /// Multiply-adds of an operator of [`Plan::graph`], counted as direct convolution.
+    pub fn operator_macs(&self, operator: usize) -> u64 {
+        let op = &self.graph.operators()[operator];
+        match &op.kind {
+            OpKind::Conv(conv) => self.shape(op.output).len() as u64 * conv.macs_per_output() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Multiply-adds of the whole graph, counted as direct convolutions.
+    pub fn macs(&self) -> u64 {
+        (0..self.graph.operators().len())
+            .map(|operator| self.operator_macs(operator))
+            .sum()
+    }
+
+    /// Least bytes that a dispatch must move: its blobs and constants, each once.
+    pub fn step_bytes(&self, step: &Step) -> u64 {
+        let op = &self.graph.operators()[step.operator];
+        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.shape(id).bytes());
+        let constants = step.kernel.constant_lens(&op.kind, self.shape(op.output).c);
+        blobs.sum::<u64>() + constants.into_iter().map(|len| len as u64 * 4).sum::<u64>()
+    }
+}
+
+/// The kernel for an operator; `None` for those that compute nothing.
+fn choose(kind: &OpKind, options: &PlanOptions) -> Option<Kernel> {
+    let candidates = Kernel::candidates(kind, options.class);
+    let forced = options.forced.filter(|kernel| candidates.contains(kernel));
+    forced.or(candidates.first().copied())
+}
+
+fn outputs(graph: &Graph, taps: &[String]) -> Result<Vec<Output>> {
+    let last = &graph.blob(graph.output()).name;
+    let mut names: Vec<&String> = Vec::new();
+    for name in taps.iter().chain([last]) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let output = |name: &String| {
+        Ok(Output {
+            name: name.clone(),
+            blob: graph.find(name)?,
+        })
+    };
+    names.into_iter().map(output).collect()
+}
+
+/// When every blob is first and last needed. Blobs that an identity operator joins are one.
+fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step], outputs: &[Output]) -> Vec<Lifetime> {
+    let mut lifetimes: Vec<Lifetime> = shapes.iter().map(|shape| Lifetime::unused(shape.bytes())).collect();
+    for op in graph.operators().iter().filter(|op| op.kind == OpKind::StopGradient) {
+        lifetimes[op.output.index()].same_as = Some(op.inputs[0].index());
+    }
+    let root = |id: BlobId| {
+        let mut at = id.index();
+        while let Some(same) = lifetimes[at].same_as {
+            at = same;
+        }
+        at
+    };
+    let mut spans: Vec<(usize, usize)> = graph.inputs().iter().map(|&id| (root(id), 0)).collect();
+    for (index, step) in steps.iter().enumerate() {
+        let op = &graph.operators()[step.operator];
+        spans.extend(op.inputs.iter().chain([&op.output]).map(|&id| (root(id), index)));
+    }
+    // Outputs are copied out after the last dispatch.
+    spans.extend(outputs.iter().map(|output| (root(output.blob), steps.len())));
+    for (blob, step) in spans {
+        lifetimes[blob].extend_to(step);
+    }
+    lifetimes
+}
+
+fn fits_binding(what: &str, bytes: u64, limits: &PlanLimits) -> Result<()> {
+    fits(what, bytes, limits.max_binding_bytes, "binding")?;
+    fits(what, bytes, limits.max_buffer_bytes, "buffer")
+}
+
+fn fits(what: &str, needed: u64, limit: u64, limit_name: &'static str) -> Result<()> {
+    if needed > limit {
+        return Err(Error::Limit {
+            what: what.to_owned(),
+            needed,
+            limit,
+            limit_name,
+        });
+    }
+    Ok(())
+}
+
+impl Step {
+    /// The blobs that this step binds, in the order of its bindings; `None` for a constant.
+    pub fn blobs<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = Option<BlobId>> + 'a {
+        let op = &graph.operators()[self.operator];
+        self.launch.operands.iter().map(move |operand| match operand {
+            Operand::Input(index) => Some(op.inputs[*index]),
+            Operand::Output => Some(op.output),
+            Operand::Constant(_) => None,
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! A plan as data for people and programs: what `resnet3d plan --json` prints.
+
+use super::Plan;
+use crate::config::BackboneConfig;
+use crate::graph::resnet::Body;
+use crate::shape::Shape;
+use serde::Serialize;
+
+/// A plan, with the names that its JSON has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// The network.
+    pub config: BackboneConfig,
+    /// Shape of the clip.
+    pub clip: Shape,
+    /// Multiply-adds of the convolutions, computed directly.
+    pub macs: u64,
+    /// Convolution weights and every affine's scale and bias.
+    pub params: u64,
+    /// Nominal scale of the last blob.
+    pub spatial_scale: f64,
+    /// Width of the last blob.
+    pub dim_out: usize,
+    /// The operators that run.
+    pub ops: Vec<OperatorReport>,
+    /// Bytes.
+    pub memory: MemoryReport,
+    /// Number of dispatches.
+    pub dispatches: usize,
+}
+
+/// One operator of a [`PlanReport`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperatorReport {
+    /// Unique name.
+    pub name: String,
+    /// `conv`, `max_pool`, …
+    pub kind: &'static str,
+    /// Blobs read.
+    pub inputs: Vec<String>,
+    /// Blob written.
+    pub output: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Multiply-adds.
+    pub macs: u64,
+    /// The kernel; null where nothing is computed.
+    pub kernel: Option<&'static str>,
+    /// Index into [`MemoryReport::buffers`].
+    pub buffer: usize,
+    /// Names of the reference's operators that this one does as well, in order.
+    pub fused: Vec<String>,
+}
+
+/// Bytes of a [`PlanReport`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MemoryReport {
+    /// All activation and scratch buffers.
+    pub peak_bytes: u64,
+    /// Workspaces that are no blob. The kernels of this version need none.
+    pub scratch_bytes: u64,
+    /// Largest sum of blobs alive during one dispatch.
+    pub lower_bound_bytes: u64,
+    /// All blobs.
+    pub unshared_bytes: u64,
+    /// Weights and biases as packed for the kernels.
+    pub weight_bytes: u64,
+    /// The activation buffers.
+    pub buffers: Vec<BufferReport>,
+}
+
+/// One buffer of a [`MemoryReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BufferReport {
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl PlanReport {
+    /// The report of `plan`, which is a plan of `body`, the body of `config`.
+    pub fn new(config: &BackboneConfig, body: &Body, plan: &Plan) -> Self {
+        let graph = plan.graph();
+        let name = |id: &crate::graph::BlobId| graph.blob(*id).name.clone();
+        let ops = graph.operators().iter().enumerate().map(|(index, op)| OperatorReport {
+            name: op.name.clone(),
+            kind: op.kind.label(),
+            inputs: op.inputs.iter().map(name).collect(),
+            output: name(&op.output),
+            shape: plan.shape(op.output),
+            macs: plan.operator_macs(index),
+            kernel: plan
+                .steps()
+                .iter()
+                .find(|step| step.operator == index)
+                .map(|step| step.kernel.name()),
+            buffer: plan.buffer(op.output),
+            fused: op.fused.clone(),
+        });
+        let memory = plan.memory();
+        Self {
+            config: config.clone(),
+            clip: plan.shape(graph.inputs()[0]),
+            macs: plan.macs(),
+            params: body.graph.parameter_count(),
+            spatial_scale: body.spatial_scale,
+            dim_out: body.dim_out,
+            ops: ops.collect(),
+            memory: MemoryReport {
+                peak_bytes: memory.peak_bytes(),
+                scratch_bytes: 0,
+                lower_bound_bytes: memory.lower_bound_bytes(),
+                unshared_bytes: memory.unshared_bytes(),
+                weight_bytes: plan.weight_bytes(),
+                buffers: memory.buffers().iter().map(|&bytes| BufferReport { bytes }).collect(),
+            },
+            dispatches: plan.steps().len(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The shape of every blob, from the shapes of the inputs.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, OpKind, Window};
+use crate::shape::Shape;
+
+/// Shapes of all blobs of `graph`, by position in [`Graph::blobs`], for inputs in the order of [`Graph::inputs`].
+///
+/// # Errors
+/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ; [`Error::Size`] if a
+/// blob would be empty or too large to index.
+pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
+    if inputs.len() != graph.inputs().len() {
+        return Err(Error::Shape {
+            what: "inputs".to_owned(),
+            wanted: format!("{} clips", graph.inputs().len()),
+            given: format!("{} clips", inputs.len()),
+        });
+    }
+    let mut shapes = vec![Shape::new(0, 0, 0, 0, 0); graph.blobs().len()];
+    for (&id, &shape) in graph.inputs().iter().zip(inputs) {
+        let blob = graph.blob(id);
+        if shape.c != blob.channels {
+            return Err(Error::Shape {
+                what: format!("input {}", blob.name),
+                wanted: format!("Nx{}xTxHxW ({} channels)", blob.channels, blob.channels),
+                given: shape.to_string(),
+            });
+        }
+        shapes[id.index()] = shape.checked(&blob.name)?;
+    }
+    for op in graph.operators() {
+        let input = shapes[op.inputs[0].index()];
+        let shape = match &op.kind {
+            OpKind::Conv(conv) => input.with(conv.dim_out, slide(&op.name, &conv.window, input)?),
+            OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
+            OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient => input,
+        };
+        let shape = shape.checked(&graph.blob(op.output).name)?;
+        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second.
+        if let Some(&addend) = op.inputs.get(1) {
+            let given = shapes[addend.index()];
+            if given != shape {
+                return Err(Error::Shape {
+                    what: format!("{}: addend {}", op.name, graph.blob(addend).name),
+                    wanted: shape.to_string(),
+                    given: given.to_string(),
+                });
+            }
+        }
+        shapes[op.output.index()] = shape;
+    }
+    Ok(shapes)
+}
+
+fn slide(name: &str, window: &Window, input: Shape) -> Result<[usize; 3]> {
+    // Shaders hold padded coordinates in i32.
+    const LARGEST: usize = 1 << 30;
+    let padded = |axis: usize| window.pad[axis].saturating_mul(2).saturating_add(input.thw()[axis]);
+    if (0..3).any(|axis| padded(axis) > LARGEST) {
+        return Err(Error::Size {
+            what: name.to_owned(),
+            reason: format!(
+                "a padded extent of input {input} exceeds {LARGEST} (padding {:?})",
+                window.pad
+            ),
+        });
+    }
+    window.output(input.thw()).ok_or_else(|| Error::Size {
+        what: name.to_owned(),
+        reason: format!("its window does not fit into input {input} even once ({window:?})"),
+    })
+}

@@ -1,0 +1,189 @@
+//! The same graph on the CPU: plain, and obviously right.
+//!
+//! Every blob is held in f64, so that what a GPU computes in f32 can be measured against it. Parallel over output
+//! channels and nothing else clever; it exists to be read and trusted, not to be fast.
+
+use crate::clip::Clip;
+use crate::error::{Error, Result};
+use crate::graph::{BlobId, Conv, Graph, OpKind, Operator, Window};
+use crate::plan::infer_shapes;
+use crate::shape::Shape;
+use crate::weights::Weights;
+use rayon::prelude::*;
+
+/// A blob in f64, NCTHW.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume {
+    /// The shape.
+    pub shape: Shape,
+    /// The values in row-major order.
+    pub data: Vec<f64>,
+}
+
+/// Runs `graph` on `inputs`, one clip for each of [`Graph::inputs`], and returns the blobs `keep`.
+///
+/// # Errors
+/// Those of [`infer_shapes`] and of [`Weights::get`].
+pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobId]) -> Result<Vec<Volume>> {
+    let input_shapes: Vec<Shape> = inputs.iter().map(|clip| clip.shape()).collect();
+    let shapes = infer_shapes(graph, &input_shapes)?;
+    let mut blobs: Vec<Option<Volume>> = vec![None; shapes.len()];
+    for (&id, clip) in graph.inputs().iter().zip(inputs) {
+        let data = clip.data().iter().map(|&v| f64::from(v)).collect();
+        blobs[id.index()] = Some(Volume {
+            shape: clip.shape(),
+            data,
+        });
+    }
+    for (step, op) in graph.operators().iter().enumerate() {
+        let read = |index: usize| {
+            let id = op.inputs[index].index();
+            blobs[id].as_ref().expect("operators come after what they read")
+        };
+        let shape = shapes[op.output.index()];
+        let data = operator(op, &read, shape, weights)?;
+        blobs[op.output.index()] = Some(Volume { shape, data });
+        // Large clips would not fit if every blob stayed.
+        let needed = |id: &BlobId| {
+            let later = &graph.operators()[step + 1..];
+            keep.contains(id) || later.iter().any(|op| op.inputs.contains(id))
+        };
+        for id in op.inputs.iter().filter(|id| !needed(id)) {
+            blobs[id.index()] = None;
+        }
+    }
+    let kept = keep.iter().map(|&id| {
+        blobs[id.index()].clone().ok_or_else(|| Error::UnknownTap {
+            name: graph.blob(id).name.clone(),
+            known: "a blob of this graph".to_owned(),
+        })
+    });
+    kept.collect()
+}
+
+fn operator<'a>(
+    op: &Operator,
+    read: &impl Fn(usize) -> &'a Volume,
+    shape: Shape,
+    weights: &Weights,
+) -> Result<Vec<f64>> {
+    let input = read(0);
+    let channel_len = shape.t * shape.h * shape.w;
+    Ok(match &op.kind {
+        OpKind::Conv(conv) => {
+            let mut data = convolve(conv, input, shape, weights.get(&conv.weight, &conv.weight_shape())?);
+            if let Some(affine) = &conv.epilogue.affine {
+                let scale = weights.get(&affine.scale, &[shape.c])?;
+                let bias = weights.get(&affine.bias, &[shape.c])?;
+                scale_and_shift(&mut data, channel_len, scale, bias);
+            }
+            if conv.epilogue.residual {
+                data.iter_mut().zip(&read(1).data).for_each(|(v, r)| *v += r);
+            }
+            if conv.epilogue.relu {
+                data.iter_mut().for_each(|v| *v = v.max(0.0));
+            }
+            data
+        }
+        OpKind::Affine(affine) => {
+            let mut data = input.data.clone();
+            let scale = weights.get(&affine.scale, &[shape.c])?;
+            let bias = weights.get(&affine.bias, &[shape.c])?;
+            scale_and_shift(&mut data, channel_len, scale, bias);
+            data
+        }
+        OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
+        OpKind::MaxPool(window) => max_pool(window, input, shape),
+        OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),
+        OpKind::StopGradient => input.data.clone(),
+    })
+}
+
+/// `x * scale[c] + bias[c]`.
+fn scale_and_shift(data: &mut [f64], channel_len: usize, scale: &[f32], bias: &[f32]) {
+    for (index, channel) in data.chunks_exact_mut(channel_len).enumerate() {
+        let c = index % scale.len();
+        channel
+            .iter_mut()
+            .for_each(|v| *v = *v * f64::from(scale[c]) + f64::from(bias[c]));
+    }
+}
+
+/// The input coordinate that `tap` of the output at `out` reads, unless it lies in the padding.
+fn tapped(window: &Window, axis: usize, out: usize, tap: usize, size: usize) -> Option<usize> {
+    let padded = out * window.stride[axis] + tap * window.dilation[axis];
+    padded.checked_sub(window.pad[axis]).filter(|&at| at < size)
+}
+
+fn convolve(conv: &Conv, input: &Volume, shape: Shape, weight: &[f32]) -> Vec<f64> {
+    let window = &conv.window;
+    let [kt, kh, kw] = window.kernel;
+    let (group_in, group_out) = (conv.dim_in / conv.groups, conv.dim_out / conv.groups);
+    let from = input.shape;
+    let mut output = vec![0.0; shape.len()];
+    output
+        .par_chunks_exact_mut(shape.t * shape.h * shape.w)
+        .enumerate()
+        .for_each(|(index, plane)| {
+            let (n, out_c) = (index / shape.c, index % shape.c);
+            for c in 0..group_in {
+                let in_c = out_c / group_out * group_in + c;
+                for (tap, (z, y, x)) in taps(kt, kh, kw).enumerate() {
+                    let factor = f64::from(weight[(out_c * group_in + c) * kt * kh * kw + tap]);
+                    for t in 0..shape.t {
+                        let Some(in_t) = tapped(window, 0, t, z, from.t) else {
+                            continue;
+                        };
+                        for h in 0..shape.h {
+                            let Some(in_h) = tapped(window, 1, h, y, from.h) else {
+                                continue;
+                            };
+                            let row = (((n * from.c + in_c) * from.t + in_t) * from.h + in_h) * from.w;
+                            let source = &input.data[row..row + from.w];
+                            let target = &mut plane[(t * shape.h + h) * shape.w..][..shape.w];
+                            for (w, value) in target.iter_mut().enumerate() {
+                                if let Some(in_w) = tapped(window, 2, w, x, from.w) {
+                                    *value += factor * source[in_w];
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    output
+}
+
+fn max_pool(window: &Window, input: &Volume, shape: Shape) -> Vec<f64> {
+    let [kt, kh, kw] = window.kernel;
+    let from = input.shape;
+    let mut output = vec![f64::NEG_INFINITY; shape.len()];
+    output
+        .par_chunks_exact_mut(shape.t * shape.h * shape.w)
+        .enumerate()
+        .for_each(|(index, plane)| {
+            for t in 0..shape.t {
+                for h in 0..shape.h {
+                    for w in 0..shape.w {
+                        let value = &mut plane[(t * shape.h + h) * shape.w + w];
+                        for (z, y, x) in taps(kt, kh, kw) {
+                            let at = (
+                                tapped(window, 0, t, z, from.t),
+                                tapped(window, 1, h, y, from.h),
+                                tapped(window, 2, w, x, from.w),
+                            );
+                            if let (Some(t), Some(h), Some(w)) = at {
+                                *value = value.max(input.data[((index * from.t + t) * from.h + h) * from.w + w]);
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    output
+}
+
+/// All taps of a kernel, in the order of its weights.
+fn taps(kt: usize, kh: usize, kw: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..kt).flat_map(move |t| (0..kh).flat_map(move |h| (0..kw).map(move |w| (t, h, w))))
+}

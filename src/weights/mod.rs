@@ -1,0 +1,158 @@
+//! Trained values by blob name: from a file, or from the deterministic generator.
+
+mod checkpoint;
+mod fold;
+pub mod random;
+
+pub use checkpoint::Checkpoint;
+pub(crate) use fold::fold_affine;
+
+use crate::config::BackboneConfig;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::graph::resnet::Body;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A dense float32 tensor, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    /// A tensor from its values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `data` holds another number of values than `shape`.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n));
+        if len != Some(data.len()) {
+            return Err(Error::Shape {
+                what: "tensor".to_owned(),
+                wanted: format!("{shape:?}"),
+                given: format!("{} values", data.len()),
+            });
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// The extents, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values in row-major order.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+}
+
+/// The parameters of one body: every one there, of the right shape, finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Reads the parameters of the body `config` from a safetensors file, by blob name. Other tensors are ignored.
+    ///
+    /// F16 and BF16 are widened and F64 is rounded to float32.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Format`] for the file; [`Error::MissingBlob`], [`Error::Shape`],
+    /// [`Error::ElementType`], [`Error::NonFinite`] for a parameter; [`Error::Config`] for the config.
+    pub fn load(path: impl AsRef<Path>, config: &BackboneConfig) -> Result<Self> {
+        Checkpoint::open(path.as_ref())?.weights(config)
+    }
+
+    /// Deterministic random parameters, see [`random`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for the config.
+    pub fn random(config: &BackboneConfig, seed: u64) -> Result<Self> {
+        Ok(Self::random_for(&Body::new(config)?.graph, seed))
+    }
+
+    /// Deterministic random parameters of any graph, see [`random`].
+    pub fn random_for(graph: &Graph, seed: u64) -> Self {
+        let tensors = graph.parameters().into_iter().map(|p| {
+            let data = random::parameter(&p, seed);
+            (p.name, Tensor { shape: p.shape, data })
+        });
+        Self {
+            tensors: tensors.collect(),
+        }
+    }
+
+    /// Takes the parameters of `graph` out of `tensors`.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`], [`Error::Shape`] or [`Error::NonFinite`] for the first parameter at fault, in the
+    /// graph's order.
+    pub fn from_tensors(graph: &Graph, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        let mut own = BTreeMap::new();
+        for parameter in graph.parameters() {
+            let Some(tensor) = tensors.remove(&parameter.name) else {
+                return Err(Error::MissingBlob {
+                    hint: missing_hint(&parameter.name, tensors.keys().map(String::as_str)),
+                    blob: parameter.name,
+                    wanted: format!("{:?}", parameter.shape),
+                });
+            };
+            if tensor.shape != parameter.shape {
+                return Err(Error::Shape {
+                    what: format!("weights: blob {:?}", parameter.name),
+                    wanted: format!("{:?}", parameter.shape),
+                    given: format!("{:?}", tensor.shape),
+                });
+            }
+            if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
+                return Err(Error::NonFinite {
+                    value: tensor.data[index],
+                    blob: parameter.name,
+                    index,
+                });
+            }
+            own.insert(parameter.name, tensor);
+        }
+        Ok(Self { tensors: own })
+    }
+
+    /// All parameters, by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The values of the blob `name`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`] if it is not there, [`Error::Shape`] if its shape is not `shape`: both mean that these are
+    /// the weights of another network.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
+        let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingBlob {
+            blob: name.to_owned(),
+            wanted: format!("{shape:?}"),
+            hint: missing_hint(name, self.tensors.keys().map(String::as_str)),
+        })?;
+        if tensor.shape != shape {
+            return Err(Error::Shape {
+                what: format!("weights: blob {name:?}"),
+                wanted: format!("{shape:?}"),
+                given: format!("{:?}", tensor.shape),
+            });
+        }
+        Ok(&tensor.data)
+    }
+}
+
+/// What is worth saying about a missing blob: the other kind of block, or nothing.
+fn missing_hint<'a>(name: &str, mut there: impl Iterator<Item = &'a str>) -> String {
+    if name.contains("_branch2c") && !there.any(|n| n.contains("_branch2c")) {
+        r#" (no branch2c is there at all: these may be the weights of basic blocks, "transformation": "basic")"#
+            .to_owned()
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,353 @@
+//! What is on disk: kinds of input, batches, broken files, and writing.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use resnet3d_wgpu::atomic_file::write_atomically;
+use resnet3d_wgpu::clip::files::{LoadOptions, load, load_batch, load_inputs, save_clip};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess, preprocess};
+use resnet3d_wgpu::{Clip, Error, Shape};
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::{fixture, read_fixture};
+
+/// Settings that leave a frame of 6x8 pixels as it is.
+fn unscaled() -> LoadOptions {
+    LoadOptions {
+        preprocess: Preprocess {
+            target_size: 6,
+            max_size: 8,
+            pad_stride: None,
+        },
+        channel_order: ChannelOrder::Rgb,
+    }
+}
+
+fn write_png(path: &Path, width: u32, height: u32, rgb: [u8; 3]) {
+    image::RgbImage::from_pixel(width, height, image::Rgb(rgb))
+        .save(path)
+        .unwrap();
+}
+
+fn write_tensors(path: &Path, tensors: &[(&str, Dtype, &[usize], &[u8])]) {
+    let views: HashMap<&str, TensorView<'_>> = tensors
+        .iter()
+        .map(|&(name, dtype, shape, data)| (name, TensorView::new(dtype, shape.to_vec(), data).unwrap()))
+        .collect();
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
+    let order = if fortran { "True" } else { "False" };
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), data].concat()
+}
+
+#[test]
+fn fixtures_load_as_files() {
+    for name in ["prep01_wide.safetensors", "prep02_two_clips_rgb.safetensors"] {
+        let (sizes, frames, expected) = read_fixture(name);
+        let options = LoadOptions {
+            preprocess: sizes,
+            channel_order: frames[0].order(),
+        };
+        let input = load_inputs(&[fixture(name)], &options).unwrap();
+        assert_eq!(input.clip.shape(), expected.shape());
+        assert_eq!(input.frames, frames);
+        assert_eq!(input.clip, preprocess(&frames, &sizes).unwrap());
+    }
+}
+
+#[test]
+fn frames_come_in_natural_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for (name, red) in [("frame10.png", 30), ("frame9.png", 20), ("frame1.PNG", 10)] {
+        write_png(&at(name), 8, 6, [red, 0, 0]);
+    }
+    std::fs::write(at("notes.txt"), "no frame").unwrap();
+    std::fs::write(at("._frame2.png"), "no frame either").unwrap();
+    std::fs::create_dir(at("old.png")).unwrap();
+
+    let input = load_inputs(&[directory.path()], &unscaled()).unwrap();
+    assert_eq!(input.clip.shape(), Shape::new(1, 3, 3, 6, 8));
+    let reds: Vec<u8> = (0..3).map(|t| input.frames[0].frame(t).unwrap()[0]).collect();
+    assert_eq!(reds, [10, 20, 30]);
+    // Red is the last channel of a clip.
+    let red = &input.clip.data()[2 * 3 * 48..];
+    assert_eq!(
+        [red[0], red[48], red[96]].map(|value| (f64::from(value) + 122.7717).round()),
+        [10.0, 20.0, 30.0]
+    );
+}
+
+#[test]
+fn a_file_of_another_kind_under_the_name_of_a_picture_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    write_png(&directory.path().join("0.png"), 8, 6, [1, 2, 3]);
+    std::fs::rename(directory.path().join("0.png"), directory.path().join("0.jpg")).unwrap();
+    assert!(
+        load(directory.path(), &unscaled()).is_ok(),
+        "a PNG that is called JPEG is still a picture"
+    );
+    std::fs::write(directory.path().join("1.jpg"), "no picture").unwrap();
+    let error = load(directory.path(), &unscaled()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Format { path, .. } if path.ends_with("1.jpg")),
+        "{error}"
+    );
+}
+
+#[test]
+fn ready_clips_of_every_element_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let values: Vec<f32> = (0..24).map(|i| i as f32 - 7.5).collect();
+    let shape = Shape::new(1, 3, 2, 2, 2);
+    let single: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let big: Vec<u8> = values.iter().flat_map(|v| v.to_be_bytes()).collect();
+    let double: Vec<u8> = values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
+    let half: Vec<u8> = values
+        .iter()
+        .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
+        .collect();
+    let brain: Vec<u8> = values
+        .iter()
+        .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
+        .collect();
+    // Column-major: the first axis runs fastest.
+    let mut fortran = Vec::new();
+    for w in 0..2 {
+        for h in 0..2 {
+            for t in 0..2 {
+                for c in 0..3 {
+                    fortran.extend(values[((c * 2 + t) * 2 + h) * 2 + w].to_le_bytes());
+                }
+            }
+        }
+    }
+    let at = |name: &str| directory.path().join(name);
+    let axes = "(1, 3, 2, 2, 2)";
+    for (name, bytes) in [
+        ("single.npy", npy("<f4", false, axes, &single)),
+        ("big.npy", npy(">f4", false, axes, &big)),
+        ("double.npy", npy("<f8", false, axes, &double)),
+        ("half.npy", npy("<f2", false, axes, &half)),
+        ("fortran.npy", npy("<f4", true, axes, &fortran)),
+    ] {
+        std::fs::write(at(name), bytes).unwrap();
+    }
+    let dims = [1, 3, 2, 2, 2];
+    write_tensors(&at("single.safetensors"), &[("data", Dtype::F32, &dims, &single)]);
+    write_tensors(&at("double.safetensors"), &[("data", Dtype::F64, &dims, &double)]);
+    write_tensors(&at("half.safetensors"), &[("data", Dtype::F16, &dims, &half)]);
+    write_tensors(&at("brain.safetensors"), &[("data", Dtype::BF16, &dims, &brain)]);
+    let mut seen = 0;
+    for entry in directory.path().read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let input = load_inputs(&[&path], &LoadOptions::default()).unwrap();
+        assert_eq!(
+            (input.clip.shape(), input.clip.data()),
+            (shape, &values[..]),
+            "{}",
+            path.display()
+        );
+        assert!(input.frames.is_empty());
+        seen += 1;
+    }
+    assert_eq!(seen, 9);
+}
+
+#[test]
+fn several_inputs_form_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let first = Clip::new(Shape::new(1, 3, 1, 2, 2), vec![1.0; 12]).unwrap();
+    let second = Clip::new(Shape::new(2, 3, 1, 2, 2), vec![2.0; 24]).unwrap();
+    let wider = Clip::new(Shape::new(1, 3, 1, 2, 3), vec![3.0; 18]).unwrap();
+    save_clip(&first, at("first.safetensors")).unwrap();
+    save_clip(&second, at("second.safetensors")).unwrap();
+    save_clip(&wider, at("wider.safetensors")).unwrap();
+    let options = unscaled();
+
+    let both = load_batch(&[at("first.safetensors"), at("second.safetensors")], &options).unwrap();
+    assert_eq!(both.shape(), Shape::new(3, 3, 1, 2, 2));
+    assert_eq!(both.data(), [first.data(), second.data()].concat());
+    let error = load_batch(&[at("first.safetensors"), at("wider.safetensors")], &options).unwrap_err();
+    assert!(error.to_string().contains("wider.safetensors"), "{error}");
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+
+    for (name, count) in [("short", 1), ("long", 2), ("small", 1)] {
+        std::fs::create_dir(at(name)).unwrap();
+        for t in 0..count {
+            write_png(
+                &at(name).join(format!("{t}.png")),
+                if name == "small" { 6 } else { 8 },
+                6,
+                [9, 9, 9],
+            );
+        }
+    }
+    let clip = load_batch(&[at("short"), at("small")], &options).unwrap();
+    assert_eq!(clip.shape(), Shape::new(2, 3, 1, 6, 8));
+    let error = load_batch(&[at("short"), at("long")], &options)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("short") && error.contains("2 frames") && error.contains("long"),
+        "{error}"
+    );
+    let error = load_batch(&[at("short"), at("first.safetensors")], &options)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("short") && error.contains("first.safetensors"),
+        "{error}"
+    );
+    assert!(load_batch::<&Path>(&[], &options).is_err());
+}
+
+#[test]
+fn foreign_and_broken_inputs_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["empty", "mixed"] {
+        std::fs::create_dir(at(name)).unwrap();
+    }
+    write_png(&at("mixed/0.png"), 8, 6, [0; 3]);
+    write_png(&at("mixed/1.png"), 9, 6, [0; 3]);
+    let good = std::fs::read(fixture("prep01_wide.safetensors")).unwrap();
+    let whole = npy("<f4", false, "(1, 3, 1, 1, 1)", &[0; 12]);
+    let tuple = "(4294967296, 4294967296, 4294967296, 4294967296, 4294967296)";
+    for (name, bytes) in [
+        ("truncated.safetensors", &good[..good.len() / 2]),
+        ("header.safetensors", &good[..20]),
+        ("nothing.safetensors", &[]),
+        ("text.safetensors", b"this is no safetensors file at all"),
+        ("clip.mp4", b"video"),
+        ("text.npy", b"text"),
+        ("header.npy", &whole[..40]),
+        ("truncated.npy", &whole[..whole.len() - 1]),
+        ("rank.npy", &npy("<f4", false, "(3, 2)", &[0; 24])),
+        ("zero.npy", &npy("<f4", false, "(1, 3, 0, 2, 2)", &[])),
+        ("huge.npy", &npy("<f4", false, tuple, &[])),
+        ("negative.npy", &npy("<f4", false, "(1, 3, -1, 2, 2)", &[])),
+        ("nested.npy", &npy("<f4", false, &"(".repeat(60_000), &[])),
+        ("integer.npy", &npy("<i4", false, "(1, 3, 1, 1, 1)", &[0; 12])),
+    ] {
+        std::fs::write(at(name), bytes).unwrap();
+    }
+    write_tensors(&at("weights.safetensors"), &[("conv1_w", Dtype::F32, &[1], &[0; 4])]);
+    write_tensors(&at("rank.safetensors"), &[("data", Dtype::F32, &[3, 2], &[0; 24])]);
+    write_tensors(
+        &at("integer.safetensors"),
+        &[("data", Dtype::I32, &[1, 3, 1, 1, 1], &[0; 12])],
+    );
+    write_tensors(
+        &at("float.safetensors"),
+        &[("frames.0", Dtype::F32, &[1, 1, 1, 3], &[0; 12])],
+    );
+    write_tensors(
+        &at("planar.safetensors"),
+        &[("frames.0", Dtype::U8, &[3, 2, 2, 1], &[0; 12])],
+    );
+
+    let kind = |error: &Error| match error {
+        Error::File { .. } => "file",
+        Error::Format { .. } => "format",
+        Error::Shape { .. } => "shape",
+        Error::Size { .. } => "size",
+        Error::ElementType { .. } => "element type",
+        Error::Clip { .. } => "clip",
+        Error::Unsupported { .. } => "unsupported",
+        _ => "other",
+    };
+    let cases = [
+        ("absent.safetensors", "file", "read"),
+        ("absent", "file", "read"),
+        ("empty", "clip", "PNG or JPEG"),
+        ("mixed", "clip", "1.png of 9x6"),
+        ("truncated.safetensors", "format", "safetensors"),
+        ("header.safetensors", "format", "safetensors"),
+        ("nothing.safetensors", "format", "safetensors"),
+        ("text.safetensors", "format", "safetensors"),
+        ("weights.safetensors", "format", "conv1_w"),
+        ("rank.safetensors", "shape", "[3, 2]"),
+        ("integer.safetensors", "element type", "I32"),
+        ("float.safetensors", "element type", "F32"),
+        ("planar.safetensors", "shape", "[3, 2, 2, 1]"),
+        ("clip.mp4", "unsupported", "ffmpeg"),
+        ("text.npy", "format", "no such header"),
+        ("header.npy", "format", "no such header"),
+        ("truncated.npy", "format", "11 bytes"),
+        ("rank.npy", "shape", "[3, 2]"),
+        ("zero.npy", "size", "zero axis"),
+        ("huge.npy", "size", "2^30"),
+        ("negative.npy", "format", "-1"),
+        ("nested.npy", "format", "tuple of sizes"),
+        ("integer.npy", "element type", "<i4"),
+    ];
+    let mut failures = Vec::new();
+    for (name, wanted, mention) in cases {
+        match load(at(name), &unscaled()) {
+            Ok(clip) => failures.push(format!("{name}: wanted an error, got {}", clip.shape())),
+            Err(error) => {
+                let text = error.to_string();
+                if kind(&error) != wanted || !text.contains(mention) || !text.contains(name) {
+                    failures.push(format!("{name}: wanted a {wanted} error with {mention:?}, got {text}"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn files_are_written_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = || {
+        let mut names: Vec<_> = directory
+            .path()
+            .read_dir()
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let clip = Clip::new(Shape::new(1, 3, 1, 2, 2), (0..12).map(|i| i as f32).collect()).unwrap();
+    let path = directory.path().join("clip.safetensors");
+    std::fs::write(&path, "older").unwrap();
+    save_clip(&clip, &path).unwrap();
+    assert_eq!(load(&path, &LoadOptions::default()).unwrap(), clip);
+    assert_eq!(names(), ["clip.safetensors"], "no temporary file is left");
+
+    let taken = directory.path().join("directory");
+    std::fs::create_dir(&taken).unwrap();
+    for target in [&taken, &directory.path().join("absent/clip.safetensors")] {
+        let error = save_clip(&clip, target).unwrap_err();
+        assert!(matches!(&error, Error::File { path, .. } if path == target), "{error}");
+    }
+    assert_eq!(names(), ["clip.safetensors", "directory"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn written_files_obey_the_umask_links_and_devices() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let directory = tempfile::tempdir().unwrap();
+    let (ordinary, ours) = (directory.path().join("ordinary"), directory.path().join("ours"));
+    std::fs::write(&ordinary, "").unwrap();
+    write_atomically(&ours, b"ours").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&ordinary));
+
+    let link = directory.path().join("link");
+    symlink(&ours, &link).unwrap();
+    write_atomically(&link, b"through the link").unwrap();
+    assert_eq!(std::fs::read(&ours).unwrap(), b"through the link");
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+
+    write_atomically("/dev/null", b"away").unwrap();
+    assert!(Path::new("/dev/null").metadata().unwrap().file_type().is_char_device());
+}

@@ -1,0 +1,105 @@
+//! What the integration tests share: adapters, fixtures, distances.
+#![allow(dead_code)] // every test binary uses its own part
+
+use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuContext, Weights};
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Every usable adapter of the machine; says which. A machine without any fails, and says what to install.
+pub fn contexts() -> Vec<GpuContext> {
+    let contexts = GpuContext::all(&ContextOptions::default())
+        .expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers libegl1 libgl1-mesa-dri");
+    for gpu in &contexts {
+        println!(
+            "adapter: {} on {} ({})",
+            gpu.adapter_name(),
+            gpu.backend(),
+            gpu.driver()
+        );
+    }
+    contexts
+}
+
+pub fn fixture_path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
+}
+
+/// A body case of the independent oracle: network, weights, clip, and the expected taps.
+pub struct Fixture {
+    pub config: BackboneConfig,
+    pub weights: Weights,
+    pub clip: Clip,
+    pub dim_out: usize,
+    pub spatial_scale: f64,
+    /// Blob name to shape and values.
+    pub expected: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+pub const BODY_FIXTURES: [&str; 9] = [
+    "p01_bottleneck_conv4",
+    "p02_basic_conv4",
+    "p03_basic_conv5_batch",
+    "p04_bottleneck_conv5_dilation2",
+    "p05_groups2_stride3x3",
+    "p06_time_stride",
+    "p07_image_2d",
+    "p08_basic_groups_time_stride",
+    "p09_equal_dims",
+];
+
+pub fn fixture(name: &str) -> Fixture {
+    let path = fixture_path(&format!("{name}.safetensors"));
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().clone().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let config = BackboneConfig::from_json(&metadata["config"]).unwrap();
+    let read = |name: &str| {
+        let view = file.tensor(name).unwrap();
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect();
+        (view.shape().to_vec(), values)
+    };
+    let (shape, data) = read("data");
+    let expected = file.names().into_iter().filter_map(|name| {
+        let blob = name.strip_prefix("expect.")?;
+        Some((blob.to_owned(), read(name)))
+    });
+    Fixture {
+        weights: Weights::load(&path, &config).unwrap(),
+        clip: Clip::from_dims(&shape, data).unwrap(),
+        dim_out: metadata["dim_out"].parse().unwrap(),
+        spatial_scale: metadata["spatial_scale"].parse().unwrap(),
+        expected: expected.collect(),
+        config,
+    }
+}
+
+/// ‖got − want‖₂ / ‖want‖₂.
+pub fn relative_l2(got: impl IntoIterator<Item = f64>, want: impl IntoIterator<Item = f64>) -> f64 {
+    let (mut error, mut norm, mut count) = (0.0, 0.0, 0);
+    let (mut got, mut want) = (got.into_iter(), want.into_iter());
+    loop {
+        match (got.next(), want.next()) {
+            (Some(g), Some(w)) => {
+                error += (g - w) * (g - w);
+                norm += w * w;
+                count += 1;
+            }
+            (None, None) => break,
+            _ => panic!("different lengths"),
+        }
+    }
+    assert!(count > 0 && norm > 0.0, "nothing to compare");
+    f64::sqrt(error / norm)
+}
+
+pub fn widen(values: &[f32]) -> impl Iterator<Item = f64> + '_ {
+    values.iter().map(|&v| f64::from(v))
+}
