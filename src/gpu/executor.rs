@@ -261,14 +261,14 @@ impl Executor {
             self.wait(None)?;
             self.mapped(&mapped)?;
         }
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| self.gpu.fault(e))?;
         let mut offset = 0;
         for values in inputs {
             let bytes: &[u8] = bytemuck::cast_slice(values);
-            let range = offset..offset + bytes.len() as u64;
-            let mut view = self.upload.get_mapped_range_mut(range).map_err(|e| self.gpu.fault(e))?;
-            view.copy_from_slice(bytes);
-            offset += bytes.len() as u64;
+            view.slice(offset..offset + bytes.len()).copy_from_slice(bytes);
+            offset += bytes.len();
         }
+        drop(view);
         self.upload.unmap();
         self.upload_mapped = false;
         Ok(())
@@ -329,17 +329,16 @@ impl Executor {
         self.wait(Some(submission))?;
 
         self.mapped(&readback)?;
+        // One view of everything: ranges of their own would have to begin at multiples of 8 bytes.
+        let view = self.readback.get_mapped_range(..).map_err(|e| self.gpu.fault(e))?;
         let mut outputs = Vec::with_capacity(self.plan.outputs().len());
         let mut offset = 0;
         for output in self.plan.outputs() {
-            let bytes = self.plan.shape(output.blob).bytes();
-            let view = self
-                .readback
-                .get_mapped_range(offset..offset + bytes)
-                .map_err(|e| self.gpu.fault(e))?;
-            outputs.push(bytemuck::pod_collect_to_vec(&view));
+            let bytes = self.plan.shape(output.blob).bytes() as usize;
+            outputs.push(bytemuck::pod_collect_to_vec(&view[offset..offset + bytes]));
             offset += bytes;
         }
+        drop(view);
         self.readback.unmap();
 
         let profile = match (timestamps, ticks) {

@@ -76,6 +76,19 @@ impl Window {
         }
         Some(out)
     }
+
+    /// Whether at every output position at least one tap lies inside an input of extents `thw`. Pooling needs that:
+    /// nothing is the largest value of padding. Dilated taps can straddle a small input.
+    pub fn always_touches(&self, thw: [usize; 3]) -> bool {
+        let Some(out) = self.output(thw) else { return false };
+        (0..3).all(|axis| {
+            let inside = |at: usize| (self.pad[axis]..self.pad[axis] + thw[axis]).contains(&at);
+            (0..out[axis]).all(|position| {
+                let first = position * self.stride[axis];
+                (0..self.kernel[axis]).any(|tap| inside(first + tap * self.dilation[axis]))
+            })
+        })
+    }
 }
 
 /// The per-channel `x * scale[c] + bias[c]` (a folded batch norm), by the names of its parameters.

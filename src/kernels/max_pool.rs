@@ -21,10 +21,9 @@ params! {
 }
 
 pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let reach = |axis: usize| window.dilation[axis] * (window.kernel[axis] - 1);
-    if (0..3).any(|axis| window.pad[axis] > reach(axis)) {
+    if !window.always_touches(input.thw()) {
         return Err(format!(
-            "a window of {window:?} can lie wholly in the padding and has no maximum there"
+            "{window:?} can lie wholly in the padding of {input}, where nothing is the largest"
         ));
     }
     let grid = value_grid(output, max_groups)?;
