@@ -51,12 +51,7 @@ pub struct Window {
 
 impl Window {
     /// One tap, stride 1, no padding.
-    pub const POINTWISE: Self = Self {
-        kernel: [1; 3],
-        stride: [1; 3],
-        pad: [0; 3],
-        dilation: [1; 3],
-    };
+    pub const POINTWISE: Self = Self { kernel: [1; 3], stride: [1; 3], pad: [0; 3], dilation: [1; 3] };
 
     /// Number of taps.
     pub fn taps(&self) -> usize {
@@ -68,9 +63,7 @@ impl Window {
     pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for axis in 0..3 {
-            let extent = self.dilation[axis]
-                .checked_mul(self.kernel[axis].checked_sub(1)?)?
-                .checked_add(1)?;
+            let extent = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
             let padded = self.pad[axis].checked_mul(2)?.checked_add(thw[axis])?;
             out[axis] = padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1;
         }
@@ -258,19 +251,13 @@ impl Graph {
         let mut parameters = Vec::new();
         let affine = |affine: &Affine, channels: usize, list: &mut Vec<Parameter>| {
             for name in [&affine.scale, &affine.bias] {
-                list.push(Parameter {
-                    name: name.clone(),
-                    shape: vec![channels],
-                });
+                list.push(Parameter { name: name.clone(), shape: vec![channels] });
             }
         };
         for op in &self.operators {
             match &op.kind {
                 OpKind::Conv(conv) => {
-                    parameters.push(Parameter {
-                        name: conv.weight.clone(),
-                        shape: conv.weight_shape().to_vec(),
-                    });
+                    parameters.push(Parameter { name: conv.weight.clone(), shape: conv.weight_shape().to_vec() });
                     if let Some(folded) = &conv.epilogue.affine {
                         affine(folded, conv.dim_out, &mut parameters);
                     }

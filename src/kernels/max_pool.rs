@@ -22,9 +22,7 @@ params! {
 
 pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
     if !window.always_touches(input.thw()) {
-        return Err(format!(
-            "{window:?} can lie wholly in the padding of {input}, where nothing is the largest"
-        ));
+        return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
     }
     let grid = value_grid(output, max_groups)?;
     let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);

@@ -31,10 +31,7 @@ impl Case {
         let seed = rng.u64(..);
         let clip = |(index, &shape): (usize, &Shape)| {
             let name = &graph.blob(graph.inputs()[index]).name;
-            let data = random::uniform(name, seed)
-                .take(shape.len())
-                .map(|u| u as f32)
-                .collect();
+            let data = random::uniform(name, seed).take(shape.len()).map(|u| u as f32).collect();
             Clip::new(shape, data).expect("cases are drawn with small shapes")
         };
         Self {
@@ -58,13 +55,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
     let dim_in = groups * rng.usize(1..=9);
-    let shape = Shape::new(
-        rng.usize(1..=2),
-        dim_in,
-        rng.usize(1..=5),
-        rng.usize(1..=24),
-        rng.usize(1..=24),
-    );
+    let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), rng.usize(1..=24), rng.usize(1..=24));
     let data = model.input("data", dim_in);
     let (description, out, shapes) = match rng.u32(..20) {
         0 | 1 => {
@@ -73,18 +64,10 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             (format!("max_pool {window:?} of {shape}"), out, vec![shape])
         }
         2 => (format!("relu of {shape}"), model.relu(data), vec![shape]),
-        3 => (
-            format!("affine of {shape}"),
-            model.affine_channel_nd(data, "bn", false),
-            vec![shape],
-        ),
+        3 => (format!("affine of {shape}"), model.affine_channel_nd(data, "bn", false), vec![shape]),
         4 => {
             let shortcut = model.input("shortcut", dim_in);
-            (
-                format!("sum of {shape}"),
-                model.sum(data, shortcut, Some("sum")),
-                vec![shape; 2],
-            )
+            (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
         _ => {
             let window = random_window(rng, shape, false);
@@ -105,11 +88,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
                 out = model.relu(out);
             }
             let extras = format!("affine {affine}, sum {sum}, relu {relu}");
-            (
-                format!("conv {window:?} of {shape} to {dim_out}, groups {groups}, {extras}"),
-                out,
-                shapes,
-            )
+            (format!("conv {window:?} of {shape} to {dim_out}, groups {groups}, {extras}"), out, shapes)
         }
     };
     let graph = model.finish(out);
@@ -126,23 +105,10 @@ fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
         let pad = [0, 1, 2].map(|axis| {
             // Convolutions may even be padded beyond their reach.
             let most = if pooling { reach(axis) } else { reach(axis) + 1 };
-            if rng.bool() {
-                (reach(axis) / 2).min(most)
-            } else {
-                rng.usize(..=most)
-            }
+            if rng.bool() { (reach(axis) / 2).min(most) } else { rng.usize(..=most) }
         });
-        let window = Window {
-            kernel,
-            stride,
-            pad,
-            dilation,
-        };
-        let fits = if pooling {
-            window.always_touches(shape.thw())
-        } else {
-            window.output(shape.thw()).is_some()
-        };
+        let window = Window { kernel, stride, pad, dilation };
+        let fits = if pooling { window.always_touches(shape.thw()) } else { window.output(shape.thw()).is_some() };
         // Large kernels on every axis at once would only cost time.
         if fits && window.taps() <= 75 {
             return window;
@@ -161,11 +127,7 @@ pub fn random_body(rng: &mut Rng) -> Result<Case> {
     for _ in 0..stages {
         let last = *feat_dims.last().expect("has the stem's");
         // Now and then a stage keeps its width, and then has neither projection nor stride.
-        feat_dims.push(if rng.u32(..4) == 0 {
-            last
-        } else {
-            num_groups * rng.usize(1..=9)
-        });
+        feat_dims.push(if rng.u32(..4) == 0 { last } else { num_groups * rng.usize(1..=9) });
     }
     let config = BackboneConfig {
         transformation: [Transformation::Bottleneck, Transformation::Basic][rng.usize(..2)],
@@ -180,17 +142,9 @@ pub fn random_body(rng: &mut Rng) -> Result<Case> {
         freeze_at: [0, 2, 3, 4, 5][rng.usize(..5)],
     };
     let body = Body::new(&config)?;
-    let shape = Shape::new(
-        rng.usize(1..=2),
-        3,
-        rng.usize(1..=5),
-        rng.usize(7..=60),
-        rng.usize(7..=60),
-    );
+    let shape = Shape::new(rng.usize(1..=2), 3, rng.usize(1..=5), rng.usize(7..=60), rng.usize(7..=60));
     let mut case = Case::new(format!("{} on {shape}", config.to_json()), body.graph, &[shape], rng);
     let blobs = case.graph.blobs();
-    case.taps = (0..rng.usize(..=3))
-        .map(|_| blobs[rng.usize(1..blobs.len())].name.clone())
-        .collect();
+    case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(1..blobs.len())].name.clone()).collect();
     Ok(case)
 }

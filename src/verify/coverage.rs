@@ -89,9 +89,7 @@ impl Coverage {
 
     /// What a full run must meet and this one has not.
     pub fn missing(&self) -> Vec<String> {
-        let kernels = Kernel::ALL
-            .into_iter()
-            .map(|kernel| format!("kernel {}", kernel.name()));
+        let kernels = Kernel::ALL.into_iter().map(|kernel| format!("kernel {}", kernel.name()));
         let required = kernels.chain(REQUIRED.map(str::to_owned));
         required.filter(|name| !self.counts.contains_key(name)).collect()
     }

@@ -42,11 +42,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            operators: 200,
-            bodies: 40,
-            seed: 1,
-        }
+        Self { operators: 200, bodies: 40, seed: 1 }
     }
 }
 
@@ -132,19 +128,8 @@ pub struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Deviation {
-            blob,
-            of_tolerance,
-            index,
-            got,
-            want,
-            ..
-        } = &self.worst;
-        write!(
-            f,
-            "{}: {}: blob {blob} is off by {of_tolerance:.2} times the tolerance, ",
-            self.row, self.case
-        )?;
+        let Deviation { blob, of_tolerance, index, got, want, .. } = &self.worst;
+        write!(f, "{}: {}: blob {blob} is off by {of_tolerance:.2} times the tolerance, ", self.row, self.case)?;
         write!(f, "worst at {index}: {got} for {want}")?;
         if !self.repeatable {
             write!(f, "; it depends on what its buffers held before")?;
@@ -198,11 +183,7 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
     for done in 0..total {
         progress(done, total);
         let body = done >= settings.operators;
-        let case = if body {
-            random_body(&mut rng)?
-        } else {
-            random_operator(&mut rng)
-        };
+        let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng) };
         let expected = expected(&case)?;
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
@@ -267,22 +248,9 @@ pub fn variants(case: &Case, class: AdapterClass, checks: ShaderChecks) -> Vec<V
     if kernels.is_empty() {
         kernels.push(None);
     }
-    let fusions: &[bool] = if case.graph.operators().len() > 1 {
-        &[true, false]
-    } else {
-        &[true]
-    };
-    let pairs = kernels
-        .iter()
-        .flat_map(|&kernel| fusions.iter().map(move |&fusion| (kernel, fusion)));
-    pairs
-        .map(|(kernel, fusion)| Variant {
-            kernel,
-            fusion,
-            checks,
-            patch: None,
-        })
-        .collect()
+    let fusions: &[bool] = if case.graph.operators().len() > 1 { &[true, false] } else { &[true] };
+    let pairs = kernels.iter().flat_map(|&kernel| fusions.iter().map(move |&fusion| (kernel, fusion)));
+    pairs.map(|(kernel, fusion)| Variant { kernel, fusion, checks, patch: None }).collect()
 }
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
@@ -302,10 +270,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
 fn expected(case: &Case) -> Result<BTreeMap<String, Volume>> {
     let last = case.graph.blob(case.graph.output()).name.clone();
     let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();
-    let keep = names
-        .iter()
-        .map(|name| case.graph.find(name))
-        .collect::<Result<Vec<_>>>()?;
+    let keep = names.iter().map(|name| case.graph.find(name)).collect::<Result<Vec<_>>>()?;
     let inputs: Vec<_> = case.inputs.iter().collect();
     let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
     Ok(names.into_iter().zip(volumes).collect())
@@ -330,9 +295,7 @@ fn run(
     let first = bits(&runs[0]);
     let deviations = runs.iter().flat_map(|values| {
         let outputs = executor.plan().outputs().iter();
-        outputs
-            .zip(values)
-            .map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
+        outputs.zip(values).map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
     });
     let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
     Ok(Outcome {
