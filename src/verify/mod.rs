@@ -10,7 +10,6 @@ mod coverage;
 pub use cases::{Case, random_body, random_operator};
 pub use coverage::Coverage;
 
-use crate::backbone::Feature;
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::kernels::{AdapterClass, Kernel};
@@ -314,16 +313,4 @@ fn row_name(plan: &Plan, body: bool, variant: &Variant) -> String {
         (false, true) => kernel.to_owned(),
         (false, false) => format!("{kernel}, unfused"),
     }
-}
-
-/// How far the blobs of two runs of one network are apart: the worst relative L2 distance.
-///
-/// Blobs that only one of them has are left out.
-pub fn distance(a: &[Feature], b: &[Feature]) -> f64 {
-    let pairs = a.iter().filter_map(|x| Some((x, b.iter().find(|y| y.name == x.name)?)));
-    let distances = pairs.map(|(x, y)| {
-        let want: Vec<f64> = y.data.iter().map(|&v| f64::from(v)).collect();
-        Deviation::measure(&x.name, &x.data, &want).relative
-    });
-    distances.fold(0.0, f64::max)
 }
