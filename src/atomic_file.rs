@@ -21,10 +21,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let target = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::IsADirectory,
-                "it is a directory",
-            ));
+            return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a directory"));
         }
         Ok(metadata) if !metadata.is_file() => {
             return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);

@@ -36,11 +36,7 @@ impl Checkpoint {
             Some(json) => Some(BackboneConfig::from_json(json)?),
             None => None,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            config,
-        })
+        Ok(Self { path: path.to_owned(), bytes, config })
     }
 
     /// The network that the file's metadata names under `config`, if any.
