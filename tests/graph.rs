@@ -234,6 +234,12 @@ fn freezing_shows_and_changes_nothing() {
 }
 
 #[test]
+fn the_flagship_has_69_operators_and_22_fused() {
+    let body = body("{}");
+    assert_eq!((body.graph.operators().len(), fuse(&body.graph, &[]).operators().len()), (69, 22));
+}
+
+#[test]
 fn every_preset_builds_and_fuses_to_convolutions_alone() {
     for preset in PRESETS {
         let body = Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap();

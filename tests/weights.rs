@@ -50,7 +50,9 @@ fn file(bytes: &[u8]) -> File {
 #[test]
 fn every_float_width_is_read() {
     let want = Weights::random(&narrow(), 3).unwrap();
-    let encodings: [(Dtype, fn(f32) -> Vec<u8>, fn(f32) -> f32); 4] = [
+    /// Element type, how a value is written in it, and what is left of the value.
+    type Encoding = (Dtype, fn(f32) -> Vec<u8>, fn(f32) -> f32);
+    let encodings: [Encoding; 4] = [
         (Dtype::F32, |v| v.to_le_bytes().to_vec(), |v| v),
         (Dtype::F64, |v| f64::from(v).to_le_bytes().to_vec(), |v| v),
         (Dtype::F16, |v| f16::from_f32(v).to_le_bytes().to_vec(), |v| f16::from_f32(v).to_f32()),
