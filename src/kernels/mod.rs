@@ -9,6 +9,7 @@ pub mod affine;
 pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
+pub mod conv_gemm_tiled;
 mod launch;
 pub mod layout;
 pub mod max_pool;
@@ -83,6 +84,8 @@ pub enum Kernel {
     ConvGemm(conv_gemm::Tile),
     /// Implicit-GEMM convolution from registers, weights broadcast in subgroups of eight.
     ConvGemmSubgroup(conv_gemm::Tile),
+    /// Implicit-GEMM convolution through workgroup memory.
+    ConvGemmTiled,
     /// Max pooling.
     MaxPool,
     /// Affine channel.
@@ -104,13 +107,14 @@ impl Kernel {
     const GEMM_SUBGROUP_32X8: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M32_N8);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
         Self::GEMM_16X8,
         Self::GEMM_SUBGROUP_16X8,
         Self::GEMM_SUBGROUP_32X8,
+        Self::ConvGemmTiled,
         Self::MaxPool,
         Self::Affine,
         Self::Relu,
@@ -127,6 +131,7 @@ impl Kernel {
             Self::GEMM_16X8 => "conv_gemm_16x8",
             Self::GEMM_SUBGROUP_16X8 => "conv_gemm_subgroup_16x8",
             Self::GEMM_SUBGROUP_32X8 => "conv_gemm_subgroup_32x8",
+            Self::ConvGemmTiled => "conv_gemm_tiled",
             // Tiles beyond those of `ALL` have no name of their own.
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => self.shader(),
             Self::MaxPool => "max_pool",
@@ -148,6 +153,7 @@ impl Kernel {
             Self::ConvDirect(_) => "conv_direct",
             Self::ConvGemm(_) => "conv_gemm",
             Self::ConvGemmSubgroup(_) => "conv_gemm_subgroup",
+            Self::ConvGemmTiled => "conv_gemm_tiled",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
@@ -162,6 +168,7 @@ impl Kernel {
             Self::ConvDirect(tile) => conv_direct::source(tile),
             Self::ConvGemm(tile) => conv_gemm::source(tile),
             Self::ConvGemmSubgroup(tile) => conv_gemm_subgroup::source(tile),
+            Self::ConvGemmTiled => conv_gemm_tiled::source(),
             Self::MaxPool => max_pool::SOURCE.to_owned(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
@@ -187,7 +194,7 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
-            Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => conv_gemm::Params::LAYOUT,
+            Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) | Self::ConvGemmTiled => conv_gemm::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
@@ -199,7 +206,7 @@ impl Kernel {
     /// How many buffers the shader binds after its parameters, the output last.
     pub fn operand_count(self) -> usize {
         match self {
-            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => 5,
+            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) | Self::ConvGemmTiled => 5,
             Self::MaxPool | Self::Relu | Self::Layout => 2,
             Self::Affine => 4,
             Self::Sum => 3,
@@ -209,7 +216,7 @@ impl Kernel {
     /// The kernels that can do `kind` on `target`, the default first.
     pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
         let mut kernels = match kind {
-            OpKind::Conv(conv) => conv_candidates(conv),
+            OpKind::Conv(conv) => conv_candidates(conv, target.class),
             OpKind::MaxPool(_) => vec![Self::MaxPool],
             OpKind::Affine(_) => vec![Self::Affine],
             OpKind::Relu => vec![Self::Relu],
@@ -244,6 +251,7 @@ impl Kernel {
             (Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
                 conv_gemm_subgroup::launch(tile, conv, inputs[0], output, max_groups)
             }
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, inputs[0], output, max_groups),
             (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, inputs[0], output, max_groups),
             (Self::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Self::Relu, OpKind::Relu) => relu::launch(output, max_groups),
@@ -261,6 +269,7 @@ impl Kernel {
             (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
                 conv_gemm::constant_lens(tile, conv)
             }
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm::constant_lens(conv_gemm_tiled::TILE, conv),
             (Self::Affine, OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
             _ => Vec::new(),
         }
@@ -276,23 +285,29 @@ impl Kernel {
             (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
                 conv_gemm::constants(tile, conv, weights)
             }
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm::constants(conv_gemm_tiled::TILE, conv, weights),
             (Self::Affine, OpKind::Affine(affine)) => affine::constants(affine, channels, weights),
             _ => Ok(Vec::new()),
         }
     }
 }
 
-/// The kernels for a convolution, the default first.
-fn conv_candidates(conv: &Conv) -> Vec<Kernel> {
-    let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4];
+/// The kernels for a convolution on an adapter of `class`, the default first.
+fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Kernel> {
+    let direct = vec![Kernel::DIRECT_4X8, Kernel::DIRECT_1X4];
     if conv.groups != 1 {
-        return direct.to_vec();
+        return direct;
     }
     // The widest tile loads least for each product, unless most of it would be padding.
-    let gemm = if conv.dim_out > 16 {
-        [Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
+    let registers = if conv.dim_out > 16 {
+        vec![Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
     } else {
-        [Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
+        vec![Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
     };
-    gemm.into_iter().chain(direct).collect()
+    let tiled = vec![Kernel::ConvGemmTiled];
+    match class {
+        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
+        AdapterClass::Software => [registers, tiled, direct].concat(),
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers, direct].concat(),
+    }
 }
