@@ -47,6 +47,7 @@ impl Lifetime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     buffer_of: Vec<usize>,
+    spans: Vec<Option<(usize, usize)>>,
     buffers: Vec<u64>,
     lower_bound: u64,
     unshared: u64,
@@ -74,12 +75,14 @@ impl Memory {
             tenants[buffer].push(blob);
             buffer_of[blob] = buffer;
         }
+        let mut spans = vec![None; lifetimes.len()];
         for blob in 0..lifetimes.len() {
             let mut at = blob;
             while let Some(same) = lifetimes[at].same_as {
                 at = same;
             }
             buffer_of[blob] = buffer_of[at];
+            spans[blob] = lifetimes[at].span;
         }
 
         let alive = |step: usize| {
@@ -88,6 +91,7 @@ impl Memory {
         };
         Self {
             buffer_of,
+            spans,
             buffers,
             lower_bound: (0..steps).map(alive).max().unwrap_or(0),
             unshared: order.iter().map(|&index| lifetimes[index].bytes).sum(),
@@ -102,6 +106,13 @@ impl Memory {
     /// The buffer of a blob, an index into [`Memory::buffers`].
     pub fn buffer_of(&self, blob: BlobId) -> usize {
         self.buffer_of[blob.index()]
+    }
+
+    /// The first and the last dispatch during which a blob must be there, as indices into the plan's steps; one past the
+    /// last step is the copying out of results. `None` for a blob that nothing uses. Blobs that an identity operator
+    /// joins live as one.
+    pub fn lifetime(&self, blob: BlobId) -> Option<(usize, usize)> {
+        self.spans[blob.index()]
     }
 
     /// Bytes of all buffers.
