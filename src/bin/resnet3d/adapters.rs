@@ -10,7 +10,7 @@ use resnet3d_wgpu::wgpu::{DeviceType, Features};
 use serde::Serialize;
 use std::cmp::Ordering;
 
-/// List the adapters of this machine, which one would be used, and why not more.
+/// List the adapters: which one would be used, and why not more.
 ///
 /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL. --adapter and --backend
 /// choose here as everywhere.

@@ -12,7 +12,7 @@ use resnet3d_wgpu::{Backend, ContextOptions, GpuContext, Precision};
 /// The networks are the ResNet3D bodies of Facebook's Detect-and-Track. Results go to standard output, everything else to
 /// standard error. Exit code 0 is success, 1 failure, 2 wrong usage.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "resnet3d", version, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -64,7 +64,8 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Say more on standard error; -vv says all. The environment variable RUST_LOG goes before this.
+    /// Say more on standard error, in `run` also which tensors of the weight file are not used. RUST_LOG goes before
+    /// this.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }

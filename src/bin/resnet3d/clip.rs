@@ -11,7 +11,7 @@ use resnet3d_wgpu::clip::files::{load_batch, save_clip};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Preprocess frames into a ready clip, as `run` does on the way.
+/// Make a ready clip of frames, as `run` does on the way.
 ///
 /// Frames are resized, the pixel means subtracted, the channels ordered blue, green, red; the result is the float32
 /// tensor `data`, NxCxTxHxW, of a .safetensors. Several inputs form a batch.

@@ -19,9 +19,9 @@ use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, Plan
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Run everything on a short scene that is rendered for it: a disc that crosses a textured background.
+/// Show the whole path on a rendered scene, without any file.
 ///
-/// The frames are written as PNG, read back and preprocessed like any others; the features of all stages are written as
+/// The scene is a disc that crosses a textured background. The frames are written as PNG, read back and preprocessed like any others; the features of all stages are written as
 /// .safetensors, and drawn over the frames as the change over time, which shows the disc. Random weights see it too:
 /// nothing is trained here.
 #[derive(Debug, Args)]

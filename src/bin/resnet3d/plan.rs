@@ -14,9 +14,9 @@ use resnet3d_wgpu::kernels::AdapterClass;
 use resnet3d_wgpu::{Body, Plan, PlanOptions, PlanReport, Shape, Taps};
 use std::path::PathBuf;
 
-/// Show every operator of the network for a clip: blobs, shapes, parameters, multiply-adds, kernels and memory.
+/// Show every operator of the network for a clip, and the memory it takes.
 ///
-/// No GPU is needed. Multiply-adds are those of the direct convolutions.
+/// Blobs by the reference's names, shapes, parameters, multiply-adds, kernels, buffers. No GPU is needed. Multiply-adds are those of the direct convolutions.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

@@ -60,7 +60,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
-  resnet3d run --weights random:1 --input clip.npy --output features.safetensors --taps res3_1_sum,pool1
+  resnet3d run --weights random:1 --input clip.npy --output features.safetensors \\
+      --taps res3_1_sum,pool1
   resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
       --output features.safetensors --taps all --heatmap heatmap.png";
 
