@@ -196,7 +196,7 @@ impl<'a> Chart<'a> {
                 bar.colour, bar.tip
             );
             // A letter is some six pixels wide. Where the name does not fit its end may do, or else there is the tip.
-            let end = bar.name.rsplit('_').next().unwrap_or(&bar.name);
+            let end = bar.name.splitn(3, '_').nth(2).unwrap_or(&bar.name);
             let fits = |name: &&str| name.len() as f64 * 5.8 + 8.0 <= width && own >= 11.0;
             if let Some(name) = [bar.name.as_str(), end].into_iter().find(fits) {
                 let _ = writeln!(
