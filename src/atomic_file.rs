@@ -52,10 +52,7 @@ impl Staged {
     pub fn new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
         let path = path.as_ref();
         let way = stage(path, bytes).map_err(Error::file("write", path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            way,
-        })
+        Ok(Self { path: path.to_owned(), way })
     }
 
     /// Puts the file at its place.
@@ -77,20 +74,14 @@ impl Staged {
 fn stage(path: &Path, bytes: &[u8]) -> std::io::Result<Way> {
     let target = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::IsADirectory,
-                "it is a directory",
-            ));
+            return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a directory"));
         }
         Ok(metadata) if !metadata.is_file() => return Ok(Way::Into(bytes.to_owned())),
         Ok(_) => path.canonicalize()?,
         Err(_) => path.to_owned(),
     };
     if target.file_name().is_none() {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "it has no file name",
-        ));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it has no file name"));
     }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

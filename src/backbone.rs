@@ -214,21 +214,10 @@ impl GpuBackbone {
             .outputs()
             .iter()
             .zip(values)
-            .map(|(output, data)| Feature {
-                name: output.name.clone(),
-                shape: plan.shape(output.blob),
-                data,
-            })
+            .map(|(output, data)| Feature { name: output.name.clone(), shape: plan.shape(output.blob), data })
             .collect();
-        let last = blobs
-            .iter()
-            .position(|blob| blob.name == *last)
-            .expect("a plan's outputs include the last blob");
-        let features = Features {
-            blobs,
-            last,
-            spatial_scale,
-        };
+        let last = blobs.iter().position(|blob| blob.name == *last).expect("a plan's outputs include the last blob");
+        let features = Features { blobs, last, spatial_scale };
         Ok((features, profile))
     }
 
@@ -274,12 +263,7 @@ impl GpuBackbone {
 pub fn tap_names(body: &Body, taps: &Taps) -> Result<Vec<String>> {
     match taps {
         Taps::Last => Ok(Vec::new()),
-        Taps::Stages => Ok(body
-            .graph
-            .stages()
-            .iter()
-            .map(|&id| body.graph.blob(id).name.clone())
-            .collect()),
+        Taps::Stages => Ok(body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect()),
         Taps::Named(names) => {
             for name in names {
                 body.graph.find(name)?;

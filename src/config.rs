@@ -174,34 +174,20 @@ impl BackboneConfig {
     pub fn validate(&self) -> Result<()> {
         let stages = self.block_counts.len();
         if !(3..=4).contains(&stages) {
-            return Err(Error::config(
-                "block_counts",
-                "three or four counts",
-                format!("{:?}", self.block_counts),
-            ));
+            return Err(Error::config("block_counts", "three or four counts", format!("{:?}", self.block_counts)));
         }
         // The deepest published body has 36 blocks in a stage; the bound keeps a typing error from taking all memory.
         if self.block_counts.iter().any(|&n| n == 0 || n > 1000) {
             let wanted = "counts of 1 to 1000";
-            return Err(Error::config(
-                "block_counts",
-                wanted,
-                format!("{:?}", self.block_counts),
-            ));
+            return Err(Error::config("block_counts", wanted, format!("{:?}", self.block_counts)));
         }
         if self.feat_dims.len() != stages + 1 {
             let wanted = format!("{} widths (stem and {stages} stages)", stages + 1);
             return Err(Error::config("feat_dims", wanted, format!("{:?}", self.feat_dims)));
         }
-        let at_least_one = [
-            ("num_groups", self.num_groups),
-            ("width_per_group", self.width_per_group),
-            ("dilation", self.dilation),
-        ];
-        for (field, value) in at_least_one
-            .into_iter()
-            .chain(self.feat_dims.iter().map(|&d| ("feat_dims", d)))
-        {
+        let at_least_one =
+            [("num_groups", self.num_groups), ("width_per_group", self.width_per_group), ("dilation", self.dilation)];
+        for (field, value) in at_least_one.into_iter().chain(self.feat_dims.iter().map(|&d| ("feat_dims", d))) {
             if value == 0 {
                 return Err(Error::config(field, "at least 1", 0));
             }
@@ -244,11 +230,7 @@ impl BackboneConfig {
             if largest.max(wide as u128 * wide as u128) > u128::from(u32::MAX / 4) {
                 let wanted = "such that every convolution has fewer than 2^30 weights";
                 let given = format!("res{}: {dim_in} to {dim_out} channels through {inner}", stage + 2);
-                return Err(Error::config(
-                    "feat_dims and num_groups * width_per_group",
-                    wanted,
-                    given,
-                ));
+                return Err(Error::config("feat_dims and num_groups * width_per_group", wanted, given));
             }
             if self.transformation == Transformation::Basic && !dim_out.is_multiple_of(self.num_groups) {
                 let wanted = format!("divisible by num_groups ({}) in basic blocks", self.num_groups);
@@ -270,11 +252,7 @@ impl BackboneConfig {
     /// It is the *nominal* scale: a stage whose width does not change has no stride, and `dilation` 4 removes only one
     /// factor of two, yet the reference returns the same numbers.
     pub fn spatial_scale(&self) -> f64 {
-        if self.block_counts.len() == 3 {
-            1.0 / 16.0
-        } else {
-            self.dilation as f64 / 32.0
-        }
+        if self.block_counts.len() == 3 { 1.0 / 16.0 } else { self.dilation as f64 / 32.0 }
     }
 }
 
@@ -294,23 +272,14 @@ mod tests {
             let config = BackboneConfig::preset(name).unwrap();
             config.validate().unwrap();
             assert_eq!(BackboneConfig::from_json(&config.to_json()).unwrap(), config, "{name}");
-            assert_eq!(
-                BackboneConfig::from_json(&format!(r#"{{"preset": "{name}"}}"#)).unwrap(),
-                config
-            );
+            assert_eq!(BackboneConfig::from_json(&format!(r#"{{"preset": "{name}"}}"#)).unwrap(), config);
         }
     }
 
     #[test]
     fn json_builds_on_the_flagship() {
         let config = BackboneConfig::from_json(r#"{"time_kernel_dim": 1}"#).unwrap();
-        assert_eq!(
-            config,
-            BackboneConfig {
-                time_kernel_dim: 1,
-                ..BackboneConfig::r18_conv4()
-            }
-        );
+        assert_eq!(config, BackboneConfig { time_kernel_dim: 1, ..BackboneConfig::r18_conv4() });
     }
 
     #[test]

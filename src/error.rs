@@ -171,11 +171,7 @@ pub enum Error {
 impl Error {
     /// A [`Error::Config`] from anything printable.
     pub(crate) fn config(field: &str, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
-        Self::Config {
-            field: field.to_owned(),
-            wanted: wanted.into(),
-            given: given.to_string(),
-        }
+        Self::Config { field: field.to_owned(), wanted: wanted.into(), given: given.to_string() }
     }
 
     /// A closure for `map_err` on I/O: what was being done, and to which path.
@@ -186,10 +182,6 @@ impl Error {
 
     /// A [`Error::Format`]: what `path` should have held and what it did.
     pub(crate) fn format(path: &std::path::Path, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
-        Self::Format {
-            path: path.to_owned(),
-            wanted: wanted.into(),
-            given: given.to_string(),
-        }
+        Self::Format { path: path.to_owned(), wanted: wanted.into(), given: given.to_string() }
     }
 }

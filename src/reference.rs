@@ -30,10 +30,7 @@ pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobI
     let mut blobs: Vec<Option<Volume>> = vec![None; shapes.len()];
     for (&id, clip) in graph.inputs().iter().zip(inputs) {
         let data = clip.data().iter().map(|&v| f64::from(v)).collect();
-        blobs[id.index()] = Some(Volume {
-            shape: clip.shape(),
-            data,
-        });
+        blobs[id.index()] = Some(Volume { shape: clip.shape(), data });
     }
     for (step, op) in graph.operators().iter().enumerate() {
         let read = |index: usize| {
@@ -103,9 +100,7 @@ fn operator<'a>(
 fn scale_and_shift(data: &mut [f64], channel_len: usize, scale: &[f32], bias: &[f32]) {
     for (index, channel) in data.chunks_exact_mut(channel_len).enumerate() {
         let c = index % scale.len();
-        channel
-            .iter_mut()
-            .for_each(|v| *v = *v * f64::from(scale[c]) + f64::from(bias[c]));
+        channel.iter_mut().for_each(|v| *v = *v * f64::from(scale[c]) + f64::from(bias[c]));
     }
 }
 
@@ -121,36 +116,33 @@ fn convolve(conv: &Conv, input: &Volume, shape: Shape, weight: &[f32]) -> Vec<f6
     let (group_in, group_out) = (conv.dim_in / conv.groups, conv.dim_out / conv.groups);
     let from = input.shape;
     let mut output = vec![0.0; shape.len()];
-    output
-        .par_chunks_exact_mut(shape.t * shape.h * shape.w)
-        .enumerate()
-        .for_each(|(index, plane)| {
-            let (n, out_c) = (index / shape.c, index % shape.c);
-            for c in 0..group_in {
-                let in_c = out_c / group_out * group_in + c;
-                for (tap, (z, y, x)) in taps(kt, kh, kw).enumerate() {
-                    let factor = f64::from(weight[(out_c * group_in + c) * kt * kh * kw + tap]);
-                    for t in 0..shape.t {
-                        let Some(in_t) = tapped(window, 0, t, z, from.t) else {
+    output.par_chunks_exact_mut(shape.t * shape.h * shape.w).enumerate().for_each(|(index, plane)| {
+        let (n, out_c) = (index / shape.c, index % shape.c);
+        for c in 0..group_in {
+            let in_c = out_c / group_out * group_in + c;
+            for (tap, (z, y, x)) in taps(kt, kh, kw).enumerate() {
+                let factor = f64::from(weight[(out_c * group_in + c) * kt * kh * kw + tap]);
+                for t in 0..shape.t {
+                    let Some(in_t) = tapped(window, 0, t, z, from.t) else {
+                        continue;
+                    };
+                    for h in 0..shape.h {
+                        let Some(in_h) = tapped(window, 1, h, y, from.h) else {
                             continue;
                         };
-                        for h in 0..shape.h {
-                            let Some(in_h) = tapped(window, 1, h, y, from.h) else {
-                                continue;
-                            };
-                            let row = (((n * from.c + in_c) * from.t + in_t) * from.h + in_h) * from.w;
-                            let source = &input.data[row..row + from.w];
-                            let target = &mut plane[(t * shape.h + h) * shape.w..][..shape.w];
-                            for (w, value) in target.iter_mut().enumerate() {
-                                if let Some(in_w) = tapped(window, 2, w, x, from.w) {
-                                    *value += factor * source[in_w];
-                                }
+                        let row = (((n * from.c + in_c) * from.t + in_t) * from.h + in_h) * from.w;
+                        let source = &input.data[row..row + from.w];
+                        let target = &mut plane[(t * shape.h + h) * shape.w..][..shape.w];
+                        for (w, value) in target.iter_mut().enumerate() {
+                            if let Some(in_w) = tapped(window, 2, w, x, from.w) {
+                                *value += factor * source[in_w];
                             }
                         }
                     }
                 }
             }
-        });
+        }
+    });
     output
 }
 
@@ -158,28 +150,25 @@ fn max_pool(window: &Window, input: &Volume, shape: Shape) -> Vec<f64> {
     let [kt, kh, kw] = window.kernel;
     let from = input.shape;
     let mut output = vec![f64::NEG_INFINITY; shape.len()];
-    output
-        .par_chunks_exact_mut(shape.t * shape.h * shape.w)
-        .enumerate()
-        .for_each(|(index, plane)| {
-            for t in 0..shape.t {
-                for h in 0..shape.h {
-                    for w in 0..shape.w {
-                        let value = &mut plane[(t * shape.h + h) * shape.w + w];
-                        for (z, y, x) in taps(kt, kh, kw) {
-                            let at = (
-                                tapped(window, 0, t, z, from.t),
-                                tapped(window, 1, h, y, from.h),
-                                tapped(window, 2, w, x, from.w),
-                            );
-                            if let (Some(t), Some(h), Some(w)) = at {
-                                *value = value.max(input.data[((index * from.t + t) * from.h + h) * from.w + w]);
-                            }
+    output.par_chunks_exact_mut(shape.t * shape.h * shape.w).enumerate().for_each(|(index, plane)| {
+        for t in 0..shape.t {
+            for h in 0..shape.h {
+                for w in 0..shape.w {
+                    let value = &mut plane[(t * shape.h + h) * shape.w + w];
+                    for (z, y, x) in taps(kt, kh, kw) {
+                        let at = (
+                            tapped(window, 0, t, z, from.t),
+                            tapped(window, 1, h, y, from.h),
+                            tapped(window, 2, w, x, from.w),
+                        );
+                        if let (Some(t), Some(h), Some(w)) = at {
+                            *value = value.max(input.data[((index * from.t + t) * from.h + h) * from.w + w]);
                         }
                     }
                 }
             }
-        });
+        }
+    });
     output
 }
 

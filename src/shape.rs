@@ -56,9 +56,7 @@ impl Shape {
     /// # Errors
     /// [`Error::Size`], naming `what`.
     pub fn checked(self, what: &str) -> Result<Self> {
-        let len = [self.n, self.c, self.t, self.h, self.w]
-            .into_iter()
-            .try_fold(1usize, usize::checked_mul);
+        let len = [self.n, self.c, self.t, self.h, self.w].into_iter().try_fold(1usize, usize::checked_mul);
         match len {
             Some(0) => Err(Error::Size {
                 what: what.to_owned(),
@@ -124,14 +122,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_clip() {
-        for text in [
-            "",
-            "3x8x224x224",
-            "1x3x0x224x224",
-            "1x3x8x224xa",
-            "1x3x8x224x-1",
-            "65536x65536x65536x65536x2",
-        ] {
+        for text in ["", "3x8x224x224", "1x3x0x224x224", "1x3x8x224xa", "1x3x8x224x-1", "65536x65536x65536x65536x2"] {
             assert!(text.parse::<Shape>().is_err(), "{text}");
         }
     }

@@ -42,12 +42,7 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
         })
         .collect();
     let expected = file.tensor("expect.data").unwrap();
-    let values = expected
-        .data()
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes));
+    let values = expected.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
     let clip = Clip::from_dims(expected.shape(), values.collect()).unwrap();
     assert!(!frames.is_empty());
     (options, frames, clip)
@@ -71,10 +66,7 @@ fn agrees_with_the_reference() {
             worst = worst.max(error.abs());
         }
         let relative = (difference / norm).sqrt();
-        assert!(
-            relative <= RELATIVE_L2 && worst <= ABSOLUTE,
-            "{name}: relative L2 {relative:e}, worst {worst:e}"
-        );
+        assert!(relative <= RELATIVE_L2 && worst <= ABSOLUTE, "{name}: relative L2 {relative:e}, worst {worst:e}");
     }
 }
 
@@ -93,16 +85,10 @@ fn sizes_follow_the_rule_of_both_limits() {
     ];
     let mut failures = Vec::new();
     for (target_size, max_size, h, w, wanted_h, wanted_w) in cases {
-        let options = Preprocess {
-            target_size,
-            max_size,
-            pad_stride: None,
-        };
+        let options = Preprocess { target_size, max_size, pad_stride: None };
         let size = options.resized([h, w]).unwrap();
         if size != [wanted_h, wanted_w] {
-            failures.push(format!(
-                "{h}x{w} at {target_size}/{max_size}: wanted {wanted_h}x{wanted_w}, got {size:?}"
-            ));
+            failures.push(format!("{h}x{w} at {target_size}/{max_size}: wanted {wanted_h}x{wanted_w}, got {size:?}"));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -110,11 +96,7 @@ fn sizes_follow_the_rule_of_both_limits() {
 
 #[test]
 fn pads_bottom_right_with_the_mean_colour() {
-    let options = Preprocess {
-        target_size: 20,
-        max_size: 40,
-        pad_stride: Some(32),
-    };
+    let options = Preprocess { target_size: 20, max_size: 40, pad_stride: Some(32) };
     let clip = preprocess(&[grey([2, 20, 40]), grey([2, 20, 20])], &options).unwrap();
     let shape = clip.shape();
     assert_eq!(shape, Shape::new(2, 3, 2, 32, 64));
@@ -129,15 +111,7 @@ fn pads_bottom_right_with_the_mean_colour() {
 #[test]
 fn upscaling_interpolates_and_replicates_edges() {
     let frames = Frames::new([1, 1, 2], ChannelOrder::Bgr, vec![0, 0, 0, 100, 100, 100]).unwrap();
-    let clip = preprocess(
-        &[frames],
-        &Preprocess {
-            target_size: 2,
-            max_size: 9,
-            pad_stride: None,
-        },
-    )
-    .unwrap();
+    let clip = preprocess(&[frames], &Preprocess { target_size: 2, max_size: 9, pad_stride: None }).unwrap();
     assert_eq!(clip.shape(), Shape::new(1, 3, 1, 2, 4));
     let blue: Vec<f64> = clip.data()[..4].iter().map(|&v| f64::from(v) + 102.9801).collect();
     for (given, wanted) in blue.iter().zip([0.0, 25.0, 75.0, 100.0]) {
@@ -148,56 +122,17 @@ fn upscaling_interpolates_and_replicates_edges() {
 #[test]
 fn refuses_what_is_no_clip() {
     let fine = Preprocess::default();
-    let with = |target_size, max_size, pad_stride| Preprocess {
-        target_size,
-        max_size,
-        pad_stride,
-    };
+    let with = |target_size, max_size, pad_stride| Preprocess { target_size, max_size, pad_stride };
     let cases: [(&str, Vec<Frames>, Preprocess, &str); 9] = [
         ("no inputs", vec![], fine, "at least one input"),
-        (
-            "unequal T",
-            vec![grey([3, 4, 4]), grey([2, 4, 4])],
-            fine,
-            "2 frames in input 2 of 2",
-        ),
-        (
-            "target 0",
-            vec![grey([1, 4, 4])],
-            with(0, 333, None),
-            "target size of at least 1",
-        ),
-        (
-            "max 0",
-            vec![grey([1, 4, 4])],
-            with(256, 0, None),
-            "maximal size of at least 1",
-        ),
-        (
-            "stride 0",
-            vec![grey([1, 4, 4])],
-            with(256, 333, Some(0)),
-            "padding stride of at least 1",
-        ),
+        ("unequal T", vec![grey([3, 4, 4]), grey([2, 4, 4])], fine, "2 frames in input 2 of 2"),
+        ("target 0", vec![grey([1, 4, 4])], with(0, 333, None), "target size of at least 1"),
+        ("max 0", vec![grey([1, 4, 4])], with(256, 0, None), "maximal size of at least 1"),
+        ("stride 0", vec![grey([1, 4, 4])], with(256, 333, Some(0)), "padding stride of at least 1"),
         ("vanishing", vec![grey([1, 1, 1000])], fine, "0x333 pixels"),
-        (
-            "too large",
-            vec![grey([1, 4, 4])],
-            with(1 << 30, 1 << 30, None),
-            "2^30 - 1",
-        ),
-        (
-            "beyond all numbers",
-            vec![grey([1, 4, 4])],
-            with(usize::MAX, usize::MAX, None),
-            "2^30 - 1",
-        ),
-        (
-            "stride beyond",
-            vec![grey([1, 4, 4])],
-            with(4, 4, Some(usize::MAX)),
-            "2^30 - 1",
-        ),
+        ("too large", vec![grey([1, 4, 4])], with(1 << 30, 1 << 30, None), "2^30 - 1"),
+        ("beyond all numbers", vec![grey([1, 4, 4])], with(usize::MAX, usize::MAX, None), "2^30 - 1"),
+        ("stride beyond", vec![grey([1, 4, 4])], with(4, 4, Some(usize::MAX)), "2^30 - 1"),
     ];
     let mut failures = Vec::new();
     for (name, frames, options, wanted) in cases {
@@ -210,16 +145,7 @@ fn refuses_what_is_no_clip() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(matches!(
-        Frames::new([0, 4, 4], ChannelOrder::Bgr, vec![]),
-        Err(Error::Clip { .. })
-    ));
-    assert!(matches!(
-        Frames::new([1, 4, 4], ChannelOrder::Bgr, vec![0; 47]),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        Frames::new([usize::MAX, 2, 2], ChannelOrder::Bgr, vec![]),
-        Err(Error::Shape { .. })
-    ));
+    assert!(matches!(Frames::new([0, 4, 4], ChannelOrder::Bgr, vec![]), Err(Error::Clip { .. })));
+    assert!(matches!(Frames::new([1, 4, 4], ChannelOrder::Bgr, vec![0; 47]), Err(Error::Shape { .. })));
+    assert!(matches!(Frames::new([usize::MAX, 2, 2], ChannelOrder::Bgr, vec![]), Err(Error::Shape { .. })));
 }

@@ -23,10 +23,7 @@ fn frames_on_the_disc(maps: &FrameMaps, clip: Shape, shift: f64) -> usize {
         let [y, x] = [row, column].map(|i| STRIDE * i as f64 + 0.5);
         let (disc_x, disc_y, radius) = scene.disc(*t);
         let (dx, dy) = (x - disc_x * scale - shift, y - disc_y * scale);
-        println!(
-            "frame {t}: largest change {:.1} pixels from the disc's centre",
-            dx.hypot(dy)
-        );
+        println!("frame {t}: largest change {:.1} pixels from the disc's centre", dx.hypot(dy));
         dx.hypot(dy) <= radius * scale + STRIDE
     };
     (0..maps.count()).filter(hits).count()
@@ -41,11 +38,7 @@ fn features_change_where_the_disc_is() {
     assert_eq!(listing(&output), ["features.safetensors", "frames", "heatmap.png"]);
     let scene = Scene::default();
     assert_eq!(listing(&output.join("frames")).len(), scene.frames);
-    for (key, name) in [
-        ("frames", "frames"),
-        ("features", "features.safetensors"),
-        ("heatmap", "heatmap.png"),
-    ] {
+    for (key, name) in [("frames", "frames"), ("features", "features.safetensors"), ("heatmap", "heatmap.png")] {
         assert_eq!(report[key].as_str(), output.join(name).to_str());
     }
     assert!(image::open(output.join("heatmap.png")).unwrap().width() > 1000);
@@ -55,11 +48,7 @@ fn features_change_where_the_disc_is() {
     let (tensors, _) = read_tensors(&output.join("features.safetensors"));
     let (shape, data) = &tensors["res3_1_sum"];
     let shape = Shape::from(<[usize; 5]>::try_from(shape.as_slice()).unwrap());
-    let activation = Activation {
-        name: "res3_1_sum",
-        shape,
-        data,
-    };
+    let activation = Activation { name: "res3_1_sum", shape, data };
     let maps = change_map(&activation, 0).unwrap();
     assert_eq!(maps.count(), scene.frames);
 
@@ -69,11 +58,7 @@ fn features_change_where_the_disc_is() {
     // The test can fail: elsewhere there is no such change.
     for shift in [clip.w as f64 / 3.0, -(clip.w as f64) / 3.0] {
         let hits = frames_on_the_disc(&maps, clip, shift);
-        assert!(
-            !enough(hits),
-            "{hits} of {} frames with the disc in the wrong place",
-            scene.frames
-        );
+        assert!(!enough(hits), "{hits} of {} frames with the disc in the wrong place", scene.frames);
     }
 }
 
@@ -94,9 +79,5 @@ fn the_demonstration_says_where_things_are() {
     std::fs::copy(output.join("frames/000000.png"), output.join("frames/mine.png")).unwrap();
     let ran = harness::run(["demo", "--output", output.to_str().unwrap()].iter().chain(&narrow));
     assert_eq!(ran.code, 1);
-    assert!(
-        ran.stderr.contains("9 frames") && ran.stderr.contains("another --output"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("9 frames") && ran.stderr.contains("another --output"), "{}", ran.stderr);
 }

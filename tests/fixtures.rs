@@ -15,11 +15,7 @@ fn reference_matches_the_small_fixtures() {
     for name in BODY_FIXTURES {
         let case = fixture(name);
         let body = Body::new(&case.config).unwrap();
-        assert_eq!(
-            (body.dim_out, body.spatial_scale),
-            (case.dim_out, case.spatial_scale),
-            "{name}"
-        );
+        assert_eq!((body.dim_out, body.spatial_scale), (case.dim_out, case.spatial_scale), "{name}");
         let stages = body.graph.stages();
         let got = reference::execute(&body.graph, &[&case.clip], &case.weights, stages).unwrap();
         assert_eq!(got.len(), case.expected.len(), "{name}");
@@ -41,11 +37,7 @@ fn every_adapter_matches_the_small_fixtures() {
         let case = fixture(name);
         for gpu in &contexts {
             for fusion in [true, false] {
-                let options = Options {
-                    taps: Taps::Stages,
-                    fusion,
-                    ..Options::default()
-                };
+                let options = Options { taps: Taps::Stages, fusion, ..Options::default() };
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
                 let features = backbone.forward(&case.clip).unwrap();
                 assert_eq!(features.blobs().len(), case.expected.len());
@@ -54,12 +46,7 @@ fn every_adapter_matches_the_small_fixtures() {
                     let (shape, want) = &case.expected[&blob.name];
                     assert_eq!(<[usize; 5]>::from(blob.shape).as_slice(), shape, "{name} {}", blob.name);
                     let error = relative_l2(widen(&blob.data), widen(want));
-                    assert!(
-                        error < TOLERANCE,
-                        "{name} {} on {}: {error:e}",
-                        blob.name,
-                        gpu.backend()
-                    );
+                    assert!(error < TOLERANCE, "{name} {} on {}: {error:e}", blob.name, gpu.backend());
                     worst = worst.max(error);
                 }
                 println!("{name} on {}, fusion {fusion}: {worst:.1e}", gpu.backend());
@@ -123,12 +110,7 @@ fn the_generator_is_the_oracle_s() {
             assert!(got[..want.len()].iter().eq(&want), "{} {name}", case.name);
         }
         let body = Body::new(&case.config).unwrap();
-        assert_eq!(
-            body.graph.parameter_count(),
-            case.json["parameters"].as_u64().unwrap(),
-            "{}",
-            case.name
-        );
+        assert_eq!(body.graph.parameter_count(), case.json["parameters"].as_u64().unwrap(), "{}", case.name);
     }
 }
 
@@ -143,11 +125,7 @@ fn compare_with_full(case: &FullCase, features: &Features) -> f64 {
         assert_eq!(blob.shape, shape, "{} {tap}", case.name);
         let close = |name: &str, got: f64| {
             let want = want[name].as_f64().unwrap();
-            assert!(
-                (got - want).abs() <= TOLERANCE * want,
-                "{} {tap} {name}: {got} for {want}",
-                case.name
-            );
+            assert!((got - want).abs() <= TOLERANCE * want, "{} {tap} {name}: {got} for {want}", case.name);
         };
         let mean = widen(&blob.data).sum::<f64>() / blob.data.len() as f64;
         close("mean", mean);
@@ -168,22 +146,14 @@ fn every_adapter_matches_the_full_width_fixtures() {
         let weights = Weights::random(&case.config, case.seed).unwrap();
         let clip = random::clip(case.shape, case.seed).unwrap();
         for gpu in &contexts {
-            let options = Options {
-                taps: Taps::Stages,
-                ..Options::default()
-            };
+            let options = Options { taps: Taps::Stages, ..Options::default() };
             let mut backbone = GpuBackbone::new(gpu, &case.config, &weights, options).unwrap();
             let plan = backbone.prepare(case.shape).unwrap();
             assert_eq!(plan.macs(), case.json["macs"].as_u64().unwrap(), "{}", case.name);
             let start = std::time::Instant::now();
             let features = backbone.forward(&clip).unwrap();
             let worst = compare_with_full(&case, &features);
-            println!(
-                "{} on {}: {worst:.1e} in {:.1?}",
-                case.name,
-                gpu.backend(),
-                start.elapsed()
-            );
+            println!("{} on {}: {worst:.1e} in {:.1?}", case.name, gpu.backend(), start.elapsed());
         }
     }
 }

@@ -35,11 +35,7 @@ fn change_follows_what_moves_and_activation_what_is_strong() {
     let other = [(4, 0), (3, 0), (2, 0), (1, 0)];
     let half = data.len() / 2;
     data[half..].copy_from_slice(&moving_peak(Shape { n: 1, ..shape }, &other));
-    let activation = Activation {
-        name: "res4_1_sum",
-        shape,
-        data: &data,
-    };
+    let activation = Activation { name: "res4_1_sum", shape, data: &data };
     for (item, peaks) in [peaks, other].iter().enumerate() {
         let change = change_map(&activation, item).unwrap();
         assert_eq!([change.count(), change.height(), change.width()], shape.thw());
@@ -60,11 +56,7 @@ fn change_follows_what_moves_and_activation_what_is_strong() {
 #[test]
 fn maps_take_what_is_no_number_and_refuse_what_is_no_activation() {
     let shape = Shape::new(1, 1, 1, 1, 3);
-    let activation = |data| Activation {
-        name: "blob",
-        shape,
-        data,
-    };
+    let activation = |data| Activation { name: "blob", shape, data };
     let maps = activation_map(&activation(&[f32::NAN, 2.0, f32::INFINITY]), 0).unwrap();
     assert_eq!(maps.argmax(0), Some((0, 2)));
     assert_eq!(maps.range(), Some((2.0, 2.0)));
@@ -79,15 +71,8 @@ fn maps_take_what_is_no_number_and_refuse_what_is_no_activation() {
 
     let error = activation_map(&activation(&[1.0; 2]), 0).unwrap_err();
     assert!(error.to_string().contains("blob: wanted shape 1x1x1x1x3"), "{error}");
-    assert!(matches!(
-        change_map(&activation(&[1.0; 3]), 1),
-        Err(Error::Shape { .. })
-    ));
-    let empty = Activation {
-        name: "blob",
-        shape: Shape::new(1, 0, 1, 1, 1),
-        data: &[],
-    };
+    assert!(matches!(change_map(&activation(&[1.0; 3]), 1), Err(Error::Shape { .. })));
+    let empty = Activation { name: "blob", shape: Shape::new(1, 0, 1, 1, 1), data: &[] };
     assert!(matches!(change_map(&empty, 0), Err(Error::Size { .. })));
 }
 
@@ -109,26 +94,14 @@ fn the_heatmap_has_labels_scales_and_a_row_per_blob() {
     let peaks: Vec<_> = (0..12).map(|t| (1 + t % 2, t % 4)).collect();
     let data = moving_peak(shape, &peaks);
     let draw = |names: &[&str]| {
-        let activations: Vec<_> = names
-            .iter()
-            .map(|name| Activation {
-                name,
-                shape,
-                data: &data,
-            })
-            .collect();
+        let activations: Vec<_> = names.iter().map(|name| Activation { name, shape, data: &data }).collect();
         let backdrop = Backdrop::new(&clip, None, &Preprocess::default()).unwrap();
         heatmap(&backdrop, &activations, HeatmapMode::Change).unwrap()
     };
     let [none, one, two] = [draw(&[]), draw(&["res2_1_sum"]), draw(&["res2_1_sum", "res4_1_sum"])];
     let bytes = two.to_png().unwrap();
-    let decoded = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-        .unwrap()
-        .into_rgb8();
-    assert_eq!(
-        (decoded.width() as usize, decoded.height() as usize),
-        (two.width(), two.height())
-    );
+    let decoded = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png).unwrap().into_rgb8();
+    assert_eq!((decoded.width() as usize, decoded.height() as usize), (two.width(), two.height()));
     assert_eq!(decoded.as_raw(), two.rgb());
 
     // Eight frames of 4:3 fill the width that there is, and each row is as high as the next.
@@ -144,12 +117,7 @@ fn the_heatmap_has_labels_scales_and_a_row_per_blob() {
     tops.dedup();
     assert_eq!(tops.len(), 2, "{tops:?}");
     assert_eq!(tops[1] - tops[0], row);
-    assert!(
-        bars[0].len() >= 20
-            && bars[0]
-                .iter()
-                .all(|top| bars[1].iter().any(|low| low.0 == top.0 && low.1 > top.1))
-    );
+    assert!(bars[0].len() >= 20 && bars[0].iter().all(|top| bars[1].iter().any(|low| low.0 == top.0 && low.1 > top.1)));
 
     // Another name changes the picture in the label of its row, and nowhere else.
     let renamed = draw(&["res2_1_sum", "res5_1_sum"]);
@@ -158,10 +126,7 @@ fn the_heatmap_has_labels_scales_and_a_row_per_blob() {
         .filter(|&(x, y)| pixel(&two, x, y) != pixel(&renamed, x, y))
         .collect();
     assert!(!changed.is_empty());
-    assert!(
-        changed.iter().all(|&(x, y)| x < 300 && y < tops[1] && y + 40 > tops[1]),
-        "{changed:?}"
-    );
+    assert!(changed.iter().all(|&(x, y)| x < 300 && y < tops[1] && y + 40 > tops[1]), "{changed:?}");
 }
 
 #[test]
@@ -170,11 +135,7 @@ fn maps_lie_where_the_network_looked() {
     let clip = uniform_clip(Shape::new(1, 3, 1, 61, 61));
     let mut data = [0.0; 16];
     data[2 * 4 + 1] = 1.0;
-    let activation = Activation {
-        name: "blob",
-        shape: Shape::new(1, 1, 1, 4, 4),
-        data: &data,
-    };
+    let activation = Activation { name: "blob", shape: Shape::new(1, 1, 1, 4, 4), data: &data };
     let backdrop = Backdrop::new(&clip, None, &Preprocess::default()).unwrap();
     let picture = heatmap(&backdrop, &[activation], HeatmapMode::Activation).unwrap();
 
@@ -188,74 +149,28 @@ fn maps_lie_where_the_network_looked() {
     let brightest = cell.max_by_key(|&at| brightness(at)).unwrap();
     let in_clip = |at: usize, from: usize| (at - from) as f64 * 61.0 / side as f64;
     let (x, y) = (in_clip(brightest.0, left), in_clip(brightest.1, top));
-    assert!(
-        (x - 16.5).abs() < 2.0 && (y - 32.5).abs() < 2.0,
-        "brightest at ({x}, {y}) of the clip"
-    );
-    assert!(
-        brightness(brightest) > 2 * brightness((left, top)),
-        "the peak stands out"
-    );
+    assert!((x - 16.5).abs() < 2.0 && (y - 32.5).abs() < 2.0, "brightest at ({x}, {y}) of the clip");
+    assert!(brightness(brightest) > 2 * brightness((left, top)), "the peak stands out");
 }
 
 #[test]
 fn backdrops_are_the_clip_or_the_frames_that_became_it() {
-    let scene = Scene {
-        frames: 2,
-        height: 24,
-        width: 32,
-    }
-    .render()
-    .unwrap();
-    let options = Preprocess {
-        target_size: 24,
-        max_size: 32,
-        pad_stride: Some(32),
-    };
+    let scene = Scene { frames: 2, height: 24, width: 32 }.render().unwrap();
+    let options = Preprocess { target_size: 24, max_size: 32, pad_stride: Some(32) };
     let clip = preprocess(std::slice::from_ref(&scene), &options).unwrap();
-    let from_frames = heatmap(
-        &Backdrop::new(&clip, Some(&scene), &options).unwrap(),
-        &[],
-        HeatmapMode::Activation,
-    );
-    let unpadded = preprocess(
-        std::slice::from_ref(&scene),
-        &Preprocess {
-            pad_stride: None,
-            ..options
-        },
-    )
-    .unwrap();
-    let from_clip = heatmap(
-        &Backdrop::new(&unpadded, None, &options).unwrap(),
-        &[],
-        HeatmapMode::Activation,
-    );
+    let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
+    let unpadded = preprocess(std::slice::from_ref(&scene), &Preprocess { pad_stride: None, ..options }).unwrap();
+    let from_clip = heatmap(&Backdrop::new(&unpadded, None, &options).unwrap(), &[], HeatmapMode::Activation);
     // Nothing was resized, so that the clip plus the means is the frames; only the heading tells the padded clip.
     let [from_frames, from_clip] = [from_frames.unwrap(), from_clip.unwrap()];
-    assert_eq!(
-        (from_frames.width(), from_frames.height()),
-        (from_clip.width(), from_clip.height())
-    );
+    assert_eq!((from_frames.width(), from_frames.height()), (from_clip.width(), from_clip.height()));
     let below_heading = 3 * 70 * from_frames.width();
     assert!(from_frames.rgb()[below_heading..] == from_clip.rgb()[below_heading..]);
 
-    let longer = Scene {
-        frames: 3,
-        height: 24,
-        width: 32,
-    }
-    .render()
-    .unwrap();
-    assert!(matches!(
-        Backdrop::new(&clip, Some(&longer), &options),
-        Err(Error::Clip { .. })
-    ));
+    let longer = Scene { frames: 3, height: 24, width: 32 }.render().unwrap();
+    assert!(matches!(Backdrop::new(&clip, Some(&longer), &options), Err(Error::Clip { .. })));
     let features = uniform_clip(Shape::new(1, 4, 1, 2, 2));
-    assert!(matches!(
-        Backdrop::new(&features, None, &options),
-        Err(Error::Shape { .. })
-    ));
+    assert!(matches!(Backdrop::new(&features, None, &options), Err(Error::Shape { .. })));
 }
 
 #[test]
@@ -263,21 +178,12 @@ fn the_scene_is_one_moving_disc() {
     let scene = Scene::default();
     let frames = scene.render().unwrap();
     assert_eq!(frames, scene.render().unwrap());
-    assert_eq!(
-        [frames.count(), frames.height(), frames.width()],
-        [scene.frames, scene.height, scene.width]
-    );
+    assert_eq!([frames.count(), frames.height(), frames.width()], [scene.frames, scene.height, scene.width]);
     assert_eq!(frames.order(), ChannelOrder::Rgb);
     let discs: Vec<_> = (0..scene.frames).map(|t| scene.disc(t)).collect();
     for (t, &(x, y, r)) in discs.iter().enumerate() {
-        assert!(
-            x - r > 1.0 && x + r + 1.0 < scene.width as f64,
-            "frame {t}: x {x}, r {r}"
-        );
-        assert!(
-            y - r > 1.0 && y + r + 1.0 < scene.height as f64,
-            "frame {t}: y {y}, r {r}"
-        );
+        assert!(x - r > 1.0 && x + r + 1.0 < scene.width as f64, "frame {t}: x {x}, r {r}");
+        assert!(y - r > 1.0 && y + r + 1.0 < scene.height as f64, "frame {t}: y {y}, r {r}");
         if let Some(&(last_x, last_y, _)) = t.checked_sub(1).and_then(|t| discs.get(t)) {
             assert!((x - last_x).hypot(y - last_y) > r, "frame {t}: hardly moved");
         }
@@ -291,10 +197,7 @@ fn the_scene_is_one_moving_disc() {
     for y in 0..scene.height {
         for x in 0..scene.width {
             let outside: Vec<_> = (0..scene.frames).filter(|&t| distance(t, x, y) > 1.0).collect();
-            assert!(
-                outside.iter().all(|&t| at(t, x, y) == at(outside[0], x, y)),
-                "background moves at ({x}, {y})"
-            );
+            assert!(outside.iter().all(|&t| at(t, x, y) == at(outside[0], x, y)), "background moves at ({x}, {y})");
             for t in 0..scene.frames {
                 let bright = at(t, x, y)[0] > 170;
                 assert!(
@@ -310,11 +213,7 @@ fn the_scene_is_one_moving_disc() {
 fn the_scene_goes_to_disk_and_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/scene");
-    let scene = Scene {
-        frames: 11,
-        height: 30,
-        width: 40,
-    };
+    let scene = Scene { frames: 11, height: 30, width: 40 };
     scene.write_png_frames(&path).unwrap();
     let input = load_inputs(&[&path], &LoadOptions::default()).unwrap();
     assert_eq!(input.frames, [scene.render().unwrap()]);
@@ -323,17 +222,8 @@ fn the_scene_goes_to_disk_and_back() {
     for scene in [Scene { frames: 0, ..scene }, Scene { width: 0, ..scene }] {
         assert!(matches!(scene.render(), Err(Error::Clip { .. })), "{scene:?}");
     }
-    let endless = Scene {
-        frames: usize::MAX,
-        ..scene
-    };
+    let endless = Scene { frames: usize::MAX, ..scene };
     assert!(matches!(endless.render(), Err(Error::Size { .. })));
-    let tiny: Frames = Scene {
-        frames: 1,
-        height: 1,
-        width: 1,
-    }
-    .render()
-    .unwrap();
+    let tiny: Frames = Scene { frames: 1, height: 1, width: 1 }.render().unwrap();
     assert_eq!(tiny.data().len(), 3);
 }

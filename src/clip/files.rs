@@ -84,10 +84,7 @@ pub fn load_inputs<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result
             wanted: "inputs that are all frames or all ready clips".to_owned(),
             given: format!("frames in {name}, a ready clip in {}", path.display()),
         }),
-        (Some(_), None) => Ok(Input {
-            clip: join(clips)?,
-            frames,
-        }),
+        (Some(_), None) => Ok(Input { clip: join(clips)?, frames }),
         (None, _) => {
             check_equal_counts(&frames, |i| frame_names[i].clone())?;
             let clip = preprocess(&frames, &options.preprocess)?;
@@ -144,18 +141,12 @@ fn extension(path: &Path) -> String {
 fn join(clips: Vec<(&Path, Clip)>) -> Result<Clip> {
     let mut clips = clips.into_iter();
     let Some((_, first)) = clips.next() else {
-        return Err(Error::Clip {
-            wanted: "at least one input".to_owned(),
-            given: "none".to_owned(),
-        });
+        return Err(Error::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() });
     };
     let mut shape = first.shape;
     let mut data = first.data;
     for (path, clip) in clips {
-        let wanted = Shape {
-            n: clip.shape.n,
-            ..shape
-        };
+        let wanted = Shape { n: clip.shape.n, ..shape };
         if clip.shape != wanted {
             return Err(Error::Shape {
                 what: path.display().to_string(),
@@ -177,9 +168,7 @@ fn read_directory(directory: &Path) -> Result<Frames> {
     for entry in directory.read_dir().map_err(list)? {
         let path = entry.map_err(list)?.path();
         // Hidden files with such names are the droppings of file managers, not frames.
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
         if !hidden && matches!(extension(&path).as_str(), "png" | "jpg" | "jpeg") && path.is_file() {
             paths.push(path);
         }
@@ -207,10 +196,7 @@ fn read_directory(directory: &Path) -> Result<Frames> {
     }
     let Some([height, width]) = size else {
         return Err(Error::Clip {
-            wanted: format!(
-                "a directory with PNG or JPEG frames (.png, .jpg, .jpeg) as {}",
-                directory.display()
-            ),
+            wanted: format!("a directory with PNG or JPEG frames (.png, .jpg, .jpeg) as {}", directory.display()),
             given: "none in it".to_owned(),
         });
     };
@@ -274,24 +260,9 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
     let bytes = tensor.data();
     let data: Vec<f32> = match tensor.dtype() {
         Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        Dtype::F64 => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f64::from_le_bytes(b) as f32)
-            .collect(),
-        Dtype::F16 => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| half::f16::from_le_bytes(b).to_f32())
-            .collect(),
-        Dtype::BF16 => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| half::bf16::from_le_bytes(b).to_f32())
-            .collect(),
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
         other => {
             return Err(Error::ElementType {
                 what: format!("tensor data of {}", path.display()),
@@ -306,18 +277,12 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
 
 fn frames_tensor(name: &str, tensor: &TensorView<'_>, order: ChannelOrder) -> Result<Frames> {
     if tensor.dtype() != Dtype::U8 {
-        return Err(Error::ElementType {
-            what: name.to_owned(),
-            wanted: "U8",
-            given: format!("{:?}", tensor.dtype()),
-        });
+        return Err(Error::ElementType { what: name.to_owned(), wanted: "U8", given: format!("{:?}", tensor.dtype()) });
     }
     match *tensor.shape() {
         [t, h, w, 3] => Frames::new([t, h, w], order, tensor.data().to_vec()),
-        ref other => Err(Error::Shape {
-            what: name.to_owned(),
-            wanted: "TxHxWx3".to_owned(),
-            given: format!("{other:?}"),
-        }),
+        ref other => {
+            Err(Error::Shape { what: name.to_owned(), wanted: "TxHxWx3".to_owned(), given: format!("{other:?}") })
+        }
     }
 }

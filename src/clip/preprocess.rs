@@ -47,10 +47,7 @@ impl std::str::FromStr for ChannelOrder {
         match text {
             "bgr" => Ok(Self::Bgr),
             "rgb" => Ok(Self::Rgb),
-            _ => Err(Error::Clip {
-                wanted: "channel order bgr or rgb".to_owned(),
-                given: format!("{text:?}"),
-            }),
+            _ => Err(Error::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }),
         }
     }
 }
@@ -86,13 +83,7 @@ impl Frames {
                 given: format!("{} bytes", data.len()),
             });
         }
-        Ok(Self {
-            count,
-            height,
-            width,
-            order,
-            data,
-        })
+        Ok(Self { count, height, width, order, data })
     }
 
     /// Number of frames, T; at least 1.
@@ -153,11 +144,7 @@ pub struct Preprocess {
 impl Default for Preprocess {
     /// 256 and 333 without padding, as in the 3D configurations of Detect-and-Track.
     fn default() -> Self {
-        Self {
-            target_size: 256,
-            max_size: 333,
-            pad_stride: None,
-        }
+        Self { target_size: 256, max_size: 333, pad_stride: None }
     }
 }
 
@@ -191,20 +178,13 @@ impl Preprocess {
             ("frame width", frame[1]),
         ] {
             if value == 0 {
-                return Err(Error::Clip {
-                    wanted: format!("a {name} of at least 1"),
-                    given: "0".to_owned(),
-                });
+                return Err(Error::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() });
             }
         }
         let short = frame[0].min(frame[1]) as f64;
         let long = frame[0].max(frame[1]) as f64;
         let scale = self.target_size as f64 / short;
-        Ok(if (scale * long).round_ties_even() > self.max_size as f64 {
-            self.max_size as f64 / long
-        } else {
-            scale
-        })
+        Ok(if (scale * long).round_ties_even() > self.max_size as f64 { self.max_size as f64 / long } else { scale })
     }
 
     /// `side` rounded up to the padding stride.
@@ -227,10 +207,8 @@ impl Preprocess {
 /// vanishes, or the clip is too large.
 pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
     check_equal_counts(inputs, |i| format!("input {} of {}", i + 1, inputs.len()))?;
-    let sizes = inputs
-        .iter()
-        .map(|frames| options.resized([frames.height, frames.width]))
-        .collect::<Result<Vec<_>>>()?;
+    let sizes =
+        inputs.iter().map(|frames| options.resized([frames.height, frames.width])).collect::<Result<Vec<_>>>()?;
     let common = |axis: usize| options.padded(sizes.iter().map(|size| size[axis]).max().unwrap_or(0));
     let frame_count = inputs.first().map_or(0, Frames::count);
     let shape = Shape::new(inputs.len(), 3, frame_count, common(0)?, common(1)?).checked("clip")?;
@@ -247,10 +225,7 @@ pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
 /// Refuses no inputs, and inputs of unequal length; `name` says which input is at fault.
 pub(super) fn check_equal_counts(inputs: &[Frames], name: impl Fn(usize) -> String) -> Result<()> {
     let Some(first) = inputs.first() else {
-        return Err(Error::Clip {
-            wanted: "at least one input".to_owned(),
-            given: "none".to_owned(),
-        });
+        return Err(Error::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() });
     };
     match inputs.iter().position(|frames| frames.count != first.count) {
         None => Ok(()),
@@ -266,10 +241,7 @@ fn zeros(shape: Shape) -> Result<Vec<f32>> {
     let mut data = Vec::new();
     data.try_reserve_exact(shape.len()).map_err(|_| Error::Size {
         what: "clip".to_owned(),
-        reason: format!(
-            "shape {shape} needs {} bytes, more than there is memory for",
-            shape.bytes()
-        ),
+        reason: format!("shape {shape} needs {} bytes, more than there is memory for", shape.bytes()),
     })?;
     data.resize(shape.len(), 0.0);
     Ok(data)
@@ -291,11 +263,7 @@ fn taps(source: usize, resized: usize, scale: f64) -> Vec<Tap> {
             // By the scale itself, not by the ratio of the rounded sizes; and in double, as OpenCV's fast path has it.
             let position = ((i as f64 + 0.5) / scale - 0.5).clamp(0.0, last as f64);
             let low = position.floor() as usize;
-            Tap {
-                low,
-                high: (low + 1).min(last),
-                fraction: (position - low as f64) as f32,
-            }
+            Tap { low, high: (low + 1).min(last), fraction: (position - low as f64) as f32 }
         })
         .collect()
 }

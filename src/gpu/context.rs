@@ -92,10 +92,7 @@ pub struct AdapterSummary {
 impl AdapterSummary {
     fn new(adapter: wgpu::Adapter) -> Self {
         let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
-        let compute = adapter
-            .get_downlevel_capabilities()
-            .flags
-            .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+        let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
         let unusable = if !compute {
             Some("it has no compute shaders".to_owned())
         } else if limits.max_storage_buffers_per_shader_stage < 5 {
@@ -107,14 +104,7 @@ impl AdapterSummary {
         } else {
             None
         };
-        Self {
-            class: class(&info, features),
-            info,
-            features,
-            limits,
-            unusable,
-            adapter,
-        }
+        Self { class: class(&info, features), info, features, limits, unusable, adapter }
     }
 
     /// Discrete, integrated, other, CPU; then Vulkan, Metal, DX12 before GL.
@@ -152,9 +142,7 @@ fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
 /// All adapters of the machine, in the order of preference; those that cannot be used say why.
 pub fn usable_adapters() -> Vec<AdapterSummary> {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let backends = Backend::ALL
-        .iter()
-        .fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
+    let backends = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
     desc.backends &= backends;
     let instance = wgpu::Instance::new(desc);
     let adapters = pollster::block_on(instance.enumerate_adapters(backends));
@@ -169,9 +157,7 @@ pub fn usable_adapters() -> Vec<AdapterSummary> {
 /// [`Error::NoAdapter`], which lists the adapters there are.
 pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions) -> Result<&'a AdapterSummary> {
     let mut usable = all.iter().filter(|a| a.unusable.is_none());
-    usable
-        .find(|a| options.accepts(&a.info))
-        .ok_or_else(|| no_adapter(options, all))
+    usable.find(|a| options.accepts(&a.info)).ok_or_else(|| no_adapter(options, all))
 }
 
 /// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines.
@@ -223,10 +209,8 @@ impl GpuContext {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         });
-        let (device, queue) = pollster::block_on(request).map_err(|e| Error::Device {
-            adapter: name.clone(),
-            reason: e.to_string(),
-        })?;
+        let (device, queue) =
+            pollster::block_on(request).map_err(|e| Error::Device { adapter: name.clone(), reason: e.to_string() })?;
         // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));
@@ -239,13 +223,7 @@ impl GpuContext {
     /// the device.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
-        Self {
-            class: class(&info, device.features()),
-            info,
-            device,
-            queue,
-            pipelines: Arc::default(),
-        }
+        Self { class: class(&info, device.features()), info, device, queue, pipelines: Arc::default() }
     }
 
     /// Name of the adapter.
@@ -260,9 +238,7 @@ impl GpuContext {
 
     /// Driver and version, as far as the backend tells.
     pub fn driver(&self) -> String {
-        format!("{} {}", self.info.driver, self.info.driver_info)
-            .trim()
-            .to_owned()
+        format!("{} {}", self.info.driver, self.info.driver_info).trim().to_owned()
     }
 
     /// The class that kernels are chosen for.
@@ -287,19 +263,12 @@ impl GpuContext {
 
     /// An [`Error::Device`] about this adapter.
     pub(super) fn fault(&self, reason: impl std::fmt::Display) -> Error {
-        Error::Device {
-            adapter: self.info.name.clone(),
-            reason: reason.to_string(),
-        }
+        Error::Device { adapter: self.info.name.clone(), reason: reason.to_string() }
     }
 
     /// Runs `work` and turns what wgpu reports meanwhile (validation, memory, internal errors) into an [`Error`].
     pub(super) fn scoped<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let filters = [
-            wgpu::ErrorFilter::Internal,
-            wgpu::ErrorFilter::OutOfMemory,
-            wgpu::ErrorFilter::Validation,
-        ];
+        let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
         let [internal, memory, validation] = filters.map(|filter| self.device.push_error_scope(filter));
         let result = work();
         // Scopes are popped in reverse; a device error explains a failed result better than the result itself.
@@ -318,10 +287,6 @@ fn no_adapter(options: &ContextOptions, all: &[AdapterSummary]) -> Error {
     };
     Error::NoAdapter {
         wanted: options.describe(),
-        found: if all.is_empty() {
-            "none".to_owned()
-        } else {
-            all.iter().map(line).collect::<Vec<_>>().join("; ")
-        },
+        found: if all.is_empty() { "none".to_owned() } else { all.iter().map(line).collect::<Vec<_>>().join("; ") },
     }
 }

@@ -96,12 +96,7 @@ impl Executor {
     ) -> Result<Self> {
         use wgpu::BufferUsages as Usage;
         let buffer = |label: &str, size: u64, usage: Usage, mapped_at_creation: bool| {
-            gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation,
-            })
+            gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
         };
         let activation = |(index, &bytes): (usize, &u64)| {
             let label = format!("resnet3d.activation{index}");
@@ -133,20 +128,15 @@ impl Executor {
                 size: wgpu::BufferSize::new(step.launch.params.len() as u64),
             };
             let blobs = step.blobs(plan.graph());
-            let operands = step
-                .launch
-                .operands
-                .iter()
-                .zip(blobs)
-                .map(|(operand, blob)| match (operand, blob) {
-                    (Operand::Constant(index), _) => constants[*index].as_entire_buffer_binding(),
-                    (_, Some(blob)) => wgpu::BufferBinding {
-                        buffer: &activations[plan.buffer(blob)],
-                        offset: 0,
-                        size: wgpu::BufferSize::new(plan.shape(blob).bytes()),
-                    },
-                    (Operand::Input(_) | Operand::Output, None) => unreachable!("inputs and outputs are blobs"),
-                });
+            let operands = step.launch.operands.iter().zip(blobs).map(|(operand, blob)| match (operand, blob) {
+                (Operand::Constant(index), _) => constants[*index].as_entire_buffer_binding(),
+                (_, Some(blob)) => wgpu::BufferBinding {
+                    buffer: &activations[plan.buffer(blob)],
+                    offset: 0,
+                    size: wgpu::BufferSize::new(plan.shape(blob).bytes()),
+                },
+                (Operand::Input(_) | Operand::Output, None) => unreachable!("inputs and outputs are blobs"),
+            });
             let entries: Vec<_> = std::iter::once(uniform)
                 .chain(operands)
                 .enumerate()
@@ -170,19 +160,9 @@ impl Executor {
         let upload_bytes = bytes(&mut plan.graph().inputs().iter().copied());
         let readback_bytes = bytes(&mut plan.outputs().iter().map(|output| output.blob));
         Ok(Self {
-            upload: buffer(
-                "resnet3d.upload",
-                upload_bytes,
-                Usage::MAP_WRITE | Usage::COPY_SRC,
-                true,
-            ),
+            upload: buffer("resnet3d.upload", upload_bytes, Usage::MAP_WRITE | Usage::COPY_SRC, true),
             upload_mapped: true,
-            readback: buffer(
-                "resnet3d.readback",
-                readback_bytes,
-                Usage::MAP_READ | Usage::COPY_DST,
-                false,
-            ),
+            readback: buffer("resnet3d.readback", readback_bytes, Usage::MAP_READ | Usage::COPY_DST, false),
             gpu: gpu.clone(),
             activations,
             dispatches,
@@ -231,9 +211,10 @@ impl Executor {
                 self.timestamps = Timestamps::new(&self.gpu, self.dispatches.len());
             }
             self.write_inputs(inputs)?;
-            let encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("resnet3d.forward"),
-            });
+            let encoder = self
+                .gpu
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("resnet3d.forward") });
             let (commands, passes) = self.record(encoder, timing);
             let submission = self.gpu.queue.submit([commands]);
             self.read_outputs(submission, passes, timing)
@@ -261,14 +242,14 @@ impl Executor {
             self.wait(None)?;
             self.mapped(&mapped)?;
         }
+        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| self.gpu.fault(e))?;
         let mut offset = 0;
         for values in inputs {
             let bytes: &[u8] = bytemuck::cast_slice(values);
-            let range = offset..offset + bytes.len() as u64;
-            let mut view = self.upload.get_mapped_range_mut(range).map_err(|e| self.gpu.fault(e))?;
-            view.copy_from_slice(bytes);
-            offset += bytes.len() as u64;
+            view.slice(offset..offset + bytes.len()).copy_from_slice(bytes);
+            offset += bytes.len();
         }
+        drop(view);
         self.upload.unmap();
         self.upload_mapped = false;
         Ok(())
@@ -283,37 +264,48 @@ impl Executor {
             encoder.copy_buffer_to_buffer(&self.upload, offset, target, 0, bytes);
             offset += bytes;
         }
+        self.copy_outputs(&mut encoder, None);
 
         let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
-        let per_pass = match timing {
-            Timing::Layers if timestamps.is_some() => 1,
-            _ => self.dispatches.len().max(1),
-        };
         let mut passes = 0;
-        for dispatches in self.dispatches.chunks(per_pass) {
+        let mut first = 0;
+        for last in 0..self.dispatches.len() {
+            let timed_alone = timing == Timing::Layers && timestamps.is_some();
+            let copied = self.plan.outputs().iter().any(|output| output.written_by == Some(last));
+            if !(timed_alone || copied || last + 1 == self.dispatches.len()) {
+                continue;
+            }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: Some("resnet3d.forward"),
                 timestamp_writes: timestamps.map(|t| t.around(passes)),
             });
-            for dispatch in dispatches {
+            for dispatch in &self.dispatches[first..=last] {
                 pass.set_pipeline(&dispatch.pipeline);
                 pass.set_bind_group(0, &dispatch.bind_group, &[]);
                 pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);
             }
+            drop(pass);
+            self.copy_outputs(&mut encoder, Some(last));
             passes += 1;
+            first = last + 1;
         }
         if let Some(timestamps) = timestamps {
             timestamps.resolve(&mut encoder, passes);
         }
+        (encoder.finish(), passes)
+    }
 
+    /// Copies the outputs that the step `written_by` has written to where the host will read them.
+    fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, written_by: Option<usize>) {
         let mut offset = 0;
         for output in self.plan.outputs() {
             let bytes = self.plan.shape(output.blob).bytes();
-            let source = &self.activations[self.plan.buffer(output.blob)];
-            encoder.copy_buffer_to_buffer(source, 0, &self.readback, offset, bytes);
+            if output.written_by == written_by {
+                let source = &self.activations[self.plan.buffer(output.blob)];
+                encoder.copy_buffer_to_buffer(source, 0, &self.readback, offset, bytes);
+            }
             offset += bytes;
         }
-        (encoder.finish(), passes)
     }
 
     fn read_outputs(
@@ -329,17 +321,16 @@ impl Executor {
         self.wait(Some(submission))?;
 
         self.mapped(&readback)?;
+        // One view of everything: ranges of their own would have to begin at multiples of 8 bytes.
+        let view = self.readback.get_mapped_range(..).map_err(|e| self.gpu.fault(e))?;
         let mut outputs = Vec::with_capacity(self.plan.outputs().len());
         let mut offset = 0;
         for output in self.plan.outputs() {
-            let bytes = self.plan.shape(output.blob).bytes();
-            let view = self
-                .readback
-                .get_mapped_range(offset..offset + bytes)
-                .map_err(|e| self.gpu.fault(e))?;
-            outputs.push(bytemuck::pod_collect_to_vec(&view));
+            let bytes = self.plan.shape(output.blob).bytes() as usize;
+            outputs.push(bytemuck::pod_collect_to_vec(&view[offset..offset + bytes]));
             offset += bytes;
         }
+        drop(view);
         self.readback.unmap();
 
         let profile = match (timestamps, ticks) {
@@ -368,17 +359,12 @@ impl Executor {
         match answer.try_recv() {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.gpu.fault(error)),
-            Err(_) => Err(self
-                .gpu
-                .fault("a buffer was not mapped when its submission had finished")),
+            Err(_) => Err(self.gpu.fault("a buffer was not mapped when its submission had finished")),
         }
     }
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let poll = wgpu::PollType::Wait {
-            submission_index,
-            timeout: Some(TIMEOUT),
-        };
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT) };
         self.gpu.device.poll(poll).map(drop).map_err(|e| self.gpu.fault(e))
     }
 }
@@ -393,10 +379,7 @@ fn filled_buffer(gpu: &GpuContext, label: &str, usage: wgpu::BufferUsages, bytes
         mapped_at_creation: true,
     });
     let range = ..bytes.len() as u64;
-    buffer
-        .get_mapped_range_mut(range)
-        .map_err(|e| gpu.fault(e))?
-        .copy_from_slice(bytes);
+    buffer.get_mapped_range_mut(range).map_err(|e| gpu.fault(e))?.copy_from_slice(bytes);
     buffer.unmap();
     Ok(buffer)
 }

@@ -32,13 +32,7 @@ impl ShaderPatch {
         if self.shader != kernel.shader() {
             return source;
         }
-        assert_eq!(
-            source.matches(self.from).count(),
-            1,
-            "patch of {}: {:?}",
-            self.shader,
-            self.from
-        );
+        assert_eq!(source.matches(self.from).count(), 1, "patch of {}: {:?}", self.shader, self.from);
         source.replace(self.from, self.to)
     }
 }
@@ -90,10 +84,7 @@ fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
         Some(patch) => patch.apply(kernel, kernel.source()),
         None => kernel.source(),
     };
-    let desc = wgpu::ShaderModuleDescriptor {
-        label: Some(&label),
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    };
+    let desc = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let module = match key.checks {
         ShaderChecks::Checked => device.create_shader_module(desc),
         ShaderChecks::Unchecked => unchecked_module(device, desc),
@@ -106,9 +97,7 @@ fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
             ty: wgpu::BindingType::Buffer {
                 ty: match binding {
                     0 => wgpu::BufferBindingType::Uniform,
-                    _ => wgpu::BufferBindingType::Storage {
-                        read_only: binding != count,
-                    },
+                    _ => wgpu::BufferBindingType::Storage { read_only: binding != count },
                 },
                 has_dynamic_offset: false,
                 min_binding_size: None,
@@ -116,10 +105,8 @@ fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
             count: None,
         })
         .collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(&label),
-        entries: &entries,
-    });
+    let layout =
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),
         bind_group_layouts: &[Some(&layout)],

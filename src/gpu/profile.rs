@@ -57,10 +57,7 @@ impl Timestamps {
                 ty: wgpu::QueryType::Timestamp,
                 count,
             }),
-            resolved: buffer(
-                "resnet3d.timestamps",
-                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            ),
+            resolved: buffer("resnet3d.timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             readback: buffer(
                 "resnet3d.timestamps.readback",
                 wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -86,10 +83,7 @@ impl Timestamps {
 
     /// Reads what a finished run has measured; the readback buffer must be mapped.
     pub fn read(&self, gpu: &GpuContext, passes: usize, timing: Timing) -> Result<Profile> {
-        let view = self
-            .readback
-            .get_mapped_range(..16 * passes as u64)
-            .map_err(|e| gpu.fault(e))?;
+        let view = self.readback.get_mapped_range(..16 * passes as u64).map_err(|e| gpu.fault(e))?;
         let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
         let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
         let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(0));

@@ -56,15 +56,9 @@ impl GraphBuilder {
 
     /// `x * <name>_s[c] + <name>_b[c]` (`AffineChannelNd`). In place it writes the input's name, else the blob `name`.
     pub fn affine_channel_nd(&mut self, blob_in: BlobId, name: &str, inplace: bool) -> BlobId {
-        let affine = Affine {
-            scale: format!("{name}_s"),
-            bias: format!("{name}_b"),
-        };
-        let output = if inplace {
-            self.next_version(blob_in)
-        } else {
-            self.blob(name.to_owned(), self.channels(blob_in))
-        };
+        let affine = Affine { scale: format!("{name}_s"), bias: format!("{name}_b") };
+        let output =
+            if inplace { self.next_version(blob_in) } else { self.blob(name.to_owned(), self.channels(blob_in)) };
         self.push(name.to_owned(), OpKind::Affine(affine), vec![blob_in], output)
     }
 
@@ -116,13 +110,7 @@ impl GraphBuilder {
 
     /// The graph that computes `output`.
     pub fn finish(self, output: BlobId) -> Graph {
-        Graph {
-            blobs: self.blobs,
-            operators: self.operators,
-            inputs: self.inputs,
-            output,
-            stages: self.stages,
-        }
+        Graph { blobs: self.blobs, operators: self.operators, inputs: self.inputs, output, stages: self.stages }
     }
 
     fn blob(&mut self, name: String, channels: usize) -> BlobId {
@@ -142,13 +130,7 @@ impl GraphBuilder {
     }
 
     fn push(&mut self, name: String, kind: OpKind, inputs: Vec<BlobId>, output: BlobId) -> BlobId {
-        self.operators.push(Operator {
-            name,
-            kind,
-            inputs,
-            output,
-            fused: Vec::new(),
-        });
+        self.operators.push(Operator { name, kind, inputs, output, fused: Vec::new() });
         output
     }
 }

@@ -58,9 +58,7 @@ fn successor(slots: &[Option<Operator>], at: usize, uses: &[usize]) -> Option<us
 
 /// Makes `op`, a convolution, do what `taken` did after it.
 fn absorb(op: &mut Operator, taken: Operator) {
-    let OpKind::Conv(conv) = &mut op.kind else {
-        unreachable!("only convolutions have successors")
-    };
+    let OpKind::Conv(conv) = &mut op.kind else { unreachable!("only convolutions have successors") };
     match taken.kind {
         OpKind::Affine(affine) => conv.epilogue.affine = Some(affine),
         OpKind::Sum => {

@@ -51,12 +51,7 @@ pub struct Window {
 
 impl Window {
     /// One tap, stride 1, no padding.
-    pub const POINTWISE: Self = Self {
-        kernel: [1; 3],
-        stride: [1; 3],
-        pad: [0; 3],
-        dilation: [1; 3],
-    };
+    pub const POINTWISE: Self = Self { kernel: [1; 3], stride: [1; 3], pad: [0; 3], dilation: [1; 3] };
 
     /// Number of taps.
     pub fn taps(&self) -> usize {
@@ -68,13 +63,24 @@ impl Window {
     pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for axis in 0..3 {
-            let extent = self.dilation[axis]
-                .checked_mul(self.kernel[axis].checked_sub(1)?)?
-                .checked_add(1)?;
+            let extent = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
             let padded = self.pad[axis].checked_mul(2)?.checked_add(thw[axis])?;
             out[axis] = padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1;
         }
         Some(out)
+    }
+
+    /// Whether at every output position at least one tap lies inside an input of extents `thw`. Pooling needs that:
+    /// nothing is the largest value of padding. Dilated taps can straddle a small input.
+    pub fn always_touches(&self, thw: [usize; 3]) -> bool {
+        let Some(out) = self.output(thw) else { return false };
+        (0..3).all(|axis| {
+            let inside = |at: usize| (self.pad[axis]..self.pad[axis] + thw[axis]).contains(&at);
+            (0..out[axis]).all(|position| {
+                let first = position * self.stride[axis];
+                (0..self.kernel[axis]).any(|tap| inside(first + tap * self.dilation[axis]))
+            })
+        })
     }
 }
 
@@ -245,19 +251,13 @@ impl Graph {
         let mut parameters = Vec::new();
         let affine = |affine: &Affine, channels: usize, list: &mut Vec<Parameter>| {
             for name in [&affine.scale, &affine.bias] {
-                list.push(Parameter {
-                    name: name.clone(),
-                    shape: vec![channels],
-                });
+                list.push(Parameter { name: name.clone(), shape: vec![channels] });
             }
         };
         for op in &self.operators {
             match &op.kind {
                 OpKind::Conv(conv) => {
-                    parameters.push(Parameter {
-                        name: conv.weight.clone(),
-                        shape: conv.weight_shape().to_vec(),
-                    });
+                    parameters.push(Parameter { name: conv.weight.clone(), shape: conv.weight_shape().to_vec() });
                     if let Some(folded) = &conv.epilogue.affine {
                         affine(folded, conv.dim_out, &mut parameters);
                     }

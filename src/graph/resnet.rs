@@ -24,11 +24,7 @@ impl Body {
         config.validate()?;
         let mut model = GraphBuilder::new();
         let (last, dim_out, spatial_scale) = add_resnet_convx_body(&mut model, config);
-        Ok(Self {
-            graph: model.finish(last),
-            dim_out,
-            spatial_scale,
-        })
+        Ok(Self { graph: model.finish(last), dim_out, spatial_scale })
     }
 }
 
@@ -72,10 +68,7 @@ impl StageArgs {
     }
 
     fn pointwise(&self, stride: usize) -> Window {
-        Window {
-            stride: self.strides(stride),
-            ..Window::POINTWISE
-        }
+        Window { stride: self.strides(stride), ..Window::POINTWISE }
     }
 }
 
@@ -93,24 +86,10 @@ pub fn bottleneck_transformation(
     let cur = model.relu(cur);
 
     let window = args.window(str3x3, args.dilation);
-    let cur = model.conv_affine_nd(
-        cur,
-        &format!("{prefix}_branch2b"),
-        args.dim_inner,
-        window,
-        args.groups,
-        true,
-    );
+    let cur = model.conv_affine_nd(cur, &format!("{prefix}_branch2b"), args.dim_inner, window, args.groups, true);
     let cur = model.relu(cur);
 
-    model.conv_affine_nd(
-        cur,
-        &format!("{prefix}_branch2c"),
-        args.dim_out,
-        Window::POINTWISE,
-        1,
-        false,
-    )
+    model.conv_affine_nd(cur, &format!("{prefix}_branch2c"), args.dim_out, Window::POINTWISE, 1, false)
 }
 
 /// The branch k×3×3, k×3×3, each with its affine channel, ReLU after the first.
@@ -129,14 +108,7 @@ pub fn basic_transformation(
     let cur = model.relu(cur);
 
     let window = args.window(1, args.dilation);
-    model.conv_affine_nd(
-        cur,
-        &format!("{prefix}_branch2b"),
-        args.dim_out,
-        window,
-        args.groups,
-        false,
-    )
+    model.conv_affine_nd(cur, &format!("{prefix}_branch2b"), args.dim_out, window, args.groups, false)
 }
 
 /// The input itself where the width stays, else its projection by a 1×1×1 convolution and an affine channel.
@@ -150,14 +122,7 @@ pub fn add_shortcut(
     if model.channels(blob_in) == args.dim_out {
         return blob_in;
     }
-    model.conv_affine_nd(
-        blob_in,
-        &format!("{prefix}_branch1"),
-        args.dim_out,
-        args.pointwise(stride),
-        1,
-        false,
-    )
+    model.conv_affine_nd(blob_in, &format!("{prefix}_branch1"), args.dim_out, args.pointwise(stride), 1, false)
 }
 
 /// A residual block of either transformation: `ReLU(branch + shortcut)`.

@@ -21,11 +21,6 @@ pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
     Ok(Launch {
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
-        operands: vec![
-            Operand::Input(0),
-            Operand::Constant(0),
-            Operand::Constant(1),
-            Operand::Output,
-        ],
+        operands: vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output],
     })
 }

@@ -19,15 +19,9 @@ pub struct Tile {
 
 impl Tile {
     /// One column, four channels: the least registers.
-    pub const ONE: Self = Self {
-        columns: 1,
-        channel_vec4s: 1,
-    };
+    pub const ONE: Self = Self { columns: 1, channel_vec4s: 1 };
     /// Four columns, eight channels.
-    pub const WIDE: Self = Self {
-        columns: 4,
-        channel_vec4s: 2,
-    };
+    pub const WIDE: Self = Self { columns: 4, channel_vec4s: 2 };
 
     pub(super) fn kernel_name(self) -> &'static str {
         match self {
@@ -119,11 +113,7 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
             Operand::Constant(0),
             Operand::Constant(1),
             // The shader declares a residual; where there is none it never reads it, and the bias stands in.
-            if conv.epilogue.residual {
-                Operand::Input(1)
-            } else {
-                Operand::Constant(1)
-            },
+            if conv.epilogue.residual { Operand::Input(1) } else { Operand::Constant(1) },
             Operand::Output,
         ],
     })
@@ -139,9 +129,7 @@ pub(super) fn constant_lens(tile: Tile, conv: &Conv) -> Vec<usize> {
 /// of the tile], with the affine channel folded in.
 pub(super) fn constants(tile: Tile, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
     let (dense, dense_bias) = fold_affine(conv, weights)?;
-    let [weights_len, bias_len] = constant_lens(tile, conv)[..] else {
-        unreachable!("two constants")
-    };
+    let [weights_len, bias_len] = constant_lens(tile, conv)[..] else { unreachable!("two constants") };
     let (mut packed, mut bias) = (vec![0.0; weights_len], vec![0.0; bias_len]);
     let row = conv.macs_per_output();
     let group_out_c = conv.dim_out / conv.groups;

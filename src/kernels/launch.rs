@@ -50,10 +50,7 @@ impl Grid {
         if y > max || x * y > u64::from(u32::MAX) / 64 {
             return Err(too_many());
         }
-        Ok(Self {
-            x: x as u32,
-            y: y as u32,
-        })
+        Ok(Self { x: x as u32, y: y as u32 })
     }
 
     /// Workgroups launched.
@@ -97,20 +94,12 @@ mod tests {
 
     #[test]
     fn grids_fold_and_cover() {
-        for (groups, max) in [
-            (0u64, 65_535u32),
-            (1, 65_535),
-            (65_535, 65_535),
-            (65_536, 65_535),
-            (1_000_003, 65_535),
-            (50, 8),
-        ] {
+        for (groups, max) in
+            [(0u64, 65_535u32), (1, 65_535), (65_535, 65_535), (65_536, 65_535), (1_000_003, 65_535), (50, 8)]
+        {
             let grid = Grid::fold(groups, max).unwrap();
             assert!(grid.x <= max && grid.y <= max, "{groups}: {grid:?}");
-            assert!(
-                grid.groups() >= groups && grid.groups() < groups.max(1) + u64::from(grid.y),
-                "{groups}: {grid:?}"
-            );
+            assert!(grid.groups() >= groups && grid.groups() < groups.max(1) + u64::from(grid.y), "{groups}: {grid:?}");
         }
         assert!(Grid::fold(65, 8).is_err());
     }

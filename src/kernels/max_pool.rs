@@ -21,11 +21,8 @@ params! {
 }
 
 pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let reach = |axis: usize| window.dilation[axis] * (window.kernel[axis] - 1);
-    if (0..3).any(|axis| window.pad[axis] > reach(axis)) {
-        return Err(format!(
-            "a window of {window:?} can lie wholly in the padding and has no maximum there"
-        ));
+    if !window.always_touches(input.thw()) {
+        return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
     }
     let grid = value_grid(output, max_groups)?;
     let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);

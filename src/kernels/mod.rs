@@ -139,10 +139,7 @@ impl Kernel {
             OpKind::Conv(_) => {
                 // One table for all classes so far: the wide tile loads least for each product.
                 let (AdapterClass::Software | AdapterClass::Gpu | AdapterClass::GpuSubgroups) = class;
-                vec![
-                    Self::ConvDirect(conv_direct::Tile::WIDE),
-                    Self::ConvDirect(conv_direct::Tile::ONE),
-                ]
+                vec![Self::ConvDirect(conv_direct::Tile::WIDE), Self::ConvDirect(conv_direct::Tile::ONE)]
             }
             OpKind::MaxPool(_) => vec![Self::MaxPool],
             OpKind::Affine(_) => vec![Self::Affine],
@@ -170,11 +167,7 @@ impl Kernel {
             (Self::Sum, OpKind::Sum) => sum::launch(output, max_groups),
             _ => Err(format!("it does not compute {}", op.kind.label())),
         }
-        .map_err(|reason| Error::Kernel {
-            operator: op.name.clone(),
-            kernel: self.name().to_owned(),
-            reason,
-        })
+        .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
     }
 
     /// Lengths, in f32 values, of the constant buffers of `kind` in this kernel's layout.

@@ -12,10 +12,7 @@ params! {
 
 pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
     let grid = value_grid(output, max_groups)?;
-    let params = Params {
-        grid_x: grid.x,
-        len: output.len() as u32,
-    };
+    let params = Params { grid_x: grid.x, len: output.len() as u32 };
     Ok(Launch {
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,

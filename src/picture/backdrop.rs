@@ -36,12 +36,7 @@ impl Backdrop {
         if frames.count() != clip.t || extent[0] > clip.h || extent[1] > clip.w {
             return Err(Error::Clip {
                 wanted: format!("frames that become a clip of shape {clip}"),
-                given: format!(
-                    "{} frames that become {}x{} values each",
-                    frames.count(),
-                    extent[0],
-                    extent[1]
-                ),
+                given: format!("{} frames that become {}x{} values each", frames.count(), extent[0], extent[1]),
             });
         }
         let size = [frames.width(), frames.height()];
@@ -52,11 +47,7 @@ impl Backdrop {
             }
             picture(rgb, size)
         });
-        Ok(Self {
-            frames: pictures.collect::<Result<_>>()?,
-            clip,
-            extent,
-        })
+        Ok(Self { frames: pictures.collect::<Result<_>>()?, clip, extent })
     }
 
     fn from_clip(clip: &Clip) -> Result<Self> {
@@ -80,11 +71,7 @@ impl Backdrop {
             }
             picture(rgb, [shape.w, shape.h])
         });
-        Ok(Self {
-            frames: pictures.collect::<Result<_>>()?,
-            clip: shape,
-            extent: [shape.h, shape.w],
-        })
+        Ok(Self { frames: pictures.collect::<Result<_>>()?, clip: shape, extent: [shape.h, shape.w] })
     }
 
     /// The clip's shape.
@@ -106,13 +93,7 @@ impl Backdrop {
     /// Frame `t` at another size, columns first, as RGB bytes.
     pub(super) fn resized(&self, t: usize, [width, height]: [usize; 2]) -> Vec<u8> {
         // A triangle as wide as the step averages when it makes smaller, where plain interpolation would flicker.
-        imageops::resize(
-            &self.frames[t],
-            width as u32,
-            height as u32,
-            imageops::FilterType::Triangle,
-        )
-        .into_raw()
+        imageops::resize(&self.frames[t], width as u32, height as u32, imageops::FilterType::Triangle).into_raw()
     }
 }
 

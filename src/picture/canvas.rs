@@ -18,11 +18,7 @@ const LETTER: usize = 8;
 impl Picture {
     /// A picture of one colour.
     pub(super) fn new(width: usize, height: usize, colour: [u8; 3]) -> Self {
-        Self {
-            width,
-            height,
-            rgb: colour.repeat(width * height),
-        }
+        Self { width, height, rgb: colour.repeat(width * height) }
     }
 
     /// Columns.
@@ -69,9 +65,7 @@ impl Picture {
     /// Letters that the font lacks become question marks.
     pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, scale: usize, colour: [u8; 3]) {
         for (i, letter) in text.chars().enumerate() {
-            let glyph = font8x8::BASIC_FONTS
-                .get(letter)
-                .or_else(|| font8x8::BASIC_FONTS.get('?'));
+            let glyph = font8x8::BASIC_FONTS.get(letter).or_else(|| font8x8::BASIC_FONTS.get('?'));
             for (row, bits) in glyph.unwrap_or_default().into_iter().enumerate() {
                 for column in (0..LETTER).filter(|column| bits >> column & 1 == 1) {
                     let corner = [x + (i * LETTER + column) * scale, y + row * scale];
@@ -90,10 +84,7 @@ pub(super) const fn text_size(letters: usize, scale: usize) -> [usize; 2] {
 /// RGB bytes as a PNG file's bytes.
 pub(super) fn encode_png(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     use image::ImageEncoder as _;
-    let refused = |reason: String| Error::Size {
-        what: format!("picture of {width}x{height} pixels"),
-        reason,
-    };
+    let refused = |reason: String| Error::Size { what: format!("picture of {width}x{height} pixels"), reason };
     let side = |side: usize| u32::try_from(side).map_err(|error| refused(error.to_string()));
     let mut bytes = Vec::new();
     image::codecs::png::PngEncoder::new(&mut bytes)

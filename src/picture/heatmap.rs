@@ -54,29 +54,15 @@ pub fn heatmap(backdrop: &Backdrop, activations: &[Activation<'_>], mode: Heatma
             "clip {clip}, {} of {} frames{}",
             frames.len(),
             clip.t,
-            if clip.n > 1 {
-                format!(", the first of {} clips", clip.n)
-            } else {
-                String::new()
-            }
+            if clip.n > 1 { format!(", the first of {} clips", clip.n) } else { String::new() }
         ),
     ];
     let cell = cell_size(backdrop.picture_size(), frames.len());
-    let layout = Layout {
-        cell,
-        columns: frames.len(),
-    };
+    let layout = Layout { cell, columns: frames.len() };
 
     let lines = heading.iter().chain(rows.iter().map(|(label, _)| label));
-    let widest = lines
-        .map(|line| text_size(line.chars().count(), TEXT)[0])
-        .max()
-        .unwrap_or(0);
-    let mut picture = Picture::new(
-        2 * MARGIN + layout.width().max(widest),
-        layout.height(rows.len()),
-        PAPER,
-    );
+    let widest = lines.map(|line| text_size(line.chars().count(), TEXT)[0]).max().unwrap_or(0);
+    let mut picture = Picture::new(2 * MARGIN + layout.width().max(widest), layout.height(rows.len()), PAPER);
 
     for (i, (line, colour)) in heading.iter().zip([INK, FAINT]).enumerate() {
         picture.text([MARGIN, MARGIN + i * layout.line()], line, TEXT, colour);
@@ -156,11 +142,7 @@ fn cell_size([width, height]: [usize; 2], columns: usize) -> [usize; 2] {
 
 fn row_label(activation: &Activation<'_>, backdrop: &Backdrop) -> String {
     let (maps, frames) = (activation.shape.t, backdrop.clip().t);
-    let time = if maps == frames {
-        String::new()
-    } else {
-        format!("  (frame t shows map t*{maps}/{frames})")
-    };
+    let time = if maps == frames { String::new() } else { format!("  (frame t shows map t*{maps}/{frames})") };
     format!("{}  {}{time}", activation.name, activation.shape)
 }
 
@@ -175,19 +157,14 @@ fn overlay(backdrop: &Backdrop, t: usize, cell: [usize; 2], maps: &FrameMaps, [l
     let [rows, columns] = backdrop.extent();
     let across = Alignment::new(clip.w, maps.width());
     let down = Alignment::new(clip.h, maps.height());
-    let xs: Vec<_> = (0..cell[0])
-        .map(|x| across.position((x as f64 + 0.5) * columns as f64 / cell[0] as f64))
-        .collect();
+    let xs: Vec<_> =
+        (0..cell[0]).map(|x| across.position((x as f64 + 0.5) * columns as f64 / cell[0] as f64)).collect();
     for (y, row) in pixels.chunks_exact_mut(cell[0] * 3).enumerate() {
         let (above, below, fy) = down.position((y as f64 + 0.5) * rows as f64 / cell[1] as f64);
         for (pixel, &(left, right, fx)) in row.chunks_exact_mut(3).zip(&xs) {
             let at = |y: usize, x: usize| map[y * maps.width() + x];
             let mix = |a: f32, b: f32, f: f32| a + (b - a) * f;
-            let value = mix(
-                mix(at(above, left), at(above, right), fx),
-                mix(at(below, left), at(below, right), fx),
-                fy,
-            );
+            let value = mix(mix(at(above, left), at(above, right), fx), mix(at(below, left), at(below, right), fx), fy);
             let level = level(value, [low, high]);
             let [red, green, blue] = [0, 1, 2].map(|c| f32::from(pixel[c]));
             let grey = DIMMING * (0.299 * red + 0.587 * green + 0.114 * blue);
@@ -204,11 +181,7 @@ fn overlay(backdrop: &Backdrop, t: usize, cell: [usize; 2], maps: &FrameMaps, [l
 /// Where a value lies between the lowest and the highest, 0 to 1; a value that is no number counts as lowest.
 fn level(value: f32, [low, high]: [f32; 2]) -> f32 {
     let span = high - low;
-    if span > 0.0 && !value.is_nan() {
-        ((value - low) / span).clamp(0.0, 1.0)
-    } else {
-        0.0
-    }
+    if span > 0.0 && !value.is_nan() { ((value - low) / span).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// How one axis of a clip maps onto the same axis of a smaller map.
@@ -227,18 +200,10 @@ impl Alignment {
         // from the very first on, rather than on the middle of the pixels that an element stands for.
         let mut powers = (0..usize::BITS).map(|power| 1usize << power);
         match powers.find(|&stride| clip.div_ceil(stride) <= map) {
-            Some(stride) if clip.div_ceil(stride) == map => Self {
-                stride: stride as f64,
-                first: 0.5,
-                last,
-            },
+            Some(stride) if clip.div_ceil(stride) == map => Self { stride: stride as f64, first: 0.5, last },
             _ => {
                 let stride = clip as f64 / map as f64;
-                Self {
-                    stride,
-                    first: stride / 2.0,
-                    last,
-                }
+                Self { stride, first: stride / 2.0, last }
             }
         }
     }

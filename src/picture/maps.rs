@@ -112,9 +112,7 @@ impl FrameMaps {
 /// [`Error::Size`] or [`Error::Shape`] if the activation has a zero axis, another number of values than its shape, or
 /// no such item.
 pub fn activation_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
-    root_mean_square(activation, item, |_, values| {
-        values.iter().map(|&value| f64::from(value)).collect()
-    })
+    root_mean_square(activation, item, |_, values| values.iter().map(|&value| f64::from(value)).collect())
 }
 
 /// The root mean square over the channels of the difference of an activation from its own mean over time, at every
@@ -132,9 +130,7 @@ pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps>
             }
         }
         let frames = values.chunks_exact(plane);
-        frames
-            .flat_map(|frame| frame.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean))
-            .collect()
+        frames.flat_map(|frame| frame.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean)).collect()
     })
 }
 
@@ -145,11 +141,7 @@ fn root_mean_square(
     prepare: impl Fn(Shape, &[f32]) -> Vec<f64>,
 ) -> Result<FrameMaps> {
     let shape = activation.shape.checked(activation.name)?;
-    let wrong = |wanted: String, given: String| Error::Shape {
-        what: activation.name.to_owned(),
-        wanted,
-        given,
-    };
+    let wrong = |wanted: String, given: String| Error::Shape { what: activation.name.to_owned(), wanted, given };
     if activation.data.len() != shape.len() {
         let wanted = format!("{shape} ({} values)", shape.len());
         return Err(wrong(wanted, format!("{} values", activation.data.len())));
@@ -164,14 +156,6 @@ fn root_mean_square(
             *sum += value * value;
         }
     }
-    let values = squares
-        .into_iter()
-        .map(|sum| (sum / shape.c as f64).sqrt() as f32)
-        .collect();
-    Ok(FrameMaps {
-        count: shape.t,
-        height: shape.h,
-        width: shape.w,
-        values,
-    })
+    let values = squares.into_iter().map(|sum| (sum / shape.c as f64).sqrt() as f32).collect();
+    Ok(FrameMaps { count: shape.t, height: shape.h, width: shape.w, values })
 }

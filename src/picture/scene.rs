@@ -22,11 +22,7 @@ pub struct Scene {
 impl Default for Scene {
     /// 8 frames of 192 rows and 256 columns: the disc moves by more than its radius from frame to frame.
     fn default() -> Self {
-        Self {
-            frames: 8,
-            height: 192,
-            width: 256,
-        }
+        Self { frames: 8, height: 192, width: 256 }
     }
 }
 
@@ -53,17 +49,11 @@ impl Scene {
     pub fn render(&self) -> Result<Frames> {
         let dims = [self.frames, self.height, self.width];
         // As many values as a clip of these frames may have.
-        let fits = dims
-            .into_iter()
-            .try_fold(3usize, usize::checked_mul)
-            .is_some_and(|bytes| bytes < 1 << 30);
+        let fits = dims.into_iter().try_fold(3usize, usize::checked_mul).is_some_and(|bytes| bytes < 1 << 30);
         if !fits {
             return Err(Error::Size {
                 what: "scene".to_owned(),
-                reason: format!(
-                    "{} frames of {}x{} pixels are too many",
-                    self.frames, self.width, self.height
-                ),
+                reason: format!("{} frames of {}x{} pixels are too many", self.frames, self.width, self.height),
             });
         }
         let mut data = Vec::with_capacity(dims.iter().product::<usize>() * 3);

@@ -11,19 +11,15 @@ use crate::graph::BlobId;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lifetime {
     pub bytes: u64,
-    /// The blob whose storage this one is, where an identity operator joins them.
-    pub same_as: Option<usize>,
+    /// The blob that holds its values: itself, except behind an identity operator.
+    stored_in: usize,
     /// First and last step, once any is known.
     span: Option<(usize, usize)>,
 }
 
 impl Lifetime {
-    pub fn unused(bytes: u64) -> Self {
-        Self {
-            bytes,
-            same_as: None,
-            span: None,
-        }
+    pub fn unused(bytes: u64, stored_in: usize) -> Self {
+        Self { bytes, stored_in, span: None }
     }
 
     pub fn extend_to(&mut self, step: usize) {
@@ -56,7 +52,7 @@ pub struct Memory {
 impl Memory {
     /// Assigns the blobs of a plan of `steps` dispatches.
     pub(super) fn assign(lifetimes: &[Lifetime], steps: usize) -> Self {
-        let stored = |index: &usize| lifetimes[*index].same_as.is_none();
+        let stored = |index: &usize| lifetimes[*index].stored_in == *index;
         let mut order: Vec<usize> = (0..lifetimes.len()).filter(stored).collect();
         order.sort_by_key(|&index| (std::cmp::Reverse(lifetimes[index].bytes), lifetimes[index].span));
 
@@ -76,13 +72,9 @@ impl Memory {
             buffer_of[blob] = buffer;
         }
         let mut spans = vec![None; lifetimes.len()];
-        for blob in 0..lifetimes.len() {
-            let mut at = blob;
-            while let Some(same) = lifetimes[at].same_as {
-                at = same;
-            }
-            buffer_of[blob] = buffer_of[at];
-            spans[blob] = lifetimes[at].span;
+        for (blob, lifetime) in lifetimes.iter().enumerate() {
+            buffer_of[blob] = buffer_of[lifetime.stored_in];
+            spans[blob] = lifetimes[lifetime.stored_in].span;
         }
 
         let alive = |step: usize| {
@@ -108,9 +100,8 @@ impl Memory {
         self.buffer_of[blob.index()]
     }
 
-    /// The first and the last dispatch during which a blob must be there, as indices into the plan's steps; one past the
-    /// last step is the copying out of results. `None` for a blob that nothing uses. Blobs that an identity operator
-    /// joins live as one.
+    /// The first and the last dispatch during which a blob must be there, as indices into the plan's steps. `None` for a
+    /// blob that nothing uses. Blobs that an identity operator joins live as one.
     pub fn lifetime(&self, blob: BlobId) -> Option<(usize, usize)> {
         self.spans[blob.index()]
     }

@@ -28,11 +28,7 @@ pub struct PlanLimits {
 impl Default for PlanLimits {
     /// The most that wgpu offers on any adapter, for planning without one: bindings and buffers of 2^31 - 1 bytes.
     fn default() -> Self {
-        Self {
-            max_binding_bytes: i32::MAX as u64,
-            max_buffer_bytes: i32::MAX as u64,
-            max_groups: 65_535,
-        }
+        Self { max_binding_bytes: i32::MAX as u64, max_buffer_bytes: i32::MAX as u64, max_groups: 65_535 }
     }
 }
 
@@ -91,6 +87,9 @@ pub struct Output {
     pub name: String,
     /// Where in the graph.
     pub blob: BlobId,
+    /// The step that writes it, an index into [`Plan::steps`]; `None` for an input. It is copied out right behind that
+    /// step, so that its buffer is free for others as soon as no operator needs it.
+    pub written_by: Option<usize>,
 }
 
 /// Everything about running one graph on clips of one shape.
@@ -112,19 +111,9 @@ impl Plan {
     /// [`Error::Limit`] where a blob, weight or buffer is larger than the adapter allows; [`Error::Kernel`] where no
     /// kernel can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
-        let taps = options
-            .taps
-            .iter()
-            .map(|name| graph.find(name))
-            .collect::<Result<Vec<_>>>()?;
-        let graph = if options.fusion {
-            fuse(graph, &taps)
-        } else {
-            graph.clone()
-        };
+        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
+        let graph = if options.fusion { fuse(graph, &taps) } else { graph.clone() };
         let shapes = infer_shapes(&graph, inputs)?;
-        let outputs = outputs(&graph, &options.taps)?;
-
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
         for (operator, op) in graph.operators().iter().enumerate() {
@@ -139,33 +128,18 @@ impl Plan {
                 fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
                 weight_bytes += bytes;
             }
-            steps.push(Step {
-                operator,
-                kernel,
-                launch,
-            });
+            steps.push(Step { operator, kernel, launch });
         }
         for (blob, shape) in graph.blobs().iter().zip(&shapes) {
             fits_binding(&format!("blob {} ({shape})", blob.name), shape.bytes(), &options.limits)?;
         }
+        let outputs = outputs(&graph, &steps, &options.taps)?;
         // The outputs are read back through one buffer.
         let readback: u64 = outputs.iter().map(|o| shapes[o.blob.index()].bytes()).sum();
-        fits(
-            "the readback of all taps",
-            readback,
-            options.limits.max_buffer_bytes,
-            "buffer",
-        )?;
+        fits("the readback of all taps", readback, options.limits.max_buffer_bytes, "buffer")?;
 
-        let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps, &outputs), steps.len());
-        Ok(Self {
-            graph,
-            shapes,
-            steps,
-            outputs,
-            memory,
-            weight_bytes,
-        })
+        let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps), steps.len());
+        Ok(Self { graph, shapes, steps, outputs, memory, weight_bytes })
     }
 
     /// The operators that run: fused, unless fusion was forbidden.
@@ -214,9 +188,7 @@ impl Plan {
 
     /// Multiply-adds of the whole graph, counted as direct convolutions.
     pub fn macs(&self) -> u64 {
-        (0..self.graph.operators().len())
-            .map(|operator| self.operator_macs(operator))
-            .sum()
+        (0..self.graph.operators().len()).map(|operator| self.operator_macs(operator)).sum()
     }
 
     /// Least bytes that a dispatch must move: its blobs and constants, each once.
@@ -235,7 +207,7 @@ fn choose(kind: &OpKind, options: &PlanOptions) -> Option<Kernel> {
     forced.or(candidates.first().copied())
 }
 
-fn outputs(graph: &Graph, taps: &[String]) -> Result<Vec<Output>> {
+fn outputs(graph: &Graph, steps: &[Step], taps: &[String]) -> Result<Vec<Output>> {
     let last = &graph.blob(graph.output()).name;
     let mut names: Vec<&String> = Vec::new();
     for name in taps.iter().chain([last]) {
@@ -244,36 +216,35 @@ fn outputs(graph: &Graph, taps: &[String]) -> Result<Vec<Output>> {
         }
     }
     let output = |name: &String| {
-        Ok(Output {
-            name: name.clone(),
-            blob: graph.find(name)?,
-        })
+        let blob = graph.find(name)?;
+        let stored = stored_in(graph, blob);
+        let written_by = steps.iter().position(|step| graph.operators()[step.operator].output == stored);
+        Ok(Output { name: name.clone(), blob, written_by })
     };
     names.into_iter().map(output).collect()
 }
 
-/// When every blob is first and last needed. Blobs that an identity operator joins are one.
-fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step], outputs: &[Output]) -> Vec<Lifetime> {
-    let mut lifetimes: Vec<Lifetime> = shapes.iter().map(|shape| Lifetime::unused(shape.bytes())).collect();
-    for op in graph.operators().iter().filter(|op| op.kind == OpKind::StopGradient) {
-        lifetimes[op.output.index()].same_as = Some(op.inputs[0].index());
+/// The blob that holds the values of `blob`: an identity operator's output is its input.
+fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
+    let identity = |blob| graph.operators().iter().find(|op| op.output == blob && op.kind == OpKind::StopGradient);
+    while let Some(op) = identity(blob) {
+        blob = op.inputs[0];
     }
-    let root = |id: BlobId| {
-        let mut at = id.index();
-        while let Some(same) = lifetimes[at].same_as {
-            at = same;
-        }
-        at
-    };
-    let mut spans: Vec<(usize, usize)> = graph.inputs().iter().map(|&id| (root(id), 0)).collect();
-    for (index, step) in steps.iter().enumerate() {
+    blob
+}
+
+/// When every blob is first and last needed by a dispatch.
+fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step]) -> Vec<Lifetime> {
+    let stored = |index: usize| stored_in(graph, BlobId(index)).index();
+    let mut lifetimes: Vec<Lifetime> =
+        shapes.iter().enumerate().map(|(index, shape)| Lifetime::unused(shape.bytes(), stored(index))).collect();
+    let uploads = graph.inputs().iter().map(|&id| (id, 0));
+    let uses = steps.iter().enumerate().flat_map(|(index, step)| {
         let op = &graph.operators()[step.operator];
-        spans.extend(op.inputs.iter().chain([&op.output]).map(|&id| (root(id), index)));
-    }
-    // Outputs are copied out after the last dispatch.
-    spans.extend(outputs.iter().map(|output| (root(output.blob), steps.len())));
-    for (blob, step) in spans {
-        lifetimes[blob].extend_to(step);
+        op.inputs.iter().chain([&op.output]).map(move |&id| (id, index))
+    });
+    for (id, step) in uploads.chain(uses) {
+        lifetimes[stored(id.index())].extend_to(step);
     }
     lifetimes
 }
@@ -285,12 +256,7 @@ fn fits_binding(what: &str, bytes: u64, limits: &PlanLimits) -> Result<()> {
 
 fn fits(what: &str, needed: u64, limit: u64, limit_name: &'static str) -> Result<()> {
     if needed > limit {
-        return Err(Error::Limit {
-            what: what.to_owned(),
-            needed,
-            limit,
-            limit_name,
-        });
+        return Err(Error::Limit { what: what.to_owned(), needed, limit, limit_name });
     }
     Ok(())
 }

@@ -88,11 +88,7 @@ impl PlanReport {
             output: name(&op.output),
             shape: plan.shape(op.output),
             macs: plan.operator_macs(index),
-            kernel: plan
-                .steps()
-                .iter()
-                .find(|step| step.operator == index)
-                .map(|step| step.kernel.name()),
+            kernel: plan.steps().iter().find(|step| step.operator == index).map(|step| step.kernel.name()),
             buffer: plan.buffer(op.output),
             fused: op.fused.clone(),
         });

@@ -60,10 +60,7 @@ fn slide(name: &str, window: &Window, input: Shape) -> Result<[usize; 3]> {
     if (0..3).any(|axis| padded(axis) > LARGEST) {
         return Err(Error::Size {
             what: name.to_owned(),
-            reason: format!(
-                "a padded extent of input {input} exceeds {LARGEST} (padding {:?})",
-                window.pad
-            ),
+            reason: format!("a padded extent of input {input} exceeds {LARGEST} (padding {:?})", window.pad),
         });
     }
     window.output(input.thw()).ok_or_else(|| Error::Size {

@@ -34,11 +34,7 @@ impl Checkpoint {
         let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(path, e))?;
         let config = header.metadata().as_ref().and_then(|m| m.get("config")).cloned();
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            config,
-        })
+        Ok(Self { path: path.to_owned(), bytes, config })
     }
 
     /// The network that the file's metadata names under `config`, if any.

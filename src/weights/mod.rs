@@ -81,9 +81,7 @@ impl Weights {
             let data = random::parameter(&p, seed);
             (p.name, Tensor { shape: p.shape, data })
         });
-        Self {
-            tensors: tensors.collect(),
-        }
+        Self { tensors: tensors.collect() }
     }
 
     /// Takes the parameters of `graph` out of `tensors`.
@@ -109,11 +107,7 @@ impl Weights {
                 });
             }
             if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
-                return Err(Error::NonFinite {
-                    value: tensor.data[index],
-                    blob: parameter.name,
-                    index,
-                });
+                return Err(Error::NonFinite { value: tensor.data[index], blob: parameter.name, index });
             }
             own.insert(parameter.name, tensor);
         }

@@ -19,9 +19,9 @@ use crate::shape::Shape;
 
 /// The stream of `u` for the tensor `name`, in [-1, 1).
 pub fn uniform(name: &str, seed: u64) -> impl Iterator<Item = f64> + use<> {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let mut state = hash ^ seed;
     std::iter::repeat_with(move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -38,10 +38,7 @@ pub fn uniform(name: &str, seed: u64) -> impl Iterator<Item = f64> + use<> {
 /// Those of [`Clip::new`].
 pub fn clip(shape: Shape, seed: u64) -> Result<Clip> {
     let shape = shape.checked("clip")?;
-    Clip::new(
-        shape,
-        uniform("data", seed).take(shape.len()).map(|u| u as f32).collect(),
-    )
+    Clip::new(shape, uniform("data", seed).take(shape.len()).map(|u| u as f32).collect())
 }
 
 /// The values of a parameter, scaled by what its name ends in.

@@ -25,11 +25,7 @@ fn wrong_usage(arguments: &str, mentions: &[&'static str]) -> Case {
 /// Arguments are separated by blanks; JSON has none within.
 fn case(arguments: &str, code: i32, mentions: &[&'static str]) -> Case {
     let arguments = String::leak(arguments.to_owned()).split_whitespace().collect();
-    Case {
-        arguments,
-        code,
-        mentions: mentions.to_vec(),
-    }
+    Case { arguments, code, mentions: mentions.to_vec() }
 }
 
 /// Runs all `cases` and reports every one that does not fail as it should.
@@ -41,21 +37,15 @@ fn check(prepared: &Path, cases: &[Case]) {
         let arguments: Vec<String> = case
             .arguments
             .iter()
-            .map(
-                |argument| match (argument.strip_prefix('@'), argument.strip_prefix('>')) {
-                    (Some(name), _) => prepared.join(name).display().to_string(),
-                    (_, Some(name)) => directory.path().join(name).display().to_string(),
-                    _ => (*argument).to_owned(),
-                },
-            )
+            .map(|argument| match (argument.strip_prefix('@'), argument.strip_prefix('>')) {
+                (Some(name), _) => prepared.join(name).display().to_string(),
+                (_, Some(name)) => directory.path().join(name).display().to_string(),
+                _ => (*argument).to_owned(),
+            })
             .collect();
         let ran = run(&arguments);
         let mut fault = |what: String| {
-            faults.push(format!(
-                "{}\n  {what}\n  stderr: {}",
-                case.arguments.join(" "),
-                ran.stderr.trim_end()
-            ));
+            faults.push(format!("{}\n  {what}\n  stderr: {}", case.arguments.join(" "), ran.stderr.trim_end()));
         };
         if ran.code != case.code {
             fault(format!("wanted exit code {}, got {}", case.code, ran.code));
@@ -100,12 +90,8 @@ fn prepare() -> tempfile::TempDir {
     };
     broken("missing.safetensors", &|t| drop(t.remove("res3_0_branch2b_w")));
     broken("shape.safetensors", &|t| t.get_mut("conv1_w").unwrap().0.swap(0, 1));
-    broken("nan.safetensors", &|t| {
-        t.get_mut("res4_0_branch1_bn_s").unwrap().1[3] = f32::NAN
-    });
-    broken("infinite.safetensors", &|t| {
-        t.get_mut("conv1_w").unwrap().1[0] = f32::INFINITY
-    });
+    broken("nan.safetensors", &|t| t.get_mut("res4_0_branch1_bn_s").unwrap().1[3] = f32::NAN);
+    broken("infinite.safetensors", &|t| t.get_mut("conv1_w").unwrap().1[0] = f32::INFINITY);
     let garbage = HashMap::from([("config".to_owned(), r#"{"depth": 18}"#.to_owned())]);
     write_tensors(&at("garbage.safetensors"), &tensors, &garbage);
     let good = std::fs::read(&source).unwrap();
@@ -116,11 +102,7 @@ fn prepare() -> tempfile::TempDir {
 
     let clip = |name: &str, shape: &[usize]| {
         let values = vec![0.5; shape.iter().product()];
-        write_tensors(
-            &at(name),
-            &Tensors::from([("data".to_owned(), (shape.to_vec(), values))]),
-            &HashMap::new(),
-        );
+        write_tensors(&at(name), &Tensors::from([("data".to_owned(), (shape.to_vec(), values))]), &HashMap::new());
     };
     clip("flat.safetensors", &[3, 4, 16, 16]);
     clip("nothing.safetensors", &[1, 3, 0, 16, 16]);
@@ -139,45 +121,24 @@ fn prepare() -> tempfile::TempDir {
 fn bad_weights_clips_and_outputs() {
     let prepared = prepare();
     let weights = |name: &str, mentions| {
-        failure(
-            &format!("run --weights @{name} --input @good.safetensors --output >out.safetensors"),
-            mentions,
-        )
+        failure(&format!("run --weights @{name} --input @good.safetensors --output >out.safetensors"), mentions)
     };
     let input = |name: &str, mentions| {
-        failure(
-            &format!("run --weights @good.safetensors --input @{name} --output >out.safetensors"),
-            mentions,
-        )
+        failure(&format!("run --weights @good.safetensors --input @{name} --output >out.safetensors"), mentions)
     };
     let with = |options: &str, mentions| {
-        failure(
-            &format!("run --weights @good.safetensors --input @good.safetensors {options}"),
-            mentions,
-        )
+        failure(&format!("run --weights @good.safetensors --input @good.safetensors {options}"), mentions)
     };
     check(
         prepared.path(),
         &[
-            weights(
-                "missing.safetensors",
-                &["missing.safetensors", "res3_0_branch2b_w", "[16, 16, 3, 3, 3]"],
-            ),
+            weights("missing.safetensors", &["missing.safetensors", "res3_0_branch2b_w", "[16, 16, 3, 3, 3]"]),
             weights("shape.safetensors", &["conv1_w", "[8, 3, 1, 7, 7]", "[3, 8, 1, 7, 7]"]),
             weights("nan.safetensors", &["res4_0_branch1_bn_s", "finite", "NaN", "index 3"]),
             weights("infinite.safetensors", &["conv1_w", "finite", "inf", "index 0"]),
-            weights(
-                "garbage.safetensors",
-                &["garbage.safetensors", "depth", "time_kernel_dim"],
-            ),
-            weights(
-                "truncated.safetensors",
-                &["truncated.safetensors", "a whole safetensors file"],
-            ),
-            weights(
-                "foreign.safetensors",
-                &["foreign.safetensors", "a whole safetensors file"],
-            ),
+            weights("garbage.safetensors", &["garbage.safetensors", "depth", "time_kernel_dim"]),
+            weights("truncated.safetensors", &["truncated.safetensors", "a whole safetensors file"]),
+            weights("foreign.safetensors", &["foreign.safetensors", "a whole safetensors file"]),
             weights("weights.pkl", &["weights.pkl"]),
             weights("empty", &["empty", "a whole safetensors file"]),
             weights("absent.safetensors", &["cannot read", "absent.safetensors"]),
@@ -192,45 +153,23 @@ fn bad_weights_clips_and_outputs() {
             input("no_frames", &["no_frames", "PNG or JPEG", "none"]),
             input("foreign.safetensors", &["foreign.safetensors", "safetensors"]),
             input("absent", &["cannot read", "absent"]),
-            with(
-                "--output >out.safetensors --taps res9_1_sum",
-                &["res9_1_sum", "res4_1_sum", "plan --no-fusion"],
-            ),
-            with(
-                "--output >out.safetensors --heatmap >out.png --taps pool1,",
-                &["empty name"],
-            )
-            .usage(),
+            with("--output >out.safetensors --taps res9_1_sum", &["res9_1_sum", "res4_1_sum", "plan --no-fusion"]),
+            with("--output >out.safetensors --heatmap >out.png --taps pool1,", &["empty name"]).usage(),
             with("--output >out.safetensors --adapter nosuch", &["nosuch", "found:"]),
             with("--output >out.safetensors --precision f16", &["f16", "f32"]),
             with("--output >absent/out.safetensors", &["cannot write", "absent"]),
             with("--output >taken", &["cannot write", "taken", "directory"]),
-            with(
-                "--output >out.safetensors --heatmap >absent/out.png",
-                &["cannot write", "absent"],
-            ),
-            with(
-                "--output >out.safetensors --heatmap >taken",
-                &["cannot write", "taken", "directory"],
-            ),
-            with(
-                "--output >out.safetensors --config r18-conv4",
-                &["conv1_w", "[64, 3, 1, 7, 7]", "[8, 3, 1, 7, 7]"],
-            ),
+            with("--output >out.safetensors --heatmap >absent/out.png", &["cannot write", "absent"]),
+            with("--output >out.safetensors --heatmap >taken", &["cannot write", "taken", "directory"]),
+            with("--output >out.safetensors --config r18-conv4", &["conv1_w", "[64, 3, 1, 7, 7]", "[8, 3, 1, 7, 7]"]),
             with("--output >out --heatmap >out", &["--output", "--heatmap", "same file"]).usage(),
             with("--output @good.safetensors", &["--output", "--input", "overwrite"]).usage(),
             failure("clip @no_frames --output >clip.safetensors", &["no_frames", "none"]),
             failure("clip @video.mp4 --output >clip.safetensors", &["video.mp4"]),
-            failure(
-                "clip @good.safetensors --output >absent/clip.safetensors",
-                &["cannot write"],
-            ),
+            failure("clip @good.safetensors --output >absent/clip.safetensors", &["cannot write"]),
             failure("demo --output >demo --adapter nosuch", &["nosuch", "found:"]),
             failure("demo --output >demo --precision f16", &["f16"]),
-            failure(
-                "bench --clip 1x3x1x8x8 --output >absent/out.safetensors",
-                &["cannot write"],
-            ),
+            failure("bench --clip 1x3x1x8x8 --output >absent/out.safetensors", &["cannot write"]),
             failure("bench --clip 1x3x1x8x8 --adapter nosuch --json", &["nosuch"]),
             failure("bench --input @flat.safetensors", &["five axes", "[3, 4, 16, 16]"]),
             failure("adapters --adapter nosuch", &["nosuch", "found:"]),
@@ -258,24 +197,12 @@ fn bad_networks() {
         &[
             config(r#"{"time_kernel_dim":2}"#, &["time_kernel_dim", "odd", "got 2"]),
             config(r#"{"feat_dims":[64,64,0,256]}"#, &["feat_dims", "at least 1", "got 0"]),
-            config(
-                r#"{"feat_dims":[64,64,128,9999999]}"#,
-                &["feat_dims", "at most", "9999999"],
-            ),
-            config(
-                r#"{"feat_dims":[64,64,128,18446744073709551615]}"#,
-                &["feat_dims", "18446744073709551615"],
-            ),
+            config(r#"{"feat_dims":[64,64,128,9999999]}"#, &["feat_dims", "at most", "9999999"]),
+            config(r#"{"feat_dims":[64,64,128,18446744073709551615]}"#, &["feat_dims", "18446744073709551615"]),
             config(r#"{"feat_dims":[64,64,128,18446744073709551616]}"#, &["error: config"]),
             config(r#"{"width_per_group":0}"#, &["width_per_group", "at least 1", "got 0"]),
-            config(
-                r#"{"num_groups":1048576,"width_per_group":1048576}"#,
-                &["num_groups", "2^30"],
-            ),
-            config(
-                r#"{"block_counts":[1,1]}"#,
-                &["block_counts", "three or four", "[1, 1]"],
-            ),
+            config(r#"{"num_groups":1048576,"width_per_group":1048576}"#, &["num_groups", "2^30"]),
+            config(r#"{"block_counts":[1,1]}"#, &["block_counts", "three or four", "[1, 1]"]),
             config(r#"{"freeze_at":1}"#, &["freeze_at", "0, 2, 3, 4, 5", "got 1"]),
             config(r#"{"depth":18}"#, &["depth", "time_kernel_dim"]),
             config(r#"{"#, &["config", "JSON"]),
@@ -295,10 +222,7 @@ fn bad_networks() {
             failure("plan --clip 1x4x8x224x224", &["1x4x8x224x224", "3 channels"]),
             failure("plan --clip 65536x65536x65536x65536x65536", &["2^30"]),
             failure("plan --clip 1x3x8x224x99999999999999999999", &["NxCxTxHxW"]),
-            failure(
-                "plan --clip 1x3x48x1024x1024",
-                &["conv1", "3221225472 bytes", "2147483647"],
-            ),
+            failure("plan --clip 1x3x48x1024x1024", &["conv1", "3221225472 bytes", "2147483647"]),
             failure("plan --clip 1x3x2x32x32 --taps res9", &["res9", "res2_1_sum"]),
             failure("plan --clip 1x3x2x32x32 --svg >absent/plan.svg", &["cannot write"]),
             failure("plan --clip 1x3x2x32x32 --precision f16", &["f16", "f32"]),
@@ -318,28 +242,16 @@ fn wrong_usage_is_told_from_failure() {
             wrong_usage("--nosuch", &["--nosuch"]),
             wrong_usage("walk", &["walk"]),
             wrong_usage("run --weights random", &["--input", "--output"]),
-            wrong_usage(
-                "run --weights random:x --input @good.safetensors --output >out",
-                &["random:SEED", "\"x\""],
-            ),
-            wrong_usage(
-                "run --weights random --input @good.safetensors --output >out --inflate often",
-                &["--inflate"],
-            ),
-            wrong_usage(
-                "run --weights random --input @good.safetensors --output >out --heatmap-mode x",
-                &["change"],
-            ),
+            wrong_usage("run --weights random:x --input @good.safetensors --output >out", &["random:SEED", "\"x\""]),
+            wrong_usage("run --weights random --input @good.safetensors --output >out --inflate often", &["--inflate"]),
+            wrong_usage("run --weights random --input @good.safetensors --output >out --heatmap-mode x", &["change"]),
             wrong_usage("plan", &["--clip"]),
             wrong_usage("plan --clip large", &["NxCxTxHxW", "large"]),
             wrong_usage("plan --clip 1x3x8x224x-1", &["NxCxTxHxW", "-1"]),
             wrong_usage("plan --clip 1x3x8x224x224 --class fast", &["fast", "gpu-subgroups"]),
             wrong_usage("bench --runs 0", &["--runs"]),
             wrong_usage("bench --batch 0", &["--batch"]),
-            wrong_usage(
-                "bench --input @good.safetensors --clip 1x3x1x8x8",
-                &["--input", "--clip"],
-            ),
+            wrong_usage("bench --input @good.safetensors --clip 1x3x1x8x8", &["--input", "--clip"]),
             wrong_usage("adapters --backend cuda", &["cuda", "vulkan", "metal", "dx12", "gl"]),
             wrong_usage("adapters --precision f64", &["f64", "f32", "f16"]),
             wrong_usage("clip --output >out", &["INPUT"]),
@@ -359,21 +271,8 @@ fn an_older_output_survives_a_failure() {
     }
     let before = listing(prepared.path());
     let clip = prepared.path().join("channels.npy");
-    let arguments = [
-        "run",
-        "--weights",
-        "random",
-        "--config",
-        NARROW,
-        "--input",
-        clip.to_str().unwrap(),
-    ];
-    let outputs = [
-        "--output",
-        output.to_str().unwrap(),
-        "--heatmap",
-        picture.to_str().unwrap(),
-    ];
+    let arguments = ["run", "--weights", "random", "--config", NARROW, "--input", clip.to_str().unwrap()];
+    let outputs = ["--output", output.to_str().unwrap(), "--heatmap", picture.to_str().unwrap()];
     assert_eq!(run(arguments.iter().chain(&outputs)).code, 1);
     for path in [&output, &picture] {
         assert_eq!(std::fs::read_to_string(path).unwrap(), "older");

@@ -71,13 +71,7 @@ pub fn read_tensors(path: &Path) -> (Tensors, HashMap<String, String>) {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let tensors = file.tensors().into_iter().map(|(name, view)| {
         assert_eq!(view.dtype(), Dtype::F32, "{name}");
-        let values = view
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect();
+        let values = view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         (name, (view.shape().to_vec(), values))
     });
     (tensors.collect(), header.metadata().clone().unwrap_or_default())
@@ -109,11 +103,8 @@ pub fn write_npy(path: &Path, shape: Shape, values: &[f32]) {
 
 /// The names in a directory, sorted.
 pub fn listing(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = directory
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        directory.read_dir().unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

@@ -12,58 +12,27 @@ fn plan_has_the_keys_of_the_contract() {
     let report = json(["plan", "--clip", "1x3x8x224x224"]);
     assert_eq!(
         keys(&report),
-        [
-            "clip",
-            "config",
-            "dim_out",
-            "dispatches",
-            "macs",
-            "memory",
-            "ops",
-            "params",
-            "spatial_scale"
-        ]
+        ["clip", "config", "dim_out", "dispatches", "macs", "memory", "ops", "params", "spatial_scale"]
     );
     assert_eq!(
         keys(&report["ops"][0]),
-        [
-            "buffer", "fused", "inputs", "kernel", "kind", "macs", "name", "output", "shape"
-        ]
+        ["buffer", "fused", "inputs", "kernel", "kind", "macs", "name", "output", "shape"]
     );
     assert_eq!(
         keys(&report["memory"]),
-        [
-            "buffers",
-            "lower_bound_bytes",
-            "peak_bytes",
-            "scratch_bytes",
-            "unshared_bytes",
-            "weight_bytes"
-        ]
+        ["buffers", "lower_bound_bytes", "peak_bytes", "scratch_bytes", "unshared_bytes", "weight_bytes"]
     );
     assert_eq!(keys(&report["memory"]["buffers"][0]), ["bytes"]);
     assert_eq!(report["clip"], value!([1, 3, 8, 224, 224]));
-    assert_eq!(
-        (&report["dim_out"], &report["spatial_scale"]),
-        (&value!(256), &value!(0.0625))
-    );
+    assert_eq!((&report["dim_out"], &report["spatial_scale"]), (&value!(256), &value!(0.0625)));
     let ops = report["ops"].as_array().unwrap();
     assert_eq!(ops.last().unwrap()["output"], "res4_1_sum");
     let sum: u64 = ops.iter().map(|op| op["macs"].as_u64().unwrap()).sum();
     assert_eq!(report["macs"], sum);
     let unfused = json(["plan", "--clip", "1x3x8x224x224", "--no-fusion"]);
     assert!(unfused["ops"].as_array().unwrap().len() > ops.len());
-    assert_eq!(
-        (&unfused["macs"], &unfused["params"]),
-        (&report["macs"], &report["params"])
-    );
-    assert!(
-        unfused["ops"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|op| op["fused"] == value!([]))
-    );
+    assert_eq!((&unfused["macs"], &unfused["params"]), (&report["macs"], &report["params"]));
+    assert!(unfused["ops"].as_array().unwrap().iter().all(|op| op["fused"] == value!([])));
 }
 
 #[test]
@@ -84,20 +53,14 @@ fn the_table_of_a_plan_marks_where_the_gradient_stops() {
     for (freeze_at, last_frozen) in [(2, "res2_1_sum"), (3, "res3_1_sum")] {
         let table = plan(&format!(r#"{{"freeze_at": {freeze_at}}}"#));
         let lines: Vec<&str> = table.lines().collect();
-        let mark = lines
-            .iter()
-            .position(|line| line.contains("gradient stops here"))
-            .unwrap();
+        let mark = lines.iter().position(|line| line.contains("gradient stops here")).unwrap();
         assert!(lines[mark - 1].contains(last_frozen), "{table}");
         assert_eq!(table.matches("gradient stops here").count(), 1);
     }
     assert!(!plan(r#"{"freeze_at": 0}"#).contains("gradient stops here"));
     let unfused = succeed(["plan", "--clip", CLIP, "--no-fusion"]);
     let lines: Vec<&str> = unfused.lines().collect();
-    let mark = lines
-        .iter()
-        .position(|line| line.contains("gradient stops here"))
-        .unwrap();
+    let mark = lines.iter().position(|line| line.contains("gradient stops here")).unwrap();
     assert!(lines[mark - 1].contains("stop_gradient"), "{unfused}");
 }
 
@@ -112,10 +75,7 @@ fn a_plan_is_drawn() {
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         // Every element that is opened is closed, and every blob is there.
         for tag in ["text", "title", "style", "svg"] {
-            let (opened, closed) = (
-                svg.matches(&format!("<{tag}")).count(),
-                svg.matches(&format!("</{tag}>")).count(),
-            );
+            let (opened, closed) = (svg.matches(&format!("<{tag}")).count(), svg.matches(&format!("</{tag}>")).count());
             assert_eq!(opened, closed, "{tag}");
         }
         for blob in ["data", "conv1", "pool1", "res2_1_sum", "res3_1_sum", "res4_1_sum"] {
@@ -152,13 +112,7 @@ fn bench_has_the_keys_of_the_contract() {
     let spread = &report["latency_ms"];
     assert!(0.0 < number(&spread["min"]) && number(&spread["min"]) <= number(&spread["median"]));
     assert!(number(&spread["median"]) <= number(&spread["max"]));
-    for key in [
-        "gflops",
-        "first_forward_ms",
-        "prepare_ms",
-        "peak_gpu_bytes",
-        "dispatches",
-    ] {
+    for key in ["gflops", "first_forward_ms", "prepare_ms", "peak_gpu_bytes", "dispatches"] {
         assert!(number(&report[key]) > 0.0, "{key}");
     }
 
@@ -183,24 +137,16 @@ fn adapters_say_which_would_be_used() {
     let default = &adapters[report["default"].as_u64().unwrap() as usize];
     assert_eq!(
         keys(default),
-        [
-            "backend", "class", "driver", "features", "limits", "name", "notes", "type", "unusable"
-        ]
+        ["backend", "class", "driver", "features", "limits", "name", "notes", "type", "unusable"]
     );
     assert!(default["unusable"].is_null());
     let used = json(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1"]);
-    assert_eq!(
-        (&used["adapter"], &used["backend"]),
-        (&default["name"], &default["backend"])
-    );
+    assert_eq!((&used["adapter"], &used["backend"]), (&default["name"], &default["backend"]));
     for adapter in adapters.iter().filter(|adapter| adapter["unusable"].is_null()) {
         let (name, backend) = (adapter["name"].as_str().unwrap(), adapter["backend"].as_str().unwrap());
         let asked = json(["adapters", "--backend", backend, "--adapter", &name.to_uppercase()]);
         let index = asked["default"].as_u64().unwrap() as usize;
-        assert_eq!(
-            (&adapters[index]["name"], &adapters[index]["backend"]),
-            (&adapter["name"], &adapter["backend"])
-        );
+        assert_eq!((&adapters[index]["name"], &adapters[index]["backend"]), (&adapter["name"], &adapter["backend"]));
     }
     let table = succeed(["adapters"]);
     for adapter in adapters {
@@ -213,18 +159,8 @@ fn every_command_has_help_with_examples() {
     let commands = ["run", "clip", "plan", "bench", "adapters", "demo"];
     for command in commands {
         let help = succeed([command, "--help"]);
-        assert!(
-            help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")),
-            "{help}"
-        );
-        for option in [
-            "--adapter",
-            "--backend",
-            "--precision",
-            "--config",
-            "--json",
-            "--verbose",
-        ] {
+        assert!(help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")), "{help}");
+        for option in ["--adapter", "--backend", "--precision", "--config", "--json", "--verbose"] {
             assert!(help.contains(option), "{command}: {option}");
         }
     }
@@ -248,19 +184,11 @@ fn common_options_stand_before_and_behind_the_command() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut child = command([
-        "plan",
-        "--clip",
-        CLIP,
-        "--config",
-        "r152-conv5",
-        "--no-fusion",
-        "--json",
-    ])
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut child = command(["plan", "--clip", CLIP, "--config", "r152-conv5", "--no-fusion", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
@@ -275,22 +203,13 @@ fn a_full_disk_behind_standard_output_is_one() {
     let output = command(["plan", "--clip", CLIP]).stdout(full).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.starts_with("error: cannot write to standard output\n"),
-        "{stderr}"
-    );
+    assert!(stderr.starts_with("error: cannot write to standard output\n"), "{stderr}");
 }
 
 #[test]
 fn results_are_alone_on_standard_output() {
     let quiet = run(["plan", "--clip", CLIP]);
     assert_eq!(quiet.stderr, "");
-    let report = run([
-        "bench", "--clip", CLIP, "--config", NARROW, "--runs", "1", "--json", "-vv",
-    ]);
-    assert!(
-        serde_json::from_str::<Value>(&report.stdout).is_ok(),
-        "{}",
-        report.stdout
-    );
+    let report = run(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1", "--json", "-vv"]);
+    assert!(serde_json::from_str::<Value>(&report.stdout).is_ok(), "{}", report.stdout);
 }

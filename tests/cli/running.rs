@@ -22,15 +22,7 @@ fn p01() -> PathBuf {
 #[track_caller]
 fn run_p01(directory: &Path, further: &[&str]) -> (Tensors, HashMap<String, String>) {
     let (file, output) = (p01(), directory.join("features.safetensors"));
-    let own = [
-        "run",
-        "--weights",
-        text(&file),
-        "--input",
-        text(&file),
-        "--output",
-        text(&output),
-    ];
+    let own = ["run", "--weights", text(&file), "--input", text(&file), "--output", text(&output)];
     succeed(own.iter().chain(further));
     read_tensors(&output)
 }
@@ -71,14 +63,8 @@ fn run_agrees_with_the_fixture_on_every_adapter() {
         assert_eq!(names(&tensors), ["res2_1_sum", "res3_1_sum", "res4_1_sum"]);
         assert_close(&tensors, &expected.expected);
         assert_eq!(BackboneConfig::from_json(&metadata["config"]).unwrap(), expected.config);
-        assert_eq!(
-            metadata["spatial_scale"].parse::<f64>().unwrap(),
-            expected.spatial_scale
-        );
-        assert_eq!(
-            (metadata["adapter"].as_str(), metadata["backend"].as_str()),
-            (name, backend)
-        );
+        assert_eq!(metadata["spatial_scale"].parse::<f64>().unwrap(), expected.spatial_scale);
+        assert_eq!((metadata["adapter"].as_str(), metadata["backend"].as_str()), (name, backend));
         assert_eq!(listing(directory.path()), ["features.safetensors"]);
         seen.push((name, backend));
     }
@@ -96,14 +82,8 @@ fn taps_choose_what_is_written() {
     assert_eq!(names(&stages), ["res2_1_sum", "res3_1_sum", "res4_1_sum"]);
     let (named, _) = run_p01(directory.path(), &["--taps", "pool1,res3_0_branch2b"]);
     assert_eq!(names(&named), ["pool1", "res3_0_branch2b", "res4_1_sum"]);
-    let (unfused, _) = run_p01(
-        directory.path(),
-        &["--no-fusion", "--taps", "res3_0_branch2b,pool1,res2_1_sum"],
-    );
-    assert_eq!(
-        names(&unfused),
-        ["pool1", "res2_1_sum", "res3_0_branch2b", "res4_1_sum"]
-    );
+    let (unfused, _) = run_p01(directory.path(), &["--no-fusion", "--taps", "res3_0_branch2b,pool1,res2_1_sum"]);
+    assert_eq!(names(&unfused), ["pool1", "res2_1_sum", "res3_0_branch2b", "res4_1_sum"]);
     assert_close(&named, &unfused);
 }
 
@@ -111,15 +91,7 @@ fn taps_choose_what_is_written() {
 fn verbose_lists_what_a_file_has_too_much() {
     let directory = tempfile::tempdir().unwrap();
     let (file, output) = (p01(), directory.path().join("features.safetensors"));
-    let arguments = [
-        "run",
-        "--weights",
-        text(&file),
-        "--input",
-        text(&file),
-        "--output",
-        text(&output),
-    ];
+    let arguments = ["run", "--weights", text(&file), "--input", text(&file), "--output", text(&output)];
     assert!(!run(arguments).stderr.contains("expect.res2_1_sum"));
     let verbose = run(arguments.iter().chain(&["-v"]));
     assert!(verbose.stderr.contains("data, expect.res2_1_sum"), "{}", verbose.stderr);
@@ -136,15 +108,7 @@ fn a_configuration_of_ones_own_beats_metadata_and_may_be_a_file() {
     write_tensors(&at("weights.safetensors"), &tensors, &metadata);
     let (weights, config, output) = (at("weights.safetensors"), at("config.json"), at("out.safetensors"));
     let input = p01();
-    let arguments = [
-        "run",
-        "--weights",
-        text(&weights),
-        "--input",
-        text(&input),
-        "--output",
-        text(&output),
-    ];
+    let arguments = ["run", "--weights", text(&weights), "--input", text(&input), "--output", text(&output)];
     succeed(arguments.iter().chain(&["--config", text(&config)]));
     assert_close(&read_tensors(&output).0, &fixture(P01).expected);
     let refused = run(arguments);
@@ -159,11 +123,7 @@ fn clips_come_from_numpy_and_from_frames() {
     let clip = random::clip(Shape::new(2, 3, 3, 17, 21), 5).unwrap();
     write_npy(&at("clip.npy"), clip.shape(), clip.data());
     save_clip(&clip, at("clip.safetensors")).unwrap();
-    let scene = Scene {
-        frames: 4,
-        height: 30,
-        width: 40,
-    };
+    let scene = Scene { frames: 4, height: 30, width: 40 };
     scene.write_png_frames(at("frames")).unwrap();
     let sizes = ["--size", "24", "--max-size", "40", "--pad-stride", "16"];
     let (frames, ready) = (at("frames"), at("ready.safetensors"));
@@ -172,17 +132,8 @@ fn clips_come_from_numpy_and_from_frames() {
 
     let features = |input: &str, further: &[&str]| {
         let (input, output) = (at(input), at("features.safetensors"));
-        let own = [
-            "run",
-            "--weights",
-            "random:3",
-            "--config",
-            NARROW,
-            "--input",
-            text(&input),
-            "--output",
-            text(&output),
-        ];
+        let own =
+            ["run", "--weights", "random:3", "--config", NARROW, "--input", text(&input), "--output", text(&output)];
         succeed(own.iter().chain(further));
         read_tensors(&output).0
     };
@@ -219,12 +170,8 @@ fn clip_agrees_with_the_reference() {
         let options: serde_json::Value =
             serde_json::from_str(&header.metadata().as_ref().unwrap()["preprocess"]).unwrap();
         let number = |key: &str| options[key].as_u64().map(|n| n.to_string());
-        let mut arguments = vec![
-            "clip".to_owned(),
-            text(&path).to_owned(),
-            "--output".into(),
-            text(&output).to_owned(),
-        ];
+        let mut arguments =
+            vec!["clip".to_owned(), text(&path).to_owned(), "--output".into(), text(&output).to_owned()];
         for (option, value) in [
             ("--size", number("target_size")),
             ("--max-size", number("max_size")),
@@ -238,12 +185,7 @@ fn clip_agrees_with_the_reference() {
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let expected = file.tensor("expect.data").unwrap();
         assert_eq!(shape, expected.shape(), "{name}");
-        let want = expected
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f64::from(f32::from_le_bytes(b)));
+        let want = expected.data().as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b)));
         let error = relative_l2(widen(got), want);
         assert!(error <= 1e-4, "{name}: relative L2 {error:e}");
     }
@@ -257,12 +199,7 @@ fn bench_runs_on_the_generators_clip() {
     let clip = random::clip(Shape::new(2, 3, 2, 20, 24), 0).unwrap();
     write_npy(&input, clip.shape(), clip.data());
     let network = ["--config", NARROW, "--taps", "all", "--output"];
-    succeed(
-        ["run", "--weights", "random:0", "--input", text(&input)]
-            .iter()
-            .chain(&network)
-            .chain(&[text(&ran)]),
-    );
+    succeed(["run", "--weights", "random:0", "--input", text(&input)].iter().chain(&network).chain(&[text(&ran)]));
     let measured = ["bench", "--clip", "1x3x2x20x24", "--batch", "2", "--runs", "1"];
     let report = json(measured.iter().chain(&network).chain(&[text(&benched)]));
     assert_eq!(report["clip"], serde_json::json!([2, 3, 2, 20, 24]));

@@ -14,19 +14,13 @@ use super::{fixture, read_fixture};
 /// Settings that leave a frame of 6x8 pixels as it is.
 fn unscaled() -> LoadOptions {
     LoadOptions {
-        preprocess: Preprocess {
-            target_size: 6,
-            max_size: 8,
-            pad_stride: None,
-        },
+        preprocess: Preprocess { target_size: 6, max_size: 8, pad_stride: None },
         channel_order: ChannelOrder::Rgb,
     }
 }
 
 fn write_png(path: &Path, width: u32, height: u32, rgb: [u8; 3]) {
-    image::RgbImage::from_pixel(width, height, image::Rgb(rgb))
-        .save(path)
-        .unwrap();
+    image::RgbImage::from_pixel(width, height, image::Rgb(rgb)).save(path).unwrap();
 }
 
 fn write_tensors(path: &Path, tensors: &[(&str, Dtype, &[usize], &[u8])]) {
@@ -48,10 +42,7 @@ fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
 fn fixtures_load_as_files() {
     for name in ["prep01_wide.safetensors", "prep02_two_clips_rgb.safetensors"] {
         let (sizes, frames, expected) = read_fixture(name);
-        let options = LoadOptions {
-            preprocess: sizes,
-            channel_order: frames[0].order(),
-        };
+        let options = LoadOptions { preprocess: sizes, channel_order: frames[0].order() };
         let input = load_inputs(&[fixture(name)], &options).unwrap();
         assert_eq!(input.clip.shape(), expected.shape());
         assert_eq!(input.frames, frames);
@@ -76,10 +67,7 @@ fn frames_come_in_natural_order() {
     assert_eq!(reds, [10, 20, 30]);
     // Red is the last channel of a clip.
     let red = &input.clip.data()[2 * 3 * 48..];
-    assert_eq!(
-        [red[0], red[48], red[96]].map(|value| (f64::from(value) + 122.7717).round()),
-        [10.0, 20.0, 30.0]
-    );
+    assert_eq!([red[0], red[48], red[96]].map(|value| (f64::from(value) + 122.7717).round()), [10.0, 20.0, 30.0]);
 }
 
 #[test]
@@ -87,16 +75,10 @@ fn a_file_of_another_kind_under_the_name_of_a_picture_is_found_out() {
     let directory = tempfile::tempdir().unwrap();
     write_png(&directory.path().join("0.png"), 8, 6, [1, 2, 3]);
     std::fs::rename(directory.path().join("0.png"), directory.path().join("0.jpg")).unwrap();
-    assert!(
-        load(directory.path(), &unscaled()).is_ok(),
-        "a PNG that is called JPEG is still a picture"
-    );
+    assert!(load(directory.path(), &unscaled()).is_ok(), "a PNG that is called JPEG is still a picture");
     std::fs::write(directory.path().join("1.jpg"), "no picture").unwrap();
     let error = load(directory.path(), &unscaled()).unwrap_err();
-    assert!(
-        matches!(&error, Error::Format { path, .. } if path.ends_with("1.jpg")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Format { path, .. } if path.ends_with("1.jpg")), "{error}");
 }
 
 #[test]
@@ -107,14 +89,8 @@ fn ready_clips_of_every_element_type() {
     let single: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let big: Vec<u8> = values.iter().flat_map(|v| v.to_be_bytes()).collect();
     let double: Vec<u8> = values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
-    let half: Vec<u8> = values
-        .iter()
-        .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
-        .collect();
-    let brain: Vec<u8> = values
-        .iter()
-        .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
-        .collect();
+    let half: Vec<u8> = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+    let brain: Vec<u8> = values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect();
     // Column-major: the first axis runs fastest.
     let mut fortran = Vec::new();
     for w in 0..2 {
@@ -146,12 +122,7 @@ fn ready_clips_of_every_element_type() {
     for entry in directory.path().read_dir().unwrap() {
         let path = entry.unwrap().path();
         let input = load_inputs(&[&path], &LoadOptions::default()).unwrap();
-        assert_eq!(
-            (input.clip.shape(), input.clip.data()),
-            (shape, &values[..]),
-            "{}",
-            path.display()
-        );
+        assert_eq!((input.clip.shape(), input.clip.data()), (shape, &values[..]), "{}", path.display());
         assert!(input.frames.is_empty());
         seen += 1;
     }
@@ -180,30 +151,15 @@ fn several_inputs_form_a_batch() {
     for (name, count) in [("short", 1), ("long", 2), ("small", 1)] {
         std::fs::create_dir(at(name)).unwrap();
         for t in 0..count {
-            write_png(
-                &at(name).join(format!("{t}.png")),
-                if name == "small" { 6 } else { 8 },
-                6,
-                [9, 9, 9],
-            );
+            write_png(&at(name).join(format!("{t}.png")), if name == "small" { 6 } else { 8 }, 6, [9, 9, 9]);
         }
     }
     let clip = load_batch(&[at("short"), at("small")], &options).unwrap();
     assert_eq!(clip.shape(), Shape::new(2, 3, 1, 6, 8));
-    let error = load_batch(&[at("short"), at("long")], &options)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("short") && error.contains("2 frames") && error.contains("long"),
-        "{error}"
-    );
-    let error = load_batch(&[at("short"), at("first.safetensors")], &options)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("short") && error.contains("first.safetensors"),
-        "{error}"
-    );
+    let error = load_batch(&[at("short"), at("long")], &options).unwrap_err().to_string();
+    assert!(error.contains("short") && error.contains("2 frames") && error.contains("long"), "{error}");
+    let error = load_batch(&[at("short"), at("first.safetensors")], &options).unwrap_err().to_string();
+    assert!(error.contains("short") && error.contains("first.safetensors"), "{error}");
     assert!(load_batch::<&Path>(&[], &options).is_err());
 }
 
@@ -239,18 +195,9 @@ fn foreign_and_broken_inputs_are_named() {
     }
     write_tensors(&at("weights.safetensors"), &[("conv1_w", Dtype::F32, &[1], &[0; 4])]);
     write_tensors(&at("rank.safetensors"), &[("data", Dtype::F32, &[3, 2], &[0; 24])]);
-    write_tensors(
-        &at("integer.safetensors"),
-        &[("data", Dtype::I32, &[1, 3, 1, 1, 1], &[0; 12])],
-    );
-    write_tensors(
-        &at("float.safetensors"),
-        &[("frames.0", Dtype::F32, &[1, 1, 1, 3], &[0; 12])],
-    );
-    write_tensors(
-        &at("planar.safetensors"),
-        &[("frames.0", Dtype::U8, &[3, 2, 2, 1], &[0; 12])],
-    );
+    write_tensors(&at("integer.safetensors"), &[("data", Dtype::I32, &[1, 3, 1, 1, 1], &[0; 12])]);
+    write_tensors(&at("float.safetensors"), &[("frames.0", Dtype::F32, &[1, 1, 1, 3], &[0; 12])]);
+    write_tensors(&at("planar.safetensors"), &[("frames.0", Dtype::U8, &[3, 2, 2, 1], &[0; 12])]);
 
     let kind = |error: &Error| match error {
         Error::File { .. } => "file",
@@ -306,12 +253,7 @@ fn foreign_and_broken_inputs_are_named() {
 fn files_are_written_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let names = || {
-        let mut names: Vec<_> = directory
-            .path()
-            .read_dir()
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let mut names: Vec<_> = directory.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         names
     };

@@ -11,12 +11,7 @@ pub fn contexts() -> Vec<GpuContext> {
     let contexts = GpuContext::all(&ContextOptions::default())
         .expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers libegl1 libgl1-mesa-dri");
     for gpu in &contexts {
-        println!(
-            "adapter: {} on {} ({})",
-            gpu.adapter_name(),
-            gpu.backend(),
-            gpu.driver()
-        );
+        println!("adapter: {} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
     }
     contexts
 }
@@ -57,13 +52,7 @@ pub fn fixture(name: &str) -> Fixture {
     let config = BackboneConfig::from_json(&metadata["config"]).unwrap();
     let read = |name: &str| {
         let view = file.tensor(name).unwrap();
-        let values: Vec<f32> = view
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect();
+        let values: Vec<f32> = view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         (view.shape().to_vec(), values)
     };
     let (shape, data) = read("data");

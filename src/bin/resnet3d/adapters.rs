@@ -152,14 +152,8 @@ impl Arguments {
     pub fn run(&self, common: &Common) -> Result<()> {
         let all = usable_adapters();
         let chosen = preferred_adapter(&all, &common.context_options())?;
-        let default = all
-            .iter()
-            .position(|summary| std::ptr::eq(summary, chosen))
-            .unwrap_or(0);
-        let report = Report {
-            adapters: all.iter().map(Adapter::new).collect(),
-            default,
-        };
+        let default = all.iter().position(|summary| std::ptr::eq(summary, chosen)).unwrap_or(0);
+        let report = Report { adapters: all.iter().map(Adapter::new).collect(), default };
         if common.json {
             return print_json(&report);
         }
@@ -183,11 +177,13 @@ impl Arguments {
                 (None, Ordering::Equal) => facts.add("* used", title),
                 (None, Ordering::Less) => facts.add("not used", format!("{title}: not asked for")),
                 (None, Ordering::Greater) => {
-                    let reason = format!(
-                        "the one marked goes first; ask for it with --backend {}",
-                        adapter.backend
-                    );
-                    facts.add("not used", format!("{title}: {reason} or --adapter"))
+                    let option = if adapter.backend == report.adapters[default].backend {
+                        format!("--adapter \"{}\"", adapter.name)
+                    } else {
+                        format!("--backend {}", adapter.backend)
+                    };
+                    let reason = format!("the one marked goes first; ask for this one with {option}");
+                    facts.add("not used", format!("{title}: {reason}"))
                 }
             };
             for note in &adapter.notes {

@@ -51,11 +51,7 @@ impl PreprocessArguments {
     /// The same for the library.
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
-            preprocess: Preprocess {
-                target_size: self.size,
-                max_size: self.max_size,
-                pad_stride: self.pad_stride,
-            },
+            preprocess: Preprocess { target_size: self.size, max_size: self.max_size, pad_stride: self.pad_stride },
             channel_order: self.channel_order,
         }
     }
@@ -76,10 +72,7 @@ pub fn weights_source(text: &str) -> Result<WeightsSource, String> {
         Some("") => Ok(WeightsSource::Random(0)),
         Some(rest) if rest.starts_with(':') => match rest[1..].parse() {
             Ok(seed) => Ok(WeightsSource::Random(seed)),
-            Err(_) => Err(format!(
-                "wanted random:SEED with a whole number from 0 on, got {:?}",
-                &rest[1..]
-            )),
+            Err(_) => Err(format!("wanted random:SEED with a whole number from 0 on, got {:?}", &rest[1..])),
         },
         _ if text.is_empty() => Err("wanted a file or random[:SEED], got nothing".to_owned()),
         _ => Ok(WeightsSource::File(text.into())),
@@ -117,10 +110,7 @@ mod tests {
     fn weights_are_random_or_a_file() {
         assert_eq!(weights_source("random"), Ok(WeightsSource::Random(0)));
         assert_eq!(weights_source("random:7"), Ok(WeightsSource::Random(7)));
-        assert_eq!(
-            weights_source("random.safetensors"),
-            Ok(WeightsSource::File("random.safetensors".into()))
-        );
+        assert_eq!(weights_source("random.safetensors"), Ok(WeightsSource::File("random.safetensors".into())));
         for text in ["", "random:", "random:x", "random:-1"] {
             assert!(weights_source(text).is_err(), "{text}");
         }
@@ -130,10 +120,7 @@ mod tests {
     fn taps_are_all_or_named() {
         assert_eq!(taps("all"), Ok(Taps::Stages));
         assert_eq!(taps("stages"), Ok(Taps::Stages));
-        assert_eq!(
-            taps("pool1, conv1"),
-            Ok(Taps::Named(vec!["pool1".into(), "conv1".into()]))
-        );
+        assert_eq!(taps("pool1, conv1"), Ok(Taps::Named(vec!["pool1".into(), "conv1".into()])));
         for text in ["", "conv1,", ","] {
             assert!(taps(text).is_err(), "{text}");
         }

@@ -105,11 +105,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
-        let median = if values.len().is_multiple_of(2) {
-            (values[middle - 1] + values[middle]) / 2.0
-        } else {
-            values[middle]
-        };
+        let median =
+            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
         Some(Self { min, median, max })
     }
 }
@@ -171,12 +168,7 @@ impl Arguments {
         tap_names(&network.body()?, &taps)?;
         let clip = self.clip()?;
         let gpu = common.open()?;
-        let options = Options {
-            precision: common.precision,
-            taps,
-            fusion: !self.no_fusion,
-            ..Options::default()
-        };
+        let options = Options { precision: common.precision, taps, fusion: !self.no_fusion, ..Options::default() };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
@@ -186,9 +178,7 @@ impl Arguments {
             return print_json(&report);
         }
         let mut facts = Facts::default();
-        facts
-            .add("adapter", adapter_line(&gpu))
-            .add("network", describe(&network.config));
+        facts.add("adapter", adapter_line(&gpu)).add("network", describe(&network.config));
         let mut text = facts.to_string() + &report.text();
         if let Some(path) = &self.output {
             text += &format!("features  {}\n", path.display());
@@ -257,11 +247,7 @@ impl Arguments {
         let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
         let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
-        let none = Spread {
-            min: 0.0,
-            median: 0.0,
-            max: 0.0,
-        };
+        let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
         let latency_ms = latency_ms.unwrap_or(none);
         let report = Report {
             adapter: gpu.adapter_name().to_owned(),
@@ -285,18 +271,12 @@ impl Arguments {
 /// `layers` with the median of their times in `runs`; none without runs.
 fn timed(layers: Vec<Layer>, runs: &[Vec<Duration>]) -> Vec<Layer> {
     let time = |index: usize| {
-        let times = runs
-            .iter()
-            .filter_map(|steps| steps.get(index).copied().map(milliseconds));
+        let times = runs.iter().filter_map(|steps| steps.get(index).copied().map(milliseconds));
         Spread::of(times.collect()).map(|spread| spread.median)
     };
     let layers = layers.into_iter().enumerate().filter_map(|(index, layer)| {
         let gpu_ms = time(index)?;
-        Some(Layer {
-            gpu_ms,
-            gflops: gflops(layer.macs, gpu_ms),
-            ..layer
-        })
+        Some(Layer { gpu_ms, gflops: gflops(layer.macs, gpu_ms), ..layer })
     });
     layers.collect()
 }
@@ -308,11 +288,7 @@ impl Report {
         facts
             .add("clip", self.clip.to_string())
             .add("latency", self.latency_ms.to_string())
-            .add(
-                "device",
-                self.gpu_ms
-                    .map_or("no timestamp queries".to_owned(), |spread| spread.to_string()),
-            )
+            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |spread| spread.to_string()))
             .add(
                 "speed",
                 format!(
@@ -323,19 +299,9 @@ impl Report {
             )
             .add(
                 "start",
-                format!(
-                    "{:.1} ms to prepare, {:.1} ms for the first run",
-                    self.prepare_ms, self.first_forward_ms
-                ),
+                format!("{:.1} ms to prepare, {:.1} ms for the first run", self.prepare_ms, self.first_forward_ms),
             )
-            .add(
-                "memory",
-                format!(
-                    "{} on the device, {} dispatches",
-                    mib(self.peak_gpu_bytes),
-                    self.dispatches
-                ),
-            );
+            .add("memory", format!("{} on the device, {} dispatches", mib(self.peak_gpu_bytes), self.dispatches));
         if self.layers.is_empty() {
             return facts.to_string();
         }
@@ -343,20 +309,12 @@ impl Report {
         let mut rows = table(&["layer", "kernel", ">ms", ">GFLOP/s", ">GB/s", ">share", ""]);
         for layer in &self.layers {
             let share = if total > 0.0 { layer.gpu_ms / total } else { 0.0 };
-            let rate = if layer.gpu_ms > 0.0 {
-                layer.bytes as f64 / layer.gpu_ms / 1e6
-            } else {
-                0.0
-            };
+            let rate = if layer.gpu_ms > 0.0 { layer.bytes as f64 / layer.gpu_ms / 1e6 } else { 0.0 };
             rows.add_row([
                 layer.name.clone(),
                 layer.kernel.to_owned(),
                 format!("{:.3}", layer.gpu_ms),
-                if layer.macs > 0 {
-                    format!("{:.1}", layer.gflops)
-                } else {
-                    String::new()
-                },
+                if layer.macs > 0 { format!("{:.1}", layer.gflops) } else { String::new() },
                 format!("{rate:.2}"),
                 format!("{:.1} %", share * 100.0),
                 bar(share, 40),

@@ -42,7 +42,7 @@ struct Bar {
 struct Chart<'a> {
     plan: &'a Plan,
     bars: Vec<Bar>,
-    /// A column for each dispatch, and one for copying results out.
+    /// A column for each dispatch.
     columns: usize,
     column_width: f64,
     /// Upper edge and height of each buffer.
@@ -51,7 +51,7 @@ struct Chart<'a> {
 
 impl<'a> Chart<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let columns = plan.steps().len() + 1;
+        let columns = plan.steps().len();
         let buffers = plan.memory().buffers();
         let total = plan.memory().peak_bytes().max(1) as f64;
         let mut top = TOP + CURVE + CURVE_GAP;
@@ -95,10 +95,7 @@ impl<'a> Chart<'a> {
     fn heading(&self, svg: &mut String) {
         let memory = self.plan.memory();
         let graph = self.plan.graph();
-        let clip = graph
-            .inputs()
-            .first()
-            .map_or(String::new(), |&id| self.plan.shape(id).to_string());
+        let clip = graph.inputs().first().map_or(String::new(), |&id| self.plan.shape(id).to_string());
         let text = format!(
             "{} in {} buffers; the least possible is {}, unshared it would be {}",
             mib(memory.peak_bytes()),
@@ -106,10 +103,7 @@ impl<'a> Chart<'a> {
             mib(memory.lower_bound_bytes()),
             mib(memory.unshared_bytes())
         );
-        let _ = writeln!(
-            svg,
-            "<text class=\"h\" x=\"16\" y=\"28\">Activation memory for a clip of {clip}</text>"
-        );
+        let _ = writeln!(svg, "<text class=\"h\" x=\"16\" y=\"28\">Activation memory for a clip of {clip}</text>");
         let _ = writeln!(svg, "<text x=\"16\" y=\"47\">{text}</text>");
     }
 
@@ -120,10 +114,7 @@ impl<'a> Chart<'a> {
         let base = TOP + CURVE;
         let y = |bytes: f64| base - bytes / peak * (CURVE - 14.0);
         for column in 0..self.columns {
-            let alive = self
-                .bars
-                .iter()
-                .filter(|bar| (bar.span.0..=bar.span.1).contains(&column));
+            let alive = self.bars.iter().filter(|bar| (bar.span.0..=bar.span.1).contains(&column));
             let bytes = alive.map(|bar| bar.bytes).sum::<u64>();
             let top = y(bytes as f64);
             let _ = writeln!(
@@ -137,10 +128,7 @@ impl<'a> Chart<'a> {
             );
         }
         let mut label_bottom = 0.0;
-        for (bytes, label) in [
-            (memory.peak_bytes(), "allocated"),
-            (memory.lower_bound_bytes(), "most in use"),
-        ] {
+        for (bytes, label) in [(memory.peak_bytes(), "allocated"), (memory.lower_bound_bytes(), "most in use")] {
             let y = y(bytes as f64);
             // Two lines that are close share the room for their labels.
             let text = f64::max(y + 4.0, label_bottom + 12.0);
@@ -176,18 +164,13 @@ impl<'a> Chart<'a> {
             );
         }
         for bar in &self.bars {
-            let Some((&(top, height), &size)) = self
-                .lanes
-                .get(bar.buffer)
-                .zip(self.plan.memory().buffers().get(bar.buffer))
+            let Some((&(top, height), &size)) =
+                self.lanes.get(bar.buffer).zip(self.plan.memory().buffers().get(bar.buffer))
             else {
                 continue;
             };
             let own = (bar.bytes as f64 / size.max(1) as f64 * height).max(3.0).min(height);
-            let (x, width) = (
-                self.x(bar.span.0) + 1.0,
-                (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width - 2.0,
-            );
+            let (x, width) = (self.x(bar.span.0) + 1.0, (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width - 2.0);
             let y = top + height - own;
             let _ = writeln!(
                 svg,
@@ -212,12 +195,8 @@ impl<'a> Chart<'a> {
     /// The operators' names along the bottom.
     fn axis(&self, svg: &mut String) {
         let operators = self.plan.graph().operators();
-        let names = self
-            .plan
-            .steps()
-            .iter()
-            .map(|step| operators[step.operator].name.as_str());
-        for (column, name) in names.chain(["results"]).enumerate() {
+        let names = self.plan.steps().iter().map(|step| operators[step.operator].name.as_str());
+        for (column, name) in names.enumerate() {
             let (x, y) = (self.x(column) + self.column_width / 2.0 + 4.0, self.bottom() + 10.0);
             let _ = writeln!(
                 svg,
@@ -234,11 +213,7 @@ fn bars(plan: &Plan) -> Vec<Bar> {
         let makes_it = graph.operators().iter().find(|op| op.output == id);
         makes_it.is_some_and(|op| op.kind == OpKind::StopGradient)
     };
-    let ids = graph
-        .inputs()
-        .iter()
-        .copied()
-        .chain(graph.operators().iter().map(|op| op.output));
+    let ids = graph.inputs().iter().copied().chain(graph.operators().iter().map(|op| op.output));
     let mut colours = BTreeMap::new();
     let mut bars = Vec::new();
     for id in ids.filter(|&id| !joined(id)) {

@@ -73,10 +73,7 @@ pub struct Common {
 impl Common {
     /// The adapter that was asked for.
     pub fn context_options(&self) -> ContextOptions {
-        ContextOptions {
-            adapter: self.adapter.clone(),
-            backend: self.backend,
-        }
+        ContextOptions { adapter: self.adapter.clone(), backend: self.backend }
     }
 
     /// A device on the adapter that was asked for.
@@ -98,11 +95,7 @@ impl Cli {
             _ => (LevelFilter::Trace, LevelFilter::Debug),
         };
         // Mesa without a display fails on its way to the driver that works; nobody can do anything about that message.
-        let egl = if own > LevelFilter::Info {
-            others
-        } else {
-            LevelFilter::Off
-        };
+        let egl = if own > LevelFilter::Info { others } else { LevelFilter::Off };
         env_logger::Builder::new()
             .filter_level(others)
             .filter_module("wgpu_hal::gles::egl", egl)

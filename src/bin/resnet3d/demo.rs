@@ -43,11 +43,7 @@ EXAMPLES:
 
 /// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
 const LOAD_OPTIONS: LoadOptions = LoadOptions {
-    preprocess: Preprocess {
-        target_size: 144,
-        max_size: 192,
-        pad_stride: None,
-    },
+    preprocess: Preprocess { target_size: 144, max_size: 192, pad_stride: None },
     channel_order: ChannelOrder::Rgb,
 };
 
@@ -72,21 +68,14 @@ impl Arguments {
         let gpu = common.open()?;
         let network = Network::load(&self.weights, common.config.as_deref())?;
         let frames = self.output.join("frames");
-        let (heatmap, features) = (
-            self.output.join("heatmap.png"),
-            self.output.join("features.safetensors"),
-        );
+        let (heatmap, features) = (self.output.join("heatmap.png"), self.output.join("features.safetensors"));
         let input = self.render(&frames)?;
         let mut outputs = Outputs::default();
         outputs.add("features", &features)?;
         outputs.add("heatmap", &heatmap)?;
 
         let plan = self.plan(&gpu, &network, &input)?;
-        let options = Options {
-            precision: common.precision,
-            taps: Taps::Stages,
-            ..Options::default()
-        };
+        let options = Options { precision: common.precision, taps: Taps::Stages, ..Options::default() };
         let (result, timing) = forward(&gpu, &network, &input.clip, options)?;
         let blobs: Vec<&Feature> = result.blobs().iter().collect();
         outputs.write(&[
@@ -115,11 +104,7 @@ impl Arguments {
             .add("frames", frames.display().to_string())
             .add("features", features.display().to_string())
             .add("heatmap", format!("{}: look at this", heatmap.display()));
-        print(&format!(
-            "{}\n{ran}\n{}\n{written}",
-            summary(&plan, gpu.class()),
-            statistics_table(&taps)
-        ))
+        print(&format!("{}\n{ran}\n{}\n{written}", summary(&plan, gpu.class()), statistics_table(&taps)))
     }
 
     /// Writes the scene's frames and reads them as any others are read.
@@ -131,11 +116,7 @@ impl Arguments {
         let count = input.clip.shape().t;
         if count != scene.frames {
             let error = Error::Clip {
-                wanted: format!(
-                    "the {} frames of the demo alone in {}",
-                    scene.frames,
-                    directory.display()
-                ),
+                wanted: format!("the {} frames of the demo alone in {}", scene.frames, directory.display()),
                 given: format!("{count} frames: others were there before; choose another --output"),
             };
             return Err(error.into());

@@ -86,11 +86,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[..3],
-            [
-                "error: cannot save",
-                "  because: cannot write out.safetensors",
-                "  because: no space"
-            ]
+            ["error: cannot save", "  because: cannot write out.safetensors", "  because: no space"]
         );
         assert!(lines[3].starts_with("hint: ") && lines.len() == 4, "{text}");
     }

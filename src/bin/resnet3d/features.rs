@@ -15,19 +15,14 @@ pub fn to_safetensors(
     spatial_scale: f64,
     gpu: &GpuContext,
 ) -> Result<Vec<u8>> {
-    let bytes: Vec<Vec<u8>> = features
-        .iter()
-        .map(|feature| feature.data.iter().flat_map(|value| value.to_le_bytes()).collect())
-        .collect();
+    let bytes: Vec<Vec<u8>> =
+        features.iter().map(|feature| feature.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let tensors = features
         .iter()
         .zip(&bytes)
         .map(|(feature, bytes)| {
             let shape: [usize; 5] = feature.shape.into();
-            Ok((
-                feature.name.as_str(),
-                TensorView::new(Dtype::F32, shape.to_vec(), bytes)?,
-            ))
+            Ok((feature.name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
         })
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([

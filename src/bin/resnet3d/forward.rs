@@ -53,21 +53,13 @@ pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Option
     let _progress = Progress::start("running the network");
     let started = Instant::now();
     let (features, profile) = backbone.forward_timed(clip, Timing::Total)?;
-    let times = Times {
-        prepare,
-        forward: started.elapsed(),
-        device: profile.map(|profile| profile.total),
-    };
+    let times = Times { prepare, forward: started.elapsed(), device: profile.map(|profile| profile.total) };
     Ok((features, times))
 }
 
 /// The adapter in one line.
 pub fn adapter_line(gpu: &GpuContext) -> String {
     let driver = gpu.driver();
-    let driver = if driver.is_empty() {
-        String::new()
-    } else {
-        format!(", {driver}")
-    };
+    let driver = if driver.is_empty() { String::new() } else { format!(", {driver}") };
     format!("{} ({}{driver})", gpu.adapter_name(), gpu.backend())
 }

@@ -27,11 +27,7 @@ impl Network {
         match source {
             WeightsSource::Random(seed) => {
                 let config = config.unwrap_or_default();
-                Ok(Self {
-                    weights: Weights::random(&config, *seed)?,
-                    config,
-                    unused: Vec::new(),
-                })
+                Ok(Self { weights: Weights::random(&config, *seed)?, config, unused: Vec::new() })
             }
             WeightsSource::File(path) => {
                 let checkpoint = Checkpoint::open(path)?;
@@ -45,11 +41,7 @@ impl Network {
                 let weights = checkpoint
                     .weights(&config)
                     .with_context(|| format!("{} does not hold the weights of this network", path.display()))?;
-                Ok(Self {
-                    unused: checkpoint.unused(&config)?,
-                    weights,
-                    config,
-                })
+                Ok(Self { unused: checkpoint.unused(&config)?, weights, config })
             }
         }
     }
@@ -71,28 +63,20 @@ pub fn config_argument(text: &str) -> Result<BackboneConfig> {
     if !Path::new(text).exists() {
         let error = Error::Config {
             field: "--config".to_owned(),
-            wanted: format!(
-                "a preset ({}), a file, or JSON that starts with '{{'",
-                PRESETS.join(", ")
-            ),
+            wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
             given: format!("{text:?}, and there is no such file"),
         };
         return Err(error.into());
     }
-    let json = std::fs::read_to_string(text).map_err(|source| Error::File {
-        action: "read",
-        path: text.into(),
-        source,
-    })?;
+    let json =
+        std::fs::read_to_string(text).map_err(|source| Error::File { action: "read", path: text.into(), source })?;
     BackboneConfig::from_json(&json).with_context(|| format!("the configuration in {text} is no network"))
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
 pub fn describe(config: &BackboneConfig) -> String {
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let preset = PRESETS
-        .iter()
-        .find(|name| BackboneConfig::preset(name).is_ok_and(|preset| preset == *config));
+    let preset = PRESETS.iter().find(|name| BackboneConfig::preset(name).is_ok_and(|preset| preset == *config));
     let kind = match config.transformation {
         resnet3d_wgpu::Transformation::Bottleneck => "bottleneck",
         resnet3d_wgpu::Transformation::Basic => "basic",

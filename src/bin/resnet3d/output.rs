@@ -53,21 +53,14 @@ impl<'a> Outputs<'a> {
     pub fn keep(&self, option: &'static str, path: &Path) {
         for (output, written) in &self.paths {
             if same_file(path, written) {
-                wrong_usage(&format!(
-                    "{output} would overwrite what {option} reads, {}",
-                    path.display()
-                ));
+                wrong_usage(&format!("{output} would overwrite what {option} reads, {}", path.display()));
             }
         }
     }
 
     /// Writes the files, all or none, in the order in which they were added.
     pub fn write(&self, contents: &[Vec<u8>]) -> Result<()> {
-        let staged = self
-            .paths
-            .iter()
-            .zip(contents)
-            .map(|((_, path), bytes)| Staged::new(path, bytes));
+        let staged = self.paths.iter().zip(contents).map(|((_, path), bytes)| Staged::new(path, bytes));
         let staged = staged.collect::<resnet3d_wgpu::Result<Vec<_>>>()?;
         for file in staged {
             file.commit()?;
@@ -92,7 +85,5 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 /// Ends the program as clap does for arguments that contradict one another.
 fn wrong_usage(message: &str) -> ! {
-    crate::cli::Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
+    crate::cli::Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
 }

@@ -57,12 +57,7 @@ impl Arguments {
         if let Some(path) = &self.svg {
             outputs.add("--svg", path)?;
         }
-        let config = common
-            .config
-            .as_deref()
-            .map(config_argument)
-            .transpose()?
-            .unwrap_or_default();
+        let config = common.config.as_deref().map(config_argument).transpose()?.unwrap_or_default();
         let body = Body::new(&config)?;
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
@@ -88,9 +83,8 @@ impl Arguments {
 
 /// A line for each operator, and one where training stops the gradient.
 fn operators(plan: &Plan, freeze_at: usize) -> String {
-    let mut rows = table(&[
-        ">#", "output", "operator", "reads", ">shape", ">params", ">MMAC", "kernel", ">buffer", "fused",
-    ]);
+    let mut rows =
+        table(&[">#", "output", "operator", "reads", ">shape", ">params", ">MMAC", "kernel", ">buffer", "fused"]);
     let graph = plan.graph();
     let name = |id| graph.blob(id).name.as_str();
     for (index, op) in graph.operators().iter().enumerate() {
@@ -102,14 +96,8 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
             operator(op),
             op.inputs.iter().map(|&id| name(id)).collect::<Vec<_>>().join(", "),
             plan.shape(op.output).to_string(),
-            Some(params(op, plan.shape(op.output).c))
-                .filter(|&n| n > 0)
-                .map_or("".to_owned(), grouped),
-            if macs > 0 {
-                format!("{:.1}", macs as f64 / 1e6)
-            } else {
-                String::new()
-            },
+            Some(params(op, plan.shape(op.output).c)).filter(|&n| n > 0).map_or("".to_owned(), grouped),
+            if macs > 0 { format!("{:.1}", macs as f64 / 1e6) } else { String::new() },
             step.map_or("", |step| step.kernel.name()).to_owned(),
             plan.buffer(op.output).to_string(),
             fused(op),
@@ -146,10 +134,7 @@ fn operator(op: &Operator) -> String {
     };
     let label = op.kind.label();
     match &op.kind {
-        OpKind::Conv(Conv {
-            window: own, groups: 1, ..
-        })
-        | OpKind::MaxPool(own) => format!("{label} {}", window(own)),
+        OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) => format!("{label} {}", window(own)),
         OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
         _ => label.to_owned(),
     }
@@ -160,11 +145,8 @@ fn fused(op: &Operator) -> String {
     let OpKind::Conv(conv) = &op.kind else {
         return String::new();
     };
-    let parts = [
-        ("affine", conv.epilogue.affine.is_some()),
-        ("sum", conv.epilogue.residual),
-        ("relu", conv.epilogue.relu),
-    ];
+    let parts =
+        [("affine", conv.epilogue.affine.is_some()), ("sum", conv.epilogue.residual), ("relu", conv.epilogue.relu)];
     let there = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
     there.collect::<Vec<_>>().join(", ")
 }
@@ -191,14 +173,7 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     facts
         .add("network", describe(&report.config))
         .add("clip", report.clip.to_string())
-        .add(
-            "result",
-            format!(
-                "{blob}, {} channels, spatial scale 1/{}",
-                report.dim_out,
-                1.0 / report.spatial_scale
-            ),
-        )
+        .add("result", format!("{blob}, {} channels, spatial scale 1/{}", report.dim_out, 1.0 / report.spatial_scale))
         .add(
             "work",
             format!(
@@ -208,10 +183,7 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
                 class.name()
             ),
         )
-        .add(
-            "parameters",
-            format!("{} ({} as packed)", grouped(report.params), mib(memory.weight_bytes)),
-        )
+        .add("parameters", format!("{} ({} as packed)", grouped(report.params), mib(memory.weight_bytes)))
         .add(
             "memory",
             format!(

@@ -40,10 +40,7 @@ impl Progress {
 
     fn show(what: &'static str, bar: impl FnOnce() -> ProgressBar) -> Self {
         if std::io::stderr().is_terminal() {
-            return Self {
-                bar: bar(),
-                _notice: None,
-            };
+            return Self { bar: bar(), _notice: None };
         }
         let (sender, receiver) = mpsc::channel::<()>();
         std::thread::spawn(move || {
@@ -51,10 +48,7 @@ impl Progress {
                 let _ = writeln!(std::io::stderr(), "{what} ...");
             }
         });
-        Self {
-            bar: ProgressBar::hidden(),
-            _notice: Some(sender),
-        }
+        Self { bar: ProgressBar::hidden(), _notice: Some(sender) }
     }
 
     /// One step is done.

@@ -108,10 +108,7 @@ impl Arguments {
         let asked = self.taps.clone().unwrap_or_default();
         let written = tap_names(&body, &asked)?;
         if common.verbose > 0 && !network.unused.is_empty() {
-            note(&format!(
-                "unused tensors of the weight file: {}",
-                network.unused.join(", ")
-            ));
+            note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
         }
         let load_options = self.preprocess.load_options();
         let input = {
@@ -122,22 +119,15 @@ impl Arguments {
         let gpu = common.open()?;
         let options = Options {
             precision: common.precision,
-            taps: if self.heatmap.is_some() && asked == Taps::Last {
-                Taps::Stages
-            } else {
-                asked
-            },
+            taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
             fusion: !self.no_fusion,
             ..Options::default()
         };
         let (features, timing) = forward(&gpu, &network, &input.clip, options)?;
 
         let last = features.last();
-        let kept: Vec<&Feature> = features
-            .blobs()
-            .iter()
-            .filter(|blob| blob.name == last.name || written.contains(&blob.name))
-            .collect();
+        let kept: Vec<&Feature> =
+            features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
         let mut contents = vec![to_safetensors(&kept, &network.config, features.spatial_scale(), &gpu)?];
         if self.heatmap.is_some() {
             contents.push(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?);
@@ -166,10 +156,9 @@ impl Arguments {
             .add("network", describe(&network.config))
             .add("clip", input.clip.shape().to_string());
         let mut below = Facts::default();
-        below.add("time", timing.to_string()).add(
-            "features",
-            format!("{} ({})", self.output.display(), mib(contents[0].len() as u64)),
-        );
+        below
+            .add("time", timing.to_string())
+            .add("features", format!("{} ({})", self.output.display(), mib(contents[0].len() as u64)));
         if let Some(path) = &self.heatmap {
             below.add("heatmap", path.display().to_string());
         }
@@ -183,11 +172,7 @@ pub fn draw(input: &Input, features: &[Feature], mode: HeatmapMode, options: &Lo
     let backdrop = Backdrop::new(&input.clip, input.frames.first(), &options.preprocess)?;
     let activations: Vec<Activation<'_>> = features
         .iter()
-        .map(|feature| Activation {
-            name: &feature.name,
-            shape: feature.shape,
-            data: &feature.data,
-        })
+        .map(|feature| Activation { name: &feature.name, shape: feature.shape, data: &feature.data })
         .collect();
     Ok(heatmap(&backdrop, &activations, mode)?.to_png()?)
 }

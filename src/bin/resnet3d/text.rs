@@ -112,9 +112,6 @@ mod tests {
     fn tables_align() {
         let mut table = table(&["name", ">size"]);
         table.add_row(["a", "1"]).add_row(["bb", "1000"]);
-        assert_eq!(
-            lines(&table),
-            ["name  size", "────────────", "a        1", "bb    1000"]
-        );
+        assert_eq!(lines(&table), ["name  size", "────────────", "a        1", "bb    1000"]);
     }
 }

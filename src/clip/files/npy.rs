@@ -100,10 +100,7 @@ enum Kind {
 
 /// The element type from a quoted type string such as `'<f4'`.
 fn element(path: &Path, descr: &str) -> Result<Element> {
-    let name = descr
-        .strip_prefix('\'')
-        .and_then(|rest| rest.split_once('\''))
-        .map(|(name, _)| name);
+    let name = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\'')).map(|(name, _)| name);
     let known = name.and_then(|name| {
         let big_endian = match name.as_bytes().first()? {
             b'<' => false,

@@ -1,0 +1,150 @@
+//! Drawing random operators and bodies.
+
+use crate::clip::Clip;
+use crate::config::{BackboneConfig, Transformation};
+use crate::error::Result;
+use crate::graph::resnet::Body;
+use crate::graph::{Graph, GraphBuilder, Window};
+use crate::shape::Shape;
+use crate::weights::{Weights, random};
+use fastrand::Rng;
+
+/// A graph with weights and inputs: something to compute in two ways.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is, in words.
+    pub description: String,
+    /// The graph as built.
+    pub graph: Graph,
+    /// Its parameters.
+    pub weights: Weights,
+    /// A clip for each of the graph's inputs.
+    pub inputs: Vec<Clip>,
+    /// Blobs to compare beside the last.
+    pub taps: Vec<String>,
+    /// An artificial limit on workgroups along one axis, so that small grids fold too.
+    pub max_groups: u32,
+}
+
+impl Case {
+    fn new(description: String, graph: Graph, shapes: &[Shape], rng: &mut Rng) -> Self {
+        let seed = rng.u64(..);
+        let clip = |(index, &shape): (usize, &Shape)| {
+            let name = &graph.blob(graph.inputs()[index]).name;
+            let data = random::uniform(name, seed).take(shape.len()).map(|u| u as f32).collect();
+            Clip::new(shape, data).expect("cases are drawn with small shapes")
+        };
+        Self {
+            description,
+            weights: Weights::random_for(&graph, seed),
+            inputs: shapes.iter().enumerate().map(clip).collect(),
+            taps: Vec::new(),
+            max_groups: if rng.u32(..4) == 0 { 64 } else { u32::MAX },
+            graph,
+        }
+    }
+
+    /// Shapes of the inputs.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(Clip::shape).collect()
+    }
+}
+
+/// A single operator of any kind; a convolution with any of what can be fused behind it.
+pub fn random_operator(rng: &mut Rng) -> Case {
+    let mut model = GraphBuilder::new();
+    let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
+    let dim_in = groups * rng.usize(1..=9);
+    let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), rng.usize(1..=24), rng.usize(1..=24));
+    let data = model.input("data", dim_in);
+    let (description, out, shapes) = match rng.u32(..20) {
+        0 | 1 => {
+            let window = random_window(rng, shape, true);
+            let out = model.max_pool(data, "pool", window);
+            (format!("max_pool {window:?} of {shape}"), out, vec![shape])
+        }
+        2 => (format!("relu of {shape}"), model.relu(data), vec![shape]),
+        3 => (format!("affine of {shape}"), model.affine_channel_nd(data, "bn", false), vec![shape]),
+        4 => {
+            let shortcut = model.input("shortcut", dim_in);
+            (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
+        }
+        _ => {
+            let window = random_window(rng, shape, false);
+            let dim_out = groups * rng.usize(1..=21);
+            let [affine, sum, relu] = [(); 3].map(|()| rng.bool());
+            let mut shapes = vec![shape];
+            let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
+            if affine {
+                out = model.affine_channel_nd(out, "conv_bn", true);
+            }
+            if sum {
+                let thw = window.output(shape.thw()).expect("drawn to fit");
+                shapes.push(shape.with(dim_out, thw));
+                let shortcut = model.input("shortcut", dim_out);
+                out = model.sum(out, shortcut, Some("conv_sum"));
+            }
+            if relu {
+                out = model.relu(out);
+            }
+            let extras = format!("affine {affine}, sum {sum}, relu {relu}");
+            (format!("conv {window:?} of {shape} to {dim_out}, groups {groups}, {extras}"), out, shapes)
+        }
+    };
+    let graph = model.finish(out);
+    Case::new(description, graph, &shapes, rng)
+}
+
+/// A window that fits `shape` at least once; for pooling, one that never lies wholly in the padding.
+fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
+    loop {
+        let kernel = [(); 3].map(|()| [1, 1, 2, 3, 3, 5, 7][rng.usize(..7)]);
+        let dilation = [(); 3].map(|()| [1, 1, 1, 2, 3][rng.usize(..5)]);
+        let stride = [(); 3].map(|()| [1, 1, 2, 2, 3][rng.usize(..5)]);
+        let reach = |axis: usize| dilation[axis] * (kernel[axis] - 1);
+        let pad = [0, 1, 2].map(|axis| {
+            // Convolutions may even be padded beyond their reach.
+            let most = if pooling { reach(axis) } else { reach(axis) + 1 };
+            if rng.bool() { (reach(axis) / 2).min(most) } else { rng.usize(..=most) }
+        });
+        let window = Window { kernel, stride, pad, dilation };
+        let fits = if pooling { window.always_touches(shape.thw()) } else { window.output(shape.thw()).is_some() };
+        // Large kernels on every axis at once would only cost time.
+        if fits && window.taps() <= 75 {
+            return window;
+        }
+    }
+}
+
+/// A narrow body of either transformation, on a small clip of any size, with a few taps.
+///
+/// # Errors
+/// None that a valid configuration can have.
+pub fn random_body(rng: &mut Rng) -> Result<Case> {
+    let stages = rng.usize(3..=4);
+    let num_groups = [1, 1, 2, 3][rng.usize(..4)];
+    let mut feat_dims = vec![num_groups * rng.usize(1..=5)];
+    for _ in 0..stages {
+        let last = *feat_dims.last().expect("has the stem's");
+        // Now and then a stage keeps its width, and then has neither projection nor stride.
+        feat_dims.push(if rng.u32(..4) == 0 { last } else { num_groups * rng.usize(1..=9) });
+    }
+    let config = BackboneConfig {
+        transformation: [Transformation::Bottleneck, Transformation::Basic][rng.usize(..2)],
+        block_counts: (0..stages).map(|_| rng.usize(1..=2)).collect(),
+        feat_dims,
+        num_groups,
+        width_per_group: rng.usize(1..=6),
+        stride_1x1: rng.bool(),
+        time_kernel_dim: [1, 3, 3, 5][rng.usize(..4)],
+        time_stride_on: rng.bool(),
+        dilation: [1, 1, 2, 4][rng.usize(..4)],
+        freeze_at: [0, 2, 3, 4, 5][rng.usize(..5)],
+    };
+    let body = Body::new(&config)?;
+    let shape = Shape::new(rng.usize(1..=2), 3, rng.usize(1..=5), rng.usize(7..=60), rng.usize(7..=60));
+    let mut case = Case::new(format!("{} on {shape}", config.to_json()), body.graph, &[shape], rng);
+    let blobs = case.graph.blobs();
+    case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(1..blobs.len())].name.clone()).collect();
+    Ok(case)
+}

@@ -1,0 +1,316 @@
+//! Proof by comparison: random operators and bodies, every kernel variant by force, against the CPU reference.
+//!
+//! `resnet3d verify` and the property tests run the same code. A result agrees if
+//! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs three times, its buffers filled beforehand with zeros,
+//! NaN and 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.)
+
+mod cases;
+mod coverage;
+
+pub use cases::{Case, random_body, random_operator};
+pub use coverage::Coverage;
+
+use crate::error::Result;
+use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
+use crate::kernels::{AdapterClass, Kernel};
+use crate::plan::{Plan, PlanOptions};
+use crate::reference::{self, Volume};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Allowed error against the norm of the expected values. Float32 sums of a few thousand products, in any order, stay
+/// near 1e-6; the rest is margin for drivers that contract or reassociate.
+pub const RELATIVE_TOLERANCE: f64 = 1e-5;
+
+/// Allowed error per value, for expected values that are (nearly) all zero.
+pub const ABSOLUTE_TOLERANCE: f64 = 1e-7;
+
+/// What the activation buffers hold before a run.
+const FILLS: [f32; 3] = [0.0, f32::NAN, 1e30];
+
+/// How much to verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Random single operators, with what may be fused behind them.
+    pub operators: usize,
+    /// Random small bodies.
+    pub bodies: usize,
+    /// The seed of all of them: the same seed draws the same cases.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { operators: 200, bodies: 40, seed: 1 }
+    }
+}
+
+/// One way to run a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The kernel forced on every operator it can do.
+    pub kernel: Option<Kernel>,
+    /// Whether operators are fused.
+    pub fusion: bool,
+    /// Whether shaders keep wgpu's run-time checks.
+    pub checks: ShaderChecks,
+    /// A deliberate fault.
+    pub patch: Option<ShaderPatch>,
+}
+
+/// How far one blob of one run was from what it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deviation {
+    /// Blob name.
+    pub blob: String,
+    /// ‖got − want‖₂ over what is allowed: beyond 1 is a failure. Infinite if a value is not finite.
+    pub of_tolerance: f64,
+    /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
+    pub relative: f64,
+    /// Row-major index of the value furthest off.
+    pub index: usize,
+    /// That value.
+    pub got: f32,
+    /// What it should be.
+    pub want: f64,
+}
+
+impl Deviation {
+    /// Compares the values of a blob.
+    fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
+        let off = |index: usize| {
+            let error = (f64::from(got[index]) - want[index]).abs();
+            if error.is_nan() { f64::INFINITY } else { error }
+        };
+        let error = (0..want.len()).map(|i| off(i) * off(i)).sum::<f64>().sqrt();
+        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let index = (0..want.len()).max_by(|&a, &b| off(a).total_cmp(&off(b))).unwrap_or(0);
+        Self {
+            blob: blob.to_owned(),
+            of_tolerance: error / (RELATIVE_TOLERANCE * norm + ABSOLUTE_TOLERANCE * (want.len() as f64).sqrt()),
+            relative: if error == 0.0 { 0.0 } else { error / norm },
+            index,
+            got: got[index],
+            want: want[index],
+        }
+    }
+}
+
+/// What became of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The worst blob.
+    pub worst: Deviation,
+    /// Whether the three fillings of the buffers gave the same bits.
+    pub repeatable: bool,
+}
+
+impl Outcome {
+    /// Whether the run was right.
+    pub fn passed(&self) -> bool {
+        self.repeatable && self.worst.of_tolerance <= 1.0
+    }
+}
+
+/// A run that was not right.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failure {
+    /// The case, in words.
+    pub case: String,
+    /// The row of the report it counts in.
+    pub row: String,
+    /// How far off.
+    pub worst: Deviation,
+    /// Whether what the buffers held before made a difference.
+    pub repeatable: bool,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Deviation { blob, of_tolerance, index, got, want, .. } = &self.worst;
+        write!(f, "{}: {}: blob {blob} is off by {of_tolerance:.2} times the tolerance, ", self.row, self.case)?;
+        write!(f, "worst at {index}: {got} for {want}")?;
+        if !self.repeatable {
+            write!(f, "; it depends on what its buffers held before")?;
+        }
+        Ok(())
+    }
+}
+
+/// The runs of one kernel, or of bodies with it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Kernel, and how it was run.
+    pub name: String,
+    /// Runs.
+    pub runs: usize,
+    /// Runs beyond tolerance.
+    pub failed: usize,
+    /// The largest relative error.
+    pub worst_relative: f64,
+    /// The largest share of the tolerance.
+    pub worst_of_tolerance: f64,
+}
+
+/// What verification on one adapter found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Name of the adapter.
+    pub adapter: String,
+    /// Its backend.
+    pub backend: &'static str,
+    /// Its driver.
+    pub driver: String,
+    /// By kernel.
+    pub rows: Vec<Row>,
+    /// Runs that were not right.
+    pub failures: Vec<Failure>,
+    /// What was covered.
+    pub coverage: Coverage,
+}
+
+/// Verifies `gpu`; `progress` hears how many of how many cases are done.
+///
+/// # Errors
+/// Errors of planning or of the device. A wrong result is no error, but a [`Failure`] in the report.
+pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
+    let mut rng = fastrand::Rng::with_seed(settings.seed);
+    let total = settings.operators + settings.bodies;
+    let mut coverage = Coverage::default();
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for done in 0..total {
+        progress(done, total);
+        let body = done >= settings.operators;
+        let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng) };
+        let expected = expected(&case)?;
+        // Cheap to alternate, and both forms of every shader are seen.
+        let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
+        for variant in variants(&case, gpu.class(), checks) {
+            let plan = plan(gpu, &case, &variant)?;
+            coverage.count(&plan, &case, checks);
+            let name = row_name(&plan, body, &variant);
+            let outcome = run(gpu, &case, plan, &variant, &expected)?;
+            let row = rows.entry(name.clone()).or_insert_with(|| Row {
+                name: name.clone(),
+                runs: 0,
+                failed: 0,
+                worst_relative: 0.0,
+                worst_of_tolerance: 0.0,
+            });
+            row.runs += 1;
+            row.worst_relative = row.worst_relative.max(outcome.worst.relative);
+            row.worst_of_tolerance = row.worst_of_tolerance.max(outcome.worst.of_tolerance);
+            if !outcome.passed() {
+                row.failed += 1;
+                failures.push(Failure {
+                    case: case.description.clone(),
+                    row: name,
+                    worst: outcome.worst,
+                    repeatable: outcome.repeatable,
+                });
+            }
+        }
+    }
+    progress(total, total);
+    Ok(Report {
+        adapter: gpu.adapter_name().to_owned(),
+        backend: gpu.backend(),
+        driver: gpu.driver(),
+        rows: rows.into_values().collect(),
+        failures,
+        coverage,
+    })
+}
+
+/// Runs one case in one way and compares it with the CPU reference.
+///
+/// # Errors
+/// Errors of planning or of the device.
+pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome> {
+    run(gpu, case, plan(gpu, case, variant)?, variant, &expected(case)?)
+}
+
+/// All ways to run `case`: every kernel that can do one of its convolutions by force, fused and unfused where that makes
+/// a difference.
+pub fn variants(case: &Case, class: AdapterClass, checks: ShaderChecks) -> Vec<Variant> {
+    let mut kernels: Vec<Option<Kernel>> = Vec::new();
+    for op in case.graph.operators() {
+        let candidates = Kernel::candidates(&op.kind, class);
+        // Operators with a single kernel run with that whatever is forced.
+        for kernel in candidates.iter().filter(|_| candidates.len() > 1) {
+            if !kernels.contains(&Some(*kernel)) {
+                kernels.push(Some(*kernel));
+            }
+        }
+    }
+    if kernels.is_empty() {
+        kernels.push(None);
+    }
+    let fusions: &[bool] = if case.graph.operators().len() > 1 { &[true, false] } else { &[true] };
+    let pairs = kernels.iter().flat_map(|&kernel| fusions.iter().map(move |&fusion| (kernel, fusion)));
+    pairs.map(|(kernel, fusion)| Variant { kernel, fusion, checks, patch: None }).collect()
+}
+
+fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
+    let mut limits = gpu.plan_limits();
+    limits.max_groups = limits.max_groups.min(case.max_groups);
+    let options = PlanOptions {
+        taps: case.taps.clone(),
+        fusion: variant.fusion,
+        class: gpu.class(),
+        forced: variant.kernel,
+        limits,
+    };
+    Plan::new(&case.graph, &case.input_shapes(), &options)
+}
+
+/// What the CPU reference makes of the taps and the last blob, by name.
+fn expected(case: &Case) -> Result<BTreeMap<String, Volume>> {
+    let last = case.graph.blob(case.graph.output()).name.clone();
+    let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();
+    let keep = names.iter().map(|name| case.graph.find(name)).collect::<Result<Vec<_>>>()?;
+    let inputs: Vec<_> = case.inputs.iter().collect();
+    let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
+    Ok(names.into_iter().zip(volumes).collect())
+}
+
+fn run(
+    gpu: &GpuContext,
+    case: &Case,
+    plan: Plan,
+    variant: &Variant,
+    expected: &BTreeMap<String, Volume>,
+) -> Result<Outcome> {
+    let mut constants = Constants::default();
+    let mut executor = Executor::new(gpu, plan, &case.weights, &mut constants, variant.checks, variant.patch)?;
+    let inputs: Vec<&[f32]> = case.inputs.iter().map(|clip| clip.data()).collect();
+    let mut runs: Vec<Vec<Vec<f32>>> = Vec::new();
+    for fill in FILLS {
+        executor.fill_activations(fill)?;
+        runs.push(executor.run(&inputs, Timing::Off)?.0);
+    }
+    let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    let first = bits(&runs[0]);
+    let deviations = runs.iter().flat_map(|values| {
+        let outputs = executor.plan().outputs().iter();
+        outputs.zip(values).map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
+    });
+    let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
+    Ok(Outcome {
+        worst: worst.expect("every plan has an output"),
+        repeatable: runs[1..].iter().all(|values| bits(values) == first),
+    })
+}
+
+/// A body counts under how it was run; an operator under the kernel it was about.
+fn row_name(plan: &Plan, body: bool, variant: &Variant) -> String {
+    let kernel = variant.kernel.or(plan.steps().first().map(|step| step.kernel));
+    let kernel = kernel.map_or("none", Kernel::name);
+    match (body, variant.fusion) {
+        (true, true) => format!("body, fused, {kernel}"),
+        (true, false) => format!("body, unfused, {kernel}"),
+        (false, true) => kernel.to_owned(),
+        (false, false) => format!("{kernel}, unfused"),
+    }
+}

@@ -1,0 +1,197 @@
+//! `GpuBackbone` as its users meet it: taps, fusion, repeated and alternating clips, a shared device, refusals.
+
+mod common;
+
+use common::{contexts, fixture, relative_l2, widen};
+use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{
+    BackboneConfig, Backend, Clip, ContextOptions, Error, GpuBackbone, GpuContext, Options, Precision, ShaderChecks,
+    Shape, Taps, Timing, Weights, reference,
+};
+
+fn gpu() -> GpuContext {
+    contexts().swap_remove(0)
+}
+
+fn narrow() -> (BackboneConfig, Weights) {
+    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 9).unwrap();
+    (config, weights)
+}
+
+#[test]
+fn fused_and_unfused_runs_agree() {
+    for gpu in contexts() {
+        for name in ["p01_bottleneck_conv4", "p04_bottleneck_conv5_dilation2", "p08_basic_groups_time_stride"] {
+            let case = fixture(name);
+            let [fused, unfused] = [true, false].map(|fusion| {
+                let options = Options { taps: Taps::Stages, fusion, ..Options::default() };
+                let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, options).unwrap();
+                let dispatches = backbone.prepare(case.clip.shape()).unwrap().steps().len();
+                (backbone.forward(&case.clip).unwrap(), dispatches)
+            });
+            assert!(fused.1 < unfused.1 / 2, "{name}: {} dispatches fused, {} unfused", fused.1, unfused.1);
+            for (a, b) in fused.0.blobs().iter().zip(unfused.0.blobs()) {
+                assert_eq!((&a.name, a.shape), (&b.name, b.shape));
+                let distance = relative_l2(widen(&a.data), widen(&b.data));
+                assert!(distance < 1e-5, "{name} {}: {distance:e}", a.name);
+            }
+        }
+    }
+}
+
+/// Every blob of the reference can be had, also those that fusion would do away with.
+#[test]
+fn every_blob_can_be_tapped() {
+    let (gpu, (config, weights)) = (gpu(), narrow());
+    let clip = random::clip(Shape::new(1, 3, 3, 20, 27), 9).unwrap();
+    let mut backbone = GpuBackbone::new(&gpu, &config, &weights, Options::default()).unwrap();
+    let graph = backbone.body().graph.clone();
+    let last = backbone.forward(&clip).unwrap();
+    assert_eq!(last.blobs().len(), 1);
+    let mut names: Vec<String> = graph.blobs().iter().map(|blob| blob.name.clone()).collect();
+    names.dedup();
+    for name in names {
+        let options = Options { taps: Taps::Named(vec![name.clone()]), ..Options::default() };
+        let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
+        let features = backbone.forward(&clip).unwrap();
+        let id = graph.find(&name).unwrap();
+        let want = reference::execute(&graph, &[&clip], &weights, &[id]).unwrap().swap_remove(0);
+        let got = features.get(&name).unwrap();
+        assert_eq!(got.shape, want.shape, "{name}");
+        let error = relative_l2(widen(&got.data), want.data);
+        assert!(error < 1e-5, "{name}: {error:e}");
+        assert_eq!(features.last().name, "res4_0_sum");
+        let error = relative_l2(widen(&features.last().data), widen(&last.last().data));
+        assert!(error < 1e-5, "the last blob beside {name}: {error:e}");
+    }
+}
+
+#[test]
+fn clips_of_many_shapes_alternate_in_bounded_memory() {
+    let (gpu, (config, weights)) = (gpu(), narrow());
+    let mut backbone = GpuBackbone::new(&gpu, &config, &weights, Options::default()).unwrap();
+    let shapes: Vec<Shape> = (0..7).map(|i| Shape::new(1 + i % 2, 3, 1 + i % 3, 32 + i, 40 - i)).collect();
+    let clips: Vec<Clip> = shapes.iter().map(|&shape| random::clip(shape, 1).unwrap()).collect();
+    let first: Vec<_> = clips.iter().map(|clip| backbone.forward(clip).unwrap()).collect();
+    let mut bytes = Vec::new();
+    for _ in 0..3 {
+        for (clip, want) in clips.iter().zip(&first) {
+            assert!(backbone.forward(clip).unwrap() == *want, "the same clip gives the same bits");
+        }
+        bytes.push(backbone.device_bytes());
+    }
+    assert_eq!(bytes[0], bytes[1]);
+    assert_eq!(bytes[0], bytes[2]);
+}
+
+#[test]
+fn what_buffers_held_does_not_matter() {
+    let (gpu, (config, weights)) = (gpu(), narrow());
+    let clip = random::clip(Shape::new(1, 3, 3, 31, 45), 2).unwrap();
+    let mut backbone = GpuBackbone::new(&gpu, &config, &weights, Options::default()).unwrap();
+    let want = backbone.forward(&clip).unwrap();
+    for value in [0.0, f32::NAN, 1e30] {
+        backbone.fill_activations(clip.shape(), value).unwrap();
+        assert!(backbone.forward(&clip).unwrap() == want, "{value}");
+    }
+}
+
+#[test]
+fn checked_shaders_and_forced_kernels_agree() {
+    let (gpu, (config, weights)) = (gpu(), narrow());
+    let clip = random::clip(Shape::new(1, 3, 3, 31, 45), 2).unwrap();
+    let run = |options: Options| {
+        let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
+        let plan = backbone.prepare(clip.shape()).unwrap();
+        let kernel = plan.steps().last().unwrap().kernel;
+        (backbone.forward(&clip).unwrap(), kernel)
+    };
+    let (want, _) = run(Options::default());
+    let (checked, _) = run(Options { checks: ShaderChecks::Checked, ..Options::default() });
+    assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
+    for name in ["conv_direct_1x4", "conv_direct_4x8"] {
+        let forced = Kernel::by_name(name).unwrap();
+        let (got, kernel) = run(Options { kernel: Some(forced), ..Options::default() });
+        assert_eq!(kernel, forced);
+        assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
+    }
+}
+
+#[test]
+fn a_caller_s_device_is_shared() {
+    let adapters = resnet3d_wgpu::gpu::usable_adapters();
+    let summary = adapters.iter().find(|a| a.unusable.is_none()).unwrap();
+    let request = wgpu::DeviceDescriptor { required_limits: summary.limits.clone(), ..Default::default() };
+    let (device, queue) = pollster::block_on(summary.adapter.request_device(&request)).unwrap();
+    let gpu = GpuContext::from_wgpu(&summary.adapter, device.clone(), queue);
+    let case = fixture("p01_bottleneck_conv4");
+    let [mut a, mut b] =
+        [(); 2].map(|()| GpuBackbone::new(&gpu, &case.config, &case.weights, Options::default()).unwrap());
+    let (features, profile) = a.forward_timed(&case.clip, Timing::Total).unwrap();
+    assert!(profile.is_none(), "the caller's device has no timestamp queries");
+    assert!(b.forward(&case.clip).unwrap() == features, "two backbones on one device");
+    let (_, want) = &case.expected[&features.last().name];
+    assert!(relative_l2(widen(&features.last().data), widen(want)) < 1e-5);
+}
+
+#[test]
+fn timings_are_the_plan_s() {
+    for gpu in contexts() {
+        let (config, weights) = narrow();
+        let clip = random::clip(Shape::new(1, 3, 4, 64, 64), 2).unwrap();
+        let options = Options { taps: Taps::Stages, ..Options::default() };
+        let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
+        let steps = backbone.prepare(clip.shape()).unwrap().steps().len();
+        let (want, none) = backbone.forward_timed(&clip, Timing::Off).unwrap();
+        assert!(none.is_none());
+        let (features, total) = backbone.forward_timed(&clip, Timing::Total).unwrap();
+        assert!(features == want);
+        let total = total.expect("Mesa has timestamp queries");
+        assert!(total.steps.is_empty() && !total.total.is_zero());
+        let (features, layers) = backbone.forward_timed(&clip, Timing::Layers).unwrap();
+        assert!(features == want);
+        let layers = layers.expect("Mesa has timestamp queries");
+        assert_eq!(layers.steps.len(), steps);
+        assert!(layers.steps.iter().sum::<std::time::Duration>() <= layers.total);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let (gpu, (config, weights)) = (gpu(), narrow());
+    let new = |config: &BackboneConfig, options: Options| GpuBackbone::new(&gpu, config, &weights, options);
+    let f16 = Options { precision: Precision::F16, ..Options::default() };
+    assert!(matches!(new(&config, f16), Err(Error::Unsupported { .. })));
+    let tap = Options { taps: Taps::Named(vec!["res9_sum".to_owned()]), ..Options::default() };
+    assert!(matches!(new(&config, tap), Err(Error::UnknownTap { name, .. }) if name == "res9_sum"));
+    let other = BackboneConfig { feat_dims: vec![8, 8, 12, 20], ..config.clone() };
+    assert!(matches!(new(&other, Options::default()), Err(Error::Shape { .. })));
+    let even = BackboneConfig { time_kernel_dim: 2, ..config.clone() };
+    assert!(matches!(new(&even, Options::default()), Err(Error::Config { .. })));
+
+    let mut backbone = new(&config, Options::default()).unwrap();
+    let four = random::clip(Shape::new(1, 4, 2, 32, 32), 1).unwrap();
+    assert!(matches!(backbone.forward(&four), Err(Error::Shape { .. })));
+    let fits = random::clip(Shape::new(1, 3, 2, 32, 32), 1).unwrap();
+    backbone.forward(&fits).expect("a refusal leaves the backbone usable");
+    let limit = gpu.plan_limits().max_binding_bytes;
+    if limit < 1 << 30 {
+        let huge = Shape::new(1, 3, limit as usize / (3 * 4 * 256 * 256) + 1, 256, 256);
+        assert!(matches!(backbone.prepare(huge), Err(Error::Limit { .. })));
+    }
+
+    let nowhere = ContextOptions { adapter: Some("no such adapter".to_owned()), backend: Some(Backend::Vulkan) };
+    match GpuContext::new(nowhere) {
+        Err(Error::NoAdapter { wanted, found }) => {
+            assert!(wanted.contains("no such adapter") && wanted.contains("vulkan"), "{wanted}");
+            assert!(found.contains(gpu.adapter_name()), "{found}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(Clip::from_dims(&[3, 8, 64, 64], vec![]), Err(Error::Shape { .. })));
+    assert!(matches!(Clip::from_dims(&[1, 3, 0, 64, 64], vec![]), Err(Error::Size { .. })));
+    assert!(matches!(Clip::from_dims(&[1, 3, 1, 4, 4], vec![0.0; 47]), Err(Error::Shape { .. })));
+}

@@ -1,0 +1,268 @@
+//! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
+
+use resnet3d_wgpu::config::PRESETS;
+use resnet3d_wgpu::graph::fuse::fuse;
+use resnet3d_wgpu::graph::{Conv, Graph, OpKind};
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{BackboneConfig, Body, Shape, Weights, reference};
+use std::collections::HashSet;
+
+fn body(json: &str) -> Body {
+    Body::new(&BackboneConfig::from_json(json).unwrap()).unwrap()
+}
+
+fn outline(graph: &Graph) -> Vec<String> {
+    let name = |id: &_| graph.blob(*id).name.as_str();
+    let operators = graph.operators().iter();
+    operators
+        .map(|op| {
+            let inputs: Vec<&str> = op.inputs.iter().map(name).collect();
+            format!("{} {} -> {}", op.kind.label(), inputs.join(" + "), name(&op.output))
+        })
+        .collect()
+}
+
+fn convs(graph: &Graph) -> impl Iterator<Item = (&str, &Conv)> {
+    graph.operators().iter().filter_map(|op| match &op.kind {
+        OpKind::Conv(conv) => Some((op.name.as_str(), conv)),
+        _ => None,
+    })
+}
+
+/// What `add_ResNet_convX_body` adds for one bottleneck block a stage, read off the reference.
+#[test]
+fn bottleneck_body_reads_like_the_reference() {
+    let body = body(r#"{"block_counts": [1, 2, 1], "feat_dims": [8, 8, 16, 32]}"#);
+    let want = [
+        "conv data -> conv1",
+        "affine_channel conv1 -> conv1",
+        "relu conv1 -> conv1",
+        "max_pool conv1 -> pool1",
+        "conv pool1 -> res2_0_branch2a",
+        "affine_channel res2_0_branch2a -> res2_0_branch2a",
+        "relu res2_0_branch2a -> res2_0_branch2a",
+        "conv res2_0_branch2a -> res2_0_branch2b",
+        "affine_channel res2_0_branch2b -> res2_0_branch2b",
+        "relu res2_0_branch2b -> res2_0_branch2b",
+        "conv res2_0_branch2b -> res2_0_branch2c",
+        "affine_channel res2_0_branch2c -> res2_0_branch2c_bn",
+        "sum res2_0_branch2c_bn + pool1 -> res2_0_sum",
+        "relu res2_0_sum -> res2_0_sum",
+        "stop_gradient res2_0_sum -> res2_0_sum",
+        "conv res2_0_sum -> res3_0_branch2a",
+        "affine_channel res3_0_branch2a -> res3_0_branch2a",
+        "relu res3_0_branch2a -> res3_0_branch2a",
+        "conv res3_0_branch2a -> res3_0_branch2b",
+        "affine_channel res3_0_branch2b -> res3_0_branch2b",
+        "relu res3_0_branch2b -> res3_0_branch2b",
+        "conv res3_0_branch2b -> res3_0_branch2c",
+        "affine_channel res3_0_branch2c -> res3_0_branch2c_bn",
+        "conv res2_0_sum -> res3_0_branch1",
+        "affine_channel res3_0_branch1 -> res3_0_branch1_bn",
+        "sum res3_0_branch2c_bn + res3_0_branch1_bn -> res3_0_branch2c_bn",
+        "relu res3_0_branch2c_bn -> res3_0_branch2c_bn",
+        "conv res3_0_branch2c_bn -> res3_1_branch2a",
+    ];
+    let got = outline(&body.graph);
+    assert_eq!(got[..want.len()], want);
+    assert_eq!(got.last().unwrap(), "relu res4_0_sum -> res4_0_sum");
+    assert_eq!((body.dim_out, body.spatial_scale), (32, 1.0 / 16.0));
+    assert_eq!(body.graph.blob(body.graph.output()).name, "res4_0_sum");
+}
+
+#[test]
+fn basic_blocks_have_two_convolutions() {
+    let body = body(r#"{"transformation": "basic", "block_counts": [1, 1, 1], "feat_dims": [8, 16, 16, 32]}"#);
+    let names: Vec<&str> = convs(&body.graph).map(|(name, _)| name).collect();
+    let want = [
+        "conv1",
+        "res2_0_branch2a",
+        "res2_0_branch2b",
+        "res2_0_branch1",
+        "res3_0_branch2a",
+        "res3_0_branch2b",
+        "res4_0_branch2a",
+        "res4_0_branch2b",
+        "res4_0_branch1",
+    ];
+    assert_eq!(names, want);
+}
+
+#[test]
+fn parameters_come_in_the_reference_s_order() {
+    let body = body(r#"{"block_counts": [1, 1, 1], "feat_dims": [4, 6, 8, 10], "width_per_group": 2}"#);
+    let parameters = body.graph.parameters();
+    let names: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).take(15).collect();
+    let want = [
+        "conv1_w",
+        "res_conv1_bn_s",
+        "res_conv1_bn_b",
+        "res2_0_branch2a_w",
+        "res2_0_branch2a_bn_s",
+        "res2_0_branch2a_bn_b",
+        "res2_0_branch2b_w",
+        "res2_0_branch2b_bn_s",
+        "res2_0_branch2b_bn_b",
+        "res2_0_branch2c_w",
+        "res2_0_branch2c_bn_s",
+        "res2_0_branch2c_bn_b",
+        "res2_0_branch1_w",
+        "res2_0_branch1_bn_s",
+        "res2_0_branch1_bn_b",
+    ];
+    assert_eq!(names, want);
+    assert_eq!(parameters[0].shape, [4, 3, 1, 7, 7]);
+    let fused = fuse(&body.graph, &[]).parameters();
+    let set = |list: &[resnet3d_wgpu::graph::Parameter]| list.iter().map(|p| p.name.clone()).collect::<HashSet<_>>();
+    assert_eq!(set(&fused), set(&parameters), "fusion keeps every parameter");
+}
+
+/// Every field of the configuration, and where it shows.
+#[test]
+fn every_field_reaches_the_convolutions() {
+    struct Case {
+        json: &'static str,
+        conv: &'static str,
+        check: fn(&Conv) -> bool,
+    }
+    let cases = [
+        Case { json: "{}", conv: "res2_0_branch2b", check: |c| c.window.kernel == [1, 3, 3] },
+        Case {
+            json: "{}",
+            conv: "res3_0_branch2b",
+            check: |c| c.window.kernel == [3, 3, 3] && c.window.pad == [1, 1, 1],
+        },
+        Case { json: "{}", conv: "res3_0_branch2a", check: |c| c.window.stride == [1, 2, 2] },
+        Case { json: "{}", conv: "res3_0_branch1", check: |c| c.window.stride == [1, 2, 2] },
+        Case { json: "{}", conv: "res3_1_branch2a", check: |c| c.window.stride == [1, 1, 1] },
+        Case { json: r#"{"stride_1x1": false}"#, conv: "res3_0_branch2a", check: |c| c.window.stride == [1, 1, 1] },
+        Case { json: r#"{"stride_1x1": false}"#, conv: "res3_0_branch2b", check: |c| c.window.stride == [1, 2, 2] },
+        Case { json: r#"{"time_stride_on": true}"#, conv: "res3_0_branch2a", check: |c| c.window.stride == [2, 2, 2] },
+        Case { json: r#"{"time_stride_on": true}"#, conv: "res4_0_branch1", check: |c| c.window.stride == [2, 2, 2] },
+        Case { json: r#"{"time_stride_on": true}"#, conv: "conv1", check: |c| c.window.stride == [1, 2, 2] },
+        Case {
+            json: r#"{"time_kernel_dim": 5}"#,
+            conv: "res4_1_branch2b",
+            check: |c| c.window.kernel == [5, 3, 3] && c.window.pad[0] == 2,
+        },
+        Case {
+            json: r#"{"num_groups": 32, "width_per_group": 4}"#,
+            conv: "res2_0_branch2b",
+            check: |c| c.groups == 32 && c.dim_in == 128,
+        },
+        Case {
+            json: r#"{"num_groups": 2, "transformation": "basic"}"#,
+            conv: "res2_0_branch2a",
+            check: |c| c.groups == 1 && c.dim_out == 128,
+        },
+        Case {
+            json: r#"{"num_groups": 2, "transformation": "basic"}"#,
+            conv: "res2_0_branch2b",
+            check: |c| c.groups == 2 && c.dim_out == 64,
+        },
+        Case {
+            json: r#"{"width_per_group": 16}"#,
+            conv: "res4_0_branch2b",
+            check: |c| c.dim_in == 64 && c.dim_out == 64,
+        },
+        Case {
+            json: r#"{"preset": "r50-conv5", "dilation": 2}"#,
+            conv: "res5_2_branch2b",
+            check: |c| c.window.dilation == [1, 2, 2] && c.window.pad == [1, 2, 2],
+        },
+        Case {
+            json: r#"{"preset": "r50-conv5", "dilation": 2}"#,
+            conv: "res5_0_branch2a",
+            check: |c| c.window.stride == [1, 1, 1],
+        },
+        Case {
+            json: r#"{"preset": "r50-conv5", "dilation": 2}"#,
+            conv: "res4_0_branch2b",
+            check: |c| c.window.dilation == [1, 1, 1],
+        },
+        Case {
+            json: r#"{"preset": "r34-conv5", "dilation": 2}"#,
+            conv: "res5_0_branch2a",
+            check: |c| c.window.dilation == [1, 1, 1],
+        },
+        Case {
+            json: r#"{"preset": "r34-conv5", "dilation": 2}"#,
+            conv: "res5_0_branch2b",
+            check: |c| c.window.dilation == [1, 2, 2],
+        },
+        Case {
+            json: r#"{"preset": "r50-conv4"}"#,
+            conv: "res2_0_branch1",
+            check: |c| c.window.stride == [1, 1, 1] && c.dim_out == 256,
+        },
+    ];
+    for case in cases {
+        let body = body(case.json);
+        let conv = convs(&body.graph).find(|(name, _)| *name == case.conv);
+        let (_, conv) = conv.unwrap_or_else(|| panic!("{} has no {}", case.json, case.conv));
+        assert!((case.check)(conv), "{} {}: {conv:?}", case.json, case.conv);
+    }
+}
+
+#[test]
+fn scales_are_nominal() {
+    let scale = |json: &str| body(json).spatial_scale;
+    assert_eq!(scale(r#"{"preset": "r50-conv5"}"#), 1.0 / 32.0);
+    assert_eq!(scale(r#"{"preset": "r50-conv5", "dilation": 2}"#), 1.0 / 16.0);
+    assert_eq!(scale(r#"{"preset": "r50-conv5", "dilation": 4}"#), 1.0 / 8.0);
+    assert_eq!(scale(r#"{"preset": "r50-conv4", "dilation": 4}"#), 1.0 / 16.0);
+}
+
+#[test]
+fn freezing_shows_and_changes_nothing() {
+    for (freeze_at, blob) in [(2, "res2_1_sum"), (3, "res3_1_sum"), (4, "res4_1_sum")] {
+        let body = body(&format!(r#"{{"freeze_at": {freeze_at}}}"#));
+        let stops: Vec<&str> = body
+            .graph
+            .operators()
+            .iter()
+            .filter(|op| op.kind == OpKind::StopGradient)
+            .map(|op| body.graph.blob(op.output).name.as_str())
+            .collect();
+        assert_eq!(stops, [blob]);
+        let fused = fuse(&body.graph, &[]);
+        let stopped: Vec<&String> =
+            fused.operators().iter().flat_map(|op| &op.fused).filter(|n| n.ends_with("stop_gradient")).collect();
+        assert_eq!(stopped, [&format!("{blob}_stop_gradient")], "fusion keeps saying where the gradient stops");
+    }
+    assert!(body(r#"{"freeze_at": 0}"#).graph.operators().iter().all(|op| op.kind != OpKind::StopGradient));
+}
+
+#[test]
+fn every_preset_builds_and_fuses_to_convolutions_alone() {
+    for preset in PRESETS {
+        let body = Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap();
+        let fused = fuse(&body.graph, &[]);
+        let convs = convs(&body.graph).count();
+        assert_eq!(fused.operators().len(), convs + 1, "{preset}: every convolution, and pool1");
+        let names: HashSet<&str> = body.graph.operators().iter().map(|op| op.name.as_str()).collect();
+        assert_eq!(names.len(), body.graph.operators().len(), "{preset}: operator names are unique");
+        let absorbed: usize = fused.operators().iter().map(|op| 1 + op.fused.len()).sum();
+        assert_eq!(absorbed, body.graph.operators().len(), "{preset}: every operator is accounted for");
+    }
+}
+
+/// On the CPU, in f64: a fused graph computes exactly what the graph as built does, whatever is tapped.
+#[test]
+fn fusion_keeps_values_and_taps() {
+    let config = r#"{"block_counts": [1, 2, 1], "feat_dims": [4, 4, 6, 8], "width_per_group": 2}"#;
+    let body = body(config);
+    let graph = &body.graph;
+    let weights = Weights::random_for(graph, 5);
+    let clip = random::clip(Shape::new(1, 3, 3, 17, 22), 5).unwrap();
+    let names: HashSet<&str> = graph.blobs().iter().map(|blob| blob.name.as_str()).filter(|n| *n != "data").collect();
+    for name in names {
+        let id = graph.find(name).unwrap();
+        let fused = fuse(graph, &[id]);
+        assert!(fused.operators().len() < graph.operators().len());
+        let want = reference::execute(graph, &[&clip], &weights, &[id, graph.output()]).unwrap();
+        let kept = [fused.find(name).unwrap(), fused.output()];
+        let got = reference::execute(&fused, &[&clip], &weights, &kept).unwrap();
+        assert!(got == want, "{name}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Planning needs no GPU: costs, memory, limits.
+
+use resnet3d_wgpu::config::PRESETS;
+use resnet3d_wgpu::graph::{BlobId, GraphBuilder, OpKind, Window};
+use resnet3d_wgpu::kernels::{AdapterClass, Kernel};
+use resnet3d_wgpu::{BackboneConfig, Body, Error, Plan, PlanLimits, PlanOptions, PlanReport, Shape};
+
+const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
+
+fn body(preset: &str) -> Body {
+    Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap()
+}
+
+fn plan(body: &Body, shape: Shape, options: &PlanOptions) -> Plan {
+    Plan::new(&body.graph, &[shape], options).unwrap()
+}
+
+/// He et al. 2015, Table 1, counts 1.8, 3.6, 3.8, 7.6 and 11.3 billion multiply-adds for 224 x 224 images, with the
+/// fully connected layer; parameters without it are exact.
+#[test]
+fn costs_are_those_of_the_paper() {
+    let cases = [
+        (r#"{"preset": "r18-conv5", "transformation": "basic", "time_kernel_dim": 1}"#, 1.8e9, 11_176_512),
+        (r#"{"preset": "r34-conv5", "time_kernel_dim": 1}"#, 3.6e9, 21_284_672),
+        (r#"{"preset": "r50-conv5", "time_kernel_dim": 1}"#, 3.8e9, 23_508_032),
+        (r#"{"preset": "r101-conv5", "time_kernel_dim": 1}"#, 7.6e9, 42_500_160),
+        (r#"{"preset": "r152-conv5", "time_kernel_dim": 1}"#, 11.3e9, 58_143_808),
+    ];
+    for (json, macs, parameters) in cases {
+        let body = Body::new(&BackboneConfig::from_json(json).unwrap()).unwrap();
+        for fusion in [true, false] {
+            let options = PlanOptions { fusion, ..PlanOptions::default() };
+            let got = plan(&body, Shape::new(1, 3, 1, 224, 224), &options).macs() as f64;
+            assert!((got / macs - 1.0).abs() < 0.025, "{json}: {got:e} for {macs:e}");
+        }
+        assert_eq!(body.graph.parameter_count(), parameters, "{json}");
+    }
+}
+
+#[test]
+fn memory_stays_near_the_lower_bound() {
+    let taps = |body: &Body| body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect();
+    for preset in PRESETS {
+        let body = body(preset);
+        for shape in [CLIP, Shape::new(2, 3, 3, 187, 333), Shape::new(1, 3, 1, 64, 64)] {
+            for taps in [Vec::new(), taps(&body)] {
+                for fusion in [true, false] {
+                    let options = PlanOptions { taps: taps.clone(), fusion, ..PlanOptions::default() };
+                    let plan = plan(&body, shape, &options);
+                    let memory = plan.memory();
+                    let ratio = memory.peak_bytes() as f64 / memory.lower_bound_bytes() as f64;
+                    assert!(ratio >= 1.0, "{preset}: the bound is none");
+                    assert!(ratio <= 1.25, "{preset} {shape}, {} taps, fusion {fusion}: {ratio:.3}", taps.len());
+                    assert!(memory.unshared_bytes() > memory.peak_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Replays the dispatches and checks that every blob is still there when it is read: the buffers tell the truth.
+#[test]
+fn no_blob_is_overwritten_while_it_is_needed() {
+    for preset in PRESETS {
+        let body = body(preset);
+        let stages = body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone());
+        let taps: Vec<String> = stages.chain(["pool1".to_owned(), "res3_0_branch2b".to_owned()]).collect();
+        for fusion in [true, false] {
+            let options = PlanOptions { taps: taps.clone(), fusion, ..PlanOptions::default() };
+            let plan = plan(&body, CLIP, &options);
+            let graph = plan.graph();
+            // An identity's output is its input.
+            let root = |mut id: BlobId| {
+                while let Some(op) =
+                    graph.operators().iter().find(|op| op.output == id && op.kind == OpKind::StopGradient)
+                {
+                    id = op.inputs[0];
+                }
+                id
+            };
+            let mut holds: Vec<Option<BlobId>> = vec![None; plan.memory().buffers().len()];
+            let data = graph.inputs()[0];
+            holds[plan.buffer(data)] = Some(data);
+            let mut copied = 0;
+            for (index, step) in plan.steps().iter().enumerate() {
+                let op = &graph.operators()[step.operator];
+                for &input in &op.inputs {
+                    assert_eq!(holds[plan.buffer(input)], Some(root(input)), "{preset}: {} reads", op.name);
+                    assert_ne!(plan.buffer(input), plan.buffer(op.output), "{preset}: {}", op.name);
+                }
+                holds[plan.buffer(op.output)] = Some(op.output);
+                for output in plan.outputs().iter().filter(|output| output.written_by == Some(index)) {
+                    assert_eq!(holds[plan.buffer(output.blob)], Some(root(output.blob)), "{preset}: {}", output.name);
+                    copied += 1;
+                }
+                assert!(plan.shape(op.output).bytes() <= plan.memory().buffers()[plan.buffer(op.output)]);
+            }
+            assert_eq!(copied, taps.len(), "{preset}: every output is copied out");
+            let inputs_of = |op: usize| &graph.operators()[op].inputs;
+            let residual = plan.steps().iter().filter(|step| inputs_of(step.operator).len() == 2);
+            for step in residual {
+                let [a, b] = inputs_of(step.operator)[..] else { unreachable!() };
+                assert_ne!(plan.buffer(a), plan.buffer(b), "input and residual");
+            }
+        }
+    }
+}
+
+#[test]
+fn grids_stay_within_what_adapters_take() {
+    let body = body("r18-conv4");
+    for shape in [CLIP, Shape::new(1, 3, 16, 720, 1280)] {
+        for kernel in [Some(Kernel::by_name("conv_direct_1x4").unwrap()), None] {
+            let options = PlanOptions { forced: kernel, ..PlanOptions::default() };
+            let plan = plan(&body, shape, &options);
+            for step in plan.steps() {
+                let grid = step.launch.grid;
+                assert!(grid.x <= 65_535 && grid.y <= 65_535, "{grid:?}");
+            }
+            if shape != CLIP {
+                assert!(plan.steps().iter().any(|step| step.launch.grid.y > 1), "nothing folded");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_exceeds_the_adapter_is_named() {
+    let body = body("r18-conv4");
+    let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
+    let limited = |limits: PlanLimits, taps: &[&str], shape: Shape| {
+        let taps = taps.iter().map(|&tap| tap.to_owned()).collect();
+        let options = PlanOptions { limits, taps, ..PlanOptions::default() };
+        Plan::new(&body.graph, &[shape], &options)
+    };
+    let long = Shape::new(1, 3, 64, 224, 224);
+    match limited(lavapipe, &[], long) {
+        Err(Error::Limit { what, needed, limit, limit_name }) => {
+            assert_eq!(what, "blob conv1 (1x64x64x112x112)");
+            assert_eq!((needed, limit, limit_name), (64 * 64 * 112 * 112 * 4, 128 << 20, "binding"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(limited(lavapipe, &[], CLIP).is_ok());
+    let small_buffers = PlanLimits { max_buffer_bytes: 64 << 20, ..PlanLimits::default() };
+    assert!(matches!(limited(small_buffers, &[], long), Err(Error::Limit { limit_name: "buffer", .. })));
+    let error = limited(lavapipe, &["res3_1_sums"], CLIP).unwrap_err();
+    assert!(matches!(&error, Error::UnknownTap { name, .. } if name == "res3_1_sums"), "{error}");
+    let narrow = PlanLimits { max_groups: 4, ..PlanLimits::default() };
+    let error = limited(narrow, &[], CLIP).unwrap_err();
+    assert!(matches!(&error, Error::Kernel { operator, .. } if operator == "conv1"), "{error}");
+}
+
+#[test]
+fn inputs_that_do_not_suit_are_named() {
+    let body = body("r18-conv4");
+    let error = |shape: Shape| Plan::new(&body.graph, &[shape], &PlanOptions::default()).unwrap_err().to_string();
+    assert!(error(Shape::new(1, 4, 8, 64, 64)).contains("wanted shape Nx3xTxHxW (3 channels), got 1x4x8x64x64"));
+    assert!(error(Shape::new(1, 3, 0, 64, 64)).contains("zero axis"));
+    assert!(error(Shape::new(1, 3, 100_000, 4096, 4096)).contains("2^30"));
+
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 4);
+    let window = Window { kernel: [1, 5, 5], ..Window::POINTWISE };
+    let out = model.conv_nd(data, "conv", 4, window, 1);
+    let graph = model.finish(out);
+    let error = Plan::new(&graph, &[Shape::new(1, 4, 1, 3, 3)], &PlanOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("does not fit"), "{error}");
+
+    let mut model = GraphBuilder::new();
+    let [a, b] = [model.input("a", 4), model.input("b", 4)];
+    let out = model.sum(a, b, Some("sum"));
+    let graph = model.finish(out);
+    let shapes = [Shape::new(1, 4, 1, 3, 3), Shape::new(1, 4, 1, 3, 4)];
+    let error = Plan::new(&graph, &shapes, &PlanOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("addend b: wanted shape 1x4x1x3x3, got 1x4x1x3x4"), "{error}");
+}
+
+#[test]
+fn the_report_adds_up() {
+    let config = BackboneConfig::r18_conv4();
+    let body = Body::new(&config).unwrap();
+    for class in AdapterClass::ALL {
+        let plan = plan(&body, CLIP, &PlanOptions { class, ..PlanOptions::default() });
+        let report = PlanReport::new(&config, &body, &plan);
+        assert_eq!(report.macs, report.ops.iter().map(|op| op.macs).sum::<u64>());
+        // 30.25 GFLOP at two for a multiply-add.
+        assert_eq!(report.macs, 15_125_053_440);
+        assert_eq!(report.params, 4_857_152);
+        assert_eq!(report.dispatches, report.ops.len());
+        assert_eq!(report.memory.peak_bytes, report.memory.buffers.iter().map(|b| b.bytes).sum::<u64>());
+        assert!(report.ops.iter().all(|op| op.buffer < report.memory.buffers.len()));
+        assert_eq!(report.ops.last().unwrap().output, "res4_1_sum");
+        assert_eq!(report.ops.last().unwrap().shape, Shape::new(1, 256, 8, 14, 14));
+    }
+}

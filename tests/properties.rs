@@ -1,0 +1,97 @@
+//! Random operators and bodies against the CPU reference, on every adapter; and proof that faults would be noticed.
+
+mod common;
+
+use common::contexts;
+use resnet3d_wgpu::gpu::ShaderPatch;
+use resnet3d_wgpu::verify::{Settings, Variant, check, random_body, random_operator, variants, verify};
+use resnet3d_wgpu::{GpuContext, ShaderChecks};
+
+/// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.
+fn seed() -> u64 {
+    let seed = std::env::var("RESNET3D_SEED").map_or(20_181_018, |s| s.parse().expect("RESNET3D_SEED is a number"));
+    println!("seed: {seed} (set RESNET3D_SEED for another)");
+    seed
+}
+
+#[test]
+fn every_kernel_agrees_with_the_reference_on_random_cases() {
+    let settings = Settings { seed: seed(), ..Settings::default() };
+    assert!(settings.operators >= 200 && settings.bodies >= 40);
+    for gpu in contexts() {
+        let report = verify(&gpu, &settings, &mut |_, _| {}).unwrap();
+        println!("{} operators and {} bodies:", settings.operators, settings.bodies);
+        for row in &report.rows {
+            let (runs, relative) = (row.runs, row.worst_relative);
+            println!("  {:40} {runs:5} runs, worst relative error {relative:.1e}", row.name);
+        }
+        println!("dispatches by property:");
+        for (property, count) in report.coverage.counts() {
+            println!("  {property:40} {count:5}");
+        }
+        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+        assert!(report.coverage.missing().is_empty(), "not covered: {:?}", report.coverage.missing());
+    }
+}
+
+/// Faults of the kind that creep into kernels, each a change of one shader.
+const FAULTS: [(&str, ShaderPatch); 16] = [
+    ("padding in T off by one", patch("conv_direct", "i32(p.pad_t)", "i32(p.pad_t + 1u)")),
+    ("padding in H off by one", patch("conv_direct", "i32(p.pad_h)", "i32(p.pad_h + 1u)")),
+    ("padding in W off by one", patch("conv_direct", "i32(p.pad_w)", "i32(p.pad_w + 1u)")),
+    ("stride axes H and W swapped", patch("conv_direct", "out_y * p.stride_h", "out_y * p.stride_w")),
+    ("stride axes T and H swapped", patch("conv_direct", "out_z * p.stride_t", "out_z * p.stride_h")),
+    ("dilation in T ignored", patch("conv_direct", "i32(kt * p.dilation_t)", "i32(kt)")),
+    ("last input channel dropped", patch("conv_direct", "c < p.group_in_c", "c + 1u < p.group_in_c")),
+    ("channel tail dropped", patch("conv_direct", "c < p.group_out_c", "(c | 3u) < p.group_out_c")),
+    ("last column not written", patch("conv_direct", "x < p.out_w {", "x + 1u < p.out_w {")),
+    ("first tap of every row doubled", patch("conv_direct", "z >= 0 && z < size_z", "z < size_z")),
+    ("residual forgotten", patch("conv_direct", "p.add_residual == 1u", "p.add_residual == 2u")),
+    ("ReLU forgotten", patch("conv_direct", "p.relu == 1u", "p.relu == 2u")),
+    ("groups ignored", patch("conv_direct", "+ group * p.group_in_c + c", "+ c")),
+    ("pooling: padding in H off by one", patch("max_pool", "- i32(p.pad_h)", "- i32(p.pad_h + 1u)")),
+    ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
+    ("affine: channel of the wrong axis", patch("affine", "/ p.channel_len %", "%")),
+];
+
+const fn patch(shader: &'static str, from: &'static str, to: &'static str) -> ShaderPatch {
+    ShaderPatch { shader, from, to }
+}
+
+#[test]
+fn broken_kernels_are_caught() {
+    let gpu = &contexts()[0];
+    let seed = seed();
+    // The control: a change that changes nothing passes all the cases that catch the faults.
+    let harmless = patch("conv_direct", "i32(p.pad_t)", "i32(p.pad_t + 0u)");
+    let (runs, caught) = runs_until_caught(gpu, harmless, seed);
+    assert!(!caught && runs > 100, "the cases fail without a fault, or there are few: {runs} runs");
+    let mut missed = Vec::new();
+    for (fault, patch) in FAULTS {
+        let (runs, caught) = runs_until_caught(gpu, patch, seed);
+        println!("{fault}: {} after {runs} runs", if caught { "caught" } else { "MISSED" });
+        if !caught {
+            missed.push(fault);
+        }
+    }
+    assert!(missed.is_empty(), "not noticed: {missed:?}");
+}
+
+/// Runs cases until one fails: the same cases that pass with the shaders as they are.
+fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64) -> (usize, bool) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut runs = 0;
+    for index in 0..60 {
+        let case = if index < 50 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
+        // Broken shaders may index out of bounds: they keep wgpu's checks.
+        for variant in variants(&case, gpu.class(), ShaderChecks::Checked) {
+            runs += 1;
+            let broken = Variant { patch: Some(patch), ..variant };
+            if !check(gpu, &case, &broken).unwrap().passed() {
+                return (runs, true);
+            }
+        }
+    }
+    (runs, false)
+}

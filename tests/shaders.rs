@@ -1,0 +1,80 @@
+//! The shaders and their Rust twins agree, by naga's reflection: parameters, bindings, entry points.
+
+use naga::{AddressSpace, StorageAccess, TypeInner};
+use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel};
+use std::collections::BTreeSet;
+
+fn module(kernel: Kernel) -> naga::Module {
+    naga::front::wgsl::parse_str(&kernel.source()).unwrap_or_else(|e| panic!("{}: {e}", kernel.name()))
+}
+
+#[test]
+fn every_shader_is_valid_with_no_capabilities() {
+    for kernel in Kernel::ALL {
+        let mut validator =
+            naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+        validator.validate(&module(kernel)).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name()));
+        let entries: Vec<String> = module(kernel).entry_points.iter().map(|e| e.name.clone()).collect();
+        assert_eq!(entries, [ENTRY_POINT], "{}", kernel.name());
+    }
+}
+
+#[test]
+fn parameters_have_the_layout_of_the_host_structs() {
+    for kernel in Kernel::ALL {
+        let module = module(kernel);
+        let (_, uniform) = module
+            .global_variables
+            .iter()
+            .find(|(_, v)| v.space == AddressSpace::Uniform)
+            .unwrap_or_else(|| panic!("{} has no parameters", kernel.name()));
+        let TypeInner::Struct { members, span } = &module.types[uniform.ty].inner else {
+            panic!("{}: the parameters are no struct", kernel.name())
+        };
+        let mut shader: Vec<(&str, usize)> =
+            members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
+        shader.push(("", *span as usize));
+        assert_eq!(shader, kernel.params_layout(), "{}", kernel.name());
+    }
+}
+
+#[test]
+fn bindings_are_parameters_then_inputs_then_the_output() {
+    for kernel in Kernel::ALL {
+        let module = module(kernel);
+        let mut bindings = BTreeSet::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else { continue };
+            assert_eq!(binding.group, 0);
+            bindings.insert(binding.binding);
+            let count = kernel.operand_count() as u32;
+            let wanted = match binding.binding {
+                0 => AddressSpace::Uniform,
+                n if n == count => AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE },
+                _ => AddressSpace::Storage { access: StorageAccess::LOAD },
+            };
+            assert_eq!(variable.space, wanted, "{} binding {}", kernel.name(), binding.binding);
+        }
+        assert!(bindings.into_iter().eq(0..=kernel.operand_count() as u32), "{}", kernel.name());
+    }
+}
+
+#[test]
+fn every_shader_file_has_its_kernel_and_every_kernel_its_name() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files: BTreeSet<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let used: BTreeSet<String> = Kernel::ALL.iter().map(|kernel| kernel.shader().to_owned()).collect();
+    assert_eq!(files, used);
+    for name in &files {
+        let twin = format!("{}/src/kernels/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+        assert!(std::path::Path::new(&twin).exists(), "{name}.wgsl has no Rust twin");
+    }
+    let names: BTreeSet<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+    assert_eq!(names.len(), Kernel::ALL.len());
+    for name in names {
+        assert_eq!(Kernel::by_name(name).unwrap().name(), name);
+    }
+}
