@@ -173,7 +173,7 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     facts
         .add("network", describe(&report.config))
         .add("clip", report.clip.to_string())
-        .add("result", format!("{blob}, {} channels, spatial scale 1/{}", report.dim_out, 1.0 / report.spatial_scale))
+        .add("result", format!("{blob}, {} channels, spatial scale {}", report.dim_out, scale(report.spatial_scale)))
         .add(
             "work",
             format!(
@@ -196,4 +196,10 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
             ),
         );
     facts.to_string()
+}
+
+/// A scale as a fraction where it is one over a whole number.
+fn scale(scale: f64) -> String {
+    let inverse = 1.0 / scale;
+    if inverse.fract() == 0.0 { format!("1/{inverse}") } else { format!("{scale}") }
 }
