@@ -24,7 +24,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NxCxTxHxW", value_parser = clip_shape)]
     clip: String,
 
-    /// Blobs to be returned beside the last: `all` (or `stages`), or names with commas between. They take memory.
+    /// Blobs to be returned beside the last: `all` (or `stages`), or names with commas between. Fusion leaves
+    /// them whole.
     #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
     taps: Option<Taps>,
 
