@@ -1,12 +1,13 @@
 // 3D max pooling: any window; padding never wins.
 //
-// Layouts. input, output: NCTHW. Grid: 64 outputs a workgroup, in row-major order, folded into x and y.
+// Layouts. input, output: NTHWC in quads of four channels. Grid: one invocation for each output quad, in memory order,
+// 64 a workgroup, folded into x and y.
 
 struct Params {
-    // Columns of the folded grid, and the number of output values.
+    // Columns of the folded grid, and the number of output quads.
     grid_x: u32,
     len: u32,
-    // Clips times channels are one axis here: no value crosses either.
+    quads: u32,
     in_t: u32,
     in_h: u32,
     in_w: u32,
@@ -30,8 +31,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -39,22 +40,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let out_x = index % p.out_w;
-    let out_y = index / p.out_w % p.out_h;
-    let out_z = index / (p.out_w * p.out_h) % p.out_t;
-    let channel = index / (p.out_w * p.out_h * p.out_t) * (p.in_t * p.in_h * p.in_w);
+    let quad = index % p.quads;
+    let position = index / p.quads;
+    let out_x = position % p.out_w;
+    let out_y = position / p.out_w % p.out_h;
+    let out_z = position / (p.out_w * p.out_h) % p.out_t;
+    let clip = position / (p.out_w * p.out_h * p.out_t);
 
-    var best = p.lowest;
+    var best = vec4(p.lowest);
     for (var kt = 0u; kt < p.kernel_t; kt++) {
         let z = i32(out_z * p.stride_t + kt * p.dilation_t) - i32(p.pad_t);
         for (var kh = 0u; kh < p.kernel_h; kh++) {
             let y = i32(out_y * p.stride_h + kh * p.dilation_h) - i32(p.pad_h);
             if z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) {
-                let line = channel + (u32(z) * p.in_h + u32(y)) * p.in_w;
+                let line = ((clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w;
                 for (var kw = 0u; kw < p.kernel_w; kw++) {
                     let x = i32(out_x * p.stride_w + kw * p.dilation_w) - i32(p.pad_w);
                     if x >= 0 && x < i32(p.in_w) {
-                        best = max(best, input[line + u32(x)]);
+                        best = max(best, input[(line + u32(x)) * p.quads + quad]);
                     }
                 }
             }

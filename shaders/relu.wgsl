@@ -1,21 +1,21 @@
 // Rectifier: output = max(input, 0).
 //
-// Used without fusion only. Grid: 64 values a workgroup, in row-major order, folded into x and y.
+// Used where it has not been fused. Grid: one invocation a quad, in memory order, 64 a workgroup, folded into x and y.
 
 struct Params {
-    // Columns of the folded grid, and the number of values.
+    // Columns of the folded grid, and the number of quads of four channels.
     grid_x: u32,
     len: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
     if index < p.len {
-        output[index] = max(input[index], 0.0);
+        output[index] = max(input[index], vec4(0.0));
     }
 }

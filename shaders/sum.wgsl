@@ -1,18 +1,18 @@
 // Residual sum: output = a + b, all of one shape.
 //
-// Used without fusion, and where a tap keeps a sum from being fused. Grid: 64 values a workgroup, in row-major order,
+// Used where it has not been fused. Grid: one invocation a quad, in memory order, 64 a workgroup,
 // folded into x and y.
 
 struct Params {
-    // Columns of the folded grid, and the number of values.
+    // Columns of the folded grid, and the number of quads of four channels.
     grid_x: u32,
     len: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -174,7 +174,7 @@ impl GpuBackbone {
             plan_options: PlanOptions {
                 taps,
                 fusion: options.fusion,
-                class: gpu.class(),
+                target: gpu.target(),
                 forced: options.kernel,
                 limits: gpu.plan_limits(),
             },

@@ -92,7 +92,7 @@ fn operator<'a>(
         OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
         OpKind::MaxPool(window) => max_pool(window, input, shape),
         OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),
-        OpKind::StopGradient => input.data.clone(),
+        OpKind::StopGradient | OpKind::Layout => input.data.clone(),
     })
 }
 

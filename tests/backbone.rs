@@ -9,6 +9,7 @@ use resnet3d_wgpu::{
     BackboneConfig, Backend, Clip, ContextOptions, Error, GpuBackbone, GpuContext, Options, Precision, ShaderChecks,
     Shape, Taps, Timing, Weights, reference,
 };
+use std::collections::HashSet;
 
 fn gpu() -> GpuContext {
     contexts().swap_remove(0)
@@ -106,16 +107,17 @@ fn checked_shaders_and_forced_kernels_agree() {
     let run = |options: Options| {
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
         let plan = backbone.prepare(clip.shape()).unwrap();
-        let kernel = plan.steps().last().unwrap().kernel;
-        (backbone.forward(&clip).unwrap(), kernel)
+        let kernels: HashSet<Kernel> = plan.steps().iter().map(|step| step.kernel).collect();
+        (backbone.forward(&clip).unwrap(), kernels)
     };
     let (want, _) = run(Options::default());
     let (checked, _) = run(Options { checks: ShaderChecks::Checked, ..Options::default() });
     assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
-    for name in ["conv_direct_1x4", "conv_direct_4x8"] {
-        let forced = Kernel::by_name(name).unwrap();
-        let (got, kernel) = run(Options { kernel: Some(forced), ..Options::default() });
-        assert_eq!(kernel, forced);
+    let convs =
+        Kernel::ALL.into_iter().filter(|kernel| kernel.name().starts_with("conv") && kernel.runs_on(gpu.target()));
+    for forced in convs {
+        let (got, kernels) = run(Options { kernel: Some(forced), ..Options::default() });
+        assert!(kernels.contains(&forced) && kernels.iter().filter(|k| k.name().starts_with("conv")).count() == 1);
         assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
     }
 }

@@ -45,14 +45,14 @@ const FAULTS: [(&str, ShaderPatch); 16] = [
     ("dilation in T ignored", patch("conv_direct", "i32(kt * p.dilation_t)", "i32(kt)")),
     ("last input channel dropped", patch("conv_direct", "c < p.group_in_c", "c + 1u < p.group_in_c")),
     ("channel tail dropped", patch("conv_direct", "c < p.group_out_c", "(c | 3u) < p.group_out_c")),
-    ("last column not written", patch("conv_direct", "x < p.out_w {", "x + 1u < p.out_w {")),
+    ("last column not written", patch("conv_direct", "if x < p.out_w {", "if x + 1u < p.out_w {")),
     ("first tap of every row doubled", patch("conv_direct", "z >= 0 && z < size_z", "z < size_z")),
     ("residual forgotten", patch("conv_direct", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("ReLU forgotten", patch("conv_direct", "p.relu == 1u", "p.relu == 2u")),
-    ("groups ignored", patch("conv_direct", "+ group * p.group_in_c + c", "+ c")),
+    ("groups ignored", patch("conv_direct", "group * p.group_in_c + c;", "c;")),
     ("pooling: padding in H off by one", patch("max_pool", "- i32(p.pad_h)", "- i32(p.pad_h + 1u)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
-    ("affine: channel of the wrong axis", patch("affine", "/ p.channel_len %", "%")),
+    ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
 ];
 
 const fn patch(shader: &'static str, from: &'static str, to: &'static str) -> ShaderPatch {
@@ -85,7 +85,7 @@ fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64) -> (usize,
     for index in 0..60 {
         let case = if index < 50 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
         // Broken shaders may index out of bounds: they keep wgpu's checks.
-        for variant in variants(&case, gpu.class(), ShaderChecks::Checked) {
+        for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
             runs += 1;
             let broken = Variant { patch: Some(patch), ..variant };
             if !check(gpu, &case, &broken).unwrap().passed() {

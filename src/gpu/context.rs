@@ -2,7 +2,7 @@
 
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
-use crate::kernels::AdapterClass;
+use crate::kernels::{AdapterClass, Target};
 use crate::plan::PlanLimits;
 use std::sync::{Arc, Mutex};
 
@@ -204,7 +204,7 @@ impl GpuContext {
         let name = &summary.info.name;
         let request = summary.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("resnet3d"),
-            required_features: summary.features & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: summary.features & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
             required_limits: summary.limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -219,8 +219,8 @@ impl GpuContext {
 
     /// Runs on a device that the caller has opened, and shares it.
     ///
-    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it; everything else needs no feature. Limits are taken from
-    /// the device.
+    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, and some kernels [`wgpu::Features::SUBGROUP`]; everything
+    /// runs without either. Limits are taken from the device.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self { class: class(&info, device.features()), info, device, queue, pipelines: Arc::default() }
@@ -244,6 +244,13 @@ impl GpuContext {
     /// The class that kernels are chosen for.
     pub fn class(&self) -> AdapterClass {
         self.class
+    }
+
+    /// What kernels are chosen for: the class, and the subgroup size where the device has subgroups of one size.
+    pub fn target(&self) -> Target {
+        let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
+        let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP) && one_size;
+        Target { class: self.class, subgroup_size: subgroups.then_some(self.info.subgroup_min_size) }
     }
 
     /// What the device allows a plan.

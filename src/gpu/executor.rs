@@ -133,7 +133,7 @@ impl Executor {
                 (_, Some(blob)) => wgpu::BufferBinding {
                     buffer: &activations[plan.buffer(blob)],
                     offset: 0,
-                    size: wgpu::BufferSize::new(plan.shape(blob).bytes()),
+                    size: wgpu::BufferSize::new(plan.bytes(blob)),
                 },
                 (Operand::Input(_) | Operand::Output, None) => unreachable!("inputs and outputs are blobs"),
             });
@@ -156,7 +156,7 @@ impl Executor {
             });
         }
 
-        let bytes = |blobs: &mut dyn Iterator<Item = BlobId>| blobs.map(|id| plan.shape(id).bytes()).sum::<u64>();
+        let bytes = |blobs: &mut dyn Iterator<Item = BlobId>| blobs.map(|id| plan.bytes(id)).sum::<u64>();
         let upload_bytes = bytes(&mut plan.graph().inputs().iter().copied());
         let readback_bytes = bytes(&mut plan.outputs().iter().map(|output| output.blob));
         Ok(Self {
@@ -259,7 +259,7 @@ impl Executor {
     fn record(&self, mut encoder: wgpu::CommandEncoder, timing: Timing) -> (wgpu::CommandBuffer, usize) {
         let mut offset = 0;
         for &id in self.plan.graph().inputs() {
-            let bytes = self.plan.shape(id).bytes();
+            let bytes = self.plan.bytes(id);
             let target = &self.activations[self.plan.buffer(id)];
             encoder.copy_buffer_to_buffer(&self.upload, offset, target, 0, bytes);
             offset += bytes;
@@ -299,7 +299,7 @@ impl Executor {
     fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, written_by: Option<usize>) {
         let mut offset = 0;
         for output in self.plan.outputs() {
-            let bytes = self.plan.shape(output.blob).bytes();
+            let bytes = self.plan.bytes(output.blob);
             if output.written_by == written_by {
                 let source = &self.activations[self.plan.buffer(output.blob)];
                 encoder.copy_buffer_to_buffer(source, 0, &self.readback, offset, bytes);
@@ -326,7 +326,7 @@ impl Executor {
         let mut outputs = Vec::with_capacity(self.plan.outputs().len());
         let mut offset = 0;
         for output in self.plan.outputs() {
-            let bytes = self.plan.shape(output.blob).bytes() as usize;
+            let bytes = self.plan.bytes(output.blob) as usize;
             outputs.push(bytemuck::pod_collect_to_vec(&view[offset..offset + bytes]));
             offset += bytes;
         }

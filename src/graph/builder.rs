@@ -1,6 +1,6 @@
 //! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
 
-use super::{Affine, Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
+use super::{Affine, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
 
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
@@ -114,12 +114,12 @@ impl GraphBuilder {
     }
 
     fn blob(&mut self, name: String, channels: usize) -> BlobId {
-        self.blobs.push(Blob { name, channels });
+        self.blobs.push(Blob { name, channels, layout: Layout::default() });
         BlobId(self.blobs.len() - 1)
     }
 
     fn next_version(&mut self, blob: BlobId) -> BlobId {
-        let Blob { name, channels } = self.blobs[blob.0].clone();
+        let Blob { name, channels, .. } = self.blobs[blob.0].clone();
         self.blob(name, channels)
     }
 

@@ -51,7 +51,7 @@ fn successor(slots: &[Option<Operator>], at: usize, uses: &[usize]) -> Option<us
         OpKind::Sum => slots[next].as_ref()?.inputs[0] == op.output && !epilogue.residual && !epilogue.relu,
         OpKind::Relu => !epilogue.relu,
         OpKind::StopGradient => true,
-        OpKind::Conv(_) | OpKind::MaxPool(_) => false,
+        OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::Layout => false,
     };
     fits.then_some(next)
 }
@@ -67,7 +67,7 @@ fn absorb(op: &mut Operator, taken: Operator) {
         }
         OpKind::Relu => conv.epilogue.relu = true,
         OpKind::StopGradient => {}
-        OpKind::Conv(_) | OpKind::MaxPool(_) => unreachable!("never offered by successor()"),
+        OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::Layout => unreachable!("never offered by successor()"),
     }
     op.output = taken.output;
     op.fused.push(taken.name);

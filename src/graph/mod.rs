@@ -10,11 +10,14 @@
 
 mod builder;
 pub mod fuse;
+pub mod layout;
 pub mod resnet;
 
 pub use builder::GraphBuilder;
 
 use crate::error::{Error, Result};
+use crate::shape::Shape;
+pub use layout::Layout;
 
 /// One version of a blob of one [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +37,18 @@ pub struct Blob {
     pub name: String,
     /// Channels.
     pub channels: usize,
+    /// How its values lie in memory on a device.
+    pub layout: Layout,
+}
+
+impl Blob {
+    /// Bytes of a blob of `shape` in this layout.
+    pub fn bytes(&self, shape: Shape) -> u64 {
+        match self.layout {
+            Layout::Planar => shape.bytes(),
+            Layout::ChannelsLast => Shape { c: shape.c.next_multiple_of(4), ..shape }.bytes(),
+        }
+    }
 }
 
 /// How a kernel slides over time, height and width, in that order.
@@ -149,6 +164,8 @@ pub enum OpKind {
     Sum,
     /// The identity: where training stops the gradient.
     StopGradient,
+    /// The same values in the other layout.
+    Layout,
 }
 
 impl OpKind {
@@ -161,6 +178,7 @@ impl OpKind {
             Self::MaxPool(_) => "max_pool",
             Self::Sum => "sum",
             Self::StopGradient => "stop_gradient",
+            Self::Layout => "layout",
         }
     }
 }
@@ -263,7 +281,7 @@ impl Graph {
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
-                OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient => {}
+                OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
             }
         }
         parameters

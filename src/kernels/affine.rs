@@ -1,26 +1,34 @@
 //! Host side of `shaders/affine.wgsl`: the affine channel, where it has not been fused.
 
-use super::launch::{Launch, Operand, params, value_grid};
+use super::launch::{Launch, Operand, params, quad_grid};
+use crate::error::Result;
+use crate::graph::Affine;
 use crate::shape::Shape;
+use crate::weights::Weights;
 
 pub(super) const SOURCE: &str = include_str!("../../shaders/affine.wgsl");
 
 params! {
     /// Uniform parameters.
-    Params { grid_x: u32, len: u32, channels: u32, channel_len: u32 }
+    Params { grid_x: u32, len: u32, quads: u32 }
 }
 
 pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let grid = value_grid(output, max_groups)?;
-    let params = Params {
-        grid_x: grid.x,
-        len: output.len() as u32,
-        channels: output.c as u32,
-        channel_len: (output.t * output.h * output.w) as u32,
-    };
+    let (len, grid) = quad_grid(output, max_groups)?;
+    let params = Params { grid_x: grid.x, len: len as u32, quads: output.c.div_ceil(4) as u32 };
     Ok(Launch {
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
         operands: vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output],
     })
+}
+
+/// Scale and bias, zero in the padding.
+pub(super) fn constants(affine: &Affine, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+    let padded = |name: &str| {
+        let mut values = weights.get(name, &[channels])?.to_vec();
+        values.resize(channels.next_multiple_of(4), 0.0);
+        Ok(values)
+    };
+    Ok(vec![padded(&affine.scale)?, padded(&affine.bias)?])
 }

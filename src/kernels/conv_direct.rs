@@ -1,12 +1,17 @@
 //! Host side of `shaders/conv_direct.wgsl`: direct convolution of any shape.
 
 use super::launch::{Grid, Launch, Operand, params};
+use super::source::assemble;
 use crate::error::Result;
 use crate::graph::Conv;
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 
-pub(super) const SOURCE: &str = include_str!("../../shaders/conv_direct.wgsl");
+const SOURCE: &str = include_str!("../../shaders/conv_direct.wgsl");
+
+pub(super) fn source(tile: Tile) -> String {
+    assemble(&[("TILE_W", tile.columns), ("TILE_C", tile.channel_vec4s)], "", SOURCE)
+}
 
 /// The register tile of one invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,20 +28,6 @@ impl Tile {
     /// Four columns, eight channels.
     pub const WIDE: Self = Self { columns: 4, channel_vec4s: 2 };
 
-    pub(super) fn kernel_name(self) -> &'static str {
-        match self {
-            Self::ONE => "conv_direct_1x4",
-            Self::WIDE => "conv_direct_4x8",
-            _ => unreachable!("only the tiles above are in Kernel::ALL"),
-        }
-    }
-
-    /// The constants that the shader expects in front of it.
-    pub(super) fn prelude(self) -> String {
-        let Self { columns, channel_vec4s } = self;
-        format!("const TILE_W: u32 = {columns}u;\nconst TILE_C: u32 = {channel_vec4s}u;\n")
-    }
-
     fn channels(self) -> usize {
         self.channel_vec4s * 4
     }
@@ -45,9 +36,10 @@ impl Tile {
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, runs: u32,
-        planes: u32, tiles: u32, group_tiles: u32, row_tiles: u32,
-        in_c: u32, in_t: u32, in_h: u32, in_w: u32,
+        grid_x: u32, len: u32,
+        tiles: u32, group_tiles: u32, row_tiles: u32,
+        in_stride: u32, out_stride: u32,
+        in_t: u32, in_h: u32, in_w: u32,
         out_c: u32, out_t: u32, out_h: u32, out_w: u32,
         group_in_c: u32, group_out_c: u32,
         kernel_t: u32, kernel_h: u32, kernel_w: u32,
@@ -65,22 +57,21 @@ fn group_tiles(tile: Tile, conv: &Conv) -> usize {
 
 pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
     let row_tiles = output.w.div_ceil(tile.columns);
-    let runs = (output.t * output.h * row_tiles).div_ceil(64);
     let tiles = conv.groups * group_tiles(tile, conv);
-    let planes = output.n * tiles;
-    let grid = Grid::fold(runs as u64 * planes as u64, max_groups)?;
+    let len = (output.n * output.t * output.h * row_tiles) as u64 * tiles as u64;
+    let grid = Grid::fold(len.div_ceil(64), max_groups)?;
     let [kernel_t, kernel_h, kernel_w] = conv.window.kernel.map(|v| v as u32);
     let [stride_t, stride_h, stride_w] = conv.window.stride.map(|v| v as u32);
     let [pad_t, pad_h, pad_w] = conv.window.pad.map(|v| v as u32);
     let [dilation_t, dilation_h, dilation_w] = conv.window.dilation.map(|v| v as u32);
     let params = Params {
         grid_x: grid.x,
-        runs: runs as u32,
-        planes: planes as u32,
+        len: len as u32,
         tiles: tiles as u32,
         group_tiles: group_tiles(tile, conv) as u32,
         row_tiles: row_tiles as u32,
-        in_c: input.c as u32,
+        in_stride: input.c.next_multiple_of(4) as u32,
+        out_stride: output.c.next_multiple_of(4) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
@@ -105,18 +96,7 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };
-    Ok(Launch {
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![
-            Operand::Input(0),
-            Operand::Constant(0),
-            Operand::Constant(1),
-            // The shader declares a residual; where there is none it never reads it, and the bias stands in.
-            if conv.epilogue.residual { Operand::Input(1) } else { Operand::Constant(1) },
-            Operand::Output,
-        ],
-    })
+    Ok(Launch { params: bytemuck::bytes_of(&params).to_vec(), grid, operands: Operand::of_conv(conv) })
 }
 
 /// Weights and bias.

@@ -1,5 +1,6 @@
 //! What one dispatch needs, and the grid it runs on.
 
+use crate::graph::Conv;
 use crate::shape::Shape;
 
 /// What a kernel binds, in the order of its bindings.
@@ -11,6 +12,15 @@ pub enum Operand {
     Constant(usize),
     /// The operator's output, written.
     Output,
+}
+
+impl Operand {
+    /// What every convolution binds: input, weights, bias, residual, output.
+    pub(super) fn of_conv(conv: &Conv) -> Vec<Self> {
+        // The shaders declare a residual; where there is none they never read it, and the bias stands in.
+        let residual = if conv.epilogue.residual { Self::Input(1) } else { Self::Constant(1) };
+        vec![Self::Input(0), Self::Constant(0), Self::Constant(1), residual, Self::Output]
+    }
 }
 
 /// One dispatch, before anyone knows which buffers its blobs live in.
@@ -59,9 +69,11 @@ impl Grid {
     }
 }
 
-/// The grid of a kernel that has one invocation for each value of `output`, 64 to a workgroup.
-pub(super) fn value_grid(output: Shape, max_groups: u32) -> Result<Grid, String> {
-    Grid::fold((output.len() as u64).div_ceil(64), max_groups)
+/// Quads of four channels, and the grid of a kernel that has one invocation for each quad of `output`, 64 to a
+/// workgroup.
+pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(usize, Grid), String> {
+    let quads = output.n * output.t * output.h * output.w * output.c.div_ceil(4);
+    Ok((quads, Grid::fold((quads as u64).div_ceil(64), max_groups)?))
 }
 
 /// Name and byte offset of a member of a host struct.

@@ -1,6 +1,6 @@
 //! Host side of `shaders/max_pool.wgsl`: max pooling.
 
-use super::launch::{Launch, Operand, params, value_grid};
+use super::launch::{Launch, Operand, params, quad_grid};
 use crate::graph::Window;
 use crate::shape::Shape;
 
@@ -9,7 +9,7 @@ pub(super) const SOURCE: &str = include_str!("../../shaders/max_pool.wgsl");
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, len: u32,
+        grid_x: u32, len: u32, quads: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_t: u32, out_h: u32, out_w: u32,
         kernel_t: u32, kernel_h: u32, kernel_w: u32,
@@ -24,14 +24,15 @@ pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u
     if !window.always_touches(input.thw()) {
         return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
     }
-    let grid = value_grid(output, max_groups)?;
+    let (len, grid) = quad_grid(output, max_groups)?;
     let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
     let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
     let [pad_t, pad_h, pad_w] = window.pad.map(|v| v as u32);
     let [dilation_t, dilation_h, dilation_w] = window.dilation.map(|v| v as u32);
     let params = Params {
         grid_x: grid.x,
-        len: output.len() as u32,
+        len: len as u32,
+        quads: output.c.div_ceil(4) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,

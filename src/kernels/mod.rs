@@ -7,15 +7,19 @@
 
 pub mod affine;
 pub mod conv_direct;
+pub mod conv_gemm;
+pub mod conv_gemm_subgroup;
 mod launch;
+pub mod layout;
 pub mod max_pool;
 pub mod relu;
+mod source;
 pub mod sum;
 
 pub use launch::{FieldLayout, Grid, Launch, Operand};
 
 use crate::error::{Error, Result};
-use crate::graph::{OpKind, Operator};
+use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
@@ -48,11 +52,37 @@ impl AdapterClass {
     }
 }
 
+/// The device that kernels are chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Its class.
+    pub class: AdapterClass,
+    /// Lanes of a subgroup, where the device has subgroups of one size.
+    pub subgroup_size: Option<u32>,
+}
+
+impl Target {
+    /// What to plan for where no device of the class is at hand: lavapipe for `software`, subgroups of 32 for
+    /// `gpu-subgroups`.
+    pub fn typical(class: AdapterClass) -> Self {
+        let subgroup_size = match class {
+            AdapterClass::Software => Some(8),
+            AdapterClass::Gpu => None,
+            AdapterClass::GpuSubgroups => Some(32),
+        };
+        Self { class, subgroup_size }
+    }
+}
+
 /// A shader with its compile-time choices made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Direct convolution with a register tile.
     ConvDirect(conv_direct::Tile),
+    /// Implicit-GEMM convolution from registers.
+    ConvGemm(conv_gemm::Tile),
+    /// Implicit-GEMM convolution from registers, weights broadcast in subgroups of eight.
+    ConvGemmSubgroup(conv_gemm::Tile),
     /// Max pooling.
     MaxPool,
     /// Affine channel.
@@ -61,27 +91,49 @@ pub enum Kernel {
     Relu,
     /// Residual sum.
     Sum,
+    /// Layout conversion.
+    Layout,
 }
 
 impl Kernel {
+    const DIRECT_1X4: Self = Self::ConvDirect(conv_direct::Tile::ONE);
+    const DIRECT_4X8: Self = Self::ConvDirect(conv_direct::Tile::WIDE);
+    const GEMM_8X8: Self = Self::ConvGemm(conv_gemm::Tile::M8_N8);
+    const GEMM_16X8: Self = Self::ConvGemm(conv_gemm::Tile::M16_N8);
+    const GEMM_SUBGROUP_16X8: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M16_N8);
+    const GEMM_SUBGROUP_32X8: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M32_N8);
+
     /// Every kernel there is.
-    pub const ALL: [Self; 6] = [
-        Self::ConvDirect(conv_direct::Tile::ONE),
-        Self::ConvDirect(conv_direct::Tile::WIDE),
+    pub const ALL: [Self; 11] = [
+        Self::DIRECT_1X4,
+        Self::DIRECT_4X8,
+        Self::GEMM_8X8,
+        Self::GEMM_16X8,
+        Self::GEMM_SUBGROUP_16X8,
+        Self::GEMM_SUBGROUP_32X8,
         Self::MaxPool,
         Self::Affine,
         Self::Relu,
         Self::Sum,
+        Self::Layout,
     ];
 
     /// A unique name: the shader's, with its tile where it has several, for example `conv_direct_4x8`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::ConvDirect(tile) => tile.kernel_name(),
+            Self::DIRECT_1X4 => "conv_direct_1x4",
+            Self::DIRECT_4X8 => "conv_direct_4x8",
+            Self::GEMM_8X8 => "conv_gemm_8x8",
+            Self::GEMM_16X8 => "conv_gemm_16x8",
+            Self::GEMM_SUBGROUP_16X8 => "conv_gemm_subgroup_16x8",
+            Self::GEMM_SUBGROUP_32X8 => "conv_gemm_subgroup_32x8",
+            // Tiles beyond those of `ALL` have no name of their own.
+            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => self.shader(),
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
+            Self::Layout => "layout",
         }
     }
 
@@ -94,77 +146,109 @@ impl Kernel {
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
+            Self::ConvGemm(_) => "conv_gemm",
+            Self::ConvGemmSubgroup(_) => "conv_gemm_subgroup",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
+            Self::Layout => "layout",
         }
     }
 
-    /// The whole shader: the prelude of constants, then the file.
+    /// The whole shader: the prelude of constants, shared code, then the file.
     pub fn source(self) -> String {
         match self {
-            Self::ConvDirect(tile) => tile.prelude() + conv_direct::SOURCE,
+            Self::ConvDirect(tile) => conv_direct::source(tile),
+            Self::ConvGemm(tile) => conv_gemm::source(tile),
+            Self::ConvGemmSubgroup(tile) => conv_gemm_subgroup::source(tile),
             Self::MaxPool => max_pool::SOURCE.to_owned(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
+            Self::Layout => layout::SOURCE.to_owned(),
         }
+    }
+
+    /// Lanes that a subgroup must have, for kernels that are written for one size.
+    pub fn subgroup_size(self) -> Option<u32> {
+        match self {
+            Self::ConvGemmSubgroup(_) => Some(conv_gemm_subgroup::LANES as u32),
+            _ => None,
+        }
+    }
+
+    /// Whether devices like `target` can run it.
+    pub fn runs_on(self, target: Target) -> bool {
+        self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
     }
 
     /// The layout of the uniform parameters, to be checked against the shader's.
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
+            Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => conv_gemm::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
             Self::Sum => sum::Params::LAYOUT,
+            Self::Layout => layout::Params::LAYOUT,
         }
     }
 
     /// How many buffers the shader binds after its parameters, the output last.
     pub fn operand_count(self) -> usize {
         match self {
-            Self::ConvDirect(_) => 5,
-            Self::MaxPool | Self::Relu => 2,
+            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => 5,
+            Self::MaxPool | Self::Relu | Self::Layout => 2,
             Self::Affine => 4,
             Self::Sum => 3,
         }
     }
 
-    /// The kernels that can do `kind`, the default for `class` first.
-    pub fn candidates(kind: &OpKind, class: AdapterClass) -> Vec<Self> {
-        match kind {
-            OpKind::Conv(_) => {
-                // One table for all classes so far: the wide tile loads least for each product.
-                let (AdapterClass::Software | AdapterClass::Gpu | AdapterClass::GpuSubgroups) = class;
-                vec![Self::ConvDirect(conv_direct::Tile::WIDE), Self::ConvDirect(conv_direct::Tile::ONE)]
-            }
+    /// The kernels that can do `kind` on `target`, the default first.
+    pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
+        let mut kernels = match kind {
+            OpKind::Conv(conv) => conv_candidates(conv),
             OpKind::MaxPool(_) => vec![Self::MaxPool],
             OpKind::Affine(_) => vec![Self::Affine],
             OpKind::Relu => vec![Self::Relu],
             OpKind::Sum => vec![Self::Sum],
+            OpKind::Layout => vec![Self::Layout],
             OpKind::StopGradient => Vec::new(),
-        }
+        };
+        kernels.retain(|kernel| kernel.runs_on(target));
+        kernels
     }
 
     /// What one dispatch of this kernel for `op` needs.
     ///
-    /// `inputs` and `output` are the shapes of the operator's blobs; `max_groups` is how many workgroups the adapter
+    /// `inputs` and `output` are the shapes of the operator's blobs, with the output's layout; `max_groups` is how many workgroups the adapter
     /// takes along one axis.
     ///
     /// # Errors
     /// [`Error::Kernel`] if this kernel cannot do that operator; [`Error::Size`] if the grid is too large even folded.
-    pub fn launch(self, op: &Operator, inputs: &[Shape], output: Shape, max_groups: u32) -> Result<Launch> {
+    pub fn launch(
+        self,
+        op: &Operator,
+        inputs: &[Shape],
+        output: (Shape, crate::graph::Layout),
+        max_groups: u32,
+    ) -> Result<Launch> {
+        let (output, to) = output;
         match (self, &op.kind) {
             (Self::ConvDirect(tile), OpKind::Conv(conv)) => {
                 conv_direct::launch(tile, conv, inputs[0], output, max_groups)
+            }
+            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, inputs[0], output, max_groups),
+            (Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
+                conv_gemm_subgroup::launch(tile, conv, inputs[0], output, max_groups)
             }
             (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, inputs[0], output, max_groups),
             (Self::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Self::Relu, OpKind::Relu) => relu::launch(output, max_groups),
             (Self::Sum, OpKind::Sum) => sum::launch(output, max_groups),
+            (Self::Layout, OpKind::Layout) => layout::launch(to, output, max_groups),
             _ => Err(format!("it does not compute {}", op.kind.label())),
         }
         .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
@@ -174,7 +258,10 @@ impl Kernel {
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         match (self, kind) {
             (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
-            (Self::Affine, OpKind::Affine(_)) => vec![channels; 2],
+            (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
+                conv_gemm::constant_lens(tile, conv)
+            }
+            (Self::Affine, OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
             _ => Vec::new(),
         }
     }
@@ -186,11 +273,26 @@ impl Kernel {
     pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         match (self, kind) {
             (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
-            (Self::Affine, OpKind::Affine(affine)) => Ok(vec![
-                weights.get(&affine.scale, &[channels])?.to_vec(),
-                weights.get(&affine.bias, &[channels])?.to_vec(),
-            ]),
+            (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
+                conv_gemm::constants(tile, conv, weights)
+            }
+            (Self::Affine, OpKind::Affine(affine)) => affine::constants(affine, channels, weights),
             _ => Ok(Vec::new()),
         }
     }
+}
+
+/// The kernels for a convolution, the default first.
+fn conv_candidates(conv: &Conv) -> Vec<Kernel> {
+    let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4];
+    if conv.groups != 1 {
+        return direct.to_vec();
+    }
+    // The widest tile loads least for each product, unless most of it would be padding.
+    let gemm = if conv.dim_out > 16 {
+        [Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
+    } else {
+        [Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
+    };
+    gemm.into_iter().chain(direct).collect()
 }

@@ -1,6 +1,6 @@
 //! Host side of `shaders/sum.wgsl`: the residual sum, where it has not been fused.
 
-use super::launch::{Launch, Operand, params, value_grid};
+use super::launch::{Launch, Operand, params, quad_grid};
 use crate::shape::Shape;
 
 pub(super) const SOURCE: &str = include_str!("../../shaders/sum.wgsl");
@@ -11,8 +11,8 @@ params! {
 }
 
 pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let grid = value_grid(output, max_groups)?;
-    let params = Params { grid_x: grid.x, len: output.len() as u32 };
+    let (len, grid) = quad_grid(output, max_groups)?;
+    let params = Params { grid_x: grid.x, len: len as u32 };
     Ok(Launch {
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,

@@ -9,8 +9,10 @@ pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
 pub use shapes::infer_shapes;
 
 use crate::error::{Error, Result};
-use crate::graph::{BlobId, Graph, OpKind, fuse::fuse};
-use crate::kernels::{AdapterClass, Kernel, Launch, Operand};
+use crate::graph::fuse::fuse;
+use crate::graph::layout::channels_last;
+use crate::graph::{BlobId, Graph, OpKind};
+use crate::kernels::{AdapterClass, Kernel, Launch, Operand, Target};
 use crate::shape::Shape;
 use memory::Lifetime;
 
@@ -49,8 +51,8 @@ pub struct PlanOptions {
     pub taps: Vec<String>,
     /// Whether to fuse operators, see [`crate::graph::fuse`].
     pub fusion: bool,
-    /// The class of adapter to choose kernels for.
-    pub class: AdapterClass,
+    /// The device to choose kernels for.
+    pub target: Target,
     /// Use this kernel for every operator of its kind.
     pub forced: Option<Kernel>,
     /// What the adapter allows.
@@ -62,7 +64,7 @@ impl Default for PlanOptions {
         Self {
             taps: Vec::new(),
             fusion: true,
-            class: AdapterClass::default(),
+            target: Target::typical(AdapterClass::default()),
             forced: None,
             limits: PlanLimits::default(),
         }
@@ -113,6 +115,8 @@ impl Plan {
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
         let graph = if options.fusion { fuse(graph, &taps) } else { graph.clone() };
+        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
+        let graph = channels_last(&graph, &taps);
         let shapes = infer_shapes(&graph, inputs)?;
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
@@ -122,7 +126,8 @@ impl Plan {
             let Some(kernel) = choose(&op.kind, options) else {
                 continue;
             };
-            let launch = kernel.launch(op, &inputs, output, options.limits.max_groups)?;
+            let layout = graph.blob(op.output).layout;
+            let launch = kernel.launch(op, &inputs, (output, layout), options.limits.max_groups)?;
             for len in kernel.constant_lens(&op.kind, output.c) {
                 let bytes = len as u64 * 4;
                 fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
@@ -131,18 +136,18 @@ impl Plan {
             steps.push(Step { operator, kernel, launch });
         }
         for (blob, shape) in graph.blobs().iter().zip(&shapes) {
-            fits_binding(&format!("blob {} ({shape})", blob.name), shape.bytes(), &options.limits)?;
+            fits_binding(&format!("blob {} ({shape})", blob.name), blob.bytes(*shape), &options.limits)?;
         }
         let outputs = outputs(&graph, &steps, &options.taps)?;
         // The outputs are read back through one buffer.
-        let readback: u64 = outputs.iter().map(|o| shapes[o.blob.index()].bytes()).sum();
+        let readback: u64 = outputs.iter().map(|o| graph.blob(o.blob).bytes(shapes[o.blob.index()])).sum();
         fits("the readback of all taps", readback, options.limits.max_buffer_bytes, "buffer")?;
 
         let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps), steps.len());
         Ok(Self { graph, shapes, steps, outputs, memory, weight_bytes })
     }
 
-    /// The operators that run: fused, unless fusion was forbidden.
+    /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -150,6 +155,11 @@ impl Plan {
     /// Shape of a blob of [`Plan::graph`].
     pub fn shape(&self, blob: BlobId) -> Shape {
         self.shapes[blob.index()]
+    }
+
+    /// Bytes of a blob of [`Plan::graph`] on the device, in its layout.
+    pub fn bytes(&self, blob: BlobId) -> u64 {
+        self.graph.blob(blob).bytes(self.shape(blob))
     }
 
     /// The dispatches, in order.
@@ -194,7 +204,7 @@ impl Plan {
     /// Least bytes that a dispatch must move: its blobs and constants, each once.
     pub fn step_bytes(&self, step: &Step) -> u64 {
         let op = &self.graph.operators()[step.operator];
-        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.shape(id).bytes());
+        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.bytes(id));
         let constants = step.kernel.constant_lens(&op.kind, self.shape(op.output).c);
         blobs.sum::<u64>() + constants.into_iter().map(|len| len as u64 * 4).sum::<u64>()
     }
@@ -202,7 +212,7 @@ impl Plan {
 
 /// The kernel for an operator; `None` for those that compute nothing.
 fn choose(kind: &OpKind, options: &PlanOptions) -> Option<Kernel> {
-    let candidates = Kernel::candidates(kind, options.class);
+    let candidates = Kernel::candidates(kind, options.target);
     let forced = options.forced.filter(|kernel| candidates.contains(kernel));
     forced.or(candidates.first().copied())
 }
@@ -236,8 +246,9 @@ fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
 /// When every blob is first and last needed by a dispatch.
 fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step]) -> Vec<Lifetime> {
     let stored = |index: usize| stored_in(graph, BlobId(index)).index();
+    let bytes = |index: usize| graph.blobs()[index].bytes(shapes[index]);
     let mut lifetimes: Vec<Lifetime> =
-        shapes.iter().enumerate().map(|(index, shape)| Lifetime::unused(shape.bytes(), stored(index))).collect();
+        (0..shapes.len()).map(|index| Lifetime::unused(bytes(index), stored(index))).collect();
     let uploads = graph.inputs().iter().map(|&id| (id, 0));
     let uses = steps.iter().enumerate().flat_map(|(index, step)| {
         let op = &graph.operators()[step.operator];

@@ -2,6 +2,7 @@
 
 use super::Plan;
 use crate::config::BackboneConfig;
+use crate::graph::OpKind;
 use crate::graph::resnet::Body;
 use crate::shape::Shape;
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub struct PlanReport {
     pub ops: Vec<OperatorReport>,
     /// Bytes.
     pub memory: MemoryReport,
-    /// Number of dispatches.
+    /// Number of dispatches: one for each operator that computes, and the layout conversions at the edges.
     pub dispatches: usize,
 }
 
@@ -81,7 +82,9 @@ impl PlanReport {
     pub fn new(config: &BackboneConfig, body: &Body, plan: &Plan) -> Self {
         let graph = plan.graph();
         let name = |id: &crate::graph::BlobId| graph.blob(*id).name.clone();
-        let ops = graph.operators().iter().enumerate().map(|(index, op)| OperatorReport {
+        // Conversions between layouts are dispatches, but no operators of the network.
+        let operators = graph.operators().iter().enumerate().filter(|(_, op)| op.kind != OpKind::Layout);
+        let ops = operators.map(|(index, op)| OperatorReport {
             name: op.name.clone(),
             kind: op.kind.label(),
             inputs: op.inputs.iter().map(name).collect(),

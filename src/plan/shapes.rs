@@ -34,7 +34,7 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let shape = match &op.kind {
             OpKind::Conv(conv) => input.with(conv.dim_out, slide(&op.name, &conv.window, input)?),
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
-            OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient => input,
+            OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
         let shape = shape.checked(&graph.blob(op.output).name)?;
         // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second.

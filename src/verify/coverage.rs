@@ -3,16 +3,18 @@
 use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::OpKind;
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Target};
 use crate::plan::Plan;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Dispatches by property.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Coverage {
     counts: BTreeMap<String, usize>,
+    #[serde(skip)]
+    required: Vec<String>,
 }
 
 /// Properties that every full run must have met, beside every kernel by name.
@@ -42,6 +44,13 @@ const REQUIRED: [&str; 22] = [
 ];
 
 impl Coverage {
+    /// Nothing covered yet; required are the kernels that devices like `target` can run, and all other properties.
+    pub(super) fn new(target: Target) -> Self {
+        let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.runs_on(target));
+        let kernels = kernels.map(|kernel| format!("kernel {}", kernel.name()));
+        Self { counts: BTreeMap::new(), required: kernels.chain(REQUIRED.map(str::to_owned)).collect() }
+    }
+
     /// Counts every dispatch of a plan.
     pub(super) fn count(&mut self, plan: &Plan, case: &Case, checks: ShaderChecks) {
         for step in plan.steps() {
@@ -88,9 +97,8 @@ impl Coverage {
     }
 
     /// What a full run must meet and this one has not.
-    pub fn missing(&self) -> Vec<String> {
-        let kernels = Kernel::ALL.into_iter().map(|kernel| format!("kernel {}", kernel.name()));
-        let required = kernels.chain(REQUIRED.map(str::to_owned));
-        required.filter(|name| !self.counts.contains_key(name)).collect()
+    pub fn missing(&self) -> Vec<&str> {
+        let required = self.required.iter().map(String::as_str);
+        required.filter(|&name| !self.counts.contains_key(name)).collect()
     }
 }

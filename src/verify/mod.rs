@@ -12,7 +12,7 @@ pub use coverage::Coverage;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
-use crate::kernels::{AdapterClass, Kernel};
+use crate::kernels::{Kernel, Target};
 use crate::plan::{Plan, PlanOptions};
 use crate::reference::{self, Volume};
 use serde::Serialize;
@@ -176,7 +176,7 @@ pub struct Report {
 pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let mut rng = fastrand::Rng::with_seed(settings.seed);
     let total = settings.operators + settings.bodies;
-    let mut coverage = Coverage::default();
+    let mut coverage = Coverage::new(gpu.target());
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut failures = Vec::new();
     for done in 0..total {
@@ -186,7 +186,7 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
         let expected = expected(&case)?;
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
-        for variant in variants(&case, gpu.class(), checks) {
+        for variant in variants(&case, gpu.target(), checks) {
             let plan = plan(gpu, &case, &variant)?;
             coverage.count(&plan, &case, checks);
             let name = row_name(&plan, body, &variant);
@@ -233,10 +233,10 @@ pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome
 
 /// All ways to run `case`: every kernel that can do one of its convolutions by force, fused and unfused where that makes
 /// a difference.
-pub fn variants(case: &Case, class: AdapterClass, checks: ShaderChecks) -> Vec<Variant> {
+pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
     let mut kernels: Vec<Option<Kernel>> = Vec::new();
     for op in case.graph.operators() {
-        let candidates = Kernel::candidates(&op.kind, class);
+        let candidates = Kernel::candidates(&op.kind, target);
         // Operators with a single kernel run with that whatever is forced.
         for kernel in candidates.iter().filter(|_| candidates.len() > 1) {
             if !kernels.contains(&Some(*kernel)) {
@@ -258,7 +258,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let options = PlanOptions {
         taps: case.taps.clone(),
         fusion: variant.fusion,
-        class: gpu.class(),
+        target: gpu.target(),
         forced: variant.kernel,
         limits,
     };
@@ -305,7 +305,8 @@ fn run(
 
 /// A body counts under how it was run; an operator under the kernel it was about.
 fn row_name(plan: &Plan, body: bool, variant: &Variant) -> String {
-    let kernel = variant.kernel.or(plan.steps().first().map(|step| step.kernel));
+    let own = plan.steps().iter().map(|step| step.kernel).find(|&kernel| kernel != Kernel::Layout);
+    let kernel = variant.kernel.or(own);
     let kernel = kernel.map_or("none", Kernel::name);
     match (body, variant.fusion) {
         (true, true) => format!("body, fused, {kernel}"),

@@ -1,0 +1,70 @@
+// Implicit-GEMM convolution from registers: no workgroup memory, no barriers, no subgroups.
+//
+// For software adapters without subgroups, and wherever nothing better is offered. Every invocation computes a tile of
+// 4 * TILE_M output channels by TILE_N output positions, 64 positions apart.
+//
+// Grid: one workgroup for each (run of 64 * TILE_N positions, block of output channels), blocks fastest, folded into x
+// and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32.
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let index = workgroup.y * p.grid_x + workgroup.x;
+    if index >= p.workgroups {
+        return;
+    }
+    let block = index % p.blocks;
+    let first = index / p.blocks * (64u * TILE_N) + lane;
+
+    var origins: array<Origin, TILE_N>;
+    var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
+    // unroll
+    for (var j = 0u; j < TILE_N; j++) {
+        // Beyond the last position the last is computed once more, and not stored.
+        origins[j] = origin_at(min(first + j * 64u, p.positions - 1u));
+        // unroll
+        for (var q = 0u; q < TILE_M; q++) {
+            sums[j][q] = bias[block * TILE_M + q];
+        }
+    }
+
+    var row = block * p.kernel_t * p.kernel_h * p.kernel_w * p.in_quads * 4u * TILE_M;
+    for (var kt = 0u; kt < p.kernel_t; kt++) {
+        for (var kh = 0u; kh < p.kernel_h; kh++) {
+            for (var kw = 0u; kw < p.kernel_w; kw++) {
+                var quads: array<u32, TILE_N>;
+                // unroll
+                for (var j = 0u; j < TILE_N; j++) {
+                    quads[j] = quads_at(origins[j], kt, kh, kw);
+                }
+                for (var c = 0u; c < p.in_quads; c++) {
+                    var values: array<vec4<f32>, TILE_N>;
+                    // unroll
+                    for (var j = 0u; j < TILE_N; j++) {
+                        let outside = quads[j] == OUTSIDE;
+                        values[j] = select(input[select(quads[j] + c, 0u, outside)], vec4(0.0), outside);
+                    }
+                    // unroll
+                    for (var k = 0u; k < 4u; k++) {
+                        // unroll
+                        for (var q = 0u; q < TILE_M; q++) {
+                            let weight = weights[row + k * TILE_M + q];
+                            // unroll
+                            for (var j = 0u; j < TILE_N; j++) {
+                                sums[j][q] += weight * values[j][k];
+                            }
+                        }
+                    }
+                    row += 4u * TILE_M;
+                }
+            }
+        }
+    }
+
+    // unroll
+    for (var j = 0u; j < TILE_N; j++) {
+        // unroll
+        for (var q = 0u; q < TILE_M; q++) {
+            store(first + j * 64u, block * TILE_M + q, sums[j][q]);
+        }
+    }
+}

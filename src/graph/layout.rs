@@ -1,0 +1,62 @@
+//! Layout: the graph as it runs on a device, blobs channels innermost, with conversions at its edges.
+//!
+//! Callers see NCTHW. Kernels load and store four channels at a time, so between the first and the last dispatch a blob
+//! is N×T×H×W×C, its channels padded to a multiple of four with zeros. This pass adds an operator behind every input
+//! and behind every blob that is read back.
+
+use super::{Blob, BlobId, Graph, OpKind, Operator};
+
+/// How the values of a blob lie in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// NCTHW, dense: outside the device.
+    #[default]
+    Planar,
+    /// NTHWC, channels padded with zeros to a multiple of four: inside.
+    ChannelsLast,
+}
+
+/// Puts every blob of `graph` channels last, but for the inputs and new last versions of the blobs `outputs`.
+pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
+    let mut blobs: Vec<Blob> =
+        graph.blobs.iter().map(|blob| Blob { layout: Layout::ChannelsLast, ..blob.clone() }).collect();
+    let version = |blobs: &mut Vec<Blob>, of: BlobId, layout: Layout| {
+        blobs.push(Blob { layout, ..blobs[of.0].clone() });
+        BlobId(blobs.len() - 1)
+    };
+    let mut operators = Vec::new();
+    let convert = |operators: &mut Vec<Operator>, blobs: &[Blob], from: BlobId, to: BlobId, suffix: &str| {
+        let name = format!("{}_{suffix}", blobs[from.0].name);
+        operators.push(Operator { name, kind: OpKind::Layout, inputs: vec![from], output: to, fused: Vec::new() });
+    };
+
+    // What operators read in place of an input.
+    let mut inside = Vec::new();
+    for &input in &graph.inputs {
+        blobs[input.0].layout = Layout::Planar;
+        let copy = version(&mut blobs, input, Layout::ChannelsLast);
+        convert(&mut operators, &blobs, input, copy, "channels_last");
+        inside.push((input, copy));
+    }
+    let read = |id: BlobId| inside.iter().find(|(input, _)| *input == id).map_or(id, |(_, copy)| *copy);
+
+    let mut output = graph.output;
+    let mut emit = |operators: &mut Vec<Operator>, blobs: &mut Vec<Blob>, id: BlobId| {
+        if outputs.contains(&id) || id == graph.output {
+            let planar = version(blobs, id, Layout::Planar);
+            convert(operators, blobs, read(id), planar, "planar");
+            if id == graph.output {
+                output = planar;
+            }
+        }
+    };
+    for &input in &graph.inputs {
+        emit(&mut operators, &mut blobs, input);
+    }
+    for op in &graph.operators {
+        let inputs = op.inputs.iter().map(|&id| read(id)).collect();
+        operators.push(Operator { inputs, ..op.clone() });
+        emit(&mut operators, &mut blobs, op.output);
+    }
+    Graph { blobs, operators, inputs: graph.inputs.clone(), output, stages: graph.stages.clone() }
+}
