@@ -126,7 +126,7 @@ fn bench_has_the_keys_of_the_contract() {
     let layers = layered["layers"].as_array().unwrap();
     assert_eq!(layers.len() as u64, layered["dispatches"].as_u64().unwrap());
     assert_eq!(keys(&layers[0]), ["bytes", "gflops", "gpu_ms", "kernel", "name"]);
-    assert_eq!(layers[0]["name"], "conv1");
+    assert!(layers.iter().any(|layer| layer["name"] == "conv1"), "{layered}");
 }
 
 #[test]

@@ -223,11 +223,11 @@ fn bars(plan: &Plan) -> Vec<Bar> {
         let blob = graph.blob(id);
         let shape = plan.shape(id);
         bars.push(Bar {
-            tip: format!("{} {shape}, {}", blob.name, mib(shape.bytes())),
+            tip: format!("{} {shape}, {}", blob.name, mib(plan.bytes(id))),
             colour: colour(&blob.name, &mut colours),
             name: blob.name.clone(),
             buffer: plan.buffer(id),
-            bytes: shape.bytes(),
+            bytes: plan.bytes(id),
             span,
         });
     }

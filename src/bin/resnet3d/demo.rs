@@ -128,7 +128,7 @@ impl Arguments {
         let body = network.body()?;
         let options = PlanOptions {
             taps: resnet3d_wgpu::backbone::tap_names(&body, &Taps::Stages)?,
-            class: gpu.class(),
+            target: gpu.target(),
             limits: gpu.plan_limits(),
             ..PlanOptions::default()
         };

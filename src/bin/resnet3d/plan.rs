@@ -9,8 +9,8 @@ use crate::text::{Facts, grouped, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::graph::{Conv, OpKind, Operator, Window};
-use resnet3d_wgpu::kernels::AdapterClass;
+use resnet3d_wgpu::graph::{Conv, Layout, OpKind, Operator, Window};
+use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::{Body, Plan, PlanOptions, PlanReport, Shape, Taps};
 use std::path::PathBuf;
 
@@ -63,7 +63,7 @@ impl Arguments {
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
             fusion: !self.no_fusion,
-            class: self.class,
+            target: Target::typical(self.class),
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[clip], &options)?;
@@ -88,13 +88,20 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
         table(&[">#", "output", "operator", "reads", ">shape", ">params", ">MMAC", "kernel", ">buffer", "fused"]);
     let graph = plan.graph();
     let name = |id| graph.blob(id).name.as_str();
+    // Conversions between layouts have no number: they are dispatches, but no operators of the network.
+    let mut numbers = 0..;
     for (index, op) in graph.operators().iter().enumerate() {
+        let number = if op.kind == OpKind::Layout { None } else { numbers.next() };
         let step = plan.steps().iter().find(|step| step.operator == index);
         let macs = plan.operator_macs(index);
         rows.add_row([
-            index.to_string(),
+            number.map_or(String::new(), |number: usize| number.to_string()),
             name(op.output).to_owned(),
-            operator(op),
+            match (&op.kind, graph.blob(op.output).layout) {
+                (OpKind::Layout, Layout::ChannelsLast) => "to channels last".to_owned(),
+                (OpKind::Layout, Layout::Planar) => "to NCTHW".to_owned(),
+                _ => operator(op),
+            },
             op.inputs.iter().map(|&id| name(id)).collect::<Vec<_>>().join(", "),
             plan.shape(op.output).to_string(),
             Some(params(op, plan.shape(op.output).c)).filter(|&n| n > 0).map_or("".to_owned(), grouped),
@@ -161,7 +168,7 @@ fn params(op: &Operator, channels: usize) -> u64 {
             weight + if conv.epilogue.affine.is_some() { affine } else { 0 }
         }
         OpKind::Affine(_) => affine,
-        OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient => 0,
+        OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
     }
 }
 
