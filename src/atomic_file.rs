@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -14,21 +14,75 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::File`] with the path asked for.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
-    write(path, bytes).map_err(Error::file("write", path))
+    Staged::new(path, bytes)?.commit()
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Finds out, before work is spent on what is to go there, whether a file can be written at `path`.
+///
+/// What is there is neither changed nor opened, and nothing is left behind.
+///
+/// # Errors
+/// [`Error::File`] with the path asked for.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    Staged::new(path, &[]).map(drop)
+}
+
+/// A file that is wholly on disk but not yet at its place. Several can be staged before the first is committed, so that
+/// all of them appear or none does. Dropped without [`Staged::commit`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    way: Way,
+}
+
+/// How the bytes get to their place.
+#[derive(Debug)]
+enum Way {
+    /// By renaming the temporary file to the target.
+    Rename(tempfile::NamedTempFile, PathBuf),
+    /// By writing them into what is there and is no regular file.
+    Into(Vec<u8>),
+}
+
+impl Staged {
+    /// Puts `bytes` on disk beside `path`, see [`write_atomically`].
+    ///
+    /// # Errors
+    /// [`Error::File`] with the path asked for.
+    pub fn new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        let path = path.as_ref();
+        let way = stage(path, bytes).map_err(Error::file("write", path))?;
+        Ok(Self { path: path.to_owned(), way })
+    }
+
+    /// Puts the file at its place.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the path asked for.
+    pub fn commit(self) -> Result<()> {
+        let done = match self.way {
+            Way::Rename(file, target) => file.persist(target).map(drop).map_err(|error| error.error),
+            Way::Into(bytes) => {
+                let existing = std::fs::OpenOptions::new().write(true).open(&self.path);
+                existing.and_then(|mut file| file.write_all(&bytes))
+            }
+        };
+        done.map_err(Error::file("write", &self.path))
+    }
+}
+
+fn stage(path: &Path, bytes: &[u8]) -> std::io::Result<Way> {
     let target = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a directory"));
         }
-        Ok(metadata) if !metadata.is_file() => {
-            return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
-        }
+        Ok(metadata) if !metadata.is_file() => return Ok(Way::Into(bytes.to_owned())),
         Ok(_) => path.canonicalize()?,
         Err(_) => path.to_owned(),
     };
+    if target.file_name().is_none() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it has no file name"));
+    }
     let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -41,6 +95,5 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = builder.tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(&target)?;
-    Ok(())
+    Ok(Way::Rename(file, target))
 }

@@ -31,6 +31,20 @@ impl Precision {
             Self::F16 => "f16",
         }
     }
+
+    /// Whether this version computes in it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if not.
+    pub fn supported(self) -> Result<()> {
+        match self {
+            Self::F32 => Ok(()),
+            Self::F16 => Err(Error::Unsupported {
+                what: "precision f16".to_owned(),
+                reason: "this version computes in f32 only".to_owned(),
+            }),
+        }
+    }
 }
 
 /// Which blobs are returned beside the last one.
@@ -147,12 +161,7 @@ impl GpuBackbone {
     /// [`Error::Config`]; [`Error::MissingBlob`] or [`Error::Shape`] if `weights` are another network's;
     /// [`Error::UnknownTap`]; [`Error::Unsupported`] for a precision.
     pub fn new(gpu: &GpuContext, config: &BackboneConfig, weights: &Weights, options: Options) -> Result<Self> {
-        if options.precision == Precision::F16 {
-            return Err(Error::Unsupported {
-                what: "precision f16".to_owned(),
-                reason: "this version computes in f32 only".to_owned(),
-            });
-        }
+        options.precision.supported()?;
         let body = Body::new(config)?;
         for parameter in body.graph.parameters() {
             weights.get(&parameter.name, &parameter.shape)?;

@@ -151,6 +151,15 @@ pub fn usable_adapters() -> Vec<AdapterSummary> {
     summaries
 }
 
+/// The adapter among `all`, which are in the order of preference, that [`GpuContext::new`] opens under `options`.
+///
+/// # Errors
+/// [`Error::NoAdapter`], which lists the adapters there are.
+pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions) -> Result<&'a AdapterSummary> {
+    let mut usable = all.iter().filter(|a| a.unusable.is_none());
+    usable.find(|a| options.accepts(&a.info)).ok_or_else(|| no_adapter(options, all))
+}
+
 /// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines.
 #[derive(Clone, Debug)]
 pub struct GpuContext {
@@ -170,12 +179,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
     pub fn new(options: ContextOptions) -> Result<Self> {
-        let all = usable_adapters();
-        let accepted = all.iter().find(|a| a.unusable.is_none() && options.accepts(&a.info));
-        match accepted {
-            Some(summary) => Self::open(summary),
-            None => Err(no_adapter(&options, &all)),
-        }
+        Self::open(preferred_adapter(&usable_adapters(), &options)?)
     }
 
     /// Opens every usable adapter that `options` accepts, in the order of preference.

@@ -43,6 +43,7 @@ impl Lifetime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     buffer_of: Vec<usize>,
+    spans: Vec<Option<(usize, usize)>>,
     buffers: Vec<u64>,
     lower_bound: u64,
     unshared: u64,
@@ -70,8 +71,10 @@ impl Memory {
             tenants[buffer].push(blob);
             buffer_of[blob] = buffer;
         }
+        let mut spans = vec![None; lifetimes.len()];
         for (blob, lifetime) in lifetimes.iter().enumerate() {
             buffer_of[blob] = buffer_of[lifetime.stored_in];
+            spans[blob] = lifetimes[lifetime.stored_in].span;
         }
 
         let alive = |step: usize| {
@@ -80,6 +83,7 @@ impl Memory {
         };
         Self {
             buffer_of,
+            spans,
             buffers,
             lower_bound: (0..steps).map(alive).max().unwrap_or(0),
             unshared: order.iter().map(|&index| lifetimes[index].bytes).sum(),
@@ -94,6 +98,12 @@ impl Memory {
     /// The buffer of a blob, an index into [`Memory::buffers`].
     pub fn buffer_of(&self, blob: BlobId) -> usize {
         self.buffer_of[blob.index()]
+    }
+
+    /// The first and the last dispatch during which a blob must be there, as indices into the plan's steps. `None` for a
+    /// blob that nothing uses. Blobs that an identity operator joins live as one.
+    pub fn lifetime(&self, blob: BlobId) -> Option<(usize, usize)> {
+        self.spans[blob.index()]
     }
 
     /// Bytes of all buffers.

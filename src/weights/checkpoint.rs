@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
-    config: Option<BackboneConfig>,
+    /// The metadata's `config`, unread: who brings a configuration of their own need not mind what is there.
+    config: Option<String>,
 }
 
 impl Checkpoint {
@@ -22,7 +23,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is truncated or no safetensors,
-    /// [`Error::Unsupported`] for `.pkl`, [`Error::Config`] if its metadata has a `config` that is none.
+    /// [`Error::Unsupported`] for `.pkl`.
     pub fn open(path: &Path) -> Result<Self> {
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pkl")) {
             return Err(Error::Unsupported {
@@ -32,16 +33,16 @@ impl Checkpoint {
         }
         let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(path, e))?;
-        let config = match header.metadata().as_ref().and_then(|m| m.get("config")) {
-            Some(json) => Some(BackboneConfig::from_json(json)?),
-            None => None,
-        };
+        let config = header.metadata().as_ref().and_then(|m| m.get("config")).cloned();
         Ok(Self { path: path.to_owned(), bytes, config })
     }
 
     /// The network that the file's metadata names under `config`, if any.
-    pub fn config(&self) -> Option<&BackboneConfig> {
-        self.config.as_ref()
+    ///
+    /// # Errors
+    /// [`Error::Config`] if what it names is no network.
+    pub fn config(&self) -> Result<Option<BackboneConfig>> {
+        self.config.as_deref().map(BackboneConfig::from_json).transpose()
     }
 
     /// The parameters of the body `config`.

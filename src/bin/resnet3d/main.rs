@@ -1,1 +1,30 @@
-fn main() {}
+//! `resnet3d`: 3D ResNet video backbones from the command line.
+
+mod adapters;
+mod arguments;
+mod bench;
+mod chart;
+mod cli;
+mod clip;
+mod demo;
+mod failure;
+mod features;
+mod forward;
+mod network;
+mod output;
+mod plan;
+mod progress;
+mod run;
+mod text;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    cli.start_logging();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}

@@ -1,0 +1,138 @@
+//! Options that several commands share, and how their values are read.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use resnet3d_wgpu::Taps;
+use resnet3d_wgpu::clip::files::LoadOptions;
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess};
+use std::path::PathBuf;
+
+/// A parser of one of `all`, each called by `name`.
+pub fn choice<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync,
+{
+    let names = PossibleValuesParser::new(all.iter().map(|&value| name(value)));
+    names.try_map(move |text| {
+        let named = all.iter().copied().find(|&value| name(value) == text);
+        named.ok_or("no such value")
+    })
+}
+
+/// How frames become a clip.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Preprocessing of frames (a ready clip is taken as it is)")]
+pub struct PreprocessArguments {
+    /// The shorter side of the frames after resizing, in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().target_size)]
+    size: usize,
+
+    /// The most that the longer side may then have; where it would have more, it gets this and --size gives way.
+    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().max_size)]
+    max_size: usize,
+
+    /// Pad the sides of the clip to a multiple of this, at the bottom and on the right.
+    #[arg(long, value_name = "N")]
+    pad_stride: Option<usize>,
+
+    /// The order of the channels in `frames.*` tensors; pictures know their own.
+    #[arg(long, default_value = "bgr", value_parser = choice(&[ChannelOrder::Bgr, ChannelOrder::Rgb], channel_order))]
+    channel_order: ChannelOrder,
+}
+
+fn channel_order(order: ChannelOrder) -> &'static str {
+    match order {
+        ChannelOrder::Bgr => "bgr",
+        ChannelOrder::Rgb => "rgb",
+    }
+}
+
+impl PreprocessArguments {
+    /// The same for the library.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            preprocess: Preprocess { target_size: self.size, max_size: self.max_size, pad_stride: self.pad_stride },
+            channel_order: self.channel_order,
+        }
+    }
+}
+
+/// Where weights come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightsSource {
+    /// The deterministic generator, with its seed.
+    Random(u64),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Reads `FILE|random[:SEED]`.
+pub fn weights_source(text: &str) -> Result<WeightsSource, String> {
+    match text.strip_prefix("random") {
+        Some("") => Ok(WeightsSource::Random(0)),
+        Some(rest) if rest.starts_with(':') => match rest[1..].parse() {
+            Ok(seed) => Ok(WeightsSource::Random(seed)),
+            Err(_) => Err(format!("wanted random:SEED with a whole number from 0 on, got {:?}", &rest[1..])),
+        },
+        _ if text.is_empty() => Err("wanted a file or random[:SEED], got nothing".to_owned()),
+        _ => Ok(WeightsSource::File(text.into())),
+    }
+}
+
+/// Reads `all|stages|NAME,…`.
+pub fn taps(text: &str) -> Result<Taps, String> {
+    if matches!(text, "all" | "stages") {
+        return Ok(Taps::Stages);
+    }
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err("wanted all, stages, or names of blobs with commas between, got an empty name".to_owned());
+    }
+    Ok(Taps::Named(names))
+}
+
+/// Checks that a clip's shape is written as one, `NxCxTxHxW`. Whether there can be such a clip is for the command to say:
+/// that is a failure, not wrong usage.
+pub fn clip_shape(text: &str) -> Result<String, String> {
+    let number = |axis: &str| !axis.trim().is_empty() && axis.trim().bytes().all(|byte| byte.is_ascii_digit());
+    if text.split(['x', 'X', '×']).all(number) {
+        Ok(text.to_owned())
+    } else {
+        Err("wanted NxCxTxHxW, for example 1x3x8x224x224".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_random_or_a_file() {
+        assert_eq!(weights_source("random"), Ok(WeightsSource::Random(0)));
+        assert_eq!(weights_source("random:7"), Ok(WeightsSource::Random(7)));
+        assert_eq!(weights_source("random.safetensors"), Ok(WeightsSource::File("random.safetensors".into())));
+        for text in ["", "random:", "random:x", "random:-1"] {
+            assert!(weights_source(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn taps_are_all_or_named() {
+        assert_eq!(taps("all"), Ok(Taps::Stages));
+        assert_eq!(taps("stages"), Ok(Taps::Stages));
+        assert_eq!(taps("pool1, conv1"), Ok(Taps::Named(vec!["pool1".into(), "conv1".into()])));
+        for text in ["", "conv1,", ","] {
+            assert!(taps(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shapes_are_numbers_with_crosses() {
+        for text in ["1x3x8x224x224", "0x0", "99999999999999999999x1"] {
+            assert!(clip_shape(text).is_ok(), "{text}");
+        }
+        for text in ["", "x", "1x3x8x224x", "1x3x8x224x-1", "big"] {
+            assert!(clip_shape(text).is_err(), "{text}");
+        }
+    }
+}

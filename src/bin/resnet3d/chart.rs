@@ -1,0 +1,247 @@
+//! A plan's memory as a picture: dispatches from left to right, buffers from top to bottom, a bar for each blob.
+
+use crate::text::mib;
+use resnet3d_wgpu::Plan;
+use resnet3d_wgpu::graph::{BlobId, OpKind};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Left of the first dispatch: names of the buffers.
+const LEFT: f64 = 132.0;
+const RIGHT: f64 = 24.0;
+const TOP: f64 = 64.0;
+/// Height of the curve of bytes in use, and the room below it.
+const CURVE: f64 = 110.0;
+const CURVE_GAP: f64 = 28.0;
+/// Height of all buffers together, in proportion to their bytes, but none thinner than the least.
+const LANES: f64 = 420.0;
+const LEAST_LANE: f64 = 12.0;
+const LANE_GAP: f64 = 5.0;
+/// Below the buffers: names of the operators, upright.
+const BOTTOM: f64 = 150.0;
+
+const STYLE: &str = "text{font:11px system-ui,sans-serif;fill:#333}.h{font-size:15px;font-weight:600}\
+                     .s{fill:#777}.l{fill:#f3f3f5}.g{stroke:#e2e2e6}.w{fill:#fff;font-size:10px}";
+
+/// The picture as SVG.
+pub fn svg(plan: &Plan) -> String {
+    Chart::new(plan).draw()
+}
+
+/// A blob's bar.
+struct Bar {
+    name: String,
+    tip: String,
+    buffer: usize,
+    bytes: u64,
+    /// First and last column.
+    span: (usize, usize),
+    colour: &'static str,
+}
+
+struct Chart<'a> {
+    plan: &'a Plan,
+    bars: Vec<Bar>,
+    /// A column for each dispatch.
+    columns: usize,
+    column_width: f64,
+    /// Upper edge and height of each buffer.
+    lanes: Vec<(f64, f64)>,
+}
+
+impl<'a> Chart<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let columns = plan.steps().len();
+        let buffers = plan.memory().buffers();
+        let total = plan.memory().peak_bytes().max(1) as f64;
+        let mut top = TOP + CURVE + CURVE_GAP;
+        let lanes = buffers.iter().map(|&bytes| {
+            let lane = (top, (bytes as f64 / total * LANES).max(LEAST_LANE));
+            top += lane.1 + LANE_GAP;
+            lane
+        });
+        Self {
+            lanes: lanes.collect(),
+            bars: bars(plan),
+            columns,
+            column_width: (960.0 / columns as f64).clamp(16.0, 48.0),
+            plan,
+        }
+    }
+
+    fn x(&self, column: usize) -> f64 {
+        LEFT + column as f64 * self.column_width
+    }
+
+    fn bottom(&self) -> f64 {
+        self.lanes.last().map_or(TOP + CURVE, |(top, height)| top + height)
+    }
+
+    fn draw(&self) -> String {
+        let (width, height) = (self.x(self.columns) + RIGHT, self.bottom() + BOTTOM);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+             viewBox=\"0 0 {width:.0} {height:.0}\">\n<style>{STYLE}</style>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+        );
+        self.heading(&mut svg);
+        self.curve(&mut svg);
+        self.lanes(&mut svg);
+        self.axis(&mut svg);
+        svg += "</svg>\n";
+        svg
+    }
+
+    fn heading(&self, svg: &mut String) {
+        let memory = self.plan.memory();
+        let graph = self.plan.graph();
+        let clip = graph.inputs().first().map_or(String::new(), |&id| self.plan.shape(id).to_string());
+        let text = format!(
+            "{} in {} buffers; the least possible is {}, unshared it would be {}",
+            mib(memory.peak_bytes()),
+            memory.buffers().len(),
+            mib(memory.lower_bound_bytes()),
+            mib(memory.unshared_bytes())
+        );
+        let _ = writeln!(svg, "<text class=\"h\" x=\"16\" y=\"28\">Activation memory for a clip of {clip}</text>");
+        let _ = writeln!(svg, "<text x=\"16\" y=\"47\">{text}</text>");
+    }
+
+    /// Bytes in use during each dispatch, with the sum of all buffers as a line.
+    fn curve(&self, svg: &mut String) {
+        let memory = self.plan.memory();
+        let peak = memory.peak_bytes().max(1) as f64;
+        let base = TOP + CURVE;
+        let y = |bytes: f64| base - bytes / peak * (CURVE - 14.0);
+        for column in 0..self.columns {
+            let alive = self.bars.iter().filter(|bar| (bar.span.0..=bar.span.1).contains(&column));
+            let bytes = alive.map(|bar| bar.bytes).sum::<u64>();
+            let top = y(bytes as f64);
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#b9c3d6\"><title>{} in use\
+                 </title></rect>",
+                self.x(column),
+                self.column_width - 1.0,
+                base - top,
+                mib(bytes)
+            );
+        }
+        let mut label_bottom = 0.0;
+        for (bytes, label) in [(memory.peak_bytes(), "allocated"), (memory.lower_bound_bytes(), "most in use")] {
+            let y = y(bytes as f64);
+            // Two lines that are close share the room for their labels.
+            let text = f64::max(y + 4.0, label_bottom + 12.0);
+            label_bottom = text;
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#555\" stroke-dasharray=\"4 3\"/>\
+                 <text x=\"16\" y=\"{text:.1}\">{label}</text>",
+                self.x(self.columns)
+            );
+        }
+    }
+
+    fn lanes(&self, svg: &mut String) {
+        let right = self.x(self.columns);
+        for (index, (&bytes, &(top, height))) in self.plan.memory().buffers().iter().zip(&self.lanes).enumerate() {
+            let _ = writeln!(
+                svg,
+                "<rect class=\"l\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{height:.1}\"/>\
+                 <text x=\"16\" y=\"{:.1}\">{index}: {}</text>",
+                right - LEFT,
+                top + height / 2.0 + 4.0,
+                mib(bytes)
+            );
+        }
+        for column in 0..=self.columns {
+            let x = self.x(column);
+            let _ = writeln!(
+                svg,
+                "<line class=\"g\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+                TOP + CURVE,
+                self.bottom()
+            );
+        }
+        for bar in &self.bars {
+            let Some((&(top, height), &size)) =
+                self.lanes.get(bar.buffer).zip(self.plan.memory().buffers().get(bar.buffer))
+            else {
+                continue;
+            };
+            let own = (bar.bytes as f64 / size.max(1) as f64 * height).max(3.0).min(height);
+            let (x, width) = (self.x(bar.span.0) + 1.0, (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width - 2.0);
+            let y = top + height - own;
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{own:.1}\" rx=\"2\" fill=\"{}\">\
+                 <title>{}</title></rect>",
+                bar.colour, bar.tip
+            );
+            // A letter is some six pixels wide. Where the name does not fit its end may do, or else there is the tip.
+            let end = bar.name.splitn(3, '_').nth(2).unwrap_or(&bar.name);
+            let fits = |name: &&str| name.len() as f64 * 5.8 + 8.0 <= width && own >= 11.0;
+            if let Some(name) = [bar.name.as_str(), end].into_iter().find(fits) {
+                let _ = writeln!(
+                    svg,
+                    "<text class=\"w\" x=\"{:.1}\" y=\"{:.1}\" pointer-events=\"none\">{name}</text>",
+                    x + 4.0,
+                    y + own / 2.0 + 3.5
+                );
+            }
+        }
+    }
+
+    /// The operators' names along the bottom.
+    fn axis(&self, svg: &mut String) {
+        let operators = self.plan.graph().operators();
+        let names = self.plan.steps().iter().map(|step| operators[step.operator].name.as_str());
+        for (column, name) in names.enumerate() {
+            let (x, y) = (self.x(column) + self.column_width / 2.0 + 4.0, self.bottom() + 10.0);
+            let _ = writeln!(
+                svg,
+                "<text class=\"s\" text-anchor=\"end\" transform=\"translate({x:.1},{y:.1}) rotate(-60)\">{name}</text>"
+            );
+        }
+    }
+}
+
+/// A bar for each blob that has storage, in the colour of its stage.
+fn bars(plan: &Plan) -> Vec<Bar> {
+    let graph = plan.graph();
+    let joined = |id: BlobId| {
+        let makes_it = graph.operators().iter().find(|op| op.output == id);
+        makes_it.is_some_and(|op| op.kind == OpKind::StopGradient)
+    };
+    let ids = graph.inputs().iter().copied().chain(graph.operators().iter().map(|op| op.output));
+    let mut colours = BTreeMap::new();
+    let mut bars = Vec::new();
+    for id in ids.filter(|&id| !joined(id)) {
+        let Some(span) = plan.memory().lifetime(id) else {
+            continue;
+        };
+        let blob = graph.blob(id);
+        let shape = plan.shape(id);
+        bars.push(Bar {
+            tip: format!("{} {shape}, {}", blob.name, mib(plan.bytes(id))),
+            colour: colour(&blob.name, &mut colours),
+            name: blob.name.clone(),
+            buffer: plan.buffer(id),
+            bytes: plan.bytes(id),
+            span,
+        });
+    }
+    bars
+}
+
+/// One colour for each stage, by what the blob's name starts with; the clip and the stem have theirs.
+fn colour(name: &str, known: &mut BTreeMap<String, &'static str>) -> &'static str {
+    const PALETTE: [&str; 6] = ["#4c5f7a", "#b0563b", "#3f7f5f", "#7a4c8f", "#a07a1e", "#2f7f95"];
+    let stage = match name {
+        "data" => "data",
+        _ if name.starts_with("res") => name.split('_').next().unwrap_or(name),
+        _ => "stem",
+    };
+    let next = PALETTE[known.len() % PALETTE.len()];
+    known.entry(stage.to_owned()).or_insert(next)
+}

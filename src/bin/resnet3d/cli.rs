@@ -1,0 +1,132 @@
+//! The commands, and the options that all of them share.
+
+use crate::arguments::choice;
+use crate::{adapters, bench, clip, demo, plan, run};
+use anyhow::Result;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use log::LevelFilter;
+use resnet3d_wgpu::{Backend, ContextOptions, GpuContext, Precision};
+
+/// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
+///
+/// The networks are the ResNet3D bodies of Facebook's Detect-and-Track. Results go to standard output, everything else to
+/// standard error. Exit code 0 is success, 1 failure, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "resnet3d", version, max_term_width = 110, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  resnet3d demo                                 the whole path on a rendered clip, without any file
+  resnet3d adapters                             what there is to run on
+  resnet3d plan --clip 1x3x8x224x224            the network, operator by operator
+  resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Clip(clip::Arguments),
+    Plan(plan::Arguments),
+    Bench(bench::Arguments),
+    Adapters(adapters::Arguments),
+    Demo(demo::Arguments),
+}
+
+/// The options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Use the first adapter whose name contains this, in any case.
+    #[arg(long, global = true, value_name = "SUBSTRING")]
+    pub adapter: Option<String>,
+
+    /// Use this graphics interface only.
+    #[arg(long, global = true, value_parser = choice(&Backend::ALL, Backend::name))]
+    pub backend: Option<Backend>,
+
+    /// Number format of weights and activations on the device.
+    #[arg(long, global = true, default_value = "f32",
+          value_parser = choice(&[Precision::F32, Precision::F16], Precision::name))]
+    pub precision: Precision,
+
+    /// The network: a preset such as r18-conv4, a JSON file, or JSON that starts with '{'. It beats the `config` in the
+    /// metadata of a weight file. What is not said is as in r18-conv4.
+    #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
+    pub config: Option<String>,
+
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Say more on standard error, in `run` also which tensors of the weight file are not used. RUST_LOG goes before
+    /// this.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Common {
+    /// The adapter that was asked for.
+    pub fn context_options(&self) -> ContextOptions {
+        ContextOptions { adapter: self.adapter.clone(), backend: self.backend }
+    }
+
+    /// A device on the adapter that was asked for.
+    pub fn open(&self) -> Result<GpuContext> {
+        self.precision.supported()?;
+        let gpu = GpuContext::new(self.context_options())?;
+        log::info!("running on {} ({})", gpu.adapter_name(), gpu.backend());
+        Ok(gpu)
+    }
+}
+
+impl Cli {
+    /// Log messages go to standard error: our warnings and other crates' errors, or more with `-v`.
+    pub fn start_logging(&self) {
+        let (own, others) = match self.common.verbose {
+            0 => (LevelFilter::Warn, LevelFilter::Error),
+            1 => (LevelFilter::Info, LevelFilter::Warn),
+            2 => (LevelFilter::Debug, LevelFilter::Info),
+            _ => (LevelFilter::Trace, LevelFilter::Debug),
+        };
+        // Mesa without a display fails on its way to the driver that works; nobody can do anything about that message.
+        let egl = if own > LevelFilter::Info { others } else { LevelFilter::Off };
+        env_logger::Builder::new()
+            .filter_level(others)
+            .filter_module("wgpu_hal::gles::egl", egl)
+            .filter_module("resnet3d", own)
+            .filter_module("resnet3d_wgpu", own)
+            .format_timestamp(None)
+            .parse_default_env()
+            .init();
+    }
+
+    /// Does what was asked for.
+    pub fn run(&self) -> Result<()> {
+        let common = &self.common;
+        match &self.command {
+            Command::Run(arguments) => arguments.run(common),
+            Command::Clip(arguments) => arguments.run(common),
+            Command::Plan(arguments) => arguments.run(common),
+            Command::Bench(arguments) => arguments.run(common),
+            Command::Adapters(arguments) => arguments.run(common),
+            Command::Demo(arguments) => arguments.run(common),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

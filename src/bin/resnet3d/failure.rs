@@ -1,0 +1,93 @@
+//! What a failure prints: the error, its causes, and what to do next.
+
+use anyhow::Error as AnyError;
+use resnet3d_wgpu::Error;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
+
+/// Prints `error` to standard error and returns the exit code for it.
+pub fn report(error: &AnyError) -> ExitCode {
+    // If standard error is gone there is nobody left to tell.
+    let _ = std::io::stderr().lock().write_all(message(error).as_bytes());
+    ExitCode::FAILURE
+}
+
+/// One line for the error, one for each cause, one for the next step.
+fn message(error: &AnyError) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(text, "  because: {cause}");
+    }
+    if let Some(own) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
+        let _ = writeln!(text, "hint: {}", next_step(own));
+    }
+    text
+}
+
+/// What may help.
+fn next_step(error: &Error) -> &'static str {
+    const OTHER_NETWORK: &str = "if the weights belong to another network, say which with --config, for example \
+                                 --config '{\"transformation\": \"basic\"}'";
+    match error {
+        Error::Config { .. } => {
+            "--config takes a preset such as r18-conv4, a JSON file, or JSON; `resnet3d plan --clip 1x3x8x224x224 \
+             --config …` shows the network it makes"
+        }
+        Error::MissingBlob { .. } => OTHER_NETWORK,
+        Error::Shape { what, .. } if what.starts_with("weights") => OTHER_NETWORK,
+        Error::Shape { .. } => {
+            "a clip has five axes, batch x 3 channels x frames x height x width; `resnet3d clip` makes one from frames"
+        }
+        Error::ElementType { .. } => "store the tensor as float32 and try again",
+        Error::NonFinite { .. } => "the file is damaged, or the training diverged: export the weights again",
+        Error::UnknownTap { .. } => {
+            "`resnet3d plan --no-fusion --clip 1x3x8x224x224` lists every blob that can be tapped (give it the same \
+             --config)"
+        }
+        Error::File { action, source, .. } => match (*action, source.kind()) {
+            ("write" | "create", _) => "choose a file in a directory that exists and that you may write to",
+            (_, ErrorKind::NotFound) => "check the path; relative ones start in the current directory",
+            _ => "check the path and its permissions",
+        },
+        Error::Format { .. } => "the file is damaged, incomplete, or of another kind: fetch or export it again",
+        Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
+        Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",
+        Error::Limit { .. } => {
+            "use a smaller clip or batch (--size, --max-size), fewer --taps, or an adapter with higher limits; \
+             `resnet3d adapters` lists them"
+        }
+        Error::Kernel { .. } => "this is a defect of the program: please report it with the command and the --config",
+        Error::NoAdapter { found, .. } if found == "none" => {
+            "install a driver; without a GPU, a software one does: apt-get install mesa-vulkan-drivers libegl1 \
+             libgl1-mesa-dri"
+        }
+        Error::NoAdapter { .. } => "`resnet3d adapters` lists what there is; choose with --adapter and --backend",
+        Error::Device { .. } => {
+            "try another adapter or backend (`resnet3d adapters`), a smaller clip, or a newer driver"
+        }
+        Error::Unsupported { .. } => "`resnet3d help` says what this version does",
+        _ => "run again with -vv to see more",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_printed_line_by_line() {
+        let error = Error::File {
+            action: "write",
+            path: "out.safetensors".into(),
+            source: std::io::Error::new(ErrorKind::StorageFull, "no space"),
+        };
+        let text = message(&AnyError::from(error).context("cannot save"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[..3],
+            ["error: cannot save", "  because: cannot write out.safetensors", "  because: no space"]
+        );
+        assert!(lines[3].starts_with("hint: ") && lines.len() == 4, "{text}");
+    }
+}

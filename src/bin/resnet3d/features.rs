@@ -1,0 +1,89 @@
+//! Features as a file and as a table.
+
+use crate::text::{lines, table};
+use anyhow::{Context as _, Result};
+use resnet3d_wgpu::{BackboneConfig, Feature, GpuContext, Shape};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them.
+pub fn to_safetensors(
+    features: &[&Feature],
+    config: &BackboneConfig,
+    spatial_scale: f64,
+    gpu: &GpuContext,
+) -> Result<Vec<u8>> {
+    let bytes: Vec<Vec<u8>> =
+        features.iter().map(|feature| feature.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let tensors = features
+        .iter()
+        .zip(&bytes)
+        .map(|(feature, bytes)| {
+            let shape: [usize; 5] = feature.shape.into();
+            Ok((feature.name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([
+        ("config".to_owned(), config.to_json()),
+        ("spatial_scale".to_owned(), spatial_scale.to_string()),
+        ("adapter".to_owned(), gpu.adapter_name().to_owned()),
+        ("backend".to_owned(), gpu.backend().to_owned()),
+        ("driver".to_owned(), gpu.driver()),
+    ]);
+    safetensors::serialize(tensors, Some(metadata)).context("the features cannot be put into a safetensors file")
+}
+
+/// A blob in five numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Mean over all values.
+    pub mean: f64,
+    /// Standard deviation over all values.
+    pub std: f64,
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+}
+
+impl Statistics {
+    /// Those of `feature`. What is not finite shows in the mean.
+    pub fn of(feature: &Feature) -> Self {
+        let count = feature.data.len().max(1) as f64;
+        let sum = |term: &dyn Fn(f64) -> f64| feature.data.iter().map(|&v| term(f64::from(v))).sum::<f64>();
+        let mean = sum(&|v| v) / count;
+        if !mean.is_finite() {
+            log::warn!("{} has values that are not finite", feature.name);
+        }
+        Self {
+            name: feature.name.clone(),
+            shape: feature.shape,
+            mean,
+            std: (sum(&|v| (v - mean) * (v - mean)) / count).sqrt(),
+            min: feature.data.iter().copied().fold(f32::INFINITY, f32::min),
+            max: feature.data.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        }
+    }
+}
+
+/// A line for each blob.
+pub fn statistics_table(statistics: &[Statistics]) -> String {
+    let mut rows = table(&["blob", ">shape", ">mean", ">std", ">min", ">max"]);
+    for blob in statistics {
+        rows.add_row([
+            blob.name.clone(),
+            blob.shape.to_string(),
+            format!("{:.5}", blob.mean),
+            format!("{:.5}", blob.std),
+            format!("{:.5}", blob.min),
+            format!("{:.5}", blob.max),
+        ]);
+    }
+    lines(&rows).join("\n") + "\n"
+}

@@ -1,0 +1,65 @@
+//! One clip through the network, with what it took.
+
+use crate::network::Network;
+use crate::progress::Progress;
+use crate::text::{milliseconds, time};
+use anyhow::Result;
+use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Timing};
+use serde::{Serialize, Serializer};
+use std::time::{Duration, Instant};
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Times {
+    /// Planning, compiling, uploading weights.
+    #[serde(rename = "prepare_ms", serialize_with = "in_milliseconds")]
+    pub prepare: Duration,
+    /// Clip to features, the first time: some drivers compile only now.
+    #[serde(rename = "forward_ms", serialize_with = "in_milliseconds")]
+    pub forward: Duration,
+    /// The dispatches by the device's own clock.
+    #[serde(rename = "gpu_ms", serialize_with = "in_milliseconds_if_any")]
+    pub device: Option<Duration>,
+}
+
+fn in_milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    milliseconds(*time).serialize(serializer)
+}
+
+fn in_milliseconds_if_any<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(milliseconds).serialize(serializer)
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to prepare, {} forward", time(self.prepare), time(self.forward))?;
+        match self.device {
+            Some(device) => write!(f, " ({} of it on the device)", time(device)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs `network` once on `clip`.
+pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Options) -> Result<(Features, Times)> {
+    let started = Instant::now();
+    let mut backbone = {
+        let _progress = Progress::start("preparing the network");
+        let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+        backbone.prepare(clip.shape())?;
+        backbone
+    };
+    let prepare = started.elapsed();
+    let _progress = Progress::start("running the network");
+    let started = Instant::now();
+    let (features, profile) = backbone.forward_timed(clip, Timing::Total)?;
+    let times = Times { prepare, forward: started.elapsed(), device: profile.map(|profile| profile.total) };
+    Ok((features, times))
+}
+
+/// The adapter in one line.
+pub fn adapter_line(gpu: &GpuContext) -> String {
+    let driver = gpu.driver();
+    let driver = if driver.is_empty() { String::new() } else { format!(", {driver}") };
+    format!("{} ({}{driver})", gpu.adapter_name(), gpu.backend())
+}

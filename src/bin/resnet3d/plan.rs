@@ -1,0 +1,213 @@
+//! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
+
+use crate::arguments::{choice, clip_shape, taps};
+use crate::chart;
+use crate::cli::Common;
+use crate::network::{config_argument, describe};
+use crate::output::{Outputs, print, print_json};
+use crate::text::{Facts, grouped, lines, mib, table};
+use anyhow::Result;
+use clap::Args;
+use resnet3d_wgpu::backbone::tap_names;
+use resnet3d_wgpu::graph::{Conv, Layout, OpKind, Operator, Window};
+use resnet3d_wgpu::kernels::{AdapterClass, Target};
+use resnet3d_wgpu::{Body, Plan, PlanOptions, PlanReport, Shape, Taps};
+use std::path::PathBuf;
+
+/// Show every operator of the network for a clip, and the memory it takes.
+///
+/// Blobs by the reference's names, shapes, parameters, multiply-adds, kernels, buffers. No GPU is needed. Multiply-adds are those of the direct convolutions.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Shape of the clip: batch, channels, frames, height, width.
+    #[arg(long, value_name = "NxCxTxHxW", value_parser = clip_shape)]
+    clip: String,
+
+    /// Blobs to be returned beside the last: `all` (or `stages`), or names with commas between. Fusion leaves
+    /// them whole.
+    #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
+    taps: Option<Taps>,
+
+    /// Show the reference's operators instead of the fused ones.
+    #[arg(long)]
+    no_fusion: bool,
+
+    /// The class of adapter to choose kernels for.
+    #[arg(long, default_value = "software", value_parser = choice(&AdapterClass::ALL, AdapterClass::name))]
+    class: AdapterClass,
+
+    /// Also draw which blob is in which buffer when.
+    #[arg(long, value_name = "OUT.svg")]
+    svg: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  resnet3d plan --clip 1x3x8x224x224
+  resnet3d plan --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --no-fusion
+  resnet3d plan --clip 1x3x8x224x224 --config r50-conv5 --taps all --json
+  resnet3d plan --clip 1x3x8x224x224 --svg memory.svg";
+
+impl Arguments {
+    /// Does it.
+    pub fn run(&self, common: &Common) -> Result<()> {
+        common.precision.supported()?;
+        let clip: Shape = self.clip.parse()?;
+        let mut outputs = Outputs::default();
+        if let Some(path) = &self.svg {
+            outputs.add("--svg", path)?;
+        }
+        let config = common.config.as_deref().map(config_argument).transpose()?.unwrap_or_default();
+        let body = Body::new(&config)?;
+        let options = PlanOptions {
+            taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
+            fusion: !self.no_fusion,
+            target: Target::typical(self.class),
+            ..PlanOptions::default()
+        };
+        let plan = Plan::new(&body.graph, &[clip], &options)?;
+        let report = PlanReport::new(&config, &body, &plan);
+        if self.svg.is_some() {
+            outputs.write(&[chart::svg(&plan).into_bytes()])?;
+        }
+        if common.json {
+            return print_json(&report);
+        }
+        let mut text = operators(&plan, config.freeze_at) + "\n" + &summary(&report, self.class);
+        if let Some(path) = &self.svg {
+            text += &format!("picture     {}\n", path.display());
+        }
+        print(&text)
+    }
+}
+
+/// A line for each operator, and one where training stops the gradient.
+fn operators(plan: &Plan, freeze_at: usize) -> String {
+    let mut rows =
+        table(&[">#", "output", "operator", "reads", ">shape", ">params", ">MMAC", "kernel", ">buffer", "fused"]);
+    let graph = plan.graph();
+    let name = |id| graph.blob(id).name.as_str();
+    // Conversions between layouts have no number: they are dispatches, but no operators of the network.
+    let mut numbers = 0..;
+    for (index, op) in graph.operators().iter().enumerate() {
+        let number = if op.kind == OpKind::Layout { None } else { numbers.next() };
+        let step = plan.steps().iter().find(|step| step.operator == index);
+        let macs = plan.operator_macs(index);
+        rows.add_row([
+            number.map_or(String::new(), |number: usize| number.to_string()),
+            name(op.output).to_owned(),
+            match (&op.kind, graph.blob(op.output).layout) {
+                (OpKind::Layout, Layout::ChannelsLast) => "to channels last".to_owned(),
+                (OpKind::Layout, Layout::Planar) => "to NCTHW".to_owned(),
+                _ => operator(op),
+            },
+            op.inputs.iter().map(|&id| name(id)).collect::<Vec<_>>().join(", "),
+            plan.shape(op.output).to_string(),
+            Some(params(op, plan.shape(op.output).c)).filter(|&n| n > 0).map_or("".to_owned(), grouped),
+            if macs > 0 { format!("{:.1}", macs as f64 / 1e6) } else { String::new() },
+            step.map_or("", |step| step.kernel.name()).to_owned(),
+            plan.buffer(op.output).to_string(),
+            fused(op),
+        ]);
+    }
+    let mut lines = lines(&rows);
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let stops = graph.operators().iter().position(stops_gradient);
+    if let Some(line) = stops.map(|index| index + 3).filter(|&line| line <= lines.len()) {
+        let note = format!("── gradient stops here: freeze_at {freeze_at} keeps all above as it is in training ");
+        let rest = width.saturating_sub(note.chars().count());
+        lines.insert(line, note + &"─".repeat(rest));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Whether training stops the gradient behind `op`.
+fn stops_gradient(op: &Operator) -> bool {
+    op.kind == OpKind::StopGradient || op.fused.iter().any(|name| name.ends_with("_stop_gradient"))
+}
+
+/// Kind and window, for example `conv 1x7x7 /1x2x2`.
+fn operator(op: &Operator) -> String {
+    let window = |window: &Window| {
+        let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
+        let mut text = axes(window.kernel);
+        if window.stride != [1; 3] {
+            text += &format!(" /{}", axes(window.stride));
+        }
+        if window.dilation != [1; 3] {
+            text += &format!(" dilated {}", axes(window.dilation));
+        }
+        text
+    };
+    let label = op.kind.label();
+    match &op.kind {
+        OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) => format!("{label} {}", window(own)),
+        OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
+        _ => label.to_owned(),
+    }
+}
+
+/// What a fused operator does besides, in order; where the gradient stops has a line of its own.
+fn fused(op: &Operator) -> String {
+    let OpKind::Conv(conv) = &op.kind else {
+        return String::new();
+    };
+    let parts =
+        [("affine", conv.epilogue.affine.is_some()), ("sum", conv.epilogue.residual), ("relu", conv.epilogue.relu)];
+    let there = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
+    there.collect::<Vec<_>>().join(", ")
+}
+
+/// Trained values of an operator that writes `channels` channels.
+fn params(op: &Operator, channels: usize) -> u64 {
+    let affine = 2 * channels as u64;
+    match &op.kind {
+        OpKind::Conv(conv) => {
+            let weight = conv.weight_shape().iter().map(|&n| n as u64).product::<u64>();
+            weight + if conv.epilogue.affine.is_some() { affine } else { 0 }
+        }
+        OpKind::Affine(_) => affine,
+        OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
+    }
+}
+
+/// Totals of a plan.
+pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
+    let memory = &report.memory;
+    let blob = report.ops.last().map_or("", |op| op.output.as_str());
+    let ratio = memory.peak_bytes as f64 / memory.lower_bound_bytes.max(1) as f64;
+    let mut facts = Facts::default();
+    facts
+        .add("network", describe(&report.config))
+        .add("clip", report.clip.to_string())
+        .add("result", format!("{blob}, {} channels, spatial scale {}", report.dim_out, scale(report.spatial_scale)))
+        .add(
+            "work",
+            format!(
+                "{:.3} GMAC in {} dispatches, kernels for {}",
+                report.macs as f64 / 1e9,
+                report.dispatches,
+                class.name()
+            ),
+        )
+        .add("parameters", format!("{} ({} as packed)", grouped(report.params), mib(memory.weight_bytes)))
+        .add(
+            "memory",
+            format!(
+                "{} in {} buffers: {ratio:.2} times the least possible ({}), {} unshared, {} scratch",
+                mib(memory.peak_bytes),
+                memory.buffers.len(),
+                mib(memory.lower_bound_bytes),
+                mib(memory.unshared_bytes),
+                mib(memory.scratch_bytes)
+            ),
+        );
+    facts.to_string()
+}
+
+/// A scale as a fraction where it is one over a whole number.
+fn scale(scale: f64) -> String {
+    let inverse = 1.0 / scale;
+    if inverse.fract() == 0.0 { format!("1/{inverse}") } else { format!("{scale}") }
+}

@@ -1,0 +1,64 @@
+//! Progress on standard error: a spinner or a bar on a terminal, at most one plain line elsewhere.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// What takes less than this is not worth a line.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A piece of work under way; dropping it ends the display.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    /// Dropping it keeps the line for a pipe or file from being printed.
+    _notice: Option<mpsc::Sender<()>>,
+}
+
+impl Progress {
+    /// Work of unknown length.
+    pub fn start(what: &'static str) -> Self {
+        Self::show(what, || {
+            let bar = ProgressBar::new_spinner().with_message(what);
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        })
+    }
+
+    /// Work of `steps` steps.
+    pub fn steps(what: &'static str, steps: u64) -> Self {
+        Self::show(what, || {
+            let bar = ProgressBar::new(steps).with_message(what);
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} ({eta} left)") {
+                bar.set_style(style);
+            }
+            bar.tick();
+            bar
+        })
+    }
+
+    fn show(what: &'static str, bar: impl FnOnce() -> ProgressBar) -> Self {
+        if std::io::stderr().is_terminal() {
+            return Self { bar: bar(), _notice: None };
+        }
+        let (sender, receiver) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = writeln!(std::io::stderr(), "{what} ...");
+            }
+        });
+        Self { bar: ProgressBar::hidden(), _notice: Some(sender) }
+    }
+
+    /// One step is done.
+    pub fn step(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,178 @@
+//! `resnet3d run`: a clip in, features out.
+
+use crate::arguments::{PreprocessArguments, WeightsSource, choice, taps, weights_source};
+use crate::cli::Common;
+use crate::features::{Statistics, statistics_table, to_safetensors};
+use crate::forward::{Times, adapter_line, forward};
+use crate::network::{Network, describe};
+use crate::output::{Outputs, note, print, print_json};
+use crate::progress::Progress;
+use crate::text::{Facts, mib};
+use anyhow::Result;
+use clap::Args;
+use resnet3d_wgpu::backbone::tap_names;
+use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs};
+use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
+use resnet3d_wgpu::{BackboneConfig, Feature, Options, Shape, Taps};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Run the network on a clip and write its features.
+///
+/// The clip is a directory of PNG or JPEG frames, a .safetensors (a ready clip `data`, or pictures `frames.0`, …) or an
+/// .npy. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Weights by blob name; `random` generates some, always the same for a seed.
+    #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source)]
+    weights: WeightsSource,
+
+    /// The clip. May be the weight file, if that has a tensor `data`.
+    #[arg(long, value_name = "FILE|DIR")]
+    input: PathBuf,
+
+    /// Where the features go.
+    #[arg(long, value_name = "OUT.safetensors")]
+    output: PathBuf,
+
+    /// Blobs to write beside the last: `all` (or `stages`), the last of every stage, or names with commas between.
+    #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
+    taps: Option<Taps>,
+
+    /// Also draw the taps (by default all stages) over the frames.
+    #[arg(long, value_name = "OUT.png")]
+    heatmap: Option<PathBuf>,
+
+    /// What the heatmap shows: how strong the activation is, or how much it differs from its mean over time.
+    #[arg(long, default_value = "activation", value_name = "MODE",
+          value_parser = choice(&[HeatmapMode::Activation, HeatmapMode::Change], heatmap_mode))]
+    heatmap_mode: HeatmapMode,
+
+    /// Run the reference's operators one by one.
+    #[arg(long)]
+    no_fusion: bool,
+
+    #[command(flatten)]
+    preprocess: PreprocessArguments,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
+  resnet3d run --weights random:1 --input clip.npy --output features.safetensors \\
+      --taps res3_1_sum,pool1
+  resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
+      --output features.safetensors --taps all --heatmap heatmap.png";
+
+fn heatmap_mode(mode: HeatmapMode) -> &'static str {
+    match mode {
+        HeatmapMode::Activation => "activation",
+        HeatmapMode::Change => "change",
+    }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    adapter: &'a str,
+    backend: &'a str,
+    driver: String,
+    precision: &'a str,
+    config: &'a BackboneConfig,
+    clip: Shape,
+    spatial_scale: f64,
+    taps: &'a [Statistics],
+    timing: Times,
+    output: String,
+    heatmap: Option<String>,
+}
+
+impl Arguments {
+    /// Does it.
+    pub fn run(&self, common: &Common) -> Result<()> {
+        // What costs nothing is checked first, so that no wait ends in a complaint about a name.
+        common.precision.supported()?;
+        let mut outputs = Outputs::default();
+        outputs.add("--output", &self.output)?;
+        if let Some(path) = &self.heatmap {
+            outputs.add("--heatmap", path)?;
+        }
+        outputs.keep("--input", &self.input);
+        if let WeightsSource::File(path) = &self.weights {
+            outputs.keep("--weights", path);
+        }
+
+        let network = Network::load(&self.weights, common.config.as_deref())?;
+        let body = network.body()?;
+        let asked = self.taps.clone().unwrap_or_default();
+        let written = tap_names(&body, &asked)?;
+        if common.verbose > 0 && !network.unused.is_empty() {
+            note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
+        }
+        let load_options = self.preprocess.load_options();
+        let input = {
+            let _progress = Progress::start("reading the clip");
+            load_inputs(&[&self.input], &load_options)?
+        };
+
+        let gpu = common.open()?;
+        let options = Options {
+            precision: common.precision,
+            taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
+            fusion: !self.no_fusion,
+            ..Options::default()
+        };
+        let (features, timing) = forward(&gpu, &network, &input.clip, options)?;
+
+        let last = features.last();
+        let kept: Vec<&Feature> =
+            features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
+        let mut contents = vec![to_safetensors(&kept, &network.config, features.spatial_scale(), &gpu)?];
+        if self.heatmap.is_some() {
+            contents.push(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?);
+        }
+        outputs.write(&contents)?;
+
+        let statistics: Vec<Statistics> = kept.iter().map(|feature| Statistics::of(feature)).collect();
+        if common.json {
+            return print_json(&Report {
+                adapter: gpu.adapter_name(),
+                backend: gpu.backend(),
+                driver: gpu.driver(),
+                precision: common.precision.name(),
+                config: &network.config,
+                clip: input.clip.shape(),
+                spatial_scale: features.spatial_scale(),
+                taps: &statistics,
+                timing,
+                output: self.output.display().to_string(),
+                heatmap: self.heatmap.as_ref().map(|path| path.display().to_string()),
+            });
+        }
+        let mut above = Facts::default();
+        above
+            .add("adapter", adapter_line(&gpu))
+            .add("network", describe(&network.config))
+            .add("clip", input.clip.shape().to_string());
+        let mut below = Facts::default();
+        below
+            .add("time", timing.to_string())
+            .add("features", format!("{} ({})", self.output.display(), mib(contents[0].len() as u64)));
+        if let Some(path) = &self.heatmap {
+            below.add("heatmap", path.display().to_string());
+        }
+        print(&format!("{above}\n{}\n{below}", statistics_table(&statistics)))
+    }
+}
+
+/// The heatmap of `features` over the first clip of `input`, as the bytes of a PNG.
+pub fn draw(input: &Input, features: &[Feature], mode: HeatmapMode, options: &LoadOptions) -> Result<Vec<u8>> {
+    let _progress = Progress::start("drawing the heatmap");
+    let backdrop = Backdrop::new(&input.clip, input.frames.first(), &options.preprocess)?;
+    let activations: Vec<Activation<'_>> = features
+        .iter()
+        .map(|feature| Activation { name: &feature.name, shape: feature.shape, data: &feature.data })
+        .collect();
+    Ok(heatmap(&backdrop, &activations, mode)?.to_png()?)
+}

@@ -1,0 +1,117 @@
+//! Numbers, facts and tables for people.
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use std::time::Duration;
+
+/// Names down the left, values beside them.
+#[derive(Debug, Default)]
+pub struct Facts {
+    lines: Vec<(&'static str, String)>,
+}
+
+impl Facts {
+    /// Adds a line.
+    pub fn add(&mut self, name: &'static str, value: impl Into<String>) -> &mut Self {
+        self.lines.push((name, value.into()));
+        self
+    }
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = self.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in &self.lines {
+            writeln!(f, "{name:width$}  {value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A table with a line below its heading and no others. Columns whose heading starts with `>` are set flush right.
+pub fn table(headings: &[&str]) -> Table {
+    const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+    let mut table = Table::new();
+    table.load_style(RULED);
+    table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
+    for (index, heading) in headings.iter().enumerate() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+            if heading.starts_with('>') {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    table
+}
+
+/// The lines of a table, without blanks at their ends.
+pub fn lines(table: &Table) -> Vec<String> {
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Bytes in MiB.
+pub fn mib(bytes: u64) -> String {
+    format!("{:.2} MiB", bytes as f64 / f64::from(1u32 << 20))
+}
+
+/// A time in milliseconds, as a number.
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A time in milliseconds or seconds, whichever reads better.
+pub fn time(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{:.1} ms", milliseconds(time))
+    } else {
+        format!("{:.2} s", time.as_secs_f64())
+    }
+}
+
+/// A whole number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A bar of up to `width` letters for a share from 0 to 1.
+pub fn bar(share: f64, width: usize) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
+    let mut text = "█".repeat(eighths / 8);
+    if !eighths.is_multiple_of(8) {
+        text.push(EIGHTHS[eighths % 8]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(bar(0.5, 4), "██");
+        assert_eq!(bar(1.0 / 32.0, 4), "▏");
+        assert_eq!(bar(7.0, 2), "██");
+        assert_eq!(time(Duration::from_millis(12)), "12.0 ms");
+        assert_eq!(time(Duration::from_millis(1234)), "1.23 s");
+    }
+
+    #[test]
+    fn tables_align() {
+        let mut table = table(&["name", ">size"]);
+        table.add_row(["a", "1"]).add_row(["bb", "1000"]);
+        assert_eq!(lines(&table), ["name  size", "────────────", "a        1", "bb    1000"]);
+    }
+}

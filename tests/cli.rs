@@ -1,0 +1,12 @@
+//! The program from outside: what it prints, writes and returns.
+#![cfg(feature = "cli")]
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+mod common;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/reports.rs"]
+mod reports;
+#[path = "cli/running.rs"]
+mod running;

@@ -1,0 +1,215 @@
+//! What the commands print: keys of JSON, tables, help.
+
+use crate::harness::{NARROW, command, json, keys, listing, run, succeed};
+use serde_json::{Value, json as value};
+use std::io::Read as _;
+use std::process::Stdio;
+
+const CLIP: &str = "1x3x2x32x40";
+
+#[test]
+fn plan_has_the_keys_of_the_contract() {
+    let report = json(["plan", "--clip", "1x3x8x224x224"]);
+    assert_eq!(
+        keys(&report),
+        ["clip", "config", "dim_out", "dispatches", "macs", "memory", "ops", "params", "spatial_scale"]
+    );
+    assert_eq!(
+        keys(&report["ops"][0]),
+        ["buffer", "fused", "inputs", "kernel", "kind", "macs", "name", "output", "shape"]
+    );
+    assert_eq!(
+        keys(&report["memory"]),
+        ["buffers", "lower_bound_bytes", "peak_bytes", "scratch_bytes", "unshared_bytes", "weight_bytes"]
+    );
+    assert_eq!(keys(&report["memory"]["buffers"][0]), ["bytes"]);
+    assert_eq!(report["clip"], value!([1, 3, 8, 224, 224]));
+    assert_eq!((&report["dim_out"], &report["spatial_scale"]), (&value!(256), &value!(0.0625)));
+    let ops = report["ops"].as_array().unwrap();
+    assert_eq!(ops.last().unwrap()["output"], "res4_1_sum");
+    let sum: u64 = ops.iter().map(|op| op["macs"].as_u64().unwrap()).sum();
+    assert_eq!(report["macs"], sum);
+    let unfused = json(["plan", "--clip", "1x3x8x224x224", "--no-fusion"]);
+    assert!(unfused["ops"].as_array().unwrap().len() > ops.len());
+    assert_eq!((&unfused["macs"], &unfused["params"]), (&report["macs"], &report["params"]));
+    assert!(unfused["ops"].as_array().unwrap().iter().all(|op| op["fused"] == value!([])));
+}
+
+#[test]
+fn a_configuration_is_a_preset_json_or_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config");
+    std::fs::write(&file, r#"{"preset": "r34-conv5"}"#).unwrap();
+    let config = |text: &str| json(["plan", "--clip", CLIP, "--config", text])["config"].clone();
+    let preset = config("r34-conv5");
+    assert_eq!(preset["block_counts"], value!([3, 4, 6, 3]));
+    assert_eq!(preset, config(r#"{"preset": "r34-conv5"}"#));
+    assert_eq!(preset, config(file.to_str().unwrap()));
+}
+
+#[test]
+fn the_table_of_a_plan_marks_where_the_gradient_stops() {
+    let plan = |json: &str| succeed(["plan", "--clip", CLIP, "--config", json]);
+    for (freeze_at, last_frozen) in [(2, "res2_1_sum"), (3, "res3_1_sum")] {
+        let table = plan(&format!(r#"{{"freeze_at": {freeze_at}}}"#));
+        let lines: Vec<&str> = table.lines().collect();
+        let mark = lines.iter().position(|line| line.contains("gradient stops here")).unwrap();
+        assert!(lines[mark - 1].contains(last_frozen), "{table}");
+        assert_eq!(table.matches("gradient stops here").count(), 1);
+    }
+    assert!(!plan(r#"{"freeze_at": 0}"#).contains("gradient stops here"));
+    let unfused = succeed(["plan", "--clip", CLIP, "--no-fusion"]);
+    let lines: Vec<&str> = unfused.lines().collect();
+    let mark = lines.iter().position(|line| line.contains("gradient stops here")).unwrap();
+    assert!(lines[mark - 1].contains("stop_gradient"), "{unfused}");
+}
+
+#[test]
+fn a_plan_is_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("plan.svg");
+    for further in [&[][..], &["--no-fusion", "--taps", "all"]] {
+        let own = ["plan", "--clip", CLIP, "--svg", path.to_str().unwrap()];
+        succeed(own.iter().chain(further));
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+        // Every element that is opened is closed, and every blob is there.
+        for tag in ["text", "title", "style", "svg"] {
+            let (opened, closed) = (svg.matches(&format!("<{tag}")).count(), svg.matches(&format!("</{tag}>")).count());
+            assert_eq!(opened, closed, "{tag}");
+        }
+        for blob in ["data", "conv1", "pool1", "res2_1_sum", "res3_1_sum", "res4_1_sum"] {
+            assert!(svg.contains(&format!("<title>{blob} ")), "{blob}");
+        }
+    }
+    assert_eq!(listing(directory.path()), ["plan.svg"]);
+}
+
+#[test]
+fn bench_has_the_keys_of_the_contract() {
+    let own = ["bench", "--clip", CLIP, "--config", NARROW, "--runs", "3"];
+    let report = json(own);
+    let wanted = [
+        "adapter",
+        "backend",
+        "clip",
+        "dispatches",
+        "driver",
+        "first_forward_ms",
+        "gflops",
+        "gpu_ms",
+        "latency_ms",
+        "layers",
+        "peak_gpu_bytes",
+        "precision",
+        "prepare_ms",
+    ];
+    assert_eq!(keys(&report), wanted);
+    assert_eq!(keys(&report["latency_ms"]), ["max", "median", "min"]);
+    assert_eq!(report["layers"], value!([]));
+    assert_eq!(report["precision"], "f32");
+    let number = |value: &Value| value.as_f64().unwrap();
+    let spread = &report["latency_ms"];
+    assert!(0.0 < number(&spread["min"]) && number(&spread["min"]) <= number(&spread["median"]));
+    assert!(number(&spread["median"]) <= number(&spread["max"]));
+    for key in ["gflops", "first_forward_ms", "prepare_ms", "peak_gpu_bytes", "dispatches"] {
+        assert!(number(&report[key]) > 0.0, "{key}");
+    }
+
+    let layered = json(own.iter().chain(&["--layers"]));
+    assert_eq!(keys(&layered), wanted);
+    if layered["gpu_ms"].is_null() {
+        println!("skipped: layers, as this adapter has no timestamp queries");
+        return;
+    }
+    assert_eq!(keys(&layered["gpu_ms"]), ["max", "median", "min"]);
+    let layers = layered["layers"].as_array().unwrap();
+    assert_eq!(layers.len() as u64, layered["dispatches"].as_u64().unwrap());
+    assert_eq!(keys(&layers[0]), ["bytes", "gflops", "gpu_ms", "kernel", "name"]);
+    assert!(layers.iter().any(|layer| layer["name"] == "conv1"), "{layered}");
+}
+
+#[test]
+fn adapters_say_which_would_be_used() {
+    let report = json(["adapters"]);
+    assert_eq!(keys(&report), ["adapters", "default"]);
+    let adapters = report["adapters"].as_array().unwrap();
+    let default = &adapters[report["default"].as_u64().unwrap() as usize];
+    assert_eq!(
+        keys(default),
+        ["backend", "class", "driver", "features", "limits", "name", "notes", "type", "unusable"]
+    );
+    assert!(default["unusable"].is_null());
+    let used = json(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1"]);
+    assert_eq!((&used["adapter"], &used["backend"]), (&default["name"], &default["backend"]));
+    for adapter in adapters.iter().filter(|adapter| adapter["unusable"].is_null()) {
+        let (name, backend) = (adapter["name"].as_str().unwrap(), adapter["backend"].as_str().unwrap());
+        let asked = json(["adapters", "--backend", backend, "--adapter", &name.to_uppercase()]);
+        let index = asked["default"].as_u64().unwrap() as usize;
+        assert_eq!((&adapters[index]["name"], &adapters[index]["backend"]), (&adapter["name"], &adapter["backend"]));
+    }
+    let table = succeed(["adapters"]);
+    for adapter in adapters {
+        assert!(table.contains(adapter["name"].as_str().unwrap()), "{table}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let commands = ["run", "clip", "plan", "bench", "adapters", "demo"];
+    for command in commands {
+        let help = succeed([command, "--help"]);
+        assert!(help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")), "{help}");
+        for option in ["--adapter", "--backend", "--precision", "--config", "--json", "--verbose"] {
+            assert!(help.contains(option), "{command}: {option}");
+        }
+    }
+    let help = succeed(["--help"]);
+    for command in commands {
+        assert!(help.contains(&format!("\n  {command}")), "{help}");
+    }
+    assert!(succeed(["--version"]).starts_with("resnet3d "));
+}
+
+#[test]
+fn common_options_stand_before_and_behind_the_command() {
+    for arguments in [
+        ["--config", "r50-conv4", "plan", "--clip", CLIP, "--json"],
+        ["plan", "--clip", CLIP, "--json", "--config", "r50-conv4"],
+    ] {
+        let report: Value = serde_json::from_str(&succeed(arguments)).unwrap();
+        assert_eq!(report["dim_out"], 1024);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = command(["plan", "--clip", CLIP, "--config", "r152-conv5", "--no-fusion", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_standard_output_is_one() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(["plan", "--clip", CLIP]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: cannot write to standard output\n"), "{stderr}");
+}
+
+#[test]
+fn results_are_alone_on_standard_output() {
+    let quiet = run(["plan", "--clip", CLIP]);
+    assert_eq!(quiet.stderr, "");
+    let report = run(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1", "--json", "-vv"]);
+    assert!(serde_json::from_str::<Value>(&report.stdout).is_ok(), "{}", report.stdout);
+}
