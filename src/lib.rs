@@ -1,4 +1,4 @@
-//! 3D ResNet video backbones on any GPU.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "cli")]

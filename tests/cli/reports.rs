@@ -156,7 +156,7 @@ fn adapters_say_which_would_be_used() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands = ["run", "clip", "plan", "bench", "adapters", "demo"];
+    let commands = ["run", "clip", "plan", "verify", "bench", "adapters", "demo"];
     for command in commands {
         let help = succeed([command, "--help"]);
         assert!(help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")), "{help}");
@@ -212,4 +212,22 @@ fn results_are_alone_on_standard_output() {
     assert_eq!(quiet.stderr, "");
     let report = run(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1", "--json", "-vv"]);
     assert!(serde_json::from_str::<Value>(&report.stdout).is_ok(), "{}", report.stdout);
+}
+
+#[test]
+fn verify_covers_the_adapters_and_repeats_by_seed() {
+    let verify = |seed: &str| json(["verify", "--all-adapters", "--cases", "6", "--seed", seed]);
+    let report = verify("3");
+    assert_eq!((&report["passed"], &report["operators"], &report["bodies"]), (&value!(true), &value!(6), &value!(2)));
+    let adapters = report["adapters"].as_array().unwrap();
+    assert_eq!(adapters.len(), json(["adapters"])["adapters"].as_array().unwrap().len());
+    for adapter in adapters {
+        let rows = adapter["rows"].as_array().unwrap();
+        assert!(rows.iter().any(|row| row["name"].as_str().unwrap().starts_with("body, unfused")));
+        assert!(rows.iter().all(|row| row["failed"] == 0 && row["worst_of_tolerance"].as_f64().unwrap() <= 1.0));
+    }
+    assert_eq!(report["adapters"][0]["coverage"], verify("3")["adapters"][0]["coverage"]);
+    assert_ne!(report["adapters"][0]["coverage"], verify("4")["adapters"][0]["coverage"]);
+    let table = succeed(["verify", "--cases", "2"]);
+    assert!(table.contains("worst relative error") && table.contains("all right"), "{table}");
 }

@@ -1,7 +1,7 @@
 //! The commands, and the options that all of them share.
 
 use crate::arguments::choice;
-use crate::{adapters, bench, clip, demo, plan, run};
+use crate::{adapters, bench, clip, demo, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
@@ -33,6 +33,7 @@ enum Command {
     Run(run::Arguments),
     Clip(clip::Arguments),
     Plan(plan::Arguments),
+    Verify(verify::Arguments),
     Bench(bench::Arguments),
     Adapters(adapters::Arguments),
     Demo(demo::Arguments),
@@ -113,6 +114,7 @@ impl Cli {
             Command::Run(arguments) => arguments.run(common),
             Command::Clip(arguments) => arguments.run(common),
             Command::Plan(arguments) => arguments.run(common),
+            Command::Verify(arguments) => arguments.run(common),
             Command::Bench(arguments) => arguments.run(common),
             Command::Adapters(arguments) => arguments.run(common),
             Command::Demo(arguments) => arguments.run(common),

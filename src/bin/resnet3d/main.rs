@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod run;
 mod text;
+mod verify;
 
 use clap::Parser as _;
 use std::process::ExitCode;
