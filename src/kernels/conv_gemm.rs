@@ -28,8 +28,10 @@ impl Tile {
     pub const M8_N8: Self = Self { channel_vec4s: 2, positions: 8 };
     /// Sixteen channels by eight positions.
     pub const M16_N8: Self = Self { channel_vec4s: 4, positions: 8 };
-    /// Thirty-two channels by eight positions.
-    pub const M32_N8: Self = Self { channel_vec4s: 8, positions: 8 };
+    /// Sixteen channels by four positions.
+    pub const M16_N4: Self = Self { channel_vec4s: 4, positions: 4 };
+    /// Thirty-two channels by four positions.
+    pub const M32_N4: Self = Self { channel_vec4s: 8, positions: 4 };
 
     /// Output channels of a tile.
     pub fn channels(self) -> usize {

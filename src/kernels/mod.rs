@@ -103,8 +103,8 @@ impl Kernel {
     const DIRECT_4X8: Self = Self::ConvDirect(conv_direct::Tile::WIDE);
     const GEMM_8X8: Self = Self::ConvGemm(conv_gemm::Tile::M8_N8);
     const GEMM_16X8: Self = Self::ConvGemm(conv_gemm::Tile::M16_N8);
-    const GEMM_SUBGROUP_16X8: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M16_N8);
-    const GEMM_SUBGROUP_32X8: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M32_N8);
+    const GEMM_SUBGROUP_16X4: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M16_N4);
+    const GEMM_SUBGROUP_32X4: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M32_N4);
 
     /// Every kernel there is.
     pub const ALL: [Self; 12] = [
@@ -112,8 +112,8 @@ impl Kernel {
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
         Self::GEMM_16X8,
-        Self::GEMM_SUBGROUP_16X8,
-        Self::GEMM_SUBGROUP_32X8,
+        Self::GEMM_SUBGROUP_16X4,
+        Self::GEMM_SUBGROUP_32X4,
         Self::ConvGemmTiled,
         Self::MaxPool,
         Self::Affine,
@@ -129,8 +129,8 @@ impl Kernel {
             Self::DIRECT_4X8 => "conv_direct_4x8",
             Self::GEMM_8X8 => "conv_gemm_8x8",
             Self::GEMM_16X8 => "conv_gemm_16x8",
-            Self::GEMM_SUBGROUP_16X8 => "conv_gemm_subgroup_16x8",
-            Self::GEMM_SUBGROUP_32X8 => "conv_gemm_subgroup_32x8",
+            Self::GEMM_SUBGROUP_16X4 => "conv_gemm_subgroup_16x4",
+            Self::GEMM_SUBGROUP_32X4 => "conv_gemm_subgroup_32x4",
             Self::ConvGemmTiled => "conv_gemm_tiled",
             // Tiles beyond those of `ALL` have no name of their own.
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => self.shader(),
@@ -300,9 +300,9 @@ fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Kernel> {
     }
     // The widest tile loads least for each product, unless most of it would be padding.
     let registers = if conv.dim_out > 16 {
-        vec![Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
+        vec![Kernel::GEMM_SUBGROUP_32X4, Kernel::GEMM_SUBGROUP_16X4, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
     } else {
-        vec![Kernel::GEMM_SUBGROUP_16X8, Kernel::GEMM_SUBGROUP_32X8, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
+        vec![Kernel::GEMM_SUBGROUP_16X4, Kernel::GEMM_SUBGROUP_32X4, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
     };
     let tiled = vec![Kernel::ConvGemmTiled];
     match class {
