@@ -85,8 +85,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let taps = p.kernel_t * p.kernel_h * p.kernel_w;
 
     var sums: array<array<vec4<f32>, TILE_C>, TILE_W>;
+    // unroll
     for (var v = 0u; v < TILE_C; v++) {
         let start = bias[tile * TILE_C + v];
+        // unroll
         for (var j = 0u; j < TILE_W; j++) {
             sums[j][v] = start;
         }
@@ -104,14 +106,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     for (var kw = 0u; kw < p.kernel_w; kw++) {
                         let tap = weight_row + kw * TILE_C;
                         var values: array<f32, TILE_W>;
+                        // unroll
                         for (var j = 0u; j < TILE_W; j++) {
                             let x = base_x + i32(j * p.stride_w + kw * p.dilation_w);
                             let position = line + u32(clamp(x, 0, size_x - 1));
                             let value = input[position * p.in_stride + channel];
                             values[j] = select(0.0, value, x >= 0 && x < size_x);
                         }
+                        // unroll
                         for (var v = 0u; v < TILE_C; v++) {
                             let weight = weights[tap + v];
+                            // unroll
                             for (var j = 0u; j < TILE_W; j++) {
                                 sums[j][v] += weight * values[j];
                             }
@@ -124,11 +129,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
 
     let first_c = (tile % p.group_tiles) * TILE_C * 4u;
+    // unroll
     for (var j = 0u; j < TILE_W; j++) {
         let x = out_x + j;
         if x < p.out_w {
             let position = (row * p.out_w + x) * p.out_stride;
+            // unroll
             for (var v = 0u; v < TILE_C; v++) {
+                // unroll
                 for (var k = 0u; k < 4u; k++) {
                     let c = first_c + v * 4u + k;
                     if c < p.group_out_c {

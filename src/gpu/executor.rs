@@ -83,7 +83,13 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        gpu.scoped(|| Self::build(gpu, plan, weights, constants, checks, patch))
+        gpu.scoped(|| {
+            let executor = Self::build(gpu, plan, weights, constants, checks, patch)?;
+            // Uploads of weights are staged by wgpu; without this the first run would carry them out.
+            let submission = gpu.queue.submit([]);
+            executor.wait(Some(submission))?;
+            Ok(executor)
+        })
     }
 
     fn build(

@@ -51,6 +51,15 @@ impl AdapterClass {
             Self::GpuSubgroups => "gpu-subgroups",
         }
     }
+
+    /// Whether the choice of kernels for this class rests on timings of a real adapter of the class
+    /// (`docs/performance.md`). Results are verified for every class alike.
+    pub fn is_measured(self) -> bool {
+        match self {
+            Self::Software => true,
+            Self::Gpu | Self::GpuSubgroups => false,
+        }
+    }
 }
 
 /// The device that kernels are chosen for.

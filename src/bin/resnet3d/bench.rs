@@ -6,12 +6,14 @@ use crate::features::to_safetensors;
 use crate::forward::adapter_line;
 use crate::network::{Network, describe};
 use crate::output::{Outputs, note, print, print_json};
+use crate::plan::class_line;
 use crate::progress::Progress;
 use crate::text::{Facts, bar, lines, mib, milliseconds, table};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::load;
+use resnet3d_wgpu::kernels::Kernel;
 use resnet3d_wgpu::plan::Step;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, Plan, Shape, Taps, Timing};
@@ -63,15 +65,29 @@ pub struct Arguments {
     #[arg(long)]
     no_fusion: bool,
 
+    /// Use this kernel for every operator that it can do, as named in the table of layers, for example
+    /// conv_direct_4x8.
+    #[arg(long, value_name = "NAME", value_parser = kernel)]
+    kernel: Option<Kernel>,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
+}
+
+/// A kernel by its name.
+fn kernel(name: &str) -> Result<Kernel, String> {
+    Kernel::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+        format!("wanted one of {}", names.join(", "))
+    })
 }
 
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d bench
   resnet3d bench --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --runs 20 --layers
-  resnet3d bench --batch 4 --json";
+  resnet3d bench --batch 4 --json
+  resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, to compare with";
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -168,7 +184,16 @@ impl Arguments {
         tap_names(&network.body()?, &taps)?;
         let clip = self.clip()?;
         let gpu = common.open()?;
-        let options = Options { precision: common.precision, taps, fusion: !self.no_fusion, ..Options::default() };
+        if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
+            bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
+        }
+        let options = Options {
+            precision: common.precision,
+            taps,
+            fusion: !self.no_fusion,
+            kernel: self.kernel,
+            ..Options::default()
+        };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
@@ -178,7 +203,9 @@ impl Arguments {
             return print_json(&report);
         }
         let mut facts = Facts::default();
-        facts.add("adapter", adapter_line(&gpu)).add("network", describe(&network.config));
+        facts.add("adapter", adapter_line(&gpu));
+        facts.add("kernels", format!("for {}", class_line(gpu.class())));
+        facts.add("network", describe(&network.config));
         let mut text = facts.to_string() + &report.text();
         if let Some(path) = &self.output {
             text += &format!("features  {}\n", path.display());

@@ -188,7 +188,7 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
                 "{:.3} GMAC in {} dispatches, kernels for {}",
                 report.macs as f64 / 1e9,
                 report.dispatches,
-                class.name()
+                class_line(class)
             ),
         )
         .add("parameters", format!("{} ({} as packed)", grouped(report.params), mib(memory.weight_bytes)))
@@ -204,6 +204,12 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
             ),
         );
     facts.to_string()
+}
+
+/// The name of a class, with a warning where nobody has timed its kernels.
+pub fn class_line(class: AdapterClass) -> String {
+    let warning = if class.is_measured() { "" } else { " (unmeasured: no adapter of this class has been timed)" };
+    format!("{}{warning}", class.name())
 }
 
 /// A scale as a fraction where it is one over a whole number.

@@ -1,0 +1,30 @@
+//! What the sources promise about themselves.
+
+use std::path::{Path, PathBuf};
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+}
+
+#[test]
+fn unsafe_code_is_in_one_file_and_says_why() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    assert!(library.contains("#![deny(unsafe_code)]"));
+    let files = sources(&root.join("src"));
+    assert!(files.len() > 30);
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let uses = code.clone().filter(|line| line.contains("unsafe ")).count();
+        let allows = code.filter(|line| line.contains("allow(unsafe_code)")).count();
+        if path.ends_with("src/gpu/trusted.rs") {
+            assert_eq!((uses, allows), (1, 1));
+            assert!(text.contains("// SAFETY: "));
+        } else {
+            assert_eq!((uses, allows), (0, 0), "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The hot path is quiet: once a clip shape is prepared, a forward creates nothing but its command encoder.
+
+mod common;
+
+use common::contexts;
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Taps, Timing, Weights};
+
+/// What exists on the device, by wgpu's own count.
+fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
+    let hal = gpu.device().get_internal_counters().hal;
+    vec![
+        ("buffers", hal.buffers.read()),
+        ("bytes of buffers", hal.buffer_memory.read()),
+        ("allocations", hal.memory_allocations.read()),
+        ("bind groups", hal.bind_groups.read()),
+        ("bind group layouts", hal.bind_group_layouts.read()),
+        ("pipelines", hal.compute_pipelines.read()),
+        ("pipeline layouts", hal.pipeline_layouts.read()),
+        ("shader modules", hal.shader_modules.read()),
+        ("query sets", hal.query_sets.read()),
+    ]
+}
+
+fn narrow(gpu: &GpuContext, taps: Taps) -> GpuBackbone {
+    let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 1).unwrap();
+    GpuBackbone::new(gpu, &config, &weights, Options { taps, ..Options::default() }).unwrap()
+}
+
+#[test]
+fn a_second_forward_creates_nothing() {
+    for gpu in contexts() {
+        for timing in [Timing::Off, Timing::Total, Timing::Layers] {
+            let mut backbone = narrow(&gpu, Taps::Stages);
+            let clip = random::clip(Shape::new(1, 3, 2, 32, 40), 1).unwrap();
+            backbone.prepare(clip.shape()).unwrap();
+            let prepared = count(&gpu);
+            backbone.forward_timed(&clip, timing).unwrap();
+            let first = count(&gpu);
+            assert!(first[0].1 > 0 && first[5].1 > 0, "the counters count: {first:?}");
+            if timing == Timing::Off {
+                assert_eq!(prepared, first, "prepare() has made everything");
+            }
+            for _ in 0..10 {
+                backbone.forward_timed(&clip, timing).unwrap();
+            }
+            assert_eq!(first, count(&gpu), "{} {timing:?}", gpu.backend());
+        }
+    }
+}
+
+#[test]
+fn a_thousand_forwards_do_not_grow() {
+    let gpu = &contexts()[0];
+    let mut backbone = narrow(gpu, Taps::Last);
+    let clip = random::clip(Shape::new(1, 3, 1, 16, 16), 1).unwrap();
+    for _ in 0..100 {
+        backbone.forward(&clip).unwrap();
+    }
+    let (before, resident) = (count(gpu), resident_bytes());
+    for _ in 0..1000 {
+        backbone.forward(&clip).unwrap();
+    }
+    assert_eq!(before, count(gpu));
+    if let (Some(before), Some(after)) = (resident, resident_bytes()) {
+        let grown = after.saturating_sub(before);
+        println!("resident: {before} bytes, then {after}");
+        // A leak of one 4 KiB page a forward would be 4 MiB.
+        assert!(grown < 2 << 20, "{grown} bytes in 1,000 forwards");
+    }
+}
+
+/// Memory of this process that is in RAM, where the system tells.
+fn resident_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(text.split_whitespace().nth(1)?.parse::<usize>().ok()? * 4096)
+}
