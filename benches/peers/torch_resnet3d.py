@@ -347,19 +347,20 @@ class TorchNetwork(torch.nn.Module):
         return taps
 
 
-def count_macs(model: TorchNetwork, clip: torch.Tensor) -> int:
-    """Multiply-adds of the convolutions, from the shapes of one run."""
-    macs = 0
+def inspect(model: TorchNetwork, clip: torch.Tensor) -> tuple[int, bool]:
+    """From one run: multiply-adds of the convolutions, and whether all of their results are channels_last_3d."""
+    macs, channels_last = 0, True
 
     def count(layer: torch.nn.Module, _: object, output: torch.Tensor) -> None:
-        nonlocal macs
+        nonlocal macs, channels_last
         macs += output.numel() * layer.weight[0].numel()
+        channels_last &= output.is_contiguous(memory_format=torch.channels_last_3d)
 
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, torch.nn.Conv3d)]
     model(clip)
     for hook in hooks:
         hook.remove()
-    return macs
+    return macs, channels_last
 
 
 # Measuring --------------------------------------------------------------------------------------------------------
@@ -449,7 +450,9 @@ def time_on_host(run: Callable[[], torch.Tensor], runs: int) -> list[float]:
     return times
 
 
-def measure(mode: Mode, model: TorchNetwork, clip: torch.Tensor, runs: int, warmups: int) -> tuple[list[float], np.ndarray]:
+def measure(
+    mode: Mode, model: TorchNetwork, clip: torch.Tensor, runs: int, warmups: int
+) -> tuple[list[float], np.ndarray]:
     """The times of `mode`, and the last blob of one more run."""
     cuda = clip.is_cuda
     if cuda:
@@ -478,11 +481,17 @@ class Row:
     gflops: float | None = None
     relative_l2: float | None = None
     finite: bool | None = None
+    channels_last: bool | None = None
     error: str | None = None
 
 
 def run_mode(
-    mode: Mode, network: Network, weights: Tensors, clip: np.ndarray, expected: np.ndarray | None, args: argparse.Namespace
+    mode: Mode,
+    network: Network,
+    weights: Tensors,
+    clip: np.ndarray,
+    expected: np.ndarray | None,
+    args: argparse.Namespace,
 ) -> tuple[Row, int]:
     """A row of the report, and the multiply-adds of a forward. A mode that fails says so in its row."""
     row, macs = Row(mode.name, mode.label), 0
@@ -490,7 +499,7 @@ def run_mode(
         layout = {"device": args.device, "dtype": mode.dtype, "memory_format": torch.channels_last_3d}
         model = TorchNetwork(network, weights).eval().to(**layout)
         data = torch.from_numpy(clip).to(**layout)
-        macs = count_macs(model, data)
+        macs, row.channels_last = inspect(model, data)
         times, values = measure(mode, model, data, args.runs, args.warmups)
     except RuntimeError as error:  # torch's, out of memory among them
         row.error = str(error).strip().split("\n")[0]
@@ -639,7 +648,8 @@ def text_of(report: dict) -> str:
             continue
         ms = "".join(f"{row['ms'][key]:>10.3f}" for key in ("min", "median", "max"))
         compared = "not compared" if row["relative_l2"] is None else f"{row['relative_l2']:.2e}"
-        notes = ("" if row["finite"] else ", not finite") + (f", {row['error']}" if row["error"] else "")
+        notes = ("" if row["finite"] else ", not finite") + ("" if row["channels_last"] else ", not all channels last")
+        notes += (f", {row['error']}" if row["error"] else "")
         lines.append(f"{row['label']:<12}{ms}{row['gflops']:>11.1f}  {compared}{notes}")
     if not report["passed"]:
         lines.append(f"FAILED: a mode failed, or f32 differs from --features by more than {report['tolerance']:g}")
