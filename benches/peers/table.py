@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""One Markdown table of what `scripts/bench-gpu` measured: resnet3d beside the peer, with ratios.
+
+Reads OUT's raw JSON and logs (verify.json, adapters.json, bench-CLIP.json, torch-CLIP.json), prints the table, and
+writes it to OUT/table.md. Exit code 1 if no clip was measured or the outputs do not agree. Standard library only.
+
+Usage:
+  python3 benches/peers/table.py OUT --clips 1x3x8x224x224,8x3x8x224x224 --command 'scripts/bench-gpu'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+Json = dict[str, Any]
+NONE = "–"
+COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "GFLOP/s", "ours/peer", "note"]
+RIGHT = range(2, 7)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What there is of one clip: reports, or why there are none."""
+
+    shape: str
+    ours: Optional[Json]
+    ours_error: str
+    peer: Optional[Json]
+    peer_error: str
+
+
+@dataclass
+class Session:
+    """Everything that was measured."""
+
+    clips: list[Clip]
+    verify: Optional[Json] = None
+    verify_error: str = ""
+    adapters: Json = field(default_factory=dict)
+    command: str = "scripts/bench-gpu"
+    date: str = ""
+    program: str = "resnet3d"
+    peer_skipped: str = ""
+
+
+def read_json(path: Path) -> Optional[Json]:
+    """An object, or nothing if there is none: a program that fails leaves its file empty."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def reason(log: Path) -> str:
+    """What a program that failed said: its last line that starts with `error:`, else its last line."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "it left no log"
+    errors = [line for line in lines if line.startswith("error:")]
+    return (errors or lines or ["it said nothing"])[-1].removeprefix("error:").strip()
+
+
+def read_session(out: Path, clips: list[str]) -> Session:
+    def clip(shape: str) -> Clip:
+        logs = [out / f"{program}-{shape}.log" for program in ("bench", "torch")]
+        reports = [read_json(log.with_suffix(".json")) for log in logs]
+        return Clip(
+            shape,
+            reports[0],
+            "" if reports[0] else reason(logs[0]),
+            reports[1],
+            "" if reports[1] or not logs[1].exists() else reason(logs[1]),
+        )
+
+    verify = read_json(out / "verify.json")
+    return Session(
+        clips=[clip(shape) for shape in clips],
+        verify=verify,
+        verify_error="" if verify else reason(out / "verify.log"),
+        adapters=read_json(out / "adapters.json") or {},
+    )
+
+
+def flops_of(ours: Json) -> float:
+    """Floating-point operations of a forward, out of the report: its GFLOP/s are over gpu_ms, else over latency."""
+    return ours["gflops"] * 1e6 * (ours["gpu_ms"] or ours["latency_ms"])["median"]
+
+
+def number(value: float) -> str:
+    """Four digits that count, never an exponent."""
+    return f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 1}f}"
+
+
+def timed(what: str, ms: Json, flops: float, ratio: str, note: str) -> list[str]:
+    speed = number(flops / ms["median"] / 1e6) if ms["median"] > 0 else NONE
+    return [what, number(ms["min"]), number(ms["median"]), number(ms["max"]), speed, ratio, note]
+
+
+def failed(what: str, why: str) -> list[str]:
+    return [what, NONE, NONE, NONE, NONE, NONE, f"failed: {why}"]
+
+
+def is_software(session: Session) -> bool:
+    """Whether the adapter that was measured is a software one."""
+    names = {clip.ours["adapter"] for clip in session.clips if clip.ours}
+    types = [adapter.get("type") for adapter in session.adapters.get("adapters", []) if adapter.get("name") in names]
+    return bool(types) and all(kind == "cpu" for kind in types)
+
+
+def peer_rows(clip: Clip, comparable: bool) -> list[list[str]]:
+    if clip.peer is None:
+        return [failed("PyTorch", clip.peer_error)] if clip.peer_error else []
+    rows, ours = [], clip.ours["gpu_ms"] if clip.ours else None
+    on_cpu = clip.peer["device"] == "CPU"
+    for mode in clip.peer["modes"]:
+        what = f"PyTorch {mode['label']}, {'CPU' if on_cpu else 'device'}"
+        if mode["ms"] is None:
+            rows.append(failed(what, mode["error"]))
+            continue
+        ratio = NONE
+        if comparable and ours and not on_cpu and mode["ms"]["median"] > 0:
+            ratio = f"{ours['median'] / mode['ms']['median']:.2f}"
+        rows.append(timed(what, mode["ms"], 2 * clip.peer["macs"], ratio, peer_note(mode, clip.peer)))
+    return rows
+
+
+def peer_note(mode: Json, peer: Json) -> str:
+    """How far its output is from ours."""
+    if mode["error"]:
+        return mode["error"]
+    if not peer["compared"]:
+        return "outputs not compared"
+    difference = mode["relative_l2"]
+    text = "differs by NaN" if difference is None else f"differs by {difference:.1e}"
+    if disagrees(mode, peer):
+        text += f", DISAGREES (allowed {peer['tolerance']:g})"
+    text += "" if mode["finite"] else ", not finite"
+    # On a CUDA device it should be; PyTorch's CPU goes its own way.
+    return text + (", not all channels last" if peer["cuda"] and not mode["channels_last"] else "")
+
+
+def disagrees(mode: Json, peer: Json) -> bool:
+    """Whether a float32 mode was compared and is further off than allowed. Other modes are only reported."""
+    if not mode["mode"].startswith("f32") or not peer["compared"] or mode["ms"] is None:
+        return False
+    return mode["relative_l2"] is None or mode["relative_l2"] > peer["tolerance"]
+
+
+def clip_rows(clip: Clip, comparable: bool) -> list[list[str]]:
+    """The rows of one clip; the clip's name is on the first."""
+    rows, ours = [], clip.ours
+    if ours is None:
+        rows.append(failed("resnet3d", clip.ours_error))
+    else:
+        flops, name = flops_of(ours), f"resnet3d {ours['precision']}"
+        first = f"first forward {number(ours['first_forward_ms'])} ms"
+        rows.append(timed(f"{name}, latency", ours["latency_ms"], flops, NONE, first))
+        if ours["gpu_ms"]:
+            note = f"{ours['dispatches']} dispatches, {ours['peak_gpu_bytes'] / 2**20:.0f} MiB"
+            rows.append(timed(f"{name}, device", ours["gpu_ms"], flops, NONE, note))
+        else:
+            rows.append([f"{name}, device", NONE, NONE, NONE, NONE, NONE, "no timestamp queries"])
+    rows += peer_rows(clip, comparable)
+    if ours and clip.peer and clip.peer["macs"] and abs(flops_of(ours) / 2 / clip.peer["macs"] - 1) > 1e-3:
+        rows[-1][-1] += f"; counts {clip.peer['macs'] / 1e9:.3f} GMAC, resnet3d {flops_of(ours) / 2e9:.3f}"
+    return [[clip.shape if index == 0 else "", *row] for index, row in enumerate(rows)]
+
+
+def table(rows: list[list[str]]) -> str:
+    """Markdown, padded so that it reads as text too."""
+    rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
+
+    def line(cells: list[str]) -> str:
+        padded = (
+            cell.rjust(width) if column in RIGHT else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths))
+        )
+        return "| " + " | ".join(padded) + " |"
+
+    rule = [("-" * (width - 1) + ":") if column in RIGHT else "-" * width for column, width in enumerate(widths)]
+    return "\n".join([line(COLUMNS), line(rule), *map(line, rows)])
+
+
+def verify_line(session: Session) -> str:
+    if session.verify is None:
+        return f"verify: did not finish: {session.verify_error}"
+    report = session.verify
+    rows = [row for adapter in report["adapters"] for row in adapter["rows"]]
+    # A NaN is null in JSON, and goes to the end: it is the worst there can be.
+    bad = [row["name"] for row in rows if row["failed"]]
+    worst = max((row["worst_relative"] for row in rows if row["worst_relative"] is not None), default=None)
+    drawn = f"{report['operators']} operators and {report['bodies']} bodies, seed {report['seed']}"
+    drawn += f", worst relative L2 {worst:.1e}" if worst is not None else ""
+    return f"verify: passed, {drawn}" if report["passed"] else f"verify: FAILED ({', '.join(bad)}), {drawn}"
+
+
+def heading(session: Session) -> list[str]:
+    """What, where, when and how, a line each."""
+    ours = next((clip.ours for clip in session.clips if clip.ours), None)
+    peer = next((clip.peer for clip in session.clips if clip.peer), None)
+    lines = [f"date: {session.date}", f"command: `{session.command}`"]
+    if ours:
+        lines.append(f"{session.program}: {ours['adapter']}, {ours['backend']}, driver {ours['driver']}")
+    if is_software(session):
+        lines.append("a software adapter: these times say nothing about a GPU")
+    lines.append(verify_line(session))
+    if peer:
+        cuda = f", CUDA {peer['cuda']}, cuDNN {peer['cudnn']}" if peer["cuda"] else ""
+        lines.append(f"PyTorch {peer['version']}: {peer['device']}{cuda}, times by {peer['clock']}")
+        if ours and peer["cuda"] and not same_device(ours["adapter"], peer["device"]):
+            lines.append("the two may have run on different devices: compare their names above")
+    elif session.peer_skipped:
+        lines.append(f"PyTorch: skipped, {session.peer_skipped}")
+    lines.append("ours/peer: device time against device time, medians; below 1 resnet3d is the faster")
+    return lines
+
+
+def same_device(adapter: str, device: str) -> bool:
+    adapter, device = adapter.lower(), device.lower()
+    return adapter in device or device in adapter
+
+
+def render(session: Session) -> str:
+    comparable = not is_software(session)
+    rows = [row for clip in session.clips for row in clip_rows(clip, comparable)]
+    facts = "\n".join(f"- {line}" for line in heading(session))
+    return f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(rows)}\n"
+
+
+def is_good(session: Session) -> bool:
+    """Whether something was measured and nothing disagrees."""
+    peers = [clip.peer for clip in session.clips if clip.peer]
+    agrees = not any(disagrees(mode, peer) for peer in peers for mode in peer["modes"])
+    return agrees and any(clip.ours for clip in session.clips)
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder with the raw JSON")
+    parser.add_argument("--clips", required=True, help="shapes with commas between, in the order of the table")
+    parser.add_argument("--command", default="scripts/bench-gpu", help="as it was called, for the heading")
+    parser.add_argument("--date", default="", help="for the heading")
+    parser.add_argument("--program", default="resnet3d", help="name and version, for the heading")
+    parser.add_argument("--peer-skipped", default="", metavar="WHY", help="why there is no peer, if there is none")
+    args = parser.parse_args(arguments)
+    session = read_session(args.out, args.clips.split(","))
+    session.command, session.date, session.program = args.command, args.date, args.program
+    session.peer_skipped = args.peer_skipped
+    try:
+        text = render(session)
+    except (KeyError, TypeError) as error:
+        print(f"error: a report in {args.out} is not as expected: {error!r}", file=sys.stderr)
+        return 1
+    (args.out / "table.md").write_text(text)
+    print(text, end="")
+    return 0 if is_good(session) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

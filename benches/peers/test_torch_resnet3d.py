@@ -1,0 +1,101 @@
+"""Is the peer the same network? Against the fixtures of an independent float64 implementation, on the CPU.
+
+    python3 -m unittest discover benches/peers
+
+Skipped, visibly, without torch and numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import unittest
+from pathlib import Path
+
+try:
+    import numpy as np
+    import torch
+
+    import torch_resnet3d as peer
+except (ImportError, OSError, ValueError, SystemExit) as problem:
+    raise unittest.SkipTest(f"no torch or numpy: {problem}") from None
+
+FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures"
+# Plain float32 against float64, as for resnet3d itself.
+TOLERANCE = 1e-5
+# The largest case takes a CPU long, and its network is that of another case.
+TOO_LARGE = {"r18_basic_conv4_seed_clip"}
+
+
+def taps(config: peer.Config, weights: peer.Tensors, clip: np.ndarray) -> dict[str, np.ndarray]:
+    model = peer.TorchNetwork(peer.network_of(config), weights).eval()
+    with torch.inference_mode():
+        data = torch.from_numpy(clip).contiguous(memory_format=torch.channels_last_3d)
+        model = model.to(memory_format=torch.channels_last_3d)
+        return {name: blob.contiguous().numpy().copy() for name, blob in model.taps(data).items()}
+
+
+class SameNetwork(unittest.TestCase):
+    def test_generator(self) -> None:
+        generator = json.loads((FIXTURES / "expected_full.json").read_text())["generator"]
+        for name, value in generator["fnv1a64"].items():
+            self.assertEqual(peer.fnv1a(name), int(value, 16), name)
+        for stream, values in generator["u"].items():
+            name, _, seed = stream.split()
+            self.assertEqual(peer.uniform(name, len(values), int(seed)).tolist(), values, stream)
+
+    def test_small_networks_value_by_value(self) -> None:
+        files = sorted(FIXTURES.glob("p0*.safetensors"))
+        self.assertGreaterEqual(len(files), 9)
+        for path in files:
+            with self.subTest(path.stem):
+                tensors, metadata = peer.read_safetensors(path)
+                config = peer.Config.from_json(metadata["config"])
+                weights = peer.load_weights(str(path), peer.network_of(config))
+                found = taps(config, weights, peer.load_clip(path))
+                expected = {name: value for name, value in tensors.items() if name.startswith("expect.")}
+                self.assertEqual({f"expect.{name}" for name in found}, set(expected))
+                for name, values in found.items():
+                    self.assertEqual(values.shape, expected[f"expect.{name}"].shape, name)
+                    error = peer.relative_l2(values, expected[f"expect.{name}"])
+                    self.assertLessEqual(error, TOLERANCE, name)
+                    print(f"{path.stem} {name}: {error:.2e}")
+
+    def test_networks_of_full_width_by_samples(self) -> None:
+        cases = json.loads((FIXTURES / "expected_full.json").read_text())["cases"]
+        for case, expected in cases.items():
+            if case in TOO_LARGE:
+                continue
+            with self.subTest(case):
+                self.check_full(case, expected)
+
+    def check_full(self, case: str, expected: dict) -> None:
+        config = peer.Config.from_json(json.dumps(expected["config"]))
+        network, seed = peer.network_of(config), expected["seed"]
+        weights = peer.load_weights(f"random:{seed}", network)
+        clip = peer.generate("data", tuple(expected["data_shape"]), seed)
+        self.assertEqual(sum(values.size for values in weights.values()), expected["parameters"])
+        for name, values in expected["first_values"].items():
+            tensor = clip if name == "data" else weights[name]
+            self.assertEqual(tensor.ravel()[: len(values)].tolist(), [np.float32(value) for value in values], name)
+        model = peer.TorchNetwork(network, weights).eval()
+        with torch.inference_mode():
+            self.assertEqual(peer.inspect(model, torch.from_numpy(clip))[0], expected["macs"])
+        found = taps(config, weights, clip)
+        self.assertEqual(set(found), set(expected["taps"]))
+        for name, tap in expected["taps"].items():
+            values = found[name]
+            self.assertEqual(list(values.shape), tap["shape"], name)
+            samples = peer.relative_l2(values.ravel()[tap["indices"]], np.array(tap["values"]))
+            norm = abs(np.linalg.norm(values.astype(np.float64)) / tap["l2"] - 1)
+            self.assertLessEqual(samples, TOLERANCE, name)
+            self.assertLessEqual(norm, TOLERANCE, name)
+            print(f"{case} {name}: samples {samples:.2e}, norm {norm:.2e}")
+
+    def test_refuses_what_it_does_not_know(self) -> None:
+        for text in ["{", "[]", '{"preset": "r18-conv4"}', '{"depth": 18}', '{"transformation": "wide"}']:
+            with self.assertRaises(peer.Failure):
+                peer.Config.from_json(text)
+
+
+if __name__ == "__main__":
+    unittest.main()
