@@ -76,7 +76,9 @@ fn main() {
             if plan.steps().iter().all(|step| step.kernel != kernel || kernel == Kernel::Layout) {
                 continue;
             }
-            group.throughput(Throughput::Elements(2 * plan.macs().max(1)));
+            if plan.macs() > 0 {
+                group.throughput(Throughput::Elements(2 * plan.macs()));
+            }
             let constants = &mut Constants::default();
             let mut executor = Executor::new(&gpu, plan, &weights, constants, ShaderChecks::Unchecked, None)
                 .expect("the device takes the plan");

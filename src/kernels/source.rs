@@ -1,6 +1,6 @@
 //! Putting a shader together: constants, shared code, the kernel's file with its marked loops unrolled.
 //!
-//! Some drivers do not unroll loops by themselves, and then keep register tiles in memory. A loop of the form
+//! Not every driver unrolls loops over register tiles as well as it could (`docs/performance.md`). A loop of the form
 //!
 //! ```wgsl
 //! // unroll
