@@ -87,6 +87,8 @@ fn stage(path: &Path, bytes: &[u8]) -> std::io::Result<Way> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // Said here, the reason does not name a temporary file that nobody has heard of.
+    directory.metadata()?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".resnet3d-");
     // The default of 0600 is for secrets; this is a result, and the umask takes away what the user wants taken away.

@@ -38,7 +38,7 @@ impl Tile {
         4 * self.channel_vec4s
     }
 
-    /// Blocks of output channels, and output quads times input quads of padded weights.
+    /// Blocks of output channels: tiles side by side.
     fn blocks(self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(self.channels())
     }

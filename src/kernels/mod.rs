@@ -20,7 +20,7 @@ pub mod sum;
 pub use launch::{FieldLayout, Grid, Launch, Operand};
 
 use crate::error::{Error, Result};
-use crate::graph::{Conv, OpKind, Operator};
+use crate::graph::{Conv, Layout, OpKind, Operator};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
@@ -82,6 +82,17 @@ impl Target {
         };
         Self { class, subgroup_size }
     }
+}
+
+/// The blobs of one operator, as far as a kernel needs to know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorBlobs {
+    /// Shapes of the inputs, at least one.
+    pub inputs: Vec<Shape>,
+    /// Shape of the output.
+    pub output: Shape,
+    /// Layout of the output.
+    pub output_layout: Layout,
 }
 
 /// A shader with its compile-time choices made.
@@ -237,35 +248,25 @@ impl Kernel {
         kernels
     }
 
-    /// What one dispatch of this kernel for `op` needs.
-    ///
-    /// `inputs` and `output` are the shapes of the operator's blobs, with the output's layout; `max_groups` is how many workgroups the adapter
-    /// takes along one axis.
+    /// What one dispatch of this kernel for `op` needs; `max_groups` is how many workgroups the adapter takes along one
+    /// axis.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if this kernel cannot do that operator; [`Error::Size`] if the grid is too large even folded.
-    pub fn launch(
-        self,
-        op: &Operator,
-        inputs: &[Shape],
-        output: (Shape, crate::graph::Layout),
-        max_groups: u32,
-    ) -> Result<Launch> {
-        let (output, to) = output;
+    /// [`Error::Kernel`] if this kernel cannot do that operator, or its grid is too large even folded.
+    pub fn launch(self, op: &Operator, blobs: &OperatorBlobs, max_groups: u32) -> Result<Launch> {
+        let (input, output) = (blobs.inputs[0], blobs.output);
         match (self, &op.kind) {
-            (Self::ConvDirect(tile), OpKind::Conv(conv)) => {
-                conv_direct::launch(tile, conv, inputs[0], output, max_groups)
-            }
-            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, inputs[0], output, max_groups),
+            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, input, output, max_groups),
+            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, input, output, max_groups),
             (Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
-                conv_gemm_subgroup::launch(tile, conv, inputs[0], output, max_groups)
+                conv_gemm_subgroup::launch(tile, conv, input, output, max_groups)
             }
-            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, inputs[0], output, max_groups),
-            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, inputs[0], output, max_groups),
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, input, output, max_groups),
+            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, input, output, max_groups),
             (Self::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Self::Relu, OpKind::Relu) => relu::launch(output, max_groups),
             (Self::Sum, OpKind::Sum) => sum::launch(output, max_groups),
-            (Self::Layout, OpKind::Layout) => layout::launch(to, output, max_groups),
+            (Self::Layout, OpKind::Layout) => layout::launch(blobs.output_layout, output, max_groups),
             _ => Err(format!("it does not compute {}", op.kind.label())),
         }
         .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::graph::fuse::fuse;
 use crate::graph::layout::channels_last;
 use crate::graph::{BlobId, Graph, OpKind};
-use crate::kernels::{AdapterClass, Kernel, Launch, Operand, Target};
+use crate::kernels::{AdapterClass, Kernel, Launch, Operand, OperatorBlobs, Target};
 use crate::shape::Shape;
 use memory::Lifetime;
 
@@ -121,14 +121,14 @@ impl Plan {
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
         for (operator, op) in graph.operators().iter().enumerate() {
-            let output = shapes[op.output.index()];
-            let inputs: Vec<Shape> = op.inputs.iter().map(|id| shapes[id.index()]).collect();
-            let Some(kernel) = choose(&op.kind, options) else {
-                continue;
+            let Some(kernel) = choose(&op.kind, options) else { continue };
+            let blobs = OperatorBlobs {
+                inputs: op.inputs.iter().map(|id| shapes[id.index()]).collect(),
+                output: shapes[op.output.index()],
+                output_layout: graph.blob(op.output).layout,
             };
-            let layout = graph.blob(op.output).layout;
-            let launch = kernel.launch(op, &inputs, (output, layout), options.limits.max_groups)?;
-            for len in kernel.constant_lens(&op.kind, output.c) {
+            let launch = kernel.launch(op, &blobs, options.limits.max_groups)?;
+            for len in kernel.constant_lens(&op.kind, blobs.output.c) {
                 let bytes = len as u64 * 4;
                 fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
                 weight_bytes += bytes;
