@@ -11,9 +11,10 @@
 // Grid: one invocation for each (clip, frame, row, column tile, channel tile), channel tiles fastest, 64 a workgroup,
 // folded into x and y.
 //
-// The prelude declares: const TILE_W: u32, const TILE_C: u32.
+// Shared code: shared/window.wgsl. The prelude declares: const TILE_W: u32, const TILE_C: u32.
 
 struct Params {
+    window: Window,
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
@@ -34,19 +35,6 @@ struct Params {
     out_w: u32,
     group_in_c: u32,
     group_out_c: u32,
-
-    kernel_t: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride_t: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_t: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dilation_t: u32,
-    dilation_h: u32,
-    dilation_w: u32,
 
     // The epilogue: 1 for yes.
     add_residual: u32,
@@ -76,13 +64,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let clip = row / (p.out_h * p.out_t);
 
     // Input coordinates of the first tap: negative in the padding.
-    let base_z = i32(out_z * p.stride_t) - i32(p.pad_t);
-    let base_y = i32(out_y * p.stride_h) - i32(p.pad_h);
-    let base_x = i32(out_x * p.stride_w) - i32(p.pad_w);
+    let base_z = i32(out_z * p.window.stride_t) - i32(p.window.pad_t);
+    let base_y = i32(out_y * p.window.stride_h) - i32(p.window.pad_h);
+    let base_x = i32(out_x * p.window.stride_w) - i32(p.window.pad_w);
     let size_z = i32(p.in_t);
     let size_y = i32(p.in_h);
     let size_x = i32(p.in_w);
-    let taps = p.kernel_t * p.kernel_h * p.kernel_w;
+    let taps = p.window.kernel_t * p.window.kernel_h * p.window.kernel_w;
 
     var sums: array<array<vec4<f32>, TILE_C>, TILE_W>;
     // unroll
@@ -97,18 +85,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var c = 0u; c < p.group_in_c; c++) {
         let channel = group * p.group_in_c + c;
         var weight_row = (tile * p.group_in_c + c) * taps * TILE_C;
-        for (var kt = 0u; kt < p.kernel_t; kt++) {
-            let z = base_z + i32(kt * p.dilation_t);
-            for (var kh = 0u; kh < p.kernel_h; kh++) {
-                let y = base_y + i32(kh * p.dilation_h);
+        for (var kt = 0u; kt < p.window.kernel_t; kt++) {
+            let z = base_z + i32(kt * p.window.dilation_t);
+            for (var kh = 0u; kh < p.window.kernel_h; kh++) {
+                let y = base_y + i32(kh * p.window.dilation_h);
                 if z >= 0 && z < size_z && y >= 0 && y < size_y {
                     let line = ((clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w;
-                    for (var kw = 0u; kw < p.kernel_w; kw++) {
+                    for (var kw = 0u; kw < p.window.kernel_w; kw++) {
                         let tap = weight_row + kw * TILE_C;
                         var values: array<f32, TILE_W>;
                         // unroll
                         for (var j = 0u; j < TILE_W; j++) {
-                            let x = base_x + i32(j * p.stride_w + kw * p.dilation_w);
+                            let x = base_x + i32(j * p.window.stride_w + kw * p.window.dilation_w);
                             let position = line + u32(clamp(x, 0, size_x - 1));
                             let value = input[position * p.in_stride + channel];
                             values[j] = select(0.0, value, x >= 0 && x < size_x);
@@ -123,7 +111,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         }
                     }
                 }
-                weight_row += p.kernel_w * TILE_C;
+                weight_row += p.window.kernel_w * TILE_C;
             }
         }
     }

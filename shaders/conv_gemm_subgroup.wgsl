@@ -30,10 +30,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         }
     }
 
-    var row = block * p.kernel_t * p.kernel_h * p.kernel_w * p.in_quads * 4u * TILE_M;
-    for (var kt = 0u; kt < p.kernel_t; kt++) {
-        for (var kh = 0u; kh < p.kernel_h; kh++) {
-            for (var kw = 0u; kw < p.kernel_w; kw++) {
+    var row = block * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * 4u * TILE_M;
+    for (var kt = 0u; kt < p.window.kernel_t; kt++) {
+        for (var kh = 0u; kh < p.window.kernel_h; kh++) {
+            for (var kw = 0u; kw < p.window.kernel_w; kw++) {
                 var quads: array<u32, TILE_N>;
                 // unroll
                 for (var j = 0u; j < TILE_N; j++) {

@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var quad = 0u;
     var quads = quads_at(origin, tap.x, tap.y, tap.z);
 
-    let entries = p.kernel_t * p.kernel_h * p.kernel_w * p.in_quads;
+    let entries = p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads;
     for (var entry = 0u; entry < entries; entry += STAGE) {
         for (var s = 0u; s < STAGE; s++) {
             var value = vec4(0.0);
@@ -57,10 +57,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             if quad == p.in_quads {
                 quad = 0u;
                 tap.z++;
-                if tap.z == p.kernel_w {
+                if tap.z == p.window.kernel_w {
                     tap.z = 0u;
                     tap.y++;
-                    if tap.y == p.kernel_h {
+                    if tap.y == p.window.kernel_h {
                         tap.y = 0u;
                         tap.x++;
                     }

@@ -2,8 +2,10 @@
 //
 // Layouts. input, output: NTHWC in quads of four channels. Grid: one invocation for each output quad, in memory order,
 // 64 a workgroup, folded into x and y.
+// Shared code: shared/window.wgsl.
 
 struct Params {
+    window: Window,
     // Columns of the folded grid, and the number of output quads.
     grid_x: u32,
     len: u32,
@@ -13,20 +15,7 @@ struct Params {
     in_w: u32,
     out_t: u32,
     out_h: u32,
-    out_w: u32,
-    kernel_t: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride_t: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_t: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dilation_t: u32,
-    dilation_h: u32,
-    dilation_w: u32,
-    // Minus infinity, which WGSL has no literal for.
+    out_w: u32,    // Minus infinity, which WGSL has no literal for.
     lowest: f32,
 }
 
@@ -48,14 +37,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let clip = position / (p.out_w * p.out_h * p.out_t);
 
     var best = vec4(p.lowest);
-    for (var kt = 0u; kt < p.kernel_t; kt++) {
-        let z = i32(out_z * p.stride_t + kt * p.dilation_t) - i32(p.pad_t);
-        for (var kh = 0u; kh < p.kernel_h; kh++) {
-            let y = i32(out_y * p.stride_h + kh * p.dilation_h) - i32(p.pad_h);
+    for (var kt = 0u; kt < p.window.kernel_t; kt++) {
+        let z = i32(out_z * p.window.stride_t + kt * p.window.dilation_t) - i32(p.window.pad_t);
+        for (var kh = 0u; kh < p.window.kernel_h; kh++) {
+            let y = i32(out_y * p.window.stride_h + kh * p.window.dilation_h) - i32(p.window.pad_h);
             if z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) {
                 let line = ((clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w;
-                for (var kw = 0u; kw < p.kernel_w; kw++) {
-                    let x = i32(out_x * p.stride_w + kw * p.dilation_w) - i32(p.pad_w);
+                for (var kw = 0u; kw < p.window.kernel_w; kw++) {
+                    let x = i32(out_x * p.window.stride_w + kw * p.window.dilation_w) - i32(p.window.pad_w);
                     if x >= 0 && x < i32(p.in_w) {
                         best = max(best, input[(line + u32(x)) * p.quads + quad]);
                     }

@@ -2,7 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel};
+use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel, WindowParams};
 use std::collections::BTreeSet;
 
 fn module(kernel: Kernel) -> naga::Module {
@@ -25,6 +25,7 @@ fn every_shader_is_valid_with_no_more_than_subgroups() {
 
 #[test]
 fn parameters_have_the_layout_of_the_host_structs() {
+    let mut windows = 0;
     for kernel in Kernel::ALL {
         let module = module(kernel);
         let (_, uniform) = module
@@ -32,14 +33,22 @@ fn parameters_have_the_layout_of_the_host_structs() {
             .iter()
             .find(|(_, v)| v.space == AddressSpace::Uniform)
             .unwrap_or_else(|| panic!("{} has no parameters", kernel.name()));
-        let TypeInner::Struct { members, span } = &module.types[uniform.ty].inner else {
-            panic!("{}: the parameters are no struct", kernel.name())
-        };
-        let mut shader: Vec<(&str, usize)> =
-            members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
-        shader.push(("", *span as usize));
-        assert_eq!(shader, kernel.params_layout(), "{}", kernel.name());
+        assert_eq!(layout(&module, uniform.ty), kernel.params_layout(), "{}", kernel.name());
+        for (ty, _) in module.types.iter().filter(|(_, ty)| ty.name.as_deref() == Some("Window")) {
+            assert_eq!(layout(&module, ty), WindowParams::LAYOUT, "{}", kernel.name());
+            windows += 1;
+        }
     }
+    assert!(windows > 3, "the kernels that slide share their window");
+}
+
+/// Names and offsets of a struct's members, then its size under an empty name.
+fn layout(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(&str, usize)> {
+    let TypeInner::Struct { members, span } = &module.types[ty].inner else { panic!("no struct") };
+    let mut layout: Vec<(&str, usize)> =
+        members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
+    layout.push(("", *span as usize));
+    layout
 }
 
 #[test]

@@ -1,4 +1,5 @@
-// Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies.
+// Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies. Itself preceded by
+// window.wgsl.
 //
 // The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
 // positions). Nothing is gathered: patches are read where they lie.
@@ -8,6 +9,7 @@
 // beyond the last channel on both sides. bias: [block] of TILE_M vec4.
 
 struct Params {
+    window: Window,
     // Columns of the folded grid; blocks of output channels; workgroups with work.
     grid_x: u32,
     blocks: u32,
@@ -23,19 +25,6 @@ struct Params {
     out_t: u32,
     out_h: u32,
     out_w: u32,
-
-    kernel_t: u32,
-    kernel_h: u32,
-    kernel_w: u32,
-    stride_t: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_t: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dilation_t: u32,
-    dilation_h: u32,
-    dilation_w: u32,
 
     // The epilogue: 1 for yes.
     add_residual: u32,
@@ -64,9 +53,9 @@ fn origin_at(position: u32) -> Origin {
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
     return Origin(
         position / (p.out_w * p.out_h * p.out_t),
-        i32(out_z * p.stride_t) - i32(p.pad_t),
-        i32(out_y * p.stride_h) - i32(p.pad_h),
-        i32(out_x * p.stride_w) - i32(p.pad_w),
+        i32(out_z * p.window.stride_t) - i32(p.window.pad_t),
+        i32(out_y * p.window.stride_h) - i32(p.window.pad_h),
+        i32(out_x * p.window.stride_w) - i32(p.window.pad_w),
     );
 }
 
@@ -74,9 +63,9 @@ fn origin_at(position: u32) -> Origin {
 const OUTSIDE: u32 = 0xffffffffu;
 
 fn quads_at(origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
-    let z = origin.z + i32(kt * p.dilation_t);
-    let y = origin.y + i32(kh * p.dilation_h);
-    let x = origin.x + i32(kw * p.dilation_w);
+    let z = origin.z + i32(kt * p.window.dilation_t);
+    let y = origin.y + i32(kh * p.window.dilation_h);
+    let x = origin.x + i32(kw * p.window.dilation_w);
     let inside = z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) && x >= 0 && x < i32(p.in_w);
     let position = ((origin.clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w + u32(x);
     return select(OUTSIDE, position * p.in_quads, inside);

@@ -1,6 +1,6 @@
 //! Host side of `shaders/conv_direct.wgsl`: direct convolution of any shape.
 
-use super::launch::{Grid, Launch, Operand, params};
+use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use crate::error::Result;
 use crate::graph::Conv;
@@ -10,7 +10,7 @@ use crate::weights::{Weights, fold_affine};
 const SOURCE: &str = include_str!("../../shaders/conv_direct.wgsl");
 
 pub(super) fn source(tile: Tile) -> String {
-    assemble(&[("TILE_W", tile.columns), ("TILE_C", tile.channel_vec4s)], "", SOURCE)
+    assemble(&[("TILE_W", tile.columns), ("TILE_C", tile.channel_vec4s)], &[WINDOW_SOURCE], SOURCE)
 }
 
 /// The register tile of one invocation.
@@ -36,16 +36,13 @@ impl Tile {
 params! {
     /// Uniform parameters.
     Params {
+        window: WindowParams,
         grid_x: u32, len: u32,
         tiles: u32, group_tiles: u32, row_tiles: u32,
         in_stride: u32, out_stride: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_c: u32, out_t: u32, out_h: u32, out_w: u32,
         group_in_c: u32, group_out_c: u32,
-        kernel_t: u32, kernel_h: u32, kernel_w: u32,
-        stride_t: u32, stride_h: u32, stride_w: u32,
-        pad_t: u32, pad_h: u32, pad_w: u32,
-        dilation_t: u32, dilation_h: u32, dilation_w: u32,
         add_residual: u32, relu: u32,
     }
 }
@@ -60,11 +57,8 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
     let tiles = conv.groups * group_tiles(tile, conv);
     let len = (output.n * output.t * output.h * row_tiles) as u64 * tiles as u64;
     let grid = Grid::fold(len.div_ceil(64), max_groups)?;
-    let [kernel_t, kernel_h, kernel_w] = conv.window.kernel.map(|v| v as u32);
-    let [stride_t, stride_h, stride_w] = conv.window.stride.map(|v| v as u32);
-    let [pad_t, pad_h, pad_w] = conv.window.pad.map(|v| v as u32);
-    let [dilation_t, dilation_h, dilation_w] = conv.window.dilation.map(|v| v as u32);
     let params = Params {
+        window: (&conv.window).into(),
         grid_x: grid.x,
         len: len as u32,
         tiles: tiles as u32,
@@ -81,18 +75,6 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
         out_w: output.w as u32,
         group_in_c: (conv.dim_in / conv.groups) as u32,
         group_out_c: (conv.dim_out / conv.groups) as u32,
-        kernel_t,
-        kernel_h,
-        kernel_w,
-        stride_t,
-        stride_h,
-        stride_w,
-        pad_t,
-        pad_h,
-        pad_w,
-        dilation_t,
-        dilation_h,
-        dilation_w,
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };

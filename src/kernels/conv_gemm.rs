@@ -1,14 +1,14 @@
 //! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with `shaders/conv_gemm_subgroup.wgsl`: implicit-GEMM
 //! convolution from registers.
 
-use super::launch::{Grid, Launch, Operand, params};
+use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use crate::error::Result;
 use crate::graph::Conv;
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 
-pub(super) const SHARED: &str = include_str!("../../shaders/shared/conv_gemm.wgsl");
+pub(super) const SHARED: [&str; 2] = [WINDOW_SOURCE, include_str!("../../shaders/shared/conv_gemm.wgsl")];
 const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
 
 /// Invocations of a workgroup.
@@ -45,19 +45,16 @@ impl Tile {
 }
 
 pub(super) fn source(tile: Tile) -> String {
-    assemble(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], SHARED, SOURCE)
+    assemble(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], &SHARED, SOURCE)
 }
 
 params! {
     /// Uniform parameters.
     Params {
+        window: WindowParams,
         grid_x: u32, blocks: u32, workgroups: u32, positions: u32,
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32,
-        kernel_t: u32, kernel_h: u32, kernel_w: u32,
-        stride_t: u32, stride_h: u32, stride_w: u32,
-        pad_t: u32, pad_h: u32, pad_w: u32,
-        dilation_t: u32, dilation_h: u32, dilation_w: u32,
         add_residual: u32, relu: u32,
     }
 }
@@ -82,11 +79,8 @@ pub(super) fn launch_with(
     let blocks = tile.blocks(conv);
     let workgroups = positions.div_ceil(lanes * tile.positions) * blocks;
     let grid = Grid::fold(workgroups as u64, max_groups)?;
-    let [kernel_t, kernel_h, kernel_w] = conv.window.kernel.map(|v| v as u32);
-    let [stride_t, stride_h, stride_w] = conv.window.stride.map(|v| v as u32);
-    let [pad_t, pad_h, pad_w] = conv.window.pad.map(|v| v as u32);
-    let [dilation_t, dilation_h, dilation_w] = conv.window.dilation.map(|v| v as u32);
     let params = Params {
+        window: (&conv.window).into(),
         grid_x: grid.x,
         blocks: blocks as u32,
         workgroups: workgroups as u32,
@@ -99,18 +93,6 @@ pub(super) fn launch_with(
         out_t: output.t as u32,
         out_h: output.h as u32,
         out_w: output.w as u32,
-        kernel_t,
-        kernel_h,
-        kernel_w,
-        stride_t,
-        stride_h,
-        stride_w,
-        pad_t,
-        pad_h,
-        pad_w,
-        dilation_t,
-        dilation_h,
-        dilation_w,
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };

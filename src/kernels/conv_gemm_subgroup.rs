@@ -16,7 +16,7 @@ pub(super) const LANES: usize = 8;
 pub(super) fn source(tile: Tile) -> String {
     let Tile { channel_vec4s, positions } = tile;
     let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("LOADS", channel_vec4s / 2)];
-    assemble(&prelude, SHARED, SOURCE)
+    assemble(&prelude, &SHARED, SOURCE)
 }
 
 pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {

@@ -18,7 +18,7 @@ pub(super) const TILE: Tile = Tile { channel_vec4s: 16, positions: 8 };
 const COLUMNS: usize = 8;
 
 pub(super) fn source() -> String {
-    assemble(&[("STAGE", STAGE)], SHARED, SOURCE)
+    assemble(&[("STAGE", STAGE)], &SHARED, SOURCE)
 }
 
 pub(super) fn launch(conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {

@@ -1,6 +1,6 @@
 //! What one dispatch needs, and the grid it runs on.
 
-use crate::graph::Conv;
+use crate::graph::{Conv, Window};
 use crate::shape::Shape;
 
 /// What a kernel binds, in the order of its bindings.
@@ -79,7 +79,7 @@ pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(usize, Grid),
 /// Name and byte offset of a member of a host struct.
 pub type FieldLayout = (&'static str, usize);
 
-/// Declares the host twin of a shader's `Params`: 32-bit scalars in the same order, with the layout as data, which a
+/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order, with the layout as data, which a
 /// test compares with naga's reflection of the shader.
 macro_rules! params {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
@@ -99,6 +99,42 @@ macro_rules! params {
     };
 }
 pub(super) use params;
+
+/// The shaders' `Window`, in front of every shader that slides.
+pub(super) const WINDOW_SOURCE: &str = include_str!("../../shaders/shared/window.wgsl");
+
+params! {
+    /// Host twin of `shaders/shared/window.wgsl`.
+    WindowParams {
+        kernel_t: u32, kernel_h: u32, kernel_w: u32,
+        stride_t: u32, stride_h: u32, stride_w: u32,
+        pad_t: u32, pad_h: u32, pad_w: u32,
+        dilation_t: u32, dilation_h: u32, dilation_w: u32,
+    }
+}
+
+impl From<&Window> for WindowParams {
+    fn from(window: &Window) -> Self {
+        let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
+        let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
+        let [pad_t, pad_h, pad_w] = window.pad.map(|v| v as u32);
+        let [dilation_t, dilation_h, dilation_w] = window.dilation.map(|v| v as u32);
+        Self {
+            kernel_t,
+            kernel_h,
+            kernel_w,
+            stride_t,
+            stride_h,
+            stride_w,
+            pad_t,
+            pad_h,
+            pad_w,
+            dilation_t,
+            dilation_h,
+            dilation_w,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ pub mod relu;
 mod source;
 pub mod sum;
 
-pub use launch::{FieldLayout, Grid, Launch, Operand};
+pub use launch::{FieldLayout, Grid, Launch, Operand, WindowParams};
 
 use crate::error::{Error, Result};
 use crate::graph::{Conv, Layout, OpKind, Operator};
@@ -189,7 +189,7 @@ impl Kernel {
             Self::ConvGemm(tile) => conv_gemm::source(tile),
             Self::ConvGemmSubgroup(tile) => conv_gemm_subgroup::source(tile),
             Self::ConvGemmTiled => conv_gemm_tiled::source(),
-            Self::MaxPool => max_pool::SOURCE.to_owned(),
+            Self::MaxPool => max_pool::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),

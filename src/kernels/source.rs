@@ -16,12 +16,12 @@
 pub(super) type Prelude = [(&'static str, usize)];
 
 /// The whole text of a shader.
-pub(super) fn assemble(prelude: &Prelude, shared: &str, kernel: &str) -> String {
+pub(super) fn assemble(prelude: &Prelude, shared: &[&str], kernel: &str) -> String {
     let mut text = String::new();
     for (name, value) in prelude {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
-    text += shared;
+    text.extend(shared.iter().copied());
     unroll(kernel, prelude, &mut text);
     text
 }
@@ -113,6 +113,6 @@ for (var i = 0u; i < N; i++) {
 }
 }
 ";
-        assert_eq!(assemble(&[("N", 2)], "", source), want);
+        assert_eq!(assemble(&[("N", 2)], &[], source), want);
     }
 }
