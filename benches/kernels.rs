@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, Throughput};
 use resnet3d_wgpu::gpu::{Constants, Executor};
-use resnet3d_wgpu::graph::{Graph, GraphBuilder, Window};
+use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Window};
 use resnet3d_wgpu::kernels::Kernel;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{ContextOptions, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights};
@@ -33,17 +33,23 @@ fn cases() -> Vec<Case> {
         pad: kernel.map(|k| k / 2),
         dilation: [1; 3],
     };
-    let mut model = GraphBuilder::new();
-    let data = model.input("data", 64);
-    let pooled = model.max_pool(data, "pool1", window([1, 3, 3], 2));
-    let pool = model.finish(pooled);
+    let other = |name: &'static str, input: Shape, add: fn(&mut GraphBuilder, BlobId, Window) -> BlobId| {
+        let mut model = GraphBuilder::new();
+        let data = model.input("data", input.c);
+        let blob = add(&mut model, data, window([1, 3, 3], 2));
+        Case { name, graph: model.finish(blob), input }
+    };
+    let stem = Shape::new(1, 64, 8, 112, 112);
     vec![
         conv("stem 1x7x7", Shape::new(1, 3, 8, 112, 112), 64, window([1, 7, 7], 2)),
         conv("res2 1x1x1", Shape::new(1, 64, 8, 56, 56), 64, window([1, 1, 1], 1)),
         conv("res2 1x3x3", Shape::new(1, 64, 4, 56, 56), 64, window([1, 3, 3], 1)),
         conv("res3 3x3x3", Shape::new(1, 128, 4, 28, 28), 128, window([3, 3, 3], 1)),
         conv("res4 3x3x3", Shape::new(1, 256, 4, 14, 14), 256, window([3, 3, 3], 1)),
-        Case { name: "pool1 1x3x3", graph: pool, input: Shape::new(1, 64, 8, 112, 112) },
+        other("pool1 1x3x3", stem, |model, data, window| model.max_pool(data, "pool1", window)),
+        other("affine", stem, |model, data, _| model.affine_channel_nd(data, "bn", false)),
+        other("ReLU", stem, |model, data, _| model.relu(data)),
+        other("sum", stem, |model, data, _| model.sum(data, data, Some("sum"))),
     ]
 }
 

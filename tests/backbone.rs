@@ -124,7 +124,7 @@ fn checked_shaders_and_forced_kernels_agree() {
 
 #[test]
 fn a_caller_s_device_is_shared() {
-    let adapters = resnet3d_wgpu::gpu::usable_adapters();
+    let adapters = resnet3d_wgpu::gpu::list_adapters();
     let summary = adapters.iter().find(|a| a.unusable.is_none()).unwrap();
     let request = wgpu::DeviceDescriptor { required_limits: summary.limits.clone(), ..Default::default() };
     let (device, queue) = pollster::block_on(summary.adapter.request_device(&request)).unwrap();

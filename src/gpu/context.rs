@@ -140,7 +140,7 @@ fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
 }
 
 /// All adapters of the machine, in the order of preference; those that cannot be used say why.
-pub fn usable_adapters() -> Vec<AdapterSummary> {
+pub fn list_adapters() -> Vec<AdapterSummary> {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     let backends = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
     desc.backends &= backends;
@@ -167,7 +167,8 @@ pub struct GpuContext {
     pub(super) queue: wgpu::Queue,
     /// Compiled once for all backbones; locked while preparing only.
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
-    info: wgpu::AdapterInfo,
+    /// Shared, so that cloning a context copies no text.
+    info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
 }
 
@@ -179,7 +180,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
     pub fn new(options: ContextOptions) -> Result<Self> {
-        Self::open(preferred_adapter(&usable_adapters(), &options)?)
+        Self::open(preferred_adapter(&list_adapters(), &options)?)
     }
 
     /// Opens every usable adapter that `options` accepts, in the order of preference.
@@ -187,7 +188,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`] if there is none; [`Error::Device`] if one gives no device.
     pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
-        let all = usable_adapters();
+        let all = list_adapters();
         let accepted = all.iter().filter(|a| a.unusable.is_none() && options.accepts(&a.info));
         let contexts = accepted.map(Self::open).collect::<Result<Vec<_>>>()?;
         if contexts.is_empty() {
@@ -223,7 +224,7 @@ impl GpuContext {
     /// runs without either. Limits are taken from the device.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
-        Self { class: class(&info, device.features()), info, device, queue, pipelines: Arc::default() }
+        Self { class: class(&info, device.features()), info: Arc::new(info), device, queue, pipelines: Arc::default() }
     }
 
     /// Name of the adapter.

@@ -6,7 +6,7 @@ mod pipelines;
 mod profile;
 mod trusted;
 
-pub use context::{AdapterSummary, Backend, ContextOptions, GpuContext, preferred_adapter, usable_adapters};
+pub use context::{AdapterSummary, Backend, ContextOptions, GpuContext, list_adapters, preferred_adapter};
 pub use executor::{Constants, Executor};
 pub use pipelines::{ShaderChecks, ShaderPatch};
 pub use profile::{Profile, Timing};

@@ -5,7 +5,7 @@ use crate::output::{print, print_json};
 use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::gpu::{AdapterSummary, preferred_adapter, usable_adapters};
+use resnet3d_wgpu::gpu::{AdapterSummary, list_adapters, preferred_adapter};
 use resnet3d_wgpu::wgpu::{DeviceType, Features};
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -150,7 +150,7 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        let all = usable_adapters();
+        let all = list_adapters();
         let chosen = preferred_adapter(&all, &common.context_options())?;
         let default = all.iter().position(|summary| std::ptr::eq(summary, chosen)).unwrap_or(0);
         let report = Report { adapters: all.iter().map(Adapter::new).collect(), default };
