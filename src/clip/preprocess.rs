@@ -52,6 +52,35 @@ impl std::str::FromStr for ChannelOrder {
     }
 }
 
+/// How the bytes of a pixel become the values of a clip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Normalization {
+    /// Blue, green, red minus [`PIXEL_MEANS_BGR`], on the scale of 0 to 255: what Detectron's weights were trained on.
+    #[default]
+    Detectron,
+    /// Red, green, blue on the scale of 0 to 1, minus the mean and over the deviation of ImageNet: what torchvision's
+    /// weights were trained on.
+    ImageNet,
+}
+
+impl Normalization {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Detectron, Self::ImageNet];
+
+    /// `detectron` or `imagenet`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detectron => "detectron",
+            Self::ImageNet => "imagenet",
+        }
+    }
+
+    /// The one called `name`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|normalization| normalization.name() == name)
+    }
+}
+
 /// Successive frames of one clip, all of one size: 8 bits a channel, T×H×W×3, row-major, channels innermost.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frames {
