@@ -1,4 +1,4 @@
-//! Every convolution kernel on the distinct convolutions of the flagship, and the other operators: the device's time.
+//! Every method of convolution on the distinct convolutions of the flagship, and the other operators: the device's time.
 //!
 //! `cargo bench --bench kernels` takes a few minutes on a software adapter. The adapter is the preferred one;
 //! `RESNET3D_ADAPTER` names another.
@@ -6,7 +6,7 @@
 use criterion::{Criterion, Throughput};
 use resnet3d_wgpu::gpu::{Constants, Executor};
 use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Window};
-use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::kernels::{Kernel, Method};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{ContextOptions, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights};
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ fn run(executor: &mut Executor, clip: &[f32]) -> Duration {
     let (_, profile) = executor.run(&[clip], Timing::Layers).expect("the device runs");
     let Some(profile) = profile else { return started.elapsed() };
     let steps = executor.plan().steps().iter().zip(profile.steps);
-    steps.filter(|(step, _)| step.kernel != Kernel::Layout).map(|(_, time)| time).sum()
+    steps.filter(|(step, _)| step.method != Kernel::Layout.into()).map(|(_, time)| time).sum()
 }
 
 fn main() {
@@ -76,10 +76,10 @@ fn main() {
         let weights = Weights::random_for(&case.graph, 0);
         let clip = random::clip(case.input, 0).expect("a small clip");
         let mut group = criterion.benchmark_group(case.name);
-        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.runs_on(gpu.target())) {
-            let options = PlanOptions { target: gpu.target(), forced: Some(kernel), ..PlanOptions::default() };
+        for method in Method::all().filter(|method| method.runs_on(gpu.target())) {
+            let options = PlanOptions { target: gpu.target(), forced: Some(method), ..PlanOptions::default() };
             let plan = Plan::new(&case.graph, &[case.input], &options).expect("the case can be planned");
-            if plan.steps().iter().all(|step| step.kernel != kernel || kernel == Kernel::Layout) {
+            if plan.steps().iter().all(|step| step.method != method || method == Kernel::Layout.into()) {
                 continue;
             }
             if plan.macs() > 0 {
@@ -88,7 +88,7 @@ fn main() {
             let constants = &mut Constants::default();
             let mut executor = Executor::new(&gpu, plan, &weights, constants, ShaderChecks::Unchecked, None)
                 .expect("the device takes the plan");
-            group.bench_function(kernel.name(), |bencher| {
+            group.bench_function(method.name(), |bencher| {
                 bencher.iter_custom(|runs| (0..runs).map(|_| run(&mut executor, clip.data())).sum());
             });
         }

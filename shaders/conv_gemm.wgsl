@@ -1,10 +1,11 @@
 // Implicit-GEMM convolution from registers: no workgroup memory, no barriers, no subgroups.
 //
 // For software adapters without subgroups, and wherever nothing better is offered. Every invocation computes a tile of
-// 4 * TILE_M output channels by TILE_N output positions, 64 positions apart.
+// 4 * TILE_M output channels by TILE_N output positions, 64 positions apart. For each quad of input channels there are
+// TILE_M vec4 of weights for its first channel, then for its second, and so on; their lanes are output channels.
 //
-// Grid: one workgroup for each (run of 64 * TILE_N positions, block of output channels), blocks fastest, folded into x
-// and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32.
+// Grid: one workgroup for each (batch, run of 64 * TILE_N positions, block of output channels), blocks fastest, folded
+// into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -12,22 +13,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.workgroups {
         return;
     }
-    let block = index % p.blocks;
-    let first = index / p.blocks * (64u * TILE_N) + lane;
+    let part = part_of(index, 64u * TILE_N);
+    let first = part.first + lane;
 
     var origins: array<Origin, TILE_N>;
     var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
         // Beyond the last position the last is computed once more, and not stored.
-        origins[j] = origin_at(min(first + j * 64u, p.positions - 1u));
+        origins[j] = origin_at(min(first + j * 64u, part.end - 1u));
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
-            sums[j][q] = bias[block * TILE_M + q];
+            sums[j][q] = bias[part.block * TILE_M + q];
         }
     }
 
-    var row = block * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * 4u * TILE_M;
+    var row = part.weights * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * 4u * TILE_M;
     for (var kt = 0u; kt < p.window.kernel_t; kt++) {
         for (var kh = 0u; kh < p.window.kernel_h; kh++) {
             for (var kw = 0u; kw < p.window.kernel_w; kw++) {
@@ -64,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < TILE_N; j++) {
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
-            store(first + j * 64u, block * TILE_M + q, sums[j][q]);
+            store(first + j * 64u, part.end, part.block * TILE_M + q, sums[j][q]);
         }
     }
 }

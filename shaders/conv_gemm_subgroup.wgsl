@@ -1,13 +1,14 @@
 // Implicit-GEMM convolution from registers, the weights loaded once for a subgroup of eight and broadcast.
 //
-// For software adapters whose subgroups are eight lanes, where a loaded component costs as much as some thirty
-// multiply-adds and a broadcast as much as six. A workgroup is one subgroup. Every invocation computes a tile of
-// 4 * TILE_M output channels by TILE_N output positions, eight positions apart; the eight together load the 4 * 4 *
-// TILE_M weights that one quad of input channels needs.
+// For software adapters whose subgroups are eight lanes, where a load costs as much as some hundred multiply-adds and a
+// broadcast as much as two. A workgroup is one subgroup. Every invocation computes a tile of TILE_C output channels by
+// TILE_N output positions, eight positions apart; the eight together load the weights that one quad of input channels
+// needs: TILE_C vec4, one for each output channel, whose lanes are the channels of the quad. All four products of a sum
+// stand together, so that it is fetched and put back once a quad: there are more sums than registers.
 //
-// Grid: one workgroup for each (run of 8 * TILE_N positions, block of output channels), blocks fastest, folded into x
-// and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32, const LOADS: u32 =
-// TILE_M / 2, the vectors of weights that a lane loads for a quad of input channels.
+// Grid: one workgroup for each (batch, run of 8 * TILE_N positions, block of output channels), blocks fastest, folded
+// into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32,
+// const TILE_C: u32 = 4 * TILE_M, const LOADS: u32 = TILE_C / 8, the vectors of weights that a lane loads for a quad.
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
@@ -15,22 +16,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     if index >= p.workgroups {
         return;
     }
-    let block = index % p.blocks;
-    let first = index / p.blocks * (8u * TILE_N) + lane;
+    let part = part_of(index, 8u * TILE_N);
+    let first = part.first + lane;
 
     var origins: array<Origin, TILE_N>;
-    var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
+    var sums: array<array<f32, TILE_C>, TILE_N>;
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
         // Beyond the last position the last is computed once more, and not stored.
-        origins[j] = origin_at(min(first + j * 8u, p.positions - 1u));
+        origins[j] = origin_at(min(first + j * 8u, part.end - 1u));
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
-            sums[j][q] = bias[block * TILE_M + q];
+            let start = bias[part.block * TILE_M + q];
+            sums[j][4u * q] = start.x;
+            sums[j][4u * q + 1u] = start.y;
+            sums[j][4u * q + 2u] = start.z;
+            sums[j][4u * q + 3u] = start.w;
         }
     }
 
-    var row = block * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * 4u * TILE_M;
+    var row = part.weights * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * TILE_C + lane;
     for (var kt = 0u; kt < p.window.kernel_t; kt++) {
         for (var kh = 0u; kh < p.window.kernel_h; kh++) {
             for (var kw = 0u; kw < p.window.kernel_w; kw++) {
@@ -40,11 +45,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                     quads[j] = quads_at(origins[j], kt, kh, kw);
                 }
                 for (var c = 0u; c < p.in_quads; c++) {
-                    // The weights of this quad: vector v is in register v / 8 of lane v % 8.
+                    // The weights of output channel m are in register m / 8 of lane m % 8.
                     var held: array<vec4<f32>, LOADS>;
                     // unroll
                     for (var i = 0u; i < LOADS; i++) {
-                        held[i] = weights[row + i * 8u + lane];
+                        held[i] = weights[row + i * 8u];
                     }
                     var values: array<vec4<f32>, TILE_N>;
                     // unroll
@@ -53,17 +58,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                         values[j] = select(input[select(quads[j] + c, 0u, outside)], vec4(0.0), outside);
                     }
                     // unroll
-                    for (var k = 0u; k < 4u; k++) {
+                    for (var m = 0u; m < TILE_C; m++) {
+                        let w = subgroupBroadcast(held[m / 8u], m % 8u);
                         // unroll
-                        for (var q = 0u; q < TILE_M; q++) {
-                            let weight = subgroupBroadcast(held[(k * TILE_M + q) / 8u], (k * TILE_M + q) % 8u);
-                            // unroll
-                            for (var j = 0u; j < TILE_N; j++) {
-                                sums[j][q] += weight * values[j][k];
-                            }
+                        for (var j = 0u; j < TILE_N; j++) {
+                            let v = values[j];
+                            sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
                         }
                     }
-                    row += 4u * TILE_M;
+                    row += TILE_C;
                 }
             }
         }
@@ -73,7 +76,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     for (var j = 0u; j < TILE_N; j++) {
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
-            store(first + j * 8u, block * TILE_M + q, sums[j][q]);
+            let sum = vec4(sums[j][4u * q], sums[j][4u * q + 1u], sums[j][4u * q + 2u], sums[j][4u * q + 3u]);
+            store(first + j * 8u, part.end, part.block * TILE_M + q, sum);
         }
     }
 }

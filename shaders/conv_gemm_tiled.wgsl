@@ -7,8 +7,8 @@
 // Invocation (row, column) of the 8 x 8 has the channel quads row and row + 8, and the positions column + 8 * j:
 // neighbouring invocations read neighbouring words of workgroup memory.
 //
-// Grid: one workgroup for each (run of 64 positions, block of 64 output channels), blocks fastest, folded into x and y.
-// Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4. The prelude declares: const STAGE: u32.
+// Grid: one workgroup for each (batch, run of 64 positions, block of 64 output channels), blocks fastest, folded into x
+// and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl. The prelude declares: const STAGE: u32.
 
 var<workgroup> staged_inputs: array<vec4<f32>, STAGE * 64u>;
 var<workgroup> staged_weights: array<vec4<f32>, STAGE * 64u>;
@@ -19,8 +19,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.workgroups {
         return;
     }
-    let block = index % p.blocks;
-    let first = index / p.blocks * 64u;
+    let part = part_of(index, 64u);
+    let first = part.first;
     let row = lane / 8u;
     let column = lane % 8u;
 
@@ -29,12 +29,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < 8u; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            sums[j][q] = bias[block * 16u + q * 8u + row];
+            sums[j][q] = bias[part.block * 16u + q * 8u + row];
         }
     }
 
     // What this invocation stages: the inputs of one position. Beyond the last position the last is staged once more.
-    let origin = origin_at(min(first + lane, p.positions - 1u));
+    let origin = origin_at(min(first + lane, part.end - 1u));
     var tap = vec3(0u);
     var quad = 0u;
     var quads = quads_at(origin, tap.x, tap.y, tap.z);
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if quads != OUTSIDE {
                     value = input[quads + quad];
                 }
-                weight = weights[(block * entries + entry + s) * 64u + lane];
+                weight = weights[(part.weights * entries + entry + s) * 64u + lane];
             }
             staged_inputs[s * 64u + lane] = value;
             staged_weights[s * 64u + lane] = weight;
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < 8u; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(first + j * 8u + column, block * 16u + q * 8u + row, sums[j][q]);
+            store(first + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
         }
     }
 }

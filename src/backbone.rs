@@ -5,7 +5,7 @@ use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
 use crate::graph::resnet::Body;
-use crate::kernels::Kernel;
+use crate::kernels::Method;
 use crate::plan::{Plan, PlanOptions};
 use crate::shape::Shape;
 use crate::weights::Weights;
@@ -70,8 +70,11 @@ pub struct Options {
     pub fusion: bool,
     /// Whether shaders keep wgpu's run-time checks (default: no).
     pub checks: ShaderChecks,
-    /// Use this kernel for every operator of its kind, instead of the choice for the adapter.
-    pub kernel: Option<Kernel>,
+    /// Use this method for every operator that it can do, instead of the choice for the adapter.
+    pub method: Option<Method>,
+    /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
+    /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`].
+    pub winograd: bool,
 }
 
 impl Default for Options {
@@ -81,7 +84,8 @@ impl Default for Options {
             taps: Taps::default(),
             fusion: true,
             checks: ShaderChecks::default(),
-            kernel: None,
+            method: None,
+            winograd: true,
         }
     }
 }
@@ -175,7 +179,8 @@ impl GpuBackbone {
                 taps,
                 fusion: options.fusion,
                 target: gpu.target(),
-                forced: options.kernel,
+                forced: options.method,
+                winograd: options.winograd,
                 limits: gpu.plan_limits(),
             },
             checks: options.checks,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{contexts, fixture, relative_l2, widen};
-use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Backend, Clip, ContextOptions, Error, GpuBackbone, GpuContext, Options, Precision, ShaderChecks,
@@ -101,25 +101,30 @@ fn what_buffers_held_does_not_matter() {
 }
 
 #[test]
-fn checked_shaders_and_forced_kernels_agree() {
+fn checked_shaders_and_forced_methods_agree() {
     let (gpu, (config, weights)) = (gpu(), narrow());
     let clip = random::clip(Shape::new(1, 3, 3, 31, 45), 2).unwrap();
     let run = |options: Options| {
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
         let plan = backbone.prepare(clip.shape()).unwrap();
-        let kernels: HashSet<Kernel> = plan.steps().iter().map(|step| step.kernel).collect();
-        (backbone.forward(&clip).unwrap(), kernels)
+        let methods: HashSet<Method> = plan.steps().iter().map(|step| step.method).collect();
+        (backbone.forward(&clip).unwrap(), methods)
     };
     let (want, _) = run(Options::default());
     let (checked, _) = run(Options { checks: ShaderChecks::Checked, ..Options::default() });
     assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
-    let convs =
-        Kernel::ALL.into_iter().filter(|kernel| kernel.name().starts_with("conv") && kernel.runs_on(gpu.target()));
-    for forced in convs {
-        let (got, kernels) = run(Options { kernel: Some(forced), ..Options::default() });
-        assert!(kernels.contains(&forced) && kernels.iter().filter(|k| k.name().starts_with("conv")).count() == 1);
+    let winograd = |method: &Method| matches!(method, Method::Winograd { .. });
+    let conv = |method: &Method| method.name().starts_with("conv") || winograd(method);
+    for forced in Method::all().filter(|method| conv(method) && method.runs_on(gpu.target())) {
+        let (got, methods) = run(Options { method: Some(forced), ..Options::default() });
+        assert!(methods.contains(&forced));
+        // Winograd's cannot do every convolution: others fill in.
+        assert!(winograd(&forced) || methods.iter().filter(|m| conv(m)).count() == 1, "{methods:?}");
         assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
     }
+    let (plain, methods) = run(Options { winograd: false, ..Options::default() });
+    assert!(!methods.iter().any(winograd));
+    assert!(relative_l2(widen(&plain.last().data), widen(&want.last().data)) < 1e-5);
 }
 
 #[test]

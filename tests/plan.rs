@@ -2,7 +2,7 @@
 
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::{BlobId, GraphBuilder, OpKind, Window};
-use resnet3d_wgpu::kernels::{AdapterClass, Kernel, Target};
+use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
 use resnet3d_wgpu::{BackboneConfig, Body, Error, Plan, PlanLimits, PlanOptions, PlanReport, Shape};
 
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
@@ -110,15 +110,16 @@ fn no_blob_is_overwritten_while_it_is_needed() {
 fn grids_stay_within_what_adapters_take() {
     let body = body("r18-conv4");
     for shape in [CLIP, Shape::new(1, 3, 16, 720, 1280)] {
-        for kernel in [Some(Kernel::by_name("conv_direct_1x4").unwrap()), None] {
+        for kernel in [Some(Method::by_name("conv_direct_1x4").unwrap()), None] {
             let options = PlanOptions { forced: kernel, ..PlanOptions::default() };
             let plan = plan(&body, shape, &options);
-            for step in plan.steps() {
-                let grid = step.launch.grid;
+            for launch in plan.steps().iter().flat_map(|step| &step.launches) {
+                let grid = launch.grid;
                 assert!(grid.x <= 65_535 && grid.y <= 65_535, "{grid:?}");
             }
             if shape != CLIP {
-                assert!(plan.steps().iter().any(|step| step.launch.grid.y > 1), "nothing folded");
+                let mut launches = plan.steps().iter().flat_map(|step| &step.launches);
+                assert!(launches.any(|launch| launch.grid.y > 1), "nothing folded");
             }
         }
     }
@@ -187,7 +188,15 @@ fn the_report_adds_up() {
         // 30.25 GFLOP at two for a multiply-add.
         assert_eq!(report.macs, 15_125_053_440);
         assert_eq!(report.params, 4_857_152);
-        assert_eq!(report.dispatches, report.ops.len() + 2, "the operators, and a layout conversion at either end");
+        let in_domain =
+            report.ops.iter().filter(|op| op.kernel.is_some_and(|name| name.starts_with("winograd"))).count();
+        assert_eq!(in_domain, if class == AdapterClass::Software { 6 } else { 0 });
+        let dispatches = report.ops.len() + 2 * in_domain + 2;
+        assert_eq!(
+            report.dispatches, dispatches,
+            "Winograd's has three, and there is a layout conversion at either end"
+        );
+        assert_eq!(report.memory.scratch_bytes > 0, in_domain > 0);
         assert_eq!(report.memory.peak_bytes, report.memory.buffers.iter().map(|b| b.bytes).sum::<u64>());
         assert!(report.ops.iter().all(|op| op.buffer < report.memory.buffers.len()));
         assert_eq!(report.ops.last().unwrap().output, "res4_1_sum");

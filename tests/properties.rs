@@ -36,7 +36,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 25] = [
+const FAULTS: [(&str, ShaderPatch); 33] = [
     ("padding in T off by one", patch("conv_direct", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
     ("padding in H off by one", patch("conv_direct", "i32(p.window.pad_h)", "i32(p.window.pad_h + 1u)")),
     ("padding in W off by one", patch("conv_direct", "i32(p.window.pad_w)", "i32(p.window.pad_w + 1u)")),
@@ -55,13 +55,27 @@ const FAULTS: [(&str, ShaderPatch); 25] = [
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
     ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < p.out_quads", "quad + 1u < p.out_quads")),
-    ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < p", "if position + 1u < p")),
+    ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < end", "if position + 1u < end")),
     ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * p.in_t + u32(z))", "u32(z)")),
     ("GEMM: last entry dropped", patch("conv_gemm_tiled", "entry + s < entries", "entry + s + 1u < entries")),
     (
         "GEMM: taps walked along the wrong axis",
         patch("conv_gemm_tiled", "tap.z == p.window.kernel_w", "tap.z == p.window.kernel_h"),
     ),
+    ("GEMM: every batch with the first one's weights", patch("conv_gemm", "batch * p.blocks + block", "block")),
+    ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - i32(p.pad_h)", "* OUT)")),
+    (
+        "Winograd: tiles walked along the wrong axis",
+        patch("winograd_input", "p.tiles_w % p.tiles_h", "p.tiles_h % p.tiles_w"),
+    ),
+    (
+        "Winograd: one transform twice along the height",
+        patch("winograd_input", "row[j] = columns[j][i]", "row[j] = columns[i][j]"),
+    ),
+    ("Winograd: a point of the wrong sign", patch("winograd_input", "even_b - odd_b", "even_b + odd_b")),
+    ("Winograd: last row not written", patch("winograd_output", "< p.out_h &&", "+ 1u < p.out_h &&")),
+    ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
+    ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("layout: batch ignored", patch("layout", "(clip * p.channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),

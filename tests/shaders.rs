@@ -2,7 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel, WindowParams};
+use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel, Method, WindowParams};
 use std::collections::BTreeSet;
 
 fn module(kernel: Kernel) -> naga::Module {
@@ -89,7 +89,10 @@ fn every_shader_file_has_its_kernel_and_every_kernel_its_name() {
     }
     let names: BTreeSet<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
     assert_eq!(names.len(), Kernel::ALL.len());
+    let methods: Vec<Method> = Method::all().collect();
+    let names: BTreeSet<&str> = methods.iter().map(|method| method.name()).collect();
+    assert_eq!(names.len(), methods.len());
     for name in names {
-        assert_eq!(Kernel::by_name(name).unwrap().name(), name);
+        assert_eq!(Method::by_name(name).unwrap().name(), name);
     }
 }

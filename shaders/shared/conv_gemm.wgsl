@@ -4,17 +4,21 @@
 // The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
 // positions). Nothing is gathered: patches are read where they lie.
 //
-// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [block of 4 * TILE_M
-// output channels][tap][input quad][channel of the quad] of TILE_M vec4, the lanes of which are output channels; zero
-// beyond the last channel on both sides. bias: [block] of TILE_M vec4.
+// The products of Winograd's convolution are this as well: a batch of convolutions of one window, one behind the other
+// along N, each with weights of its own. An ordinary convolution is a batch of one.
+//
+// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [batch][block of 4 *
+// TILE_M output channels][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the
+// last channel on both sides. bias: [block] of TILE_M vec4.
 
 struct Params {
     window: Window,
-    // Columns of the folded grid; blocks of output channels; workgroups with work.
+    // Columns of the folded grid; workgroups with work; runs of positions and blocks of output channels in a batch.
     grid_x: u32,
-    blocks: u32,
     workgroups: u32,
-    // Output positions of the whole batch: N * T * H * W.
+    runs: u32,
+    blocks: u32,
+    // Output positions of a batch: N * T * H * W.
     positions: u32,
 
     in_quads: u32,
@@ -38,6 +42,24 @@ struct Params {
 // Without a residual this is the bias once more, and never read.
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+
+// What one workgroup computes: a block of output channels, which is block `weights` of all batches together, at the
+// positions from `first` on, as far as they are below `end`. Positions count through all batches.
+struct Part {
+    block: u32,
+    weights: u32,
+    first: u32,
+    end: u32,
+}
+
+// The part of workgroup `index`: blocks fastest, batches slowest, so that neighbours share inputs or weights.
+fn part_of(index: u32, run_len: u32) -> Part {
+    let block = index % p.blocks;
+    let run = index / p.blocks % p.runs;
+    let batch = index / (p.blocks * p.runs);
+    let start = batch * p.positions;
+    return Part(block, batch * p.blocks + block, start + run * run_len, start + p.positions);
+}
 
 // Clip, and time, height and width of the first tap in the input: negative in the padding.
 struct Origin {
@@ -71,8 +93,8 @@ fn quads_at(origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
     return select(OUTSIDE, position * p.in_quads, inside);
 }
 
-fn store(position: u32, quad: u32, sum: vec4<f32>) {
-    if position < p.positions && quad < p.out_quads {
+fn store(position: u32, end: u32, quad: u32, sum: vec4<f32>) {
+    if position < end && quad < p.out_quads {
         let at = position * p.out_quads + quad;
         var value = sum;
         if p.add_residual == 1u {

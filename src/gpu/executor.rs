@@ -5,7 +5,7 @@ use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Profile, Timestamps, Timing};
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
-use crate::kernels::{Grid, Kernel, Operand};
+use crate::kernels::{Grid, Method, Operand};
 use crate::plan::Plan;
 use crate::weights::Weights;
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use std::time::Duration;
 /// How long a run may take before the device is given up.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Packed weights on the device, by operator and kernel, so that plans for several clip shapes share them.
+/// Packed weights on the device, by operator and method, so that plans for several clip shapes share them.
 #[derive(Debug, Default)]
 pub struct Constants {
-    buffers: HashMap<(String, Kernel), Vec<wgpu::Buffer>>,
+    buffers: HashMap<(String, Method), Vec<wgpu::Buffer>>,
 }
 
 impl Constants {
@@ -30,9 +30,9 @@ impl Constants {
     fn get(&mut self, gpu: &GpuContext, plan: &Plan, step: usize, weights: &Weights) -> Result<&[wgpu::Buffer]> {
         let step = &plan.steps()[step];
         let op = &plan.graph().operators()[step.operator];
-        let key = (op.name.clone(), step.kernel);
+        let key = (op.name.clone(), step.method);
         if !self.buffers.contains_key(&key) {
-            let values = step.kernel.constants(&op.kind, plan.shape(op.output).c, weights)?;
+            let values = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
             let label = format!("resnet3d.{}.constant", op.name);
             let upload = |values: Vec<f32>| {
                 let usage = wgpu::BufferUsages::STORAGE;
@@ -59,7 +59,9 @@ pub struct Executor {
     gpu: GpuContext,
     plan: Plan,
     activations: Vec<wgpu::Buffer>,
-    dispatches: Vec<Dispatch>,
+    scratch: Vec<wgpu::Buffer>,
+    /// By step of the plan.
+    dispatches: Vec<Vec<Dispatch>>,
     uniforms: wgpu::Buffer,
     /// Where the host writes inputs; mapped between runs.
     upload: wgpu::Buffer,
@@ -110,56 +112,68 @@ impl Executor {
         };
         let activations: Vec<_> = plan.memory().buffers().iter().enumerate().map(activation).collect();
 
+        let workspace = |(index, &bytes): (usize, &u64)| {
+            buffer(&format!("resnet3d.scratch{index}"), bytes, Usage::STORAGE | Usage::COPY_DST, false)
+        };
+        let scratch: Vec<_> = plan.scratch().iter().enumerate().map(workspace).collect();
+
         let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
-        let mut offsets = Vec::new();
         let mut params = Vec::new();
-        for step in plan.steps() {
+        let mut offsets = Vec::new();
+        for launch in plan.steps().iter().flat_map(|step| &step.launches) {
             params.resize((params.len() as u64).next_multiple_of(align) as usize, 0);
             offsets.push(params.len() as u64);
-            params.extend_from_slice(&step.launch.params);
+            params.extend_from_slice(&launch.params);
         }
         let uniforms = filled_buffer(gpu, "resnet3d.params", Usage::UNIFORM, &params)?;
 
+        let mut offsets = offsets.into_iter();
         let mut dispatches = Vec::new();
         for (index, step) in plan.steps().iter().enumerate() {
-            let pipeline = {
-                // A poisoned lock means that another thread panicked while compiling; the map itself is still whole.
-                let mut pipelines = gpu.pipelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                pipelines.get(gpu, step.kernel, checks, patch)?
-            };
             let constants = constants.get(gpu, &plan, index, weights)?;
-            let uniform = wgpu::BufferBinding {
-                buffer: &uniforms,
-                offset: offsets[index],
-                size: wgpu::BufferSize::new(step.launch.params.len() as u64),
+            let op = &plan.graph().operators()[step.operator];
+            let blob = |id: BlobId| wgpu::BufferBinding {
+                buffer: &activations[plan.buffer(id)],
+                offset: 0,
+                size: wgpu::BufferSize::new(plan.bytes(id)),
             };
-            let blobs = step.blobs(plan.graph());
-            let operands = step.launch.operands.iter().zip(blobs).map(|(operand, blob)| match (operand, blob) {
-                (Operand::Constant(index), _) => constants[*index].as_entire_buffer_binding(),
-                (_, Some(blob)) => wgpu::BufferBinding {
-                    buffer: &activations[plan.buffer(blob)],
-                    offset: 0,
-                    size: wgpu::BufferSize::new(plan.bytes(blob)),
-                },
-                (Operand::Input(_) | Operand::Output, None) => unreachable!("inputs and outputs are blobs"),
-            });
-            let entries: Vec<_> = std::iter::once(uniform)
-                .chain(operands)
-                .enumerate()
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding: binding as u32,
-                    resource: wgpu::BindingResource::Buffer(buffer),
-                })
-                .collect();
-            dispatches.push(Dispatch {
-                bind_group: gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(&format!("resnet3d.{}", plan.graph().operators()[step.operator].name)),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                }),
-                pipeline: pipeline.pipeline,
-                grid: step.launch.grid,
-            });
+            let bound = |operand: &Operand| match *operand {
+                Operand::Input(index) => blob(op.inputs[index]),
+                Operand::Output => blob(op.output),
+                Operand::Constant(index) => constants[index].as_entire_buffer_binding(),
+                Operand::Scratch(index) => scratch[index].as_entire_buffer_binding(),
+            };
+            let mut own = Vec::new();
+            for launch in &step.launches {
+                let pipeline = {
+                    // A poisoned lock means that another thread panicked while compiling; the map itself is still whole.
+                    let mut pipelines = gpu.pipelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    pipelines.get(gpu, launch.kernel, checks, patch)?
+                };
+                let uniform = wgpu::BufferBinding {
+                    buffer: &uniforms,
+                    offset: offsets.next().expect("there is one for each launch"),
+                    size: wgpu::BufferSize::new(launch.params.len() as u64),
+                };
+                let entries: Vec<_> = std::iter::once(uniform)
+                    .chain(launch.operands.iter().map(bound))
+                    .enumerate()
+                    .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                        binding: binding as u32,
+                        resource: wgpu::BindingResource::Buffer(buffer),
+                    })
+                    .collect();
+                own.push(Dispatch {
+                    bind_group: gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: Some(&format!("resnet3d.{}", op.name)),
+                        layout: &pipeline.layout,
+                        entries: &entries,
+                    }),
+                    pipeline: pipeline.pipeline,
+                    grid: launch.grid,
+                });
+            }
+            dispatches.push(own);
         }
 
         let bytes = |blobs: &mut dyn Iterator<Item = BlobId>| blobs.map(|id| plan.bytes(id)).sum::<u64>();
@@ -171,6 +185,7 @@ impl Executor {
             readback: buffer("resnet3d.readback", readback_bytes, Usage::MAP_READ | Usage::COPY_DST, false),
             gpu: gpu.clone(),
             activations,
+            scratch,
             dispatches,
             uniforms,
             timestamps: None,
@@ -183,19 +198,19 @@ impl Executor {
         &self.plan
     }
 
-    /// Bytes on the device apart from weights: activations, parameters, staging.
+    /// Bytes on the device apart from weights: activations, workspaces, parameters, staging.
     pub fn bytes(&self) -> u64 {
         let single = [&self.uniforms, &self.upload, &self.readback];
-        self.activations.iter().chain(single).map(wgpu::Buffer::size).sum()
+        self.activations.iter().chain(&self.scratch).chain(single).map(wgpu::Buffer::size).sum()
     }
 
-    /// Fills all activation buffers with `value`, to show that a run does not depend on what they held.
+    /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
     ///
     /// # Errors
     /// [`Error::Device`].
     pub fn fill_activations(&mut self, value: f32) -> Result<()> {
         self.gpu.scoped(|| {
-            for buffer in &self.activations {
+            for buffer in self.activations.iter().chain(&self.scratch) {
                 let values = vec![value; buffer.size() as usize / 4];
                 self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
             }
@@ -285,7 +300,7 @@ impl Executor {
                 label: Some("resnet3d.forward"),
                 timestamp_writes: timestamps.map(|t| t.around(passes)),
             });
-            for dispatch in &self.dispatches[first..=last] {
+            for dispatch in self.dispatches[first..=last].iter().flatten() {
                 pass.set_pipeline(&dispatch.pipeline);
                 pass.set_bind_group(0, &dispatch.bind_group, &[]);
                 pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);

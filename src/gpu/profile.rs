@@ -12,7 +12,7 @@ pub enum Timing {
     Off,
     /// All dispatches together.
     Total,
-    /// Every dispatch, each in a pass of its own. The passes cost a little, so the total is a little larger.
+    /// Every operator, each in a pass of its own. The passes cost a little, so the total is a little larger.
     Layers,
 }
 
@@ -21,7 +21,7 @@ pub enum Timing {
 pub struct Profile {
     /// Time from the first dispatch's start to the last one's end.
     pub total: Duration,
-    /// Time of each dispatch, in the plan's order; empty unless [`Timing::Layers`].
+    /// Time of each step of the plan, in order; empty unless [`Timing::Layers`].
     pub steps: Vec<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Timestamps {
 }
 
 impl Timestamps {
-    /// For a plan of `steps` dispatches; `None` where the device has no timestamps, or cannot hold so many.
+    /// For a plan of `steps` steps; `None` where the device has no timestamps, or cannot hold so many.
     pub fn new(gpu: &GpuContext, steps: usize) -> Option<Self> {
         let count = 2 * steps as u32;
         let supported = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);

@@ -1,5 +1,6 @@
 //! Host side of `shaders/affine.wgsl`: the affine channel, where it has not been fused.
 
+use super::Kernel;
 use super::launch::{Launch, Operand, params, quad_grid};
 use crate::error::Result;
 use crate::graph::Affine;
@@ -15,8 +16,9 @@ params! {
 
 pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
     let (len, grid) = quad_grid(output, max_groups)?;
-    let params = Params { grid_x: grid.x, len: len as u32, quads: output.c.div_ceil(4) as u32 };
+    let params = Params { grid_x: grid.x, len, quads: output.c.div_ceil(4) as u32 };
     Ok(Launch {
+        kernel: Kernel::Affine,
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
         operands: vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output],

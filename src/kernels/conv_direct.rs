@@ -1,5 +1,6 @@
 //! Host side of `shaders/conv_direct.wgsl`: direct convolution of any shape.
 
+use super::Kernel;
 use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use crate::error::Result;
@@ -78,7 +79,12 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };
-    Ok(Launch { params: bytemuck::bytes_of(&params).to_vec(), grid, operands: Operand::of_conv(conv) })
+    Ok(Launch {
+        kernel: Kernel::ConvDirect(tile),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: Operand::of_conv(conv),
+    })
 }
 
 /// Weights and bias.
@@ -101,7 +107,7 @@ pub(super) fn constants(tile: Tile, conv: &Conv, weights: &Weights) -> Result<Ve
         let lane = within % tile.channels();
         bias[index * tile.channels() + lane] = dense_bias[channel];
         for (position, &value) in values.iter().enumerate() {
-            packed[(index * row + position) * tile.channels() + lane] = value;
+            packed[(index * row + position) * tile.channels() + lane] = value as f32;
         }
     }
     Ok(vec![packed, bias])

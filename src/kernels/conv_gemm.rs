@@ -1,12 +1,14 @@
-//! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with `shaders/conv_gemm_subgroup.wgsl`: implicit-GEMM
-//! convolution from registers.
+//! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with the other implicit-GEMM convolutions: parameters,
+//! launch, packed weights.
 
 use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
+use super::{Kernel, conv_gemm_subgroup, conv_gemm_tiled};
 use crate::error::Result;
 use crate::graph::Conv;
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
+use rayon::prelude::*;
 
 pub(super) const SHARED: [&str; 2] = [WINDOW_SOURCE, include_str!("../../shaders/shared/conv_gemm.wgsl")];
 const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
@@ -24,15 +26,6 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// Eight channels by eight positions.
-    pub const M8_N8: Self = Self { channel_vec4s: 2, positions: 8 };
-    /// Sixteen channels by eight positions.
-    pub const M16_N8: Self = Self { channel_vec4s: 4, positions: 8 };
-    /// Sixteen channels by four positions.
-    pub const M16_N4: Self = Self { channel_vec4s: 4, positions: 4 };
-    /// Thirty-two channels by four positions.
-    pub const M32_N4: Self = Self { channel_vec4s: 8, positions: 4 };
-
     /// Output channels of a tile.
     pub fn channels(self) -> usize {
         4 * self.channel_vec4s
@@ -44,6 +37,66 @@ impl Tile {
     }
 }
 
+/// One of the kernels that share parameters, launch and constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gemm {
+    /// From registers.
+    Registers(Tile),
+    /// From registers, weights broadcast in subgroups of eight.
+    Subgroup(Tile),
+    /// Through workgroup memory.
+    Tiled,
+}
+
+impl Gemm {
+    pub(super) const REGISTERS_8X8: Self = Self::Registers(Tile { channel_vec4s: 2, positions: 8 });
+    pub(super) const REGISTERS_16X8: Self = Self::Registers(Tile { channel_vec4s: 4, positions: 8 });
+    pub(super) const SUBGROUP_16X4: Self = Self::Subgroup(Tile { channel_vec4s: 4, positions: 4 });
+    pub(super) const SUBGROUP_32X4: Self = Self::Subgroup(Tile { channel_vec4s: 8, positions: 4 });
+    pub(super) const SUBGROUP_64X4: Self = Self::Subgroup(Tile { channel_vec4s: 16, positions: 4 });
+
+    /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
+    pub(super) fn tile(self) -> Tile {
+        match self {
+            Self::Registers(tile) | Self::Subgroup(tile) => tile,
+            Self::Tiled => conv_gemm_tiled::TILE,
+        }
+    }
+
+    /// Invocations along the positions of a workgroup.
+    fn lanes(self) -> usize {
+        match self {
+            Self::Registers(_) => LANES,
+            Self::Subgroup(_) => conv_gemm_subgroup::LANES,
+            Self::Tiled => conv_gemm_tiled::COLUMNS,
+        }
+    }
+
+    fn packing(self) -> Packing {
+        match self {
+            Self::Registers(_) | Self::Tiled => Packing::OutputsInner,
+            Self::Subgroup(_) => Packing::QuadsInner,
+        }
+    }
+}
+
+/// The order of the weights of one block, tap and quad of input channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    /// [channel of the quad][output channel]: a vec4 is four output channels.
+    OutputsInner,
+    /// [output channel][channel of the quad]: a vec4 is a quad.
+    QuadsInner,
+}
+
+/// Convolutions of one window over channels of the same numbers, each with weights of its own: those of Winograd's
+/// products, or a single one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    pub count: usize,
+    pub conv: &'a Conv,
+}
+
 pub(super) fn source(tile: Tile) -> String {
     assemble(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], &SHARED, SOURCE)
 }
@@ -52,38 +105,37 @@ params! {
     /// Uniform parameters.
     Params {
         window: WindowParams,
-        grid_x: u32, blocks: u32, workgroups: u32, positions: u32,
+        grid_x: u32, workgroups: u32, runs: u32, blocks: u32, positions: u32,
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32,
         add_residual: u32, relu: u32,
     }
 }
 
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    launch_with(tile, LANES, conv, input, output, max_groups)
-}
-
-/// The launch of either kernel; `lanes` is the size of its workgroup.
-pub(super) fn launch_with(
-    tile: Tile,
-    lanes: usize,
-    conv: &Conv,
+/// The launch of any of these kernels for a batch of convolutions, `input` and `output` being the blobs of all of it.
+pub(super) fn launch(
+    gemm: Gemm,
+    batch: &Batch<'_>,
     input: Shape,
     output: Shape,
     max_groups: u32,
 ) -> Result<Launch, String> {
+    let Batch { count, conv } = *batch;
     if conv.groups != 1 {
         return Err(format!("it has no groups, the convolution has {}", conv.groups));
     }
-    let positions = output.n * output.t * output.h * output.w;
+    let tile = gemm.tile();
+    let positions = output.n / count * output.t * output.h * output.w;
+    let runs = positions.div_ceil(gemm.lanes() * tile.positions);
     let blocks = tile.blocks(conv);
-    let workgroups = positions.div_ceil(lanes * tile.positions) * blocks;
+    let workgroups = count * runs * blocks;
     let grid = Grid::fold(workgroups as u64, max_groups)?;
     let params = Params {
         window: (&conv.window).into(),
         grid_x: grid.x,
-        blocks: blocks as u32,
         workgroups: workgroups as u32,
+        runs: runs as u32,
+        blocks: blocks as u32,
         positions: positions as u32,
         in_quads: input.c.div_ceil(4) as u32,
         in_t: input.t as u32,
@@ -96,30 +148,57 @@ pub(super) fn launch_with(
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };
-    Ok(Launch { params: bytemuck::bytes_of(&params).to_vec(), grid, operands: Operand::of_conv(conv) })
+    Ok(Launch {
+        kernel: Kernel::ConvGemm(gemm),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: Operand::of_conv(conv),
+    })
 }
 
-/// Weights and bias.
-pub(super) fn constant_lens(tile: Tile, conv: &Conv) -> Vec<usize> {
+/// Weights of a batch, and its bias.
+pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
+    let (tile, conv) = (gemm.tile(), batch.conv);
     let padded_out = tile.blocks(conv) * tile.channels();
-    let padded_in = conv.dim_in.next_multiple_of(4);
-    vec![padded_out * conv.window.taps() * padded_in, padded_out]
+    [batch.count * padded_out * conv.window.taps() * conv.dim_in.next_multiple_of(4), padded_out]
 }
 
-/// Weights as [block][tap][input channel, padded to quads][channel of the block] and bias as [block][channel of the
-/// block], with the affine channel folded in.
-pub(super) fn constants(tile: Tile, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let (dense, dense_bias) = fold_affine(conv, weights)?;
-    let [weights_len, bias_len] = constant_lens(tile, conv)[..] else { unreachable!("two constants") };
-    let (mut packed, mut bias) = (vec![0.0; weights_len], vec![0.0; bias_len]);
-    bias[..conv.dim_out].copy_from_slice(&dense_bias);
-    let (taps, padded_in) = (conv.window.taps(), conv.dim_in.next_multiple_of(4));
-    for (out, row) in dense.chunks_exact(conv.macs_per_output()).enumerate() {
-        let (block, lane) = (out / tile.channels(), out % tile.channels());
-        for (index, &value) in row.iter().enumerate() {
-            let (channel, tap) = (index / taps, index % taps);
-            packed[((block * taps + tap) * padded_in + channel) * tile.channels() + lane] = value;
-        }
-    }
+/// Weights and bias of a convolution, with the affine channel folded in.
+pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+    let (folded, mut bias) = fold_affine(conv, weights)?;
+    let batch = Batch { count: 1, conv };
+    let (row, taps) = (conv.macs_per_output(), conv.window.taps());
+    let packed = pack(gemm, &batch, |_, out, channel, tap| folded[out * row + channel * taps + tap] as f32);
+    let [_, bias_len] = constant_lens(gemm, &batch);
+    bias.resize(bias_len, 0.0);
     Ok(vec![packed, bias])
+}
+
+/// Weights as [batch][block][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a batch, an output
+/// channel, an input channel and a tap.
+pub(super) fn pack(
+    gemm: Gemm,
+    batch: &Batch<'_>,
+    value: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    let (tile, conv) = (gemm.tile(), batch.conv);
+    let [len, _] = constant_lens(gemm, batch);
+    let (blocks, taps, quads) = (tile.blocks(conv), conv.window.taps(), conv.dim_in.div_ceil(4));
+    let packing = gemm.packing();
+    let mut packed = vec![0.0; len];
+    let entry_len = 4 * tile.channels();
+    packed.par_chunks_exact_mut(entry_len).enumerate().for_each(|(entry, values)| {
+        let (quad, tap) = (entry % quads, entry / quads % taps);
+        let (block, batch) = (entry / (quads * taps) % blocks, entry / (quads * taps * blocks));
+        for out in 0..tile.channels().min(conv.dim_out - block * tile.channels()) {
+            for k in 0..4.min(conv.dim_in - quad * 4) {
+                let at = match packing {
+                    Packing::OutputsInner => k * tile.channels() + out,
+                    Packing::QuadsInner => out * 4 + k,
+                };
+                values[at] = value(batch, block * tile.channels() + out, quad * 4 + k, tap);
+            }
+        }
+    });
+    packed
 }

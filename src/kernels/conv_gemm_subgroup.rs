@@ -1,12 +1,9 @@
 //! Host side of `shaders/conv_gemm_subgroup.wgsl`: implicit-GEMM convolution with weights broadcast in a subgroup.
 //!
-//! Parameters, weights and bias are those of [`super::conv_gemm`].
+//! Parameters, launch and bias are those of [`super::conv_gemm`], the weights as well but for their innermost order.
 
-use super::conv_gemm::{SHARED, Tile, launch_with};
-use super::launch::Launch;
+use super::conv_gemm::{SHARED, Tile};
 use super::source::assemble;
-use crate::graph::Conv;
-use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_subgroup.wgsl");
 
@@ -15,10 +12,7 @@ pub(super) const LANES: usize = 8;
 
 pub(super) fn source(tile: Tile) -> String {
     let Tile { channel_vec4s, positions } = tile;
-    let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("LOADS", channel_vec4s / 2)];
+    let channels = tile.channels();
+    let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("TILE_C", channels), ("LOADS", channels / LANES)];
     assemble(&prelude, &SHARED, SOURCE)
-}
-
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    launch_with(tile, LANES, conv, input, output, max_groups)
 }

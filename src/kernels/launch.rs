@@ -1,5 +1,6 @@
 //! What one dispatch needs, and the grid it runs on.
 
+use super::Kernel;
 use crate::graph::{Conv, Window};
 use crate::shape::Shape;
 
@@ -10,6 +11,8 @@ pub enum Operand {
     Input(usize),
     /// The operator's constant buffer of that index, read only.
     Constant(usize),
+    /// A workspace of that index: written where it is the last operand, else read.
+    Scratch(usize),
     /// The operator's output, written.
     Output,
 }
@@ -26,6 +29,8 @@ impl Operand {
 /// One dispatch, before anyone knows which buffers its blobs live in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
+    /// The shader.
+    pub kernel: Kernel,
     /// Bytes of the uniform parameters.
     pub params: Vec<u8>,
     /// Workgroups.
@@ -71,9 +76,14 @@ impl Grid {
 
 /// Quads of four channels, and the grid of a kernel that has one invocation for each quad of `output`, 64 to a
 /// workgroup.
-pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(usize, Grid), String> {
-    let quads = output.n * output.t * output.h * output.w * output.c.div_ceil(4);
-    Ok((quads, Grid::fold((quads as u64).div_ceil(64), max_groups)?))
+pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(u32, Grid), String> {
+    invocations((output.n * output.t * output.h * output.w * output.c.div_ceil(4)) as u64, max_groups)
+}
+
+/// The grid of `len` invocations, 64 to a workgroup; and `len`, which shaders count in u32.
+pub(super) fn invocations(len: u64, max_groups: u32) -> Result<(u32, Grid), String> {
+    let grid = Grid::fold(len.div_ceil(64), max_groups)?;
+    Ok((len as u32, grid))
 }
 
 /// Name and byte offset of a member of a host struct.

@@ -1,6 +1,7 @@
 //! Host side of `shaders/layout.wgsl`: NCTHW to NTHWC and back.
 
-use super::launch::{Grid, Launch, Operand, params};
+use super::Kernel;
+use super::launch::{Launch, Operand, invocations, params};
 use crate::graph::Layout;
 use crate::shape::Shape;
 
@@ -13,17 +14,17 @@ params! {
 
 pub(super) fn launch(to: Layout, shape: Shape, max_groups: u32) -> Result<Launch, String> {
     let (quads, positions) = (shape.c.div_ceil(4), shape.t * shape.h * shape.w);
-    let len = shape.n * quads * positions;
-    let grid = Grid::fold((len as u64).div_ceil(64), max_groups)?;
+    let (len, grid) = invocations((shape.n * quads * positions) as u64, max_groups)?;
     let params = Params {
         grid_x: grid.x,
-        len: len as u32,
+        len,
         channels: shape.c as u32,
         quads: quads as u32,
         positions: positions as u32,
         to_planar: (to == Layout::Planar).into(),
     };
     Ok(Launch {
+        kernel: Kernel::Layout,
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
         operands: vec![Operand::Input(0), Operand::Output],

@@ -1,5 +1,6 @@
 //! Host side of `shaders/max_pool.wgsl`: max pooling.
 
+use super::Kernel;
 use super::launch::{Launch, Operand, WINDOW_SOURCE, WindowParams, params, quad_grid};
 use super::source::assemble;
 use crate::graph::Window;
@@ -30,7 +31,7 @@ pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u
     let params = Params {
         window: window.into(),
         grid_x: grid.x,
-        len: len as u32,
+        len,
         quads: output.c.div_ceil(4) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
@@ -41,6 +42,7 @@ pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u
         lowest: f32::NEG_INFINITY,
     };
     Ok(Launch {
+        kernel: Kernel::MaxPool,
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
         operands: vec![Operand::Input(0), Operand::Output],

@@ -1,9 +1,9 @@
 //! The WGSL kernels and their host side: one file here for each file in `shaders/`, of the same name.
 //!
-//! A [`Kernel`] is a shader with its compile-time choices made. The set is closed ([`Kernel::ALL`]), so that tests can
-//! visit every one. [`Kernel::launch`] turns an operator and its shapes into what one dispatch needs, without a GPU:
-//! uniform parameters, grid, and the operands to bind. Trained values reach the GPU as the *constants* that
-//! [`Kernel::constants`] lays out.
+//! A [`Kernel`] is a shader with its compile-time choices made, a [`Method`] a way to compute an operator with one kernel
+//! or several. Both sets are closed ([`Kernel::ALL`], [`Method::ALL`]), so that tests can visit every one.
+//! [`Method::launches`] turns an operator and its shapes into what its dispatches need, without a GPU: uniform parameters,
+//! grid, and the operands to bind. Trained values reach the GPU as the *constants* that [`Method::constants`] lays out.
 
 pub mod affine;
 pub mod conv_direct;
@@ -13,16 +13,20 @@ pub mod conv_gemm_tiled;
 mod launch;
 pub mod layout;
 pub mod max_pool;
+mod method;
 pub mod relu;
 mod source;
 pub mod sum;
+pub mod winograd;
+pub mod winograd_input;
+pub mod winograd_output;
 
+pub use conv_gemm::Gemm;
 pub use launch::{FieldLayout, Grid, Launch, Operand, WindowParams};
+pub use method::Method;
 
-use crate::error::{Error, Result};
-use crate::graph::{Conv, Layout, OpKind, Operator};
+use crate::graph::Layout;
 use crate::shape::Shape;
-use crate::weights::Weights;
 
 /// Every shader is one entry point of this name.
 pub const ENTRY_POINT: &str = "main";
@@ -100,12 +104,12 @@ pub struct OperatorBlobs {
 pub enum Kernel {
     /// Direct convolution with a register tile.
     ConvDirect(conv_direct::Tile),
-    /// Implicit-GEMM convolution from registers.
-    ConvGemm(conv_gemm::Tile),
-    /// Implicit-GEMM convolution from registers, weights broadcast in subgroups of eight.
-    ConvGemmSubgroup(conv_gemm::Tile),
-    /// Implicit-GEMM convolution through workgroup memory.
-    ConvGemmTiled,
+    /// Implicit-GEMM convolution.
+    ConvGemm(Gemm),
+    /// Tiles of the input into the Winograd domain.
+    WinogradInput(winograd::Tile),
+    /// Out of the Winograd domain.
+    WinogradOutput(winograd::Tile),
     /// Max pooling.
     MaxPool,
     /// Affine channel.
@@ -121,20 +125,27 @@ pub enum Kernel {
 impl Kernel {
     const DIRECT_1X4: Self = Self::ConvDirect(conv_direct::Tile::ONE);
     const DIRECT_4X8: Self = Self::ConvDirect(conv_direct::Tile::WIDE);
-    const GEMM_8X8: Self = Self::ConvGemm(conv_gemm::Tile::M8_N8);
-    const GEMM_16X8: Self = Self::ConvGemm(conv_gemm::Tile::M16_N8);
-    const GEMM_SUBGROUP_16X4: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M16_N4);
-    const GEMM_SUBGROUP_32X4: Self = Self::ConvGemmSubgroup(conv_gemm::Tile::M32_N4);
+    const GEMM_8X8: Self = Self::ConvGemm(Gemm::REGISTERS_8X8);
+    const GEMM_16X8: Self = Self::ConvGemm(Gemm::REGISTERS_16X8);
+    const GEMM_SUBGROUP_16X4: Self = Self::ConvGemm(Gemm::SUBGROUP_16X4);
+    const GEMM_SUBGROUP_32X4: Self = Self::ConvGemm(Gemm::SUBGROUP_32X4);
+    const GEMM_SUBGROUP_64X4: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4);
+    const GEMM_TILED: Self = Self::ConvGemm(Gemm::Tiled);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
         Self::GEMM_16X8,
         Self::GEMM_SUBGROUP_16X4,
         Self::GEMM_SUBGROUP_32X4,
-        Self::ConvGemmTiled,
+        Self::GEMM_SUBGROUP_64X4,
+        Self::GEMM_TILED,
+        Self::WinogradInput(winograd::Tile::F2),
+        Self::WinogradInput(winograd::Tile::F4),
+        Self::WinogradOutput(winograd::Tile::F2),
+        Self::WinogradOutput(winograd::Tile::F4),
         Self::MaxPool,
         Self::Affine,
         Self::Relu,
@@ -151,29 +162,25 @@ impl Kernel {
             Self::GEMM_16X8 => "conv_gemm_16x8",
             Self::GEMM_SUBGROUP_16X4 => "conv_gemm_subgroup_16x4",
             Self::GEMM_SUBGROUP_32X4 => "conv_gemm_subgroup_32x4",
-            Self::ConvGemmTiled => "conv_gemm_tiled",
+            Self::GEMM_SUBGROUP_64X4 => "conv_gemm_subgroup_64x4",
+            Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
+            Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
+            Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
+            Self::WinogradOutput(winograd::Tile::F4) => "winograd_output_4x4",
             // Tiles beyond those of `ALL` have no name of their own.
-            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) => self.shader(),
-            Self::MaxPool => "max_pool",
-            Self::Affine => "affine",
-            Self::Relu => "relu",
-            Self::Sum => "sum",
-            Self::Layout => "layout",
+            _ => self.shader(),
         }
-    }
-
-    /// The kernel called `name`.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kernel| kernel.name() == name)
     }
 
     /// Name of the shader's file, without directory or extension.
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
-            Self::ConvGemm(_) => "conv_gemm",
-            Self::ConvGemmSubgroup(_) => "conv_gemm_subgroup",
-            Self::ConvGemmTiled => "conv_gemm_tiled",
+            Self::ConvGemm(Gemm::Registers(_)) => "conv_gemm",
+            Self::ConvGemm(Gemm::Subgroup(_)) => "conv_gemm_subgroup",
+            Self::ConvGemm(Gemm::Tiled) => "conv_gemm_tiled",
+            Self::WinogradInput(_) => "winograd_input",
+            Self::WinogradOutput(_) => "winograd_output",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
@@ -186,9 +193,11 @@ impl Kernel {
     pub fn source(self) -> String {
         match self {
             Self::ConvDirect(tile) => conv_direct::source(tile),
-            Self::ConvGemm(tile) => conv_gemm::source(tile),
-            Self::ConvGemmSubgroup(tile) => conv_gemm_subgroup::source(tile),
-            Self::ConvGemmTiled => conv_gemm_tiled::source(),
+            Self::ConvGemm(Gemm::Registers(tile)) => conv_gemm::source(tile),
+            Self::ConvGemm(Gemm::Subgroup(tile)) => conv_gemm_subgroup::source(tile),
+            Self::ConvGemm(Gemm::Tiled) => conv_gemm_tiled::source(),
+            Self::WinogradInput(tile) => winograd_input::source(tile),
+            Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
@@ -200,7 +209,7 @@ impl Kernel {
     /// Lanes that a subgroup must have, for kernels that are written for one size.
     pub fn subgroup_size(self) -> Option<u32> {
         match self {
-            Self::ConvGemmSubgroup(_) => Some(conv_gemm_subgroup::LANES as u32),
+            Self::ConvGemm(Gemm::Subgroup(_)) => Some(conv_gemm_subgroup::LANES as u32),
             _ => None,
         }
     }
@@ -214,7 +223,9 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
-            Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) | Self::ConvGemmTiled => conv_gemm::Params::LAYOUT,
+            Self::ConvGemm(_) => conv_gemm::Params::LAYOUT,
+            Self::WinogradInput(_) => winograd_input::Params::LAYOUT,
+            Self::WinogradOutput(_) => winograd_output::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
@@ -223,101 +234,13 @@ impl Kernel {
         }
     }
 
-    /// How many buffers the shader binds after its parameters, the output last.
+    /// How many buffers the shader binds after its parameters, what it writes last.
     pub fn operand_count(self) -> usize {
         match self {
-            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvGemmSubgroup(_) | Self::ConvGemmTiled => 5,
-            Self::MaxPool | Self::Relu | Self::Layout => 2,
-            Self::Affine => 4,
+            Self::ConvDirect(_) | Self::ConvGemm(_) => 5,
+            Self::WinogradOutput(_) | Self::Affine => 4,
             Self::Sum => 3,
+            Self::WinogradInput(_) | Self::MaxPool | Self::Relu | Self::Layout => 2,
         }
-    }
-
-    /// The kernels that can do `kind` on `target`, the default first.
-    pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
-        let mut kernels = match kind {
-            OpKind::Conv(conv) => conv_candidates(conv, target.class),
-            OpKind::MaxPool(_) => vec![Self::MaxPool],
-            OpKind::Affine(_) => vec![Self::Affine],
-            OpKind::Relu => vec![Self::Relu],
-            OpKind::Sum => vec![Self::Sum],
-            OpKind::Layout => vec![Self::Layout],
-            OpKind::StopGradient => Vec::new(),
-        };
-        kernels.retain(|kernel| kernel.runs_on(target));
-        kernels
-    }
-
-    /// What one dispatch of this kernel for `op` needs; `max_groups` is how many workgroups the adapter takes along one
-    /// axis.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`] if this kernel cannot do that operator, or its grid is too large even folded.
-    pub fn launch(self, op: &Operator, blobs: &OperatorBlobs, max_groups: u32) -> Result<Launch> {
-        let (input, output) = (blobs.inputs[0], blobs.output);
-        match (self, &op.kind) {
-            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, input, output, max_groups),
-            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, input, output, max_groups),
-            (Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
-                conv_gemm_subgroup::launch(tile, conv, input, output, max_groups)
-            }
-            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, input, output, max_groups),
-            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, input, output, max_groups),
-            (Self::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
-            (Self::Relu, OpKind::Relu) => relu::launch(output, max_groups),
-            (Self::Sum, OpKind::Sum) => sum::launch(output, max_groups),
-            (Self::Layout, OpKind::Layout) => layout::launch(blobs.output_layout, output, max_groups),
-            _ => Err(format!("it does not compute {}", op.kind.label())),
-        }
-        .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
-    }
-
-    /// Lengths, in f32 values, of the constant buffers of `kind` in this kernel's layout.
-    pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
-        match (self, kind) {
-            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
-            (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
-                conv_gemm::constant_lens(tile, conv)
-            }
-            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm::constant_lens(conv_gemm_tiled::TILE, conv),
-            (Self::Affine, OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
-            _ => Vec::new(),
-        }
-    }
-
-    /// The constant buffers of `kind` in this kernel's layout.
-    ///
-    /// # Errors
-    /// Those of [`Weights::get`] for the parameters that the operator names.
-    pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-        match (self, kind) {
-            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
-            (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
-                conv_gemm::constants(tile, conv, weights)
-            }
-            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm::constants(conv_gemm_tiled::TILE, conv, weights),
-            (Self::Affine, OpKind::Affine(affine)) => affine::constants(affine, channels, weights),
-            _ => Ok(Vec::new()),
-        }
-    }
-}
-
-/// The kernels for a convolution on an adapter of `class`, the default first.
-fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Kernel> {
-    let direct = vec![Kernel::DIRECT_4X8, Kernel::DIRECT_1X4];
-    if conv.groups != 1 {
-        return direct;
-    }
-    // The widest tile loads least for each product, unless most of it would be padding.
-    let registers = if conv.dim_out > 16 {
-        vec![Kernel::GEMM_SUBGROUP_32X4, Kernel::GEMM_SUBGROUP_16X4, Kernel::GEMM_16X8, Kernel::GEMM_8X8]
-    } else {
-        vec![Kernel::GEMM_SUBGROUP_16X4, Kernel::GEMM_SUBGROUP_32X4, Kernel::GEMM_8X8, Kernel::GEMM_16X8]
-    };
-    let tiled = vec![Kernel::ConvGemmTiled];
-    match class {
-        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
-        AdapterClass::Software => [registers, tiled, direct].concat(),
-        AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers, direct].concat(),
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::graph::fuse::fuse;
 use crate::graph::layout::channels_last;
 use crate::graph::{BlobId, Graph, OpKind};
-use crate::kernels::{AdapterClass, Kernel, Launch, Operand, OperatorBlobs, Target};
+use crate::kernels::{AdapterClass, Launch, Method, OperatorBlobs, Target};
 use crate::shape::Shape;
 use memory::Lifetime;
 
@@ -53,8 +53,10 @@ pub struct PlanOptions {
     pub fusion: bool,
     /// The device to choose kernels for.
     pub target: Target,
-    /// Use this kernel for every operator of its kind.
-    pub forced: Option<Kernel>,
+    /// Use this method for every operator that it can do.
+    pub forced: Option<Method>,
+    /// Whether convolutions may be computed by Winograd's method, see [`crate::kernels::winograd`].
+    pub winograd: bool,
     /// What the adapter allows.
     pub limits: PlanLimits,
 }
@@ -66,20 +68,21 @@ impl Default for PlanOptions {
             fusion: true,
             target: Target::typical(AdapterClass::default()),
             forced: None,
+            winograd: true,
             limits: PlanLimits::default(),
         }
     }
 }
 
-/// One dispatch.
+/// One operator that computes: the dispatches that do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The operator, an index into the operators of [`Plan::graph`].
     pub operator: usize,
-    /// The kernel.
-    pub kernel: Kernel,
-    /// Its parameters, grid and operands.
-    pub launch: Launch,
+    /// How it is computed.
+    pub method: Method,
+    /// Its dispatches, in order.
+    pub launches: Vec<Launch>,
 }
 
 /// A blob that a run returns.
@@ -102,6 +105,8 @@ pub struct Plan {
     steps: Vec<Step>,
     outputs: Vec<Output>,
     memory: Memory,
+    /// Bytes of every workspace, shared by all steps.
+    scratch: Vec<u64>,
     weight_bytes: u64,
 }
 
@@ -119,21 +124,27 @@ impl Plan {
         let graph = channels_last(&graph, &taps);
         let shapes = infer_shapes(&graph, inputs)?;
         let mut steps = Vec::new();
+        let mut scratch: Vec<u64> = Vec::new();
         let mut weight_bytes = 0;
         for (operator, op) in graph.operators().iter().enumerate() {
-            let Some(kernel) = choose(&op.kind, options) else { continue };
             let blobs = OperatorBlobs {
                 inputs: op.inputs.iter().map(|id| shapes[id.index()]).collect(),
                 output: shapes[op.output.index()],
                 output_layout: graph.blob(op.output).layout,
             };
-            let launch = kernel.launch(op, &blobs, options.limits.max_groups)?;
-            for len in kernel.constant_lens(&op.kind, blobs.output.c) {
+            let Some(method) = choose(&op.kind, &blobs, options) else { continue };
+            let launches = method.launches(op, &blobs, options.limits.max_groups)?;
+            for len in method.constant_lens(&op.kind, blobs.output.c) {
                 let bytes = len as u64 * 4;
                 fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
                 weight_bytes += bytes;
             }
-            steps.push(Step { operator, kernel, launch });
+            for (index, bytes) in method.scratch_bytes(&blobs).into_iter().enumerate() {
+                fits_binding(&format!("a workspace of {}", op.name), bytes, &options.limits)?;
+                scratch.resize(scratch.len().max(index + 1), 0);
+                scratch[index] = scratch[index].max(bytes);
+            }
+            steps.push(Step { operator, method, launches });
         }
         for (blob, shape) in graph.blobs().iter().zip(&shapes) {
             fits_binding(&format!("blob {} ({shape})", blob.name), blob.bytes(*shape), &options.limits)?;
@@ -144,7 +155,7 @@ impl Plan {
         fits("the readback of all taps", readback, options.limits.max_buffer_bytes, "buffer")?;
 
         let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps), steps.len());
-        Ok(Self { graph, shapes, steps, outputs, memory, weight_bytes })
+        Ok(Self { graph, shapes, steps, outputs, memory, scratch, weight_bytes })
     }
 
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
@@ -177,7 +188,17 @@ impl Plan {
         &self.memory
     }
 
-    /// Bytes of all weights and biases, as packed for the chosen kernels.
+    /// Bytes of every workspace. They are shared by all steps and hold nothing between them.
+    pub fn scratch(&self) -> &[u64] {
+        &self.scratch
+    }
+
+    /// Dispatches of a run.
+    pub fn dispatches(&self) -> usize {
+        self.steps.iter().map(|step| step.launches.len()).sum()
+    }
+
+    /// Bytes of all weights and biases, as packed for the chosen methods.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
     }
@@ -205,16 +226,22 @@ impl Plan {
     pub fn step_bytes(&self, step: &Step) -> u64 {
         let op = &self.graph.operators()[step.operator];
         let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.bytes(id));
-        let constants = step.kernel.constant_lens(&op.kind, self.shape(op.output).c);
+        let constants = step.method.constant_lens(&op.kind, self.shape(op.output).c);
         blobs.sum::<u64>() + constants.into_iter().map(|len| len as u64 * 4).sum::<u64>()
     }
 }
 
-/// The kernel for an operator; `None` for those that compute nothing.
-fn choose(kind: &OpKind, options: &PlanOptions) -> Option<Kernel> {
-    let candidates = Kernel::candidates(kind, options.target);
-    let forced = options.forced.filter(|kernel| candidates.contains(kernel));
-    forced.or(candidates.first().copied())
+/// The method for an operator; `None` for those that compute nothing.
+fn choose(kind: &OpKind, blobs: &OperatorBlobs, options: &PlanOptions) -> Option<Method> {
+    let candidates = Method::candidates(kind, options.target);
+    let forced = options.forced.filter(|method| candidates.contains(method));
+    let fits = |method: &Method| {
+        let scratch = method.scratch_bytes(blobs);
+        scratch.iter().all(|&bytes| fits_binding("a workspace", bytes, &options.limits).is_ok())
+    };
+    let allowed = |method: &Method| options.winograd || !matches!(method, Method::Winograd { .. });
+    let pays = |method: &Method| method.pays(kind, blobs.output);
+    forced.or_else(|| candidates.into_iter().find(|method| allowed(method) && pays(method) && fits(method)))
 }
 
 fn outputs(graph: &Graph, steps: &[Step], taps: &[String]) -> Result<Vec<Output>> {
@@ -270,16 +297,4 @@ fn fits(what: &str, needed: u64, limit: u64, limit_name: &'static str) -> Result
         return Err(Error::Limit { what: what.to_owned(), needed, limit, limit_name });
     }
     Ok(())
-}
-
-impl Step {
-    /// The blobs that this step binds, in the order of its bindings; `None` for a constant.
-    pub fn blobs<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = Option<BlobId>> + 'a {
-        let op = &graph.operators()[self.operator];
-        self.launch.operands.iter().map(move |operand| match operand {
-            Operand::Input(index) => Some(op.inputs[*index]),
-            Operand::Output => Some(op.output),
-            Operand::Constant(_) => None,
-        })
-    }
 }

@@ -26,7 +26,8 @@ pub struct PlanReport {
     pub ops: Vec<OperatorReport>,
     /// Bytes.
     pub memory: MemoryReport,
-    /// Number of dispatches: one for each operator that computes, and the layout conversions at the edges.
+    /// Number of dispatches: one for each operator that computes, three for one in the Winograd domain, and the layout
+    /// conversions at the edges.
     pub dispatches: usize,
 }
 
@@ -45,7 +46,7 @@ pub struct OperatorReport {
     pub shape: Shape,
     /// Multiply-adds.
     pub macs: u64,
-    /// The kernel; null where nothing is computed.
+    /// The method, named by its kernel where that is a single one; null where nothing is computed.
     pub kernel: Option<&'static str>,
     /// Index into [`MemoryReport::buffers`].
     pub buffer: usize,
@@ -58,7 +59,7 @@ pub struct OperatorReport {
 pub struct MemoryReport {
     /// All activation and scratch buffers.
     pub peak_bytes: u64,
-    /// Workspaces that are no blob. The kernels of this version need none.
+    /// Workspaces that are no blob: the Winograd domain.
     pub scratch_bytes: u64,
     /// Largest sum of blobs alive during one dispatch.
     pub lower_bound_bytes: u64,
@@ -66,7 +67,7 @@ pub struct MemoryReport {
     pub unshared_bytes: u64,
     /// Weights and biases as packed for the kernels.
     pub weight_bytes: u64,
-    /// The activation buffers.
+    /// The activation buffers, then the workspaces.
     pub buffers: Vec<BufferReport>,
 }
 
@@ -91,11 +92,12 @@ impl PlanReport {
             output: name(&op.output),
             shape: plan.shape(op.output),
             macs: plan.operator_macs(index),
-            kernel: plan.steps().iter().find(|step| step.operator == index).map(|step| step.kernel.name()),
+            kernel: plan.steps().iter().find(|step| step.operator == index).map(|step| step.method.name()),
             buffer: plan.buffer(op.output),
             fused: op.fused.clone(),
         });
         let memory = plan.memory();
+        let scratch: u64 = plan.scratch().iter().sum();
         Self {
             config: config.clone(),
             clip: plan.shape(graph.inputs()[0]),
@@ -105,14 +107,14 @@ impl PlanReport {
             dim_out: body.dim_out,
             ops: ops.collect(),
             memory: MemoryReport {
-                peak_bytes: memory.peak_bytes(),
-                scratch_bytes: 0,
+                peak_bytes: memory.peak_bytes() + scratch,
+                scratch_bytes: scratch,
                 lower_bound_bytes: memory.lower_bound_bytes(),
                 unshared_bytes: memory.unshared_bytes(),
                 weight_bytes: plan.weight_bytes(),
-                buffers: memory.buffers().iter().map(|&bytes| BufferReport { bytes }).collect(),
+                buffers: memory.buffers().iter().chain(plan.scratch()).map(|&bytes| BufferReport { bytes }).collect(),
             },
-            dispatches: plan.steps().len(),
+            dispatches: plan.dispatches(),
         }
     }
 }

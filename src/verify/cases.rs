@@ -71,7 +71,8 @@ pub fn random_operator(rng: &mut Rng) -> Case {
         }
         _ => {
             let window = random_window(rng, shape, false);
-            let dim_out = groups * rng.usize(1..=21);
+            // Now and then more than one block of the widest tile.
+            let dim_out = groups * if rng.u32(..6) == 0 { rng.usize(22..=80) } else { rng.usize(1..=21) };
             let [affine, sum, relu] = [(); 3].map(|()| rng.bool());
             let mut shapes = vec![shape];
             let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
@@ -98,9 +99,15 @@ pub fn random_operator(rng: &mut Rng) -> Case {
 /// A window that fits `shape` at least once; for pooling, one that never lies wholly in the padding.
 fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
     loop {
-        let kernel = [(); 3].map(|()| [1, 1, 2, 3, 3, 5, 7][rng.usize(..7)]);
-        let dilation = [(); 3].map(|()| [1, 1, 1, 2, 3][rng.usize(..5)]);
-        let stride = [(); 3].map(|()| [1, 1, 2, 2, 3][rng.usize(..5)]);
+        let mut kernel = [(); 3].map(|()| [1, 1, 2, 3, 3, 5, 7][rng.usize(..7)]);
+        let mut dilation = [(); 3].map(|()| [1, 1, 1, 2, 3][rng.usize(..5)]);
+        let mut stride = [(); 3].map(|()| [1, 1, 2, 2, 3][rng.usize(..5)]);
+        // What most layers are, and what chance would hardly draw.
+        if !pooling && rng.u32(..3) == 0 {
+            for axis in 1..3 {
+                (kernel[axis], dilation[axis], stride[axis]) = (3, 1, 1);
+            }
+        }
         let reach = |axis: usize| dilation[axis] * (kernel[axis] - 1);
         let pad = [0, 1, 2].map(|axis| {
             // Convolutions may even be padded beyond their reach.

@@ -3,12 +3,12 @@
 use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::OpKind;
-use crate::kernels::{Kernel, Target};
+use crate::kernels::{Method, Target};
 use crate::plan::Plan;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Dispatches by property.
+/// Operators by property.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Coverage {
@@ -17,7 +17,7 @@ pub struct Coverage {
     required: Vec<String>,
 }
 
-/// Properties that every full run must have met, beside every kernel by name.
+/// Properties that every full run must have met, beside every method by name.
 const REQUIRED: [&str; 22] = [
     "stride 1",
     "stride 2",
@@ -44,23 +44,23 @@ const REQUIRED: [&str; 22] = [
 ];
 
 impl Coverage {
-    /// Nothing covered yet; required are the kernels that devices like `target` can run, and all other properties.
+    /// Nothing covered yet; required are the methods that devices like `target` can run, and all other properties.
     pub(super) fn new(target: Target) -> Self {
-        let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.runs_on(target));
-        let kernels = kernels.map(|kernel| format!("kernel {}", kernel.name()));
-        Self { counts: BTreeMap::new(), required: kernels.chain(REQUIRED.map(str::to_owned)).collect() }
+        let methods = Method::all().filter(|method| method.runs_on(target));
+        let methods = methods.map(|method| format!("method {}", method.name()));
+        Self { counts: BTreeMap::new(), required: methods.chain(REQUIRED.map(str::to_owned)).collect() }
     }
 
-    /// Counts every dispatch of a plan.
+    /// Counts every operator of a plan.
     pub(super) fn count(&mut self, plan: &Plan, case: &Case, checks: ShaderChecks) {
         for step in plan.steps() {
             let op = &plan.graph().operators()[step.operator];
             let (input, output) = (plan.shape(op.inputs[0]), plan.shape(op.output));
             let mut met = vec![
-                (format!("kernel {}", step.kernel.name()), true),
+                (format!("method {}", step.method.name()), true),
                 ("T = 1".to_owned(), input.t == 1),
                 ("batch above 1".to_owned(), input.n > 1),
-                ("grid folded".to_owned(), step.launch.grid.y > 1),
+                ("grid folded".to_owned(), step.launches.iter().any(|launch| launch.grid.y > 1)),
                 ("tapped".to_owned(), !case.taps.is_empty()),
                 ("checked shader".to_owned(), checks == ShaderChecks::Checked),
                 ("unchecked shader".to_owned(), checks == ShaderChecks::Unchecked),
@@ -91,7 +91,7 @@ impl Coverage {
         }
     }
 
-    /// Dispatches by property, sorted by name.
+    /// Operators by property, sorted by name.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
         self.counts.iter().map(|(name, &count)| (name.as_str(), count))
     }

@@ -12,7 +12,7 @@ pub use coverage::Coverage;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
-use crate::kernels::{Kernel, Target};
+use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Plan, PlanOptions};
 use crate::reference::{self, Volume};
 use serde::Serialize;
@@ -48,8 +48,8 @@ impl Default for Settings {
 /// One way to run a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// The kernel forced on every operator it can do.
-    pub kernel: Option<Kernel>,
+    /// The method forced on every operator it can do.
+    pub method: Option<Method>,
     /// Whether operators are fused.
     pub fusion: bool,
     /// Whether shaders keep wgpu's run-time checks.
@@ -137,10 +137,10 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// The runs of one kernel, or of bodies with it.
+/// The runs of one method, or of bodies with it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Kernel, and how it was run.
+    /// Method, and how it was run.
     pub name: String,
     /// Runs.
     pub runs: usize,
@@ -161,7 +161,7 @@ pub struct Report {
     pub backend: &'static str,
     /// Its driver.
     pub driver: String,
-    /// By kernel.
+    /// By method.
     pub rows: Vec<Row>,
     /// Runs that were not right.
     pub failures: Vec<Failure>,
@@ -231,25 +231,25 @@ pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome
     run(gpu, case, plan(gpu, case, variant)?, variant, &expected(case)?)
 }
 
-/// All ways to run `case`: every kernel that can do one of its convolutions by force, fused and unfused where that makes
+/// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that makes
 /// a difference.
 pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
-    let mut kernels: Vec<Option<Kernel>> = Vec::new();
+    let mut methods: Vec<Option<Method>> = Vec::new();
     for op in case.graph.operators() {
-        let candidates = Kernel::candidates(&op.kind, target);
-        // Operators with a single kernel run with that whatever is forced.
-        for kernel in candidates.iter().filter(|_| candidates.len() > 1) {
-            if !kernels.contains(&Some(*kernel)) {
-                kernels.push(Some(*kernel));
+        let candidates = Method::candidates(&op.kind, target);
+        // Operators with a single method run with that whatever is forced.
+        for method in candidates.iter().filter(|_| candidates.len() > 1) {
+            if !methods.contains(&Some(*method)) {
+                methods.push(Some(*method));
             }
         }
     }
-    if kernels.is_empty() {
-        kernels.push(None);
+    if methods.is_empty() {
+        methods.push(None);
     }
     let fusions: &[bool] = if case.graph.operators().len() > 1 { &[true, false] } else { &[true] };
-    let pairs = kernels.iter().flat_map(|&kernel| fusions.iter().map(move |&fusion| (kernel, fusion)));
-    pairs.map(|(kernel, fusion)| Variant { kernel, fusion, checks, patch: None }).collect()
+    let pairs = methods.iter().flat_map(|&method| fusions.iter().map(move |&fusion| (method, fusion)));
+    pairs.map(|(method, fusion)| Variant { method, fusion, checks, patch: None }).collect()
 }
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
@@ -259,7 +259,8 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         taps: case.taps.clone(),
         fusion: variant.fusion,
         target: gpu.target(),
-        forced: variant.kernel,
+        forced: variant.method,
+        winograd: true,
         limits,
     };
     Plan::new(&case.graph, &case.input_shapes(), &options)
@@ -303,15 +304,15 @@ fn run(
     })
 }
 
-/// A body counts under how it was run; an operator under the kernel it was about.
+/// A body counts under how it was run; an operator under the method it was about.
 fn row_name(plan: &Plan, body: bool, variant: &Variant) -> String {
-    let own = plan.steps().iter().map(|step| step.kernel).find(|&kernel| kernel != Kernel::Layout);
-    let kernel = variant.kernel.or(own);
-    let kernel = kernel.map_or("none", Kernel::name);
+    let own = plan.steps().iter().map(|step| step.method).find(|&method| method != Kernel::Layout.into());
+    let method = variant.method.or(own);
+    let method = method.map_or("none", Method::name);
     match (body, variant.fusion) {
-        (true, true) => format!("body, fused, {kernel}"),
-        (true, false) => format!("body, unfused, {kernel}"),
-        (false, true) => kernel.to_owned(),
-        (false, false) => format!("{kernel}, unfused"),
+        (true, true) => format!("body, fused, {method}"),
+        (true, false) => format!("body, unfused, {method}"),
+        (false, true) => method.to_owned(),
+        (false, false) => format!("{method}, unfused"),
     }
 }

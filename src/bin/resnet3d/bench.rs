@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::load;
-use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::plan::Step;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, Plan, Shape, Taps, Timing};
@@ -65,19 +65,23 @@ pub struct Arguments {
     #[arg(long)]
     no_fusion: bool,
 
-    /// Use this kernel for every operator that it can do, as named in the table of layers, for example
+    /// Compute no convolution by Winograd's method.
+    #[arg(long)]
+    no_winograd: bool,
+
+    /// Use this kernel, or method of several kernels, for every operator that it can do, as named in the table of layers, for example
     /// conv_direct_4x8.
     #[arg(long, value_name = "NAME", value_parser = kernel)]
-    kernel: Option<Kernel>,
+    kernel: Option<Method>,
 
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
 
 /// A kernel by its name.
-fn kernel(name: &str) -> Result<Kernel, String> {
-    Kernel::by_name(name).ok_or_else(|| {
-        let names: Vec<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+fn kernel(name: &str) -> Result<Method, String> {
+    Method::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Method::all().map(Method::name).collect();
         format!("wanted one of {}", names.join(", "))
     })
 }
@@ -150,7 +154,7 @@ impl Layer {
     fn of(plan: &Plan) -> Vec<Self> {
         let layer = |step: &Step| Self {
             name: plan.graph().operators()[step.operator].name.clone(),
-            kernel: step.kernel.name(),
+            kernel: step.method.name(),
             gpu_ms: 0.0,
             gflops: 0.0,
             bytes: plan.step_bytes(step),
@@ -191,7 +195,8 @@ impl Arguments {
             precision: common.precision,
             taps,
             fusion: !self.no_fusion,
-            kernel: self.kernel,
+            method: self.kernel,
+            winograd: !self.no_winograd,
             ..Options::default()
         };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;

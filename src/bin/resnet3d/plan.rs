@@ -106,7 +106,7 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
             plan.shape(op.output).to_string(),
             Some(params(op, plan.shape(op.output).c)).filter(|&n| n > 0).map_or("".to_owned(), grouped),
             if macs > 0 { format!("{:.1}", macs as f64 / 1e6) } else { String::new() },
-            step.map_or("", |step| step.kernel.name()).to_owned(),
+            step.map_or("", |step| step.method.name()).to_owned(),
             plan.buffer(op.output).to_string(),
             fused(op),
         ]);

@@ -1,0 +1,73 @@
+// Winograd convolution, first step: square tiles of the input, of IN x IN pixels and OUT apart, into the Winograd domain.
+//
+// The IN * IN values of a tile become IN * IN others, along the height and then along the width. Between the steps each of
+// them is a batch of its own: that is where the product of its batch finds it.
+//
+// Layouts, in quads of four channels. input: NTHWC. output: [value of the tile, row-major][frame][tile, row-major]
+// [quad]. Grid: one invocation for each (frame, tile, quad), quads fastest, 64 a workgroup, folded into x and y.
+// Shared code: shared/winograd_OUTxOUT.wgsl. The prelude declares: const IN: u32, const OUT: u32.
+
+struct Params {
+    // Columns of the folded grid; number of invocations with work.
+    grid_x: u32,
+    len: u32,
+    quads: u32,
+    // Frames of all clips, times the tiles of a frame.
+    positions: u32,
+    tiles_h: u32,
+    tiles_w: u32,
+    in_h: u32,
+    in_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+// The quad at a pixel; zero in the padding.
+fn pixel(frame: u32, y: i32, x: i32, quad: u32) -> vec4<f32> {
+    let inside = y >= 0 && y < i32(p.in_h) && x >= 0 && x < i32(p.in_w);
+    let at = ((frame * p.in_h + u32(y)) * p.in_w + u32(x)) * p.quads + quad;
+    return select(vec4(0.0), input[select(0u, at, inside)], inside);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+    if index >= p.len {
+        return;
+    }
+    let quad = index % p.quads;
+    let position = index / p.quads;
+    let frame = position / (p.tiles_h * p.tiles_w);
+    let y = i32(position / p.tiles_w % p.tiles_h * OUT) - i32(p.pad_h);
+    let x = i32(position % p.tiles_w * OUT) - i32(p.pad_w);
+
+    // By column of the tile: along the height.
+    var columns: array<array<vec4<f32>, IN>, IN>;
+    // unroll
+    for (var j = 0u; j < IN; j++) {
+        var column: array<vec4<f32>, IN>;
+        // unroll
+        for (var i = 0u; i < IN; i++) {
+            column[i] = pixel(frame, y + i32(i), x + i32(j), quad);
+        }
+        columns[j] = transform_inputs(column);
+    }
+    // By row: along the width.
+    // unroll
+    for (var i = 0u; i < IN; i++) {
+        var row: array<vec4<f32>, IN>;
+        // unroll
+        for (var j = 0u; j < IN; j++) {
+            row[j] = columns[j][i];
+        }
+        row = transform_inputs(row);
+        // unroll
+        for (var j = 0u; j < IN; j++) {
+            output[((i * IN + j) * p.positions + position) * p.quads + quad] = row[j];
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// Winograd convolution, last step: out of the Winograd domain, with the epilogue of a convolution.
+//
+// The IN * IN products of a tile become OUT * OUT output pixels, along the height and then along the width; those beyond
+// the edge are not stored.
+//
+// Layouts, in quads of four channels. input: [product of the tile, row-major][frame][tile, row-major][quad]. residual,
+// output: NTHWC. bias: [quad]. Grid: one invocation for each (frame, tile, quad), quads fastest, 64 a workgroup, folded
+// into x and y. Shared code: shared/winograd_OUTxOUT.wgsl. The prelude declares: const IN: u32, const OUT: u32.
+
+struct Params {
+    // Columns of the folded grid; number of invocations with work.
+    grid_x: u32,
+    len: u32,
+    quads: u32,
+    // Frames of all clips, times the tiles of a frame.
+    positions: u32,
+    tiles_h: u32,
+    tiles_w: u32,
+    out_h: u32,
+    out_w: u32,
+
+    // The epilogue: 1 for yes.
+    add_residual: u32,
+    relu: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+// Without a residual this is the bias once more, and never read.
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+    if index >= p.len {
+        return;
+    }
+    let quad = index % p.quads;
+    let position = index / p.quads;
+    let frame = position / (p.tiles_h * p.tiles_w);
+    let y = position / p.tiles_w % p.tiles_h * OUT;
+    let x = position % p.tiles_w * OUT;
+
+    // By column of the tile: along the height.
+    var columns: array<array<vec4<f32>, OUT>, IN>;
+    // unroll
+    for (var j = 0u; j < IN; j++) {
+        var column: array<vec4<f32>, IN>;
+        // unroll
+        for (var i = 0u; i < IN; i++) {
+            column[i] = input[((i * IN + j) * p.positions + position) * p.quads + quad];
+        }
+        columns[j] = transform_outputs(column);
+    }
+    // By row: along the width.
+    // unroll
+    for (var i = 0u; i < OUT; i++) {
+        var row: array<vec4<f32>, IN>;
+        // unroll
+        for (var j = 0u; j < IN; j++) {
+            row[j] = columns[j][i];
+        }
+        let values = transform_outputs(row);
+        // unroll
+        for (var j = 0u; j < OUT; j++) {
+            if y + i < p.out_h && x + j < p.out_w {
+                let at = ((frame * p.out_h + y + i) * p.out_w + x + j) * p.quads + quad;
+                var value = values[j] + bias[quad];
+                if p.add_residual == 1u {
+                    value += residual[at];
+                }
+                if p.relu == 1u {
+                    value = max(value, vec4(0.0));
+                }
+                output[at] = value;
+            }
+        }
+    }
+}

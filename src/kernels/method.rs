@@ -1,0 +1,205 @@
+//! How an operator is computed: by one kernel, or by several one after the other.
+
+use super::conv_gemm::{self, Batch, Gemm};
+use super::winograd::{self, Tile};
+use super::{AdapterClass, Kernel, Launch, OperatorBlobs, Target};
+use super::{affine, conv_direct, layout, max_pool, relu, sum};
+use crate::error::{Error, Result};
+use crate::graph::{Conv, OpKind, Operator};
+use crate::shape::Shape;
+use crate::weights::Weights;
+
+/// A way to compute an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// One dispatch of a kernel.
+    Single(Kernel),
+    /// Winograd's convolution: tiles of the input transformed, a batch of products, their results transformed back.
+    Winograd {
+        /// How large the tiles are.
+        tile: Tile,
+        /// What computes the products.
+        product: Gemm,
+    },
+}
+
+impl From<Kernel> for Method {
+    fn from(kernel: Kernel) -> Self {
+        Self::Single(kernel)
+    }
+}
+
+/// What computes Winograd's products, the names of the methods beside it.
+const PRODUCTS: [(Gemm, &str, &str); 4] = [
+    (Gemm::REGISTERS_16X8, "winograd_2x2_gemm_16x8", "winograd_4x4_gemm_16x8"),
+    (Gemm::SUBGROUP_32X4, "winograd_2x2_gemm_subgroup_32x4", "winograd_4x4_gemm_subgroup_32x4"),
+    (Gemm::SUBGROUP_64X4, "winograd_2x2_gemm_subgroup_64x4", "winograd_4x4_gemm_subgroup_64x4"),
+    (Gemm::Tiled, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
+];
+
+impl Method {
+    /// Every method there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let own = |kernel: &Kernel| !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_));
+        let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);
+        let winograd = Tile::ALL
+            .into_iter()
+            .flat_map(|tile| PRODUCTS.iter().map(move |&(product, ..)| Self::Winograd { tile, product }));
+        single.chain(winograd)
+    }
+
+    /// A unique name: the kernel's, or for example `winograd_4x4_gemm_tiled`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single(kernel) => kernel.name(),
+            Self::Winograd { tile, product } => {
+                let names = PRODUCTS.iter().find(|(own, ..)| *own == product);
+                names.map_or("winograd", |(_, small, large)| match tile {
+                    Tile::F2 => small,
+                    Tile::F4 => large,
+                })
+            }
+        }
+    }
+
+    /// The method called `name`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::all().find(|method| method.name() == name)
+    }
+
+    /// Whether devices like `target` can run it.
+    pub fn runs_on(self, target: Target) -> bool {
+        match self {
+            Self::Single(kernel) => kernel.runs_on(target),
+            Self::Winograd { product, .. } => Kernel::ConvGemm(product).runs_on(target),
+        }
+    }
+
+    /// The methods for `kind` on `target`, the default first where it pays.
+    pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
+        let mut methods = match kind {
+            OpKind::Conv(conv) => conv_candidates(conv, target.class),
+            OpKind::MaxPool(_) => vec![Kernel::MaxPool.into()],
+            OpKind::Affine(_) => vec![Kernel::Affine.into()],
+            OpKind::Relu => vec![Kernel::Relu.into()],
+            OpKind::Sum => vec![Kernel::Sum.into()],
+            OpKind::Layout => vec![Kernel::Layout.into()],
+            OpKind::StopGradient => Vec::new(),
+        };
+        methods.retain(|method| method.runs_on(target));
+        methods
+    }
+
+    /// Whether it is expected to be quicker than what comes behind it among the candidates.
+    pub fn pays(self, kind: &OpKind, output: Shape) -> bool {
+        match (self, kind) {
+            (Self::Winograd { tile, .. }, OpKind::Conv(conv)) => {
+                let cost = |tile| winograd::relative_cost(tile, conv, output);
+                cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
+            }
+            _ => true,
+        }
+    }
+
+    /// What the dispatches for `op` need, in order; `max_groups` is how many workgroups the adapter takes along one axis.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if this method cannot do that operator, or a grid is too large even folded.
+    pub fn launches(self, op: &Operator, blobs: &OperatorBlobs, max_groups: u32) -> Result<Vec<Launch>> {
+        let (input, output) = (blobs.inputs[0], blobs.output);
+        match (self, &op.kind) {
+            (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
+                winograd::launches(tile, product, conv, input, output, max_groups)
+            }
+            (Self::Single(kernel), kind) => match (kernel, kind) {
+                (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => {
+                    conv_direct::launch(tile, conv, input, output, max_groups)
+                }
+                (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
+                    conv_gemm::launch(gemm, &Batch { count: 1, conv }, input, output, max_groups)
+                }
+                (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, input, output, max_groups),
+                (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
+                (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
+                (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),
+                (Kernel::Layout, OpKind::Layout) => layout::launch(blobs.output_layout, output, max_groups),
+                _ => Err(format!("it does not compute {}", kind.label())),
+            }
+            .map(|launch| vec![launch]),
+            (_, kind) => Err(format!("it does not compute {}", kind.label())),
+        }
+        .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
+    }
+
+    /// Sizes of the workspaces between the dispatches, in bytes: what [`Operand::Scratch`](super::Operand::Scratch)
+    /// counts.
+    pub fn scratch_bytes(self, blobs: &OperatorBlobs) -> Vec<u64> {
+        match self {
+            Self::Single(_) => Vec::new(),
+            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, blobs.inputs[0], blobs.output).to_vec(),
+        }
+    }
+
+    /// Lengths, in f32 values, of the constant buffers of `kind` as this method has them.
+    pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
+        match (self, kind) {
+            (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
+            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => {
+                conv_gemm::constant_lens(gemm, &Batch { count: 1, conv }).to_vec()
+            }
+            (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constant_lens(tile, product, conv),
+            (Self::Single(Kernel::Affine), OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The constant buffers of `kind` as this method has them.
+    ///
+    /// # Errors
+    /// Those of [`Weights::get`] for the parameters that the operator names.
+    pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        match (self, kind) {
+            (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
+            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => conv_gemm::constants(gemm, conv, weights),
+            (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constants(tile, product, conv, weights),
+            (Self::Single(Kernel::Affine), OpKind::Affine(affine)) => affine::constants(affine, channels, weights),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The methods for a convolution on an adapter of `class`, the default first.
+fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
+    let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
+    if conv.groups != 1 {
+        return direct;
+    }
+    let gemm = |gemms: &[Gemm]| gemms.iter().map(|&gemm| Method::Single(Kernel::ConvGemm(gemm))).collect::<Vec<_>>();
+    let registers = gemm(&by_padding(conv.dim_out));
+    let tiled = gemm(&[Gemm::Tiled]);
+    let winograd: Vec<Method> = match winograd::accepts(conv) {
+        Ok(()) => {
+            let own = by_padding(conv.dim_out).into_iter().chain([Gemm::Tiled]);
+            let products = own.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
+            products.flat_map(|product| Tile::ALL.map(|tile| Method::Winograd { tile, product })).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    match class {
+        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
+        AdapterClass::Software => [winograd, registers, tiled, direct].concat(),
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers, winograd, direct].concat(),
+    }
+}
+
+/// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads
+/// more.
+fn by_padding(dim_out: usize) -> Vec<Gemm> {
+    let padded = |gemm: &Gemm| (dim_out.next_multiple_of(gemm.tile().channels()), usize::MAX - gemm.tile().channels());
+    let sorted = |mut gemms: Vec<Gemm>| {
+        gemms.sort_by_key(padded);
+        gemms
+    };
+    let subgroup = sorted(vec![Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_32X4, Gemm::SUBGROUP_16X4]);
+    [subgroup, sorted(vec![Gemm::REGISTERS_16X8, Gemm::REGISTERS_8X8])].concat()
+}

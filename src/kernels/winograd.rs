@@ -1,0 +1,244 @@
+//! Winograd's minimal filtering: 3×3 convolutions of stride 1 with fewer multiplications.
+//!
+//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (CVPR 2016). Squares of the output are computed
+//! together: the tile of input below one is transformed, multiplied value by value with the transformed filter, summed
+//! over input channels *and over the taps in time*, and transformed back. The products of one value of the tile over all
+//! tiles, channels and taps are a matrix product, which is what [`conv_gemm`](super::conv_gemm) computes, in a batch of
+//! one for each value. F(2×2, 3×3) has 16 products for 4 outputs where the definition has 36, F(4×4, 3×3) has 36 for 16
+//! where it has 144.
+//!
+//! Both are Toom and Cook's multiplication of polynomials, evaluated at as many points as a tile is wide. Points that
+//! are far from 1 in either direction lose accuracy. ±5/8 and ±3/2 lose less than the textbook's ±1 and ±2: 1.7e-6
+//! instead of 3.9e-6 relative L2 on random layers of 384 products, found by trying pairs of short binary fractions
+//! (as Barabasz et al., *Error Analysis and Improving the Accuracy of Winograd Convolution*, 2018, suggest).
+//!
+//! A NaN or an infinity in a tile reaches all of that tile's outputs.
+
+use super::conv_gemm::{self, Batch, Gemm};
+use super::launch::{Launch, Operand};
+use super::{winograd_input, winograd_output};
+use crate::error::Result;
+use crate::graph::{Conv, Window};
+use crate::shape::Shape;
+use crate::weights::{Weights, fold_affine};
+use rayon::prelude::*;
+
+/// How large the squares of output are that are computed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// F(2×2, 3×3).
+    F2,
+    /// F(4×4, 3×3).
+    F4,
+}
+
+impl Tile {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::F2, Self::F4];
+
+    /// Outputs of a tile along an axis.
+    pub fn outputs(self) -> usize {
+        match self {
+            Self::F2 => 2,
+            Self::F4 => 4,
+        }
+    }
+
+    /// Inputs, and products, of a tile along an axis.
+    pub fn inputs(self) -> usize {
+        self.outputs() + 2
+    }
+
+    /// Products of a tile: the batches of the product.
+    pub fn batches(self) -> usize {
+        self.inputs() * self.inputs()
+    }
+
+    /// The transforms of `shaders/shared/`.
+    pub(super) fn source(self) -> &'static str {
+        match self {
+            Self::F2 => include_str!("../../shaders/shared/winograd_2x2.wgsl"),
+            Self::F4 => include_str!("../../shaders/shared/winograd_4x4.wgsl"),
+        }
+    }
+
+    /// The finite points; infinity comes after them.
+    fn points(self) -> &'static [f64] {
+        match self {
+            Self::F2 => &[0.0, 1.0, -1.0],
+            Self::F4 => &[0.0, 0.625, -0.625, 1.5, -1.5],
+        }
+    }
+
+    /// The transform of a three-tap filter, a row for each point: its value as a polynomial, over what the input's
+    /// transform has too much.
+    fn filter_transform(self) -> Vec<[f64; 3]> {
+        let points = self.points();
+        let row = |(index, &at): (usize, &f64)| {
+            let others = points.iter().enumerate().filter(|(other, _)| *other != index);
+            let excess: f64 = others.map(|(_, &other)| at - other).product();
+            [1.0, at, at * at].map(|power| power / excess)
+        };
+        points.iter().enumerate().map(row).chain([[0.0, 0.0, 1.0]]).collect()
+    }
+
+    /// Tiles over the height and the width of `output`.
+    pub(super) fn grid(self, output: Shape) -> [usize; 2] {
+        [output.h.div_ceil(self.outputs()), output.w.div_ceil(self.outputs())]
+    }
+
+    /// A blob of `shape`, over the tiles of `output`, in the Winograd domain: batches along N, the tiles of a frame in a
+    /// row.
+    pub(super) fn domain(self, shape: Shape, output: Shape) -> Shape {
+        let [h, w] = self.grid(output);
+        Shape { n: self.batches() * shape.n, h: 1, w: h * w, ..shape }
+    }
+}
+
+/// Whether Winograd's convolution can do `conv`.
+///
+/// # Errors
+/// Why not.
+pub(super) fn accepts(conv: &Conv) -> Result<(), String> {
+    let Window { kernel: [_, kh, kw], stride: [_, sh, sw], dilation: [_, dh, dw], .. } = conv.window;
+    if conv.groups != 1 {
+        return Err(format!("it has no groups, the convolution has {}", conv.groups));
+    }
+    if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
+        return Err(format!("it is for 3x3 taps side by side with stride 1, the window is {:?}", conv.window));
+    }
+    Ok(())
+}
+
+/// The convolution over time that remains for each value of a tile.
+pub(super) fn product_of(conv: &Conv) -> Conv {
+    let Window { kernel: [kt, ..], stride: [st, ..], pad: [pt, ..], dilation: [dt, ..] } = conv.window;
+    let window = Window { kernel: [kt, 1, 1], stride: [st, 1, 1], pad: [pt, 0, 0], dilation: [dt, 1, 1] };
+    Conv { window, epilogue: Default::default(), ..conv.clone() }
+}
+
+/// Products per output value against those of the definition, padding to whole tiles included, and what moving values
+/// in and out of the Winograd domain costs besides, in products.
+pub(super) fn relative_cost(tile: Tile, conv: &Conv, output: Shape) -> f64 {
+    /// What one value costs that is loaded or stored in a transform, in products: on the adapters measured a load costs
+    /// as much as some thirty multiply-adds, and a product's own loads are shared by a register tile.
+    const MOVED: f64 = 12.0;
+    let [tiles_h, tiles_w] = tile.grid(output);
+    let tiles = (tiles_h * tiles_w) as f64;
+    let kernel_t = conv.window.kernel[0] as f64;
+    let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
+    let products = tile.batches() as f64 * kernel_t * channels_in * channels_out;
+    let moved = 2.0 * tile.batches() as f64 * channels_in
+        + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
+    let direct = (output.h * output.w) as f64 * 9.0 * kernel_t * channels_in * channels_out;
+    tiles * (products + MOVED * moved) / direct
+}
+
+/// The three dispatches: into the Winograd domain, the products, and out of it.
+pub(super) fn launches(
+    tile: Tile,
+    product: Gemm,
+    conv: &Conv,
+    input: Shape,
+    output: Shape,
+    max_groups: u32,
+) -> Result<Vec<Launch>, String> {
+    accepts(conv)?;
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    let [inputs, products] = [input, output].map(|shape| tile.domain(shape, output));
+    let mut middle = conv_gemm::launch(product, &batch, inputs, products, max_groups)?;
+    middle.operands = vec![
+        Operand::Scratch(0),
+        Operand::Constant(0),
+        Operand::Constant(1),
+        Operand::Constant(1),
+        Operand::Scratch(1),
+    ];
+    Ok(vec![
+        winograd_input::launch(tile, conv, input, output, max_groups)?,
+        middle,
+        winograd_output::launch(tile, conv, output, max_groups)?,
+    ])
+}
+
+/// Bytes of the input and of the products in the Winograd domain.
+pub(super) fn scratch_bytes(tile: Tile, input: Shape, output: Shape) -> [u64; 2] {
+    [input, output].map(|shape| {
+        let domain = tile.domain(shape, output);
+        Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
+    })
+}
+
+/// Transformed weights, the bias of the products, which is zero, and the bias of the outputs.
+pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize> {
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    let [weights, bias] = conv_gemm::constant_lens(product, &batch);
+    vec![weights, bias, conv.dim_out.next_multiple_of(4)]
+}
+
+/// The values of these. The affine channel is folded and the filters are transformed in f64, and rounded once.
+pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+    let (folded, mut bias) = fold_affine(conv, weights)?;
+    let transform = tile.filter_transform();
+    let [kernel_t, ..] = conv.window.kernel;
+    let batches = tile.batches();
+    // [output channel][input channel][tap in time][value of the tile]
+    let filters: Vec<f32> = folded
+        .par_chunks_exact(9)
+        .flat_map_iter(|filter| {
+            let value = |row: &[f64; 3], column: &[f64; 3]| -> f64 {
+                (0..9).map(|tap| row[tap / 3] * column[tap % 3] * filter[tap]).sum()
+            };
+            let pairs = transform.iter().flat_map(|row| transform.iter().map(move |column| (row, column)));
+            pairs.map(|(row, column)| value(row, column) as f32).collect::<Vec<f32>>()
+        })
+        .collect();
+    let batch = Batch { count: batches, conv: &product_of(conv) };
+    let packed = conv_gemm::pack(product, &batch, |batch, out, channel, tap| {
+        filters[((out * conv.dim_in + channel) * kernel_t + tap) * batches + batch]
+    });
+    let [_, zeros, outputs] = constant_lens(tile, product, conv)[..] else { unreachable!("three constants") };
+    bias.resize(outputs, 0.0);
+    Ok(vec![packed, vec![0.0; zeros], bias])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The identity that everything rests on, for one axis: outputs of a filter from its transform, by the matrices that
+    /// belong to the points.
+    #[test]
+    fn filters_transform_by_the_points() {
+        for tile in Tile::ALL {
+            let rows = tile.filter_transform();
+            assert_eq!(rows.len(), tile.inputs());
+            assert_eq!(rows.last(), Some(&[0.0, 0.0, 1.0]));
+            // Lagrange: the leading coefficient of a polynomial of degree below the number of points is the sum of its
+            // values over the differences of the points, here that of a filter times a power.
+            let points = tile.points();
+            for degree in 0..points.len() {
+                let sum: f64 = rows.iter().zip(points).map(|(row, at)| row[0] * at.powi(degree as i32)).sum();
+                let want = if degree + 1 == points.len() { 1.0 } else { 0.0 };
+                assert!((sum - want).abs() < 1e-12, "{tile:?}: degree {degree}: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_outputs_and_few_channels_do_not_pay() {
+        let conv = |channels| Conv {
+            weight: "w".to_owned(),
+            dim_in: channels,
+            dim_out: channels,
+            groups: 1,
+            window: Window { kernel: [1, 3, 3], pad: [0, 1, 1], ..Window::POINTWISE },
+            epilogue: Default::default(),
+        };
+        let cost = |tile, channels, side| relative_cost(tile, &conv(channels), Shape::new(1, channels, 1, side, side));
+        assert!(cost(Tile::F4, 128, 28) < cost(Tile::F2, 128, 28));
+        assert!(cost(Tile::F4, 128, 28) < 0.5);
+        assert!(cost(Tile::F4, 128, 1) > 1.0);
+        assert!(cost(Tile::F4, 4, 28) > 1.0);
+    }
+}

@@ -1,0 +1,50 @@
+//! Host side of `shaders/winograd_input.wgsl`: tiles of the input into the Winograd domain.
+
+use super::launch::{Launch, Operand, params};
+use super::source::assemble;
+use super::winograd::Tile;
+use super::{Kernel, launch};
+use crate::graph::Conv;
+use crate::shape::Shape;
+
+const SOURCE: &str = include_str!("../../shaders/winograd_input.wgsl");
+
+pub(super) fn source(tile: Tile) -> String {
+    assemble(&[("IN", tile.inputs()), ("OUT", tile.outputs())], &[tile.source()], SOURCE)
+}
+
+params! {
+    /// Uniform parameters.
+    Params {
+        grid_x: u32, len: u32, quads: u32, positions: u32,
+        tiles_h: u32, tiles_w: u32, in_h: u32, in_w: u32,
+        pad_h: u32, pad_w: u32,
+    }
+}
+
+/// From the operator's input to the first scratch buffer.
+pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
+    let [tiles_h, tiles_w] = tile.grid(output);
+    let positions = input.n * input.t * tiles_h * tiles_w;
+    let quads = input.c.div_ceil(4);
+    let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
+    let [_, pad_h, pad_w] = conv.window.pad;
+    let params = Params {
+        grid_x: grid.x,
+        len,
+        quads: quads as u32,
+        positions: positions as u32,
+        tiles_h: tiles_h as u32,
+        tiles_w: tiles_w as u32,
+        in_h: input.h as u32,
+        in_w: input.w as u32,
+        pad_h: pad_h as u32,
+        pad_w: pad_w as u32,
+    };
+    Ok(Launch {
+        kernel: Kernel::WinogradInput(tile),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: vec![Operand::Input(0), Operand::Scratch(0)],
+    })
+}
