@@ -3,6 +3,7 @@
 mod common;
 
 use common::{BODY_FIXTURES, contexts, fixture, fixture_path, relative_l2, widen};
+use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, Body, Features, GpuBackbone, Options, Shape, Taps, Weights, reference};
 use serde_json::Value;
@@ -50,6 +51,28 @@ fn every_adapter_matches_the_small_fixtures() {
                     worst = worst.max(error);
                 }
                 println!("{name} on {}, fusion {fusion}: {worst:.1e}", gpu.backend());
+            }
+        }
+    }
+}
+
+/// Winograd's method on whole bodies, where the clips are too small for it to be chosen.
+#[test]
+fn the_winograd_methods_match_the_small_fixtures() {
+    let contexts = contexts();
+    for name in BODY_FIXTURES {
+        let case = fixture(name);
+        for gpu in &contexts {
+            let winograd = Method::all().filter(|m| matches!(m, Method::Winograd { .. }) && m.runs_on(gpu.target()));
+            for method in winograd {
+                let options = Options { taps: Taps::Stages, method: Some(method), ..Options::default() };
+                let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
+                for blob in backbone.forward(&case.clip).unwrap().blobs() {
+                    let (_, want) = &case.expected[&blob.name];
+                    let error = relative_l2(widen(&blob.data), widen(want));
+                    let (method, backend) = (method.name(), gpu.backend());
+                    assert!(error < TOLERANCE, "{name} {} by {method} on {backend}: {error:e}", blob.name);
+                }
             }
         }
     }

@@ -68,11 +68,8 @@ const FAULTS: [(&str, ShaderPatch); 33] = [
         "Winograd: tiles walked along the wrong axis",
         patch("winograd_input", "p.tiles_w % p.tiles_h", "p.tiles_h % p.tiles_w"),
     ),
-    (
-        "Winograd: one transform twice along the height",
-        patch("winograd_input", "row[j] = columns[j][i]", "row[j] = columns[i][j]"),
-    ),
-    ("Winograd: a point of the wrong sign", patch("winograd_input", "even_b - odd_b", "even_b + odd_b")),
+    ("Winograd: last input row dropped", patch("winograd_input", "y < i32(p.in_h)", "y + 1 < i32(p.in_h)")),
+    ("Winograd: padding in W off by one", patch("winograd_input", "i32(p.pad_w)", "i32(p.pad_w + 1u)")),
     ("Winograd: last row not written", patch("winograd_output", "< p.out_h &&", "+ 1u < p.out_h &&")),
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
