@@ -36,39 +36,43 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     }
 
     var row = part.weights * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * TILE_C + lane;
+    let entries = p.window.kernel_h * p.window.kernel_w * p.in_quads;
     for (var kt = 0u; kt < p.window.kernel_t; kt++) {
-        for (var kh = 0u; kh < p.window.kernel_h; kh++) {
-            for (var kw = 0u; kw < p.window.kernel_w; kw++) {
-                var quads: array<u32, TILE_N>;
+        // One loop over height, width and channels: every loop around it would fetch and put back all the sums.
+        var kh = 0u;
+        var kw = 0u;
+        var c = 0u;
+        for (var entry = 0u; entry < entries; entry++) {
+            // The weights of output channel m are in register m / 8 of lane m % 8.
+            var held: array<vec4<f32>, LOADS>;
+            // unroll
+            for (var i = 0u; i < LOADS; i++) {
+                held[i] = weights[row + i * 8u];
+            }
+            var values: array<vec4<f32>, TILE_N>;
+            // unroll
+            for (var j = 0u; j < TILE_N; j++) {
+                let quads = quads_at(origins[j], kt, kh, kw);
+                let outside = quads == OUTSIDE;
+                values[j] = select(input[select(quads + c, 0u, outside)], vec4(0.0), outside);
+            }
+            // unroll
+            for (var m = 0u; m < TILE_C; m++) {
+                let w = subgroupBroadcast(held[m / 8u], m % 8u);
                 // unroll
                 for (var j = 0u; j < TILE_N; j++) {
-                    quads[j] = quads_at(origins[j], kt, kh, kw);
-                }
-                for (var c = 0u; c < p.in_quads; c++) {
-                    // The weights of output channel m are in register m / 8 of lane m % 8.
-                    var held: array<vec4<f32>, LOADS>;
-                    // unroll
-                    for (var i = 0u; i < LOADS; i++) {
-                        held[i] = weights[row + i * 8u];
-                    }
-                    var values: array<vec4<f32>, TILE_N>;
-                    // unroll
-                    for (var j = 0u; j < TILE_N; j++) {
-                        let outside = quads[j] == OUTSIDE;
-                        values[j] = select(input[select(quads[j] + c, 0u, outside)], vec4(0.0), outside);
-                    }
-                    // unroll
-                    for (var m = 0u; m < TILE_C; m++) {
-                        let w = subgroupBroadcast(held[m / 8u], m % 8u);
-                        // unroll
-                        for (var j = 0u; j < TILE_N; j++) {
-                            let v = values[j];
-                            sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
-                        }
-                    }
-                    row += TILE_C;
+                    let v = values[j];
+                    sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
                 }
             }
+            row += TILE_C;
+            c++;
+            let next_column = c == p.in_quads;
+            c = select(c, 0u, next_column);
+            kw += u32(next_column);
+            let next_row = kw == p.window.kernel_w;
+            kw = select(kw, 0u, next_row);
+            kh += u32(next_row);
         }
     }
 

@@ -183,16 +183,16 @@ pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weight
     let [kernel_t, ..] = conv.window.kernel;
     let batches = tile.batches();
     // [output channel][input channel][tap in time][value of the tile]
-    let filters: Vec<f32> = folded
-        .par_chunks_exact(9)
-        .flat_map_iter(|filter| {
-            let value = |row: &[f64; 3], column: &[f64; 3]| -> f64 {
-                (0..9).map(|tap| row[tap / 3] * column[tap % 3] * filter[tap]).sum()
-            };
-            let pairs = transform.iter().flat_map(|row| transform.iter().map(move |column| (row, column)));
-            pairs.map(|(row, column)| value(row, column) as f32).collect::<Vec<f32>>()
-        })
-        .collect();
+    let mut filters = vec![0.0; folded.len() / 9 * batches];
+    filters.par_chunks_exact_mut(batches).zip(folded.par_chunks_exact(9)).for_each(|(values, filter)| {
+        for (row, values) in transform.iter().zip(values.chunks_exact_mut(tile.inputs())) {
+            // Along the height, then along the width.
+            let line = [0, 1, 2].map(|x| row[0] * filter[x] + row[1] * filter[3 + x] + row[2] * filter[6 + x]);
+            for (column, value) in transform.iter().zip(values) {
+                *value = (column[0] * line[0] + column[1] * line[1] + column[2] * line[2]) as f32;
+            }
+        }
+    });
     let batch = Batch { count: batches, conv: &product_of(conv) };
     let packed = conv_gemm::pack(product, &batch, |batch, out, channel, tap| {
         filters[((out * conv.dim_in + channel) * kernel_t + tap) * batches + batch]
