@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
 use crate::graph::resnet::Body;
 use crate::kernels::Kernel;
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
@@ -72,6 +72,8 @@ pub struct Options {
     pub checks: ShaderChecks,
     /// Use this kernel for every operator of its kind, instead of the choice for the adapter.
     pub kernel: Option<Kernel>,
+    /// Plan as if the adapter allowed no more than this, for tests of what it splits.
+    pub limits: Option<PlanLimits>,
 }
 
 impl Default for Options {
@@ -82,6 +84,7 @@ impl Default for Options {
             fusion: true,
             checks: ShaderChecks::default(),
             kernel: None,
+            limits: None,
         }
     }
 }
@@ -167,6 +170,7 @@ impl GpuBackbone {
             weights.get(&parameter.name, &parameter.shape)?;
         }
         let taps = tap_names(&body, &options.taps)?;
+        let adapter = gpu.plan_limits();
         Ok(Self {
             gpu: gpu.clone(),
             body,
@@ -176,7 +180,7 @@ impl GpuBackbone {
                 fusion: options.fusion,
                 target: gpu.target(),
                 forced: options.kernel,
-                limits: gpu.plan_limits(),
+                limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
             },
             checks: options.checks,
             constants: Constants::default(),

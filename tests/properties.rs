@@ -37,9 +37,9 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
 const FAULTS: [(&str, ShaderPatch); 25] = [
-    ("padding in T off by one", patch("conv_direct", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
-    ("padding in H off by one", patch("conv_direct", "i32(p.window.pad_h)", "i32(p.window.pad_h + 1u)")),
-    ("padding in W off by one", patch("conv_direct", "i32(p.window.pad_w)", "i32(p.window.pad_w + 1u)")),
+    ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
+    ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
+    ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
     ("stride axes H and W swapped", patch("conv_direct", "out_y * p.window.stride_h", "out_y * p.window.stride_w")),
     ("stride axes T and H swapped", patch("conv_direct", "out_z * p.window.stride_t", "out_z * p.window.stride_h")),
     ("dilation in T ignored", patch("conv_direct", "i32(kt * p.window.dilation_t)", "i32(kt)")),
@@ -50,10 +50,10 @@ const FAULTS: [(&str, ShaderPatch); 25] = [
     ("residual forgotten", patch("conv_direct", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("ReLU forgotten", patch("conv_direct", "p.relu == 1u", "p.relu == 2u")),
     ("groups ignored", patch("conv_direct", "group * p.group_in_c + c;", "c;")),
-    ("pooling: padding in H off by one", patch("max_pool", "- i32(p.window.pad_h)", "- i32(p.window.pad_h + 1u)")),
+    ("pooling: padding in H off by one", patch("max_pool", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
-    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
+    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < p.out_quads", "quad + 1u < p.out_quads")),
     ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < p", "if position + 1u < p")),
     ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * p.in_t + u32(z))", "u32(z)")),
@@ -76,7 +76,7 @@ fn broken_kernels_are_caught() {
     let gpu = &contexts()[0];
     let seed = seed();
     // The control: a change that changes nothing passes all the cases that catch the faults.
-    let harmless = patch("conv_direct", "i32(p.window.pad_t)", "i32(p.window.pad_t + 0u)");
+    let harmless = patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 0)");
     let (runs, caught) = runs_until_caught(gpu, harmless, seed);
     assert!(!caught && runs > 100, "the cases fail without a fault, or there are few: {runs} runs");
     let mut missed = Vec::new();

@@ -10,7 +10,7 @@
 
 struct Params {
     window: Window,
-    // Columns of the folded grid; blocks of output channels; workgroups with work.
+    // Columns of the folded grid; blocks of output channels, from `first_quad` on; workgroups with work.
     grid_x: u32,
     blocks: u32,
     workgroups: u32,
@@ -25,6 +25,8 @@ struct Params {
     out_t: u32,
     out_h: u32,
     out_w: u32,
+    // The first output quad: weights and bias begin there.
+    first_quad: u32,
 
     // The epilogue: 1 for yes.
     add_residual: u32,
@@ -53,9 +55,9 @@ fn origin_at(position: u32) -> Origin {
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
     return Origin(
         position / (p.out_w * p.out_h * p.out_t),
-        i32(out_z * p.window.stride_t) - i32(p.window.pad_t),
-        i32(out_y * p.window.stride_h) - i32(p.window.pad_h),
-        i32(out_x * p.window.stride_w) - i32(p.window.pad_w),
+        i32(out_z * p.window.stride_t) - p.window.pad_t,
+        i32(out_y * p.window.stride_h) - p.window.pad_h,
+        i32(out_x * p.window.stride_w) - p.window.pad_w,
     );
 }
 
@@ -71,7 +73,9 @@ fn quads_at(origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
     return select(OUTSIDE, position * p.in_quads, inside);
 }
 
-fn store(position: u32, quad: u32, sum: vec4<f32>) {
+// Stores the sum of a quad, counted from the first of this dispatch.
+fn store(position: u32, own_quad: u32, sum: vec4<f32>) {
+    let quad = p.first_quad + own_quad;
     if position < p.positions && quad < p.out_quads {
         let at = position * p.out_quads + quad;
         var value = sum;

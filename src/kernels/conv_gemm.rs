@@ -1,11 +1,10 @@
 //! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with `shaders/conv_gemm_subgroup.wgsl`: implicit-GEMM
 //! convolution from registers.
 
-use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
+use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use crate::error::Result;
 use crate::graph::Conv;
-use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 
 pub(super) const SHARED: [&str; 2] = [WINDOW_SOURCE, include_str!("../../shaders/shared/conv_gemm.wgsl")];
@@ -38,8 +37,8 @@ impl Tile {
         4 * self.channel_vec4s
     }
 
-    /// Blocks of output channels: tiles side by side.
-    fn blocks(self, conv: &Conv) -> usize {
+    /// Blocks of output channels, tiles side by side: weights and bias are cut between them.
+    pub(super) fn blocks(self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(self.channels())
     }
 }
@@ -55,12 +54,13 @@ params! {
         grid_x: u32, blocks: u32, workgroups: u32, positions: u32,
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32,
+        first_quad: u32,
         add_residual: u32, relu: u32,
     }
 }
 
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    launch_with(tile, LANES, conv, input, output, max_groups)
+pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    launch_with(tile, LANES, conv, slice, max_groups)
 }
 
 /// The launch of either kernel; `lanes` is the size of its workgroup.
@@ -68,19 +68,19 @@ pub(super) fn launch_with(
     tile: Tile,
     lanes: usize,
     conv: &Conv,
-    input: Shape,
-    output: Shape,
+    slice: &Slice,
     max_groups: u32,
 ) -> Result<Launch, String> {
     if conv.groups != 1 {
         return Err(format!("it has no groups, the convolution has {}", conv.groups));
     }
+    let (input, output) = (slice.inputs[0], slice.output);
     let positions = output.n * output.t * output.h * output.w;
-    let blocks = tile.blocks(conv);
+    let blocks = slice.blocks.len();
     let workgroups = positions.div_ceil(lanes * tile.positions) * blocks;
     let grid = Grid::fold(workgroups as u64, max_groups)?;
     let params = Params {
-        window: (&conv.window).into(),
+        window: slice.window(&conv.window),
         grid_x: grid.x,
         blocks: blocks as u32,
         workgroups: workgroups as u32,
@@ -93,6 +93,7 @@ pub(super) fn launch_with(
         out_t: output.t as u32,
         out_h: output.h as u32,
         out_w: output.w as u32,
+        first_quad: (slice.blocks.start * tile.channel_vec4s) as u32,
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };

@@ -3,10 +3,9 @@
 //! Parameters, weights and bias are those of [`super::conv_gemm`].
 
 use super::conv_gemm::{SHARED, Tile, launch_with};
-use super::launch::Launch;
+use super::launch::{Launch, Slice};
 use super::source::assemble;
 use crate::graph::Conv;
-use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_subgroup.wgsl");
 
@@ -19,6 +18,6 @@ pub(super) fn source(tile: Tile) -> String {
     assemble(&prelude, &SHARED, SOURCE)
 }
 
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    launch_with(tile, LANES, conv, input, output, max_groups)
+pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    launch_with(tile, LANES, conv, slice, max_groups)
 }

@@ -3,10 +3,9 @@
 //! Parameters, weights and bias are those of [`super::conv_gemm`], in blocks of 64 output channels.
 
 use super::conv_gemm::{SHARED, Tile, launch_with};
-use super::launch::Launch;
+use super::launch::{Launch, Slice};
 use super::source::assemble;
 use crate::graph::Conv;
-use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
 
@@ -21,6 +20,6 @@ pub(super) fn source() -> String {
     assemble(&[("STAGE", STAGE)], &SHARED, SOURCE)
 }
 
-pub(super) fn launch(conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    launch_with(TILE, COLUMNS, conv, input, output, max_groups)
+pub(super) fn launch(conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    launch_with(TILE, COLUMNS, conv, slice, max_groups)
 }

@@ -17,10 +17,10 @@ pub mod relu;
 mod source;
 pub mod sum;
 
-pub use launch::{FieldLayout, Grid, Launch, Operand, WindowParams};
+pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 
 use crate::error::{Error, Result};
-use crate::graph::{Conv, Layout, OpKind, Operator};
+use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
@@ -82,17 +82,6 @@ impl Target {
         };
         Self { class, subgroup_size }
     }
-}
-
-/// The blobs of one operator, as far as a kernel needs to know them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorBlobs {
-    /// Shapes of the inputs, at least one.
-    pub inputs: Vec<Shape>,
-    /// Shape of the output.
-    pub output: Shape,
-    /// Layout of the output.
-    pub output_layout: Layout,
 }
 
 /// A shader with its compile-time choices made.
@@ -248,28 +237,55 @@ impl Kernel {
         kernels
     }
 
-    /// What one dispatch of this kernel for `op` needs; `max_groups` is how many workgroups the adapter takes along one
-    /// axis.
+    /// Whether this kernel computes `op` on an input of shape `input` in full: what cannot be seen from a slice.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`], with what it does not support.
+    pub fn accepts(self, op: &Operator, input: Shape) -> Result<()> {
+        match (self, &op.kind) {
+            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::accepts(window, input),
+            _ => Ok(()),
+        }
+        .map_err(|reason| self.cannot(op, reason))
+    }
+
+    /// What one dispatch of this kernel for `slice` of `op` needs; `max_groups` is how many workgroups the adapter takes
+    /// along one axis.
     ///
     /// # Errors
     /// [`Error::Kernel`] if this kernel cannot do that operator, or its grid is too large even folded.
-    pub fn launch(self, op: &Operator, blobs: &OperatorBlobs, max_groups: u32) -> Result<Launch> {
-        let (input, output) = (blobs.inputs[0], blobs.output);
+    pub fn launch(self, op: &Operator, slice: &Slice, max_groups: u32) -> Result<Launch> {
+        let output = slice.output;
         match (self, &op.kind) {
-            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, input, output, max_groups),
-            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, input, output, max_groups),
+            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, slice, max_groups),
+            (Self::ConvGemm(tile), OpKind::Conv(conv)) => conv_gemm::launch(tile, conv, slice, max_groups),
             (Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => {
-                conv_gemm_subgroup::launch(tile, conv, input, output, max_groups)
+                conv_gemm_subgroup::launch(tile, conv, slice, max_groups)
             }
-            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, input, output, max_groups),
-            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, input, output, max_groups),
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::launch(conv, slice, max_groups),
+            (Self::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
             (Self::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Self::Relu, OpKind::Relu) => relu::launch(output, max_groups),
             (Self::Sum, OpKind::Sum) => sum::launch(output, max_groups),
-            (Self::Layout, OpKind::Layout) => layout::launch(blobs.output_layout, output, max_groups),
+            (Self::Layout, OpKind::Layout) => layout::launch(slice.output_layout, output, max_groups),
             _ => Err(format!("it does not compute {}", op.kind.label())),
         }
-        .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
+        .map_err(|reason| self.cannot(op, reason))
+    }
+
+    fn cannot(self, op: &Operator, reason: String) -> Error {
+        Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }
+    }
+
+    /// Into how many parts of equal length each constant buffer of `kind` can be cut: a dispatch may have a range of them
+    /// and computes the output channels that belong to it. 1 where there is nothing to cut.
+    pub fn constant_blocks(self, kind: &OpKind) -> usize {
+        match (self, kind) {
+            (Self::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::blocks(tile, conv),
+            (Self::ConvGemm(tile) | Self::ConvGemmSubgroup(tile), OpKind::Conv(conv)) => tile.blocks(conv),
+            (Self::ConvGemmTiled, OpKind::Conv(conv)) => conv_gemm_tiled::TILE.blocks(conv),
+            _ => 1,
+        }
     }
 
     /// Lengths, in f32 values, of the constant buffers of `kind` in this kernel's layout.

@@ -60,7 +60,7 @@ impl Coverage {
                 (format!("kernel {}", step.kernel.name()), true),
                 ("T = 1".to_owned(), input.t == 1),
                 ("batch above 1".to_owned(), input.n > 1),
-                ("grid folded".to_owned(), step.launch.grid.y > 1),
+                ("grid folded".to_owned(), step.dispatches.iter().any(|dispatch| dispatch.launch.grid.y > 1)),
                 ("tapped".to_owned(), !case.taps.is_empty()),
                 ("checked shader".to_owned(), checks == ShaderChecks::Checked),
                 ("unchecked shader".to_owned(), checks == ShaderChecks::Unchecked),
