@@ -4,7 +4,7 @@ mod common;
 
 use common::contexts;
 use resnet3d_wgpu::gpu::ShaderPatch;
-use resnet3d_wgpu::verify::{Settings, Variant, check, random_body, random_operator, variants, verify};
+use resnet3d_wgpu::verify::{Settings, Variant, check, random_body, random_operator, split, variants, verify};
 use resnet3d_wgpu::{GpuContext, ShaderChecks};
 
 /// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.
@@ -36,7 +36,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 25] = [
+const FAULTS: [(&str, ShaderPatch); 29] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -62,6 +62,10 @@ const FAULTS: [(&str, ShaderPatch); 25] = [
         "GEMM: taps walked along the wrong axis",
         patch("conv_gemm_tiled", "tap.z == p.window.kernel_w", "tap.z == p.window.kernel_h"),
     ),
+    ("split: GEMM from the first channel", patch("conv_gemm", "p.first_quad + own_quad", "own_quad")),
+    ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
+    ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),
+    ("split: early frames not skipped", patch("conv_direct", "- p.window.pad_t", "- max(p.window.pad_t, 0)")),
     ("layout: batch ignored", patch("layout", "(clip * p.channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),
@@ -93,15 +97,19 @@ fn broken_kernels_are_caught() {
 /// Runs cases until one fails: the same cases that pass with the shaders as they are.
 fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64) -> (usize, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
+    let mut splits = fastrand::Rng::with_seed(seed);
     let mut runs = 0;
     for index in 0..60 {
         let case = if index < 50 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
         // Broken shaders may index out of bounds: they keep wgpu's checks.
         for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
-            runs += 1;
             let broken = Variant { patch: Some(patch), ..variant };
-            if !check(gpu, &case, &broken).unwrap().passed() {
-                return (runs, true);
+            let parts = split(gpu, &case, &broken, &mut splits).unwrap();
+            for variant in [Some(broken), parts].into_iter().flatten() {
+                runs += 1;
+                if !check(gpu, &case, &variant).unwrap().passed() {
+                    return (runs, true);
+                }
             }
         }
     }

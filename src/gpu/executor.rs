@@ -149,6 +149,11 @@ impl Executor {
         &self.plan
     }
 
+    /// The plan alone, when nothing is to be run any more.
+    pub fn into_plan(self) -> Plan {
+        self.plan
+    }
+
     /// Bytes on the device apart from weights: activations, parameters, staging.
     pub fn bytes(&self) -> u64 {
         let own = self.activations.iter().chain([&self.uniforms]).map(wgpu::Buffer::size);

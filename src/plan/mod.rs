@@ -153,6 +153,11 @@ impl Plan {
         Shape { n: shape.n * self.rounds, ..shape }
     }
 
+    /// The blobs of [`Plan::graph`] with their storage.
+    pub fn storages(&self) -> impl Iterator<Item = (BlobId, &Storage)> {
+        self.storages.iter().enumerate().map(|(index, storage)| (BlobId(index), storage))
+    }
+
     /// How many rounds there are: every step runs that often, each time for as many clips, in the same buffers.
     pub fn rounds(&self) -> usize {
         self.rounds
