@@ -84,8 +84,16 @@ impl<'a> Slicer<'a> {
             if blob.layout == Layout::ChannelsLast {
                 let id = BlobId(index);
                 let name = format!("{} ({})", blob.name, shapes[index]);
-                let frames = slicer.frames(id);
-                slicer.storages[index] = Storage::overlapping(frames, slicer.overlap(shapes[index]), limits, &name)?;
+                let (frames, overlap) = (slicer.frames(id), slicer.overlap(shapes[index]));
+                let most = (limits.bindable() / frames.bytes).max(1) as usize;
+                slicer.storages[index] = if overlap == 0 && most < frames.step && shapes[index].n == 1 {
+                    // Not even the frames from one aligned one to the next can be bound, but nobody needs two at once.
+                    let first = (0..frames.count).step_by(most);
+                    let pieces: Vec<_> = first.map(|first| first..(first + most).min(frames.count)).collect();
+                    Storage::dense(&pieces, frames.bytes, limits)
+                } else {
+                    Storage::overlapping(frames, overlap, limits, &name)?
+                };
             }
         }
         Ok(slicer)
@@ -199,7 +207,12 @@ impl<'a> Slicer<'a> {
         let output = &self.storages[op.output.index()];
         let pieces: Vec<Range<usize>> = match self.graph.blob(op.output).layout {
             Layout::ChannelsLast => output.pieces().iter().map(|piece| piece.frames.clone()).collect(),
-            Layout::Planar => vec![0..self.shapes[op.output.index()].t],
+            // What its input has in pieces, each frame once.
+            Layout::Planar => {
+                let starts = self.storages[op.inputs[0].index()].pieces().iter().map(|piece| piece.frames.start);
+                let ends = starts.clone().skip(1).chain([self.shapes[op.output.index()].t]);
+                starts.zip(ends).map(|(start, end)| start..end).collect()
+            }
         };
         // Cut where the output is aligned, and what is addressed like it.
         let alike = op.inputs.iter().enumerate().filter(|(input, _)| matches!(reach(op, *input), Reach::Alike));
@@ -251,7 +264,8 @@ impl<'a> Slicer<'a> {
             Reach::Slides(_) if self.shapes[id.index()].n > 1 => 0..count,
             Reach::Slides(window) => {
                 let needed = window.input_frames(out.clone(), count);
-                needed.start / step * step..needed.end
+                let first = self.piece_with(id, &needed).map_or(0, |piece| piece.frames.start);
+                first + (needed.start - first) / step * step..needed.end
             }
         }
     }
