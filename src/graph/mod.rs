@@ -12,9 +12,11 @@ mod builder;
 pub mod fuse;
 pub mod layout;
 pub mod resnet;
+mod stages;
 
 pub use builder::GraphBuilder;
 pub use layout::Layout;
+pub use stages::{StageInfo, stage_info};
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;
