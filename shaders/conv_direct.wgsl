@@ -18,8 +18,10 @@ struct Params {
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel tiles; channel tiles of a group; column tiles of a row.
+    // Channel tiles, and which is the first: weights and bias begin there; channel tiles of a group; column tiles of a
+    // row.
     tiles: u32,
+    first_tile: u32,
     group_tiles: u32,
     row_tiles: u32,
 
@@ -55,7 +57,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let tile = index % p.tiles;
+    // Counted from the first of this dispatch, and from that of the operator.
+    let own_tile = index % p.tiles;
+    let tile = p.first_tile + own_tile;
     let group = tile / p.group_tiles;
     let out_x = index / p.tiles % p.row_tiles * TILE_W;
     let row = index / (p.tiles * p.row_tiles);
@@ -64,9 +68,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let clip = row / (p.out_h * p.out_t);
 
     // Input coordinates of the first tap: negative in the padding.
-    let base_z = i32(out_z * p.window.stride_t) - i32(p.window.pad_t);
-    let base_y = i32(out_y * p.window.stride_h) - i32(p.window.pad_h);
-    let base_x = i32(out_x * p.window.stride_w) - i32(p.window.pad_w);
+    let base_z = i32(out_z * p.window.stride_t) - p.window.pad_t;
+    let base_y = i32(out_y * p.window.stride_h) - p.window.pad_h;
+    let base_x = i32(out_x * p.window.stride_w) - p.window.pad_w;
     let size_z = i32(p.in_t);
     let size_y = i32(p.in_h);
     let size_x = i32(p.in_w);
@@ -75,7 +79,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var sums: array<array<vec4<f32>, TILE_C>, TILE_W>;
     // unroll
     for (var v = 0u; v < TILE_C; v++) {
-        let start = bias[tile * TILE_C + v];
+        let start = bias[own_tile * TILE_C + v];
         // unroll
         for (var j = 0u; j < TILE_W; j++) {
             sums[j][v] = start;
@@ -84,7 +88,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     for (var c = 0u; c < p.group_in_c; c++) {
         let channel = group * p.group_in_c + c;
-        var weight_row = (tile * p.group_in_c + c) * taps * TILE_C;
+        var weight_row = (own_tile * p.group_in_c + c) * taps * TILE_C;
         for (var kt = 0u; kt < p.window.kernel_t; kt++) {
             let z = base_z + i32(kt * p.window.dilation_t);
             for (var kh = 0u; kh < p.window.kernel_h; kh++) {
@@ -140,7 +144,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     }
                 }
             }
-            if tile + 1u == p.tiles {
+            if tile + 1u == p.out_c / p.group_out_c * p.group_tiles {
                 for (var c = p.out_c; c < p.out_stride; c++) {
                     output[position + c] = 0.0;
                 }

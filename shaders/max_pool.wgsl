@@ -15,7 +15,8 @@ struct Params {
     in_w: u32,
     out_t: u32,
     out_h: u32,
-    out_w: u32,    // Minus infinity, which WGSL has no literal for.
+    out_w: u32,
+    // Minus infinity, which WGSL has no literal for.
     lowest: f32,
 }
 
@@ -38,13 +39,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     var best = vec4(p.lowest);
     for (var kt = 0u; kt < p.window.kernel_t; kt++) {
-        let z = i32(out_z * p.window.stride_t + kt * p.window.dilation_t) - i32(p.window.pad_t);
+        let z = i32(out_z * p.window.stride_t + kt * p.window.dilation_t) - p.window.pad_t;
         for (var kh = 0u; kh < p.window.kernel_h; kh++) {
-            let y = i32(out_y * p.window.stride_h + kh * p.window.dilation_h) - i32(p.window.pad_h);
+            let y = i32(out_y * p.window.stride_h + kh * p.window.dilation_h) - p.window.pad_h;
             if z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) {
                 let line = ((clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w;
                 for (var kw = 0u; kw < p.window.kernel_w; kw++) {
-                    let x = i32(out_x * p.window.stride_w + kw * p.window.dilation_w) - i32(p.window.pad_w);
+                    let x = i32(out_x * p.window.stride_w + kw * p.window.dilation_w) - p.window.pad_w;
                     if x >= 0 && x < i32(p.in_w) {
                         best = max(best, input[(line + u32(x)) * p.quads + quad]);
                     }

@@ -18,8 +18,8 @@ struct Params {
     tiles_w: u32,
     in_h: u32,
     in_w: u32,
-    pad_h: u32,
-    pad_w: u32,
+    pad_h: i32,
+    pad_w: i32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -42,8 +42,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let quad = index % p.quads;
     let position = index / p.quads;
     let frame = position / (p.tiles_h * p.tiles_w);
-    let y = i32(position / p.tiles_w % p.tiles_h * OUT) - i32(p.pad_h);
-    let x = i32(position % p.tiles_w * OUT) - i32(p.pad_w);
+    let y = i32(position / p.tiles_w % p.tiles_h * OUT) - p.pad_h;
+    let x = i32(position % p.tiles_w * OUT) - p.pad_w;
 
     // By column of the tile: along the height.
     var columns: array<array<vec4<f32>, IN>, IN>;

@@ -11,7 +11,10 @@ struct Params {
     // Columns of the folded grid; number of invocations with work.
     grid_x: u32,
     len: u32,
+    // Of the input; of the output; and where in the output the first of the input belongs. Bias begins there as well.
     quads: u32,
+    out_quads: u32,
+    first_quad: u32,
     // Frames of all clips, times the tiles of a frame.
     positions: u32,
     tiles_h: u32,
@@ -37,7 +40,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let quad = index % p.quads;
+    let own_quad = index % p.quads;
+    let quad = p.first_quad + own_quad;
     let position = index / p.quads;
     let frame = position / (p.tiles_h * p.tiles_w);
     let y = position / p.tiles_w % p.tiles_h * OUT;
@@ -50,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var column: array<vec4<f32>, IN>;
         // unroll
         for (var i = 0u; i < IN; i++) {
-            column[i] = input[((i * IN + j) * p.positions + position) * p.quads + quad];
+            column[i] = input[((i * IN + j) * p.positions + position) * p.quads + own_quad];
         }
         columns[j] = transform_outputs(column);
     }
@@ -66,8 +70,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         // unroll
         for (var j = 0u; j < OUT; j++) {
             if y + i < p.out_h && x + j < p.out_w {
-                let at = ((frame * p.out_h + y + i) * p.out_w + x + j) * p.quads + quad;
-                var value = values[j] + bias[quad];
+                let at = ((frame * p.out_h + y + i) * p.out_w + x + j) * p.out_quads + quad;
+                var value = values[j] + bias[own_quad];
                 if p.add_residual == 1u {
                     value += residual[at];
                 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
 use crate::graph::resnet::Body;
 use crate::kernels::Method;
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
@@ -75,6 +75,8 @@ pub struct Options {
     /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
     /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`].
     pub winograd: bool,
+    /// Plan as if the adapter allowed no more than this, for tests of what it splits.
+    pub limits: Option<PlanLimits>,
 }
 
 impl Default for Options {
@@ -86,6 +88,7 @@ impl Default for Options {
             checks: ShaderChecks::default(),
             method: None,
             winograd: true,
+            limits: None,
         }
     }
 }
@@ -171,6 +174,7 @@ impl GpuBackbone {
             weights.get(&parameter.name, &parameter.shape)?;
         }
         let taps = tap_names(&body, &options.taps)?;
+        let adapter = gpu.plan_limits();
         Ok(Self {
             gpu: gpu.clone(),
             body,
@@ -181,7 +185,7 @@ impl GpuBackbone {
                 target: gpu.target(),
                 forced: options.method,
                 winograd: options.winograd,
-                limits: gpu.plan_limits(),
+                limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
             },
             checks: options.checks,
             constants: Constants::default(),

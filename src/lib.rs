@@ -24,6 +24,7 @@ pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, Result};
 pub use gpu::{Backend, ContextOptions, GpuContext, Profile, ShaderChecks, Timing};
 pub use graph::resnet::Body;
+pub use graph::{StageInfo, stage_info};
 pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
 pub use shape::Shape;
 pub use weights::{Checkpoint, Weights};

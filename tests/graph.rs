@@ -4,7 +4,7 @@ use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::fuse::fuse;
 use resnet3d_wgpu::graph::{Conv, Graph, OpKind};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, Body, Shape, Weights, reference};
+use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, reference, stage_info};
 use std::collections::HashSet;
 
 fn body(json: &str) -> Body {
@@ -271,4 +271,47 @@ fn fusion_keeps_values_and_taps() {
         let got = reference::execute(&fused, &[&clip], &weights, &kept).unwrap();
         assert!(got == want, "{name}");
     }
+}
+
+/// `stage_info_ResNet*` of the reference, and what the bodies really are.
+#[test]
+fn stages_are_told_deepest_first() {
+    let narrow = [512, 256, 128, 64];
+    let wide = [2048, 1024, 512, 256];
+    let cases = [
+        ("r18-conv4", [0, 1, 1, 1], narrow),
+        ("r18-conv5", [1, 1, 1, 1], narrow),
+        ("r34-conv4", [0, 5, 3, 2], narrow),
+        ("r34-conv5", [2, 5, 3, 2], narrow),
+        ("r50-conv4", [0, 5, 3, 2], wide),
+        ("r50-conv5", [2, 5, 3, 2], wide),
+        ("r101-conv4", [0, 22, 3, 2], wide),
+        ("r101-conv5", [2, 22, 3, 2], wide),
+        ("r152-conv5", [2, 35, 7, 2], wide),
+    ];
+    assert_eq!(cases.map(|(preset, ..)| preset), PRESETS);
+    for (preset, blocks, dims) in cases {
+        let config = BackboneConfig::preset(preset).unwrap();
+        let info = stage_info(&config).unwrap();
+        let skipped = 4 - config.block_counts.len();
+        let wanted = (2..=5).rev().zip(blocks).skip(skipped);
+        let wanted: Vec<String> = wanted.map(|(stage, block)| format!("res{stage}_{block}_sum")).collect();
+        assert_eq!(info.blobs, wanted, "{preset}");
+        assert_eq!(info.dims, dims[skipped..], "{preset}");
+        assert_eq!(info.spatial_scales, [1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0][skipped..], "{preset}");
+        assert_eq!(info.spatial_scales[0], config.spatial_scale());
+
+        let body = Body::new(&config).unwrap();
+        let plan = Plan::new(&body.graph, &[Shape::new(1, 3, 2, 224, 224)], &PlanOptions::default()).unwrap();
+        for (index, name) in info.blobs.iter().enumerate() {
+            let shape = plan.shape(plan.graph().find(name).unwrap());
+            let scale = info.spatial_scales[index];
+            assert_eq!((shape.c, shape.h as f64), (info.dims[index], 224.0 * scale), "{preset}: {name}");
+            assert_eq!(plan.graph().blob(plan.graph().stages()[info.blobs.len() - 1 - index]).name, *name);
+        }
+    }
+    let dilated = BackboneConfig { dilation: 2, ..BackboneConfig::preset("r50-conv5").unwrap() };
+    assert_eq!(stage_info(&dilated).unwrap().spatial_scales[0], 1.0 / 16.0);
+    let none = BackboneConfig { dilation: 0, ..dilated };
+    assert!(stage_info(&none).is_err());
 }

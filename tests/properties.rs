@@ -4,7 +4,7 @@ mod common;
 
 use common::contexts;
 use resnet3d_wgpu::gpu::ShaderPatch;
-use resnet3d_wgpu::verify::{Settings, Variant, check, random_body, random_operator, variants, verify};
+use resnet3d_wgpu::verify::{Settings, Variant, check, random_body, random_operator, split, variants, verify};
 use resnet3d_wgpu::{GpuContext, ShaderChecks};
 
 /// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.
@@ -36,10 +36,10 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 33] = [
-    ("padding in T off by one", patch("conv_direct", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
-    ("padding in H off by one", patch("conv_direct", "i32(p.window.pad_h)", "i32(p.window.pad_h + 1u)")),
-    ("padding in W off by one", patch("conv_direct", "i32(p.window.pad_w)", "i32(p.window.pad_w + 1u)")),
+const FAULTS: [(&str, ShaderPatch); 38] = [
+    ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
+    ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
+    ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
     ("stride axes H and W swapped", patch("conv_direct", "out_y * p.window.stride_h", "out_y * p.window.stride_w")),
     ("stride axes T and H swapped", patch("conv_direct", "out_z * p.window.stride_t", "out_z * p.window.stride_h")),
     ("dilation in T ignored", patch("conv_direct", "i32(kt * p.window.dilation_t)", "i32(kt)")),
@@ -50,10 +50,10 @@ const FAULTS: [(&str, ShaderPatch); 33] = [
     ("residual forgotten", patch("conv_direct", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("ReLU forgotten", patch("conv_direct", "p.relu == 1u", "p.relu == 2u")),
     ("groups ignored", patch("conv_direct", "group * p.group_in_c + c;", "c;")),
-    ("pooling: padding in H off by one", patch("max_pool", "- i32(p.window.pad_h)", "- i32(p.window.pad_h + 1u)")),
+    ("pooling: padding in H off by one", patch("max_pool", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
-    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "i32(p.window.pad_t)", "i32(p.window.pad_t + 1u)")),
+    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < p.out_quads", "quad + 1u < p.out_quads")),
     ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < end", "if position + 1u < end")),
     ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * p.in_t + u32(z))", "u32(z)")),
@@ -62,17 +62,25 @@ const FAULTS: [(&str, ShaderPatch); 33] = [
         "GEMM: taps walked along the wrong axis",
         patch("conv_gemm_tiled", "tap.z == p.window.kernel_w", "tap.z == p.window.kernel_h"),
     ),
-    ("GEMM: every batch with the first one's weights", patch("conv_gemm", "batch * p.blocks + block", "block")),
-    ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - i32(p.pad_h)", "* OUT)")),
+    (
+        "GEMM: every batch with the first one's weights",
+        patch("conv_gemm", "block * p.batches + batch", "block * p.batches"),
+    ),
+    ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
     (
         "Winograd: tiles walked along the wrong axis",
         patch("winograd_input", "p.tiles_w % p.tiles_h", "p.tiles_h % p.tiles_w"),
     ),
     ("Winograd: last input row dropped", patch("winograd_input", "y < i32(p.in_h)", "y + 1 < i32(p.in_h)")),
-    ("Winograd: padding in W off by one", patch("winograd_input", "i32(p.pad_w)", "i32(p.pad_w + 1u)")),
+    ("Winograd: padding in W off by one", patch("winograd_input", "- p.pad_w", "- (p.pad_w + 1)")),
     ("Winograd: last row not written", patch("winograd_output", "< p.out_h &&", "+ 1u < p.out_h &&")),
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
+    ("split: GEMM from the first channel", patch("conv_gemm", "p.first_quad + own_quad", "own_quad")),
+    ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
+    ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),
+    ("split: early frames not skipped", patch("conv_direct", "- p.window.pad_t", "- max(p.window.pad_t, 0)")),
+    ("split: Winograd from the first channel", patch("winograd_output", "p.first_quad + own_quad", "own_quad")),
     ("layout: batch ignored", patch("layout", "(clip * p.channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),
@@ -87,12 +95,12 @@ fn broken_kernels_are_caught() {
     let gpu = &contexts()[0];
     let seed = seed();
     // The control: a change that changes nothing passes all the cases that catch the faults.
-    let harmless = patch("conv_direct", "i32(p.window.pad_t)", "i32(p.window.pad_t + 0u)");
-    let (runs, caught) = runs_until_caught(gpu, harmless, seed);
+    let harmless = patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 0)");
+    let (runs, caught) = runs_until_caught(gpu, harmless, seed, 60);
     assert!(!caught && runs > 100, "the cases fail without a fault, or there are few: {runs} runs");
     let mut missed = Vec::new();
     for (fault, patch) in FAULTS {
-        let (runs, caught) = runs_until_caught(gpu, patch, seed);
+        let (runs, caught) = runs_until_caught(gpu, patch, seed, 200);
         println!("{fault}: {} after {runs} runs", if caught { "caught" } else { "MISSED" });
         if !caught {
             missed.push(fault);
@@ -101,18 +109,22 @@ fn broken_kernels_are_caught() {
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }
 
-/// Runs cases until one fails: the same cases that pass with the shaders as they are.
-fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64) -> (usize, bool) {
+/// Runs up to so many cases until one fails: of the kind that pass with the shaders as they are.
+fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64, cases: usize) -> (usize, bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
+    let mut splits = fastrand::Rng::with_seed(seed);
     let mut runs = 0;
-    for index in 0..60 {
-        let case = if index < 50 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
+    for index in 0..cases {
+        let case = if index % 6 < 5 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
         // Broken shaders may index out of bounds: they keep wgpu's checks.
         for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
-            runs += 1;
             let broken = Variant { patch: Some(patch), ..variant };
-            if !check(gpu, &case, &broken).unwrap().passed() {
-                return (runs, true);
+            let parts = if index % 2 == 0 { split(gpu, &case, &broken, &mut splits).unwrap() } else { None };
+            for variant in [Some(broken), parts].into_iter().flatten() {
+                runs += 1;
+                if !check(gpu, &case, &variant).unwrap().passed() {
+                    return (runs, true);
+                }
             }
         }
     }

@@ -7,15 +7,17 @@
 // The products of Winograd's convolution are this as well: a batch of convolutions of one window, one behind the other
 // along N, each with weights of its own. An ordinary convolution is a batch of one.
 //
-// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [batch][block of 4 *
-// TILE_M output channels][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the
-// last channel on both sides. bias: [block] of TILE_M vec4.
+// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [block of 4 * TILE_M
+// output channels][batch][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the
+// last channel on both sides. bias: [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
 
 struct Params {
     window: Window,
-    // Columns of the folded grid; workgroups with work; runs of positions and blocks of output channels in a batch.
+    // Columns of the folded grid; workgroups with work.
     grid_x: u32,
     workgroups: u32,
+    batches: u32,
+    // Runs of positions in a batch, and blocks of output channels.
     runs: u32,
     blocks: u32,
     // Output positions of a batch: N * T * H * W.
@@ -29,6 +31,8 @@ struct Params {
     out_t: u32,
     out_h: u32,
     out_w: u32,
+    // The first output quad: weights and bias begin there.
+    first_quad: u32,
 
     // The epilogue: 1 for yes.
     add_residual: u32,
@@ -43,8 +47,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 
-// What one workgroup computes: a block of output channels, which is block `weights` of all batches together, at the
-// positions from `first` on, as far as they are below `end`. Positions count through all batches.
+// What one workgroup computes: a block of output channels, whose weights are number `weights` of those of all blocks and
+// batches, at the positions from `first` on, as far as they are below `end`. Positions count through all batches.
 struct Part {
     block: u32,
     weights: u32,
@@ -58,7 +62,7 @@ fn part_of(index: u32, run_len: u32) -> Part {
     let run = index / p.blocks % p.runs;
     let batch = index / (p.blocks * p.runs);
     let start = batch * p.positions;
-    return Part(block, batch * p.blocks + block, start + run * run_len, start + p.positions);
+    return Part(block, block * p.batches + batch, start + run * run_len, start + p.positions);
 }
 
 // Clip, and time, height and width of the first tap in the input: negative in the padding.
@@ -75,9 +79,9 @@ fn origin_at(position: u32) -> Origin {
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
     return Origin(
         position / (p.out_w * p.out_h * p.out_t),
-        i32(out_z * p.window.stride_t) - i32(p.window.pad_t),
-        i32(out_y * p.window.stride_h) - i32(p.window.pad_h),
-        i32(out_x * p.window.stride_w) - i32(p.window.pad_w),
+        i32(out_z * p.window.stride_t) - p.window.pad_t,
+        i32(out_y * p.window.stride_h) - p.window.pad_h,
+        i32(out_x * p.window.stride_w) - p.window.pad_w,
     );
 }
 
@@ -93,7 +97,9 @@ fn quads_at(origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
     return select(OUTSIDE, position * p.in_quads, inside);
 }
 
-fn store(position: u32, end: u32, quad: u32, sum: vec4<f32>) {
+// Stores the sum of a quad, counted from the first of this dispatch.
+fn store(position: u32, end: u32, own_quad: u32, sum: vec4<f32>) {
+    let quad = p.first_quad + own_quad;
     if position < end && quad < p.out_quads {
         let at = position * p.out_quads + quad;
         var value = sum;

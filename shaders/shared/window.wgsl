@@ -1,4 +1,7 @@
 // How a kernel slides over time, height and width: the first member of the parameters of whatever slides.
+//
+// Padding is in front of the first frame, row and column. It is negative where a dispatch computes a range of frames and
+// binds input frames that lie before the first one it needs.
 
 struct Window {
     kernel_t: u32,
@@ -7,9 +10,9 @@ struct Window {
     stride_t: u32,
     stride_h: u32,
     stride_w: u32,
-    pad_t: u32,
-    pad_h: u32,
-    pad_w: u32,
+    pad_t: i32,
+    pad_h: i32,
+    pad_w: i32,
     dilation_t: u32,
     dilation_h: u32,
     dilation_w: u32,

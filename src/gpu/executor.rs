@@ -1,53 +1,23 @@
 //! One plan on one device: everything is made once; a run uploads, records, submits and reads back.
 
 use super::GpuContext;
+use super::constants::{Constants, filled_buffer};
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Profile, Timestamps, Timing};
+use super::staging::{StagingBuffers, map, mapped};
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
-use crate::kernels::{Grid, Method, Operand};
-use crate::plan::Plan;
+use crate::kernels::Grid;
+use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
-use std::collections::HashMap;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// How long a run may take before the device is given up.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Packed weights on the device, by operator and method, so that plans for several clip shapes share them.
-#[derive(Debug, Default)]
-pub struct Constants {
-    buffers: HashMap<(String, Method), Vec<wgpu::Buffer>>,
-}
-
-impl Constants {
-    /// Bytes on the device.
-    pub fn bytes(&self) -> u64 {
-        self.buffers.values().flatten().map(wgpu::Buffer::size).sum()
-    }
-
-    fn get(&mut self, gpu: &GpuContext, plan: &Plan, step: usize, weights: &Weights) -> Result<&[wgpu::Buffer]> {
-        let step = &plan.steps()[step];
-        let op = &plan.graph().operators()[step.operator];
-        let key = (op.name.clone(), step.method);
-        if !self.buffers.contains_key(&key) {
-            let values = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
-            let label = format!("resnet3d.{}.constant", op.name);
-            let upload = |values: Vec<f32>| {
-                let usage = wgpu::BufferUsages::STORAGE;
-                filled_buffer(gpu, &label, usage, bytemuck::cast_slice(&values))
-            };
-            let buffers = values.into_iter().map(upload).collect::<Result<Vec<_>>>()?;
-            self.buffers.insert(key.clone(), buffers);
-        }
-        Ok(&self.buffers[&key])
-    }
-}
-
 /// A dispatch with everything bound.
 #[derive(Debug)]
-struct Dispatch {
+struct BoundDispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: Grid,
@@ -60,14 +30,14 @@ pub struct Executor {
     plan: Plan,
     activations: Vec<wgpu::Buffer>,
     scratch: Vec<wgpu::Buffer>,
-    /// By step of the plan.
-    dispatches: Vec<Vec<Dispatch>>,
+    /// The dispatches of each step of the plan.
+    steps: Vec<Vec<BoundDispatch>>,
     uniforms: wgpu::Buffer,
     /// Where the host writes inputs; mapped between runs.
-    upload: wgpu::Buffer,
-    upload_mapped: bool,
+    uploads: StagingBuffers,
+    uploads_mapped: bool,
     /// Where the device leaves outputs.
-    readback: wgpu::Buffer,
+    readbacks: StagingBuffers,
     timestamps: Option<Timestamps>,
 }
 
@@ -102,91 +72,82 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        use wgpu::BufferUsages as Usage;
-        let buffer = |label: &str, size: u64, usage: Usage, mapped_at_creation: bool| {
-            gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation })
+        let buffers = |name: &str, sizes: &[u64]| -> Vec<wgpu::Buffer> {
+            let buffer = |(index, &size): (usize, &u64)| {
+                gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(&format!("resnet3d.{name}{index}")),
+                    size,
+                    usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            };
+            sizes.iter().enumerate().map(buffer).collect()
         };
-        let activation = |(index, &bytes): (usize, &u64)| {
-            let label = format!("resnet3d.activation{index}");
-            buffer(&label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST, false)
-        };
-        let activations: Vec<_> = plan.memory().buffers().iter().enumerate().map(activation).collect();
-
-        let workspace = |(index, &bytes): (usize, &u64)| {
-            buffer(&format!("resnet3d.scratch{index}"), bytes, Usage::STORAGE | Usage::COPY_DST, false)
-        };
-        let scratch: Vec<_> = plan.scratch().iter().enumerate().map(workspace).collect();
+        let activations = buffers("activation", plan.memory().buffers());
+        let scratch = buffers("scratch", plan.scratch());
 
         let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
-        let mut params = Vec::new();
         let mut offsets = Vec::new();
-        for launch in plan.steps().iter().flat_map(|step| &step.launches) {
+        let mut params = Vec::new();
+        for dispatch in plan.steps().iter().flat_map(|step| &step.dispatches) {
             params.resize((params.len() as u64).next_multiple_of(align) as usize, 0);
             offsets.push(params.len() as u64);
-            params.extend_from_slice(&launch.params);
+            params.extend_from_slice(&dispatch.launch.params);
         }
-        let uniforms = filled_buffer(gpu, "resnet3d.params", Usage::UNIFORM, &params)?;
+        let uniforms = filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params)?;
 
         let mut offsets = offsets.into_iter();
-        let mut dispatches = Vec::new();
-        for (index, step) in plan.steps().iter().enumerate() {
-            let constants = constants.get(gpu, &plan, index, weights)?;
-            let op = &plan.graph().operators()[step.operator];
-            let blob = |id: BlobId| wgpu::BufferBinding {
-                buffer: &activations[plan.buffer(id)],
-                offset: 0,
-                size: wgpu::BufferSize::new(plan.bytes(id)),
-            };
-            let bound = |operand: &Operand| match *operand {
-                Operand::Input(index) => blob(op.inputs[index]),
-                Operand::Output => blob(op.output),
-                Operand::Constant(index) => constants[index].as_entire_buffer_binding(),
-                Operand::Scratch(index) => scratch[index].as_entire_buffer_binding(),
-            };
-            let mut own = Vec::new();
-            for launch in &step.launches {
+        let mut steps = Vec::new();
+        for step in plan.steps() {
+            let constants = constants.get(gpu, &plan, step, weights)?;
+            let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
+            let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
                 let pipeline = {
                     // A poisoned lock means that another thread panicked while compiling; the map itself is still whole.
                     let mut pipelines = gpu.pipelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    pipelines.get(gpu, launch.kernel, checks, patch)?
+                    pipelines.get(gpu, dispatch.launch.kernel, checks, patch)?
                 };
                 let uniform = wgpu::BufferBinding {
                     buffer: &uniforms,
-                    offset: offsets.next().expect("there is one for each launch"),
-                    size: wgpu::BufferSize::new(launch.params.len() as u64),
+                    offset,
+                    size: wgpu::BufferSize::new(dispatch.launch.params.len() as u64),
                 };
-                let entries: Vec<_> = std::iter::once(uniform)
-                    .chain(launch.operands.iter().map(bound))
-                    .enumerate()
+                let operands = dispatch.bindings.iter().map(|binding| match *binding {
+                    Binding::Constant(index) => constants[dispatch.part][index].as_entire_buffer_binding(),
+                    Binding::Frames { blob, segment, offset, bytes, .. } => wgpu::BufferBinding {
+                        buffer: &activations[plan.memory().buffers_of(blob)[segment]],
+                        offset,
+                        size: wgpu::BufferSize::new(bytes),
+                    },
+                    Binding::Scratch { index, bytes } => {
+                        wgpu::BufferBinding { buffer: &scratch[index], offset: 0, size: wgpu::BufferSize::new(bytes) }
+                    }
+                });
+                let buffers = std::iter::once(uniform).chain(operands).enumerate();
+                let entries: Vec<_> = buffers
                     .map(|(binding, buffer)| wgpu::BindGroupEntry {
                         binding: binding as u32,
                         resource: wgpu::BindingResource::Buffer(buffer),
                     })
                     .collect();
-                own.push(Dispatch {
-                    bind_group: gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: Some(&format!("resnet3d.{}", op.name)),
-                        layout: &pipeline.layout,
-                        entries: &entries,
-                    }),
-                    pipeline: pipeline.pipeline,
-                    grid: launch.grid,
+                let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(&label),
+                    layout: &pipeline.layout,
+                    entries: &entries,
                 });
-            }
-            dispatches.push(own);
+                Ok(BoundDispatch { pipeline: pipeline.pipeline, bind_group, grid: dispatch.launch.grid })
+            });
+            steps.push(bound.collect::<Result<Vec<_>>>()?);
         }
 
-        let bytes = |blobs: &mut dyn Iterator<Item = BlobId>| blobs.map(|id| plan.bytes(id)).sum::<u64>();
-        let upload_bytes = bytes(&mut plan.graph().inputs().iter().copied());
-        let readback_bytes = bytes(&mut plan.outputs().iter().map(|output| output.blob));
         Ok(Self {
-            upload: buffer("resnet3d.upload", upload_bytes, Usage::MAP_WRITE | Usage::COPY_SRC, true),
-            upload_mapped: true,
-            readback: buffer("resnet3d.readback", readback_bytes, Usage::MAP_READ | Usage::COPY_DST, false),
+            uploads: StagingBuffers::uploads(gpu, plan.uploads()),
+            uploads_mapped: true,
+            readbacks: StagingBuffers::readbacks(gpu, plan.readbacks()),
             gpu: gpu.clone(),
             activations,
             scratch,
-            dispatches,
+            steps,
             uniforms,
             timestamps: None,
             plan,
@@ -198,10 +159,15 @@ impl Executor {
         &self.plan
     }
 
+    /// The plan alone, when nothing is to be run any more.
+    pub fn into_plan(self) -> Plan {
+        self.plan
+    }
+
     /// Bytes on the device apart from weights: activations, workspaces, parameters, staging.
     pub fn bytes(&self) -> u64 {
-        let single = [&self.uniforms, &self.upload, &self.readback];
-        self.activations.iter().chain(&self.scratch).chain(single).map(wgpu::Buffer::size).sum()
+        let own = self.activations.iter().chain(&self.scratch).chain([&self.uniforms]).map(wgpu::Buffer::size);
+        own.sum::<u64>() + self.uploads.bytes() + self.readbacks.bytes()
     }
 
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
@@ -229,7 +195,7 @@ impl Executor {
         gpu.scoped(|| {
             self.check(inputs)?;
             if timing != Timing::Off && self.timestamps.is_none() {
-                self.timestamps = Timestamps::new(&self.gpu, self.dispatches.len());
+                self.timestamps = Timestamps::new(&self.gpu, self.plan.rounds() * self.steps.len());
             }
             self.write_inputs(inputs)?;
             let encoder = self
@@ -257,58 +223,45 @@ impl Executor {
     }
 
     fn write_inputs(&mut self, inputs: &[&[f32]]) -> Result<()> {
-        if !self.upload_mapped {
-            // An earlier run broke off before it had the buffer back.
-            let mapped = self.map(&self.upload, wgpu::MapMode::Write);
+        if !self.uploads_mapped {
+            // An earlier run broke off before it had the buffers back.
+            let mappings = self.uploads.map();
             self.wait(None)?;
-            self.mapped(&mapped)?;
+            mapped(&self.gpu, &mappings)?;
         }
-        let mut view = self.upload.get_mapped_range_mut(..).map_err(|e| self.gpu.fault(e))?;
-        let mut offset = 0;
-        for values in inputs {
-            let bytes: &[u8] = bytemuck::cast_slice(values);
-            view.slice(offset..offset + bytes.len()).copy_from_slice(bytes);
-            offset += bytes.len();
-        }
-        drop(view);
-        self.upload.unmap();
-        self.upload_mapped = false;
+        self.uploads.write(&self.gpu, &self.plan, inputs)?;
+        self.uploads_mapped = false;
         Ok(())
     }
 
     /// The commands of a run, and how many timed passes they have.
     fn record(&self, mut encoder: wgpu::CommandEncoder, timing: Timing) -> (wgpu::CommandBuffer, usize) {
-        let mut offset = 0;
-        for &id in self.plan.graph().inputs() {
-            let bytes = self.plan.bytes(id);
-            let target = &self.activations[self.plan.buffer(id)];
-            encoder.copy_buffer_to_buffer(&self.upload, offset, target, 0, bytes);
-            offset += bytes;
-        }
-        self.copy_outputs(&mut encoder, None);
-
         let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
         let mut passes = 0;
-        let mut first = 0;
-        for last in 0..self.dispatches.len() {
-            let timed_alone = timing == Timing::Layers && timestamps.is_some();
-            let copied = self.plan.outputs().iter().any(|output| output.written_by == Some(last));
-            if !(timed_alone || copied || last + 1 == self.dispatches.len()) {
-                continue;
+        for round in 0..self.plan.rounds() {
+            self.copy_inputs(&mut encoder, round);
+            self.copy_outputs(&mut encoder, round, None);
+            let mut first = 0;
+            for last in 0..self.steps.len() {
+                let timed_alone = timing == Timing::Layers && timestamps.is_some();
+                let copied = self.plan.outputs().iter().any(|output| output.written_by == Some(last));
+                if !(timed_alone || copied || last + 1 == self.steps.len()) {
+                    continue;
+                }
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some("resnet3d.forward"),
+                    timestamp_writes: timestamps.map(|t| t.around(passes)),
+                });
+                for dispatch in self.steps[first..=last].iter().flatten() {
+                    pass.set_pipeline(&dispatch.pipeline);
+                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
+                    pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);
+                }
+                drop(pass);
+                self.copy_outputs(&mut encoder, round, Some(last));
+                passes += 1;
+                first = last + 1;
             }
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("resnet3d.forward"),
-                timestamp_writes: timestamps.map(|t| t.around(passes)),
-            });
-            for dispatch in self.dispatches[first..=last].iter().flatten() {
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);
-            }
-            drop(pass);
-            self.copy_outputs(&mut encoder, Some(last));
-            passes += 1;
-            first = last + 1;
         }
         if let Some(timestamps) = timestamps {
             timestamps.resolve(&mut encoder, passes);
@@ -316,17 +269,31 @@ impl Executor {
         (encoder.finish(), passes)
     }
 
-    /// Copies the outputs that the step `written_by` has written to where the host will read them.
-    fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, written_by: Option<usize>) {
-        let mut offset = 0;
-        for output in self.plan.outputs() {
-            let bytes = self.plan.bytes(output.blob);
-            if output.written_by == written_by {
-                let source = &self.activations[self.plan.buffer(output.blob)];
-                encoder.copy_buffer_to_buffer(source, 0, &self.readback, offset, bytes);
-            }
-            offset += bytes;
+    /// Copies the inputs of a round to where its first steps read them.
+    fn copy_inputs(&self, encoder: &mut wgpu::CommandEncoder, round: usize) {
+        for transfer in self.plan.uploads().transfers().iter().filter(|transfer| transfer.round == round) {
+            let (target, offset) = self.piece(self.plan.graph().inputs()[transfer.port], transfer.piece);
+            let source = self.uploads.buffer(transfer);
+            encoder.copy_buffer_to_buffer(source, transfer.offset, target, offset, transfer.bytes);
         }
+    }
+
+    /// Copies the outputs that the step `written_by` has written to where the host will read them.
+    fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, round: usize, written_by: Option<usize>) {
+        for transfer in self.plan.readbacks().transfers().iter().filter(|transfer| transfer.round == round) {
+            let output = &self.plan.outputs()[transfer.port];
+            if output.written_by == written_by {
+                let (source, offset) = self.piece(output.blob, transfer.piece);
+                let target = self.readbacks.buffer(transfer);
+                encoder.copy_buffer_to_buffer(source, offset, target, transfer.offset, transfer.bytes);
+            }
+        }
+    }
+
+    /// The buffer of a piece of a blob, and where in it the piece begins.
+    fn piece(&self, blob: BlobId, piece: usize) -> (&wgpu::Buffer, u64) {
+        let piece = &self.plan.storage(blob).pieces()[piece];
+        (&self.activations[self.plan.memory().buffers_of(blob)[piece.segment]], piece.offset)
     }
 
     fn read_outputs(
@@ -336,71 +303,29 @@ impl Executor {
         timing: Timing,
     ) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
         let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
-        let readback = self.map(&self.readback, wgpu::MapMode::Read);
-        let upload = self.map(&self.upload, wgpu::MapMode::Write);
-        let ticks = timestamps.map(|t| self.map(&t.readback, wgpu::MapMode::Read));
+        let readbacks = self.readbacks.map();
+        let uploads = self.uploads.map();
+        let ticks = timestamps.map(|t| map(&t.readback, wgpu::MapMode::Read));
         self.wait(Some(submission))?;
 
-        self.mapped(&readback)?;
-        // One view of everything: ranges of their own would have to begin at multiples of 8 bytes.
-        let view = self.readback.get_mapped_range(..).map_err(|e| self.gpu.fault(e))?;
-        let mut outputs = Vec::with_capacity(self.plan.outputs().len());
-        let mut offset = 0;
-        for output in self.plan.outputs() {
-            let bytes = self.plan.bytes(output.blob) as usize;
-            outputs.push(bytemuck::pod_collect_to_vec(&view[offset..offset + bytes]));
-            offset += bytes;
-        }
-        drop(view);
-        self.readback.unmap();
-
+        mapped(&self.gpu, &readbacks)?;
+        let outputs = self.readbacks.read(&self.gpu, &self.plan)?;
         let profile = match (timestamps, ticks) {
             (Some(timestamps), Some(ticks)) => {
-                self.mapped(&ticks)?;
-                let profile = timestamps.read(&self.gpu, passes, timing)?;
+                mapped(&self.gpu, [&ticks])?;
+                let profile = timestamps.read(&self.gpu, passes, timing, self.steps.len())?;
                 timestamps.readback.unmap();
                 Some(profile)
             }
             _ => None,
         };
-        self.mapped(&upload)?;
-        self.upload_mapped = true;
+        mapped(&self.gpu, &uploads)?;
+        self.uploads_mapped = true;
         Ok((outputs, profile))
-    }
-
-    /// Asks for a buffer to be mapped; the answer comes through the channel while polling.
-    fn map(&self, buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> mpsc::Receiver<Result<(), wgpu::BufferAsyncError>> {
-        let (sender, receiver) = mpsc::channel();
-        // The receiver may be gone if the run has failed meanwhile; then nobody wants the answer.
-        buffer.map_async(mode, .., move |result| drop(sender.send(result)));
-        receiver
-    }
-
-    fn mapped(&self, answer: &mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>) -> Result<()> {
-        match answer.try_recv() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.gpu.fault(error)),
-            Err(_) => Err(self.gpu.fault("a buffer was not mapped when its submission had finished")),
-        }
     }
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT) };
         self.gpu.device.poll(poll).map(drop).map_err(|e| self.gpu.fault(e))
     }
-}
-
-/// A buffer that holds `bytes` from the start.
-fn filled_buffer(gpu: &GpuContext, label: &str, usage: wgpu::BufferUsages, bytes: &[u8]) -> Result<wgpu::Buffer> {
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        // wgpu has no empty bindings, and mapped sizes are multiples of four.
-        size: (bytes.len() as u64).next_multiple_of(4).max(4),
-        usage,
-        mapped_at_creation: true,
-    });
-    let range = ..bytes.len() as u64;
-    buffer.get_mapped_range_mut(range).map_err(|e| gpu.fault(e))?.copy_from_slice(bytes);
-    buffer.unmap();
-    Ok(buffer)
 }

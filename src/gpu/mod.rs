@@ -1,12 +1,15 @@
 //! Running plans on a device: adapters, pipelines, buffers, submission, timing.
 
+mod constants;
 mod context;
 mod executor;
 mod pipelines;
 mod profile;
+mod staging;
 mod trusted;
 
+pub use constants::Constants;
 pub use context::{AdapterSummary, Backend, ContextOptions, GpuContext, list_adapters, preferred_adapter};
-pub use executor::{Constants, Executor};
+pub use executor::Executor;
 pub use pipelines::{ShaderChecks, ShaderPatch};
 pub use profile::{Profile, Timing};

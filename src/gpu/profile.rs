@@ -1,4 +1,4 @@
-//! The device's own clock: timestamp queries around a run or around every dispatch.
+//! The device's own clock: timestamp queries around a run or around every step.
 
 use super::GpuContext;
 use crate::error::Result;
@@ -10,18 +10,19 @@ pub enum Timing {
     /// Nothing.
     #[default]
     Off,
-    /// All dispatches together.
+    /// All steps together.
     Total,
-    /// Every operator, each in a pass of its own. The passes cost a little, so the total is a little larger.
+    /// Every step, each in a pass of its own. The passes cost a little, so the total is a little larger.
     Layers,
 }
 
 /// What a run measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Time from the first dispatch's start to the last one's end.
+    /// Time from the first step's start to the last one's end.
     pub total: Duration,
-    /// Time of each step of the plan, in order; empty unless [`Timing::Layers`].
+    /// Time of each step, in the plan's order, all its dispatches in all rounds together; empty unless
+    /// [`Timing::Layers`].
     pub steps: Vec<Duration>,
 }
 
@@ -35,11 +36,11 @@ pub(super) struct Timestamps {
 }
 
 impl Timestamps {
-    /// For a plan of `steps` steps; `None` where the device has no timestamps, or cannot hold so many.
-    pub fn new(gpu: &GpuContext, steps: usize) -> Option<Self> {
-        let count = 2 * steps as u32;
+    /// For at most `passes` passes; `None` where the device has no timestamps, or cannot hold so many.
+    pub fn new(gpu: &GpuContext, passes: usize) -> Option<Self> {
         let supported = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        if !supported || count == 0 || count > wgpu::QUERY_SET_MAX_QUERIES {
+        let count = u32::try_from(2 * passes).ok().filter(|count| (1..=wgpu::QUERY_SET_MAX_QUERIES).contains(count))?;
+        if !supported {
             return None;
         }
         let size = u64::from(count) * 8;
@@ -81,8 +82,8 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
     }
 
-    /// Reads what a finished run has measured; the readback buffer must be mapped.
-    pub fn read(&self, gpu: &GpuContext, passes: usize, timing: Timing) -> Result<Profile> {
+    /// Reads what a finished run of a plan of `steps` steps has measured; the readback buffer must be mapped.
+    pub fn read(&self, gpu: &GpuContext, passes: usize, timing: Timing, steps: usize) -> Result<Profile> {
         let view = self.readback.get_mapped_range(..16 * passes as u64).map_err(|e| gpu.fault(e))?;
         let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
         let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
@@ -90,7 +91,11 @@ impl Timestamps {
         Ok(Profile {
             total: time(first, last),
             steps: match timing {
-                Timing::Layers => ticks.as_chunks().0.iter().map(|&[from, to]| time(from, to)).collect(),
+                Timing::Layers => {
+                    // One pass for each step, in one round after the other.
+                    let passes: Vec<Duration> = ticks.as_chunks().0.iter().map(|&[from, to]| time(from, to)).collect();
+                    (0..steps).map(|step| passes.iter().skip(step).step_by(steps).sum()).collect()
+                }
                 Timing::Off | Timing::Total => Vec::new(),
             },
         })

@@ -12,12 +12,15 @@ mod builder;
 pub mod fuse;
 pub mod layout;
 pub mod resnet;
+mod stages;
 
 pub use builder::GraphBuilder;
+pub use layout::Layout;
+pub use stages::{StageInfo, stage_info};
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;
-pub use layout::Layout;
+use std::ops::Range;
 
 /// One version of a blob of one [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +86,16 @@ impl Window {
             out[axis] = padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1;
         }
         Some(out)
+    }
+
+    /// The input frames, of `frames`, that the output frames `out` read, padding left out. Where all taps lie in the
+    /// padding it is the frame next to them: there is always one to bind.
+    pub fn input_frames(&self, out: Range<usize>, frames: usize) -> Range<usize> {
+        let reach = self.dilation[0] * (self.kernel[0] - 1) + 1;
+        let inside = |padded: usize| padded.saturating_sub(self.pad[0]);
+        let first = inside(out.start * self.stride[0]).min(frames - 1);
+        let end = inside((out.end - 1) * self.stride[0] + reach).clamp(first + 1, frames);
+        first..end
     }
 
     /// Whether at every output position at least one tap lies inside an input of extents `thw`. Pooling needs that:

@@ -1,11 +1,10 @@
 //! Host side of `shaders/conv_direct.wgsl`: direct convolution of any shape.
 
 use super::Kernel;
-use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
+use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use crate::error::Result;
 use crate::graph::Conv;
-use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 
 const SOURCE: &str = include_str!("../../shaders/conv_direct.wgsl");
@@ -39,7 +38,7 @@ params! {
     Params {
         window: WindowParams,
         grid_x: u32, len: u32,
-        tiles: u32, group_tiles: u32, row_tiles: u32,
+        tiles: u32, first_tile: u32, group_tiles: u32, row_tiles: u32,
         in_stride: u32, out_stride: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_c: u32, out_t: u32, out_h: u32, out_w: u32,
@@ -53,16 +52,23 @@ fn group_tiles(tile: Tile, conv: &Conv) -> usize {
     (conv.dim_out / conv.groups).div_ceil(tile.channels())
 }
 
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
+/// Channel tiles: weights and bias are cut between them.
+pub(super) fn blocks(tile: Tile, conv: &Conv) -> usize {
+    conv.groups * group_tiles(tile, conv)
+}
+
+pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    let (input, output) = (slice.inputs[0], slice.output);
     let row_tiles = output.w.div_ceil(tile.columns);
-    let tiles = conv.groups * group_tiles(tile, conv);
+    let tiles = slice.blocks.len();
     let len = (output.n * output.t * output.h * row_tiles) as u64 * tiles as u64;
     let grid = Grid::fold(len.div_ceil(64), max_groups)?;
     let params = Params {
-        window: (&conv.window).into(),
+        window: slice.window(&conv.window),
         grid_x: grid.x,
         len: len as u32,
         tiles: tiles as u32,
+        first_tile: slice.blocks.start as u32,
         group_tiles: group_tiles(tile, conv) as u32,
         row_tiles: row_tiles as u32,
         in_stride: input.c.next_multiple_of(4) as u32,
@@ -89,7 +95,7 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
 
 /// Weights and bias.
 pub(super) fn constant_lens(tile: Tile, conv: &Conv) -> Vec<usize> {
-    let padded = conv.groups * group_tiles(tile, conv) * tile.channels();
+    let padded = blocks(tile, conv) * tile.channels();
     vec![padded * conv.macs_per_output(), padded]
 }
 

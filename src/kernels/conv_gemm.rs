@@ -1,12 +1,11 @@
 //! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with the other implicit-GEMM convolutions: parameters,
 //! launch, packed weights.
 
-use super::launch::{Grid, Launch, Operand, WINDOW_SOURCE, WindowParams, params};
+use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
 use super::source::assemble;
 use super::{Kernel, conv_gemm_subgroup, conv_gemm_tiled};
 use crate::error::Result;
 use crate::graph::Conv;
-use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 use rayon::prelude::*;
 
@@ -31,8 +30,8 @@ impl Tile {
         4 * self.channel_vec4s
     }
 
-    /// Blocks of output channels: tiles side by side.
-    fn blocks(self, conv: &Conv) -> usize {
+    /// Blocks of output channels, tiles side by side: weights and bias are cut between them.
+    pub(super) fn blocks(self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(self.channels())
     }
 }
@@ -105,35 +104,31 @@ params! {
     /// Uniform parameters.
     Params {
         window: WindowParams,
-        grid_x: u32, workgroups: u32, runs: u32, blocks: u32, positions: u32,
+        grid_x: u32, workgroups: u32, batches: u32, runs: u32, blocks: u32, positions: u32,
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
-        out_quads: u32, out_t: u32, out_h: u32, out_w: u32,
+        out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
     }
 }
 
-/// The launch of any of these kernels for a batch of convolutions, `input` and `output` being the blobs of all of it.
-pub(super) fn launch(
-    gemm: Gemm,
-    batch: &Batch<'_>,
-    input: Shape,
-    output: Shape,
-    max_groups: u32,
-) -> Result<Launch, String> {
+/// The launch of any of these kernels for a slice of a batch of convolutions, its blobs being those of all of it.
+pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     let Batch { count, conv } = *batch;
     if conv.groups != 1 {
         return Err(format!("it has no groups, the convolution has {}", conv.groups));
     }
     let tile = gemm.tile();
+    let (input, output) = (slice.inputs[0], slice.output);
     let positions = output.n / count * output.t * output.h * output.w;
     let runs = positions.div_ceil(gemm.lanes() * tile.positions);
-    let blocks = tile.blocks(conv);
+    let blocks = slice.blocks.len();
     let workgroups = count * runs * blocks;
     let grid = Grid::fold(workgroups as u64, max_groups)?;
     let params = Params {
-        window: (&conv.window).into(),
+        window: slice.window(&conv.window),
         grid_x: grid.x,
         workgroups: workgroups as u32,
+        batches: count as u32,
         runs: runs as u32,
         blocks: blocks as u32,
         positions: positions as u32,
@@ -145,6 +140,7 @@ pub(super) fn launch(
         out_t: output.t as u32,
         out_h: output.h as u32,
         out_w: output.w as u32,
+        first_quad: (slice.blocks.start * tile.channel_vec4s) as u32,
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };
@@ -174,7 +170,7 @@ pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Ve
     Ok(vec![packed, bias])
 }
 
-/// Weights as [batch][block][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a batch, an output
+/// Weights as [block][batch][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a batch, an output
 /// channel, an input channel and a tap.
 pub(super) fn pack(
     gemm: Gemm,
@@ -183,13 +179,13 @@ pub(super) fn pack(
 ) -> Vec<f32> {
     let (tile, conv) = (gemm.tile(), batch.conv);
     let [len, _] = constant_lens(gemm, batch);
-    let (blocks, taps, quads) = (tile.blocks(conv), conv.window.taps(), conv.dim_in.div_ceil(4));
+    let (taps, quads) = (conv.window.taps(), conv.dim_in.div_ceil(4));
     let packing = gemm.packing();
     let mut packed = vec![0.0; len];
     let entry_len = 4 * tile.channels();
     packed.par_chunks_exact_mut(entry_len).enumerate().for_each(|(entry, values)| {
         let (quad, tap) = (entry % quads, entry / quads % taps);
-        let (block, batch) = (entry / (quads * taps) % blocks, entry / (quads * taps * blocks));
+        let (batch, block) = (entry / (quads * taps) % batch.count, entry / (quads * taps * batch.count));
         for out in 0..tile.channels().min(conv.dim_out - block * tile.channels()) {
             for k in 0..4.min(conv.dim_in - quad * 4) {
                 let at = match packing {

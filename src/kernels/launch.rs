@@ -1,8 +1,9 @@
 //! What one dispatch needs, and the grid it runs on.
 
 use super::Kernel;
-use crate::graph::{Conv, Window};
+use crate::graph::{Conv, Layout, Window};
 use crate::shape::Shape;
+use std::ops::Range;
 
 /// What a kernel binds, in the order of its bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,49 @@ impl Operand {
         // The shaders declare a residual; where there is none they never read it, and the bias stands in.
         let residual = if conv.epilogue.residual { Self::Input(1) } else { Self::Constant(1) };
         vec![Self::Input(0), Self::Constant(0), Self::Constant(1), residual, Self::Output]
+    }
+}
+
+/// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, or a range of
+/// blocks of output channels.
+///
+/// To a kernel a range of frames is an operator on shorter blobs with other padding in time, so that it computes the same
+/// values by the same arithmetic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Shapes of the inputs as they are bound, at least one.
+    pub inputs: Vec<Shape>,
+    /// Shape of the output as it is bound.
+    pub output: Shape,
+    /// Layout of the output.
+    pub output_layout: Layout,
+    /// Frames of padding in front of the first input; negative where that comes before the first frame needed.
+    pub pad_t: isize,
+    /// Blocks of output channels, of those that [`super::Method::constant_blocks`] counts.
+    pub blocks: Range<usize>,
+}
+
+impl Slice {
+    /// The parameters of `window`, padded in time as this slice has it.
+    pub(super) fn window(&self, window: &Window) -> WindowParams {
+        let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
+        let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
+        let [_, pad_h, pad_w] = window.pad.map(|v| v as i32);
+        let [dilation_t, dilation_h, dilation_w] = window.dilation.map(|v| v as u32);
+        WindowParams {
+            kernel_t,
+            kernel_h,
+            kernel_w,
+            stride_t,
+            stride_h,
+            stride_w,
+            pad_t: self.pad_t as i32,
+            pad_h,
+            pad_w,
+            dilation_t,
+            dilation_h,
+            dilation_w,
+        }
     }
 }
 
@@ -118,31 +162,8 @@ params! {
     WindowParams {
         kernel_t: u32, kernel_h: u32, kernel_w: u32,
         stride_t: u32, stride_h: u32, stride_w: u32,
-        pad_t: u32, pad_h: u32, pad_w: u32,
+        pad_t: i32, pad_h: i32, pad_w: i32,
         dilation_t: u32, dilation_h: u32, dilation_w: u32,
-    }
-}
-
-impl From<&Window> for WindowParams {
-    fn from(window: &Window) -> Self {
-        let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
-        let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
-        let [pad_t, pad_h, pad_w] = window.pad.map(|v| v as u32);
-        let [dilation_t, dilation_h, dilation_w] = window.dilation.map(|v| v as u32);
-        Self {
-            kernel_t,
-            kernel_h,
-            kernel_w,
-            stride_t,
-            stride_h,
-            stride_w,
-            pad_t,
-            pad_h,
-            pad_w,
-            dilation_t,
-            dilation_h,
-            dilation_w,
-        }
     }
 }
 

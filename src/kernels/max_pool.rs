@@ -1,7 +1,7 @@
 //! Host side of `shaders/max_pool.wgsl`: max pooling.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, WINDOW_SOURCE, WindowParams, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params, quad_grid};
 use super::source::assemble;
 use crate::graph::Window;
 use crate::shape::Shape;
@@ -23,13 +23,19 @@ params! {
     }
 }
 
-pub(super) fn launch(window: &Window, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
+/// Refuses windows that can lie wholly in the padding, where nothing is the largest.
+pub(super) fn accepts(window: &Window, input: Shape) -> Result<(), String> {
     if !window.always_touches(input.thw()) {
         return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
     }
+    Ok(())
+}
+
+pub(super) fn launch(window: &Window, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    let (input, output) = (slice.inputs[0], slice.output);
     let (len, grid) = quad_grid(output, max_groups)?;
     let params = Params {
-        window: window.into(),
+        window: slice.window(window),
         grid_x: grid.x,
         len,
         quads: output.c.div_ceil(4) as u32,

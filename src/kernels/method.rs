@@ -2,7 +2,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
-use super::{AdapterClass, Kernel, Launch, OperatorBlobs, Target};
+use super::{AdapterClass, Kernel, Launch, Slice, Target};
 use super::{affine, conv_direct, layout, max_pool, relu, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
@@ -101,42 +101,69 @@ impl Method {
         }
     }
 
-    /// What the dispatches for `op` need, in order; `max_groups` is how many workgroups the adapter takes along one axis.
+    /// Whether this computes `op` on an input of shape `input` in full: what cannot be seen from a slice.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`], with what it does not support.
+    pub fn accepts(self, op: &Operator, input: Shape) -> Result<()> {
+        match (self, &op.kind) {
+            (Self::Single(Kernel::MaxPool), OpKind::MaxPool(window)) => max_pool::accepts(window, input),
+            _ => Ok(()),
+        }
+        .map_err(|reason| self.cannot(op, reason))
+    }
+
+    /// What the dispatches for `slice` of `op` need, in order; `max_groups` is how many workgroups the adapter takes along
+    /// one axis.
     ///
     /// # Errors
     /// [`Error::Kernel`] if this method cannot do that operator, or a grid is too large even folded.
-    pub fn launches(self, op: &Operator, blobs: &OperatorBlobs, max_groups: u32) -> Result<Vec<Launch>> {
-        let (input, output) = (blobs.inputs[0], blobs.output);
+    pub fn launches(self, op: &Operator, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>> {
+        let output = slice.output;
         match (self, &op.kind) {
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
-                winograd::launches(tile, product, conv, input, output, max_groups)
+                winograd::launches(tile, product, conv, slice, max_groups)
             }
             (Self::Single(kernel), kind) => match (kernel, kind) {
-                (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => {
-                    conv_direct::launch(tile, conv, input, output, max_groups)
-                }
+                (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, slice, max_groups),
                 (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
-                    conv_gemm::launch(gemm, &Batch { count: 1, conv }, input, output, max_groups)
+                    conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
                 }
-                (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, input, output, max_groups),
+                (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
                 (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
                 (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
                 (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),
-                (Kernel::Layout, OpKind::Layout) => layout::launch(blobs.output_layout, output, max_groups),
+                (Kernel::Layout, OpKind::Layout) => layout::launch(slice.output_layout, output, max_groups),
                 _ => Err(format!("it does not compute {}", kind.label())),
             }
             .map(|launch| vec![launch]),
             (_, kind) => Err(format!("it does not compute {}", kind.label())),
         }
-        .map_err(|reason| Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason })
+        .map_err(|reason| self.cannot(op, reason))
     }
 
-    /// Sizes of the workspaces between the dispatches, in bytes: what [`Operand::Scratch`](super::Operand::Scratch)
-    /// counts.
-    pub fn scratch_bytes(self, blobs: &OperatorBlobs) -> Vec<u64> {
+    fn cannot(self, op: &Operator, reason: String) -> Error {
+        Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }
+    }
+
+    /// Sizes of the workspaces between the dispatches, in bytes, for blobs of these shapes: what
+    /// [`Operand::Scratch`](super::Operand::Scratch) counts.
+    pub fn scratch_bytes(self, input: Shape, output: Shape) -> Vec<u64> {
         match self {
             Self::Single(_) => Vec::new(),
-            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, blobs.inputs[0], blobs.output).to_vec(),
+            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, input, output).to_vec(),
+        }
+    }
+
+    /// Into how many parts of equal length each constant buffer of `kind` can be cut: a dispatch may have a range of them
+    /// and computes the output channels that belong to it. 1 where there is nothing to cut.
+    pub fn constant_blocks(self, kind: &OpKind) -> usize {
+        match (self, kind) {
+            (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::blocks(tile, conv),
+            (Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. }, OpKind::Conv(conv)) => {
+                gemm.tile().blocks(conv)
+            }
+            _ => 1,
         }
     }
 

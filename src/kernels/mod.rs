@@ -22,11 +22,8 @@ pub mod winograd_input;
 pub mod winograd_output;
 
 pub use conv_gemm::Gemm;
-pub use launch::{FieldLayout, Grid, Launch, Operand, WindowParams};
+pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::Method;
-
-use crate::graph::Layout;
-use crate::shape::Shape;
 
 /// Every shader is one entry point of this name.
 pub const ENTRY_POINT: &str = "main";
@@ -86,17 +83,6 @@ impl Target {
         };
         Self { class, subgroup_size }
     }
-}
-
-/// The blobs of one operator, as far as a kernel needs to know them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorBlobs {
-    /// Shapes of the inputs, at least one.
-    pub inputs: Vec<Shape>,
-    /// Shape of the output.
-    pub output: Shape,
-    /// Layout of the output.
-    pub output_layout: Layout,
 }
 
 /// A shader with its compile-time choices made.

@@ -15,7 +15,7 @@
 //! A NaN or an infinity in a tile reaches all of that tile's outputs.
 
 use super::conv_gemm::{self, Batch, Gemm};
-use super::launch::{Launch, Operand};
+use super::launch::{Launch, Operand, Slice};
 use super::{winograd_input, winograd_output};
 use crate::error::Result;
 use crate::graph::{Conv, Window};
@@ -134,19 +134,24 @@ pub(super) fn relative_cost(tile: Tile, conv: &Conv, output: Shape) -> f64 {
     tiles * (products + MOVED * moved) / direct
 }
 
-/// The three dispatches: into the Winograd domain, the products, and out of it.
+/// The three dispatches for a slice: into the Winograd domain, the products, and out of it.
 pub(super) fn launches(
     tile: Tile,
     product: Gemm,
     conv: &Conv,
-    input: Shape,
-    output: Shape,
+    slice: &Slice,
     max_groups: u32,
 ) -> Result<Vec<Launch>, String> {
     accepts(conv)?;
     let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
-    let [inputs, products] = [input, output].map(|shape| tile.domain(shape, output));
-    let mut middle = conv_gemm::launch(product, &batch, inputs, products, max_groups)?;
+    // The products of a range of blocks lie side by side, as if there were no others.
+    let inside = Slice {
+        inputs: vec![tile.domain(slice.inputs[0], slice.output)],
+        output: products(tile, product, conv, slice),
+        blocks: 0..slice.blocks.len(),
+        ..slice.clone()
+    };
+    let mut middle = conv_gemm::launch(product, &batch, &inside, max_groups)?;
     middle.operands = vec![
         Operand::Scratch(0),
         Operand::Constant(0),
@@ -155,10 +160,21 @@ pub(super) fn launches(
         Operand::Scratch(1),
     ];
     Ok(vec![
-        winograd_input::launch(tile, conv, input, output, max_groups)?,
+        winograd_input::launch(tile, conv, slice, max_groups)?,
         middle,
-        winograd_output::launch(tile, conv, output, max_groups)?,
+        winograd_output::launch(tile, conv, inside.output, first_quad(product, slice), slice.output, max_groups)?,
     ])
+}
+
+/// The products of the channels of a slice.
+fn products(tile: Tile, product: Gemm, conv: &Conv, slice: &Slice) -> Shape {
+    let channels = slice.blocks.len() * product.tile().channels();
+    let left = conv.dim_out - 4 * first_quad(product, slice);
+    Shape { c: channels.min(left), ..tile.domain(slice.output, slice.output) }
+}
+
+fn first_quad(product: Gemm, slice: &Slice) -> usize {
+    slice.blocks.start * product.tile().channels() / 4
 }
 
 /// Bytes of the input and of the products in the Winograd domain.
@@ -169,11 +185,11 @@ pub(super) fn scratch_bytes(tile: Tile, input: Shape, output: Shape) -> [u64; 2]
     })
 }
 
-/// Transformed weights, the bias of the products, which is zero, and the bias of the outputs.
+/// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.
 pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize> {
     let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
     let [weights, bias] = conv_gemm::constant_lens(product, &batch);
-    vec![weights, bias, conv.dim_out.next_multiple_of(4)]
+    vec![weights, bias, bias]
 }
 
 /// The values of these. The affine channel is folded and the filters are transformed in f64, and rounded once.

@@ -1,11 +1,10 @@
 //! Host side of `shaders/winograd_input.wgsl`: tiles of the input into the Winograd domain.
 
-use super::launch::{Launch, Operand, params};
+use super::launch::{Launch, Operand, Slice, params};
 use super::source::assemble;
 use super::winograd::Tile;
 use super::{Kernel, launch};
 use crate::graph::Conv;
-use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/winograd_input.wgsl");
 
@@ -18,13 +17,14 @@ params! {
     Params {
         grid_x: u32, len: u32, quads: u32, positions: u32,
         tiles_h: u32, tiles_w: u32, in_h: u32, in_w: u32,
-        pad_h: u32, pad_w: u32,
+        pad_h: i32, pad_w: i32,
     }
 }
 
 /// From the operator's input to the first scratch buffer.
-pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let [tiles_h, tiles_w] = tile.grid(output);
+pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    let input = slice.inputs[0];
+    let [tiles_h, tiles_w] = tile.grid(slice.output);
     let positions = input.n * input.t * tiles_h * tiles_w;
     let quads = input.c.div_ceil(4);
     let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
@@ -38,8 +38,8 @@ pub(super) fn launch(tile: Tile, conv: &Conv, input: Shape, output: Shape, max_g
         tiles_w: tiles_w as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
-        pad_h: pad_h as u32,
-        pad_w: pad_w as u32,
+        pad_h: pad_h as i32,
+        pad_w: pad_w as i32,
     };
     Ok(Launch {
         kernel: Kernel::WinogradInput(tile),

@@ -16,22 +16,31 @@ pub(super) fn source(tile: Tile) -> String {
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, len: u32, quads: u32, positions: u32,
+        grid_x: u32, len: u32, quads: u32, out_quads: u32, first_quad: u32, positions: u32,
         tiles_h: u32, tiles_w: u32, out_h: u32, out_w: u32,
         add_residual: u32, relu: u32,
     }
 }
 
-/// From the second scratch buffer to the operator's output.
-pub(super) fn launch(tile: Tile, conv: &Conv, output: Shape, max_groups: u32) -> Result<Launch, String> {
+/// From `products`, in the second scratch buffer, to the quads of the operator's output from `first_quad` on.
+pub(super) fn launch(
+    tile: Tile,
+    conv: &Conv,
+    products: Shape,
+    first_quad: usize,
+    output: Shape,
+    max_groups: u32,
+) -> Result<Launch, String> {
     let [tiles_h, tiles_w] = tile.grid(output);
     let positions = output.n * output.t * tiles_h * tiles_w;
-    let quads = output.c.div_ceil(4);
+    let quads = products.c.div_ceil(4);
     let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
     let params = Params {
         grid_x: grid.x,
         len,
         quads: quads as u32,
+        out_quads: output.c.div_ceil(4) as u32,
+        first_quad: first_quad as u32,
         positions: positions as u32,
         tiles_h: tiles_h as u32,
         tiles_w: tiles_w as u32,

@@ -1,16 +1,17 @@
 //! Which blobs share a buffer.
 //!
-//! Blobs alive during one dispatch never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
+//! Blobs alive during one step never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
 //! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
 //! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
-//! buffer that is free for its whole life.
+//! buffer that is free for its whole life. A blob in several segments counts as several blobs that live alike.
 
 use crate::graph::BlobId;
 
 /// From the step that writes a blob to the last that reads it, both included.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lifetime {
-    pub bytes: u64,
+    /// Bytes of its segments.
+    segments: Vec<u64>,
     /// The blob that holds its values: itself, except behind an identity operator.
     stored_in: usize,
     /// First and last step, once any is known.
@@ -18,8 +19,12 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    pub fn unused(bytes: u64, stored_in: usize) -> Self {
-        Self { bytes, stored_in, span: None }
+    pub fn unused(segments: &[u64], stored_in: usize) -> Self {
+        Self { segments: segments.to_vec(), stored_in, span: None }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().sum()
     }
 
     pub fn extend_to(&mut self, step: usize) {
@@ -42,7 +47,8 @@ impl Lifetime {
 /// Buffers for activations, and which blob lives in which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    buffer_of: Vec<usize>,
+    /// By blob, then by segment.
+    buffers_of: Vec<Vec<usize>>,
     spans: Vec<Option<(usize, usize)>>,
     buffers: Vec<u64>,
     lower_bound: u64,
@@ -50,43 +56,47 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Assigns the blobs of a plan of `steps` dispatches.
+    /// Assigns the blobs of a plan of `steps` steps.
     pub(super) fn assign(lifetimes: &[Lifetime], steps: usize) -> Self {
         let stored = |index: &usize| lifetimes[*index].stored_in == *index;
-        let mut order: Vec<usize> = (0..lifetimes.len()).filter(stored).collect();
-        order.sort_by_key(|&index| (std::cmp::Reverse(lifetimes[index].bytes), lifetimes[index].span));
+        let stored: Vec<usize> = (0..lifetimes.len()).filter(stored).collect();
+        let segments =
+            |&blob: &usize| lifetimes[blob].segments.iter().enumerate().map(move |(s, &bytes)| (blob, s, bytes));
+        let mut order: Vec<(usize, usize, u64)> = stored.iter().flat_map(segments).collect();
+        order.sort_by_key(|&(blob, _, bytes)| (std::cmp::Reverse(bytes), lifetimes[blob].span));
 
         let mut buffers: Vec<u64> = Vec::new();
         let mut tenants: Vec<Vec<usize>> = Vec::new();
-        let mut buffer_of = vec![usize::MAX; lifetimes.len()];
-        for &blob in &order {
+        let mut buffers_of: Vec<Vec<usize>> =
+            lifetimes.iter().map(|own| vec![usize::MAX; own.segments.len()]).collect();
+        for (blob, segment, bytes) in order {
             let own = &lifetimes[blob];
             let free = |buffer: &usize| !tenants[*buffer].iter().any(|&other| own.overlaps(&lifetimes[other]));
             // Buffers were opened from large to small, so the last free one is the tightest fit.
             let buffer = (0..buffers.len()).rev().find(free).unwrap_or_else(|| {
-                buffers.push(own.bytes);
+                buffers.push(bytes);
                 tenants.push(Vec::new());
                 buffers.len() - 1
             });
             tenants[buffer].push(blob);
-            buffer_of[blob] = buffer;
+            buffers_of[blob][segment] = buffer;
         }
         let mut spans = vec![None; lifetimes.len()];
         for (blob, lifetime) in lifetimes.iter().enumerate() {
-            buffer_of[blob] = buffer_of[lifetime.stored_in];
+            buffers_of[blob] = buffers_of[lifetime.stored_in].clone();
             spans[blob] = lifetimes[lifetime.stored_in].span;
         }
 
         let alive = |step: usize| {
-            let alive = order.iter().filter(|&&index| lifetimes[index].alive_at(step));
-            alive.map(|&index| lifetimes[index].bytes).sum::<u64>()
+            let alive = stored.iter().filter(|&&index| lifetimes[index].alive_at(step));
+            alive.map(|&index| lifetimes[index].bytes()).sum::<u64>()
         };
         Self {
-            buffer_of,
+            buffers_of,
             spans,
             buffers,
             lower_bound: (0..steps).map(alive).max().unwrap_or(0),
-            unshared: order.iter().map(|&index| lifetimes[index].bytes).sum(),
+            unshared: stored.iter().map(|&index| lifetimes[index].bytes()).sum(),
         }
     }
 
@@ -95,12 +105,12 @@ impl Memory {
         &self.buffers
     }
 
-    /// The buffer of a blob, an index into [`Memory::buffers`].
-    pub fn buffer_of(&self, blob: BlobId) -> usize {
-        self.buffer_of[blob.index()]
+    /// The buffers of a blob, one for each of its segments, as indices into [`Memory::buffers`].
+    pub fn buffers_of(&self, blob: BlobId) -> &[usize] {
+        &self.buffers_of[blob.index()]
     }
 
-    /// The first and the last dispatch during which a blob must be there, as indices into the plan's steps. `None` for a
+    /// The first and the last step during which a blob must be there, as indices into the plan's steps. `None` for a
     /// blob that nothing uses. Blobs that an identity operator joins live as one.
     pub fn lifetime(&self, blob: BlobId) -> Option<(usize, usize)> {
         self.spans[blob.index()]
@@ -111,7 +121,7 @@ impl Memory {
         self.buffers.iter().sum()
     }
 
-    /// Largest sum of the blobs alive during one dispatch, clip and requested taps included: no assignment of whole
+    /// Largest sum of the blobs alive during one step, clip and requested taps included: no assignment of whole
     /// blobs to buffers can need less.
     pub fn lower_bound_bytes(&self) -> u64 {
         self.lower_bound

@@ -1,48 +1,33 @@
 //! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
 
+mod limits;
 mod memory;
 mod report;
+mod rounds;
 mod shapes;
+mod slices;
+mod staging;
+mod storage;
 
+pub use limits::PlanLimits;
 pub use memory::Memory;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
 pub use shapes::infer_shapes;
+pub use slices::{Binding, Dispatch};
+pub(crate) use staging::runs;
+pub use staging::{Staging, Transfer};
+pub use storage::{Piece, Storage};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::fuse::fuse;
 use crate::graph::layout::channels_last;
-use crate::graph::{BlobId, Graph, OpKind};
-use crate::kernels::{AdapterClass, Launch, Method, OperatorBlobs, Target};
+use crate::graph::{BlobId, Graph, OpKind, Operator};
+use crate::kernels::{AdapterClass, Method, Target};
 use crate::shape::Shape;
 use memory::Lifetime;
-
-/// What an adapter allows, as far as planning cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlanLimits {
-    /// Bytes of one storage binding.
-    pub max_binding_bytes: u64,
-    /// Bytes of one buffer.
-    pub max_buffer_bytes: u64,
-    /// Workgroups along one axis of a dispatch.
-    pub max_groups: u32,
-}
-
-impl Default for PlanLimits {
-    /// The most that wgpu offers on any adapter, for planning without one: bindings and buffers of 2^31 - 1 bytes.
-    fn default() -> Self {
-        Self { max_binding_bytes: i32::MAX as u64, max_buffer_bytes: i32::MAX as u64, max_groups: 65_535 }
-    }
-}
-
-impl From<&wgpu::Limits> for PlanLimits {
-    fn from(limits: &wgpu::Limits) -> Self {
-        Self {
-            max_binding_bytes: limits.max_storage_buffer_binding_size,
-            max_buffer_bytes: limits.max_buffer_size,
-            max_groups: limits.max_compute_workgroups_per_dimension,
-        }
-    }
-}
+use rounds::rounds;
+use slices::{Slicer, constant_parts};
+use std::ops::Range;
 
 /// Choices that shape a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,15 +59,18 @@ impl Default for PlanOptions {
     }
 }
 
-/// One operator that computes: the dispatches that do it.
+/// One operator with its method: its dispatches, and those again for every slice where a single one would bind more than
+/// the adapter allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The operator, an index into the operators of [`Plan::graph`].
     pub operator: usize,
     /// How it is computed.
     pub method: Method,
-    /// Its dispatches, in order.
-    pub launches: Vec<Launch>,
+    /// How the blocks of output channels are cut, and the constants with them, see [`Method::constant_blocks`].
+    pub parts: Vec<Range<usize>>,
+    /// The dispatches.
+    pub dispatches: Vec<Dispatch>,
 }
 
 /// A blob that a run returns.
@@ -98,15 +86,24 @@ pub struct Output {
 }
 
 /// Everything about running one graph on clips of one shape.
+///
+/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *rounds* of fewer clips,
+/// one after the other in the same buffers. Where those of a single clip do, steps have several dispatches, each for a
+/// range of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
+    /// Of one round.
     shapes: Vec<Shape>,
+    rounds: usize,
     steps: Vec<Step>,
+    storages: Vec<Storage>,
     outputs: Vec<Output>,
     memory: Memory,
     /// Bytes of every workspace, shared by all steps.
     scratch: Vec<u64>,
+    uploads: Staging,
+    readbacks: Staging,
     weight_bytes: u64,
 }
 
@@ -114,48 +111,47 @@ impl Plan {
     /// Plans `graph`, as built, for inputs of the given shapes, in the order of [`Graph::inputs`].
     ///
     /// # Errors
-    /// [`Error::UnknownTap`] for a tap; [`Error::Shape`] and [`Error::Size`] where the inputs do not suit the graph;
-    /// [`Error::Limit`] where a blob, weight or buffer is larger than the adapter allows; [`Error::Kernel`] where no
-    /// kernel can do an operator.
+    /// [`Error::UnknownTap`](crate::Error::UnknownTap) for a tap; [`Error::Shape`](crate::Error::Shape) and
+    /// [`Error::Size`](crate::Error::Size) where the inputs do not suit the graph; [`Error::Limit`](crate::Error::Limit)
+    /// where not even a few frames of a blob, or a few channels of a weight, are within what the adapter allows;
+    /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
         let graph = if options.fusion { fuse(graph, &taps) } else { graph.clone() };
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
         let graph = channels_last(&graph, &taps);
-        let shapes = infer_shapes(&graph, inputs)?;
+        let limits = &options.limits;
+        let method = |op: &Operator, shapes: &[Shape]| choose(&op.kind, shapes[op.output.index()], options);
+        let scratch = |op: &Operator, shapes: &[Shape]| {
+            let method = method(op, shapes)?;
+            method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()]).into_iter().max()
+        };
+        let (rounds, shapes) = rounds(&graph, inputs, limits, scratch)?;
+        let mut slicer = Slicer::new(&graph, &shapes, limits)?;
         let mut steps = Vec::new();
-        let mut scratch: Vec<u64> = Vec::new();
         let mut weight_bytes = 0;
         for (operator, op) in graph.operators().iter().enumerate() {
-            let blobs = OperatorBlobs {
-                inputs: op.inputs.iter().map(|id| shapes[id.index()]).collect(),
-                output: shapes[op.output.index()],
-                output_layout: graph.blob(op.output).layout,
-            };
-            let Some(method) = choose(&op.kind, &blobs, options) else { continue };
-            let launches = method.launches(op, &blobs, options.limits.max_groups)?;
-            for len in method.constant_lens(&op.kind, blobs.output.c) {
-                let bytes = len as u64 * 4;
-                fits_binding(&format!("the weight of {}", op.name), bytes, &options.limits)?;
-                weight_bytes += bytes;
-            }
-            for (index, bytes) in method.scratch_bytes(&blobs).into_iter().enumerate() {
-                fits_binding(&format!("a workspace of {}", op.name), bytes, &options.limits)?;
-                scratch.resize(scratch.len().max(index + 1), 0);
-                scratch[index] = scratch[index].max(bytes);
-            }
-            steps.push(Step { operator, method, launches });
+            let Some(method) = method(op, &shapes) else { continue };
+            method.accepts(op, shapes[op.inputs[0].index()])?;
+            let lens = method.constant_lens(&op.kind, shapes[op.output.index()].c);
+            weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
+            let blocks = method.constant_blocks(&op.kind);
+            let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
+            let parts = constant_parts(blocks, block_bytes, limits, || weight_name(op, blocks))?;
+            let dispatches = slicer.dispatches(op, method, &parts)?;
+            steps.push(Step { operator, method, parts, dispatches });
         }
-        for (blob, shape) in graph.blobs().iter().zip(&shapes) {
-            fits_binding(&format!("blob {} ({shape})", blob.name), blob.bytes(*shape), &options.limits)?;
-        }
+        let scratch = slicer.scratch;
+        let storages = slicer.storages;
         let outputs = outputs(&graph, &steps, &options.taps)?;
-        // The outputs are read back through one buffer.
-        let readback: u64 = outputs.iter().map(|o| graph.blob(o.blob).bytes(shapes[o.blob.index()])).sum();
-        fits("the readback of all taps", readback, options.limits.max_buffer_bytes, "buffer")?;
-
-        let memory = Memory::assign(&lifetimes(&graph, &shapes, &steps), steps.len());
-        Ok(Self { graph, shapes, steps, outputs, memory, scratch, weight_bytes })
+        let ports = |blobs: &mut dyn Iterator<Item = BlobId>| {
+            let storages: Vec<&Storage> = blobs.map(|id| &storages[id.index()]).collect();
+            Staging::new(rounds, &storages, limits.max_buffer_bytes)
+        };
+        let uploads = ports(&mut graph.inputs().iter().copied());
+        let readbacks = ports(&mut outputs.iter().map(|output| output.blob));
+        let memory = Memory::assign(&lifetimes(&graph, &storages, &steps), steps.len());
+        Ok(Self { graph, shapes, rounds, steps, storages, outputs, memory, scratch, uploads, readbacks, weight_bytes })
     }
 
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
@@ -163,19 +159,55 @@ impl Plan {
         &self.graph
     }
 
-    /// Shape of a blob of [`Plan::graph`].
+    /// Shape of a blob of [`Plan::graph`], of the whole batch.
     pub fn shape(&self, blob: BlobId) -> Shape {
+        let shape = self.shapes[blob.index()];
+        Shape { n: shape.n * self.rounds, ..shape }
+    }
+
+    /// The blobs of [`Plan::graph`] with their storage.
+    pub fn storages(&self) -> impl Iterator<Item = (BlobId, &Storage)> {
+        self.storages.iter().enumerate().map(|(index, storage)| (BlobId(index), storage))
+    }
+
+    /// How many rounds there are: every step runs that often, each time for as many clips, in the same buffers.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// Shape of a blob of [`Plan::graph`] in one round.
+    pub fn round_shape(&self, blob: BlobId) -> Shape {
         self.shapes[blob.index()]
     }
 
     /// Bytes of a blob of [`Plan::graph`] on the device, in its layout.
     pub fn bytes(&self, blob: BlobId) -> u64 {
-        self.graph.blob(blob).bytes(self.shape(blob))
+        self.storage(blob).bytes()
     }
 
-    /// The dispatches, in order.
+    /// Where the frames of a blob of [`Plan::graph`] lie.
+    pub fn storage(&self, blob: BlobId) -> &Storage {
+        &self.storages[blob.index()]
+    }
+
+    /// What runs in every round, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// How many dispatches a run has, in all rounds.
+    pub fn dispatches(&self) -> usize {
+        self.rounds * self.steps.iter().map(|step| step.dispatches.len()).sum::<usize>()
+    }
+
+    /// How the inputs reach the device.
+    pub fn uploads(&self) -> &Staging {
+        &self.uploads
+    }
+
+    /// How [`Plan::outputs`] reach the host.
+    pub fn readbacks(&self) -> &Staging {
+        &self.readbacks
     }
 
     /// What a run returns: the taps in the order asked for, then the last blob unless it was among them.
@@ -193,19 +225,14 @@ impl Plan {
         &self.scratch
     }
 
-    /// Dispatches of a run.
-    pub fn dispatches(&self) -> usize {
-        self.steps.iter().map(|step| step.launches.len()).sum()
-    }
-
     /// Bytes of all weights and biases, as packed for the chosen methods.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
     }
 
-    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`].
+    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first segment if it has several.
     pub fn buffer(&self, blob: BlobId) -> usize {
-        self.memory.buffer_of(blob)
+        self.memory.buffers_of(blob)[0]
     }
 
     /// Multiply-adds of an operator of [`Plan::graph`], counted as direct convolution.
@@ -222,26 +249,38 @@ impl Plan {
         (0..self.graph.operators().len()).map(|operator| self.operator_macs(operator)).sum()
     }
 
-    /// Least bytes that a dispatch must move: its blobs and constants, each once.
+    /// Least bytes that a step must move: its blobs, of the whole batch, and its constants, each once.
     pub fn step_bytes(&self, step: &Step) -> u64 {
         let op = &self.graph.operators()[step.operator];
-        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.bytes(id));
+        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.graph.blob(id).bytes(self.shape(id)));
         let constants = step.method.constant_lens(&op.kind, self.shape(op.output).c);
         blobs.sum::<u64>() + constants.into_iter().map(|len| len as u64 * 4).sum::<u64>()
     }
 }
 
-/// The method for an operator; `None` for those that compute nothing.
-fn choose(kind: &OpKind, blobs: &OperatorBlobs, options: &PlanOptions) -> Option<Method> {
+impl Step {
+    /// Whether the output frames are cut into several ranges.
+    pub fn is_cut_over_frames(&self) -> bool {
+        self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)
+    }
+}
+
+/// The method for an operator with that output; `None` for those that compute nothing.
+fn choose(kind: &OpKind, output: Shape, options: &PlanOptions) -> Option<Method> {
     let candidates = Method::candidates(kind, options.target);
     let forced = options.forced.filter(|method| candidates.contains(method));
-    let fits = |method: &Method| {
-        let scratch = method.scratch_bytes(blobs);
-        scratch.iter().all(|&bytes| fits_binding("a workspace", bytes, &options.limits).is_ok())
+    let allowed = |method: &Method| match method {
+        Method::Winograd { .. } => options.winograd && block_bytes(*method, kind, output) <= options.limits.bindable(),
+        Method::Single(_) => true,
     };
-    let allowed = |method: &Method| options.winograd || !matches!(method, Method::Winograd { .. });
-    let pays = |method: &Method| method.pays(kind, blobs.output);
-    forced.or_else(|| candidates.into_iter().find(|method| allowed(method) && pays(method) && fits(method)))
+    forced.or_else(|| candidates.into_iter().find(|method| allowed(method) && method.pays(kind, output)))
+}
+
+/// Bytes of one block of the largest constant of an operator with that output.
+fn block_bytes(method: Method, kind: &OpKind, output: Shape) -> u64 {
+    let blocks = method.constant_blocks(kind);
+    let lens = method.constant_lens(kind, output.c).into_iter();
+    lens.map(|len| (len / blocks) as u64 * 4).max().unwrap_or(0)
 }
 
 fn outputs(graph: &Graph, steps: &[Step], taps: &[String]) -> Result<Vec<Output>> {
@@ -270,12 +309,11 @@ fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
     blob
 }
 
-/// When every blob is first and last needed by a dispatch.
-fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step]) -> Vec<Lifetime> {
+/// When every blob is first and last needed by a step.
+fn lifetimes(graph: &Graph, storages: &[Storage], steps: &[Step]) -> Vec<Lifetime> {
     let stored = |index: usize| stored_in(graph, BlobId(index)).index();
-    let bytes = |index: usize| graph.blobs()[index].bytes(shapes[index]);
-    let mut lifetimes: Vec<Lifetime> =
-        (0..shapes.len()).map(|index| Lifetime::unused(bytes(index), stored(index))).collect();
+    let unused = |(index, storage): (usize, &Storage)| Lifetime::unused(storage.segments(), stored(index));
+    let mut lifetimes: Vec<Lifetime> = storages.iter().enumerate().map(unused).collect();
     let uploads = graph.inputs().iter().map(|&id| (id, 0));
     let uses = steps.iter().enumerate().flat_map(|(index, step)| {
         let op = &graph.operators()[step.operator];
@@ -287,14 +325,9 @@ fn lifetimes(graph: &Graph, shapes: &[Shape], steps: &[Step]) -> Vec<Lifetime> {
     lifetimes
 }
 
-fn fits_binding(what: &str, bytes: u64, limits: &PlanLimits) -> Result<()> {
-    fits(what, bytes, limits.max_binding_bytes, "binding")?;
-    fits(what, bytes, limits.max_buffer_bytes, "buffer")
-}
-
-fn fits(what: &str, needed: u64, limit: u64, limit_name: &'static str) -> Result<()> {
-    if needed > limit {
-        return Err(Error::Limit { what: what.to_owned(), needed, limit, limit_name });
+fn weight_name(op: &Operator, blocks: usize) -> String {
+    match blocks {
+        1 => format!("the weight of {}", op.name),
+        _ => format!("the weight of {}, 1 / {blocks} of it at once,", op.name),
     }
-    Ok(())
 }

@@ -26,9 +26,10 @@ pub struct PlanReport {
     pub ops: Vec<OperatorReport>,
     /// Bytes.
     pub memory: MemoryReport,
-    /// Number of dispatches: one for each operator that computes, three for one in the Winograd domain, and the layout
-    /// conversions at the edges.
+    /// Number of dispatches: those of the operators, and the layout conversions at the edges.
     pub dispatches: usize,
+    /// How many rounds the batch is run in, each with as many clips, one after the other.
+    pub rounds: usize,
 }
 
 /// One operator of a [`PlanReport`].
@@ -48,8 +49,10 @@ pub struct OperatorReport {
     pub macs: u64,
     /// The method, named by its kernel where that is a single one; null where nothing is computed.
     pub kernel: Option<&'static str>,
-    /// Index into [`MemoryReport::buffers`].
+    /// Index into [`MemoryReport::buffers`]; a blob in several has the first here.
     pub buffer: usize,
+    /// How many dispatches it takes in each round: more than one where the frames or weights exceed a binding.
+    pub dispatches: usize,
     /// Names of the reference's operators that this one does as well, in order.
     pub fused: Vec<String>,
 }
@@ -61,13 +64,13 @@ pub struct MemoryReport {
     pub peak_bytes: u64,
     /// Workspaces that are no blob: the Winograd domain.
     pub scratch_bytes: u64,
-    /// Largest sum of blobs alive during one dispatch.
+    /// Largest sum of blobs alive during one operator.
     pub lower_bound_bytes: u64,
     /// All blobs.
     pub unshared_bytes: u64,
     /// Weights and biases as packed for the kernels.
     pub weight_bytes: u64,
-    /// The activation buffers, then the workspaces.
+    /// The activation buffers.
     pub buffers: Vec<BufferReport>,
 }
 
@@ -85,6 +88,7 @@ impl PlanReport {
         let name = |id: &crate::graph::BlobId| graph.blob(*id).name.clone();
         // Conversions between layouts are dispatches, but no operators of the network.
         let operators = graph.operators().iter().enumerate().filter(|(_, op)| op.kind != OpKind::Layout);
+        let step = |index: usize| plan.steps().iter().find(|step| step.operator == index);
         let ops = operators.map(|(index, op)| OperatorReport {
             name: op.name.clone(),
             kind: op.kind.label(),
@@ -92,8 +96,9 @@ impl PlanReport {
             output: name(&op.output),
             shape: plan.shape(op.output),
             macs: plan.operator_macs(index),
-            kernel: plan.steps().iter().find(|step| step.operator == index).map(|step| step.method.name()),
+            kernel: step(index).map(|step| step.method.name()),
             buffer: plan.buffer(op.output),
+            dispatches: step(index).map_or(0, |step| step.dispatches.len()),
             fused: op.fused.clone(),
         });
         let memory = plan.memory();
@@ -115,6 +120,7 @@ impl PlanReport {
                 buffers: memory.buffers().iter().chain(plan.scratch()).map(|&bytes| BufferReport { bytes }).collect(),
             },
             dispatches: plan.dispatches(),
+            rounds: plan.rounds(),
         }
     }
 }

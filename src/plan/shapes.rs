@@ -36,7 +36,7 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
-        let shape = shape.checked(&graph.blob(op.output).name)?;
+        check_blob(shape, &graph.blob(op.output).name)?;
         // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second.
         if let Some(&addend) = op.inputs.get(1) {
             let given = shapes[addend.index()];
@@ -53,9 +53,20 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
     Ok(shapes)
 }
 
+/// What is inside a run is bound by frames: one has to be addressable, and all of them countable.
+fn check_blob(shape: Shape, name: &str) -> Result<()> {
+    let frames = shape.n.checked_mul(shape.t).filter(|&frames| frames <= LARGEST);
+    let frame = Shape { n: 1, c: shape.c.next_multiple_of(4), t: 1, ..shape }.checked(name)?;
+    match frames {
+        Some(frames) if frames.checked_mul(frame.len()).is_some_and(|len| len as u64 <= u64::MAX >> 20) => Ok(()),
+        _ => Err(Error::Size { what: name.to_owned(), reason: format!("shape {shape} has too many values to count") }),
+    }
+}
+
+/// Shaders hold padded coordinates in i32.
+const LARGEST: usize = 1 << 30;
+
 fn slide(name: &str, window: &Window, input: Shape) -> Result<[usize; 3]> {
-    // Shaders hold padded coordinates in i32.
-    const LARGEST: usize = 1 << 30;
     let padded = |axis: usize| window.pad[axis].saturating_mul(2).saturating_add(input.thw()[axis]);
     if (0..3).any(|axis| padded(axis) > LARGEST) {
         return Err(Error::Size {

@@ -4,11 +4,11 @@ use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::OpKind;
 use crate::kernels::{Method, Target};
-use crate::plan::Plan;
+use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Operators by property.
+/// Steps by property.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Coverage {
@@ -17,8 +17,8 @@ pub struct Coverage {
     required: Vec<String>,
 }
 
-/// Properties that every full run must have met, beside every method by name.
-const REQUIRED: [&str; 22] = [
+/// Properties that every full run must have met, beside every method by name, split and not.
+const REQUIRED: [&str; 29] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -41,17 +41,24 @@ const REQUIRED: [&str; 22] = [
     "tapped",
     "checked shader",
     "unchecked shader",
+    "split over frames",
+    "split over channels",
+    "split over the batch",
+    "split over frames, time kernel",
+    "split over frames, stride in T",
+    "split, bound from an earlier frame",
+    "split, a blob in several buffers",
 ];
 
 impl Coverage {
     /// Nothing covered yet; required are the methods that devices like `target` can run, and all other properties.
     pub(super) fn new(target: Target) -> Self {
         let methods = Method::all().filter(|method| method.runs_on(target));
-        let methods = methods.map(|method| format!("method {}", method.name()));
+        let methods = methods.flat_map(|method| ["method", "split"].map(|how| format!("{how} {}", method.name())));
         Self { counts: BTreeMap::new(), required: methods.chain(REQUIRED.map(str::to_owned)).collect() }
     }
 
-    /// Counts every operator of a plan.
+    /// Counts every step of a plan.
     pub(super) fn count(&mut self, plan: &Plan, case: &Case, checks: ShaderChecks) {
         for step in plan.steps() {
             let op = &plan.graph().operators()[step.operator];
@@ -60,7 +67,7 @@ impl Coverage {
                 (format!("method {}", step.method.name()), true),
                 ("T = 1".to_owned(), input.t == 1),
                 ("batch above 1".to_owned(), input.n > 1),
-                ("grid folded".to_owned(), step.launches.iter().any(|launch| launch.grid.y > 1)),
+                ("grid folded".to_owned(), step.dispatches.iter().any(|dispatch| dispatch.launch.grid.y > 1)),
                 ("tapped".to_owned(), !case.taps.is_empty()),
                 ("checked shader".to_owned(), checks == ShaderChecks::Checked),
                 ("unchecked shader".to_owned(), checks == ShaderChecks::Unchecked),
@@ -71,6 +78,7 @@ impl Coverage {
             let uneven = input.c % 4 != 0 || output.c % 4 != 0;
             met.push(("channels not a multiple of 4".to_owned(), uneven));
             met.push(("channels a multiple of 4".to_owned(), !uneven));
+            met.extend(split_properties(plan, step));
             if let OpKind::Conv(conv) = &op.kind {
                 for stride in 1..=3 {
                     met.push((format!("stride {stride}"), conv.window.stride.contains(&stride)));
@@ -91,7 +99,7 @@ impl Coverage {
         }
     }
 
-    /// Operators by property, sorted by name.
+    /// Steps by property, sorted by name.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
         self.counts.iter().map(|(name, &count)| (name.as_str(), count))
     }
@@ -101,4 +109,43 @@ impl Coverage {
         let required = self.required.iter().map(String::as_str);
         required.filter(|&name| !self.counts.contains_key(name)).collect()
     }
+}
+
+/// How a step is split, if it is.
+fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
+    let op = &plan.graph().operators()[step.operator];
+    let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);
+    let over_batch = plan.rounds() > 1;
+    let segments = |id: &crate::graph::BlobId| plan.storage(*id).segments().len();
+    let bound = |index: usize| {
+        step.dispatches.iter().flat_map(move |dispatch| {
+            let own = dispatch.bindings.iter().filter_map(move |binding| match binding {
+                Binding::Frames { blob, frames, .. } if *blob == op.inputs[index] => Some(frames),
+                _ => None,
+            });
+            own.map(move |frames| (&dispatch.frames, frames))
+        })
+    };
+    let window = match &op.kind {
+        OpKind::Conv(conv) => Some(&conv.window),
+        OpKind::MaxPool(window) => Some(window),
+        _ => None,
+    };
+    let frames = plan.shape(op.inputs[0]).t;
+    let early = window
+        .is_some_and(|window| bound(0).any(|(out, read)| read.start < window.input_frames(out.clone(), frames).start));
+    let split = over_frames || over_channels || over_batch;
+    vec![
+        (format!("split {}", step.method.name()), split),
+        ("split over frames".to_owned(), over_frames),
+        ("split over channels".to_owned(), over_channels),
+        ("split over the batch".to_owned(), over_batch),
+        ("split over frames, time kernel".to_owned(), over_frames && window.is_some_and(|w| w.kernel[0] > 1)),
+        ("split over frames, stride in T".to_owned(), over_frames && window.is_some_and(|w| w.stride[0] > 1)),
+        ("split, bound from an earlier frame".to_owned(), early && over_frames),
+        (
+            "split, a blob in several buffers".to_owned(),
+            op.inputs.iter().chain([&op.output]).any(|id| segments(id) > 1),
+        ),
+    ]
 }

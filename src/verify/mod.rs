@@ -2,18 +2,21 @@
 //!
 //! `resnet3d verify` and the property tests run the same code. A result agrees if
 //! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs three times, its buffers filled beforehand with zeros,
-//! NaN and 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.)
+//! NaN and 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it
+//! runs once more under limits so small that it has to be split, and must give the same bits again.
 
 mod cases;
 mod coverage;
+mod split;
 
 pub use cases::{Case, random_body, random_operator};
 pub use coverage::Coverage;
+pub use split::split;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::kernels::{Kernel, Method, Target};
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,6 +57,8 @@ pub struct Variant {
     pub fusion: bool,
     /// Whether shaders keep wgpu's run-time checks.
     pub checks: ShaderChecks,
+    /// Artificial limits, under which the plan is split; the result must be that of the unsplit plan bit for bit.
+    pub limits: Option<PlanLimits>,
     /// A deliberate fault.
     pub patch: Option<ShaderPatch>,
 }
@@ -103,12 +108,14 @@ pub struct Outcome {
     pub worst: Deviation,
     /// Whether the three fillings of the buffers gave the same bits.
     pub repeatable: bool,
+    /// Whether a split plan gave the bits of the unsplit one; true of plans that are not split.
+    pub as_unsplit: bool,
 }
 
 impl Outcome {
     /// Whether the run was right.
     pub fn passed(&self) -> bool {
-        self.repeatable && self.worst.of_tolerance <= 1.0
+        self.repeatable && self.as_unsplit && self.worst.of_tolerance <= 1.0
     }
 }
 
@@ -121,8 +128,10 @@ pub struct Failure {
     pub row: String,
     /// How far off.
     pub worst: Deviation,
-    /// Whether what the buffers held before made a difference.
+    /// Whether what the buffers held before made no difference.
     pub repeatable: bool,
+    /// Whether splitting made no difference.
+    pub as_unsplit: bool,
 }
 
 impl std::fmt::Display for Failure {
@@ -132,6 +141,9 @@ impl std::fmt::Display for Failure {
         write!(f, "worst at {index}: {got} for {want}")?;
         if !self.repeatable {
             write!(f, "; it depends on what its buffers held before")?;
+        }
+        if !self.as_unsplit {
+            write!(f, "; it is not the unsplit result bit for bit")?;
         }
         Ok(())
     }
@@ -175,6 +187,8 @@ pub struct Report {
 /// Errors of planning or of the device. A wrong result is no error, but a [`Failure`] in the report.
 pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let mut rng = fastrand::Rng::with_seed(settings.seed);
+    // A stream of its own, so that what is split does not change what the cases are.
+    let mut splits = fastrand::Rng::with_seed(!settings.seed);
     let total = settings.operators + settings.bodies;
     let mut coverage = Coverage::new(gpu.target());
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
@@ -186,11 +200,9 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
         let expected = expected(&case)?;
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
-        for variant in variants(&case, gpu.target(), checks) {
-            let plan = plan(gpu, &case, &variant)?;
-            coverage.count(&plan, &case, checks);
-            let name = row_name(&plan, body, &variant);
-            let outcome = run(gpu, &case, plan, &variant, &expected)?;
+        let mut count = |variant: &Variant, plan: &Plan, outcome: Outcome| {
+            coverage.count(plan, &case, checks);
+            let name = row_name(plan, body, variant);
             let row = rows.entry(name.clone()).or_insert_with(|| Row {
                 name: name.clone(),
                 runs: 0,
@@ -208,7 +220,21 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
                     row: name,
                     worst: outcome.worst,
                     repeatable: outcome.repeatable,
+                    as_unsplit: outcome.as_unsplit,
                 });
+            }
+        };
+        for (index, variant) in variants(&case, gpu.target(), checks).into_iter().enumerate() {
+            let whole = run(gpu, &case, plan(gpu, &case, &variant)?, &variant, &FILLS)?;
+            count(&variant, &whole.plan, whole.outcome(&expected, None));
+            // Every other one, fused and unfused in turn: splitting is the same for both.
+            if (done + index) % 2 == 1 {
+                continue;
+            }
+            if let Some(variant) = split(gpu, &case, &variant, &mut splits)? {
+                let fills = &[f32::NAN, 1e30][done % 2..][..1];
+                let parts = run(gpu, &case, plan(gpu, &case, &variant)?, &variant, fills)?;
+                count(&variant, &parts.plan, parts.outcome(&expected, Some(&whole)));
             }
         }
     }
@@ -228,7 +254,10 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
 /// # Errors
 /// Errors of planning or of the device.
 pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome> {
-    run(gpu, case, plan(gpu, case, variant)?, variant, &expected(case)?)
+    let expected = expected(case)?;
+    let run = |variant: &Variant, fills: &[f32]| run(gpu, case, plan(gpu, case, variant)?, variant, fills);
+    let whole = variant.limits.map(|_| run(&Variant { limits: None, ..*variant }, &FILLS[..1])).transpose()?;
+    Ok(run(variant, &FILLS)?.outcome(&expected, whole.as_ref()))
 }
 
 /// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that makes
@@ -249,11 +278,12 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
     }
     let fusions: &[bool] = if case.graph.operators().len() > 1 { &[true, false] } else { &[true] };
     let pairs = methods.iter().flat_map(|&method| fusions.iter().map(move |&fusion| (method, fusion)));
-    pairs.map(|(method, fusion)| Variant { method, fusion, checks, patch: None }).collect()
+    pairs.map(|(method, fusion)| Variant { method, fusion, checks, limits: None, patch: None }).collect()
 }
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let mut limits = gpu.plan_limits();
+    limits = variant.limits.map_or(limits, |own| own.within(limits));
     limits.max_groups = limits.max_groups.min(case.max_groups);
     let options = PlanOptions {
         taps: case.taps.clone(),
@@ -276,32 +306,40 @@ fn expected(case: &Case) -> Result<BTreeMap<String, Volume>> {
     Ok(names.into_iter().zip(volumes).collect())
 }
 
-fn run(
-    gpu: &GpuContext,
-    case: &Case,
+/// What a plan computed, for each filling of its buffers.
+struct Run {
     plan: Plan,
-    variant: &Variant,
-    expected: &BTreeMap<String, Volume>,
-) -> Result<Outcome> {
+    runs: Vec<Vec<Vec<f32>>>,
+}
+
+fn run(gpu: &GpuContext, case: &Case, plan: Plan, variant: &Variant, fills: &[f32]) -> Result<Run> {
     let mut constants = Constants::default();
     let mut executor = Executor::new(gpu, plan, &case.weights, &mut constants, variant.checks, variant.patch)?;
     let inputs: Vec<&[f32]> = case.inputs.iter().map(|clip| clip.data()).collect();
-    let mut runs: Vec<Vec<Vec<f32>>> = Vec::new();
-    for fill in FILLS {
+    let mut runs = Vec::new();
+    for &fill in fills {
         executor.fill_activations(fill)?;
         runs.push(executor.run(&inputs, Timing::Off)?.0);
     }
-    let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
-    let first = bits(&runs[0]);
-    let deviations = runs.iter().flat_map(|values| {
-        let outputs = executor.plan().outputs().iter();
-        outputs.zip(values).map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
-    });
-    let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
-    Ok(Outcome {
-        worst: worst.expect("every plan has an output"),
-        repeatable: runs[1..].iter().all(|values| bits(values) == first),
-    })
+    Ok(Run { plan: executor.into_plan(), runs })
+}
+
+impl Run {
+    /// Compares with what should be, and with the `whole` of what was split.
+    fn outcome(&self, expected: &BTreeMap<String, Volume>, whole: Option<&Self>) -> Outcome {
+        let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
+        let first = bits(&self.runs[0]);
+        let deviations = self.runs.iter().flat_map(|values| {
+            let outputs = self.plan.outputs().iter();
+            outputs.zip(values).map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
+        });
+        let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
+        Outcome {
+            worst: worst.expect("every plan has an output, and runs"),
+            repeatable: self.runs[1..].iter().all(|values| bits(values) == first),
+            as_unsplit: whole.is_none_or(|whole| bits(&whole.runs[0]) == first),
+        }
+    }
 }
 
 /// A body counts under how it was run; an operator under the method it was about.

@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 
-    /// Also measure every dispatch, in as many further runs; the median is shown.
+    /// Also measure every layer, in as many further runs; the median is shown.
     #[arg(long)]
     layers: bool,
 
@@ -137,7 +137,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// One dispatch.
+/// One step: an operator, or a conversion of layouts.
 #[derive(Clone, Debug, Serialize)]
 struct Layer {
     name: String,
@@ -150,7 +150,7 @@ struct Layer {
 }
 
 impl Layer {
-    /// Every dispatch of `plan`, without times yet.
+    /// Every step of `plan`, without times yet.
     fn of(plan: &Plan) -> Vec<Self> {
         let layer = |step: &Step| Self {
             name: plan.graph().operators()[step.operator].name.clone(),
@@ -240,11 +240,12 @@ impl Arguments {
     ) -> Result<(Report, Features)> {
         let precision = options.precision.name();
         let started = Instant::now();
-        let (mut backbone, layers) = {
+        let (mut backbone, layers, dispatches) = {
             let _progress = Progress::start("preparing the network");
             let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
-            let layers = Layer::of(backbone.prepare(clip.shape())?);
-            (backbone, layers)
+            let plan = backbone.prepare(clip.shape())?;
+            let (layers, dispatches) = (Layer::of(plan), plan.dispatches());
+            (backbone, layers, dispatches)
         };
         let prepare = started.elapsed();
 
@@ -293,7 +294,7 @@ impl Arguments {
             first_forward_ms: milliseconds(first),
             prepare_ms: milliseconds(prepare),
             peak_gpu_bytes: backbone.device_bytes(),
-            dispatches: layers.len(),
+            dispatches,
             layers: timed(layers, &steps),
         };
         Ok((report, features))

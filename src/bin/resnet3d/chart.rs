@@ -1,4 +1,4 @@
-//! A plan's memory as a picture: dispatches from left to right, buffers from top to bottom, a bar for each blob.
+//! A plan's memory as a picture: steps from left to right, buffers from top to bottom, a bar for each blob.
 
 use crate::text::mib;
 use resnet3d_wgpu::Plan;
@@ -6,7 +6,7 @@ use resnet3d_wgpu::graph::{BlobId, OpKind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Left of the first dispatch: names of the buffers.
+/// Left of the first step: names of the buffers.
 const LEFT: f64 = 132.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 64.0;
@@ -28,7 +28,7 @@ pub fn svg(plan: &Plan) -> String {
     Chart::new(plan).draw()
 }
 
-/// A blob's bar.
+/// The bar of a blob, or of a segment of one.
 struct Bar {
     name: String,
     tip: String,
@@ -42,7 +42,7 @@ struct Bar {
 struct Chart<'a> {
     plan: &'a Plan,
     bars: Vec<Bar>,
-    /// A column for each dispatch.
+    /// A column for each step.
     columns: usize,
     column_width: f64,
     /// Upper edge and height of each buffer.
@@ -107,7 +107,7 @@ impl<'a> Chart<'a> {
         let _ = writeln!(svg, "<text x=\"16\" y=\"47\">{text}</text>");
     }
 
-    /// Bytes in use during each dispatch, with the sum of all buffers as a line.
+    /// Bytes in use during each step, with the sum of all buffers as a line.
     fn curve(&self, svg: &mut String) {
         let memory = self.plan.memory();
         let peak = memory.peak_bytes().max(1) as f64;
@@ -206,7 +206,7 @@ impl<'a> Chart<'a> {
     }
 }
 
-/// A bar for each blob that has storage, in the colour of its stage.
+/// A bar for each segment of each blob that has storage, in the colour of its stage.
 fn bars(plan: &Plan) -> Vec<Bar> {
     let graph = plan.graph();
     let joined = |id: BlobId| {
@@ -222,14 +222,11 @@ fn bars(plan: &Plan) -> Vec<Bar> {
         };
         let blob = graph.blob(id);
         let shape = plan.shape(id);
-        bars.push(Bar {
-            tip: format!("{} {shape}, {}", blob.name, mib(plan.bytes(id))),
-            colour: colour(&blob.name, &mut colours),
-            name: blob.name.clone(),
-            buffer: plan.buffer(id),
-            bytes: plan.bytes(id),
-            span,
-        });
+        let colour = colour(&blob.name, &mut colours);
+        for (&buffer, &bytes) in plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()) {
+            let tip = format!("{} {shape}, {}", blob.name, mib(bytes));
+            bars.push(Bar { tip, colour, name: blob.name.clone(), buffer, bytes, span });
+        }
     }
     bars
 }

@@ -1,0 +1,68 @@
+//! What an adapter allows, as far as planning cares.
+
+use crate::error::{Error, Result};
+
+/// What an adapter allows, as far as planning cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanLimits {
+    /// Bytes of one storage binding.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Workgroups along one axis of a dispatch.
+    pub max_groups: u32,
+    /// What the offsets of storage bindings must be multiples of: a power of two.
+    pub offset_alignment: u64,
+}
+
+impl Default for PlanLimits {
+    /// For planning without an adapter: bindings and buffers of 2^31 - 1 bytes, the most that wgpu offers everywhere, and
+    /// WebGPU's default alignment of 256 bytes.
+    fn default() -> Self {
+        Self {
+            max_binding_bytes: i32::MAX as u64,
+            max_buffer_bytes: i32::MAX as u64,
+            max_groups: 65_535,
+            offset_alignment: 256,
+        }
+    }
+}
+
+impl From<&wgpu::Limits> for PlanLimits {
+    fn from(limits: &wgpu::Limits) -> Self {
+        Self {
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_groups: limits.max_compute_workgroups_per_dimension,
+            offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+        }
+    }
+}
+
+impl PlanLimits {
+    /// The stricter of each of two adapters' limits: what runs on both.
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            max_binding_bytes: self.max_binding_bytes.min(other.max_binding_bytes),
+            max_buffer_bytes: self.max_buffer_bytes.min(other.max_buffer_bytes),
+            max_groups: self.max_groups.min(other.max_groups),
+            offset_alignment: self.offset_alignment.max(other.offset_alignment),
+        }
+    }
+
+    /// Bytes that one dispatch can have of one blob or constant.
+    pub(super) fn bindable(&self) -> u64 {
+        // Shaders index with 32 bits, and drivers compute byte offsets in as many.
+        self.max_binding_bytes.min(self.max_buffer_bytes).min(u64::from(u32::MAX))
+    }
+
+    /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.
+    pub(super) fn check_binding(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
+        let limit = self.bindable();
+        if needed <= limit {
+            return Ok(());
+        }
+        let limit_name = if limit == self.max_buffer_bytes { "buffer" } else { "binding" };
+        Err(Error::Limit { what: what(), needed, limit, limit_name })
+    }
+}
