@@ -186,7 +186,7 @@ fn what_cannot_be_is_refused() {
     backbone.forward(&fits).expect("a refusal leaves the backbone usable");
     let limit = gpu.plan_limits().max_binding_bytes;
     if limit < 1 << 30 {
-        let huge = Shape::new(1, 3, limit as usize / (3 * 4 * 256 * 256) + 1, 256, 256);
+        let huge = Shape::new(1, 3, 1, 1 << 13, limit as usize / (4 << 13));
         assert!(matches!(backbone.prepare(huge), Err(Error::Limit { .. })));
     }
 

@@ -135,17 +135,20 @@ fn what_exceeds_the_adapter_is_named() {
         let options = PlanOptions { limits, taps, ..PlanOptions::default() };
         Plan::new(&body.graph, &[shape], &options)
     };
-    let long = Shape::new(1, 3, 64, 224, 224);
-    match limited(lavapipe, &[], long) {
+    let wide = Shape::new(1, 3, 1, 2000, 2000);
+    match limited(lavapipe, &[], wide) {
         Err(Error::Limit { what, needed, limit, limit_name }) => {
-            assert_eq!(what, "blob conv1 (1x64x64x112x112)");
-            assert_eq!((needed, limit, limit_name), (64 * 64 * 112 * 112 * 4, 128 << 20, "binding"));
+            assert_eq!(what, "blob conv1 (1x64x1x1000x1000), 1 frame of it at once,");
+            assert_eq!((needed, limit, limit_name), (64 * 1000 * 1000 * 4, 128 << 20, "binding"));
         }
         other => panic!("{other:?}"),
     }
     assert!(limited(lavapipe, &[], CLIP).is_ok());
     let small_buffers = PlanLimits { max_buffer_bytes: 64 << 20, ..PlanLimits::default() };
-    assert!(matches!(limited(small_buffers, &[], long), Err(Error::Limit { limit_name: "buffer", .. })));
+    assert!(matches!(limited(small_buffers, &[], wide), Err(Error::Limit { limit_name: "buffer", .. })));
+    let tiny = PlanLimits { max_binding_bytes: 64 << 10, ..PlanLimits::default() };
+    let error = limited(tiny, &[], Shape::new(1, 3, 8, 32, 32)).unwrap_err().to_string();
+    assert!(error.contains("the weight of res2_0_branch2b needs 147456 bytes"), "{error}");
     let error = limited(lavapipe, &["res3_1_sums"], CLIP).unwrap_err();
     assert!(matches!(&error, Error::UnknownTap { name, .. } if name == "res3_1_sums"), "{error}");
     let narrow = PlanLimits { max_groups: 4, ..PlanLimits::default() };

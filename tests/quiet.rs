@@ -4,7 +4,11 @@ mod common;
 
 use common::contexts;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Taps, Timing, Weights};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, PlanLimits, Shape, Taps, Timing, Weights};
+use std::sync::{Mutex, PoisonError};
+
+/// The memory of a process is that of all its tests: they run one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What exists on the device, by wgpu's own count.
 fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
@@ -22,20 +26,24 @@ fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
     ]
 }
 
-fn narrow(gpu: &GpuContext, taps: Taps) -> GpuBackbone {
+fn narrow(gpu: &GpuContext, taps: Taps, limits: Option<PlanLimits>) -> GpuBackbone {
     let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
     let config = BackboneConfig::from_json(json).unwrap();
     let weights = Weights::random(&config, 1).unwrap();
-    GpuBackbone::new(gpu, &config, &weights, Options { taps, ..Options::default() }).unwrap()
+    GpuBackbone::new(gpu, &config, &weights, Options { taps, limits, ..Options::default() }).unwrap()
 }
 
 #[test]
 fn a_second_forward_creates_nothing() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for gpu in contexts() {
-        for timing in [Timing::Off, Timing::Total, Timing::Layers] {
-            let mut backbone = narrow(&gpu, Taps::Stages);
-            let clip = random::clip(Shape::new(1, 3, 2, 32, 40), 1).unwrap();
-            backbone.prepare(clip.shape()).unwrap();
+        let split = PlanLimits { max_binding_bytes: 48 << 10, max_buffer_bytes: 80 << 10, ..PlanLimits::default() };
+        let cases = [(Timing::Off, None), (Timing::Total, None), (Timing::Layers, None), (Timing::Layers, Some(split))];
+        for (timing, limits) in cases.into_iter().chain([(Timing::Off, Some(split))]) {
+            let mut backbone = narrow(&gpu, Taps::Stages, limits);
+            let clip = random::clip(Shape::new(2, 3, 4, 32, 40), 1).unwrap();
+            let plan = backbone.prepare(clip.shape()).unwrap();
+            assert_eq!(plan.dispatches() > plan.steps().len(), limits.is_some(), "split or not");
             let prepared = count(&gpu);
             backbone.forward_timed(&clip, timing).unwrap();
             let first = count(&gpu);
@@ -53,8 +61,9 @@ fn a_second_forward_creates_nothing() {
 
 #[test]
 fn a_thousand_forwards_do_not_grow() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let gpu = &contexts()[0];
-    let mut backbone = narrow(gpu, Taps::Last);
+    let mut backbone = narrow(gpu, Taps::Last, None);
     let clip = random::clip(Shape::new(1, 3, 1, 16, 16), 1).unwrap();
     for _ in 0..100 {
         backbone.forward(&clip).unwrap();

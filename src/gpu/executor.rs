@@ -12,8 +12,10 @@ use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
 use std::time::Duration;
 
-/// How long a run may take before the device is given up.
+/// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
+/// device a hundred times slower than lavapipe on two cores would need.
 const TIMEOUT: Duration = Duration::from_secs(600);
+const SLOWEST_MACS_PER_SECOND: u64 = 100_000_000;
 
 /// A dispatch with everything bound.
 #[derive(Debug)]
@@ -325,7 +327,8 @@ impl Executor {
     }
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT) };
+        let work = Duration::from_secs(self.plan.macs() / SLOWEST_MACS_PER_SECOND);
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT + work) };
         self.gpu.device.poll(poll).map(drop).map_err(|e| self.gpu.fault(e))
     }
 }

@@ -90,7 +90,7 @@ impl Window {
 
     /// The input frames, of `frames`, that the output frames `out` read, padding left out. Where all taps lie in the
     /// padding it is the frame next to them: there is always one to bind.
-    pub fn input_frames(&self, out: Range<usize>, frames: usize) -> Range<usize> {
+    pub(crate) fn input_frames(&self, out: Range<usize>, frames: usize) -> Range<usize> {
         let reach = self.dilation[0] * (self.kernel[0] - 1) + 1;
         let inside = |padded: usize| padded.saturating_sub(self.pad[0]);
         let first = inside(out.start * self.stride[0]).min(frames - 1);
@@ -304,5 +304,42 @@ impl Graph {
     pub fn parameter_count(&self) -> u64 {
         let count = |p: Parameter| p.shape.iter().map(|&n| n as u64).product::<u64>();
         self.parameters().into_iter().map(count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tap by tap, for every range of outputs of many windows.
+    #[test]
+    fn the_frames_read_are_those_under_the_taps() {
+        let draw = |limit: usize, rng: &mut fastrand::Rng| rng.usize(1..=limit);
+        let rng = &mut fastrand::Rng::with_seed(7);
+        let mut nothing = 0;
+        for _ in 0..300 {
+            let (kernel, stride, dilation) = (draw(5, rng), draw(3, rng), draw(3, rng));
+            let (pad, frames) = (rng.usize(0..=dilation * kernel), draw(9, rng));
+            let axis = |value: usize, others: usize| [value, others, others];
+            let (kernel, stride) = (axis(kernel, 1), axis(stride, 1));
+            let window = Window { kernel, stride, pad: axis(pad, 0), dilation: axis(dilation, 1) };
+            let Some([outputs, _, _]) = window.output([frames, 1, 1]) else { continue };
+            for (start, end) in (0..outputs).flat_map(|start| (start + 1..=outputs).map(move |end| (start, end))) {
+                let taps = (start..end).flat_map(|t| (0..kernel[0]).map(move |tap| t * stride[0] + tap * dilation));
+                let read: Vec<usize> = taps.filter_map(|at| at.checked_sub(pad)).filter(|&at| at < frames).collect();
+                let got = window.input_frames(start..end, frames);
+                assert!(got.start < got.end && got.end <= frames, "{window:?} {start}..{end}: {got:?}");
+                match (read.iter().min(), read.iter().max()) {
+                    (Some(&first), Some(&last)) => {
+                        // Dilated taps can straddle the edge; then nothing outside the span of all taps is read.
+                        assert!(got.start <= first && last < got.end, "{window:?} {start}..{end} of {frames}: {got:?}");
+                        let exact = dilation == 1 && stride[0] == 1;
+                        assert!(!exact || got == (first..last + 1), "{window:?} {start}..{end} of {frames}: {got:?}");
+                    }
+                    _ => nothing += 1,
+                }
+            }
+        }
+        assert!(nothing > 0, "no window lay wholly in the padding");
     }
 }

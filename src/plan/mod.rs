@@ -259,6 +259,11 @@ impl Plan {
 }
 
 impl Step {
+    /// How many slices it is cut into; a slice has a dispatch for each kernel of the method.
+    pub fn slices(&self) -> usize {
+        self.dispatches.chunk_by(|a, b| (&a.frames, a.part) == (&b.frames, b.part)).count()
+    }
+
     /// Whether the output frames are cut into several ranges.
     pub fn is_cut_over_frames(&self) -> bool {
         self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)

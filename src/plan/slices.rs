@@ -92,21 +92,25 @@ impl<'a> Slicer<'a> {
         let mut slicer = Self { graph, shapes, limits, storages, scratch: Vec::new() };
         for (index, blob) in graph.blobs().iter().enumerate() {
             if blob.layout == Layout::ChannelsLast {
-                let id = BlobId(index);
-                let name = format!("{} ({})", blob.name, shapes[index]);
-                let (frames, overlap) = (slicer.frames(id), slicer.overlap(shapes[index]));
-                let most = (limits.bindable() / frames.bytes).max(1) as usize;
-                slicer.storages[index] = if overlap == 0 && most < frames.step && shapes[index].n == 1 {
-                    // Not even the frames from one aligned one to the next can be bound, but nobody needs two at once.
-                    let first = (0..frames.count).step_by(most);
-                    let pieces: Vec<_> = first.map(|first| first..(first + most).min(frames.count)).collect();
-                    Storage::dense(&pieces, frames.bytes, limits)
-                } else {
-                    Storage::overlapping(frames, overlap, limits, &name)?
-                };
+                slicer.storages[index] = slicer.store(BlobId(index))?;
             }
         }
         Ok(slicer)
+    }
+
+    /// Where a blob lies that is channels last.
+    fn store(&self, id: BlobId) -> Result<Storage> {
+        let shape = self.shapes[id.index()];
+        let (frames, overlap) = (self.frames(id), self.overlap(shape));
+        let most = (self.limits.bindable() / frames.bytes).max(1) as usize;
+        if shape.n == 1 && overlap == 0 && most < frames.step {
+            // Not all frames from one aligned one to the next can be bound, but nobody needs two at once.
+            let first = (0..frames.count).step_by(most);
+            let pieces: Vec<_> = first.map(|first| first..(first + most).min(frames.count)).collect();
+            return Ok(Storage::dense(&pieces, frames.bytes, self.limits));
+        }
+        let name = format!("{} ({shape})", self.graph.blob(id).name);
+        Storage::overlapping(frames, overlap, self.limits, &name)
     }
 
     /// The frames of a blob.
@@ -122,7 +126,8 @@ impl<'a> Slicer<'a> {
         Frames { count: shape.t, bytes, step }
     }
 
-    /// How many frames beyond one are read at once of blobs of `shape`.
+    /// How many frames beyond one are read at once of blobs of `shape`. Blobs of one shape have one answer, so that they
+    /// are all stored alike: what an operator reads like its output is cut where its output is.
     fn overlap(&self, shape: Shape) -> usize {
         let operators = self.graph.operators().iter();
         let reads = operators.flat_map(|op| op.inputs.iter().enumerate().map(move |(input, &id)| (op, input, id)));
@@ -160,18 +165,11 @@ impl<'a> Slicer<'a> {
             for (part, blocks) in parts.iter().enumerate() {
                 let slice = self.slice(op, cut, &inputs, blocks.clone());
                 for launch in method.launches(op, &slice, self.limits.max_groups)? {
-                    let bindings = launch.operands.iter().map(|operand| match operand {
-                        Operand::Input(input) => {
-                            let (id, frames) = (op.inputs[*input], &inputs[*input]);
-                            self.binding(id, frames, self.own_piece(id, index).or_else(|| self.piece_with(id, frames)))
-                        }
-                        Operand::Output => {
-                            let own = self.own_piece(op.output, index);
-                            let piece = own.or_else(|| self.storages[op.output.index()].pieces().get(cut.piece));
-                            self.binding(op.output, &cut.frames, piece)
-                        }
-                        Operand::Constant(index) => Binding::Constant(*index),
-                        Operand::Scratch(index) => Binding::Scratch { index: *index, bytes: scratch[*index] },
+                    let bindings = launch.operands.iter().map(|operand| match *operand {
+                        Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], index, None),
+                        Operand::Output => self.binding(op.output, &cut.frames, index, Some(cut.piece)),
+                        Operand::Constant(index) => Binding::Constant(index),
+                        Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index] },
                     });
                     let bindings = bindings.collect();
                     dispatches.push(Dispatch { bindings, frames: cut.frames.clone(), part, launch });
@@ -204,17 +202,18 @@ impl<'a> Slicer<'a> {
         }
     }
 
-    /// The piece of a planar blob that belongs to the cut of that index; `None` for others.
-    fn own_piece(&self, blob: BlobId, cut: usize) -> Option<&Piece> {
-        let planar = self.graph.blob(blob).layout == Layout::Planar;
-        self.storages[blob.index()].pieces().get(cut).filter(|_| planar)
-    }
-
     fn piece_with(&self, blob: BlobId, frames: &Range<usize>) -> Option<&Piece> {
         self.storages[blob.index()].piece_with(frames)
     }
 
-    fn binding(&self, blob: BlobId, frames: &Range<usize>, piece: Option<&Piece>) -> Binding {
+    /// Frames of a blob for the cut of an operator of index `cut`, `written` in that piece or read.
+    fn binding(&self, blob: BlobId, frames: &Range<usize>, cut: usize, written: Option<usize>) -> Binding {
+        let pieces = self.storages[blob.index()].pieces();
+        let piece = match (self.graph.blob(blob).layout, written) {
+            (Layout::Planar, _) => pieces.get(cut),
+            (Layout::ChannelsLast, Some(piece)) => pieces.get(piece),
+            (Layout::ChannelsLast, None) => self.piece_with(blob, frames),
+        };
         let piece = piece.expect("operators are cut so that every range of frames is in one piece");
         let bytes = self.frames(blob).bytes;
         Binding::Frames {

@@ -54,8 +54,8 @@ fn next_step(error: &Error) -> &'static str {
         Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
         Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",
         Error::Limit { .. } => {
-            "use a smaller clip or batch (--size, --max-size), fewer --taps, or an adapter with higher limits; \
-             `resnet3d adapters` lists them"
+            "clips of any length are split, single frames are not: use smaller ones (--size, --max-size), or an adapter \
+             with higher limits; `resnet3d adapters` lists them"
         }
         Error::Kernel { .. } => "this is a defect of the program: please report it with the command and the --config",
         Error::NoAdapter { found, .. } if found == "none" => {

@@ -11,7 +11,8 @@ use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::graph::{Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
-use resnet3d_wgpu::{Body, Plan, PlanOptions, PlanReport, Shape, Taps};
+use resnet3d_wgpu::plan::Step;
+use resnet3d_wgpu::{Body, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps};
 use std::path::PathBuf;
 
 /// Show every operator of the network for a clip, and the memory it takes.
@@ -37,6 +38,10 @@ pub struct Arguments {
     #[arg(long, default_value = "software", value_parser = choice(&AdapterClass::ALL, AdapterClass::name))]
     class: AdapterClass,
 
+    /// Plan for an adapter that binds no more than so many MiB at once, and see what is split; lavapipe binds 128.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    max_binding: Option<u32>,
+
     /// Also draw which blob is in which buffer when.
     #[arg(long, value_name = "OUT.svg")]
     svg: Option<PathBuf>,
@@ -47,6 +52,7 @@ EXAMPLES:
   resnet3d plan --clip 1x3x8x224x224
   resnet3d plan --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --no-fusion
   resnet3d plan --clip 1x3x8x224x224 --config r50-conv5 --taps all --json
+  resnet3d plan --clip 1x3x250x224x224 --max-binding 128
   resnet3d plan --clip 1x3x8x224x224 --svg memory.svg";
 
 impl Arguments {
@@ -64,6 +70,7 @@ impl Arguments {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
             fusion: !self.no_fusion,
             target: Target::typical(self.class),
+            limits: self.limits(),
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[clip], &options)?;
@@ -79,6 +86,14 @@ impl Arguments {
             text += &format!("picture     {}\n", path.display());
         }
         print(&text)
+    }
+}
+
+impl Arguments {
+    fn limits(&self) -> PlanLimits {
+        let most = PlanLimits::default();
+        let binding = self.max_binding.map_or(most.max_binding_bytes, |mib| u64::from(mib) << 20);
+        PlanLimits { max_binding_bytes: binding, ..most }.within(most)
     }
 }
 
@@ -106,7 +121,7 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
             plan.shape(op.output).to_string(),
             Some(params(op, plan.shape(op.output).c)).filter(|&n| n > 0).map_or("".to_owned(), grouped),
             if macs > 0 { format!("{:.1}", macs as f64 / 1e6) } else { String::new() },
-            step.map_or("", |step| step.method.name()).to_owned(),
+            step.map_or(String::new(), kernel),
             plan.buffer(op.output).to_string(),
             fused(op),
         ]);
@@ -120,6 +135,14 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
         lines.insert(line, note + &"─".repeat(rest));
     }
     lines.join("\n") + "\n"
+}
+
+/// The kernel, and how many dispatches of it where the operator is split.
+fn kernel(step: &Step) -> String {
+    match step.slices() {
+        1 => step.method.name().to_owned(),
+        count => format!("{} x {count}", step.method.name()),
+    }
 }
 
 /// Whether training stops the gradient behind `op`.
@@ -185,9 +208,10 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
         .add(
             "work",
             format!(
-                "{:.3} GMAC in {} dispatches, kernels for {}",
+                "{:.3} GMAC in {} dispatches{}, kernels for {}",
                 report.macs as f64 / 1e9,
                 report.dispatches,
+                if report.rounds > 1 { format!(" ({} rounds)", report.rounds) } else { String::new() },
                 class_line(class)
             ),
         )
