@@ -328,8 +328,16 @@ fn what_no_split_can_help_is_named() {
     assert!(text.contains("3 frames of it at once, needs 786432 bytes in one buffer"), "{text}");
     let text = error(600, 10_000);
     assert!(text.contains("3 frames of it at once, needs 786432 bytes in one binding"), "{text}");
-    let text = error(2, 10_000);
-    assert!(text.contains("1 frame"), "{text}");
+    for (binding, buffer) in [(2, 10_000), (0, 10_000), (10_000, 0), (0, 0)] {
+        let text = error(binding, buffer);
+        assert!(text.contains("1 frame") || text.contains("3 frames"), "{text}");
+    }
+    let nothing = PlanLimits { max_binding_bytes: 0, max_buffer_bytes: 0, max_groups: 0, offset_alignment: 0 };
+    let options = PlanOptions { limits: nothing, ..PlanOptions::default() };
+    assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_err());
+    let unaligned = PlanLimits { offset_alignment: 0, ..PlanLimits::default() };
+    let options = PlanOptions { limits: unaligned, ..PlanOptions::default() };
+    assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_ok());
 }
 
 /// Whole networks on every adapter: the split result is the unsplit one, the timings count what belongs together.

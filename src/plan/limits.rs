@@ -11,7 +11,7 @@ pub struct PlanLimits {
     pub max_buffer_bytes: u64,
     /// Workgroups along one axis of a dispatch.
     pub max_groups: u32,
-    /// What the offsets of storage bindings must be multiples of: a power of two.
+    /// What the offsets of storage bindings must be multiples of.
     pub offset_alignment: u64,
 }
 
@@ -48,6 +48,11 @@ impl PlanLimits {
             max_groups: self.max_groups.min(other.max_groups),
             offset_alignment: self.offset_alignment.max(other.offset_alignment),
         }
+    }
+
+    /// What offsets are multiples of.
+    pub(super) fn alignment(&self) -> u64 {
+        self.offset_alignment.max(1)
     }
 
     /// Bytes that one dispatch can have of one blob or constant.

@@ -120,7 +120,7 @@ impl<'a> Slicer<'a> {
         let step = match blob.layout {
             // Frames of several clips do not follow one another: all or none.
             _ if shape.n > 1 => shape.t,
-            Layout::ChannelsLast => (self.limits.offset_alignment / gcd(bytes, self.limits.offset_alignment)) as usize,
+            Layout::ChannelsLast => (self.limits.alignment() / gcd(bytes, self.limits.alignment())) as usize,
             Layout::Planar => 1,
         };
         Frames { count: shape.t, bytes, step }
@@ -318,7 +318,7 @@ pub(super) fn constant_parts(
     what: impl FnOnce() -> String,
 ) -> Result<Vec<Range<usize>>> {
     limits.check_binding(block_bytes, what)?;
-    let most = usize::try_from(limits.bindable() / block_bytes.max(1)).unwrap_or(usize::MAX);
+    let most = usize::try_from(limits.bindable() / block_bytes.max(1)).unwrap_or(usize::MAX).max(1);
     let parts = blocks.div_ceil(most);
     let length = blocks.div_ceil(parts);
     Ok((0..blocks).step_by(length).map(|first| first..(first + length).min(blocks)).collect())

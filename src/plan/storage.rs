@@ -89,7 +89,7 @@ impl Storage {
         let mut storage = Self::default();
         for range in frames {
             let volume = range.len() as u64 * bytes;
-            let behind = storage.segments.last().map_or(0, |used| used.next_multiple_of(limits.offset_alignment));
+            let behind = storage.segments.last().map_or(0, |used| used.next_multiple_of(limits.alignment()));
             let open = storage.segments.len().checked_sub(1);
             match open.filter(|_| behind + volume <= limits.max_buffer_bytes) {
                 Some(segment) => storage.push(range.clone(), segment, behind, volume),

@@ -3,10 +3,11 @@
 use crate::cli::Common;
 use crate::output::{note, print, print_json};
 use crate::progress::Progress;
-use crate::text::{Facts, lines, table};
+use crate::text::{Facts, grouped, lines, table};
 use anyhow::{Result, bail};
 use clap::{ArgAction, Args};
 use resnet3d_wgpu::GpuContext;
+use resnet3d_wgpu::verify::presets::{self, PresetCase, PresetRow};
 use resnet3d_wgpu::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings, verify};
 use serde::Serialize;
 
@@ -26,6 +27,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = Settings::default().operators)]
     cases: usize,
 
+    /// Instead of random cases, run every published body at full width, on a small clip. Takes some minutes.
+    #[arg(long, conflicts_with = "cases")]
+    presets: bool,
+
     /// Seed of the cases: the same seed draws the same ones.
     #[arg(long, value_name = "S", default_value_t = Settings::default().seed)]
     seed: u64,
@@ -35,7 +40,8 @@ const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d verify                               the adapter that would be used
   resnet3d verify --all-adapters --json         all of them, to attach to a bug report
-  resnet3d verify --backend gl --cases 1000 --seed 7";
+  resnet3d verify --backend gl --cases 1000 --seed 7
+  resnet3d verify --presets                     R-18 to R-152 and ResNeXt, as they are";
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -56,6 +62,9 @@ impl Arguments {
         common.precision.supported()?;
         let contexts =
             if self.all_adapters { GpuContext::all(&common.context_options())? } else { vec![common.open()?] };
+        if self.presets {
+            return self.presets(&contexts, common);
+        }
         let settings = Settings { operators: self.cases, bodies: self.cases.div_ceil(5), seed: self.seed };
         let mut adapters = Vec::new();
         for gpu in &contexts {
@@ -88,6 +97,62 @@ impl Arguments {
         }
         Ok(())
     }
+
+    /// Every published body, on every one of `contexts`.
+    fn presets(&self, contexts: &[GpuContext], common: &Common) -> Result<()> {
+        let bodies = presets::bodies()?;
+        let progress = Progress::steps("verifying", bodies.len() as u64);
+        let mut rows = Vec::new();
+        for (name, config) in &bodies {
+            let case = PresetCase::new(name, config, self.seed)?;
+            for gpu in contexts {
+                rows.push(case.run(gpu)?);
+            }
+            progress.step();
+        }
+        drop(progress);
+        let failed = rows.iter().filter(|row| !row.passed).count();
+        if common.json {
+            print_json(&rows)?;
+        } else {
+            print(&preset_table(&rows))?;
+        }
+        if failed > 0 {
+            bail!("{failed} of {} bodies are not as they should be", rows.len());
+        }
+        Ok(())
+    }
+}
+
+/// A line for each body and adapter.
+fn preset_table(rows: &[PresetRow]) -> String {
+    let mut lines_of = table(&[
+        "body",
+        "backend",
+        ">GMAC",
+        ">parameters",
+        ">prepare s",
+        ">forward ms",
+        ">reference s",
+        "worst blob",
+        ">relative error",
+        "",
+    ]);
+    for row in rows {
+        lines_of.add_row([
+            row.name.clone(),
+            row.backend.to_owned(),
+            format!("{:.2}", row.macs as f64 / 1e9),
+            grouped(row.parameters),
+            format!("{:.1}", row.prepare_ms / 1e3),
+            format!("{:.0}", row.forward_ms),
+            format!("{:.1}", row.reference_ms / 1e3),
+            row.worst.blob.clone(),
+            format!("{:.1e}", row.worst.relative),
+            if row.passed { String::new() } else { "NOT RIGHT".to_owned() },
+        ]);
+    }
+    lines(&lines_of).join("\n") + "\n"
 }
 
 impl Verification {

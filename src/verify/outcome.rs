@@ -1,0 +1,90 @@
+//! What became of a run, and how far off it was.
+
+use super::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE};
+use serde::Serialize;
+
+/// How far one blob of one run was from what it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deviation {
+    /// Blob name.
+    pub blob: String,
+    /// ‖got − want‖₂ over what is allowed: beyond 1 is a failure. Infinite if a value is not finite.
+    pub of_tolerance: f64,
+    /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
+    pub relative: f64,
+    /// Row-major index of the value furthest off.
+    pub index: usize,
+    /// That value.
+    pub got: f32,
+    /// What it should be.
+    pub want: f64,
+}
+
+impl Deviation {
+    /// Compares the values of a blob.
+    pub(super) fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
+        let off = |index: usize| {
+            let error = (f64::from(got[index]) - want[index]).abs();
+            if error.is_nan() { f64::INFINITY } else { error }
+        };
+        let error = (0..want.len()).map(|i| off(i) * off(i)).sum::<f64>().sqrt();
+        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let index = (0..want.len()).max_by(|&a, &b| off(a).total_cmp(&off(b))).unwrap_or(0);
+        Self {
+            blob: blob.to_owned(),
+            of_tolerance: error / (RELATIVE_TOLERANCE * norm + ABSOLUTE_TOLERANCE * (want.len() as f64).sqrt()),
+            relative: if error == 0.0 { 0.0 } else { error / norm },
+            index,
+            got: got[index],
+            want: want[index],
+        }
+    }
+}
+
+/// What became of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The worst blob.
+    pub worst: Deviation,
+    /// Whether the three fillings of the buffers gave the same bits.
+    pub repeatable: bool,
+    /// Whether a split plan gave the bits of the unsplit one; true of plans that are not split.
+    pub as_unsplit: bool,
+}
+
+impl Outcome {
+    /// Whether the run was right.
+    pub fn passed(&self) -> bool {
+        self.repeatable && self.as_unsplit && self.worst.of_tolerance <= 1.0
+    }
+}
+
+/// A run that was not right.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failure {
+    /// The case, in words.
+    pub case: String,
+    /// The row of the report it counts in.
+    pub row: String,
+    /// How far off.
+    pub worst: Deviation,
+    /// Whether what the buffers held before made no difference.
+    pub repeatable: bool,
+    /// Whether splitting made no difference.
+    pub as_unsplit: bool,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Deviation { blob, of_tolerance, index, got, want, .. } = &self.worst;
+        write!(f, "{}: {}: blob {blob} is off by {of_tolerance:.2} times the tolerance, ", self.row, self.case)?;
+        write!(f, "worst at {index}: {got} for {want}")?;
+        if !self.repeatable {
+            write!(f, "; it depends on what its buffers held before")?;
+        }
+        if !self.as_unsplit {
+            write!(f, "; it is not the unsplit result bit for bit")?;
+        }
+        Ok(())
+    }
+}
