@@ -6,9 +6,11 @@ use common::contexts;
 use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Layout, OpKind, Window};
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::plan::{Binding, Step};
+use resnet3d_wgpu::verify::{Case, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Body, Error, GpuBackbone, Options, Plan, PlanLimits, PlanOptions, Shape, Taps, Timing, Weights,
+    BackboneConfig, Body, Error, GpuBackbone, Options, Plan, PlanLimits, PlanOptions, ShaderChecks, Shape, Taps,
+    Timing, Weights,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -338,6 +340,37 @@ fn what_no_split_can_help_is_named() {
     let unaligned = PlanLimits { offset_alignment: 0, ..PlanLimits::default() };
     let options = PlanOptions { limits: unaligned, ..PlanOptions::default() };
     assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_ok());
+}
+
+/// One blob read in two ways by one dispatch: through the window, with its halo, and as the residual, without.
+#[test]
+fn a_blob_may_be_input_and_residual_at_once() {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 5);
+    let window = Window { kernel: [3, 3, 3], pad: [2, 1, 1], dilation: [2, 1, 1], ..Window::POINTWISE };
+    let out = model.conv_nd(data, "conv", 5, window, 1);
+    let out = model.sum(out, data, Some("sum"));
+    let graph = model.finish(out);
+    let clip = random::clip(Shape::new(1, 5, 40, 8, 9), 1).unwrap();
+    let limits = limits(60, 70, 256);
+    let options = PlanOptions { limits, ..PlanOptions::default() };
+    let plan = Plan::new(&graph, &[clip.shape()], &options).unwrap();
+    assert!(plan.steps().iter().all(|step| step.dispatches.len() > 1));
+    replay(&plan, &limits);
+    let case = Case {
+        description: "its own residual".to_owned(),
+        weights: Weights::random_for(&graph, 1),
+        inputs: vec![clip],
+        taps: Vec::new(),
+        max_groups: u32::MAX,
+        graph,
+    };
+    for gpu in contexts() {
+        for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
+            let outcome = check(&gpu, &case, &Variant { limits: Some(limits), ..variant }).unwrap();
+            assert!(outcome.passed(), "{variant:?}: {outcome:?}");
+        }
+    }
 }
 
 /// Whole networks on every adapter: the split result is the unsplit one, the timings count what belongs together.
