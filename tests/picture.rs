@@ -156,7 +156,7 @@ fn maps_lie_where_the_network_looked() {
 #[test]
 fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     let scene = Scene { frames: 2, height: 24, width: 32 }.render().unwrap();
-    let options = Preprocess { target_size: 24, max_size: 32, pad_stride: Some(32) };
+    let options = Preprocess { target_size: 24, max_size: Some(32), pad_stride: Some(32), ..Preprocess::default() };
     let clip = preprocess(std::slice::from_ref(&scene), &options).unwrap();
     let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
     let unpadded = preprocess(std::slice::from_ref(&scene), &Preprocess { pad_stride: None, ..options }).unwrap();
@@ -215,7 +215,7 @@ fn the_scene_goes_to_disk_and_back() {
     let path = directory.path().join("new/scene");
     let scene = Scene { frames: 11, height: 30, width: 40 };
     scene.write_png_frames(&path).unwrap();
-    let input = load_inputs(&[&path], &LoadOptions::default()).unwrap();
+    let input = load_inputs(&[&path], &LoadOptions { keep_frames: true, ..LoadOptions::default() }).unwrap();
     assert_eq!(input.frames, [scene.render().unwrap()]);
     assert_eq!(input.clip.shape(), Shape::new(1, 3, 11, 250, 333));
 

@@ -38,6 +38,18 @@ impl Progress {
         })
     }
 
+    /// Work that counts up to what is known only on the way, or never: see [`Progress::at`].
+    pub fn counting(what: &'static str) -> Self {
+        Self::show(what, || {
+            let bar = ProgressBar::no_length().with_message(what);
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}") {
+                bar.set_style(style);
+            }
+            bar.tick();
+            bar
+        })
+    }
+
     fn show(what: &'static str, bar: impl FnOnce() -> ProgressBar) -> Self {
         if std::io::stderr().is_terminal() {
             return Self { bar: bar(), _notice: None };
@@ -49,6 +61,15 @@ impl Progress {
             }
         });
         Self { bar: ProgressBar::hidden(), _notice: Some(sender) }
+    }
+
+    /// `done` of `total` steps are done.
+    pub fn at(&self, done: usize, total: Option<usize>) {
+        if let Some(total) = total {
+            // What was promised may have been too little.
+            self.bar.set_length(total.max(done) as u64);
+        }
+        self.bar.set_position(done as u64);
     }
 
     /// One step is done.
