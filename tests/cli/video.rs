@@ -135,14 +135,15 @@ fn a_machine_without_ffmpeg_is_told_what_to_install() {
 #[test]
 fn programs_that_are_not_ffmpeg_are_found_out() {
     let (directory, video) = video();
-    let probe = ("ffprobe", "ffprobe");
-    let cases: [(&[(&str, &str)], &[&str]); 6] = [
+    const PROBE: (&str, &str) = ("ffprobe", "ffprobe");
+    type Found = &'static [(&'static str, &'static str)];
+    let cases: [(Found, &[&str]); 6] = [
         (&[("ffprobe", "true")], &["ffprobe", "not understood"]),
         (&[("ffprobe", "false")], &["video.mkv", "exit status: 1"]),
         (&[("ffprobe", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["ffprobe", "does not end"]),
-        (&[probe, ("ffmpeg", "true")], &["video.mkv", "at least one frame"]),
-        (&[probe, ("ffmpeg", "false")], &["video.mkv", "exit status: 1"]),
-        (&[probe, ("ffmpeg", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["no picture"]),
+        (&[PROBE, ("ffmpeg", "true")], &["video.mkv", "at least one frame"]),
+        (&[PROBE, ("ffmpeg", "false")], &["video.mkv", "exit status: 1"]),
+        (&[PROBE, ("ffmpeg", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["no picture"]),
     ];
     for (found, mentions) in cases {
         let (code, said) = clip_with(&video, found, &[]);

@@ -19,9 +19,17 @@ fn unscaled() -> LoadOptions {
 /// Runs ffmpeg with arguments that have no blanks within, in `directory`.
 #[track_caller]
 fn ffmpeg(directory: &Path, arguments: &str) {
-    let mut command = Command::new("ffmpeg");
-    command.current_dir(directory).args(["-nostdin", "-v", "error", "-y"]).args(arguments.split_whitespace());
-    let output = command.output().expect("the tests need ffmpeg; on Debian: apt-get install ffmpeg");
+    /// The option that keeps it from doubling and dropping frames; versions before 5.1 call it otherwise.
+    const RATE_OPTION: &str = "-fps_mode";
+    let run = |arguments: &str| {
+        let mut command = Command::new("ffmpeg");
+        command.current_dir(directory).args(["-nostdin", "-v", "error", "-y"]).args(arguments.split_whitespace());
+        command.output().expect("the tests need ffmpeg; on Debian: apt-get install ffmpeg")
+    };
+    let mut output = run(arguments);
+    if String::from_utf8_lossy(&output.stderr).contains("Unrecognized option 'fps_mode'") {
+        output = run(&arguments.replace(RATE_OPTION, "-vsync"));
+    }
     assert!(output.status.success(), "ffmpeg {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
