@@ -224,7 +224,8 @@ fn children_about(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for _ in 0..100 {
         found.clear();
-        for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        // Only Linux has this list; elsewhere it is empty.
+        for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
             for id in children.split_whitespace() {
                 let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();

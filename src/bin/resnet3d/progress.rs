@@ -30,9 +30,7 @@ impl Progress {
     pub fn steps(what: &'static str, steps: u64) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::new(steps).with_message(what);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} ({eta} left)") {
-                bar.set_style(style);
-            }
+            bar.set_style(style("{msg} {bar:32} {pos}/{len} ({eta} left)"));
             bar.tick();
             bar
         })
@@ -42,9 +40,7 @@ impl Progress {
     pub fn counting(what: &'static str) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::no_length().with_message(what);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}") {
-                bar.set_style(style);
-            }
+            bar.set_style(style("{msg} {pos}"));
             bar.tick();
             bar
         })
@@ -66,6 +62,9 @@ impl Progress {
     /// `done` of `total` steps are done.
     pub fn at(&self, done: usize, total: Option<usize>) {
         if let Some(total) = total {
+            if self.bar.length().is_none() {
+                self.bar.set_style(style("{msg} {bar:32} {pos}/{len}"));
+            }
             // What was promised may have been too little.
             self.bar.set_length(total.max(done) as u64);
         }
@@ -82,4 +81,9 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The look of a bar; a template that is none leaves the usual one.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -23,9 +23,8 @@ pub(super) struct Gathering<'a> {
     options: &'a LoadOptions,
     progress: &'a mut dyn FnMut(LoadProgress),
     inputs: Vec<Gathered>,
-    /// Whether pictures are kept, and how many bytes of them are.
-    keep: bool,
-    kept: usize,
+    /// How many more bytes of pictures are kept; `None` if there are to be none.
+    room: Option<usize>,
 }
 
 /// One input.
@@ -41,7 +40,7 @@ struct Gathered {
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(options: &'a LoadOptions, progress: &'a mut dyn FnMut(LoadProgress)) -> Self {
-        Self { options, progress, inputs: Vec::new(), keep: options.keep_frames, kept: 0 }
+        Self { options, progress, inputs: Vec::new(), room: options.keep_frames.then_some(MOST_KEPT) }
     }
 
     /// The options that the inputs are read with.
@@ -65,9 +64,7 @@ impl<'a> Gathering<'a> {
     /// [`Error::Clip`] if it is of another size than those before; [`Error::Size`] if the clip becomes too large, or
     /// memory does not suffice.
     pub(super) fn push(&mut self, name: impl Display, picture: &Picture<'_>) -> Result<()> {
-        let Some(input) = self.inputs.last_mut() else {
-            return Ok(());
-        };
+        let input = self.inputs.last_mut().expect("frames are pushed only after their input has begun");
         let first = input.first.get_or_insert_with(|| (name.to_string(), picture.size, picture.order));
         let ([height, width], [wanted_height, wanted_width]) = (picture.size, first.1);
         if picture.size != first.1 {
@@ -82,13 +79,12 @@ impl<'a> Gathering<'a> {
         };
         item.push(picture.bytes)?;
         (self.progress)(LoadProgress { frames: item.count(), expected: input.expected });
-        self.keep &= self.kept + picture.bytes.len() <= MOST_KEPT;
-        if self.keep {
-            input.pictures.extend_from_slice(picture.bytes);
-            self.kept += picture.bytes.len();
-        } else if self.kept > 0 {
-            self.inputs.iter_mut().for_each(|input| input.pictures = Vec::new());
-            self.kept = 0;
+        if let Some(room) = self.room {
+            self.room = room.checked_sub(picture.bytes.len());
+            match self.room {
+                Some(_) => input.pictures.extend_from_slice(picture.bytes),
+                None => self.inputs.iter_mut().for_each(|input| input.pictures = Vec::new()),
+            }
         }
         Ok(())
     }
@@ -102,12 +98,40 @@ impl<'a> Gathering<'a> {
         check_equal_counts(&counts, |i| self.inputs[i].name.clone())?;
         let (mut items, mut frames) = (Vec::new(), Vec::new());
         for input in self.inputs {
-            if let (true, Some((_, [height, width], order)), Some(item)) = (self.keep, input.first, &input.item) {
+            if let (Some(_), Some((_, [height, width], order)), Some(item)) = (self.room, input.first, &input.item) {
                 frames.push(Frames::new([item.count(), height, width], order, input.pictures)?);
             }
             items.extend(input.item);
         }
         let clip = assemble(items, &self.options.preprocess)?;
         Ok(Input { clip, frames, normalization: Some(self.options.preprocess.normalization) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_kept_while_there_is_room() {
+        let options = LoadOptions { keep_frames: true, ..LoadOptions::default() };
+        // Two inputs of two frames of 12 bytes each.
+        for (room, kept) in [(Some(48), 2), (Some(47), 0), (None, 0)] {
+            let mut seen = Vec::new();
+            let mut progress = |progress| seen.push(progress);
+            let mut gathering = Gathering { room, ..Gathering::new(&options, &mut progress) };
+            for name in ["first", "second"] {
+                gathering.begin(name.to_owned(), None);
+                for byte in [7, 8] {
+                    let picture = Picture { size: [2, 2], order: ChannelOrder::Rgb, bytes: &[byte; 12] };
+                    gathering.push(name, &picture).unwrap();
+                }
+            }
+            let input = gathering.finish().unwrap();
+            assert_eq!((input.clip.shape().n, input.clip.shape().t), (2, 2));
+            assert_eq!(input.frames.len(), kept);
+            assert!(input.frames.iter().all(|frames| frames.data() == [[7; 12], [8; 12]].concat()));
+            assert_eq!(seen.iter().map(|progress| progress.frames).collect::<Vec<_>>(), [1, 2, 1, 2]);
+        }
     }
 }
