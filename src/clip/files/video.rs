@@ -120,11 +120,11 @@ fn opening(path: &Path) -> Vec<std::ffi::OsString> {
 
 /// Why a program would not open `path`.
 fn refusal(path: &Path, end: &End) -> Error {
-    let Some((before, _)) = end.complaints.split_once("Format not on whitelist") else {
+    let Some(line) = end.complaints.lines().iter().find(|line| line.contains("Format not on whitelist")) else {
         return Error::format(path, "a video that ffmpeg can open", told(path, end));
     };
     // The line begins with the reader's name and an address: `[hls @ 0x55dd80469680]`.
-    let container = before.rsplit_once('[').map_or("?", |(_, name)| name.split([' ', ']']).next().unwrap_or("?"));
+    let container = line.trim_start_matches('[').split([' ', ']']).next().unwrap_or_default();
     Error::Unsupported {
         what: format!("input {}", path.display()),
         reason: format!(
@@ -136,7 +136,7 @@ fn refusal(path: &Path, end: &End) -> Error {
 
 /// How a program ended, and what it said.
 fn told(path: &Path, end: &End) -> String {
-    let complaints = end.complaints.replace(&format!("file:{}: ", path.display()), "");
+    let complaints = end.complaints.to_string().replace(&format!("file:{}: ", path.display()), "");
     match (end.status.success(), complaints.is_empty()) {
         (true, true) => "nothing".to_owned(),
         (true, false) => complaints,
@@ -176,7 +176,7 @@ impl<'a> Decoder<'a> {
         // until version 8.
         let mut decoder = Self::with_option(path, "-fps_mode")?;
         if decoder.output.fill_buf().map_err(failed)?.is_empty()
-            && decoder.process.finish()?.complaints.contains("Unrecognized option 'fps_mode'")
+            && decoder.process.finish()?.complaints.lines().iter().any(|line| line.contains("option 'fps_mode'"))
         {
             decoder = Self::with_option(path, "-vsync")?;
         }
@@ -268,14 +268,16 @@ impl<'a> Decoder<'a> {
         if !end.status.success() && count == 0 {
             return Err(Error::format(path, "a video that ffmpeg can decode", told));
         }
-        let lower = told.to_lowercase();
-        if !end.status.success() || CUT_OFF.iter().any(|phrase| lower.contains(phrase)) {
+        // The file's own name may have such a word in it.
+        let words = |line: &String| line.replace(&*path.to_string_lossy(), "").to_lowercase();
+        let cut_off = |line: &String| CUT_OFF.iter().any(|phrase| words(line).contains(phrase));
+        if !end.status.success() || end.complaints.lines().iter().any(cut_off) {
             let given = format!(
                 "{count} frames, and then from ffmpeg: {told} (to have the frames all the same, ask for no more of them)"
             );
             return Err(Error::format(path, "a whole video", given));
         }
-        if !end.complaints.is_empty() {
+        if !end.complaints.lines().is_empty() {
             log::warn!("ffmpeg says of {}: {told}", path.display());
         }
         Ok(count)

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 /// How much of a program's complaints is kept, from their end.
 const COMPLAINTS_BYTES: usize = 4096;
-/// How many lines of them are told.
-const COMPLAINTS_LINES: usize = 3;
+/// How many lines of them are told in a message.
+const LINES_TOLD: usize = 3;
 
 /// A running program. Dropping it kills it, if need be, and waits for its end, so that no zombie is left.
 pub(super) struct Process {
@@ -29,8 +29,31 @@ pub(super) struct Process {
 /// How a program ended.
 pub(super) struct End {
     pub(super) status: ExitStatus,
-    /// The last lines of its standard error; empty if there was nothing.
-    pub(super) complaints: String,
+    /// The last lines of its standard error.
+    pub(super) complaints: Complaints,
+}
+
+/// What a program wrote to standard error, as far as it was kept: lines without control characters, none of them empty.
+pub(super) struct Complaints(Vec<String>);
+
+impl Complaints {
+    /// Complaints that nobody made.
+    #[cfg(test)]
+    pub(super) fn of(lines: &[&str]) -> Self {
+        Self(lines.iter().map(|&line| line.to_owned()).collect())
+    }
+
+    /// The lines.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Complaints {
+    /// The last few lines in one; nothing if there are none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0[self.0.len().saturating_sub(LINES_TOLD)..].join("; "))
+    }
 }
 
 impl Process {
@@ -80,9 +103,7 @@ impl Process {
             match self.child.try_wait().map_err(|error| fail(error.to_string()))? {
                 Some(status) => break status,
                 None if Instant::now() >= deadline => {
-                    let complaints = self.complaints();
-                    let colon = if complaints.is_empty() { "" } else { ": " };
-                    return Err(fail(format!("it closed its output but did not end{colon}{complaints}")));
+                    return Err(fail(format!("it closed its output but did not end; it said: {}", self.complaints())));
                 }
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
@@ -94,16 +115,12 @@ impl Process {
         Ok(End { status, complaints: self.complaints() })
     }
 
-    /// The last lines of standard error so far.
-    fn complaints(&self) -> String {
+    /// The last of standard error so far.
+    fn complaints(&self) -> Complaints {
         let kept = lock(&self.complaints);
         let text = String::from_utf8_lossy(&kept);
-        let lines: Vec<String> = text
-            .lines()
-            .map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned())
-            .filter(|line| !line.is_empty())
-            .collect();
-        lines[lines.len().saturating_sub(COMPLAINTS_LINES)..].join("; ")
+        let readable = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
+        Complaints(text.lines().map(readable).filter(|line| !line.is_empty()).collect())
     }
 
     /// The id that the system knows it by.
@@ -179,7 +196,7 @@ mod tests {
         stdout.read_to_string(&mut out).unwrap();
         let end = process.finish().unwrap();
         assert_eq!((out.as_str(), end.status.code()), ("out\n", Some(3)));
-        assert_eq!(end.complaints, "one more; one more; last [1mwords");
+        assert_eq!(end.complaints.to_string(), "one more; one more; last [1mwords");
         assert!(lock(&process.complaints).len() <= COMPLAINTS_BYTES);
     }
 
@@ -200,7 +217,7 @@ mod tests {
         drop(stdout);
         let id = process.id();
         let error = process.finish().err().unwrap().to_string();
-        assert!(error.contains("did not end: still here"), "{error}");
+        assert!(error.contains("did not end; it said: still here"), "{error}");
         drop(process);
         assert!(!is_there(id));
     }
@@ -211,7 +228,7 @@ mod tests {
         drop(stdout);
         let started = Instant::now();
         let end = process.finish().unwrap();
-        assert_eq!((end.status.code(), end.complaints.as_str()), (Some(0), "gone first"));
+        assert_eq!((end.status.code(), end.complaints.lines()), (Some(0), &["gone first".to_owned()][..]));
         assert!(started.elapsed() < Duration::from_secs(6));
     }
 }

@@ -1,5 +1,6 @@
 //! What a decoder that is not what it should be does to us: a shell plays its part.
 
+use super::process::Complaints;
 use super::*;
 
 /// A decoder whose `ffmpeg` is a script.
@@ -82,13 +83,13 @@ fn stopping_early_ends_a_program_that_would_go_on() {
 
 #[test]
 fn readers_that_may_not_be_used_are_named() {
-    let line = |complaints: &str| {
+    let said = |lines: &[&str]| {
         let status = Process::start("sh", ["-c", "exit 1"]).unwrap().0.finish().unwrap().status;
-        refusal(Path::new("clip.mp4"), &End { status, complaints: complaints.to_owned() })
+        refusal(Path::new("clip.mp4"), &End { status, complaints: Complaints::of(lines) })
     };
-    let error = line("[hls @ 0x55dd8] Format not on whitelist 'avi,mov'; file:clip.mp4: Invalid argument");
+    let error = said(&["[hls @ 0x55dd8] Format not on whitelist 'avi,mov'", "file:clip.mp4: Invalid argument"]);
     assert!(matches!(&error, Error::Unsupported { reason, .. } if reason.contains("\"hls\"")), "{error}");
-    let error = line("file:clip.mp4: Invalid data found").to_string();
+    let error = said(&["file:clip.mp4: Invalid data found"]).to_string();
     assert!(error.starts_with("clip.mp4: wanted a video that ffmpeg can open"), "{error}");
     assert!(error.ends_with("exit status: 1: Invalid data found"), "{error}");
 }
