@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 /// The order of a frame's three bytes per pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ChannelOrder {
-    /// Blue, green, red: what OpenCV reads, and the order of a [`Clip`].
+    /// Blue, green, red: what OpenCV reads, and the order of Detectron's clips.
     #[default]
     Bgr,
     /// Red, green, blue: what most image readers give.
