@@ -158,6 +158,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// Another program that is needed is not there, or does not do what it should.
+    #[error("cannot use the program {program}: {reason}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
+
     /// Something this version does not do.
     #[error("{what} is not supported: {reason}")]
     Unsupported {

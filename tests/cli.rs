@@ -10,3 +10,5 @@ mod harness;
 mod reports;
 #[path = "cli/running.rs"]
 mod running;
+#[path = "cli/video.rs"]
+mod video;

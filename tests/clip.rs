@@ -3,6 +3,11 @@
 #[cfg(feature = "cli")]
 #[path = "clip/files.rs"]
 mod files;
+#[path = "clip/torchvision.rs"]
+mod torchvision;
+#[cfg(feature = "cli")]
+#[path = "clip/video.rs"]
+mod video;
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +33,9 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
     let size = |key: &str| json[key].as_u64().map(|size| size as usize);
     let options = Preprocess {
         target_size: size("target_size").unwrap(),
-        max_size: size("max_size").unwrap(),
+        max_size: Some(size("max_size").unwrap()),
         pad_stride: size("pad_stride"),
+        ..Preprocess::default()
     };
     let order: ChannelOrder = json["channel_order"].as_str().unwrap().parse().unwrap();
 
@@ -46,6 +52,11 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
     let clip = Clip::from_dims(expected.shape(), values.collect()).unwrap();
     assert!(!frames.is_empty());
     (options, frames, clip)
+}
+
+/// Detectron's preprocessing with these sizes.
+fn sizes(target_size: usize, max_size: usize, pad_stride: Option<usize>) -> Preprocess {
+    Preprocess { target_size, max_size: Some(max_size), pad_stride, ..Preprocess::default() }
 }
 
 fn grey(dims: [usize; 3]) -> Frames {
@@ -85,7 +96,7 @@ fn sizes_follow_the_rule_of_both_limits() {
     ];
     let mut failures = Vec::new();
     for (target_size, max_size, h, w, wanted_h, wanted_w) in cases {
-        let options = Preprocess { target_size, max_size, pad_stride: None };
+        let options = sizes(target_size, max_size, None);
         let size = options.resized([h, w]).unwrap();
         if size != [wanted_h, wanted_w] {
             failures.push(format!("{h}x{w} at {target_size}/{max_size}: wanted {wanted_h}x{wanted_w}, got {size:?}"));
@@ -96,7 +107,7 @@ fn sizes_follow_the_rule_of_both_limits() {
 
 #[test]
 fn pads_bottom_right_with_the_mean_colour() {
-    let options = Preprocess { target_size: 20, max_size: 40, pad_stride: Some(32) };
+    let options = sizes(20, 40, Some(32));
     let clip = preprocess(&[grey([2, 20, 40]), grey([2, 20, 20])], &options).unwrap();
     let shape = clip.shape();
     assert_eq!(shape, Shape::new(2, 3, 2, 32, 64));
@@ -111,7 +122,7 @@ fn pads_bottom_right_with_the_mean_colour() {
 #[test]
 fn upscaling_interpolates_and_replicates_edges() {
     let frames = Frames::new([1, 1, 2], ChannelOrder::Bgr, vec![0, 0, 0, 100, 100, 100]).unwrap();
-    let clip = preprocess(&[frames], &Preprocess { target_size: 2, max_size: 9, pad_stride: None }).unwrap();
+    let clip = preprocess(&[frames], &sizes(2, 9, None)).unwrap();
     assert_eq!(clip.shape(), Shape::new(1, 3, 1, 2, 4));
     let blue: Vec<f64> = clip.data()[..4].iter().map(|&v| f64::from(v) + 102.9801).collect();
     for (given, wanted) in blue.iter().zip([0.0, 25.0, 75.0, 100.0]) {
@@ -122,17 +133,17 @@ fn upscaling_interpolates_and_replicates_edges() {
 #[test]
 fn refuses_what_is_no_clip() {
     let fine = Preprocess::default();
-    let with = |target_size, max_size, pad_stride| Preprocess { target_size, max_size, pad_stride };
-    let cases: [(&str, Vec<Frames>, Preprocess, &str); 9] = [
+    let cases: [(&str, Vec<Frames>, Preprocess, &str); 10] = [
         ("no inputs", vec![], fine, "at least one input"),
         ("unequal T", vec![grey([3, 4, 4]), grey([2, 4, 4])], fine, "2 frames in input 2 of 2"),
-        ("target 0", vec![grey([1, 4, 4])], with(0, 333, None), "target size of at least 1"),
-        ("max 0", vec![grey([1, 4, 4])], with(256, 0, None), "maximal size of at least 1"),
-        ("stride 0", vec![grey([1, 4, 4])], with(256, 333, Some(0)), "padding stride of at least 1"),
+        ("target 0", vec![grey([1, 4, 4])], sizes(0, 333, None), "target size of at least 1"),
+        ("max 0", vec![grey([1, 4, 4])], sizes(256, 0, None), "maximal size of at least 1"),
+        ("stride 0", vec![grey([1, 4, 4])], sizes(256, 333, Some(0)), "padding stride of at least 1"),
+        ("crop 0", vec![grey([1, 4, 4])], Preprocess { crop: Some(0), ..fine }, "crop of at least 1"),
         ("vanishing", vec![grey([1, 1, 1000])], fine, "0x333 pixels"),
-        ("too large", vec![grey([1, 4, 4])], with(1 << 30, 1 << 30, None), "2^30 - 1"),
-        ("beyond all numbers", vec![grey([1, 4, 4])], with(usize::MAX, usize::MAX, None), "2^30 - 1"),
-        ("stride beyond", vec![grey([1, 4, 4])], with(4, 4, Some(usize::MAX)), "2^30 - 1"),
+        ("too large", vec![grey([1, 4, 4])], sizes(1 << 30, 1 << 30, None), "2^30 - 1"),
+        ("beyond all numbers", vec![grey([1, 4, 4])], sizes(usize::MAX, usize::MAX, None), "2^30 - 1"),
+        ("stride beyond", vec![grey([1, 4, 4])], sizes(4, 4, Some(usize::MAX)), "2^30 - 1"),
     ];
     let mut failures = Vec::new();
     for (name, frames, options, wanted) in cases {

@@ -2,7 +2,7 @@
 #![cfg(feature = "cli")]
 
 use resnet3d_wgpu::clip::files::{LoadOptions, load_inputs};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Preprocess, preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, Picture, Scene, activation_map, change_map, heatmap};
 use resnet3d_wgpu::{Clip, Error, Shape};
 
@@ -156,7 +156,7 @@ fn maps_lie_where_the_network_looked() {
 #[test]
 fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     let scene = Scene { frames: 2, height: 24, width: 32 }.render().unwrap();
-    let options = Preprocess { target_size: 24, max_size: 32, pad_stride: Some(32) };
+    let options = Preprocess { target_size: 24, max_size: Some(32), pad_stride: Some(32), ..Preprocess::default() };
     let clip = preprocess(std::slice::from_ref(&scene), &options).unwrap();
     let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
     let unpadded = preprocess(std::slice::from_ref(&scene), &Preprocess { pad_stride: None, ..options }).unwrap();
@@ -166,6 +166,19 @@ fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     assert_eq!((from_frames.width(), from_frames.height()), (from_clip.width(), from_clip.height()));
     let below_heading = 3 * 70 * from_frames.width();
     assert!(from_frames.rgb()[below_heading..] == from_clip.rgb()[below_heading..]);
+
+    // So it is where values were normalised otherwise, and where the middle was cut out of the frames.
+    let imagenet = Preprocess { target_size: 24, ..Preprocess::usual(Normalization::ImageNet) };
+    let draw = |frames: &Frames, options: &Preprocess, originals: Option<&Frames>| {
+        let clip = preprocess(std::slice::from_ref(frames), options).unwrap();
+        heatmap(&Backdrop::new(&clip, originals, options).unwrap(), &[], HeatmapMode::Activation).unwrap()
+    };
+    assert!(draw(&scene, &imagenet, None) == draw(&scene, &imagenet, Some(&scene)));
+    let cropped = Preprocess { crop: Some(24), ..imagenet };
+    let middle = scene.iter().flat_map(|frame| frame.chunks_exact(32 * 3)).flat_map(|row| &row[4 * 3..28 * 3]);
+    let middle = Frames::new([2, 24, 24], ChannelOrder::Rgb, middle.copied().collect()).unwrap();
+    let square = draw(&middle, &imagenet, Some(&middle));
+    assert!(draw(&scene, &cropped, Some(&scene)) == square && draw(&scene, &cropped, None) == square);
 
     let longer = Scene { frames: 3, height: 24, width: 32 }.render().unwrap();
     assert!(matches!(Backdrop::new(&clip, Some(&longer), &options), Err(Error::Clip { .. })));
@@ -215,7 +228,7 @@ fn the_scene_goes_to_disk_and_back() {
     let path = directory.path().join("new/scene");
     let scene = Scene { frames: 11, height: 30, width: 40 };
     scene.write_png_frames(&path).unwrap();
-    let input = load_inputs(&[&path], &LoadOptions::default()).unwrap();
+    let input = load_inputs(&[&path], &LoadOptions { keep_frames: true, ..LoadOptions::default() }).unwrap();
     assert_eq!(input.frames, [scene.render().unwrap()]);
     assert_eq!(input.clip.shape(), Shape::new(1, 3, 11, 250, 333));
 

@@ -1,7 +1,7 @@
 //! From frames to the NCTHW clip that the network takes.
 //!
-//! `preprocess` is the reference's arithmetic and needs nothing but memory; `files` (feature `cli`) reads frames and
-//! ready clips from disk.
+//! `preprocess` is the arithmetic of those who trained the weights, and needs nothing but memory; `files` (feature `cli`)
+//! reads frames, videos and ready clips from disk.
 
 #[cfg(feature = "cli")]
 pub mod files;
@@ -10,7 +10,8 @@ pub mod preprocess;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W, BGR minus the pixel means.
+/// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W; for Detectron's weights BGR minus the
+/// pixel means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clip {
     shape: Shape,

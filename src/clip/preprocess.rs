@@ -1,8 +1,22 @@
-//! From 8-bit frames to the clip of floats that the network takes: Detectron's arithmetic, step by step.
+//! From 8-bit frames to the clip of floats that the network takes.
 //!
-//! The order matters and is the reference's (`prep_im_for_blob` and `im_list_to_blob` of its `utils/blob.py`): the
-//! pixel means are subtracted in double and rounded to float32, *then* the picture is resized as OpenCV's
-//! `resize(fx=scale, fy=scale, INTER_LINEAR)` does it, then it is put top left into zeros of the batch's common size.
+//! Weights expect the values that they were trained on, so there are two ways, [`Normalization`]:
+//!
+//! * Detectron's (`prep_im_for_blob` and `im_list_to_blob` of its `utils/blob.py`), in the reference's order: the pixel
+//!   means are subtracted in double and rounded to float32, *then* the picture is resized as OpenCV's
+//!   `resize(fx=scale, fy=scale, INTER_LINEAR)` does it;
+//! * torchvision's: to the scale of 0 to 1, resized with antialiasing, minus the mean, over the deviation.
+//!
+//! After that a square may be cut out of the middle, and pictures are put top left into zeros of the batch's common
+//! size. In both ways a zero is the mean colour.
+
+mod detectron;
+mod frames;
+mod geometry;
+mod torchvision;
+
+pub use frames::{ChannelOrder, Frames};
+pub use geometry::Preprocess;
 
 use super::Clip;
 use crate::error::{Error, Result};
@@ -11,46 +25,11 @@ use crate::shape::Shape;
 /// Detectron's mean colour in blue, green, red order, on the scale of 0 to 255. It becomes 0 in a clip.
 pub const PIXEL_MEANS_BGR: [f64; 3] = [102.9801, 115.9465, 122.7717];
 
-/// The order of a frame's three bytes per pixel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ChannelOrder {
-    /// Blue, green, red: what OpenCV reads, and the order of a [`Clip`].
-    #[default]
-    Bgr,
-    /// Red, green, blue: what most image readers give.
-    Rgb,
-}
+/// ImageNet's mean colour in red, green, blue order, on the scale of 0 to 1. It becomes 0 in a clip.
+pub const IMAGENET_MEAN_RGB: [f32; 3] = [0.485, 0.456, 0.406];
 
-impl ChannelOrder {
-    /// The position, among a pixel's bytes, of its blue, green and red byte.
-    pub const fn bgr_positions(self) -> [usize; 3] {
-        match self {
-            Self::Bgr => [0, 1, 2],
-            Self::Rgb => [2, 1, 0],
-        }
-    }
-}
-
-impl std::fmt::Display for ChannelOrder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Bgr => "bgr",
-            Self::Rgb => "rgb",
-        })
-    }
-}
-
-impl std::str::FromStr for ChannelOrder {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "bgr" => Ok(Self::Bgr),
-            "rgb" => Ok(Self::Rgb),
-            _ => Err(Error::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }),
-        }
-    }
-}
+/// ImageNet's deviations in red, green, blue order, on the scale of 0 to 1. They become 1 in a clip.
+pub const IMAGENET_STD_RGB: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// How the bytes of a pixel become the values of a clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,186 +60,98 @@ impl Normalization {
     }
 }
 
-/// Successive frames of one clip, all of one size: 8 bits a channel, T×H×W×3, row-major, channels innermost.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Frames {
-    count: usize,
-    height: usize,
-    width: usize,
-    order: ChannelOrder,
-    data: Vec<u8>,
-}
-
-impl Frames {
-    /// Frames from their bytes; `dims` are T, H, W.
-    ///
-    /// # Errors
-    /// [`Error::Clip`] if an axis is zero; [`Error::Shape`] if `data` does not hold T×H×W×3 bytes.
-    pub fn new(dims: [usize; 3], order: ChannelOrder, data: Vec<u8>) -> Result<Self> {
-        let [count, height, width] = dims;
-        if dims.contains(&0) {
-            return Err(Error::Clip {
-                wanted: "at least one frame of at least one pixel".to_owned(),
-                given: format!("{count} frames of {height}x{width} pixels"),
-            });
-        }
-        let wanted = dims.into_iter().try_fold(3usize, usize::checked_mul);
-        if wanted != Some(data.len()) {
-            return Err(Error::Shape {
-                what: "frames".to_owned(),
-                wanted: format!("{count}x{height}x{width}x3 bytes"),
-                given: format!("{} bytes", data.len()),
-            });
-        }
-        Ok(Self { count, height, width, order, data })
-    }
-
-    /// Number of frames, T; at least 1.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Rows of a frame, H; at least 1.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Columns of a frame, W; at least 1.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The order of a pixel's bytes.
-    pub fn order(&self) -> ChannelOrder {
-        self.order
-    }
-
-    /// All bytes, T×H×W×3.
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// The bytes of frame `t`, H×W×3, or `None` past the last frame.
-    pub fn frame(&self, t: usize) -> Option<&[u8]> {
-        self.data.chunks_exact(self.height * self.width * 3).nth(t)
-    }
-}
-
-impl std::fmt::Debug for Frames {
-    /// The sizes only: the bytes of a real clip would fill the screen for minutes.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Frames")
-            .field("count", &self.count)
-            .field("height", &self.height)
-            .field("width", &self.width)
-            .field("order", &self.order)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How large frames become: Detectron's `TEST.SCALES`, `TEST.MAX_SIZE` and `FPN.COARSEST_STRIDE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preprocess {
-    /// The shorter side after resizing, in pixels.
-    pub target_size: usize,
-    /// The most that the longer side may then have, in pixels. Where it would have more, it gets just this, and the
-    /// shorter side less than `target_size`: the usual case for video.
-    pub max_size: usize,
-    /// Round the sides of the clip, not of the pictures in it, up to a multiple of this; `None` leaves them.
-    pub pad_stride: Option<usize>,
-}
-
-impl Default for Preprocess {
-    /// 256 and 333 without padding, as in the 3D configurations of Detect-and-Track.
-    fn default() -> Self {
-        Self { target_size: 256, max_size: 333, pad_stride: None }
-    }
-}
-
-impl Preprocess {
-    /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any padding.
-    ///
-    /// # Errors
-    /// [`Error::Clip`] if a size is zero, of the frame or of these settings; [`Error::Size`] if a side would vanish.
-    pub fn resized(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
-        let scale = self.scale(frame)?;
-        let sides = frame.map(|side| (side as f64 * scale).round_ties_even() as usize);
-        if sides.contains(&0) {
-            return Err(Error::Size {
-                what: format!("frame of {}x{} pixels", frame[0], frame[1]),
-                reason: format!(
-                    "sizes {}/{} would leave {}x{} pixels",
-                    self.target_size, self.max_size, sides[0], sides[1]
-                ),
-            });
-        }
-        Ok(sides)
-    }
-
-    /// The factor by which both sides of a frame grow.
-    fn scale(&self, frame: [usize; 2]) -> Result<f64> {
-        for (name, value) in [
-            ("target size", self.target_size),
-            ("maximal size", self.max_size),
-            ("padding stride", self.pad_stride.unwrap_or(1)),
-            ("frame height", frame[0]),
-            ("frame width", frame[1]),
-        ] {
-            if value == 0 {
-                return Err(Error::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() });
-            }
-        }
-        let short = frame[0].min(frame[1]) as f64;
-        let long = frame[0].max(frame[1]) as f64;
-        let scale = self.target_size as f64 / short;
-        Ok(if (scale * long).round_ties_even() > self.max_size as f64 { self.max_size as f64 / long } else { scale })
-    }
-
-    /// `side` rounded up to the padding stride.
-    fn padded(&self, side: usize) -> Result<usize> {
-        let stride = self.pad_stride.unwrap_or(1);
-        side.checked_next_multiple_of(stride).ok_or_else(|| Error::Size {
-            what: "clip".to_owned(),
-            reason: format!("a side of {side} cannot be rounded up to a multiple of {stride}"),
-        })
-    }
-}
-
 /// The clip that the network takes, N×3×T×H×W, from `inputs`, one for each N.
 ///
-/// Every frame is resized by the rule of [`Preprocess`]; frames smaller than the common size lie top left, the rest
+/// Every frame is resized and cropped as [`Preprocess`] says; frames smaller than the common size lie top left, the rest
 /// is 0.
 ///
 /// # Errors
 /// [`Error::Clip`] without inputs, or if one has another number of frames than the first; [`Error::Size`] if a frame
 /// vanishes, or the clip is too large.
 pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
-    check_equal_counts(inputs, |i| format!("input {} of {}", i + 1, inputs.len()))?;
-    let sizes =
-        inputs.iter().map(|frames| options.resized([frames.height, frames.width])).collect::<Result<Vec<_>>>()?;
-    let common = |axis: usize| options.padded(sizes.iter().map(|size| size[axis]).max().unwrap_or(0));
-    let frame_count = inputs.first().map_or(0, Frames::count);
-    let shape = Shape::new(inputs.len(), 3, frame_count, common(0)?, common(1)?).checked("clip")?;
+    let counts: Vec<usize> = inputs.iter().map(Frames::count).collect();
+    check_equal_counts(&counts, |i| format!("input {} of {}", i + 1, inputs.len()))?;
+    let items = inputs.iter().map(|frames| {
+        let mut item = Item::new(options, [frames.height(), frames.width()], frames.order())?;
+        frames.iter().try_for_each(|frame| item.push(frame)).map(|()| item)
+    });
+    assemble(items.collect::<Result<_>>()?, options)
+}
 
+/// One input as values, frame by frame as they come from a file; not yet padded to the size of a batch.
+pub(super) struct Item {
+    converter: Converter,
+    count: usize,
+    /// T×H×W for each of the three channels.
+    channels: [Vec<f32>; 3],
+}
+
+impl Item {
+    /// For frames of `[height, width]` pixels with bytes in the given order.
+    ///
+    /// # Errors
+    /// As [`Preprocess::resized`].
+    pub(super) fn new(options: &Preprocess, frame: [usize; 2], order: ChannelOrder) -> Result<Self> {
+        Ok(Self { converter: Converter::new(options, frame, order)?, count: 0, channels: Default::default() })
+    }
+
+    /// Takes the next frame.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if a clip of so many frames would be too large.
+    pub(super) fn push(&mut self, frame: &[u8]) -> Result<()> {
+        let [height, width] = self.converter.extent;
+        let (shape, plane) = (Shape::new(1, 3, self.count + 1, height, width).checked("clip")?, height * width);
+        for channel in &mut self.channels {
+            channel.try_reserve(plane).map_err(|_| too_large(shape))?;
+            channel.resize((self.count + 1) * plane, 0.0);
+        }
+        let start = self.count * plane;
+        self.converter.write(frame, self.channels.each_mut().map(|channel| &mut channel[start..]));
+        self.count += 1;
+        Ok(())
+    }
+
+    /// How many frames it has.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// The clip that the network takes, from frames that have been converted already, one item for each N and all of the
+/// same number of frames.
+///
+/// # Errors
+/// [`Error::Size`] if the clip is too large.
+pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
+    let side = |axis: usize| options.padded(items.iter().map(|item| item.converter.extent[axis]).max().unwrap_or(0));
+    let frames = items.first().map_or(0, Item::count);
+    let shape = Shape::new(items.len(), 3, frames, side(0)?, side(1)?).checked("clip")?;
     let mut data = zeros(shape)?;
-    let item = shape.len() / shape.n;
-    for (frames, (size, out)) in inputs.iter().zip(sizes.iter().zip(data.chunks_exact_mut(item))) {
-        let scale = options.scale([frames.height, frames.width])?;
-        Resizer::new(frames, scale, *size).write_item(frames, shape, out);
+    let channel = shape.t * shape.h * shape.w;
+    for (item, out) in items.into_iter().zip(data.chunks_exact_mut(3 * channel)) {
+        let [height, width] = item.converter.extent;
+        for (values, out) in item.channels.into_iter().zip(out.chunks_exact_mut(channel)) {
+            for (frame, out) in values.chunks_exact(height * width).zip(out.chunks_exact_mut(shape.h * shape.w)) {
+                for (row, out) in frame.chunks_exact(width).zip(out.chunks_exact_mut(shape.w)) {
+                    out[..width].copy_from_slice(row);
+                }
+            }
+        }
     }
     Clip::new(shape, data)
 }
 
 /// Refuses no inputs, and inputs of unequal length; `name` says which input is at fault.
-pub(super) fn check_equal_counts(inputs: &[Frames], name: impl Fn(usize) -> String) -> Result<()> {
-    let Some(first) = inputs.first() else {
+pub(super) fn check_equal_counts(counts: &[usize], name: impl Fn(usize) -> String) -> Result<()> {
+    let Some(&first) = counts.first() else {
         return Err(Error::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() });
     };
-    match inputs.iter().position(|frames| frames.count != first.count) {
+    match counts.iter().position(|&count| count != first) {
         None => Ok(()),
         Some(other) => Err(Error::Clip {
-            wanted: format!("the {} frames of {} in every input", first.count, name(0)),
-            given: format!("{} frames in {}", inputs[other].count, name(other)),
+            wanted: format!("the {first} frames of {} in every input", name(0)),
+            given: format!("{} frames in {}", counts[other], name(other)),
         }),
     }
 }
@@ -268,102 +159,64 @@ pub(super) fn check_equal_counts(inputs: &[Frames], name: impl Fn(usize) -> Stri
 /// A clip's worth of zeros; an error where memory does not suffice, as a user may ask for any size.
 fn zeros(shape: Shape) -> Result<Vec<f32>> {
     let mut data = Vec::new();
-    data.try_reserve_exact(shape.len()).map_err(|_| Error::Size {
-        what: "clip".to_owned(),
-        reason: format!("shape {shape} needs {} bytes, more than there is memory for", shape.bytes()),
-    })?;
+    data.try_reserve_exact(shape.len()).map_err(|_| too_large(shape))?;
     data.resize(shape.len(), 0.0);
     Ok(data)
 }
 
-/// Between which two source indices a resized index lies, and how far towards the second.
-#[derive(Clone, Copy)]
-struct Tap {
-    low: usize,
-    high: usize,
-    fraction: f32,
+fn too_large(shape: Shape) -> Error {
+    Error::Size {
+        what: "clip".to_owned(),
+        reason: format!("shape {shape} needs {} bytes, more than there is memory for", shape.bytes()),
+    }
 }
 
-/// One [`Tap`] for every index of a resized axis of `source` elements.
-fn taps(source: usize, resized: usize, scale: f64) -> Vec<Tap> {
-    let last = source - 1;
-    (0..resized)
-        .map(|i| {
-            // By the scale itself, not by the ratio of the rounded sizes; and in double, as OpenCV's fast path has it.
-            let position = ((i as f64 + 0.5) / scale - 0.5).clamp(0.0, last as f64);
-            let low = position.floor() as usize;
-            Tap { low, high: (low + 1).min(last), fraction: (position - low as f64) as f32 }
-        })
-        .collect()
+/// Turns frames of one size into values.
+struct Converter {
+    resizer: Box<dyn Resizer>,
+    /// Rows and columns of a frame in the clip, before padding.
+    extent: [usize; 2],
+    /// Which of the extent's rows and columns the picture fills.
+    windows: [geometry::Window; 2],
+    /// What is around the picture, for each channel of the clip.
+    surround: [f32; 3],
 }
 
-/// Resizes the frames of one input: tables per axis, and the two source rows that lie around the current output row,
-/// already resized along the width.
-struct Resizer {
-    /// `table[channel][byte]`: the byte minus the mean of the channel, channels in BGR order.
-    table: [[f32; 256]; 3],
-    positions: [usize; 3],
-    rows: Vec<Tap>,
-    columns: Vec<Tap>,
-    /// Two rows, each 3×W with the channels outermost.
-    cache: [Vec<f32>; 2],
-    /// Which source row each of them holds.
-    cached: [Option<usize>; 2],
+/// The way from the bytes of a frame to the values of a resized one.
+trait Resizer {
+    /// Writes a frame into `out`, one plane for each channel, of rows that are `pitch` values apart.
+    fn write(&mut self, frame: &[u8], out: [&mut [f32]; 3], pitch: usize);
 }
 
-impl Resizer {
-    fn new(frames: &Frames, scale: f64, [height, width]: [usize; 2]) -> Self {
-        Self {
-            table: PIXEL_MEANS_BGR.map(|mean| std::array::from_fn(|byte| (byte as f64 - mean) as f32)),
-            positions: frames.order.bgr_positions(),
-            rows: taps(frames.height, height, scale),
-            columns: taps(frames.width, width, scale),
-            cache: [vec![0.0; 3 * width], vec![0.0; 3 * width]],
-            cached: [None; 2],
-        }
+impl Converter {
+    fn new(options: &Preprocess, frame: [usize; 2], order: ChannelOrder) -> Result<Self> {
+        let resized = options.resized(frame)?;
+        let extent = options.extent(frame)?;
+        // What the tables of the resizer are about has to be a clip's size.
+        Shape::new(1, 3, 1, resized[0], resized[1]).checked("clip")?;
+        Shape::new(1, 3, 1, extent[0], extent[1]).checked("clip")?;
+        let windows = resized.map(|size| options.window(size));
+        let (resizer, surround): (Box<dyn Resizer>, _) = match options.normalization {
+            Normalization::Detectron => {
+                (Box::new(detectron::OpenCv::new(frame, order, options.scale(frame), windows)), [0.0; 3])
+            }
+            Normalization::ImageNet => {
+                let black = std::array::from_fn(|c| -IMAGENET_MEAN_RGB[c] / IMAGENET_STD_RGB[c]);
+                (Box::new(torchvision::Antialiased::new(frame, order, resized, windows)), black)
+            }
+        };
+        Ok(Self { resizer, extent, windows, surround })
     }
 
-    /// Writes all frames into `out`, one item of a batch of `shape`: 3×T×H×W.
-    fn write_item(&mut self, frames: &Frames, shape: Shape, out: &mut [f32]) {
-        let plane = shape.h * shape.w;
-        let width = self.columns.len();
-        for (t, frame) in frames.data.chunks_exact(frames.height * frames.width * 3).enumerate() {
-            self.cached = [None; 2];
-            for y in 0..self.rows.len() {
-                let Tap { low, high, fraction } = self.rows[y];
-                self.fill(frame, low, high, frames.width * 3);
-                for c in 0..3 {
-                    let start = (c * shape.t + t) * plane + y * shape.w;
-                    let channel = c * width..(c + 1) * width;
-                    let (above, below) = (&self.cache[0][channel.clone()], &self.cache[1][channel]);
-                    for ((value, above), below) in out[start..start + width].iter_mut().zip(above).zip(below) {
-                        *value = above * (1.0 - fraction) + below * fraction;
-                    }
-                }
+    /// Writes a frame into its three planes, each of the extent's size.
+    fn write(&mut self, frame: &[u8], mut planes: [&mut [f32]; 3]) {
+        let ([rows, columns], pitch) = (self.windows, self.extent[1]);
+        if [rows.len, columns.len] != self.extent {
+            for (plane, surround) in planes.iter_mut().zip(self.surround) {
+                plane.fill(surround);
             }
         }
-    }
-
-    /// Makes the cache hold source rows `low` and `high`, keeping what it has of them.
-    fn fill(&mut self, frame: &[u8], low: usize, high: usize, row_bytes: usize) {
-        if self.cached[0] != Some(low) && self.cached[1] == Some(low) {
-            self.cache.swap(0, 1);
-            self.cached.swap(0, 1);
-        }
-        for (slot, row) in [low, high].into_iter().enumerate() {
-            if self.cached[slot] != Some(row) {
-                let source = &frame[row * row_bytes..(row + 1) * row_bytes];
-                let width = self.columns.len();
-                for (c, out) in self.cache[slot].chunks_exact_mut(width).enumerate() {
-                    let (table, position) = (&self.table[c], self.positions[c]);
-                    for (value, tap) in out.iter_mut().zip(&self.columns) {
-                        let left = table[usize::from(source[tap.low * 3 + position])];
-                        let right = table[usize::from(source[tap.high * 3 + position])];
-                        *value = left * (1.0 - tap.fraction) + right * tap.fraction;
-                    }
-                }
-                self.cached[slot] = Some(row);
-            }
-        }
+        let planes = planes.map(|plane| &mut plane[rows.to * pitch + columns.to..]);
+        self.resizer.write(frame, planes, pitch);
     }
 }

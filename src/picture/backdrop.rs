@@ -3,7 +3,9 @@
 use image::{RgbImage, imageops};
 
 use crate::clip::Clip;
-use crate::clip::preprocess::{ChannelOrder, Frames, PIXEL_MEANS_BGR, Preprocess};
+use crate::clip::preprocess::{
+    ChannelOrder, Frames, IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, Normalization, PIXEL_MEANS_BGR, Preprocess,
+};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -18,16 +20,16 @@ pub struct Backdrop {
 }
 
 impl Backdrop {
-    /// The pictures of the first clip of `clip`: `frames`, the originals that `preprocess` turned into it, or else the
-    /// clip's own values plus the pixel means.
+    /// The pictures of the first clip of `clip`: `frames`, the originals that `preprocess` turned into it; without them,
+    /// or if they were cropped, the clip's own values turned back into colours.
     ///
     /// # Errors
     /// [`Error::Clip`] if the frames cannot have become this clip; [`Error::Shape`] if there are no frames and the clip
     /// has other than three channels.
     pub fn new(clip: &Clip, frames: Option<&Frames>, preprocess: &Preprocess) -> Result<Self> {
         match frames {
-            Some(frames) => Self::from_frames(frames, clip.shape(), preprocess),
-            None => Self::from_clip(clip),
+            Some(frames) if preprocess.crop.is_none() => Self::from_frames(frames, clip.shape(), preprocess),
+            _ => Self::from_clip(clip, preprocess.normalization),
         }
     }
 
@@ -50,7 +52,7 @@ impl Backdrop {
         Ok(Self { frames: pictures.collect::<Result<_>>()?, clip, extent })
     }
 
-    fn from_clip(clip: &Clip) -> Result<Self> {
+    fn from_clip(clip: &Clip, normalization: Normalization) -> Result<Self> {
         let shape = clip.shape();
         if shape.c != 3 {
             return Err(Error::Shape {
@@ -62,11 +64,12 @@ impl Backdrop {
         let plane = shape.h * shape.w;
         let pictures = (0..shape.t).map(|t| {
             let mut rgb = vec![0; plane * 3];
-            for (c, mean) in PIXEL_MEANS_BGR.into_iter().enumerate() {
+            for c in 0..3 {
                 let values = &clip.data()[(c * shape.t + t) * plane..][..plane];
+                let (position, scale, mean) = colour(normalization, c);
                 for (pixel, &value) in rgb.chunks_exact_mut(3).zip(values) {
                     // The cast clamps to 0..=255 and takes NaN as 0.
-                    pixel[2 - c] = (f64::from(value) + mean).round() as u8;
+                    pixel[position] = (f64::from(value) * scale + mean).round() as u8;
                 }
             }
             picture(rgb, [shape.w, shape.h])
@@ -94,6 +97,18 @@ impl Backdrop {
     pub(super) fn resized(&self, t: usize, [width, height]: [usize; 2]) -> Vec<u8> {
         // A triangle as wide as the step averages when it makes smaller, where plain interpolation would flicker.
         imageops::resize(&self.frames[t], width as u32, height as u32, imageops::FilterType::Triangle).into_raw()
+    }
+}
+
+/// For a channel of a clip: its position among red, green and blue, and what a value is multiplied by and then added to,
+/// to be a byte again.
+fn colour(normalization: Normalization, channel: usize) -> (usize, f64, f64) {
+    match normalization {
+        Normalization::Detectron => (2 - channel, 1.0, PIXEL_MEANS_BGR[channel]),
+        Normalization::ImageNet => {
+            let [deviation, mean] = [IMAGENET_STD_RGB, IMAGENET_MEAN_RGB].map(|rgb| 255.0 * f64::from(rgb[channel]));
+            (channel, deviation, mean)
+        }
     }
 }
 

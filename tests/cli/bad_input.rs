@@ -149,7 +149,8 @@ fn bad_weights_clips_and_outputs() {
             input("zero.npy", &["zero.npy", "1x3x2x0x16", "zero axis"]),
             input("channels.npy", &["1x2x1x8x8", "3 channels"]),
             input("cut.npy", &["cut.npy"]),
-            input("video.mp4", &["video.mp4", "ffmpeg"]),
+            input("video.mp4", &["video.mp4", "a video that ffmpeg can open"]),
+            input("weights.pkl", &["weights.pkl", "holds weights"]),
             input("no_frames", &["no_frames", "PNG or JPEG", "none"]),
             input("foreign.safetensors", &["foreign.safetensors", "safetensors"]),
             input("absent", &["cannot read", "absent"]),
@@ -262,6 +263,9 @@ fn wrong_usage_is_told_from_failure() {
             wrong_usage("clip --output >out", &["INPUT"]),
             wrong_usage("clip @no_frames --output >out --channel-order grb", &["bgr", "rgb"]),
             wrong_usage("clip @no_frames --output >out --size big", &["--size", "big"]),
+            wrong_usage("clip @no_frames --output >out --frames 0", &["--frames", "at least 1"]),
+            wrong_usage("clip @no_frames --output >out --stride=-1", &["--stride"]),
+            wrong_usage("clip @no_frames --output >out --preprocess caffe", &["detectron", "imagenet"]),
         ],
     );
 }

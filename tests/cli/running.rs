@@ -122,7 +122,7 @@ fn clips_come_from_numpy_and_from_frames() {
     let at = |name: &str| directory.path().join(name);
     let clip = random::clip(Shape::new(2, 3, 3, 17, 21), 5).unwrap();
     write_npy(&at("clip.npy"), clip.shape(), clip.data());
-    save_clip(&clip, at("clip.safetensors")).unwrap();
+    save_clip(&clip, None, at("clip.safetensors")).unwrap();
     let scene = Scene { frames: 4, height: 30, width: 40 };
     scene.write_png_frames(at("frames")).unwrap();
     let sizes = ["--size", "24", "--max-size", "40", "--pad-stride", "16"];

@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use resnet3d_wgpu::atomic_file::write_atomically;
-use resnet3d_wgpu::clip::files::{LoadOptions, load, load_batch, load_inputs, save_clip};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess, preprocess};
+use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions, load, load_batch, load_inputs, save_clip};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, preprocess};
 use resnet3d_wgpu::{Clip, Error, Shape};
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::{fixture, read_fixture};
+use super::{fixture, read_fixture, sizes};
 
 /// Settings that leave a frame of 6x8 pixels as it is.
 fn unscaled() -> LoadOptions {
     LoadOptions {
-        preprocess: Preprocess { target_size: 6, max_size: 8, pad_stride: None },
+        preprocess: sizes(6, 8, None),
         channel_order: ChannelOrder::Rgb,
+        keep_frames: true,
+        ..LoadOptions::default()
     }
 }
 
@@ -42,7 +44,12 @@ fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
 fn fixtures_load_as_files() {
     for name in ["prep01_wide.safetensors", "prep02_two_clips_rgb.safetensors"] {
         let (sizes, frames, expected) = read_fixture(name);
-        let options = LoadOptions { preprocess: sizes, channel_order: frames[0].order() };
+        let options = LoadOptions {
+            preprocess: sizes,
+            channel_order: frames[0].order(),
+            keep_frames: true,
+            ..LoadOptions::default()
+        };
         let input = load_inputs(&[fixture(name)], &options).unwrap();
         assert_eq!(input.clip.shape(), expected.shape());
         assert_eq!(input.frames, frames);
@@ -136,9 +143,9 @@ fn several_inputs_form_a_batch() {
     let first = Clip::new(Shape::new(1, 3, 1, 2, 2), vec![1.0; 12]).unwrap();
     let second = Clip::new(Shape::new(2, 3, 1, 2, 2), vec![2.0; 24]).unwrap();
     let wider = Clip::new(Shape::new(1, 3, 1, 2, 3), vec![3.0; 18]).unwrap();
-    save_clip(&first, at("first.safetensors")).unwrap();
-    save_clip(&second, at("second.safetensors")).unwrap();
-    save_clip(&wider, at("wider.safetensors")).unwrap();
+    save_clip(&first, None, at("first.safetensors")).unwrap();
+    save_clip(&second, None, at("second.safetensors")).unwrap();
+    save_clip(&wider, None, at("wider.safetensors")).unwrap();
     let options = unscaled();
 
     let both = load_batch(&[at("first.safetensors"), at("second.safetensors")], &options).unwrap();
@@ -161,6 +168,42 @@ fn several_inputs_form_a_batch() {
     let error = load_batch(&[at("short"), at("first.safetensors")], &options).unwrap_err().to_string();
     assert!(error.contains("short") && error.contains("first.safetensors"), "{error}");
     assert!(load_batch::<&Path>(&[], &options).is_err());
+}
+
+#[test]
+fn a_ready_clip_says_how_it_was_normalised() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let clip = Clip::new(Shape::new(1, 3, 1, 2, 2), vec![1.0; 12]).unwrap();
+    let [detectron, imagenet] = Normalization::ALL;
+    let all = [None, Some(detectron), Some(imagenet)];
+    let name = |normalization: Option<Normalization>| {
+        at(&format!("{}.safetensors", normalization.map_or("silent", Normalization::name)))
+    };
+    for said in all {
+        save_clip(&clip, said, name(said)).unwrap();
+        for expected in all {
+            let options = LoadOptions { expected, ..LoadOptions::default() };
+            match load_inputs(&[name(said)], &options) {
+                Ok(input) => {
+                    assert!(said.is_none() || expected.is_none() || said == expected, "{said:?} {expected:?}");
+                    assert_eq!((input.normalization, &input.clip), (said, &clip));
+                }
+                Err(error) => {
+                    assert!(said.is_some() && expected.is_some() && said != expected, "{said:?} {expected:?}: {error}");
+                    let text = error.to_string();
+                    assert!([detectron, imagenet].iter().all(|it| text.contains(it.name())), "{text}");
+                }
+            }
+        }
+    }
+    let both = |first, second| load_inputs(&[name(first), name(second)], &LoadOptions::default());
+    assert_eq!(both(None, Some(imagenet)).unwrap().normalization, Some(imagenet));
+    assert!(matches!(both(Some(imagenet), Some(detectron)), Err(Error::Clip { .. })));
+
+    let selection = FrameSelection { start: 1, ..FrameSelection::default() };
+    let error = load(name(None), &LoadOptions { selection, ..LoadOptions::default() }).unwrap_err().to_string();
+    assert!(error.contains("silent.safetensors") && error.contains("taken whole"), "{error}");
 }
 
 #[test]
@@ -223,7 +266,7 @@ fn foreign_and_broken_inputs_are_named() {
         ("integer.safetensors", "element type", "I32"),
         ("float.safetensors", "element type", "F32"),
         ("planar.safetensors", "shape", "[3, 2, 2, 1]"),
-        ("clip.mp4", "unsupported", "ffmpeg"),
+        ("clip.mp4", "format", "a video that ffmpeg can open"),
         ("text.npy", "format", "no such header"),
         ("header.npy", "format", "no such header"),
         ("truncated.npy", "format", "11 bytes"),
@@ -260,14 +303,14 @@ fn files_are_written_whole_or_not_at_all() {
     let clip = Clip::new(Shape::new(1, 3, 1, 2, 2), (0..12).map(|i| i as f32).collect()).unwrap();
     let path = directory.path().join("clip.safetensors");
     std::fs::write(&path, "older").unwrap();
-    save_clip(&clip, &path).unwrap();
+    save_clip(&clip, None, &path).unwrap();
     assert_eq!(load(&path, &LoadOptions::default()).unwrap(), clip);
     assert_eq!(names(), ["clip.safetensors"], "no temporary file is left");
 
     let taken = directory.path().join("directory");
     std::fs::create_dir(&taken).unwrap();
     for target in [&taken, &directory.path().join("absent/clip.safetensors")] {
-        let error = save_clip(&clip, target).unwrap_err();
+        let error = save_clip(&clip, None, target).unwrap_err();
         assert!(matches!(&error, Error::File { path, .. } if path == target), "{error}");
     }
     assert_eq!(names(), ["clip.safetensors", "directory"]);

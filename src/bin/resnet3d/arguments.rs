@@ -3,8 +3,8 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use resnet3d_wgpu::Taps;
-use resnet3d_wgpu::clip::files::LoadOptions;
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess};
+use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use std::path::PathBuf;
 
 /// A parser of one of `all`, each called by `name`.
@@ -23,21 +23,58 @@ where
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Preprocessing of frames (a ready clip is taken as it is)")]
 pub struct PreprocessArguments {
+    /// Which values pixels become: `detectron`, blue, green, red minus the pixel means; `imagenet`, red, green, blue as
+    /// torchvision has them, resized with antialiasing. A ready clip that says otherwise is refused. By default as the
+    /// weights want it, and `detectron` where there are none.
+    #[arg(long, value_name = "detectron|imagenet", value_parser = choice(&Normalization::ALL, Normalization::name))]
+    preprocess: Option<Normalization>,
+
     /// The shorter side of the frames after resizing, in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().target_size)]
     size: usize,
 
-    /// The most that the longer side may then have; where it would have more, it gets this and --size gives way.
-    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().max_size)]
-    max_size: usize,
+    /// The most that the longer side may then have; where it would have more, it gets this and --size gives way. By
+    /// default 333 with `detectron`, without limit with `imagenet`.
+    #[arg(long, value_name = "PIXELS")]
+    max_size: Option<usize>,
+
+    /// Cut a square of this side out of the middle after resizing.
+    #[arg(long, value_name = "PIXELS")]
+    crop: Option<usize>,
 
     /// Pad the sides of the clip to a multiple of this, at the bottom and on the right.
     #[arg(long, value_name = "N")]
     pad_stride: Option<usize>,
 
-    /// The order of the channels in `frames.*` tensors; pictures know their own.
+    /// The order of the channels in `frames.*` tensors; pictures and videos know their own.
     #[arg(long, default_value = "bgr", value_parser = choice(&[ChannelOrder::Bgr, ChannelOrder::Rgb], channel_order))]
     channel_order: ChannelOrder,
+
+    #[command(flatten)]
+    selection: SelectionArguments,
+}
+
+/// Which frames of a video, a directory or a `frames.*` tensor are taken.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Choice of frames (of videos, directories and `frames.*` tensors)")]
+struct SelectionArguments {
+    /// The first frame, counted from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    start: usize,
+
+    /// How many frames; by default all that there are. Fewer than asked for are an error.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    frames: Option<usize>,
+
+    /// Take every Nth frame: the first, the Nth after it, and so on.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    stride: usize,
+}
+
+/// Reads a whole number from 1 on.
+fn positive(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "wanted a whole number from 1 on".to_owned())?;
+    if number == 0 { Err("wanted at least 1".to_owned()) } else { Ok(number) }
 }
 
 fn channel_order(order: ChannelOrder) -> &'static str {
@@ -48,11 +85,25 @@ fn channel_order(order: ChannelOrder) -> &'static str {
 }
 
 impl PreprocessArguments {
-    /// The same for the library.
-    pub fn load_options(&self) -> LoadOptions {
+    /// The same for the library; `default` is how the weights want pixels to be normalised.
+    pub fn load_options(&self, default: Normalization) -> LoadOptions {
+        let usual = Preprocess::usual(self.preprocess.unwrap_or(default));
         LoadOptions {
-            preprocess: Preprocess { target_size: self.size, max_size: self.max_size, pad_stride: self.pad_stride },
+            preprocess: Preprocess {
+                target_size: self.size,
+                max_size: self.max_size.or(usual.max_size),
+                crop: self.crop,
+                pad_stride: self.pad_stride,
+                ..usual
+            },
             channel_order: self.channel_order,
+            selection: FrameSelection {
+                start: self.selection.start,
+                count: self.selection.frames,
+                stride: self.selection.stride,
+            },
+            expected: self.preprocess,
+            keep_frames: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::arguments::{PreprocessArguments, WeightsSource, clip_shape, taps, wei
 use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::adapter_line;
+use crate::input::load;
 use crate::network::{Network, describe};
 use crate::output::{Outputs, note, print, print_json};
 use crate::plan::class_line;
@@ -12,7 +13,7 @@ use crate::text::{Facts, bar, lines, mib, milliseconds, table};
 use anyhow::{Result, bail};
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::files::load;
+use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::plan::Step;
 use resnet3d_wgpu::weights::random;
@@ -49,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
     weights: WeightsSource,
 
-    /// A clip to run on, as for `run`, instead of a generated one.
+    /// A clip or video to run on, as for `run`, instead of a generated one.
     #[arg(long, value_name = "FILE|DIR")]
     input: Option<PathBuf>,
 
@@ -220,7 +221,7 @@ impl Arguments {
 
     fn clip(&self) -> Result<Clip> {
         match &self.input {
-            Some(path) => Ok(load(path, &self.preprocess.load_options())?),
+            Some(path) => Ok(load(&[path], &self.preprocess.load_options(Normalization::default()))?.clip),
             None => {
                 let mut shape: Shape = self.clip.parse()?;
                 if let Some(batch) = self.batch {

@@ -2,23 +2,27 @@
 
 use crate::arguments::PreprocessArguments;
 use crate::cli::Common;
+use crate::input::load;
 use crate::output::{Outputs, print, print_json};
 use crate::progress::Progress;
 use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{load_batch, save_clip};
+use resnet3d_wgpu::clip::files::{Input, save_clip};
+use resnet3d_wgpu::clip::preprocess::Normalization;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Make a ready clip of frames, as `run` does on the way.
+/// Make a ready clip of frames or a video, as `run` does on the way.
 ///
-/// Frames are resized, the pixel means subtracted, the channels ordered blue, green, red; the result is the float32
-/// tensor `data`, NxCxTxHxW, of a .safetensors. Several inputs form a batch.
+/// Frames are resized, and their values normalised as the weights want it: for Detectron's, the pixel means subtracted,
+/// the channels ordered blue, green, red. The result is the float32 tensor `data`, NxCxTxHxW, of a .safetensors, whose
+/// metadata `preprocess` says which way it was. Several inputs form a batch.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Directories of PNG or JPEG frames, or .safetensors with uint8 tensors `frames.0`, `frames.1`, … (T,H,W,3).
+    /// Video files, directories of PNG or JPEG frames, or .safetensors with uint8 tensors `frames.0`, `frames.1`, …
+    /// (T,H,W,3).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
@@ -33,6 +37,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d clip frames/ --output clip.safetensors
+  resnet3d clip video.mp4 --frames 32 --stride 2 --output clip.safetensors
+  resnet3d clip video.mp4 --preprocess imagenet --size 256 --crop 224 --output clip.safetensors
   resnet3d clip first/ second/ --output batch.safetensors --size 224 --max-size 224 --pad-stride 32";
 
 impl Arguments {
@@ -43,18 +49,21 @@ impl Arguments {
         for input in &self.inputs {
             outputs.keep("INPUT", input);
         }
-        let clip = {
-            let _progress = Progress::start("reading the frames");
-            let clip = load_batch(&self.inputs, &self.preprocess.load_options())?;
-            save_clip(&clip, &self.output)?;
-            clip
-        };
+        let Input { clip, normalization, .. } =
+            load(&self.inputs, &self.preprocess.load_options(Normalization::default()))?;
+        {
+            let _progress = Progress::start("writing the clip");
+            save_clip(&clip, normalization, &self.output)?;
+        }
         if common.json {
-            return print_json(&json!({"clip": clip.shape(), "output": self.output.display().to_string()}));
+            let preprocess = normalization.map(Normalization::name);
+            let output = self.output.display().to_string();
+            return print_json(&json!({"clip": clip.shape(), "preprocess": preprocess, "output": output}));
         }
         let mut facts = Facts::default();
         facts
             .add("clip", format!("{} ({})", clip.shape(), mib(clip.shape().bytes())))
+            .add("preprocess", normalization.map_or("not said", Normalization::name))
             .add("written", self.output.display().to_string());
         print(&facts.to_string())
     }

@@ -12,8 +12,8 @@ use crate::run::draw;
 use crate::text::Facts;
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess};
+use resnet3d_wgpu::clip::files::{FrameSelection, Input, LoadOptions, load_inputs};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
 use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
 use serde::Serialize;
@@ -43,8 +43,11 @@ EXAMPLES:
 
 /// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
 const LOAD_OPTIONS: LoadOptions = LoadOptions {
-    preprocess: Preprocess { target_size: 144, max_size: 192, pad_stride: None },
+    preprocess: Preprocess { target_size: 144, max_size: Some(192), ..Preprocess::usual(Normalization::Detectron) },
     channel_order: ChannelOrder::Rgb,
+    selection: FrameSelection { start: 0, count: None, stride: 1 },
+    expected: None,
+    keep_frames: true,
 };
 
 /// What `--json` prints.

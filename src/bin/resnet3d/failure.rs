@@ -66,6 +66,10 @@ fn next_step(error: &Error) -> &'static str {
         Error::Device { .. } => {
             "try another adapter or backend (`resnet3d adapters`), a smaller clip, or a newer driver"
         }
+        Error::Program { .. } => {
+            "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH: apt-get install ffmpeg; or use a \
+             directory of PNG or JPEG frames"
+        }
         Error::Unsupported { .. } => "`resnet3d help` says what this version does",
         _ => "run again with -vv to see more",
     }

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod features;
 mod forward;
+mod input;
 mod network;
 mod output;
 mod plan;

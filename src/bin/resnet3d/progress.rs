@@ -30,9 +30,17 @@ impl Progress {
     pub fn steps(what: &'static str, steps: u64) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::new(steps).with_message(what);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} ({eta} left)") {
-                bar.set_style(style);
-            }
+            bar.set_style(style("{msg} {bar:32} {pos}/{len} ({eta} left)"));
+            bar.tick();
+            bar
+        })
+    }
+
+    /// Work that counts up to what is known only on the way, or never: see [`Progress::at`].
+    pub fn counting(what: &'static str) -> Self {
+        Self::show(what, || {
+            let bar = ProgressBar::no_length().with_message(what);
+            bar.set_style(style("{msg} {pos}"));
             bar.tick();
             bar
         })
@@ -51,6 +59,18 @@ impl Progress {
         Self { bar: ProgressBar::hidden(), _notice: Some(sender) }
     }
 
+    /// `done` of `total` steps are done.
+    pub fn at(&self, done: usize, total: Option<usize>) {
+        if let Some(total) = total {
+            if self.bar.length().is_none() {
+                self.bar.set_style(style("{msg} {bar:32} {pos}/{len}"));
+            }
+            // What was promised may have been too little.
+            self.bar.set_length(total.max(done) as u64);
+        }
+        self.bar.set_position(done as u64);
+    }
+
     /// One step is done.
     pub fn step(&self) {
         self.bar.inc(1);
@@ -61,4 +81,9 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The look of a bar; a template that is none leaves the usual one.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -4,6 +4,7 @@ use crate::arguments::{PreprocessArguments, WeightsSource, choice, taps, weights
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
+use crate::input::load;
 use crate::network::{Network, describe};
 use crate::output::{Outputs, note, print, print_json};
 use crate::progress::Progress;
@@ -11,7 +12,8 @@ use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs};
+use resnet3d_wgpu::clip::files::{Input, LoadOptions};
+use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
 use resnet3d_wgpu::{BackboneConfig, Feature, Options, Shape, Taps};
 use serde::Serialize;
@@ -19,8 +21,8 @@ use std::path::PathBuf;
 
 /// Run the network on a clip and write its features.
 ///
-/// The clip is a directory of PNG or JPEG frames, a .safetensors (a ready clip `data`, or pictures `frames.0`, …) or an
-/// .npy. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
+/// The clip is a video file, a directory of PNG or JPEG frames, a .safetensors (a ready clip `data`, or pictures
+/// `frames.0`, …) or an .npy. Videos are decoded by the program `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -60,6 +62,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
+  resnet3d run --weights r18.safetensors --input video.mp4 --start 100 --frames 16 --stride 2 \\
+      --output features.safetensors --heatmap heatmap.png
   resnet3d run --weights random:1 --input clip.npy --output features.safetensors \\
       --taps res3_1_sum,pool1
   resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
@@ -110,11 +114,11 @@ impl Arguments {
         if common.verbose > 0 && !network.unused.is_empty() {
             note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
         }
-        let load_options = self.preprocess.load_options();
-        let input = {
-            let _progress = Progress::start("reading the clip");
-            load_inputs(&[&self.input], &load_options)?
+        let load_options = LoadOptions {
+            keep_frames: self.heatmap.is_some(),
+            ..self.preprocess.load_options(Normalization::default())
         };
+        let input = load(&[&self.input], &load_options)?;
 
         let gpu = common.open()?;
         let options = Options {
@@ -169,7 +173,9 @@ impl Arguments {
 /// The heatmap of `features` over the first clip of `input`, as the bytes of a PNG.
 pub fn draw(input: &Input, features: &[Feature], mode: HeatmapMode, options: &LoadOptions) -> Result<Vec<u8>> {
     let _progress = Progress::start("drawing the heatmap");
-    let backdrop = Backdrop::new(&input.clip, input.frames.first(), &options.preprocess)?;
+    let normalization = input.normalization.unwrap_or(options.preprocess.normalization);
+    let preprocess = Preprocess { normalization, ..options.preprocess };
+    let backdrop = Backdrop::new(&input.clip, input.frames.first(), &preprocess)?;
     let activations: Vec<Activation<'_>> = features
         .iter()
         .map(|feature| Activation { name: &feature.name, shape: feature.shape, data: &feature.data })

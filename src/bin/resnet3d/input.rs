@@ -1,0 +1,12 @@
+//! Reading inputs, with the progress shown.
+
+use crate::progress::Progress;
+use anyhow::Result;
+use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs_watched};
+use std::path::Path;
+
+/// Reads `paths` as one batch.
+pub fn load<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<Input> {
+    let progress = Progress::counting("reading the clip");
+    Ok(load_inputs_watched(paths, options, &mut |state| progress.at(state.frames, state.expected))?)
+}

@@ -1,0 +1,109 @@
+//! Ready clips and frames from safetensors files, and clips into them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::gather::{Gathering, Picture};
+use super::{Ready, npy};
+use crate::atomic_file::write_atomically;
+use crate::clip::Clip;
+use crate::clip::preprocess::{ChannelOrder, Frames, Normalization};
+use crate::error::{Error, Result};
+
+/// The key of the metadata that says how a clip's values were normalised.
+const NORMALIZATION_KEY: &str = "preprocess";
+
+/// Writes `clip` as tensor `data` of a safetensors file, float32, whole or not at all. The metadata's `preprocess` says
+/// how its values were normalised (`detectron` or `imagenet`), if that is known.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be written.
+pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let bytes: Vec<u8> = clip.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shape: [usize; 5] = clip.shape().into();
+    let metadata = normalization.map(|it| HashMap::from([(NORMALIZATION_KEY.to_owned(), it.name().to_owned())]));
+    let serialized = TensorView::new(Dtype::F32, shape.to_vec(), &bytes)
+        .and_then(|tensor| safetensors::serialize([("data", tensor)], metadata))
+        .map_err(|error| Error::format(path, "a clip that safetensors can hold", error))?;
+    write_atomically(path, &serialized)
+}
+
+/// Reads the ready clip `data`, or else the selected frames of `frames.0`, `frames.1`, …
+pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready>> {
+    let damaged = |error| Error::format(path, "a safetensors file", error);
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    if let Ok(tensor) = file.tensor("data") {
+        let said = header.metadata().as_ref().and_then(|metadata| metadata.get(NORMALIZATION_KEY));
+        let normalization = said.and_then(|name| Normalization::by_name(name));
+        return Ok(Some(Ready { clip: ready_clip(path, &tensor)?, normalization }));
+    }
+    let selection = into.options().selection;
+    let mut found = 0;
+    while let Ok(tensor) = file.tensor(&format!("frames.{found}")) {
+        let name = format!("frames.{found} of {}", path.display());
+        let frames = frames(&name, &tensor, into.options().channel_order)?;
+        selection.check(&name, frames.count())?;
+        into.begin(name.clone(), Some(selection.taken_of(frames.count())));
+        let size = [frames.height(), frames.width()];
+        for (_, bytes) in frames.iter().enumerate().filter(|(index, _)| selection.takes(*index)) {
+            into.push(&name, &Picture { size, order: frames.order(), bytes })?;
+        }
+        found += 1;
+    }
+    if found == 0 {
+        return Err(Error::format(
+            path,
+            "a tensor data (a clip) or tensors frames.0, frames.1, … (uint8 pictures)",
+            tensor_names(&file),
+        ));
+    }
+    Ok(None)
+}
+
+/// The tensors of a file for a message: the first few in order, and how many more.
+fn tensor_names(file: &SafeTensors<'_>) -> String {
+    const SHOWN: usize = 8;
+    let mut names = file.names();
+    names.sort_unstable();
+    match names.len() {
+        0 => "no tensors".to_owned(),
+        n if n > SHOWN => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
+        _ => names.join(", "),
+    }
+}
+
+fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
+    let bytes = tensor.data();
+    let data: Vec<f32> = match tensor.dtype() {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+        other => {
+            return Err(Error::ElementType {
+                what: format!("tensor data of {}", path.display()),
+                wanted: "F32, F64, F16 or BF16",
+                given: format!("{other:?}"),
+            });
+        }
+    };
+    let shape = npy::clip_shape(&format!("tensor data of {}", path.display()), tensor.shape())?;
+    Clip::new(shape, data)
+}
+
+fn frames(name: &str, tensor: &TensorView<'_>, order: ChannelOrder) -> Result<Frames> {
+    if tensor.dtype() != Dtype::U8 {
+        return Err(Error::ElementType { what: name.to_owned(), wanted: "U8", given: format!("{:?}", tensor.dtype()) });
+    }
+    match *tensor.shape() {
+        [t, h, w, 3] => Frames::new([t, h, w], order, tensor.data().to_vec()),
+        ref other => {
+            Err(Error::Shape { what: name.to_owned(), wanted: "TxHxWx3".to_owned(), given: format!("{other:?}") })
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Another program as a child process: its output is read as it comes, what it complains about is kept, and no way out
+//! leaves it behind.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Read};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+/// How long a program may take to end after the last of its output.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+/// How much of a program's complaints is kept, from their end.
+const COMPLAINTS_BYTES: usize = 4096;
+/// How many lines of them are told in a message.
+const LINES_TOLD: usize = 3;
+
+/// A running program. Dropping it kills it, if need be, and waits for its end, so that no zombie is left.
+pub(super) struct Process {
+    program: &'static str,
+    child: Child,
+    complaints: Arc<Mutex<Vec<u8>>>,
+    /// Reads standard error, so that the program never waits for room in that pipe.
+    listener: Option<JoinHandle<()>>,
+}
+
+/// How a program ended.
+pub(super) struct End {
+    pub(super) status: ExitStatus,
+    /// The last lines of its standard error.
+    pub(super) complaints: Complaints,
+}
+
+/// What a program wrote to standard error, as far as it was kept: lines without control characters, none of them empty.
+pub(super) struct Complaints(Vec<String>);
+
+impl Complaints {
+    /// Complaints that nobody made.
+    #[cfg(test)]
+    pub(super) fn of(lines: &[&str]) -> Self {
+        Self(lines.iter().map(|&line| line.to_owned()).collect())
+    }
+
+    /// The lines.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Complaints {
+    /// The last few lines in one; nothing if there are none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0[self.0.len().saturating_sub(LINES_TOLD)..].join("; "))
+    }
+}
+
+impl Process {
+    /// Starts `program` without input.
+    ///
+    /// # Errors
+    /// [`Error::Program`] if it is not there or cannot be started.
+    pub(super) fn start(
+        program: &'static str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<(Self, ChildStdout)> {
+        let fail = |reason: String| Error::Program { program, reason };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => {
+                    fail("there is no such program on the PATH, and videos are decoded by it".to_owned())
+                }
+                _ => fail(error.to_string()),
+            })?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let complaints = Arc::default();
+        let mut process = Self { program, child, complaints, listener: None };
+        let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+            return Err(fail("its output cannot be read".to_owned()));
+        };
+        let complaints = Arc::clone(&process.complaints);
+        let listener = std::thread::Builder::new().name(format!("{program} stderr"));
+        process.listener =
+            Some(listener.spawn(move || listen(stderr, &complaints)).map_err(|error| fail(error.to_string()))?);
+        Ok((process, stdout))
+    }
+
+    /// Waits for the end of a program whose output has ended.
+    ///
+    /// # Errors
+    /// [`Error::Program`] if it does not end by itself; it is killed then.
+    pub(super) fn finish(&mut self) -> Result<End> {
+        let program = self.program;
+        let fail = |reason: String| Error::Program { program, reason };
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().map_err(|error| fail(error.to_string()))? {
+                Some(status) => break status,
+                None if Instant::now() >= deadline => {
+                    return Err(fail(format!("it closed its output but did not end; it said: {}", self.complaints())));
+                }
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        // Normally at once; a program that this one left behind may hold the pipe open, and is not waited for.
+        while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(End { status, complaints: self.complaints() })
+    }
+
+    /// The last of standard error so far.
+    fn complaints(&self) -> Complaints {
+        let kept = lock(&self.complaints);
+        let text = String::from_utf8_lossy(&kept);
+        let readable = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
+        Complaints(text.lines().map(readable).filter(|line| !line.is_empty()).collect())
+    }
+
+    /// The id that the system knows it by.
+    #[cfg(test)]
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, and then there is nothing to kill.
+        let _ = self.child.kill();
+        if let Err(error) = self.child.wait() {
+            log::warn!("cannot wait for {}: {error}", self.program);
+        }
+    }
+}
+
+/// Reads `stderr` to its end, keeping the last of it.
+fn listen(mut stderr: impl Read, kept: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    loop {
+        match stderr.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                let mut kept = lock(kept);
+                kept.extend_from_slice(&buffer[..count]);
+                let excess = kept.len().saturating_sub(COMPLAINTS_BYTES);
+                kept.drain(..excess);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// What a thread that panicked has left is as good as any.
+fn lock(kept: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `text` and `path` as one argument: for paths that are no text.
+pub(super) fn joined(text: &str, path: &std::path::Path) -> OsString {
+    let mut argument = OsString::from(text);
+    argument.push(path);
+    argument
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> (Process, ChildStdout) {
+        Process::start("sh", ["-c", script]).unwrap()
+    }
+
+    fn is_there(id: u32) -> bool {
+        std::path::Path::new(&format!("/proc/{id}")).exists()
+    }
+
+    #[test]
+    fn an_absent_program_is_named() {
+        let error = Process::start("resnet3d-no-such-program", [""]).err().unwrap().to_string();
+        assert!(error.contains("resnet3d-no-such-program") && error.contains("PATH"), "{error}");
+    }
+
+    #[test]
+    fn the_last_complaints_are_kept_and_no_flood_of_them_stops_the_program() {
+        let (mut process, mut stdout) =
+            shell("yes 'one more' | head -n 100000 >&2; printf 'last \\033[1mwords\\n' >&2; echo out; exit 3");
+        let mut out = String::new();
+        stdout.read_to_string(&mut out).unwrap();
+        let end = process.finish().unwrap();
+        assert_eq!((out.as_str(), end.status.code()), ("out\n", Some(3)));
+        assert_eq!(end.complaints.to_string(), "one more; one more; last [1mwords");
+        assert!(lock(&process.complaints).len() <= COMPLAINTS_BYTES);
+    }
+
+    #[test]
+    fn whatever_it_does_it_is_gone_in_the_end() {
+        for script in ["exec sleep 1000", "exit 1", "exec yes", "exec yes >&2", "kill -9 $$"] {
+            let (process, _stdout) = shell(script);
+            let (id, started) = (process.id(), Instant::now());
+            drop(process);
+            assert!(!is_there(id), "{script}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{script}");
+        }
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_not_waited_for_forever() {
+        let (mut process, stdout) = shell("echo 'still here' >&2; exec sleep 1000 >&-");
+        drop(stdout);
+        let id = process.id();
+        let error = process.finish().err().unwrap().to_string();
+        assert!(error.contains("did not end; it said: still here"), "{error}");
+        drop(process);
+        assert!(!is_there(id));
+    }
+
+    #[test]
+    fn one_that_leaves_another_behind_is_not_waited_for_either() {
+        let (mut process, stdout) = shell("sleep 8 & echo 'gone first' >&2");
+        drop(stdout);
+        let started = Instant::now();
+        let end = process.finish().unwrap();
+        assert_eq!((end.status.code(), end.complaints.lines()), (Some(0), &["gone first".to_owned()][..]));
+        assert!(started.elapsed() < Duration::from_secs(6));
+    }
+}

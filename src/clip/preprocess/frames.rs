@@ -1,0 +1,126 @@
+//! Frames as they come from a file: bytes.
+
+use crate::error::{Error, Result};
+
+/// The order of a frame's three bytes per pixel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ChannelOrder {
+    /// Blue, green, red: what OpenCV reads, and the order of Detectron's clips.
+    #[default]
+    Bgr,
+    /// Red, green, blue: what most image readers give.
+    Rgb,
+}
+
+impl ChannelOrder {
+    /// The position, among a pixel's bytes, of its blue, green and red byte.
+    pub const fn bgr_positions(self) -> [usize; 3] {
+        match self {
+            Self::Bgr => [0, 1, 2],
+            Self::Rgb => [2, 1, 0],
+        }
+    }
+}
+
+impl std::fmt::Display for ChannelOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Bgr => "bgr",
+            Self::Rgb => "rgb",
+        })
+    }
+}
+
+impl std::str::FromStr for ChannelOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "bgr" => Ok(Self::Bgr),
+            "rgb" => Ok(Self::Rgb),
+            _ => Err(Error::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }),
+        }
+    }
+}
+
+/// Successive frames of one clip, all of one size: 8 bits a channel, T×H×W×3, row-major, channels innermost.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frames {
+    count: usize,
+    height: usize,
+    width: usize,
+    order: ChannelOrder,
+    data: Vec<u8>,
+}
+
+impl Frames {
+    /// Frames from their bytes; `dims` are T, H, W.
+    ///
+    /// # Errors
+    /// [`Error::Clip`] if an axis is zero; [`Error::Shape`] if `data` does not hold T×H×W×3 bytes.
+    pub fn new(dims: [usize; 3], order: ChannelOrder, data: Vec<u8>) -> Result<Self> {
+        let [count, height, width] = dims;
+        if dims.contains(&0) {
+            return Err(Error::Clip {
+                wanted: "at least one frame of at least one pixel".to_owned(),
+                given: format!("{count} frames of {height}x{width} pixels"),
+            });
+        }
+        let wanted = dims.into_iter().try_fold(3usize, usize::checked_mul);
+        if wanted != Some(data.len()) {
+            return Err(Error::Shape {
+                what: "frames".to_owned(),
+                wanted: format!("{count}x{height}x{width}x3 bytes"),
+                given: format!("{} bytes", data.len()),
+            });
+        }
+        Ok(Self { count, height, width, order, data })
+    }
+
+    /// Number of frames, T; at least 1.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows of a frame, H; at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns of a frame, W; at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The order of a pixel's bytes.
+    pub fn order(&self) -> ChannelOrder {
+        self.order
+    }
+
+    /// All bytes, T×H×W×3.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The bytes of frame `t`, H×W×3, or `None` past the last frame.
+    pub fn frame(&self, t: usize) -> Option<&[u8]> {
+        self.iter().nth(t)
+    }
+
+    /// The bytes of every frame, H×W×3 each.
+    pub fn iter(&self) -> std::slice::ChunksExact<'_, u8> {
+        self.data.chunks_exact(self.height * self.width * 3)
+    }
+}
+
+impl std::fmt::Debug for Frames {
+    /// The sizes only: the bytes of a real clip would fill the screen for minutes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frames")
+            .field("count", &self.count)
+            .field("height", &self.height)
+            .field("width", &self.width)
+            .field("order", &self.order)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! How large frames become, and which part of them is wanted.
+
+use super::Normalization;
+use crate::error::{Error, Result};
+
+/// How pixels become values and how large frames become.
+///
+/// For Detectron these are its `TEST.SCALES`, `TEST.MAX_SIZE` and `FPN.COARSEST_STRIDE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preprocess {
+    /// Which values pixels become, and by whose rule pictures are resized.
+    pub normalization: Normalization,
+    /// The shorter side after resizing, in pixels.
+    pub target_size: usize,
+    /// The most that the longer side may then have, in pixels. Where it would have more, it gets just this, and the
+    /// shorter side less than `target_size`: for Detectron the usual case for video. `None` sets no limit.
+    pub max_size: Option<usize>,
+    /// The side of the square that is cut out of the middle after resizing, in pixels, as torchvision's `CenterCrop`
+    /// does it; what a smaller picture lacks becomes black (for Detectron: the mean colour). `None` keeps all.
+    pub crop: Option<usize>,
+    /// Round the sides of the clip, not of the pictures in it, up to a multiple of this; `None` leaves them.
+    pub pad_stride: Option<usize>,
+}
+
+impl Default for Preprocess {
+    /// Detectron's: 256 and 333 without padding, as in the 3D configurations of Detect-and-Track.
+    fn default() -> Self {
+        Self::usual(Normalization::Detectron)
+    }
+}
+
+impl Preprocess {
+    /// What is usual for weights that were trained so: shorter side 256, and for Detectron a longer side of at most 333.
+    pub const fn usual(normalization: Normalization) -> Self {
+        let max_size = match normalization {
+            Normalization::Detectron => Some(333),
+            Normalization::ImageNet => None,
+        };
+        Self { normalization, target_size: 256, max_size, crop: None, pad_stride: None }
+    }
+
+    /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any cropping and padding.
+    ///
+    /// # Errors
+    /// [`Error::Clip`] if a size is zero, of the frame or of these settings; [`Error::Size`] if a side would vanish.
+    pub fn resized(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
+        self.check(frame)?;
+        let sides = match self.normalization {
+            Normalization::Detectron => {
+                let scale = self.scale(frame);
+                frame.map(|side| (side as f64 * scale).round_ties_even() as usize)
+            }
+            Normalization::ImageNet => self.resized_as_torchvision_does(frame),
+        };
+        if sides.contains(&0) {
+            let limit = self.max_size.map(|size| format!("/{size}")).unwrap_or_default();
+            return Err(Error::Size {
+                what: format!("frame of {}x{} pixels", frame[0], frame[1]),
+                reason: format!("sizes {}{limit} would leave {}x{} pixels", self.target_size, sides[0], sides[1]),
+            });
+        }
+        Ok(sides)
+    }
+
+    /// The size `[height, width]` that a frame of `[height, width]` has in a clip, after any cropping, before padding.
+    ///
+    /// # Errors
+    /// As [`Preprocess::resized`].
+    pub fn extent(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
+        let resized = self.resized(frame)?;
+        Ok(self.crop.map_or(resized, |crop| [crop; 2]))
+    }
+
+    /// Refuses sizes of zero.
+    fn check(&self, frame: [usize; 2]) -> Result<()> {
+        for (name, value) in [
+            ("target size", self.target_size),
+            ("maximal size", self.max_size.unwrap_or(1)),
+            ("crop", self.crop.unwrap_or(1)),
+            ("padding stride", self.pad_stride.unwrap_or(1)),
+            ("frame height", frame[0]),
+            ("frame width", frame[1]),
+        ] {
+            if value == 0 {
+                return Err(Error::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Detectron's factor, by which both sides of a frame grow.
+    pub(super) fn scale(&self, frame: [usize; 2]) -> f64 {
+        let short = frame[0].min(frame[1]) as f64;
+        let long = frame[0].max(frame[1]) as f64;
+        let scale = self.target_size as f64 / short;
+        match self.max_size {
+            Some(max) if (scale * long).round_ties_even() > max as f64 => max as f64 / long,
+            _ => scale,
+        }
+    }
+
+    /// `_compute_resized_output_size` of torchvision: whole numbers, rounded down.
+    fn resized_as_torchvision_does(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        let times = |a: usize, b: usize, over: usize| (a as f64 * b as f64 / over as f64) as usize;
+        let mut short = self.target_size;
+        let mut long = times(short, height.max(width), height.min(width));
+        if let Some(max) = self.max_size.filter(|&max| long > max) {
+            (short, long) = (times(max, short, long), max);
+        }
+        if width <= height { [long, short] } else { [short, long] }
+    }
+
+    /// `side` rounded up to the padding stride.
+    pub(super) fn padded(&self, side: usize) -> Result<usize> {
+        let stride = self.pad_stride.unwrap_or(1);
+        side.checked_next_multiple_of(stride).ok_or_else(|| Error::Size {
+            what: "clip".to_owned(),
+            reason: format!("a side of {side} cannot be rounded up to a multiple of {stride}"),
+        })
+    }
+
+    /// What of a resized axis of `size` elements is shown, and where.
+    pub(super) fn window(&self, size: usize) -> Window {
+        match self.crop {
+            None => Window { from: 0, to: 0, len: size },
+            Some(crop) if crop > size => Window { from: 0, to: (crop - size) / 2, len: size },
+            // torchvision rounds halves to even, as Python does.
+            Some(crop) => Window { from: ((size - crop) as f64 / 2.0).round_ties_even() as usize, to: 0, len: crop },
+        }
+    }
+}
+
+/// A run of elements of a resized axis, and where they go.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// The first element shown.
+    pub(super) from: usize,
+    /// The index at which it is put.
+    pub(super) to: usize,
+    /// How many are shown.
+    pub(super) len: usize,
+}

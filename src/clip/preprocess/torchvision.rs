@@ -1,0 +1,100 @@
+//! torchvision's way from a frame to values: to 0..1, antialiased bilinear resizing, mean and deviation.
+//!
+//! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size, antialias=True)`, `v2.CenterCrop(crop)`,
+//! `v2.Normalize(mean, std)` of tensors: the picture is float32 when it is resized. torchvision's ready-made presets
+//! resize bytes and round to bytes again after each direction, which is up to one grey level away from this.
+
+use super::frames::ChannelOrder;
+use super::geometry::Window;
+use super::{IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, Resizer};
+
+/// What one resized element is made of: successive source elements from `first` on, and how much each counts.
+struct Filter {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// One [`Filter`] for every index of an axis of `source` elements, resized to `resized`, that `window` shows: PyTorch's
+/// triangle, as wide as the step where the picture shrinks (`upsample_bilinear2d_aa`).
+fn filters(source: usize, resized: usize, window: Window) -> Vec<Filter> {
+    // In float32 throughout, as PyTorch: positions in a large picture differ visibly otherwise.
+    let step = source as f32 / resized as f32;
+    let support = step.max(1.0);
+    (window.from..window.from + window.len)
+        .map(|i| {
+            let centre = step * (i as f32 + 0.5);
+            // Elements whose middle lies within the support; the ends are truncated as PyTorch's casts do it.
+            let first = ((centre - support + 0.5).max(0.0) as usize).min(source - 1);
+            let end = ((centre + support + 0.5) as usize).clamp(first + 1, source);
+            let weight = |j: usize| (1.0 - ((j as f32 - centre + 0.5) / support).abs()).max(0.0);
+            let total: f32 = (first..end).map(weight).sum();
+            Filter { first, weights: (first..end).map(|j| weight(j) / total).collect() }
+        })
+        .collect()
+}
+
+/// Resizes frames of one size.
+pub(super) struct Antialiased {
+    /// Bytes on the scale of 0 to 1.
+    table: [f32; 256],
+    positions: [usize; 3],
+    /// Bytes of a source row.
+    row_bytes: usize,
+    rows: Vec<Filter>,
+    columns: Vec<Filter>,
+    /// The channel at hand, resized along the width only: as many rows as the frame has.
+    wide: Vec<f32>,
+}
+
+impl Antialiased {
+    /// For frames of `[height, width]` that become `resized`, of which the windows are wanted.
+    pub(super) fn new(
+        [height, width]: [usize; 2],
+        order: ChannelOrder,
+        resized: [usize; 2],
+        [rows, columns]: [Window; 2],
+    ) -> Self {
+        let [blue, green, red] = order.bgr_positions();
+        Self {
+            table: std::array::from_fn(|byte| byte as f32 / 255.0),
+            positions: [red, green, blue],
+            row_bytes: width * 3,
+            rows: filters(height, resized[0], rows),
+            columns: filters(width, resized[1], columns),
+            wide: Vec::new(),
+        }
+    }
+
+    /// Fills `wide` with the channel whose byte is the one at `position` of each pixel.
+    fn resize_rows(&mut self, frame: &[u8], position: usize) {
+        self.wide.clear();
+        for source in frame.chunks_exact(self.row_bytes) {
+            self.wide.extend(self.columns.iter().map(|filter| {
+                let bytes = source[filter.first * 3 + position..].iter().step_by(3);
+                bytes.zip(&filter.weights).map(|(&byte, weight)| self.table[usize::from(byte)] * weight).sum::<f32>()
+            }));
+        }
+    }
+}
+
+impl Resizer for Antialiased {
+    fn write(&mut self, frame: &[u8], out: [&mut [f32]; 3], pitch: usize) {
+        let width = self.columns.len();
+        for (c, plane) in out.into_iter().enumerate() {
+            let (mean, deviation) = (IMAGENET_MEAN_RGB[c], IMAGENET_STD_RGB[c]);
+            self.resize_rows(frame, self.positions[c]);
+            for (y, filter) in self.rows.iter().enumerate() {
+                let row = &mut plane[y * pitch..][..width];
+                row.fill(0.0);
+                for (source, weight) in self.wide.chunks_exact(width).skip(filter.first).zip(&filter.weights) {
+                    for (value, source) in row.iter_mut().zip(source) {
+                        *value += source * weight;
+                    }
+                }
+                for value in row {
+                    *value = (*value - mean) / deviation;
+                }
+            }
+        }
+    }
+}
