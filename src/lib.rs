@@ -26,5 +26,5 @@ pub use gpu::{Backend, ContextOptions, GpuContext, Profile, ShaderChecks, Timing
 pub use graph::resnet::Body;
 pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
 pub use shape::Shape;
-pub use weights::{Checkpoint, Weights};
+pub use weights::{Checkpoint, InflateMode, WeightOptions, Weights};
 pub use wgpu;

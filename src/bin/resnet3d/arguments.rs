@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use resnet3d_wgpu::Taps;
 use resnet3d_wgpu::clip::files::LoadOptions;
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Preprocess};
+use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::path::PathBuf;
 
 /// A parser of one of `all`, each called by `name`.
@@ -54,6 +54,26 @@ impl PreprocessArguments {
             preprocess: Preprocess { target_size: self.size, max_size: self.max_size, pad_stride: self.pad_stride },
             channel_order: self.channel_order,
         }
+    }
+}
+
+/// How 2-D weights become 3-D ones.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct InflateArguments {
+    /// Make weights over time of the 2-D weights of an image network: by the kernel in the middle and zeros around it
+    /// (center-only), by equal shares of it (mean-repeat), by copies (repeat), or in the middle with noise around it.
+    #[arg(long, value_name = "MODE", value_parser = choice(&InflateMode::ALL, InflateMode::name))]
+    inflate: Option<InflateMode>,
+
+    /// The seed of the noise of center-only-rest-rand.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "inflate")]
+    seed: u64,
+}
+
+impl InflateArguments {
+    /// The same for the library.
+    pub fn options(&self) -> WeightOptions {
+        WeightOptions { inflate: self.inflate, seed: self.seed }
     }
 }
 

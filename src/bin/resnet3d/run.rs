@@ -1,6 +1,6 @@
 //! `resnet3d run`: a clip in, features out.
 
-use crate::arguments::{PreprocessArguments, WeightsSource, choice, taps, weights_source};
+use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, choice, taps, weights_source};
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
@@ -24,9 +24,13 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights by blob name; `random` generates some, always the same for a seed.
+    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2 or maskrcnn-benchmark;
+    /// `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source)]
     weights: WeightsSource,
+
+    #[command(flatten)]
+    inflate: InflateArguments,
 
     /// The clip. May be the weight file, if that has a tensor `data`.
     #[arg(long, value_name = "FILE|DIR")]
@@ -60,6 +64,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
+  resnet3d run --weights model_final.pkl --inflate center-only --input frames/ \\
+      --output features.safetensors
   resnet3d run --weights random:1 --input clip.npy --output features.safetensors \\
       --taps res3_1_sum,pool1
   resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
@@ -103,7 +109,7 @@ impl Arguments {
             outputs.keep("--weights", path);
         }
 
-        let network = Network::load(&self.weights, common.config.as_deref())?;
+        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
         let body = network.body()?;
         let asked = self.taps.clone().unwrap_or_default();
         let written = tap_names(&body, &asked)?;
