@@ -20,6 +20,8 @@ pub struct Origin {
     pub blob: String,
     /// Its extents.
     pub shape: Vec<usize>,
+    /// The extents in the file.
+    pub given: Vec<usize>,
     /// The tensors of the file that it was made from, the weight or scale or bias first.
     pub sources: Vec<String>,
     /// The element type of the first of them, as the file has it: `F32`, …
@@ -118,6 +120,7 @@ impl Tensors<'_> {
         let mut origin = Origin {
             blob: wanted.name.clone(),
             shape: wanted.shape.clone(),
+            given: first.shape.clone(),
             element: first.element.name().to_owned(),
             transposed: first.fortran && first.shape.iter().filter(|&&axis| axis > 1).count() > 1,
             folded: sources.len() > 1,

@@ -138,7 +138,7 @@ fn groups(contents: &Contents, names: &Names) -> Option<usize> {
     let shape = |branch| contents.shape(&names.weight(Layer::Block { stage: 2, block: 0, branch }));
     let inner = *shape(Branch::A)?.first()?;
     let of_group = *shape(Branch::B)?.get(1)?;
-    (of_group > 0 && inner.is_multiple_of(of_group)).then(|| inner / of_group)
+    (of_group > 0 && inner > 0 && inner.is_multiple_of(of_group)).then(|| inner / of_group)
 }
 
 /// Says why PyTorch's ResNets for video cannot be run.
@@ -162,5 +162,158 @@ fn refuse_video_resnets(contents: &Contents, names: &Names, file: &str) -> Resul
             "the stem of this body is 1x7x7: it looks at every frame by itself",
         ),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PRESETS;
+    use crate::graph::resnet::Body;
+    use crate::weights::raw::{Element, Payload, RawTensor};
+    use std::collections::BTreeMap;
+
+    /// Tensors without values.
+    fn contents<'a>(shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Contents {
+        let tensors = shapes.into_iter().map(|(name, shape)| {
+            let payload = Payload { range: 0..0, latin1: false };
+            let shape = shape.to_vec();
+            (name.to_owned(), RawTensor { element: Element::F32, shape, fortran: false, big_endian: false, payload })
+        });
+        Contents { tensors: tensors.collect(), ..Contents::default() }
+    }
+
+    fn recognise(contents: &Contents) -> Result<Option<BackboneConfig>> {
+        Source::find(contents, "file")?.config(contents, "file")
+    }
+
+    /// Names and shapes as torchvision has them, by network.
+    fn torchvision() -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
+        let path = format!("{}/tests/goldens/shapes.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn of_torchvision(name: &str) -> Contents {
+        let shapes = torchvision().remove(name).unwrap();
+        contents(shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+    }
+
+    #[test]
+    fn blobs_show_every_preset() {
+        for preset in PRESETS {
+            let want = BackboneConfig::preset(preset).unwrap();
+            let parameters = Body::new(&want).unwrap().graph.parameters();
+            let mut contents = contents(parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())));
+            // Res5 is only read where Detectron's configuration asks for it.
+            if want.block_counts.len() == 4 {
+                let short = recognise(&contents).unwrap().unwrap();
+                assert_eq!(short.block_counts, want.block_counts[..3], "{preset}");
+                contents.cfg = Some("MODEL:\n  CONV_BODY: FPN.add_fpn_ResNet_conv5_body\n".to_owned());
+            }
+            assert_eq!(recognise(&contents).unwrap(), Some(want), "{preset}");
+        }
+    }
+
+    #[test]
+    fn torchvision_s_image_networks_are_told_apart() {
+        let basic = r#""transformation": "basic""#;
+        for (name, json) in [
+            ("resnet18", format!(r#"{{"preset": "r18-conv4", {basic}, "stride_1x1": false}}"#)),
+            ("resnet34", r#"{"preset": "r34-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet50", r#"{"preset": "r50-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet101", r#"{"preset": "r101-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet152", r#"{"preset": "r50-conv4", "block_counts": [3, 8, 36], "stride_1x1": false}"#.to_owned()),
+            (
+                "resnext50_32x4d",
+                r#"{"preset": "r50-conv4", "num_groups": 32, "width_per_group": 4, "stride_1x1": false}"#.to_owned(),
+            ),
+            ("wide_resnet50_2", r#"{"preset": "r50-conv4", "width_per_group": 128, "stride_1x1": false}"#.to_owned()),
+        ] {
+            let contents = of_torchvision(name);
+            let want = BackboneConfig::from_json(&json).unwrap();
+            assert_eq!(recognise(&contents).unwrap(), Some(want), "{name}");
+            let source = Source::find(&contents, name).unwrap();
+            assert_eq!(source.normalization, Some(Normalization::ImageNet));
+        }
+    }
+
+    #[test]
+    fn torchvision_s_video_networks_are_refused() {
+        for name in ["r3d_18", "mc3_18", "r2plus1d_18"] {
+            let error = recognise(&of_torchvision(name)).unwrap_err().to_string();
+            assert!(error.contains("r3d_18") && error.contains("stem spans several frames"), "{error}");
+        }
+        let shapes: [(&str, &[usize]); 2] =
+            [("conv1.weight", &[64, 3, 7, 7, 7]), ("layer1.0.conv1.weight", &[64, 64, 3, 3, 3])];
+        let error = recognise(&contents(shapes)).unwrap_err().to_string();
+        assert!(error.contains("1x7x7"), "{error}");
+    }
+
+    #[test]
+    fn the_place_of_the_stride_and_the_pixels_are_the_source_s() {
+        use Normalization::{Detectron, ImageNet};
+        let rename = |from: &str, to: &str| {
+            let mut contents = of_torchvision("resnet50");
+            let tensors = std::mem::take(&mut contents.tensors);
+            contents.tensors = tensors
+                .into_iter()
+                .map(|(name, tensor)| {
+                    let stem = !name.contains("layer") && !name.starts_with("fc");
+                    let name = if stem { format!("stem.{name}") } else { name };
+                    (format!("backbone.body.{}", name.replace(from, to)), tensor)
+                })
+                .collect();
+            contents
+        };
+        let blobs = |cfg: Option<&str>, groups: usize| {
+            let shapes: [(&str, &[usize]); 2] =
+                [("res2_0_branch2a_w", &[64, 64, 1, 1]), ("res2_0_branch2b_w", &[64, 64 / groups, 3, 3])];
+            Contents { pickle: true, cfg: cfg.map(str::to_owned), ..contents(shapes) }
+        };
+        let detectron2 = rename("layer1", "res2");
+        let converted = Contents { author: Some("torchvision".to_owned()), ..detectron2.clone() };
+        let stated = Contents { preprocess: Some("imagenet".to_owned()), ..blobs(None, 1) };
+        let plain = Contents { pickle: false, ..blobs(None, 1) };
+        for (what, contents, want) in [
+            ("torchvision", of_torchvision("resnet50"), (Some(false), Some(ImageNet))),
+            ("maskrcnn-benchmark", rename("", ""), (Some(true), Some(Detectron))),
+            ("Detectron2", detectron2, (Some(true), Some(Detectron))),
+            ("Detectron2 from torchvision", converted, (Some(false), Some(ImageNet))),
+            ("Detectron", blobs(None, 1), (Some(true), Some(Detectron))),
+            ("Detectron that says so", blobs(Some("RESNETS: {STRIDE_1X1: false}"), 1), (Some(false), Some(Detectron))),
+            ("Detectron's ResNeXt", blobs(None, 32), (Some(false), Some(Detectron))),
+            ("metadata", stated, (Some(true), Some(ImageNet))),
+            ("blobs in safetensors", plain, (None, None)),
+        ] {
+            let source = Source::find(&contents, "file").unwrap();
+            assert_eq!((source.stride_1x1, source.normalization), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_body_is_none_or_refused() {
+        assert!(recognise(&contents([])).unwrap().is_none());
+        assert!(recognise(&contents([("conv1_w", [64, 3, 7, 7].as_slice())])).unwrap().is_none());
+        let changed = |change: &dyn Fn(&mut Contents)| {
+            let mut contents = of_torchvision("resnet18");
+            change(&mut contents);
+            recognise(&contents).unwrap_err().to_string()
+        };
+        let set = |contents: &mut Contents, name: &str, shape: &[usize]| {
+            contents.tensors.get_mut(name).unwrap().shape = shape.to_vec();
+        };
+        let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[96, 64, 3, 3]));
+        assert!(error.contains("res3 is 96 wide"), "{error}");
+        let error = changed(&|c| set(c, "layer2.0.conv2.weight", &[64, 128, 3, 3]));
+        assert!(error.contains("res3 has a projection although its width stays 64"), "{error}");
+        let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[128, 64, 2, 3, 3]));
+        assert!(error.contains("time_kernel_dim") && error.contains("odd"), "{error}");
+        let error = changed(&|c| set(c, "layer1.0.conv1.weight", &[0, 0, 3, 3]));
+        assert!(error.contains("none that can be built"), "{error}");
+        let error = changed(&|c| {
+            let tensor = c.tensors["conv1.weight"].clone();
+            c.tensors.insert("ema.layer1.0.conv1.weight".to_owned(), tensor);
+        });
+        assert!(error.contains("2 networks") && error.contains("\"ema.\""), "{error}");
     }
 }

@@ -96,12 +96,13 @@ impl Report<'_> {
 
     /// One line for each parameter, one for each name that was dropped, and the totals.
     fn text(&self) -> String {
-        let mut rows = table(&["blob", ">shape", "made from", "stored as", "done"]);
+        let mut rows = table(&["blob", ">shape", "made from", ">shape", "of", "done"]);
         for origin in &self.loaded.origins {
             rows.add_row([
                 origin.blob.clone(),
                 shape(&origin.shape),
                 sources(origin),
+                shape(&origin.given),
                 origin.element.clone(),
                 done(origin),
             ]);
@@ -139,6 +140,7 @@ impl Report<'_> {
             json!({
                 "name": origin.blob,
                 "shape": origin.shape,
+                "shape_in_file": origin.given,
                 "sources": origin.sources,
                 "element": origin.element,
                 "renamed": origin.renamed(),
@@ -181,7 +183,10 @@ fn sources(origin: &Origin) -> String {
 
 /// What was done to it, in a few words.
 fn done(origin: &Origin) -> String {
-    let inflated = origin.inflated.map(|(mode, kt)| format!("inflated to {kt} ({})", mode.name()));
+    let inflated = match origin.inflated {
+        Some((mode, kt)) => Some(format!("inflated to {kt} ({})", mode.name())),
+        None => (origin.given.len() == 4).then(|| "time axis of 1".to_owned()),
+    };
     let done = [
         origin.renamed().then(|| "renamed".to_owned()),
         origin.transposed.then(|| "transposed".to_owned()),

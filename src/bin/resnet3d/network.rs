@@ -49,7 +49,7 @@ impl Network {
 /// The parameters of `config` from an opened file.
 pub fn load(checkpoint: &Checkpoint, path: &Path, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
     let loaded = checkpoint.load(config, options);
-    loaded.with_context(|| format!("{} does not hold the weights of this network", path.display()))
+    loaded.with_context(|| format!("{} does not give the weights of this network", path.display()))
 }
 
 /// The network to read the file `path` as: the one that was asked for, else the one that it shows, else r18-conv4.

@@ -8,6 +8,8 @@
 mod machine;
 mod numpy;
 mod opcodes;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use super::raw::Contents;

@@ -44,6 +44,7 @@ pub fn call(
             Ok(Value::Bytes(Payload { range: range.clone(), latin1: true }, len))
         }
         (Global::Scalar, [Value::Dtype(_), ..]) => Ok(Value::Scalar),
+        (Global::Bytes, []) => Ok(Value::Bytes(Payload { range: 0..0, latin1: false }, 0)),
         (Global::OrderedDict, []) => Ok(heap.new_dict()),
         (Global::FromBuffer, [data, dtype, shape, order]) => {
             let fortran = match name(file, order) {

@@ -19,6 +19,8 @@ pub enum Global {
     Dtype,
     /// `_codecs.encode`: how Python 3 writes bytes by protocol 2, as Latin-1 text.
     Encode,
+    /// `bytes`: how Python 3 writes no bytes at all by protocol 2.
+    Bytes,
     /// `collections.OrderedDict`.
     OrderedDict,
 }
@@ -33,6 +35,7 @@ impl Global {
             ("numpy", "ndarray") => Self::NdArray,
             ("numpy", "dtype") => Self::Dtype,
             ("_codecs", "encode") => Self::Encode,
+            ("__builtin__" | "builtins", "bytes") => Self::Bytes,
             ("collections", "OrderedDict") => Self::OrderedDict,
             _ => return None,
         })
