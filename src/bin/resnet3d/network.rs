@@ -134,6 +134,9 @@ pub fn describe(config: &BackboneConfig) -> String {
             text += &format!(", {name} {value}");
         }
     }
+    if config.transformation == resnet3d_wgpu::Transformation::Bottleneck && !config.stride_1x1 {
+        text += ", stride on the 3x3";
+    }
     if config.time_stride_on {
         text += ", strides over time";
     }

@@ -7,9 +7,9 @@ use crate::weights::raw::Payload;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Most instructions that a file may have. The checkpoint of an R-152 with batch norms and momentum has about a seventh
+/// Most instructions that a file may have. The checkpoint of an R-152 with batch norms and momentum has about a quarter
 /// of that. Every instruction makes at most one value, so this also bounds the memory that a hostile file can take.
-const MAX_INSTRUCTIONS: usize = 1 << 19;
+const MAX_INSTRUCTIONS: usize = 1 << 18;
 
 /// Why a pickle is refused, and the byte at which.
 #[derive(Debug, PartialEq, Eq)]
