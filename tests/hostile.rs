@@ -161,6 +161,51 @@ fn nothing_is_called() {
     assert!(!witness.exists());
 }
 
+/// A string of Python 2 with its length.
+fn string(text: &[u8]) -> Vec<u8> {
+    [b"T".as_slice(), &u32::try_from(text.len()).unwrap().to_le_bytes(), text].concat()
+}
+
+#[test]
+fn one_array_is_not_a_whole_network() {
+    // Basic blocks of 64 channels, 900 a stage, and one array of 147 kB as the weight of them all.
+    let reconstruct = b"cnumpy.core.multiarray\n_reconstruct\nq\x000cnumpy\nndarray\nK\x00\x85U\x01b\x87q\x010";
+    let dtype = b"cnumpy\ndtype\nU\x02f4K\x00K\x01\x87Rq\x020";
+    let array = |shape: &[u8], values: usize| {
+        let axes: Vec<u8> = shape.iter().flat_map(|&axis| [b'K', axis]).collect();
+        let data = string(&vec![0; 4 * values]);
+        [b"h\x00h\x01R(K\x01(".as_slice(), &axes, b"th\x02\x89", &data, b"tb"].concat()
+    };
+    let mut parts = vec![b"\x80\x02".to_vec(), reconstruct.to_vec(), dtype.to_vec(), b"}q\x03".to_vec()];
+    let put = |name: String, value: Vec<u8>| [string(name.as_bytes()), value, b"s".to_vec()].concat();
+    parts.push(put("conv1_w".to_owned(), array(&[64, 3, 7, 7], 64 * 147)));
+    parts.push(put("res_conv1_bn_s".to_owned(), [array(&[64], 64), b"q\x04".to_vec()].concat()));
+    parts.push(put("res_conv1_bn_b".to_owned(), b"h\x04".to_vec()));
+    parts.push(put("shared".to_owned(), [array(&[64, 64, 3, 3], 64 * 64 * 9), b"q\x05".to_vec()].concat()));
+    for block in (2..=4).flat_map(|stage| (0..900).map(move |block| format!("res{stage}_{block}"))) {
+        for branch in ["branch2a", "branch2b"] {
+            parts.push(put(format!("{block}_{branch}_w"), b"h\x05".to_vec()));
+            parts.push(put(format!("{block}_{branch}_bn_s"), b"h\x04".to_vec()));
+            parts.push(put(format!("{block}_{branch}_bn_b"), b"h\x04".to_vec()));
+        }
+    }
+    parts.push(b".".to_vec());
+    let file = parts.concat();
+    let checkpoint = Checkpoint::from_bytes("shared.pkl", file.clone()).unwrap();
+    let config = BackboneConfig {
+        feat_dims: vec![64; 4],
+        block_counts: vec![900; 3],
+        transformation: resnet3d_wgpu::Transformation::Basic,
+        time_kernel_dim: 1,
+        ..BackboneConfig::default()
+    };
+    let (result, peak) = peak_of(|| checkpoint.load(&config, &OPTIONS).map(drop));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("one array as several parameters"), "{error}");
+    assert!(peak <= ALLOWED + 8 * file.len(), "{peak}");
+    use_up("shared.pkl", &file);
+}
+
 #[test]
 fn bombs_stay_small() {
     let million = 1 << 20;

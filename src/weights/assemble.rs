@@ -74,6 +74,7 @@ impl Tensors<'_> {
     pub fn assemble(&self, graph: &Graph, options: &WeightOptions) -> Result<Loaded> {
         let wanted = graph.parameters();
         mismatch::check(self, &wanted)?;
+        self.check_sharing(&wanted)?;
         let mut tensors = BTreeMap::new();
         let mut origins = Vec::with_capacity(wanted.len());
         for parameter in wanted {
@@ -89,6 +90,21 @@ impl Tensors<'_> {
         let mut dropped: Vec<Dropped> = unused.map(|(name, what)| Dropped { name: name.clone(), what }).collect();
         dropped.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Loaded { weights, origins, dropped })
+    }
+
+    /// Refuses to load one array as many parameters: a pickle may have it under any number of names, and a small file
+    /// would become a very large network.
+    fn check_sharing(&self, wanted: &[Parameter]) -> Result<()> {
+        let names: BTreeSet<String> = wanted.iter().flat_map(|parameter| self.sources(&parameter.name)).collect();
+        let tensors = names.iter().filter_map(|name| self.contents.tensors.get(name));
+        let bytes = tensors.fold(0usize, |sum, tensor| sum.saturating_add(tensor.payload.range.len()));
+        if bytes > self.file.len() {
+            return Err(Error::Unsupported {
+                what: "one array as several parameters".to_owned(),
+                reason: format!("the parameters would be {bytes} bytes of a file of {}", self.file.len()),
+            });
+        }
+        Ok(())
     }
 
     /// The names that `blob` is made from in this file: one, or for a batch norm four. Names that are not there are

@@ -95,7 +95,9 @@ impl<'a> Machine<'a> {
             op::BINBYTES8 | op::BYTEARRAY8 => self.bytes(u64::from_le_bytes)?,
 
             op::MARK => self.marks.push(self.stack.len()),
-            op::POP => drop(self.pop()?),
+            op::POP => {
+                self.pop()?;
+            }
             op::POP_MARK => {
                 let items = self.marked()?;
                 self.stack.truncate(items);
