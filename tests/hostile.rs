@@ -226,10 +226,10 @@ fn bombs_stay_small() {
             "dtypes",
             pickle(&[b"cnumpy\ndtype\nq\x00U\x0fi23456789012345\x85q\x01", &b"h\x00h\x01R".repeat(million / 8)]),
         ),
-        ("keys", pickle(&[b"}q\x00", &long, b"q\x010h\x00", &b"h\x01Ns".repeat(100_000)])),
+        ("keys", pickle(&[b"}q\x00", &long, b"q\x010h\x00", &b"h\x01Ns".repeat(80_000)])),
         (
             "texts",
-            pickle(&[b"c_codecs\nencode\nq\x000", &long, b"U\x06latin1\x86q\x01", &b"h\x00h\x01R0".repeat(60_000)]),
+            pickle(&[b"c_codecs\nencode\nq\x000", &long, b"U\x06latin1\x86q\x01", &b"h\x00h\x01R0".repeat(50_000)]),
         ),
         (
             "a claim of exabytes",

@@ -12,7 +12,7 @@ pub(crate) struct Cfg {
     pub stride_1x1: Option<bool>,
     /// `VIDEO.TIME_STRIDE_ON`.
     pub time_stride_on: Option<bool>,
-    /// `MODEL.DILATION`.
+    /// `MODEL.DILATION`, which Detectron has moved to `RESNETS.RES5_DILATION`.
     pub dilation: Option<usize>,
     /// Whether `MODEL.CONV_BODY` names a body with res5.
     pub conv5: bool,
@@ -30,7 +30,10 @@ impl Cfg {
         Self {
             stride_1x1: find("RESNETS", "STRIDE_1X1").and_then(truth),
             time_stride_on: find("VIDEO", "TIME_STRIDE_ON").and_then(truth),
-            dilation: find("MODEL", "DILATION").and_then(|text| text.parse().ok()).filter(|n| (1..=64).contains(n)),
+            dilation: find("MODEL", "DILATION")
+                .or_else(|| find("RESNETS", "RES5_DILATION"))
+                .and_then(|text| text.parse().ok())
+                .filter(|n| (1..=64).contains(n)),
             conv5: find("MODEL", "CONV_BODY").is_some_and(|body| body.contains("conv5")),
         }
     }
@@ -93,6 +96,11 @@ mod tests {
                       RESNETS:\n    dictitems: {STRIDE_1X1: False}\n  VIDEO:\n    dictitems:\n      # a comment\n\n      \
                       TIME_STRIDE_ON: True\n";
         assert_eq!(Cfg::new(tagged), want);
+    }
+
+    #[test]
+    fn detectron_s_own_name_of_the_dilation_is_known() {
+        assert_eq!(Cfg::new("RESNETS:\n  RES5_DILATION: 2\n").dilation, Some(2));
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl<'a> Machine<'a> {
 
             _ => {
                 let name = op::name(code).map_or_else(|| format!("{code:#04x}"), str::to_owned);
-                return Err(self.refuse(format!("the instruction {name}, which is refused")));
+                let way = if op::is_text(code) { " (pickle the file again, by protocol 2)" } else { "" };
+                return Err(self.refuse(format!("the instruction {name}, which is refused{way}")));
             }
         }
         Ok(())

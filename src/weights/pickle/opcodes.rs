@@ -84,6 +84,11 @@ const REFUSED: &[(u8, &str)] = &[
     (0x98, "READONLY_BUFFER"),
 ];
 
+/// Whether the instruction `byte` is one of protocol 0, which is text.
+pub fn is_text(byte: u8) -> bool {
+    b"FILSVdglp".contains(&byte)
+}
+
 /// The name of the instruction `byte`, if there is one.
 pub fn name(byte: u8) -> Option<&'static str> {
     KNOWN.iter().chain(REFUSED).find(|(code, _)| *code == byte).map(|(_, name)| *name)
