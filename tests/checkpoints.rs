@@ -234,6 +234,29 @@ fn another_network_is_told_by_what_is_missing() {
 }
 
 #[test]
+fn parts_that_no_block_of_this_body_has_are_refused() {
+    let golden = Golden::read("torchvision_bottleneck");
+    let load = |checkpoint: &Checkpoint, config: &BackboneConfig| checkpoint.load(config, &CENTER_ONLY).map(drop);
+    let config = golden.checkpoint().config().unwrap().unwrap();
+    for (counter, part) in [
+        ("layer2.0.bn1.num_batches_tracked", "layer2.0.se.fc1.weight"),
+        ("layer1.1.bn1.num_batches_tracked", "layer1.1.conv1.bias"),
+        ("bn1.num_batches_tracked", "conv1.bias"),
+    ] {
+        let odd = golden.renamed(|name| if name == counter { part.to_owned() } else { name.to_owned() });
+        let error = load(&odd, &config).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { what, .. } if what.contains(part)), "{error}");
+        // What the body leaves out may have any.
+        let head = golden.renamed(|name| if name == counter { "layer4.0.se.bias".to_owned() } else { name.to_owned() });
+        load(&head, &config).unwrap();
+    }
+    // A bottleneck network taken for one of basic blocks.
+    let basic = BackboneConfig { transformation: Transformation::Basic, ..config };
+    let text = load(&golden.checkpoint(), &basic).unwrap_err().to_string();
+    assert!(text.contains("conv3") && text.contains("bottleneck"), "{text}");
+}
+
+#[test]
 fn what_is_saved_is_loaded() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
     let config = checkpoint.config().unwrap().unwrap();

@@ -1,9 +1,10 @@
 //! Weights of another network: what is missing, what is there instead.
 
 use super::assemble::Tensors;
-use super::names::{Branch, Layer, parameter};
+use super::names::{Branch, Layer, Names, Naming, parameter};
 use crate::error::{Error, Result};
 use crate::graph::Parameter;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many names a message lists before it only counts.
 const LISTED: usize = 5;
@@ -11,18 +12,21 @@ const LISTED: usize = 5;
 /// The longest name, and the most names, that are compared for likeness.
 const COMPARED: (usize, usize) = (96, 4096);
 
-/// Checks that every parameter has all its tensors, and warns of blocks that the network does not have.
+/// Checks that every parameter has all its tensors, and that PyTorch's blocks have no other parts; warns of blocks that
+/// the network does not have.
 ///
 /// # Errors
-/// [`Error::MissingBlob`] for the first one, with a hint that lists the others, the nearest names and the unused ones.
+/// [`Error::MissingBlob`] for the first missing one, with a hint that lists the others, the nearest names and the unused
+/// ones; [`Error::Unsupported`] for other parts.
 pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     let lacking = |p: &Parameter| -> Option<String> {
         tensors.sources(&p.name).into_iter().find(|name| !tensors.contents.tensors.contains_key(name))
     };
     let missing: Vec<(&Parameter, String)> = wanted.iter().filter_map(|p| Some((p, lacking(p)?))).collect();
     let Some((first, name)) = missing.first() else {
-        warn_of_other_blocks(tensors, wanted);
-        return Ok(());
+        let counts = block_counts(wanted);
+        warn_of_other_blocks(tensors, &counts);
+        return refuse_other_parts(&unused(tensors, wanted), tensors.names, &counts);
     };
     let unused = unused(tensors, wanted);
     let mut hints = Vec::new();
@@ -65,7 +69,7 @@ pub(super) fn missing(tensors: &Tensors<'_>, blob: &str, name: &str) -> Error {
 
 /// Names of tensors that no parameter is made from, sorted.
 fn unused<'a>(tensors: &'a Tensors<'_>, wanted: &[Parameter]) -> Vec<&'a str> {
-    let used: std::collections::BTreeSet<String> = wanted.iter().flat_map(|p| tensors.sources(&p.name)).collect();
+    let used: BTreeSet<String> = wanted.iter().flat_map(|p| tensors.sources(&p.name)).collect();
     tensors.contents.names().filter(|name| !used.contains(*name)).collect()
 }
 
@@ -74,16 +78,56 @@ fn has_bottlenecks(tensors: &Tensors<'_>) -> bool {
     tensors.contents.tensors.contains_key(&tensors.names.weight(third))
 }
 
-/// Ignoring what the body does not use is right for heads, and hides that the blocks of a deeper network are left out.
-fn warn_of_other_blocks(tensors: &Tensors<'_>, wanted: &[Parameter]) {
-    let mut counts = std::collections::BTreeMap::new();
+/// How many blocks the network has in each stage.
+fn block_counts(wanted: &[Parameter]) -> BTreeMap<usize, usize> {
+    let mut counts = BTreeMap::new();
     for p in wanted {
         if let Some((Layer::Block { stage, block, .. }, _)) = parameter(&p.name) {
             let count = counts.entry(stage).or_insert(0);
             *count = (block + 1).max(*count);
         }
     }
-    for (&stage, &block) in &counts {
+    counts
+}
+
+/// Ignoring what the body does not use is right for heads, and would make wrong features of a network whose blocks have
+/// parts that these have not: biases, gates, a third convolution. Caffe2's blobs may have anything beside them, momentum
+/// to begin with.
+fn refuse_other_parts(unused: &[&str], names: &Names, counts: &BTreeMap<usize, usize>) -> Result<()> {
+    if names.naming == Naming::Caffe2 {
+        return Ok(());
+    }
+    let blocks: BTreeSet<String> = counts
+        .iter()
+        .flat_map(|(&stage, &count)| (0..count).map(move |block| names.pytorch_block(stage, block)))
+        .collect();
+    let stem_bias = names.weight(Layer::Stem).strip_suffix("weight").map(|conv| format!("{conv}bias"));
+    let in_block = |name: &str| {
+        let behind = name.strip_prefix(names.prefix.as_str())?;
+        let block: String = behind.split_inclusive('.').take(2).collect();
+        blocks.contains(&block).then_some(())
+    };
+    let counter = |name: &str| name.ends_with(".num_batches_tracked");
+    let other: Vec<&str> = unused
+        .iter()
+        .copied()
+        .filter(|name| !counter(name) && (stem_bias.as_deref() == Some(*name) || in_block(name).is_some()))
+        .collect();
+    if other.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: format!("a network with {}", list(&other)),
+        reason:
+            "the blocks that were asked for have no such parts, and without them the features would be wrong (a third \
+                 convolution would be of bottleneck blocks)"
+                .to_owned(),
+    })
+}
+
+/// A deeper network's first blocks are not the network that was asked for, but may be what is meant.
+fn warn_of_other_blocks(tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) {
+    for (&stage, &block) in counts {
         let name = tensors.names.weight(Layer::Block { stage, block, branch: Branch::A });
         if tensors.contents.tensors.contains_key(&name) {
             log::warn!(

@@ -172,14 +172,21 @@ impl Names {
         }
     }
 
+    /// What all names of PyTorch's for a block begin with behind the prefix.
+    pub fn pytorch_block(&self, stage: usize, block: usize) -> String {
+        match self.naming {
+            Naming::Detectron2 => format!("res{stage}.{block}."),
+            _ => format!("layer{}.{block}.", stage - 1),
+        }
+    }
+
     /// PyTorch's modules for a layer: the convolution and its batch norm.
     fn pytorch(&self, layer: Layer) -> (String, String) {
         let detectron2 = self.naming == Naming::Detectron2;
         let base = match layer {
             Layer::Stem if self.naming == Naming::Torchvision => String::new(),
             Layer::Stem => "stem.".to_owned(),
-            Layer::Block { stage, block, .. } if detectron2 => format!("res{stage}.{block}."),
-            Layer::Block { stage, block, .. } => format!("layer{}.{block}.", stage - 1),
+            Layer::Block { stage, block, .. } => self.pytorch_block(stage, block),
         };
         let (conv, norm) = match layer {
             Layer::Stem | Layer::Block { branch: Branch::A, .. } => ("conv1", "bn1"),
