@@ -34,6 +34,21 @@ pub enum Error {
         hint: String,
     },
 
+    /// A 2-D weight where the network wants one that spans frames, and no word on how to make one of the other.
+    #[error(
+        "weights: blob {blob:?} is 2-D, {given}, and wanted is {wanted}: say how to inflate it over time ({modes})"
+    )]
+    NeedsInflation {
+        /// Blob name.
+        blob: String,
+        /// The shape it must have.
+        wanted: String,
+        /// The shape it has.
+        given: String,
+        /// The names of the modes.
+        modes: &'static str,
+    },
+
     /// A tensor of the wrong rank or size.
     #[error("{what}: wanted shape {wanted}, got {given}")]
     Shape {

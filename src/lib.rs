@@ -27,5 +27,5 @@ pub use graph::resnet::Body;
 pub use graph::{StageInfo, stage_info};
 pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
 pub use shape::Shape;
-pub use weights::{Checkpoint, Weights};
+pub use weights::{Checkpoint, InflateMode, WeightOptions, Weights};
 pub use wgpu;

@@ -4,6 +4,8 @@
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 mod common;
+#[path = "cli/converting.rs"]
+mod converting;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/reports.rs"]

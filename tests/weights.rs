@@ -93,7 +93,11 @@ fn metadata_names_the_config() {
     };
     assert_eq!(with(&narrow().to_json()).unwrap(), Some(narrow()));
     assert!(matches!(with(r#"{"depth": 18}"#), Err(Error::Config { .. })));
-    assert_eq!(Checkpoint::open(&file(&bytes(&f32_tensors(), None)).path).unwrap().config().unwrap(), None);
+    // Without it, names and shapes do.
+    let bare = Checkpoint::open(&file(&bytes(&f32_tensors(), None)).path).unwrap();
+    assert_eq!(bare.config().unwrap(), Some(narrow()));
+    let foreign = Tensors::from([("data".to_owned(), (Dtype::F32, vec![1], vec![0; 4]))]);
+    assert_eq!(Checkpoint::open(&file(&bytes(&foreign, None)).path).unwrap().config().unwrap(), None);
 }
 
 #[test]
@@ -127,13 +131,47 @@ fn what_is_wrong_is_named() {
             name: "weights of basic blocks",
             bytes: changed(&|t| t.retain(|name, _| !name.contains("branch2c"))),
             error: |e| matches!(e, Error::MissingBlob { .. }),
-            says: &["\"res2_0_branch2c_w\" is missing", "\"transformation\": \"basic\""],
+            says: &[
+                "\"res2_0_branch2c_w\" is missing",
+                "\"transformation\": \"basic\"",
+                "9 are missing in all",
+                "every tensor of the file is used",
+            ],
         },
         Case {
-            name: "a 2-D weight",
-            bytes: changed(&|t| t.get_mut("conv1_w").unwrap().1 = vec![2, 3, 7, 7]),
+            name: "a blob of another name",
+            bytes: changed(&|t| {
+                let tensor = t.remove("res3_0_branch2b_w").unwrap();
+                t.insert("res3_0_branch2b_weight".to_owned(), tensor);
+            }),
+            error: |e| matches!(e, Error::MissingBlob { .. }),
+            says: &["\"res3_0_branch2b_w\" is missing", "nearest in the file: res3_0_branch2b_weight"],
+        },
+        Case {
+            name: "a 2-D weight where frames are to be spanned",
+            bytes: changed(&|t| {
+                *t.get_mut("res3_0_branch2b_w").unwrap() = (Dtype::F32, vec![4, 4, 3, 3], vec![0; 576])
+            }),
+            error: |e| matches!(e, Error::NeedsInflation { .. }),
+            says: &[
+                "\"res3_0_branch2b_w\" is 2-D, [4, 4, 3, 3]",
+                "[4, 4, 3, 3, 3]",
+                "center-only, mean-repeat, repeat or center-only-rest-rand",
+            ],
+        },
+        Case {
+            name: "a time kernel of another length",
+            bytes: changed(&|t| {
+                *t.get_mut("res3_0_branch2b_w").unwrap() = (Dtype::F32, vec![4, 4, 5, 3, 3], vec![0; 2880]);
+            }),
             error: |e| matches!(e, Error::Shape { .. }),
-            says: &["\"conv1_w\"", "wanted shape [2, 3, 1, 7, 7]", "got [2, 3, 7, 7]"],
+            says: &["\"res3_0_branch2b_w\"", "[4, 4, 3, 3, 3]", "[4, 4, 5, 3, 3]: a time kernel of 5, and only 2-D"],
+        },
+        Case {
+            name: "a weight of other axes",
+            bytes: changed(&|t| t.get_mut("conv1_w").unwrap().1 = vec![2, 3, 49]),
+            error: |e| matches!(e, Error::Shape { .. }),
+            says: &["\"conv1_w\"", "wanted shape [2, 3, 1, 7, 7]", "got [2, 3, 49]"],
         },
         Case {
             name: "a weight of integers",
@@ -193,5 +231,6 @@ fn what_is_wrong_is_named() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(matches!(Weights::load("no/such/file.safetensors", &narrow()), Err(Error::File { action: "read", .. })));
-    assert!(matches!(Weights::load("weights.pkl", &narrow()), Err(Error::Unsupported { .. })));
+    let zip = Checkpoint::from_bytes("model.pth", b"PK\x03\x04 and so on".to_vec());
+    assert!(matches!(zip, Err(Error::Unsupported { reason, .. }) if reason.contains("save_file")));
 }

@@ -1,104 +1,164 @@
-//! Weight files: safetensors, with tensors named as blobs.
+//! Weight files of every kind, opened: what network they are of, and its parameters.
 
-use super::{Tensor, Weights};
-use crate::config::BackboneConfig;
+use super::assemble::{Loaded, Tensors};
+use super::names::Naming;
+use super::raw::Contents;
+use super::recognise::Source;
+use super::{WeightOptions, Weights, pickle, safetensors_file};
+use crate::clip::preprocess::Normalization;
+use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
 use crate::graph::resnet::Body;
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// An opened weight file, its header checked.
+/// An opened weight file: safetensors, or a pickle as Detectron writes it. The names of its tensors are those of Caffe2's
+/// blobs, or of torchvision, Detectron2 or maskrcnn-benchmark.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// The metadata's `config`, unread: who brings a configuration of their own need not mind what is there.
-    config: Option<String>,
+    contents: Contents,
+    source: Source,
 }
 
 impl Checkpoint {
-    /// Reads a safetensors file.
+    /// Reads a weight file. A name that ends in `.pkl` means a pickle, `.safetensors` means that; otherwise the first
+    /// bytes tell.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is truncated or no safetensors,
-    /// [`Error::Unsupported`] for `.pkl`.
+    /// [`Error::File`] if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
     pub fn open(path: &Path) -> Result<Self> {
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pkl")) {
-            return Err(Error::Unsupported {
-                what: format!("the Detectron pickle {}", path.display()),
-                reason: "this version reads weights from safetensors only".to_owned(),
-            });
-        }
         let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(path, e))?;
-        let config = header.metadata().as_ref().and_then(|m| m.get("config")).cloned();
-        Ok(Self { path: path.to_owned(), bytes, config })
+        Self::from_bytes(path, bytes)
     }
 
-    /// The network that the file's metadata names under `config`, if any.
+    /// The weight file `bytes`, called `path` in messages and for telling its kind. No tensor is decoded yet.
     ///
     /// # Errors
-    /// [`Error::Config`] if what it names is no network.
-    pub fn config(&self) -> Result<Option<BackboneConfig>> {
-        self.config.as_deref().map(BackboneConfig::from_json).transpose()
+    /// [`Error::Format`] if it is truncated or no such file, or uses instructions or globals of pickles that weight files
+    /// do not need; [`Error::Unsupported`] for archives of PyTorch's, and for networks that are known to be no such body.
+    pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
+        let path = path.into();
+        let contents = match Kind::of(&path, &bytes) {
+            Kind::Safetensors => safetensors_file::read(&bytes)
+                .map_err(|error| Error::format(&path, "a whole safetensors file", error))?,
+            Kind::Pickle => pickle::read(&bytes).map_err(|refusal| {
+                let given = format!("{} at byte {}", refusal.what, refusal.at);
+                Error::format(&path, "a pickle of numpy arrays by name", given)
+            })?,
+            Kind::Zip => {
+                return Err(Error::Unsupported {
+                    what: format!("{}, a zip archive as torch.save writes it,", path.display()),
+                    reason: "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), …)"
+                        .to_owned(),
+                });
+            }
+        };
+        let source = Source::find(&contents, &path.display().to_string())?;
+        Ok(Self { path, bytes, contents, source })
     }
 
-    /// The parameters of the body `config`.
+    /// The network that the file is of: that of its metadata's `config`, else what the names and shapes of its tensors
+    /// show, `None` if they show none.
+    ///
+    /// Tensors show no place of the stride, which is by the file's source (see [`Checkpoint::stride_1x1`]), and of 2-D
+    /// weights no time kernel, which is 3 as in every preset. Res5 is left out unless the metadata or Detectron's
+    /// configuration in the file has it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if what the metadata names is no network; [`Error::Unsupported`] if the tensors are of one that
+    /// this body cannot be.
+    pub fn config(&self) -> Result<Option<BackboneConfig>> {
+        match &self.contents.config {
+            Some(json) => BackboneConfig::from_json(json).map(Some),
+            None => self.source.config(&self.contents, &self.path.display().to_string()),
+        }
+    }
+
+    /// Whose names the tensors have.
+    pub fn naming(&self) -> Naming {
+        self.source.names.naming
+    }
+
+    /// Whether the bottlenecks of this file were trained with their stride on the first 1×1×1, as far as its source
+    /// tells: not for blobs in safetensors, whose metadata has to say it. Of basic blocks it has no meaning.
+    pub fn stride_1x1(&self) -> Option<bool> {
+        self.source.stride_1x1
+    }
+
+    /// What a clip has to hold for these weights: what the metadata says under `preprocess`, else by the file's source;
+    /// `None` where that is not known.
+    pub fn normalization(&self) -> Option<Normalization> {
+        self.source.normalization
+    }
+
+    /// The parameters of the body `config`, from weights that need no inflation.
     ///
     /// # Errors
     /// See [`Weights::load`].
     pub fn weights(&self, config: &BackboneConfig) -> Result<Weights> {
-        let graph = Body::new(config)?.graph;
-        let file = self.parse()?;
-        let wanted: Vec<String> = graph.parameters().into_iter().map(|p| p.name).collect();
-        let mut tensors = BTreeMap::new();
-        for name in &wanted {
-            if let Ok(view) = file.tensor(name) {
-                let data = widen(view.dtype(), view.data()).ok_or_else(|| Error::ElementType {
-                    what: format!("{}: tensor {name:?}", self.path.display()),
-                    wanted: "F32, F16, BF16 or F64",
-                    given: format!("{:?}", view.dtype()),
-                })?;
-                tensors.insert(name.clone(), Tensor::new(view.shape().to_vec(), data)?);
-            }
-        }
-        Weights::from_tensors(&graph, tensors)
+        self.load(config, &WeightOptions::default()).map(|loaded| loaded.weights)
     }
 
-    /// Names of the tensors that the body `config` does not use, sorted.
+    /// The parameters of the body `config`, and how each came to be.
+    ///
+    /// # Errors
+    /// See [`Weights::load_with`].
+    pub fn load(&self, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
+        let graph = Body::new(config)?.graph;
+        let loaded = self.tensors().assemble(&graph, options)?;
+        if config.transformation == Transformation::Bottleneck
+            && self.stride_1x1().is_some_and(|own| own != config.stride_1x1)
+        {
+            log::warn!(
+                "{}: the network has stride_1x1 {}, and weights of this source ({}) were trained with {}",
+                self.path.display(),
+                config.stride_1x1,
+                self.naming().name(),
+                !config.stride_1x1
+            );
+        }
+        Ok(loaded)
+    }
+
+    /// Names of the file that the body `config` does not use, sorted.
     ///
     /// # Errors
     /// [`Error::Config`] for the config.
     pub fn unused(&self, config: &BackboneConfig) -> Result<Vec<String>> {
         let graph = Body::new(config)?.graph;
-        let used: std::collections::HashSet<String> = graph.parameters().into_iter().map(|p| p.name).collect();
-        let mut names: Vec<String> = self.parse()?.names().into_iter().map(str::to_owned).collect();
+        let tensors = self.tensors();
+        let used: std::collections::HashSet<String> =
+            graph.parameters().iter().flat_map(|p| tensors.sources(&p.name)).collect();
+        let mut names: Vec<String> = self.contents.names().map(str::to_owned).collect();
         names.retain(|name| !used.contains(name));
         names.sort();
         Ok(names)
     }
 
-    fn parse(&self) -> Result<SafeTensors<'_>> {
-        SafeTensors::deserialize(&self.bytes).map_err(|e| not_safetensors(&self.path, e))
+    fn tensors(&self) -> Tensors<'_> {
+        Tensors { file: &self.bytes, contents: &self.contents, names: &self.source.names }
     }
 }
 
-fn not_safetensors(path: &Path, error: impl std::fmt::Display) -> Error {
-    Error::format(path, "a whole safetensors file", error)
+/// Kinds of files.
+enum Kind {
+    Safetensors,
+    Pickle,
+    Zip,
 }
 
-/// Little-endian floats of any width as float32; `None` for other element types.
-fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
+impl Kind {
+    fn of(path: &Path, bytes: &[u8]) -> Self {
+        let named = |wanted| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted));
+        // Safetensors begin with the length of a header in JSON, pickles with the instruction PROTO.
+        let json = bytes.get(8) == Some(&b'{');
+        match bytes {
+            [b'P', b'K', 3, 4, ..] => Self::Zip,
+            _ if named("safetensors") => Self::Safetensors,
+            _ if named("pkl") || named("pickle") => Self::Pickle,
+            [0x80, 2..=5, ..] if !json => Self::Pickle,
+            _ => Self::Safetensors,
+        }
     }
-    Some(match dtype {
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-        _ => return None,
-    })
 }

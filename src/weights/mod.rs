@@ -1,11 +1,36 @@
 //! Trained values by blob name: from a file, or from the deterministic generator.
+//!
+//! A file goes through these rooms, each of which knows nothing of the ones behind it:
+//!
+//! 1. `safetensors_file` or `pickle`: from bytes to tensors by the file's own names, none of them decoded (`raw`).
+//! 2. `names`, `recognise`: whose names these are, and what network they show. `cfg` looks up in Detectron's own
+//!    configuration what tensors cannot show.
+//! 3. `assemble`: the body's parameters, each found by name, put in row-major order, folded (`batch_norm`) and inflated
+//!    (`inflate`). `mismatch` says what is wrong where the file is of another network.
+//!
+//! [`Checkpoint`] is the door to all of that.
 
+mod assemble;
+mod batch_norm;
+mod cfg;
 mod checkpoint;
 mod fold;
+mod inflate;
+mod mismatch;
+mod names;
+mod pickle;
 pub mod random;
+mod raw;
+mod recognise;
+mod safetensors_file;
+mod save;
 
+pub use assemble::{Dropped, Loaded, Origin};
 pub use checkpoint::Checkpoint;
 pub(crate) use fold::fold_affine;
+pub use inflate::InflateMode;
+pub use names::Naming;
+pub use save::Storage;
 
 use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
@@ -49,6 +74,16 @@ impl Tensor {
     }
 }
 
+/// How the weights of a file become those of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WeightOptions {
+    /// How 2-D weights are inflated where the network wants a time kernel above 1. `None` makes that an error: no mode is
+    /// right for everybody.
+    pub inflate: Option<InflateMode>,
+    /// The seed of [`InflateMode::CenterOnlyRestRand`].
+    pub seed: u64,
+}
+
 /// The parameters of one body: every one there, of the right shape, finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
@@ -56,15 +91,25 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads the parameters of the body `config` from a safetensors file, by blob name. Other tensors are ignored.
+    /// Reads the parameters of the body `config` from a weight file (see [`Checkpoint`]). Other tensors are ignored.
     ///
-    /// F16 and BF16 are widened and F64 is rounded to float32.
+    /// F16 and BF16 are widened and F64 is rounded to float32; batch norms are folded. 2-D weights are taken where the
+    /// network's time kernel is 1, as in res2; [`Weights::load_with`] inflates them.
     ///
     /// # Errors
-    /// [`Error::File`] and [`Error::Format`] for the file; [`Error::MissingBlob`], [`Error::Shape`],
-    /// [`Error::ElementType`], [`Error::NonFinite`] for a parameter; [`Error::Config`] for the config.
+    /// As [`Weights::load_with`].
     pub fn load(path: impl AsRef<Path>, config: &BackboneConfig) -> Result<Self> {
-        Checkpoint::open(path.as_ref())?.weights(config)
+        Self::load_with(path, config, &WeightOptions::default())
+    }
+
+    /// Reads the parameters of the body `config` from a weight file, inflating 2-D weights.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Format`] and [`Error::Unsupported`] for the file; [`Error::MissingBlob`],
+    /// [`Error::Shape`], [`Error::NeedsInflation`], [`Error::ElementType`], [`Error::NonFinite`] for a parameter;
+    /// [`Error::Config`] for the config.
+    pub fn load_with(path: impl AsRef<Path>, config: &BackboneConfig, options: &WeightOptions) -> Result<Self> {
+        Checkpoint::open(path.as_ref())?.load(config, options).map(|loaded| loaded.weights)
     }
 
     /// Deterministic random parameters, see [`random`].

@@ -98,6 +98,13 @@ fn prepare() -> tempfile::TempDir {
     std::fs::write(at("truncated.safetensors"), &good[..good.len() / 2]).unwrap();
     std::fs::write(at("foreign.safetensors"), "this is a poem").unwrap();
     std::fs::write(at("weights.pkl"), "this is no pickle").unwrap();
+    std::fs::write(at("evil.pkl"), b"\x80\x02cos\nsystem\nU\x04true\x85R.").unwrap();
+    let checkpoint = std::fs::read(fixture_path("pk01_py2_blobs_cfg.pkl")).unwrap();
+    std::fs::write(at("cut.pkl"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    std::fs::write(at("flat.pkl"), checkpoint).unwrap();
+    std::fs::write(at("model.pth"), b"PK\x03\x04").unwrap();
+    let video = Tensors::from([("stem.0.weight".to_owned(), (vec![1, 1, 3, 1, 1], vec![0.0; 3]))]);
+    write_tensors(&at("r3d.safetensors"), &video, &HashMap::new());
     std::fs::write(at("empty"), "").unwrap();
 
     let clip = |name: &str, shape: &[usize]| {
@@ -139,7 +146,12 @@ fn bad_weights_clips_and_outputs() {
             weights("garbage.safetensors", &["garbage.safetensors", "depth", "time_kernel_dim"]),
             weights("truncated.safetensors", &["truncated.safetensors", "a whole safetensors file"]),
             weights("foreign.safetensors", &["foreign.safetensors", "a whole safetensors file"]),
-            weights("weights.pkl", &["weights.pkl"]),
+            weights("weights.pkl", &["weights.pkl", "a pickle of numpy arrays", "at byte 0"]),
+            weights("evil.pkl", &["evil.pkl", "os.system", "refused", "at byte 2"]),
+            weights("cut.pkl", &["cut.pkl", "bytes of"]),
+            weights("flat.pkl", &["res3_0_branch2a_w", "2-D", "center-only, mean-repeat, repeat or center-only-rest"]),
+            weights("model.pth", &["model.pth", "safetensors.torch.save_file"]),
+            weights("r3d.safetensors", &["r3d.safetensors", "r3d_18", "another network"]),
             weights("empty", &["empty", "a whole safetensors file"]),
             weights("absent.safetensors", &["cannot read", "absent.safetensors"]),
             weights("no_frames", &["cannot read", "no_frames"]),
@@ -168,6 +180,12 @@ fn bad_weights_clips_and_outputs() {
             failure("clip @no_frames --output >clip.safetensors", &["no_frames", "none"]),
             failure("clip @video.mp4 --output >clip.safetensors", &["video.mp4"]),
             failure("clip @good.safetensors --output >absent/clip.safetensors", &["cannot write"]),
+            failure("convert @flat.pkl >out.safetensors", &["flat.pkl", "res3_0_branch2a_w", "--inflate center-only"]),
+            failure("convert @evil.pkl >out.safetensors --inflate repeat", &["os.system"]),
+            failure("convert @absent.pkl >out.safetensors", &["cannot read", "absent.pkl"]),
+            failure("convert @good.safetensors >absent/out.safetensors", &["cannot write", "absent"]),
+            failure("convert @good.safetensors >out.safetensors --config r18-conv4", &["conv1_w", "[64, 3, 1, 7, 7]"]),
+            case("convert @good.safetensors @good.safetensors", 2, &["OUT", "IN", "overwrite"]),
             failure("demo --output >demo --adapter nosuch", &["nosuch", "found:"]),
             failure("demo --output >demo --precision f16", &["f16"]),
             failure("bench --clip 1x3x1x8x8 --output >absent/out.safetensors", &["cannot write"]),
@@ -250,6 +268,9 @@ fn wrong_usage_is_told_from_failure() {
             wrong_usage("run --weights random:x --input @good.safetensors --output >out", &["random:SEED", "\"x\""]),
             wrong_usage("run --weights random --input @good.safetensors --output >out --inflate often", &["--inflate"]),
             wrong_usage("run --weights random --input @good.safetensors --output >out --heatmap-mode x", &["change"]),
+            wrong_usage("convert @good.safetensors", &["OUT.safetensors"]),
+            wrong_usage("convert @good.safetensors >out --inflate often", &["often", "center-only-rest-rand"]),
+            wrong_usage("convert @good.safetensors >out --seed 1", &["--inflate"]),
             wrong_usage("plan", &["--clip"]),
             wrong_usage("plan --clip 1x3x8x224x224 --max-binding 0", &["--max-binding"]),
             wrong_usage("plan --clip large", &["NxCxTxHxW", "large"]),

@@ -1,7 +1,7 @@
 //! What the integration tests share: adapters, fixtures, distances.
 #![allow(dead_code)] // every test binary uses its own part
 
-use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuContext, Weights};
+use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuContext, InflateMode, WeightOptions, Weights};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,13 @@ pub fn fixture_path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
 }
 
-/// A body case of the independent oracle: network, weights, clip, and the expected taps.
+/// A file that PyTorch had a part in, see `goldens/make.py`.
+pub fn golden_path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "goldens", name].iter().collect()
+}
+
+/// A body case of the independent oracle: network, weights, clip, and the expected taps. The weights are in the same file,
+/// or 2-D in a pickle beside it, to be inflated.
 pub struct Fixture {
     pub config: BackboneConfig,
     pub weights: Weights,
@@ -31,7 +37,7 @@ pub struct Fixture {
     pub expected: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
-pub const BODY_FIXTURES: [&str; 9] = [
+pub const BODY_FIXTURES: [&str; 11] = [
     "p01_bottleneck_conv4",
     "p02_basic_conv4",
     "p03_basic_conv5_batch",
@@ -41,6 +47,8 @@ pub const BODY_FIXTURES: [&str; 9] = [
     "p07_image_2d",
     "p08_basic_groups_time_stride",
     "p09_equal_dims",
+    "pk01_py2_blobs_cfg",
+    "pk02_py3_bare_extras",
 ];
 
 pub fn fixture(name: &str) -> Fixture {
@@ -60,8 +68,16 @@ pub fn fixture(name: &str) -> Fixture {
         let blob = name.strip_prefix("expect.")?;
         Some((blob.to_owned(), read(name)))
     });
+    let weights = match metadata.get("weights_pickle") {
+        None => Weights::load(&path, &config),
+        Some(pickle) => {
+            let inflate = InflateMode::by_name(&metadata["inflate_mode"]);
+            assert!(inflate.is_some());
+            Weights::load_with(fixture_path(pickle), &config, &WeightOptions { inflate, seed: 0 })
+        }
+    };
     Fixture {
-        weights: Weights::load(&path, &config).unwrap(),
+        weights: weights.unwrap(),
         clip: Clip::from_dims(&shape, data).unwrap(),
         dim_out: metadata["dim_out"].parse().unwrap(),
         spatial_scale: metadata["spatial_scale"].parse().unwrap(),

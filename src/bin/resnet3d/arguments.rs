@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use resnet3d_wgpu::Taps;
 use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
+use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::path::PathBuf;
 
 /// A parser of one of `all`, each called by `name`.
@@ -85,9 +85,10 @@ fn channel_order(order: ChannelOrder) -> &'static str {
 }
 
 impl PreprocessArguments {
-    /// The same for the library; `default` is how the weights want pixels to be normalised.
-    pub fn load_options(&self, default: Normalization) -> LoadOptions {
-        let usual = Preprocess::usual(self.preprocess.unwrap_or(default));
+    /// The same for the library; `wanted` is how the weights want pixels to be normalised, if that is known.
+    pub fn load_options(&self, wanted: Option<Normalization>) -> LoadOptions {
+        let expected = self.preprocess.or(wanted);
+        let usual = Preprocess::usual(expected.unwrap_or_default());
         LoadOptions {
             preprocess: Preprocess {
                 target_size: self.size,
@@ -102,9 +103,29 @@ impl PreprocessArguments {
                 count: self.selection.frames,
                 stride: self.selection.stride,
             },
-            expected: self.preprocess,
+            expected,
             keep_frames: false,
         }
+    }
+}
+
+/// How 2-D weights become 3-D ones.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct InflateArguments {
+    /// Make weights over time of the 2-D weights of an image network: by the kernel in the middle and zeros around it
+    /// (center-only), by equal shares of it (mean-repeat), by copies (repeat), or in the middle with noise around it.
+    #[arg(long, value_name = "MODE", value_parser = choice(&InflateMode::ALL, InflateMode::name))]
+    inflate: Option<InflateMode>,
+
+    /// The seed of the noise of center-only-rest-rand.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "inflate")]
+    seed: u64,
+}
+
+impl InflateArguments {
+    /// The same for the library.
+    pub fn options(&self) -> WeightOptions {
+        WeightOptions { inflate: self.inflate, seed: self.seed }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `resnet3d bench`: how long a clip takes.
 
-use crate::arguments::{PreprocessArguments, WeightsSource, clip_shape, taps, weights_source};
+use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, clip_shape, taps, weights_source};
 use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::adapter_line;
@@ -46,9 +46,12 @@ pub struct Arguments {
     #[arg(long)]
     layers: bool,
 
-    /// Weights by blob name; `random` generates some, always the same for a seed.
+    /// Weights, as for `run`; `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
     weights: WeightsSource,
+
+    #[command(flatten)]
+    inflate: InflateArguments,
 
     /// A clip or video to run on, as for `run`, instead of a generated one.
     #[arg(long, value_name = "FILE|DIR")]
@@ -184,10 +187,10 @@ impl Arguments {
                 outputs.keep("--weights", weights);
             }
         }
-        let network = Network::load(&self.weights, common.config.as_deref())?;
+        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
         let taps = self.taps.clone().unwrap_or_default();
         tap_names(&network.body()?, &taps)?;
-        let clip = self.clip()?;
+        let clip = self.clip(network.normalization)?;
         let gpu = common.open()?;
         if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
             bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
@@ -219,9 +222,9 @@ impl Arguments {
         print(&text)
     }
 
-    fn clip(&self) -> Result<Clip> {
+    fn clip(&self, wanted: Option<Normalization>) -> Result<Clip> {
         match &self.input {
-            Some(path) => Ok(load(&[path], &self.preprocess.load_options(Normalization::default()))?.clip),
+            Some(path) => Ok(load(&[path], &self.preprocess.load_options(wanted))?.clip),
             None => {
                 let mut shape: Shape = self.clip.parse()?;
                 if let Some(batch) = self.batch {

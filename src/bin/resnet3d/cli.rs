@@ -1,7 +1,7 @@
 //! The commands, and the options that all of them share.
 
 use crate::arguments::choice;
-use crate::{adapters, bench, clip, demo, plan, run, verify};
+use crate::{adapters, bench, clip, convert, demo, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
@@ -32,6 +32,7 @@ EXAMPLES:
 enum Command {
     Run(run::Arguments),
     Clip(clip::Arguments),
+    Convert(convert::Arguments),
     Plan(plan::Arguments),
     Verify(verify::Arguments),
     Bench(bench::Arguments),
@@ -56,8 +57,8 @@ pub struct Common {
           value_parser = choice(&[Precision::F32, Precision::F16], Precision::name))]
     pub precision: Precision,
 
-    /// The network: a preset such as r18-conv4, a JSON file, or JSON that starts with '{'. It beats the `config` in the
-    /// metadata of a weight file. What is not said is as in r18-conv4.
+    /// The network: a preset such as r18-conv4, a JSON file, or JSON that starts with '{'. It beats what a weight file
+    /// shows or has as `config` in its metadata. What is not said is as in r18-conv4.
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
     pub config: Option<String>,
 
@@ -113,6 +114,7 @@ impl Cli {
         match &self.command {
             Command::Run(arguments) => arguments.run(common),
             Command::Clip(arguments) => arguments.run(common),
+            Command::Convert(arguments) => arguments.run(common),
             Command::Plan(arguments) => arguments.run(common),
             Command::Verify(arguments) => arguments.run(common),
             Command::Bench(arguments) => arguments.run(common),

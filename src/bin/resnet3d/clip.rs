@@ -49,8 +49,7 @@ impl Arguments {
         for input in &self.inputs {
             outputs.keep("INPUT", input);
         }
-        let Input { clip, normalization, .. } =
-            load(&self.inputs, &self.preprocess.load_options(Normalization::default()))?;
+        let Input { clip, normalization, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
         {
             let _progress = Progress::start("writing the clip");
             save_clip(&clip, normalization, &self.output)?;

@@ -1,6 +1,6 @@
 //! `resnet3d demo`: the whole path on a rendered scene, without any file.
 
-use crate::arguments::{WeightsSource, weights_source};
+use crate::arguments::{InflateArguments, WeightsSource, weights_source};
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
@@ -31,9 +31,12 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "resnet3d-demo")]
     output: PathBuf,
 
-    /// Weights by blob name; `random` generates some, always the same for a seed.
+    /// Weights, as for `run`; `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
     weights: WeightsSource,
+
+    #[command(flatten)]
+    inflate: InflateArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -69,7 +72,7 @@ impl Arguments {
     pub fn run(&self, common: &Common) -> Result<()> {
         // Without an adapter nothing is to be left behind, not even the directory.
         let gpu = common.open()?;
-        let network = Network::load(&self.weights, common.config.as_deref())?;
+        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
         let frames = self.output.join("frames");
         let (heatmap, features) = (self.output.join("heatmap.png"), self.output.join("features.safetensors"));
         let input = self.render(&frames)?;

@@ -39,6 +39,10 @@ fn next_step(error: &Error) -> &'static str {
         Error::Shape { .. } => {
             "a clip has five axes, batch x 3 channels x frames x height x width; `resnet3d clip` makes one from frames"
         }
+        Error::NeedsInflation { .. } => {
+            "--inflate center-only leaves an image network what it was on every frame; or run it frame by frame, with \
+             --config '{…, \"time_kernel_dim\": 1}'"
+        }
         Error::ElementType { .. } => "store the tensor as float32 and try again",
         Error::NonFinite { .. } => "the file is damaged, or the training diverged: export the weights again",
         Error::UnknownTap { .. } => {
@@ -70,7 +74,9 @@ fn next_step(error: &Error) -> &'static str {
             "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH: apt-get install ffmpeg; or use a \
              directory of PNG or JPEG frames"
         }
-        Error::Unsupported { .. } => "`resnet3d help` says what this version does",
+        Error::Unsupported { .. } => {
+            "`resnet3d help` says what this version does, docs/weights.md which weights it reads"
+        }
         _ => "run again with -vv to see more",
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod chart;
 mod cli;
 mod clip;
+mod convert;
 mod demo;
 mod failure;
 mod features;

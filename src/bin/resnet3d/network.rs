@@ -3,9 +3,11 @@
 use crate::arguments::WeightsSource;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
+use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::resnet::Body;
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, Weights};
+use resnet3d_wgpu::weights::Loaded;
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
 use std::path::Path;
 
 /// A network with its weights.
@@ -17,31 +19,26 @@ pub struct Network {
     pub weights: Weights,
     /// Tensors of the weight file that the network does not use.
     pub unused: Vec<String>,
+    /// How they want pixels to be normalised, if that is known.
+    pub normalization: Option<Normalization>,
 }
 
 impl Network {
-    /// Reads or generates the weights. The network is that of `config`, else the one that the file names, else r18-conv4.
-    pub fn load(source: &WeightsSource, config: Option<&str>) -> Result<Self> {
-        let config = config.map(config_argument).transpose()?;
+    /// Reads or generates the weights. The network is that of `config`, else the one that the file shows, else r18-conv4.
+    pub fn load(source: &WeightsSource, config: Option<&str>, options: &WeightOptions) -> Result<Self> {
+        let choice = config.map(Choice::new).transpose()?;
         let _progress = Progress::start("reading weights");
         match source {
             WeightsSource::Random(seed) => {
-                let config = config.unwrap_or_default();
-                Ok(Self { weights: Weights::random(&config, *seed)?, config, unused: Vec::new() })
+                let config = choice.map(|choice| choice.config).unwrap_or_default();
+                Ok(Self { weights: Weights::random(&config, *seed)?, config, unused: Vec::new(), normalization: None })
             }
             WeightsSource::File(path) => {
                 let checkpoint = Checkpoint::open(path)?;
-                let config = match config {
-                    Some(config) => config,
-                    None => checkpoint
-                        .config()
-                        .with_context(|| format!("the metadata of {} has no usable `config`", path.display()))?
-                        .unwrap_or_default(),
-                };
-                let weights = checkpoint
-                    .weights(&config)
-                    .with_context(|| format!("{} does not hold the weights of this network", path.display()))?;
-                Ok(Self { unused: checkpoint.unused(&config)?, weights, config })
+                let config = config_for(&checkpoint, path, choice)?;
+                let loaded = load(&checkpoint, path, &config, options)?;
+                let unused = loaded.dropped.into_iter().map(|dropped| dropped.name).collect();
+                Ok(Self { weights: loaded.weights, config, unused, normalization: checkpoint.normalization() })
             }
         }
     }
@@ -52,25 +49,68 @@ impl Network {
     }
 }
 
-/// The network that the value of `--config` means: JSON, a preset's name, or a file of JSON.
-pub fn config_argument(text: &str) -> Result<BackboneConfig> {
-    if text.trim_start().starts_with('{') {
-        return Ok(BackboneConfig::from_json(text)?);
+/// The parameters of `config` from an opened file.
+pub fn load(checkpoint: &Checkpoint, path: &Path, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
+    let loaded = checkpoint.load(config, options);
+    loaded.with_context(|| format!("{} does not give the weights of this network", path.display()))
+}
+
+/// The network to read the file `path` as: the one that was asked for, else the one that it shows, else r18-conv4.
+pub fn config_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) -> Result<BackboneConfig> {
+    match choice {
+        Some(Choice { config, says_stride: true }) => Ok(config),
+        // Where the stride is goes with the weights, and a preset's is that of Detectron's.
+        Some(Choice { config, .. }) => {
+            Ok(BackboneConfig { stride_1x1: checkpoint.stride_1x1().unwrap_or(config.stride_1x1), ..config })
+        }
+        None => {
+            let own = checkpoint.config();
+            let own = own.with_context(|| format!("{} shows no network that can be run", path.display()))?;
+            Ok(own.unwrap_or_default())
+        }
     }
-    if PRESETS.contains(&text) {
-        return Ok(BackboneConfig::preset(text)?);
-    }
-    if !Path::new(text).exists() {
-        let error = Error::Config {
-            field: "--config".to_owned(),
-            wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
-            given: format!("{text:?}, and there is no such file"),
+}
+
+/// What `--config` asks for.
+#[derive(Debug)]
+pub struct Choice {
+    /// The network.
+    pub config: BackboneConfig,
+    /// Whether it says itself where bottlenecks stride.
+    says_stride: bool,
+}
+
+impl Choice {
+    /// Reads the value of `--config`: JSON, a preset's name, or a file of JSON.
+    pub fn new(text: &str) -> Result<Self> {
+        let of_json = |json: &str| -> resnet3d_wgpu::Result<Self> {
+            let config = BackboneConfig::from_json(json)?;
+            let keys: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+            Ok(Self { config, says_stride: keys.get("stride_1x1").is_some() })
         };
-        return Err(error.into());
+        if text.trim_start().starts_with('{') {
+            return Ok(of_json(text)?);
+        }
+        if PRESETS.contains(&text) {
+            return Ok(Self { config: BackboneConfig::preset(text)?, says_stride: false });
+        }
+        if !Path::new(text).exists() {
+            let error = Error::Config {
+                field: "--config".to_owned(),
+                wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
+                given: format!("{text:?}, and there is no such file"),
+            };
+            return Err(error.into());
+        }
+        let json = std::fs::read_to_string(text);
+        let json = json.map_err(|source| Error::File { action: "read", path: text.into(), source })?;
+        of_json(&json).with_context(|| format!("the configuration in {text} is no network"))
     }
-    let json =
-        std::fs::read_to_string(text).map_err(|source| Error::File { action: "read", path: text.into(), source })?;
-    BackboneConfig::from_json(&json).with_context(|| format!("the configuration in {text} is no network"))
+}
+
+/// The network that the value of `--config` means.
+pub fn config_argument(text: &str) -> Result<BackboneConfig> {
+    Choice::new(text).map(|choice| choice.config)
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
@@ -96,6 +136,9 @@ pub fn describe(config: &BackboneConfig) -> String {
         if value != usual {
             text += &format!(", {name} {value}");
         }
+    }
+    if config.transformation == resnet3d_wgpu::Transformation::Bottleneck && !config.stride_1x1 {
+        text += ", stride on the 3x3";
     }
     if config.time_stride_on {
         text += ", strides over time";

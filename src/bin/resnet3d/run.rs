@@ -1,6 +1,6 @@
 //! `resnet3d run`: a clip in, features out.
 
-use crate::arguments::{PreprocessArguments, WeightsSource, choice, taps, weights_source};
+use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, choice, taps, weights_source};
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
@@ -26,9 +26,13 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights by blob name; `random` generates some, always the same for a seed.
+    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2 or maskrcnn-benchmark;
+    /// `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source)]
     weights: WeightsSource,
+
+    #[command(flatten)]
+    inflate: InflateArguments,
 
     /// The clip. May be the weight file, if that has a tensor `data`.
     #[arg(long, value_name = "FILE|DIR")]
@@ -64,6 +68,8 @@ EXAMPLES:
   resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
   resnet3d run --weights r18.safetensors --input video.mp4 --start 100 --frames 16 --stride 2 \\
       --output features.safetensors --heatmap heatmap.png
+  resnet3d run --weights model_final.pkl --inflate center-only --input frames/ \\
+      --output features.safetensors
   resnet3d run --weights random:1 --input clip.npy --output features.safetensors \\
       --taps res3_1_sum,pool1
   resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
@@ -85,6 +91,7 @@ struct Report<'a> {
     precision: &'a str,
     config: &'a BackboneConfig,
     clip: Shape,
+    preprocess: Option<&'static str>,
     spatial_scale: f64,
     taps: &'a [Statistics],
     timing: Times,
@@ -107,17 +114,15 @@ impl Arguments {
             outputs.keep("--weights", path);
         }
 
-        let network = Network::load(&self.weights, common.config.as_deref())?;
+        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
         let body = network.body()?;
         let asked = self.taps.clone().unwrap_or_default();
         let written = tap_names(&body, &asked)?;
         if common.verbose > 0 && !network.unused.is_empty() {
             note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
         }
-        let load_options = LoadOptions {
-            keep_frames: self.heatmap.is_some(),
-            ..self.preprocess.load_options(Normalization::default())
-        };
+        let load_options =
+            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(network.normalization) };
         let input = load(&[&self.input], &load_options)?;
 
         let gpu = common.open()?;
@@ -147,6 +152,7 @@ impl Arguments {
                 precision: common.precision.name(),
                 config: &network.config,
                 clip: input.clip.shape(),
+                preprocess: input.normalization.map(Normalization::name),
                 spatial_scale: features.spatial_scale(),
                 taps: &statistics,
                 timing,
@@ -158,7 +164,8 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&network.config))
-            .add("clip", input.clip.shape().to_string());
+            .add("clip", input.clip.shape().to_string())
+            .add("preprocess", input.normalization.map_or("not said", Normalization::name));
         let mut below = Facts::default();
         below
             .add("time", timing.to_string())

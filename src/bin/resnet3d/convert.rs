@@ -1,0 +1,197 @@
+//! `resnet3d convert`: weights of any kind as a safetensors file of blobs.
+
+use crate::arguments::InflateArguments;
+use crate::cli::Common;
+use crate::network::{Choice, config_for, describe, load};
+use crate::output::{Outputs, print, print_json};
+use crate::progress::Progress;
+use crate::text::{Facts, lines, mib, table};
+use anyhow::Result;
+use clap::Args;
+use resnet3d_wgpu::weights::{Dropped, Loaded, Origin, Storage};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Convert weights to a safetensors file that names its network and needs no options any more.
+///
+/// Tensors get the names of blobs, batch norms are folded into scale and bias, 2-D weights are inflated, and what the
+/// network does not use is left out. The file's metadata holds the network (`config`) and what pixels it wants
+/// (`preprocess`). It is written whole or not at all.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2 or maskrcnn-benchmark.
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+
+    /// Where the converted weights go.
+    #[arg(value_name = "OUT.safetensors")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    inflate: InflateArguments,
+
+    /// Store float16 instead of float32.
+    #[arg(long)]
+    f16: bool,
+}
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  resnet3d convert model_final.pkl r18.safetensors --inflate center-only
+  resnet3d convert resnet50.safetensors r50.safetensors --inflate mean-repeat --f16
+  resnet3d convert R-50.pkl r50-image.safetensors --config '{\"preset\": \"r50-conv5\", \"time_kernel_dim\": 1}'";
+
+impl Arguments {
+    /// Does it.
+    pub fn run(&self, common: &Common) -> Result<()> {
+        let mut outputs = Outputs::default();
+        outputs.add("OUT", &self.output)?;
+        outputs.keep("IN", &self.input);
+        let choice = common.config.as_deref().map(Choice::new).transpose()?;
+        let progress = Progress::start("converting weights");
+        let checkpoint = Checkpoint::open(&self.input)?;
+        let config = config_for(&checkpoint, &self.input, choice)?;
+        let loaded = load(&checkpoint, &self.input, &config, &self.inflate.options())?;
+        let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
+        let bytes = loaded.weights.to_safetensors(&config, checkpoint.normalization(), storage)?;
+        outputs.write(std::slice::from_ref(&bytes))?;
+        drop(progress);
+        let report =
+            Report { arguments: self, checkpoint: &checkpoint, config: &config, loaded: &loaded, bytes: bytes.len() };
+        if common.json { print_json(&report.json()) } else { print(&report.text()) }
+    }
+}
+
+/// What was done.
+struct Report<'a> {
+    arguments: &'a Arguments,
+    checkpoint: &'a Checkpoint,
+    config: &'a BackboneConfig,
+    loaded: &'a Loaded,
+    bytes: usize,
+}
+
+impl Report<'_> {
+    fn count(&self, of: impl Fn(&Origin) -> bool) -> usize {
+        self.loaded.origins.iter().filter(|origin| of(origin)).count()
+    }
+
+    fn renamed(&self) -> usize {
+        self.count(Origin::renamed)
+    }
+
+    fn folded(&self) -> usize {
+        self.count(|origin| origin.folded)
+    }
+
+    fn inflated(&self) -> usize {
+        self.count(|origin| origin.inflated.is_some())
+    }
+
+    fn preprocess(&self) -> Option<&'static str> {
+        self.checkpoint.normalization().map(|normalization| normalization.name())
+    }
+
+    /// One line for each parameter, one for each name that was dropped, and the totals.
+    fn text(&self) -> String {
+        let mut rows = table(&["blob", ">shape", "made from", ">shape", "of", "done"]);
+        for origin in &self.loaded.origins {
+            rows.add_row([
+                origin.blob.clone(),
+                shape(&origin.shape),
+                sources(origin),
+                shape(&origin.given),
+                origin.element.clone(),
+                done(origin),
+            ]);
+        }
+        let mut text = lines(&rows).join("\n") + "\n";
+        if !self.loaded.dropped.is_empty() {
+            let mut rows = table(&["dropped", "what it is"]);
+            for Dropped { name, what } in &self.loaded.dropped {
+                rows.add_row([name, what]);
+            }
+            text += &format!("\n{}\n", lines(&rows).join("\n"));
+        }
+        let mut facts = Facts::default();
+        facts
+            .add("names", self.checkpoint.naming().name())
+            .add("network", describe(self.config))
+            .add("pixels", self.preprocess().unwrap_or("not known"))
+            .add(
+                "blobs",
+                format!(
+                    "{}: {} renamed, {} folded, {} inflated; {} names dropped",
+                    self.loaded.origins.len(),
+                    self.renamed(),
+                    self.folded(),
+                    self.inflated(),
+                    self.loaded.dropped.len()
+                ),
+            )
+            .add("written", format!("{} ({})", self.arguments.output.display(), mib(self.bytes as u64)));
+        format!("{text}\n{facts}")
+    }
+
+    fn json(&self) -> Value {
+        let blobs = self.loaded.origins.iter().map(|origin| {
+            json!({
+                "name": origin.blob,
+                "shape": origin.shape,
+                "shape_in_file": origin.given,
+                "sources": origin.sources,
+                "element": origin.element,
+                "renamed": origin.renamed(),
+                "folded": origin.folded,
+                "inflated": origin.inflated.map(|(mode, _)| mode.name()),
+                "transposed": origin.transposed,
+            })
+        });
+        let dropped = self.loaded.dropped.iter().map(|dropped| json!({"name": dropped.name, "what": dropped.what}));
+        json!({
+            "input": self.arguments.input.display().to_string(),
+            "output": self.arguments.output.display().to_string(),
+            "names": self.checkpoint.naming().name(),
+            "config": self.config,
+            "preprocess": self.preprocess(),
+            "storage": if self.arguments.f16 { "f16" } else { "f32" },
+            "bytes": self.bytes,
+            "renamed": self.renamed(),
+            "folded": self.folded(),
+            "inflated": self.inflated(),
+            "blobs": blobs.collect::<Vec<_>>(),
+            "dropped": dropped.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Extents with crosses between.
+fn shape(axes: &[usize]) -> String {
+    axes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// The tensor that a blob is made from; of a batch norm, the first of its four.
+fn sources(origin: &Origin) -> String {
+    match origin.sources.as_slice() {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        [] => String::new(),
+    }
+}
+
+/// What was done to it, in a few words.
+fn done(origin: &Origin) -> String {
+    let inflated = match origin.inflated {
+        Some((mode, kt)) => Some(format!("inflated to {kt} ({})", mode.name())),
+        None => (origin.given.len() == 4).then(|| "time axis of 1".to_owned()),
+    };
+    let done = [
+        origin.renamed().then(|| "renamed".to_owned()),
+        origin.transposed.then(|| "transposed".to_owned()),
+        origin.folded.then(|| "folded".to_owned()),
+        inflated,
+    ];
+    done.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,224 @@
+//! From the tensors of a file to the parameters of a body: found by name, put in order, folded, inflated, checked.
+
+use super::batch_norm::BatchNorm;
+use super::inflate::InflateMode;
+use super::mismatch;
+use super::names::{Names, NormNames, Part, parameter};
+use super::raw::{Contents, Element, RawTensor};
+use super::{Tensor, WeightOptions, Weights};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Parameter};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longest time kernel to inflate to: what is asked for may stand in a file, and the weights grow with it.
+const MAX_INFLATED: usize = 255;
+
+/// How one parameter of the body came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its blob name.
+    pub blob: String,
+    /// Its extents.
+    pub shape: Vec<usize>,
+    /// The extents in the file.
+    pub given: Vec<usize>,
+    /// The tensors of the file that it was made from, the weight or scale or bias first.
+    pub sources: Vec<String>,
+    /// The element type of the first of them, as the file has it: `F32`, …
+    pub element: String,
+    /// Whether the values were put from Fortran's order into row-major order.
+    pub transposed: bool,
+    /// Whether a batch norm was folded.
+    pub folded: bool,
+    /// The mode and time kernel of the inflation, if there was one.
+    pub inflated: Option<(InflateMode, usize)>,
+}
+
+impl Origin {
+    /// Whether its name in the file was another.
+    pub fn renamed(&self) -> bool {
+        self.sources.first().is_some_and(|source| *source != self.blob)
+    }
+}
+
+/// A name of the file that the body does not use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The name.
+    pub name: String,
+    /// What it is: a shape, or what there is instead of a tensor, such as `None`.
+    pub what: String,
+}
+
+/// The parameters of a body, and how they came to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The parameters.
+    pub weights: Weights,
+    /// One for each of them, in the order of the operators that use them.
+    pub origins: Vec<Origin>,
+    /// What else is in the file, sorted by name.
+    pub dropped: Vec<Dropped>,
+}
+
+/// A file's tensors under their names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tensors<'a> {
+    pub file: &'a [u8],
+    pub contents: &'a Contents,
+    pub names: &'a Names,
+}
+
+impl Tensors<'_> {
+    /// The parameters of `graph`, which must be a body's.
+    pub fn assemble(&self, graph: &Graph, options: &WeightOptions) -> Result<Loaded> {
+        let wanted = graph.parameters();
+        mismatch::check(self, &wanted)?;
+        self.check_sharing(&wanted)?;
+        let mut tensors = BTreeMap::new();
+        let mut origins = Vec::with_capacity(wanted.len());
+        for parameter in wanted {
+            let (values, origin) = self.parameter(&parameter, options)?;
+            tensors.insert(parameter.name, Tensor::new(parameter.shape, values)?);
+            origins.push(origin);
+        }
+        let weights = Weights::from_tensors(graph, tensors)?;
+        let used: BTreeSet<&str> = origins.iter().flat_map(|o| &o.sources).map(String::as_str).collect();
+        let tensors = self.contents.tensors.iter().map(|(name, tensor)| (name, format!("{:?}", tensor.shape)));
+        let others = self.contents.others.iter().map(|(name, what)| (name, (*what).to_owned()));
+        let unused = tensors.chain(others).filter(|(name, _)| !used.contains(name.as_str()));
+        let mut dropped: Vec<Dropped> = unused.map(|(name, what)| Dropped { name: name.clone(), what }).collect();
+        dropped.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Loaded { weights, origins, dropped })
+    }
+
+    /// Refuses to load one array as many parameters: a pickle may have it under any number of names, and a small file
+    /// would become a very large network.
+    fn check_sharing(&self, wanted: &[Parameter]) -> Result<()> {
+        let names: BTreeSet<String> = wanted.iter().flat_map(|parameter| self.sources(&parameter.name)).collect();
+        let tensors = names.iter().filter_map(|name| self.contents.tensors.get(name));
+        let bytes = tensors.fold(0usize, |sum, tensor| sum.saturating_add(tensor.payload.range.len()));
+        if bytes > self.file.len() {
+            return Err(Error::Unsupported {
+                what: "one array as several parameters".to_owned(),
+                reason: format!("the parameters would be {bytes} bytes of a file of {}", self.file.len()),
+            });
+        }
+        Ok(())
+    }
+
+    /// The names that `blob` is made from in this file: one, or for a batch norm four. Names that are not there are
+    /// among them.
+    pub fn sources(&self, blob: &str) -> Vec<String> {
+        let Some((layer, part)) = parameter(blob) else {
+            return vec![blob.to_owned()];
+        };
+        let norm = match part {
+            Part::Weight => return vec![self.names.weight(layer)],
+            Part::Scale | Part::Bias => self.names.norm(layer),
+        };
+        // Caffe2's networks mostly come with their batch norms folded; the statistics tell which ones do not.
+        let folds = [&norm.mean, &norm.variance].into_iter().any(|name| self.contents.tensors.contains_key(name));
+        let pytorch = self.names.naming != super::Naming::Caffe2;
+        let NormNames { scale, bias, mean, variance } = norm;
+        match (folds || pytorch, part) {
+            (false, Part::Bias) => vec![bias],
+            (false, _) => vec![scale],
+            (true, Part::Bias) => vec![bias, scale, mean, variance],
+            (true, _) => vec![scale, bias, mean, variance],
+        }
+    }
+
+    /// The values of one parameter, and where they are from. All its sources must be there.
+    fn parameter(&self, wanted: &Parameter, options: &WeightOptions) -> Result<(Vec<f32>, Origin)> {
+        let sources = self.sources(&wanted.name);
+        let first = self.tensor(&wanted.name, &sources[0])?;
+        let mut origin = Origin {
+            blob: wanted.name.clone(),
+            shape: wanted.shape.clone(),
+            given: first.shape.clone(),
+            element: first.element.name().to_owned(),
+            transposed: first.fortran && first.shape.iter().filter(|&&axis| axis > 1).count() > 1,
+            folded: sources.len() > 1,
+            inflated: None,
+            sources,
+        };
+        if origin.folded {
+            return Ok((self.fold(wanted, &origin.sources)?, origin));
+        }
+        let values = || self.values(&origin.sources[0], first, |v| v as f32);
+        if first.shape == wanted.shape {
+            return Ok((values()?, origin));
+        }
+        let wrong = |given: String| Error::Shape {
+            what: self.describe(&wanted.name, &origin.sources[0]),
+            wanted: format!("{:?}", wanted.shape),
+            given,
+        };
+        match (wanted.shape.as_slice(), first.shape.as_slice()) {
+            (&[out, of_group, kt, kh, kw], given) if given == [out, of_group, kh, kw] => {
+                if kt == 1 {
+                    return Ok((values()?, origin));
+                }
+                let Some(mode) = options.inflate else {
+                    return Err(Error::NeedsInflation {
+                        blob: wanted.name.clone(),
+                        wanted: format!("{:?}", wanted.shape),
+                        given: format!("{given:?}"),
+                        modes: InflateMode::NAMES,
+                    });
+                };
+                if kt > MAX_INFLATED {
+                    let limit = format!("at most {MAX_INFLATED} to inflate weights to");
+                    return Err(Error::config("time_kernel_dim", limit, kt));
+                }
+                let inflated = mode.inflate(&values()?, kh * kw, kt, &wanted.name, options.seed);
+                origin.inflated = Some((mode, kt));
+                Ok((inflated, origin))
+            }
+            (&[out, of_group, _, kh, kw], &[a, b, kt, c, d]) if [a, b, c, d] == [out, of_group, kh, kw] => {
+                Err(wrong(format!("{:?}: a time kernel of {kt}, and only 2-D weights can be inflated", first.shape)))
+            }
+            _ => Err(wrong(format!("{:?}", first.shape))),
+        }
+    }
+
+    /// The affine channel's scale or bias, whichever `wanted` is, from a batch norm. The first two of `sources` are the
+    /// part itself and its fellow, then come mean and variance.
+    fn fold(&self, wanted: &Parameter, sources: &[String]) -> Result<Vec<f32>> {
+        let part = |index: usize| -> Result<Vec<f64>> {
+            let name = &sources[index];
+            let tensor = self.tensor(&wanted.name, name)?;
+            if tensor.shape != wanted.shape {
+                return Err(Error::Shape {
+                    what: self.describe(&wanted.name, name),
+                    wanted: format!("{:?}", wanted.shape),
+                    given: format!("{:?}", tensor.shape),
+                });
+            }
+            self.values(name, tensor, |v| v)
+        };
+        let is_bias = parameter(&wanted.name).is_some_and(|(_, part)| part == Part::Bias);
+        let (scale, bias) = if is_bias { (1, 0) } else { (0, 1) };
+        let eps = self.names.naming.eps();
+        let norm = BatchNorm { scale: part(scale)?, bias: part(bias)?, mean: part(2)?, variance: part(3)?, eps };
+        Ok(if is_bias { norm.affine_bias() } else { norm.affine_scale() })
+    }
+
+    fn tensor(&self, blob: &str, name: &str) -> Result<&RawTensor> {
+        self.contents.tensors.get(name).ok_or_else(|| mismatch::missing(self, blob, name))
+    }
+
+    fn values<T: Copy + Default>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
+        tensor.values(self.file, narrow).ok_or_else(|| Error::ElementType {
+            what: format!("weights: tensor {name:?}"),
+            wanted: Element::WANTED,
+            given: tensor.element.name().to_owned(),
+        })
+    }
+
+    /// The blob, and its name in the file where that is another.
+    fn describe(&self, blob: &str, name: &str) -> String {
+        if blob == name { format!("weights: blob {blob:?}") } else { format!("weights: {name:?}, for blob {blob:?}") }
+    }
+}

@@ -1,0 +1,210 @@
+//! The reader on files of Python's, on files put together by hand, and on bombs.
+
+use super::machine::Refusal;
+use super::read;
+use crate::weights::raw::Contents;
+use std::path::PathBuf;
+
+fn file(path: &str) -> Vec<u8> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", path].iter().collect();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn arrays_of_every_kind_by_every_protocol() {
+    let want_file = file("goldens/pickles.safetensors");
+    let want = crate::weights::safetensors_file::read(&want_file).unwrap();
+    for protocol in 2..=5 {
+        let bytes = file(&format!("goldens/py3_protocol{protocol}.pkl"));
+        let got = read(&bytes).unwrap();
+        assert_eq!(got.cfg.as_deref(), Some("MODEL:\n  TYPE: x\n"));
+        let arrays: Vec<&str> = got.tensors.keys().map(String::as_str).collect();
+        assert_eq!(arrays, ["again", "big", "counts", "empty", "f2", "f4", "f8", "fortran", "scalar_array"]);
+        for (name, want) in &want.tensors {
+            let tensor = &got.tensors[name];
+            assert_eq!(tensor.shape, want.shape, "{name} by protocol {protocol}");
+            let values = tensor.values(&bytes, |v| v as f32).unwrap();
+            assert_eq!(values, want.values(&want_file, |v| v as f32).unwrap(), "{name} by protocol {protocol}");
+        }
+        assert!(got.tensors["fortran"].fortran && got.tensors["big"].big_endian);
+        assert_eq!(got.tensors["counts"].element.name(), "i8");
+        assert!(got.tensors["counts"].values(&bytes, |v| v).is_none());
+        let others: Vec<(&str, &str)> = got.others.iter().map(|(name, what)| (name.as_str(), *what)).collect();
+        let number = "a number";
+        let want = [
+            ("large", number),
+            ("list", "a list"),
+            ("none", "None"),
+            ("number", number),
+            ("numpy_number", number),
+            ("real", number),
+            ("truth", "a truth value"),
+        ];
+        assert_eq!(others, want);
+    }
+}
+
+#[test]
+fn detectron_s_files_are_read_with_and_without_the_level() {
+    let with = read(&file("fixtures/pk01_py2_blobs_cfg.pkl")).unwrap();
+    assert_eq!((with.tensors.len(), with.others.len()), (45, 0));
+    assert!(with.cfg.unwrap().contains("add_ResNet18_conv4_body"));
+    let bare = read(&file("fixtures/pk02_py3_bare_extras.pkl")).unwrap();
+    assert_eq!(bare.tensors.keys().filter(|name| name.ends_with("_momentum")).count(), 45);
+    assert_eq!(bare.cfg, None);
+}
+
+/// Appends parts to a pickle of protocol 2.
+struct Pickle(Vec<u8>);
+
+impl Pickle {
+    fn new() -> Self {
+        Self(vec![0x80, 2])
+    }
+
+    fn op(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.0.extend(bytes.as_ref());
+        self
+    }
+
+    /// A short string of Python 2.
+    fn text(self, text: &str) -> Self {
+        let len = u8::try_from(text.len()).unwrap();
+        self.op([b'U', len]).op(text)
+    }
+
+    /// An array with the state that `state` puts between MARK and TUPLE.
+    fn array(self, state: impl FnOnce(Self) -> Self) -> Self {
+        let empty = self.op(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R");
+        state(empty.op("(")).op("tb")
+    }
+
+    fn dtype(self, name: &str) -> Self {
+        self.op("cnumpy\ndtype\n").text(name).op([b'K', 0, b'K', 1, 0x87, b'R'])
+    }
+
+    fn read(self) -> Result<Contents, Refusal> {
+        read(&self.op(".").0)
+    }
+
+    #[track_caller]
+    fn refused(self, says: &str) {
+        match self.read() {
+            Ok(_) => panic!("accepted, although {says}"),
+            Err(refusal) => assert!(refusal.what.contains(says), "{refusal:?} does not say {says:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_by_hand_is_read() {
+    let shape = [b'K', 2, b'K', 3, 0x86];
+    let pickle = Pickle::new()
+        .op("}")
+        .text("w")
+        .array(|p| p.op([b'K', 1]).op(shape).dtype("f2").op([0x89]).text("............"));
+    let contents = pickle.op("s").read().unwrap();
+    assert_eq!(contents.tensors["w"].shape, [2, 3]);
+}
+
+#[test]
+fn what_is_no_weight_file_is_refused_by_name() {
+    let system = |module: &str| Pickle::new().op(format!("c{module}\nsystem\n")).text("touch /tmp/x").op([0x85, b'R']);
+    system("os").refused("\"os.system\"");
+    system("posix").refused("\"posix.system\"");
+    Pickle::new().op("c__builtin__\neval\n").refused("\"__builtin__.eval\"");
+    Pickle::new().op([0x80, 4, 0x8c, 2]).op("os").op([0x8c, 6]).op("system").op([0x93]).refused("\"os.system\"");
+    Pickle::new().op(format!("c{}\n{}\n", "x".repeat(500), "y".repeat(500))).refused("xxx\", which is refused");
+    Pickle::new().op(format!("c{}\nx\n", "x".repeat(5000))).refused("without a name");
+    Pickle::new().op("(ios\nsystem\n").refused("INST");
+    Pickle::new().op("(cos\nsystem\no").refused("\"os.system\"");
+    Pickle::new().op(b"cnumpy\nndarray\n)\x81").refused("the instruction NEWOBJ");
+    for (code, name) in [(b'o', "OBJ"), (0x81, "NEWOBJ"), (0x92, "NEWOBJ_EX"), (0x82, "EXT1"), (b'P', "PERSID")] {
+        Pickle::new().op([code]).refused(&format!("the instruction {name}, which is refused"));
+    }
+    Pickle::new().op([0xff]).refused("0xff");
+    Pickle::new().op("(dp0\n").refused("the instruction DICT, which is refused (pickle the file again, by protocol 2)");
+    Pickle::new().op([0x80, 6]).refused("protocol 6");
+    // Functions that are known, called otherwise than weight files do.
+    Pickle::new().op("cnumpy\nndarray\n)R").refused("NdArray called with ()");
+    Pickle::new()
+        .op("c_codecs\nencode\nX\x01\x00\x00\x00x")
+        .text("zip")
+        .op([0x86, b'R'])
+        .refused("other than by latin1");
+    Pickle::new().op("NK\x01").op([0x85, b'R']).refused("a call of None");
+    Pickle::new().op("}K\x01b").refused("a state for a dictionary");
+}
+
+#[test]
+fn broken_programs_are_refused() {
+    for (program, says) in [
+        ("".as_bytes(), "a value that is not there"),
+        (b"t", "a MARK that is not there"),
+        (b"(N(0", "a value that is not there"),
+        (b"N\x86", "a tuple of values that are not there"),
+        (b"}N(\x85", "a tuple of values that are not there"),
+        (b"Ns", "no dictionary"),
+        (b"}NNNu", "a MARK that is not there"),
+        (b"}(Nu", "a key without a value"),
+        (b"(u", "no dictionary"),
+        (b"]NNs", "no dictionary"),
+        (b"NNa", "no list"),
+        (b"h\x07", "the remembered value 7"),
+        (b"q\x07", "a value that is not there"),
+        (b"T\xff\xff\xff\xff", "negative length"),
+        (b"X\xff\xff\xff\xff", "4294967295 bytes of"),
+        (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "bytes of"),
+        (b"\x8a\x09123456789", "a whole number of 9 bytes"),
+        (b"N", "None instead of a dictionary"),
+        (b"}NNs", "None where a blob's name should be"),
+    ] {
+        Pickle::new().op(program).refused(says);
+    }
+    assert_eq!(read(b"").unwrap_err().what, "an end before STOP");
+}
+
+#[test]
+fn arrays_that_do_not_add_up_are_refused() {
+    let in_blobs = |state: &dyn Fn(Pickle) -> Pickle| Pickle::new().op("}").text("w").array(state).op("s");
+    let shape = [b'K', 2, b'K', 3, 0x86];
+    let twelve = "............";
+    in_blobs(&|p| p.op([b'K', 1]).op(shape).dtype("f4").op([0x89]).text(twelve))
+        .refused("shape [2, 3] and F32 with 12");
+    let negative = [b'J', 0xff, 0xff, 0xff, 0xff, 0x85];
+    in_blobs(&|p| p.op([b'K', 1]).op(negative).dtype("f4").op([0x89]).text("")).refused("not of whole numbers");
+    let huge = [b'J', 0xff, 0xff, 0xff, 0x7f];
+    let huge = [b"(".as_slice(), &huge, &huge, &huge, b"t"].concat();
+    in_blobs(&|p| p.op([b'K', 1]).op(&huge).dtype("f4").op([0x89]).text("")).refused("with 0 bytes");
+    let many = [b"(".as_slice(), &b"K\x01".repeat(9), b"t"].concat();
+    in_blobs(&|p| p.op([b'K', 1]).op(&many).dtype("f4").op([0x89]).text("....")).refused("9 axes");
+    in_blobs(&|p| p.op([b'K', 1]).op(shape).op("N").op([0x89]).text(twelve)).refused("element type is None");
+    in_blobs(&|p| p.op([b'K', 1]).op(shape).dtype("O8").op([0x89]).op("]")).refused("values are a list");
+    in_blobs(&|p| p.op("N")).refused("not shape, element type, order and bytes");
+    let unbuilt = Pickle::new().op("}").text("w").op("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n");
+    unbuilt.op([0x85, b'R', b's']).refused("an array without values under \"w\"");
+}
+
+#[test]
+fn bombs_neither_explode_nor_overflow_the_stack() {
+    // A tuple of a tuple of a …, a hundred thousand deep: dropping it must not recurse.
+    Pickle::new().op("N").op(vec![0x85; 100_000]).refused("a tuple instead of a dictionary");
+    // Each tuple holds the one before twice: 2^60 items if anybody unfolded them.
+    let doubled = (0..60).fold(Pickle::new().op("Nq\x00"), |p, _| p.op(b"h\x00h\x00\x86q\x00"));
+    doubled.refused("a tuple instead of a dictionary");
+    // More instructions than any checkpoint has.
+    Pickle::new().op(vec![b'N'; 1 << 20]).refused("instructions");
+    Pickle::new().op(vec![b'('; 1 << 20]).refused("instructions");
+    // One long text, encoded many times, costs its length once or twice.
+    let encode =
+        || Pickle::new().op("c_codecs\nencode\nq\x000X").op((1u32 << 20).to_le_bytes()).op(vec![b'x'; 1 << 20]);
+    let once = b"h\x00h\x01h\x02\x86R0";
+    let start = encode().op("q\x010").text("latin1").op("q\x020");
+    start.op(once.repeat(50_000)).refused("the same text encoded again and again");
+    // A key of a megabyte under which eighty thousand values are put.
+    let keys = Pickle::new().op("X").op((1u32 << 20).to_le_bytes()).op(vec![b'x'; 1 << 20]).op("q\x000}");
+    keys.op(b"h\x00Ns".repeat(80_000)).refused("text where a blob's name should be");
+    // One array that is the state of many objects' tuple of a hundred thousand.
+    let state = Pickle::new().op("(").op(vec![b'N'; 100_000]).op("tq\x000cnumpy\ndtype\n").text("f4").op([0x85, b'R']);
+    state.op(b"h\x00b".repeat(70_000)).refused("whose state");
+}

@@ -1,0 +1,319 @@
+//! What network a file holds the weights of, from the names and shapes of its tensors.
+
+use super::cfg::Cfg;
+use super::names::{Branch, Layer, Names, Naming};
+use super::raw::Contents;
+use crate::clip::preprocess::Normalization;
+use crate::config::{BackboneConfig, Transformation};
+use crate::error::{Error, Result};
+
+/// The most blocks of a stage that are looked for.
+const MAX_BLOCKS: usize = 1000;
+
+/// The time kernel of every preset: what 2-D weights are inflated to if nobody says otherwise.
+const TIME_KERNEL: usize = 3;
+
+/// What a file says about itself, by whose it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub names: Names,
+    /// Whether bottlenecks have their stride on the first 1×1, where the source is known to be one way.
+    pub stride_1x1: Option<bool>,
+    /// What the pixels were that the network was trained on, where that is known.
+    pub normalization: Option<Normalization>,
+}
+
+impl Source {
+    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's, so that what is missing
+    /// can be said.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for networks that are known and are no such body, and for several in one file.
+    pub fn find(contents: &Contents, file: &str) -> Result<Self> {
+        let mut found = Names::find(contents);
+        if found.len() > 1 {
+            let prefixes: Vec<String> = found.iter().map(|names| format!("{:?}", names.prefix)).collect();
+            return Err(Error::Unsupported {
+                what: format!("{file}, which holds {} networks", found.len()),
+                reason: format!("keep one of those whose names begin with {}", prefixes.join(", ")),
+            });
+        }
+        let names = found.pop().unwrap_or_else(Names::caffe2);
+        refuse_video_resnets(contents, &names, file)?;
+        let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
+        // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
+        let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
+        let converted = contents.author.as_deref() == Some("torchvision");
+        let (stride_1x1, normalization) = match names.naming {
+            Naming::Caffe2 if contents.pickle => {
+                (Some(cfg.stride_1x1.unwrap_or(!grouped)), Some(Normalization::Detectron))
+            }
+            Naming::Caffe2 => (None, None),
+            Naming::Torchvision => (Some(false), Some(Normalization::ImageNet)),
+            Naming::Detectron2 if converted => (Some(false), Some(Normalization::ImageNet)),
+            // Detectron2 divides the pixels of its ResNeXts by their deviation and keeps them in BGR: neither of ours.
+            Naming::Detectron2 if grouped => (Some(false), None),
+            Naming::Detectron2 | Naming::MaskRcnnBenchmark => (Some(!grouped), Some(Normalization::Detectron)),
+        };
+        let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
+        Ok(Self { names, stride_1x1, normalization: stated.or(normalization) })
+    }
+
+    /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body
+    /// unless Detectron's own configuration names a conv5 one. `None` if they do not show one.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if they show a network that is no such body.
+    pub fn config(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
+        let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
+        let weight = |stage, block, branch| {
+            contents.shape(&self.names.weight(Layer::Block { stage, block, branch })).filter(|shape| shape.len() >= 4)
+        };
+        let count = |stage| (0..MAX_BLOCKS).take_while(|&block| weight(stage, block, Branch::A).is_some()).count();
+        let counts = [2, 3, 4, 5].map(count);
+        let stages = if cfg.conv5 && counts[3] > 0 { 4 } else { 3 };
+        let transformation = match weight(2, 0, Branch::C) {
+            Some(_) => Transformation::Bottleneck,
+            None => Transformation::Basic,
+        };
+        let last = match transformation {
+            Transformation::Bottleneck => Branch::C,
+            Transformation::Basic => Branch::B,
+        };
+        let stem = contents.shape(&self.names.weight(Layer::Stem)).filter(|shape| shape.len() >= 4);
+        let widths: Option<Vec<usize>> = (2..stages + 2).map(|stage| Some(weight(stage, 0, last)?[0])).collect();
+        let inner: Option<Vec<usize>> = (2..stages + 2).map(|stage| Some(weight(stage, 0, Branch::A)?[0])).collect();
+        let (Some(stem), Some(widths), Some(inner)) = (stem, widths, inner) else {
+            return Ok(None);
+        };
+        let groups = groups(contents, &self.names).unwrap_or(1);
+        let spanning = match transformation {
+            Transformation::Bottleneck => Branch::B,
+            Transformation::Basic => Branch::A,
+        };
+        let time_kernel_dim = match weight(3, 0, spanning) {
+            Some(&[_, _, kt, _, _]) => kt,
+            _ => TIME_KERNEL,
+        };
+        let config = BackboneConfig {
+            transformation,
+            block_counts: counts[..stages].to_vec(),
+            feat_dims: std::iter::once(stem[0]).chain(widths).collect(),
+            num_groups: groups,
+            width_per_group: inner[0] / groups,
+            stride_1x1: self.stride_1x1.unwrap_or(true),
+            time_kernel_dim,
+            time_stride_on: cfg.time_stride_on.unwrap_or(false),
+            dilation: cfg.dilation.unwrap_or(1),
+            freeze_at: 2,
+        };
+        let refused = |reason: String| Err(Error::Unsupported { what: format!("the network of {file}"), reason });
+        if let Err(error) = config.validate() {
+            return refused(format!("its tensors are of none that can be built ({error})"));
+        }
+        for (stage, &inner) in inner.iter().enumerate() {
+            if inner != config.dim_inner(stage) {
+                return refused(format!(
+                    "inside, res{} is {inner} wide, where a width that doubles from stage to stage would be {}",
+                    stage + 2,
+                    config.dim_inner(stage)
+                ));
+            }
+        }
+        for stage in 2..stages + 2 {
+            let [before, own] = [config.feat_dims[stage - 2], config.feat_dims[stage - 1]];
+            if before == own && weight(stage, 0, Branch::Projection).is_some() {
+                return refused(format!(
+                    "res{stage} has a projection although its width stays {own}, and a stage of this body projects and \
+                     strides only where its width changes"
+                ));
+            }
+        }
+        Ok(Some(config))
+    }
+}
+
+/// Groups of the first block's grouped convolution.
+fn groups(contents: &Contents, names: &Names) -> Option<usize> {
+    let shape = |branch| contents.shape(&names.weight(Layer::Block { stage: 2, block: 0, branch }));
+    let inner = *shape(Branch::A)?.first()?;
+    let of_group = *shape(Branch::B)?.get(1)?;
+    (of_group > 0 && inner > 0 && inner.is_multiple_of(of_group)).then(|| inner / of_group)
+}
+
+/// Says why PyTorch's ResNets for video cannot be run.
+fn refuse_video_resnets(contents: &Contents, names: &Names, file: &str) -> Result<()> {
+    let refused = |what: &str, reason: &str| {
+        Err(Error::Unsupported { what: format!("{what} ({file})"), reason: reason.to_owned() })
+    };
+    for (name, tensor) in &contents.tensors {
+        let factored = name.ends_with("stem.0.weight") || name.ends_with("layer1.0.conv1.0.weight");
+        if tensor.shape.len() == 5 && factored {
+            return refused(
+                "a video ResNet of torchvision's (r3d_18, mc3_18, r2plus1d_18)",
+                "it is another network: its stem spans several frames and has no pooling, res2 spans frames too, and \
+                 later stages stride over time; resnet18 and the like from torchvision.models can be inflated instead",
+            );
+        }
+    }
+    match contents.shape(&names.weight(Layer::Stem)) {
+        Some(&[_, _, kt, _, _]) if kt != 1 && names.naming != Naming::Caffe2 => refused(
+            "a ResNet whose stem spans several frames",
+            "the stem of this body is 1x7x7: it looks at every frame by itself",
+        ),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PRESETS;
+    use crate::graph::resnet::Body;
+    use crate::weights::raw::{Element, Payload, RawTensor};
+    use std::collections::BTreeMap;
+
+    /// Tensors without values.
+    fn contents<'a>(shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Contents {
+        let tensors = shapes.into_iter().map(|(name, shape)| {
+            let payload = Payload { range: 0..0, latin1: false };
+            let shape = shape.to_vec();
+            (name.to_owned(), RawTensor { element: Element::F32, shape, fortran: false, big_endian: false, payload })
+        });
+        Contents { tensors: tensors.collect(), ..Contents::default() }
+    }
+
+    fn recognise(contents: &Contents) -> Result<Option<BackboneConfig>> {
+        Source::find(contents, "file")?.config(contents, "file")
+    }
+
+    /// Names and shapes as torchvision has them, by network.
+    fn torchvision() -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
+        let path = format!("{}/tests/goldens/shapes.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn of_torchvision(name: &str) -> Contents {
+        let shapes = torchvision().remove(name).unwrap();
+        contents(shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+    }
+
+    #[test]
+    fn blobs_show_every_preset() {
+        for preset in PRESETS {
+            let want = BackboneConfig::preset(preset).unwrap();
+            let parameters = Body::new(&want).unwrap().graph.parameters();
+            let mut contents = contents(parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())));
+            // Res5 is only read where Detectron's configuration asks for it.
+            if want.block_counts.len() == 4 {
+                let short = recognise(&contents).unwrap().unwrap();
+                assert_eq!(short.block_counts, want.block_counts[..3], "{preset}");
+                contents.cfg = Some("MODEL:\n  CONV_BODY: FPN.add_fpn_ResNet_conv5_body\n".to_owned());
+            }
+            assert_eq!(recognise(&contents).unwrap(), Some(want), "{preset}");
+        }
+    }
+
+    #[test]
+    fn torchvision_s_image_networks_are_told_apart() {
+        let basic = r#""transformation": "basic""#;
+        for (name, json) in [
+            ("resnet18", format!(r#"{{"preset": "r18-conv4", {basic}, "stride_1x1": false}}"#)),
+            ("resnet34", r#"{"preset": "r34-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet50", r#"{"preset": "r50-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet101", r#"{"preset": "r101-conv4", "stride_1x1": false}"#.to_owned()),
+            ("resnet152", r#"{"preset": "r50-conv4", "block_counts": [3, 8, 36], "stride_1x1": false}"#.to_owned()),
+            (
+                "resnext50_32x4d",
+                r#"{"preset": "r50-conv4", "num_groups": 32, "width_per_group": 4, "stride_1x1": false}"#.to_owned(),
+            ),
+            ("wide_resnet50_2", r#"{"preset": "r50-conv4", "width_per_group": 128, "stride_1x1": false}"#.to_owned()),
+        ] {
+            let contents = of_torchvision(name);
+            let want = BackboneConfig::from_json(&json).unwrap();
+            assert_eq!(recognise(&contents).unwrap(), Some(want), "{name}");
+            let source = Source::find(&contents, name).unwrap();
+            assert_eq!(source.normalization, Some(Normalization::ImageNet));
+        }
+    }
+
+    #[test]
+    fn torchvision_s_video_networks_are_refused() {
+        for name in ["r3d_18", "mc3_18", "r2plus1d_18"] {
+            let error = recognise(&of_torchvision(name)).unwrap_err().to_string();
+            assert!(error.contains("r3d_18") && error.contains("stem spans several frames"), "{error}");
+        }
+        let shapes: [(&str, &[usize]); 2] =
+            [("conv1.weight", &[64, 3, 7, 7, 7]), ("layer1.0.conv1.weight", &[64, 64, 3, 3, 3])];
+        let error = recognise(&contents(shapes)).unwrap_err().to_string();
+        assert!(error.contains("1x7x7"), "{error}");
+    }
+
+    #[test]
+    fn the_place_of_the_stride_and_the_pixels_are_the_source_s() {
+        use Normalization::{Detectron, ImageNet};
+        let rename = |from: &str, to: &str| {
+            let mut contents = of_torchvision("resnet50");
+            let tensors = std::mem::take(&mut contents.tensors);
+            contents.tensors = tensors
+                .into_iter()
+                .map(|(name, tensor)| {
+                    let stem = !name.contains("layer") && !name.starts_with("fc");
+                    let name = if stem { format!("stem.{name}") } else { name };
+                    (format!("backbone.body.{}", name.replace(from, to)), tensor)
+                })
+                .collect();
+            contents
+        };
+        let blobs = |cfg: Option<&str>, groups: usize| {
+            let shapes: [(&str, &[usize]); 2] =
+                [("res2_0_branch2a_w", &[64, 64, 1, 1]), ("res2_0_branch2b_w", &[64, 64 / groups, 3, 3])];
+            Contents { pickle: true, cfg: cfg.map(str::to_owned), ..contents(shapes) }
+        };
+        let detectron2 = rename("layer1", "res2");
+        let converted = Contents { author: Some("torchvision".to_owned()), ..detectron2.clone() };
+        let stated = Contents { preprocess: Some("imagenet".to_owned()), ..blobs(None, 1) };
+        let plain = Contents { pickle: false, ..blobs(None, 1) };
+        for (what, contents, want) in [
+            ("torchvision", of_torchvision("resnet50"), (Some(false), Some(ImageNet))),
+            ("maskrcnn-benchmark", rename("", ""), (Some(true), Some(Detectron))),
+            ("Detectron2", detectron2, (Some(true), Some(Detectron))),
+            ("Detectron2 from torchvision", converted, (Some(false), Some(ImageNet))),
+            ("Detectron", blobs(None, 1), (Some(true), Some(Detectron))),
+            ("Detectron that says so", blobs(Some("RESNETS: {STRIDE_1X1: false}"), 1), (Some(false), Some(Detectron))),
+            ("Detectron's ResNeXt", blobs(None, 32), (Some(false), Some(Detectron))),
+            ("metadata", stated, (Some(true), Some(ImageNet))),
+            ("blobs in safetensors", plain, (None, None)),
+        ] {
+            let source = Source::find(&contents, "file").unwrap();
+            assert_eq!((source.stride_1x1, source.normalization), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_body_is_none_or_refused() {
+        assert!(recognise(&contents([])).unwrap().is_none());
+        assert!(recognise(&contents([("conv1_w", [64, 3, 7, 7].as_slice())])).unwrap().is_none());
+        let changed = |change: &dyn Fn(&mut Contents)| {
+            let mut contents = of_torchvision("resnet18");
+            change(&mut contents);
+            recognise(&contents).unwrap_err().to_string()
+        };
+        let set = |contents: &mut Contents, name: &str, shape: &[usize]| {
+            contents.tensors.get_mut(name).unwrap().shape = shape.to_vec();
+        };
+        let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[96, 64, 3, 3]));
+        assert!(error.contains("res3 is 96 wide"), "{error}");
+        let error = changed(&|c| set(c, "layer2.0.conv2.weight", &[64, 128, 3, 3]));
+        assert!(error.contains("res3 has a projection although its width stays 64"), "{error}");
+        let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[128, 64, 2, 3, 3]));
+        assert!(error.contains("time_kernel_dim") && error.contains("odd"), "{error}");
+        let error = changed(&|c| set(c, "layer1.0.conv1.weight", &[0, 0, 3, 3]));
+        assert!(error.contains("none that can be built"), "{error}");
+        let error = changed(&|c| {
+            let tensor = c.tensors["conv1.weight"].clone();
+            c.tensors.insert("ema.layer1.0.conv1.weight".to_owned(), tensor);
+        });
+        assert!(error.contains("2 networks") && error.contains("\"ema.\""), "{error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Parameters as a safetensors file that needs no conversion any more.
+
+use super::Weights;
+use crate::clip::preprocess::Normalization;
+use crate::config::BackboneConfig;
+use crate::error::{Error, Result};
+use half::f16;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::collections::HashMap;
+
+/// The element type of stored parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// float32, as they are.
+    #[default]
+    F32,
+    /// float16, rounded to nearest.
+    F16,
+}
+
+impl Weights {
+    /// The bytes of a safetensors file with the parameters by blob name; its metadata says under `config` which network
+    /// they are of and under `preprocess`, where that is known, what pixels it wants.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a value that float16 cannot hold.
+    pub fn to_safetensors(
+        &self,
+        config: &BackboneConfig,
+        preprocess: Option<Normalization>,
+        storage: Storage,
+    ) -> Result<Vec<u8>> {
+        let encoded = self.tensors.iter().map(|(name, tensor)| {
+            let bytes = match storage {
+                Storage::F32 => tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                Storage::F16 => half_bytes(name, &tensor.data)?,
+            };
+            Ok((name.as_str(), tensor.shape.clone(), bytes))
+        });
+        let encoded = encoded.collect::<Result<Vec<(&str, Vec<usize>, Vec<u8>)>>>()?;
+        let dtype = match storage {
+            Storage::F32 => Dtype::F32,
+            Storage::F16 => Dtype::F16,
+        };
+        let mut metadata = HashMap::from([("config".to_owned(), config.to_json())]);
+        metadata.extend(preprocess.map(|way| ("preprocess".to_owned(), way.name().to_owned())));
+        let views =
+            encoded.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(dtype, shape.clone(), bytes)?)));
+        views
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error: safetensors::SafeTensorError| Error::Unsupported {
+                what: "weights of this kind in a safetensors file".to_owned(),
+                reason: error.to_string(),
+            })
+    }
+}
+
+fn half_bytes(blob: &str, values: &[f32]) -> Result<Vec<u8>> {
+    let halves: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+    if let Some(index) = halves.iter().position(|half| !half.is_finite()) {
+        return Err(Error::Unsupported {
+            what: format!("blob {blob:?} as float16"),
+            reason: format!("{} at flat index {index} is beyond its largest value, {}", values[index], f16::MAX),
+        });
+    }
+    Ok(halves.iter().flat_map(|half| half.to_le_bytes()).collect())
+}
