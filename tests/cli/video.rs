@@ -1,6 +1,7 @@
 //! Videos from the command line, and programs in the place of ffmpeg that are not what they should be.
 #![cfg(unix)]
 
+use crate::common::golden_path;
 use crate::harness::{NARROW, command, json, listing, read_tensors, run, succeed};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,35 @@ fn a_clip_says_how_it_was_preprocessed_and_is_not_run_otherwise() {
         assert_eq!(refused.code, 1, "{}", refused.stderr);
         assert!(mentions.iter().all(|mention| refused.stderr.contains(mention)), "{}", refused.stderr);
     }
+}
+
+#[test]
+fn weights_say_how_pixels_are_normalised() {
+    let (directory, video) = video();
+    let at = |name: &str| directory.path().join(name);
+    let (features, ready) = (at("features.safetensors"), at("ready.safetensors"));
+    let weights = golden_path("torchvision_basic.safetensors");
+    let own = ["--weights", text(&weights), "--inflate", "center-only", "--output", text(&features)];
+    let with = |input: &Path, further: &[&str]| {
+        let ran = run(["run", "--input", text(input), "--json"].iter().chain(&own).chain(further));
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    let chosen = ["--size", "32", "--frames", "2"];
+    let values = |further: &[&str]| {
+        let (code, report, stderr) = with(&video, &[&chosen, further].concat());
+        assert_eq!(code, 0, "{stderr}");
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        (report["preprocess"].as_str().unwrap().to_owned(), read_tensors(&features).0)
+    };
+    let (name, default) = values(&[]);
+    assert_eq!(name, "imagenet", "torchvision's weights");
+    assert_eq!(values(&["--preprocess", "imagenet"]).1, default);
+    assert_ne!(values(&["--preprocess", "detectron"]).1, default);
+
+    succeed(["clip", text(&video), "--output", text(&ready)].iter().chain(&chosen));
+    let (code, _, stderr) = with(&ready, &[]);
+    assert!(code == 1 && stderr.contains("preprocessed as imagenet"), "{stderr}");
+    assert_eq!(with(&ready, &["--preprocess", "detectron"]).0, 0, "whoever says so gets it");
 }
 
 /// The program `name` as the machine has it.
