@@ -366,10 +366,19 @@ fn a_blob_may_be_input_and_residual_at_once() {
         graph,
     };
     for gpu in contexts() {
+        let mut checked = 0;
         for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
-            let outcome = check(&gpu, &case, &Variant { limits: Some(limits), ..variant }).unwrap();
-            assert!(outcome.passed(), "{variant:?}: {outcome:?}");
+            match check(&gpu, &case, &Variant { limits: Some(limits), ..variant }) {
+                Ok(outcome) => {
+                    assert!(outcome.passed(), "{variant:?}: {outcome:?}");
+                    checked += 1;
+                }
+                // The widest tiles pad a block of weights beyond these limits.
+                Err(Error::Limit { what, .. }) => assert_eq!(what, "the weight of conv", "{variant:?}"),
+                Err(error) => panic!("{variant:?}: {error}"),
+            }
         }
+        assert!(checked > 8, "{checked} variants");
     }
 }
 

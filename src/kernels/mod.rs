@@ -1,7 +1,7 @@
 //! The WGSL kernels and their host side: one file here for each file in `shaders/`, of the same name.
 //!
 //! A [`Kernel`] is a shader with its compile-time choices made, a [`Method`] a way to compute an operator with one kernel
-//! or several. Both sets are closed ([`Kernel::ALL`], [`Method::ALL`]), so that tests can visit every one.
+//! or several. Both sets are closed ([`Kernel::ALL`], [`Method::all`]), so that tests can visit every one.
 //! [`Method::launches`] turns an operator and its shapes into what its dispatches need, without a GPU: uniform parameters,
 //! grid, and the operands to bind. Trained values reach the GPU as the *constants* that [`Method::constants`] lays out.
 

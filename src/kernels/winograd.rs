@@ -3,7 +3,7 @@
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (CVPR 2016). Squares of the output are computed
 //! together: the tile of input below one is transformed, multiplied value by value with the transformed filter, summed
 //! over input channels *and over the taps in time*, and transformed back. The products of one value of the tile over all
-//! tiles, channels and taps are a matrix product, which is what [`conv_gemm`](super::conv_gemm) computes, in a batch of
+//! tiles, channels and taps are a matrix product, which is what [`conv_gemm`] computes, in a batch of
 //! one for each value. F(2×2, 3×3) has 16 products for 4 outputs where the definition has 36, F(4×4, 3×3) has 36 for 16
 //! where it has 144.
 //!
