@@ -1,6 +1,6 @@
 //! Every method of convolution on the distinct convolutions of the flagship, and the other operators: the device's time.
 //!
-//! `cargo bench --bench kernels` takes a few minutes on a software adapter. The adapter is the preferred one;
+//! `cargo bench --bench kernels` takes some five minutes on a software adapter. The adapter is the preferred one;
 //! `RESNET3D_ADAPTER` names another.
 
 use criterion::{Criterion, Throughput};
@@ -70,7 +70,7 @@ fn main() {
     let mut criterion = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(2))
+        .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     for case in cases() {
         let weights = Weights::random_for(&case.graph, 0);

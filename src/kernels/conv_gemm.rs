@@ -71,6 +71,11 @@ impl Gemm {
         }
     }
 
+    /// Output positions of a workgroup.
+    pub(super) fn run_len(self) -> usize {
+        self.lanes() * self.tile().positions
+    }
+
     fn packing(self) -> Packing {
         match self {
             Self::Registers(_) | Self::Tiled => Packing::OutputsInner,
@@ -120,7 +125,7 @@ pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u
     let tile = gemm.tile();
     let (input, output) = (slice.inputs[0], slice.output);
     let positions = output.n / count * output.t * output.h * output.w;
-    let runs = positions.div_ceil(gemm.lanes() * tile.positions);
+    let runs = positions.div_ceil(gemm.run_len());
     let blocks = slice.blocks.len();
     let workgroups = count * runs * blocks;
     let grid = Grid::fold(workgroups as u64, max_groups)?;

@@ -93,8 +93,8 @@ impl Method {
     /// Whether it is expected to be quicker than what comes behind it among the candidates.
     pub fn pays(self, kind: &OpKind, output: Shape) -> bool {
         match (self, kind) {
-            (Self::Winograd { tile, .. }, OpKind::Conv(conv)) => {
-                let cost = |tile| winograd::relative_cost(tile, conv, output);
+            (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
+                let cost = |tile| winograd::relative_cost(tile, product, conv, output);
                 cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
             }
             _ => true,

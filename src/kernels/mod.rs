@@ -53,6 +53,15 @@ impl AdapterClass {
         }
     }
 
+    /// Bytes that the workspaces of an operator may have together, if cutting it makes them so small. To a software
+    /// adapter slices cost next to nothing from 16 MiB on (`docs/performance.md`); a GPU wants many workgroups at once.
+    pub fn scratch_budget(self) -> u64 {
+        match self {
+            Self::Software => 32 << 20,
+            Self::Gpu | Self::GpuSubgroups => 512 << 20,
+        }
+    }
+
     /// Whether the choice of kernels for this class rests on timings of a real adapter of the class
     /// (`docs/performance.md`). Results are verified for every class alike.
     pub fn is_measured(self) -> bool {

@@ -117,21 +117,23 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
-/// Products per output value against those of the definition, padding to whole tiles included, and what moving values
-/// in and out of the Winograd domain costs besides, in products.
-pub(super) fn relative_cost(tile: Tile, conv: &Conv, output: Shape) -> f64 {
+/// What this costs against the definition, `product` computing the products of either: how many they are, with the
+/// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
+pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape) -> f64 {
     /// What one value costs that is loaded or stored in a transform, in products: on the adapters measured a load costs
     /// as much as some thirty multiply-adds, and a product's own loads are shared by a register tile.
     const MOVED: f64 = 12.0;
     let [tiles_h, tiles_w] = tile.grid(output);
-    let tiles = (tiles_h * tiles_w) as f64;
-    let kernel_t = conv.window.kernel[0] as f64;
+    let frames = output.n * output.t;
+    let tiles = frames * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
-    let products = tile.batches() as f64 * kernel_t * channels_in * channels_out;
+    let per_position = conv.window.kernel[0] as f64 * channels_in * channels_out;
+    let padded = |positions: usize| positions.next_multiple_of(product.run_len()) as f64;
+    let products = tile.batches() as f64 * padded(tiles) * per_position;
     let moved = 2.0 * tile.batches() as f64 * channels_in
         + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
-    let direct = (output.h * output.w) as f64 * 9.0 * kernel_t * channels_in * channels_out;
-    tiles * (products + MOVED * moved) / direct
+    let direct = 9.0 * padded(frames * output.h * output.w) * per_position;
+    (products + MOVED * moved * tiles as f64) / direct
 }
 
 /// The three dispatches for a slice: into the Winograd domain, the products, and out of it.
@@ -251,10 +253,16 @@ mod tests {
             window: Window { kernel: [1, 3, 3], pad: [0, 1, 1], ..Window::POINTWISE },
             epilogue: Default::default(),
         };
-        let cost = |tile, channels, side| relative_cost(tile, &conv(channels), Shape::new(1, channels, 1, side, side));
+        let cost = |tile, channels, side| {
+            relative_cost(tile, Gemm::SUBGROUP_64X4, &conv(channels), Shape::new(1, channels, 1, side, side))
+        };
         assert!(cost(Tile::F4, 128, 28) < cost(Tile::F2, 128, 28));
         assert!(cost(Tile::F4, 128, 28) < 0.5);
         assert!(cost(Tile::F4, 128, 1) > 1.0);
         assert!(cost(Tile::F4, 4, 28) > 1.0);
+        // A workgroup that spans 512 positions has little to do with the 16 tiles of a small frame.
+        let small = Shape::new(1, 256, 4, 14, 14);
+        assert!(relative_cost(Tile::F4, Gemm::REGISTERS_16X8, &conv(256), small) > 1.0);
+        assert!(relative_cost(Tile::F4, Gemm::SUBGROUP_64X4, &conv(256), small) < 0.5);
     }
 }

@@ -123,11 +123,14 @@ impl Plan {
         let limits = &options.limits;
         let method = |op: &Operator, shapes: &[Shape]| choose(&op.kind, shapes[op.output.index()], options);
         let scratch = |op: &Operator, shapes: &[Shape]| {
-            let method = method(op, shapes)?;
-            method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()]).into_iter().max()
+            let method = method(op, shapes);
+            method.map_or_else(Vec::new, |method| {
+                method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()])
+            })
         };
-        let (rounds, shapes) = rounds(&graph, inputs, limits, scratch)?;
-        let mut slicer = Slicer::new(&graph, &shapes, limits)?;
+        let budget = options.target.class.scratch_budget();
+        let (rounds, shapes) = rounds(&graph, inputs, limits, budget, scratch)?;
+        let mut slicer = Slicer::new(&graph, &shapes, limits, budget)?;
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
         for (operator, op) in graph.operators().iter().enumerate() {

@@ -5,7 +5,8 @@
 //! aligned offsets: ranges of output frames are cut where frames are aligned, and an input binding begins a few frames
 //! early where it must. To a kernel each is just an operator on shorter blobs ([`Slice`]).
 //!
-//! Where everything fits, the one range is everything.
+//! Workspaces have a budget besides, which ranges keep to where they can. Where everything fits, the one range is
+//! everything.
 
 use super::limits::PlanLimits;
 use super::storage::{Frames, Piece, Storage};
@@ -63,6 +64,8 @@ pub(super) struct Slicer<'a> {
     pub limits: &'a PlanLimits,
     /// By blob; empty for planar ones until the conversion that they belong to has been cut.
     pub storages: Vec<Storage>,
+    /// What the workspaces of a slice may have together, unless the smallest slice has more.
+    pub scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
     pub scratch: Vec<u64>,
 }
@@ -87,9 +90,9 @@ impl<'a> Slicer<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the frames that must lie together exceed a buffer.
-    pub fn new(graph: &'a Graph, shapes: &'a [Shape], limits: &'a PlanLimits) -> Result<Self> {
+    pub fn new(graph: &'a Graph, shapes: &'a [Shape], limits: &'a PlanLimits, scratch_budget: u64) -> Result<Self> {
         let storages = vec![Storage::default(); shapes.len()];
-        let mut slicer = Self { graph, shapes, limits, storages, scratch: Vec::new() };
+        let mut slicer = Self { graph, shapes, limits, storages, scratch_budget, scratch: Vec::new() };
         for (index, blob) in graph.blobs().iter().enumerate() {
             if blob.layout == Layout::ChannelsLast {
                 slicer.storages[index] = slicer.store(BlobId(index))?;
@@ -249,7 +252,8 @@ impl<'a> Slicer<'a> {
                 self.check(op, method, &(start..end))?;
                 while end < all.end {
                     let next = (end + step).min(all.end);
-                    if self.check(op, method, &(start..next)).is_err() {
+                    let scratch: u64 = self.scratch_bytes(op, method, &(start..next)).iter().sum();
+                    if scratch > self.scratch_budget || self.check(op, method, &(start..next)).is_err() {
                         break;
                     }
                     end = next;

@@ -1,4 +1,4 @@
-//! `resnet3d verify`: every kernel and whole bodies, on this machine, against the CPU reference.
+//! `resnet3d verify`: every method and whole bodies, on this machine, against the CPU reference.
 
 use crate::cli::Common;
 use crate::output::{note, print, print_json};
@@ -11,9 +11,9 @@ use resnet3d_wgpu::verify::presets::{self, PresetCase, PresetRow};
 use resnet3d_wgpu::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings, verify};
 use serde::Serialize;
 
-/// Compare every kernel with the CPU reference.
+/// Compare every method with the CPU reference.
 ///
-/// Draws random operators and small bodies, runs each with every kernel that can do it, fused and unfused, three times
+/// Draws random operators and small bodies, runs each with every method that can do it, fused and unfused, three times
 /// with differently filled buffers, and compares the results with a float64 reference on the CPU; half of them also
 /// under limits so small that they have to be split, which must not change a bit. Exit code 1 if any is not right.
 #[derive(Debug, Args)]
@@ -161,7 +161,7 @@ impl Verification {
         let mut text = String::new();
         for report in &self.adapters {
             text += &format!("{} on {} ({})\n\n", report.adapter, report.backend, report.driver);
-            let mut rows = table(&["kernel", ">runs", ">failed", ">worst relative error", ">of tolerance"]);
+            let mut rows = table(&["method", ">runs", ">failed", ">worst relative error", ">of tolerance"]);
             for row in &report.rows {
                 rows.add_row([
                     row.name.clone(),
