@@ -199,7 +199,8 @@ fn params(op: &Operator, channels: usize) -> u64 {
 pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     let memory = &report.memory;
     let blob = report.ops.last().map_or("", |op| op.output.as_str());
-    let ratio = memory.peak_bytes as f64 / memory.lower_bound_bytes.max(1) as f64;
+    let blobs = memory.peak_bytes - memory.scratch_bytes;
+    let ratio = blobs as f64 / memory.lower_bound_bytes.max(1) as f64;
     let mut facts = Facts::default();
     facts
         .add("network", describe(&report.config))
@@ -219,9 +220,10 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
         .add(
             "memory",
             format!(
-                "{} in {} buffers: {ratio:.2} times the least possible ({}), {} unshared, {} scratch",
+                "{} in {} buffers: {} of blobs, {ratio:.2} times the least possible ({}), {} unshared; {} of scratch",
                 mib(memory.peak_bytes),
                 memory.buffers.len(),
+                mib(blobs),
                 mib(memory.lower_bound_bytes),
                 mib(memory.unshared_bytes),
                 mib(memory.scratch_bytes)
