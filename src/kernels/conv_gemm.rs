@@ -71,6 +71,14 @@ impl Gemm {
         }
     }
 
+    /// Whether it can compute `conv`. The drivers that have subgroups of eight cut a loop off after some 65,535 rounds,
+    /// without a word; the subgroup kernel has one loop over the taps of a frame and all quads of channels.
+    pub(super) fn accepts(self, conv: &Conv) -> bool {
+        let [_, kernel_h, kernel_w] = conv.window.kernel;
+        let rounds = kernel_h * kernel_w * conv.dim_in.div_ceil(4);
+        conv.groups == 1 && (rounds < 65_000 || !matches!(self, Self::Subgroup(_)))
+    }
+
     /// Output positions of a workgroup.
     pub(super) fn run_len(self) -> usize {
         self.lanes() * self.tile().positions
@@ -202,4 +210,26 @@ pub(super) fn pack(
         }
     });
     packed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Window;
+
+    #[test]
+    fn loops_stay_shorter_than_drivers_cut_them_off() {
+        let conv = |dim_in, kernel| Conv {
+            weight: "w".to_owned(),
+            dim_in,
+            dim_out: 64,
+            groups: 1,
+            window: Window { kernel, ..Window::POINTWISE },
+            epilogue: Default::default(),
+        };
+        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(2048, [3, 3, 3])));
+        assert!(!Gemm::SUBGROUP_64X4.accepts(&conv(30_000, [1, 3, 3])));
+        assert!(Gemm::REGISTERS_16X8.accepts(&conv(30_000, [1, 3, 3])));
+        assert!(!Gemm::REGISTERS_16X8.accepts(&Conv { groups: 2, ..conv(8, [1, 1, 1]) }));
+    }
 }

@@ -201,13 +201,18 @@ fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
     if conv.groups != 1 {
         return direct;
     }
-    let gemm = |gemms: &[Gemm]| gemms.iter().map(|&gemm| Method::Single(Kernel::ConvGemm(gemm))).collect::<Vec<_>>();
-    let registers = gemm(&by_padding(conv.dim_out));
-    let tiled = gemm(&[Gemm::Tiled]);
+    let gemm = |gemms: Vec<Gemm>| {
+        let able = gemms.into_iter().filter(|gemm| gemm.accepts(conv));
+        able.map(|gemm| Method::Single(Kernel::ConvGemm(gemm))).collect::<Vec<_>>()
+    };
+    let registers = gemm(by_padding(conv.dim_out));
+    let tiled = gemm(vec![Gemm::Tiled]);
     let winograd: Vec<Method> = match winograd::accepts(conv) {
         Ok(()) => {
             let own = by_padding(conv.dim_out).into_iter().chain([Gemm::Tiled]);
-            let products = own.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
+            let product = winograd::product_of(conv);
+            let named = |gemm: &Gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm);
+            let products = own.filter(|gemm| named(gemm) && gemm.accepts(&product));
             products.flat_map(|product| Tile::ALL.map(|tile| Method::Winograd { tile, product })).collect()
         }
         Err(_) => Vec::new(),
