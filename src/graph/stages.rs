@@ -17,8 +17,7 @@ pub struct StageInfo {
 
 /// The stages of the body that `config` describes, deepest first.
 ///
-/// The deepest scale is that of the body: with a dilated res5 it is `dilation`/32, where the reference's tables always say
-/// 1/32 (it has no pyramid on a dilated body).
+/// The deepest scale is that of the body, [`BackboneConfig::spatial_scale`]: with a dilated res5 it is `dilation`/32.
 ///
 /// ```
 /// use resnet3d_wgpu::{BackboneConfig, stage_info};
