@@ -181,6 +181,26 @@ fn inputs_that_do_not_suit_are_named() {
     assert!(error.to_string().contains("addend b: wanted shape 1x4x1x3x3, got 1x4x1x3x4"), "{error}");
 }
 
+/// A clip's features do not depend on the batch it is in, so neither does how they are computed.
+#[test]
+fn methods_are_chosen_for_a_single_clip() {
+    for preset in PRESETS {
+        let body = body(preset);
+        for subgroup_size in [Some(8), None] {
+            let target = Target { class: AdapterClass::Software, subgroup_size };
+            for shape in [Shape::new(1, 3, 3, 64, 96), Shape::new(1, 3, 4, 112, 112)] {
+                let methods = |n: usize| -> Vec<Method> {
+                    let options = PlanOptions { target, ..PlanOptions::default() };
+                    let plan = plan(&body, Shape { n, ..shape }, &options);
+                    plan.steps().iter().map(|step| step.method).collect()
+                };
+                let alone = methods(1);
+                assert!([2, 5, 32].into_iter().all(|n| methods(n) == alone), "{preset} {shape} {target:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_report_adds_up() {
     let config = BackboneConfig::r18_conv4();

@@ -71,12 +71,22 @@ impl Gemm {
         }
     }
 
-    /// Whether it can compute `conv`. The drivers that have subgroups of eight cut a loop off after some 65,535 rounds,
-    /// without a word; the subgroup kernel has one loop over the taps of a frame and all quads of channels.
-    pub(super) fn accepts(self, conv: &Conv) -> bool {
+    /// Whether it can compute `conv`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn accepts(self, conv: &Conv) -> Result<(), String> {
+        if conv.groups != 1 {
+            return Err(format!("it has no groups, the convolution has {}", conv.groups));
+        }
+        // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the subgroup
+        // kernel has one loop over the taps of a frame and all quads of channels.
         let [_, kernel_h, kernel_w] = conv.window.kernel;
         let rounds = kernel_h * kernel_w * conv.dim_in.div_ceil(4);
-        conv.groups == 1 && (rounds < 65_000 || !matches!(self, Self::Subgroup(_)))
+        if matches!(self, Self::Subgroup(_)) && rounds >= 65_000 {
+            return Err(format!("its loop over {rounds} taps and quads would be cut off"));
+        }
+        Ok(())
     }
 
     /// Output positions of a workgroup.
@@ -127,9 +137,7 @@ params! {
 /// The launch of any of these kernels for a slice of a batch of convolutions, its blobs being those of all of it.
 pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     let Batch { count, conv } = *batch;
-    if conv.groups != 1 {
-        return Err(format!("it has no groups, the convolution has {}", conv.groups));
-    }
+    gemm.accepts(conv)?;
     let tile = gemm.tile();
     let (input, output) = (slice.inputs[0], slice.output);
     let positions = output.n / count * output.t * output.h * output.w;
@@ -227,9 +235,9 @@ mod tests {
             window: Window { kernel, ..Window::POINTWISE },
             epilogue: Default::default(),
         };
-        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(2048, [3, 3, 3])));
-        assert!(!Gemm::SUBGROUP_64X4.accepts(&conv(30_000, [1, 3, 3])));
-        assert!(Gemm::REGISTERS_16X8.accepts(&conv(30_000, [1, 3, 3])));
-        assert!(!Gemm::REGISTERS_16X8.accepts(&Conv { groups: 2, ..conv(8, [1, 1, 1]) }));
+        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(2048, [3, 3, 3])).is_ok());
+        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(30_000, [1, 3, 3])).is_err());
+        assert!(Gemm::REGISTERS_16X8.accepts(&conv(30_000, [1, 3, 3])).is_ok());
+        assert!(Gemm::REGISTERS_16X8.accepts(&Conv { groups: 2, ..conv(8, [1, 1, 1]) }).is_err());
     }
 }

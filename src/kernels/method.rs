@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
 use crate::weights::Weights;
+use std::cmp::Reverse;
 
 /// A way to compute an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,24 +121,24 @@ impl Method {
     /// [`Error::Kernel`] if this method cannot do that operator, or a grid is too large even folded.
     pub fn launches(self, op: &Operator, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>> {
         let output = slice.output;
+        let single = |kernel: Kernel| match (kernel, &op.kind) {
+            (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, slice, max_groups),
+            (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
+                conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
+            }
+            (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
+            (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
+            (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
+            (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),
+            (Kernel::Layout, OpKind::Layout) => layout::launch(slice.output_layout, output, max_groups),
+            (_, kind) => Err(format!("it does not compute {}", kind.label())),
+        };
         match (self, &op.kind) {
+            (Self::Single(kernel), _) => single(kernel).map(|launch| vec![launch]),
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
                 winograd::launches(tile, product, conv, slice, max_groups)
             }
-            (Self::Single(kernel), kind) => match (kernel, kind) {
-                (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, slice, max_groups),
-                (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
-                    conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
-                }
-                (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
-                (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
-                (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
-                (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),
-                (Kernel::Layout, OpKind::Layout) => layout::launch(slice.output_layout, output, max_groups),
-                _ => Err(format!("it does not compute {}", kind.label())),
-            }
-            .map(|launch| vec![launch]),
-            (_, kind) => Err(format!("it does not compute {}", kind.label())),
+            (Self::Winograd { .. }, kind) => Err(format!("it does not compute {}", kind.label())),
         }
         .map_err(|reason| self.cannot(op, reason))
     }
@@ -197,26 +198,18 @@ impl Method {
 
 /// The methods for a convolution on an adapter of `class`, the default first.
 fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
+    let single = |gemm: Gemm| gemm.accepts(conv).is_ok().then_some(Method::Single(Kernel::ConvGemm(gemm)));
+    let winograd = |(product, tile): (Gemm, Tile)| {
+        winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
+    };
+    let registers = by_padding(conv.dim_out);
+    let products = registers.iter().copied().chain([Gemm::Tiled]);
+    let products = products.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
+    let pairs = products.flat_map(|product| Tile::ALL.map(|tile| (product, tile)));
+    let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
+    let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
+    let tiled: Vec<Method> = single(Gemm::Tiled).into_iter().collect();
     let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
-    if conv.groups != 1 {
-        return direct;
-    }
-    let gemm = |gemms: Vec<Gemm>| {
-        let able = gemms.into_iter().filter(|gemm| gemm.accepts(conv));
-        able.map(|gemm| Method::Single(Kernel::ConvGemm(gemm))).collect::<Vec<_>>()
-    };
-    let registers = gemm(by_padding(conv.dim_out));
-    let tiled = gemm(vec![Gemm::Tiled]);
-    let winograd: Vec<Method> = match winograd::accepts(conv) {
-        Ok(()) => {
-            let own = by_padding(conv.dim_out).into_iter().chain([Gemm::Tiled]);
-            let product = winograd::product_of(conv);
-            let named = |gemm: &Gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm);
-            let products = own.filter(|gemm| named(gemm) && gemm.accepts(&product));
-            products.flat_map(|product| Tile::ALL.map(|tile| Method::Winograd { tile, product })).collect()
-        }
-        Err(_) => Vec::new(),
-    };
     match class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
         AdapterClass::Software => [winograd, registers, tiled, direct].concat(),
@@ -227,9 +220,8 @@ fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
 /// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads
 /// more.
 fn by_padding(dim_out: usize) -> Vec<Gemm> {
-    let padded = |gemm: &Gemm| (dim_out.next_multiple_of(gemm.tile().channels()), usize::MAX - gemm.tile().channels());
     let sorted = |mut gemms: Vec<Gemm>| {
-        gemms.sort_by_key(padded);
+        gemms.sort_by_key(|gemm| (dim_out.next_multiple_of(gemm.tile().channels()), Reverse(gemm.tile().channels())));
         gemms
     };
     let subgroup = sorted(vec![Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_32X4, Gemm::SUBGROUP_16X4]);

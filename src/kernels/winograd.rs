@@ -95,19 +95,16 @@ impl Tile {
     }
 }
 
-/// Whether Winograd's convolution can do `conv`.
+/// Whether Winograd's convolution can do `conv`, with the products by `product`.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn accepts(conv: &Conv) -> Result<(), String> {
+pub(super) fn accepts(product: Gemm, conv: &Conv) -> Result<(), String> {
     let Window { kernel: [_, kh, kw], stride: [_, sh, sw], dilation: [_, dh, dw], .. } = conv.window;
-    if conv.groups != 1 {
-        return Err(format!("it has no groups, the convolution has {}", conv.groups));
-    }
     if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
         return Err(format!("it is for 3x3 taps side by side with stride 1, the window is {:?}", conv.window));
     }
-    Ok(())
+    product.accepts(&product_of(conv))
 }
 
 /// The convolution over time that remains for each value of a tile.
@@ -119,20 +116,21 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
 
 /// What this costs against the definition, `product` computing the products of either: how many they are, with the
 /// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
+///
+/// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is split.
 pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape) -> f64 {
     /// What one value costs that is loaded or stored in a transform, in products: on the adapters measured a load costs
     /// as much as some thirty multiply-adds, and a product's own loads are shared by a register tile.
     const MOVED: f64 = 12.0;
     let [tiles_h, tiles_w] = tile.grid(output);
-    let frames = output.n * output.t;
-    let tiles = frames * tiles_h * tiles_w;
+    let tiles = output.t * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
     let per_position = conv.window.kernel[0] as f64 * channels_in * channels_out;
     let padded = |positions: usize| positions.next_multiple_of(product.run_len()) as f64;
     let products = tile.batches() as f64 * padded(tiles) * per_position;
     let moved = 2.0 * tile.batches() as f64 * channels_in
         + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
-    let direct = 9.0 * padded(frames * output.h * output.w) * per_position;
+    let direct = 9.0 * padded(output.t * output.h * output.w) * per_position;
     (products + MOVED * moved * tiles as f64) / direct
 }
 
@@ -144,7 +142,7 @@ pub(super) fn launches(
     slice: &Slice,
     max_groups: u32,
 ) -> Result<Vec<Launch>, String> {
-    accepts(conv)?;
+    accepts(product, conv)?;
     let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
     // The products of a range of blocks lie side by side, as if there were no others.
     let inside = Slice {

@@ -4,7 +4,7 @@ use super::assemble::{Loaded, Tensors};
 use super::names::Naming;
 use super::raw::Contents;
 use super::recognise::Source;
-use super::{WeightOptions, Weights, pickle, safetensors_file};
+use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file};
 use crate::clip::preprocess::Normalization;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
@@ -128,12 +128,9 @@ impl Checkpoint {
     pub fn unused(&self, config: &BackboneConfig) -> Result<Vec<String>> {
         let graph = Body::new(config)?.graph;
         let tensors = self.tensors();
-        let used: std::collections::HashSet<String> =
-            graph.parameters().iter().flat_map(|p| tensors.sources(&p.name)).collect();
-        let mut names: Vec<String> = self.contents.names().map(str::to_owned).collect();
-        names.retain(|name| !used.contains(name));
-        names.sort();
-        Ok(names)
+        let mut names = mismatch::unused(&tensors, &graph.parameters());
+        names.sort_unstable();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     fn tensors(&self) -> Tensors<'_> {

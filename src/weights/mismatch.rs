@@ -67,8 +67,8 @@ pub(super) fn missing(tensors: &Tensors<'_>, blob: &str, name: &str) -> Error {
     Error::MissingBlob { blob: blob.to_owned(), wanted: format!("tensor {name:?}"), hint }
 }
 
-/// Names of tensors that no parameter is made from, sorted.
-fn unused<'a>(tensors: &'a Tensors<'_>, wanted: &[Parameter]) -> Vec<&'a str> {
+/// Names of the file that no parameter is made from.
+pub(super) fn unused<'a>(tensors: &'a Tensors<'_>, wanted: &[Parameter]) -> Vec<&'a str> {
     let used: BTreeSet<String> = wanted.iter().flat_map(|p| tensors.sources(&p.name)).collect();
     tensors.contents.names().filter(|name| !used.contains(*name)).collect()
 }
@@ -142,25 +142,10 @@ fn warn_of_other_blocks(tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) 
 fn nearest<'a>(name: &str, names: &[&'a str]) -> Vec<&'a str> {
     let (longest, most) = COMPARED;
     let short = names.iter().filter(|other| other.len() <= longest).take(most);
-    let mut ranked: Vec<(usize, &str)> = short.map(|other| (distance(name, other), *other)).collect();
+    let mut ranked: Vec<(usize, &str)> = short.map(|other| (strsim::levenshtein(name, other), *other)).collect();
     ranked.retain(|(distance, _)| *distance <= name.len() / 3);
     ranked.sort_unstable();
     ranked.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// Insertions, deletions and replacements of bytes between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Up to [`LISTED`] names, shortened where they are very long.
@@ -179,9 +164,6 @@ mod tests {
 
     #[test]
     fn near_is_few_changes() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
         let names = ["res3_0_branch2b", "res3_0_branch2b_bn_s", "layer2.0.conv2.weight", "res4_0_branch2b_w"];
         assert_eq!(
             nearest("res3_0_branch2b_w", &names),

@@ -73,8 +73,8 @@ pub struct Arguments {
     #[arg(long)]
     no_winograd: bool,
 
-    /// Use this kernel, or method of several kernels, for every operator that it can do, as named in the table of layers, for example
-    /// conv_direct_4x8.
+    /// Use this kernel, or method of several, for every operator that it can do, as named in the table of layers, for
+    /// example conv_direct_4x8.
     #[arg(long, value_name = "NAME", value_parser = kernel)]
     kernel: Option<Method>,
 
