@@ -16,6 +16,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let part = part_of(index, 64u * TILE_N);
     let first = part.first + lane;
 
+    let own = field();
     var origins: array<Origin, TILE_N>;
     var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
     // unroll
@@ -28,16 +29,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
 
-    var row = part.weights * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * 4u * TILE_M;
-    for (var kt = 0u; kt < p.window.kernel_t; kt++) {
-        for (var kh = 0u; kh < p.window.kernel_h; kh++) {
-            for (var kw = 0u; kw < p.window.kernel_w; kw++) {
+    var row = part.weights * own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads * 4u * TILE_M;
+    for (var kt = 0u; kt < own.window.kernel_t; kt++) {
+        for (var kh = 0u; kh < own.window.kernel_h; kh++) {
+            for (var kw = 0u; kw < own.window.kernel_w; kw++) {
                 var quads: array<u32, TILE_N>;
                 // unroll
                 for (var j = 0u; j < TILE_N; j++) {
-                    quads[j] = quads_at(origins[j], kt, kh, kw);
+                    quads[j] = quads_at(own, origins[j], kt, kh, kw);
                 }
-                for (var c = 0u; c < p.in_quads; c++) {
+                for (var c = 0u; c < own.in_quads; c++) {
                     var values: array<vec4<f32>, TILE_N>;
                     // unroll
                     for (var j = 0u; j < TILE_N; j++) {
@@ -48,7 +49,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     for (var k = 0u; k < 4u; k++) {
                         // unroll
                         for (var q = 0u; q < TILE_M; q++) {
-                            let weight = weights[row + k * TILE_M + q];
+                            let weight = weight_at(row + k * TILE_M + q);
                             // unroll
                             for (var j = 0u; j < TILE_N; j++) {
                                 sums[j][q] += weight * values[j][k];
@@ -61,11 +62,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
 
+    let last = epilogue();
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
-            store(first + j * 64u, part.end, part.block * TILE_M + q, sums[j][q]);
+            store(last, first + j * 64u, part.end, part.block * TILE_M + q, sums[j][q]);
         }
     }
 }

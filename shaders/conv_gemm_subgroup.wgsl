@@ -19,6 +19,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let part = part_of(index, 8u * TILE_N);
     let first = part.first + lane;
 
+    let own = field();
+    let kernel_t = own.window.kernel_t;
+    let kernel_h = own.window.kernel_h;
+    let kernel_w = own.window.kernel_w;
+    let in_quads = own.in_quads;
+
     var origins: array<Origin, TILE_N>;
     var sums: array<array<f32, TILE_C>, TILE_N>;
     // unroll
@@ -35,9 +41,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         }
     }
 
-    var row = part.weights * p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads * TILE_C + lane;
-    let entries = p.window.kernel_h * p.window.kernel_w * p.in_quads;
-    for (var kt = 0u; kt < p.window.kernel_t; kt++) {
+    var row = part.weights * kernel_t * kernel_h * kernel_w * in_quads * TILE_C + lane;
+    let entries = kernel_h * kernel_w * in_quads;
+    for (var kt = 0u; kt < kernel_t; kt++) {
         // One loop over height, width and channels: every loop around it would fetch and put back all the sums.
         var kh = 0u;
         var kw = 0u;
@@ -47,12 +53,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             var held: array<vec4<f32>, LOADS>;
             // unroll
             for (var i = 0u; i < LOADS; i++) {
-                held[i] = weights[row + i * 8u];
+                held[i] = weight_at(row + i * 8u);
             }
             var values: array<vec4<f32>, TILE_N>;
             // unroll
             for (var j = 0u; j < TILE_N; j++) {
-                let quads = quads_at(origins[j], kt, kh, kw);
+                let quads = quads_at(own, origins[j], kt, kh, kw);
                 let outside = quads == OUTSIDE;
                 values[j] = select(input[select(quads + c, 0u, outside)], vec4(0.0), outside);
             }
@@ -67,21 +73,22 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             }
             row += TILE_C;
             c++;
-            let next_column = c == p.in_quads;
+            let next_column = c == in_quads;
             c = select(c, 0u, next_column);
             kw += u32(next_column);
-            let next_row = kw == p.window.kernel_w;
+            let next_row = kw == kernel_w;
             kw = select(kw, 0u, next_row);
             kh += u32(next_row);
         }
     }
 
+    let last = epilogue();
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
             let sum = vec4(sums[j][4u * q], sums[j][4u * q + 1u], sums[j][4u * q + 2u], sums[j][4u * q + 3u]);
-            store(first + j * 8u, part.end, part.block * TILE_M + q, sum);
+            store(last, first + j * 8u, part.end, part.block * TILE_M + q, sum);
         }
     }
 }

@@ -24,6 +24,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let row = lane / 8u;
     let column = lane % 8u;
 
+    let own = field();
     var sums: array<array<vec4<f32>, 2>, 8>;
     // unroll
     for (var j = 0u; j < 8u; j++) {
@@ -37,9 +38,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let origin = origin_at(min(first + lane, part.end - 1u));
     var tap = vec3(0u);
     var quad = 0u;
-    var quads = quads_at(origin, tap.x, tap.y, tap.z);
+    var quads = quads_at(own, origin, tap.x, tap.y, tap.z);
 
-    let entries = p.window.kernel_t * p.window.kernel_h * p.window.kernel_w * p.in_quads;
+    let entries = own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads;
     for (var entry = 0u; entry < entries; entry += STAGE) {
         for (var s = 0u; s < STAGE; s++) {
             var value = vec4(0.0);
@@ -48,24 +49,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if quads != OUTSIDE {
                     value = input[quads + quad];
                 }
-                weight = weights[(part.weights * entries + entry + s) * 64u + lane];
+                weight = weight_at((part.weights * entries + entry + s) * 64u + lane);
             }
             staged_inputs[s * 64u + lane] = value;
             staged_weights[s * 64u + lane] = weight;
 
             quad++;
-            if quad == p.in_quads {
+            if quad == own.in_quads {
                 quad = 0u;
                 tap.z++;
-                if tap.z == p.window.kernel_w {
+                if tap.z == own.window.kernel_w {
                     tap.z = 0u;
                     tap.y++;
-                    if tap.y == p.window.kernel_h {
+                    if tap.y == own.window.kernel_h {
                         tap.y = 0u;
                         tap.x++;
                     }
                 }
-                quads = quads_at(origin, tap.x, tap.y, tap.z);
+                quads = quads_at(own, origin, tap.x, tap.y, tap.z);
             }
         }
         workgroupBarrier();
@@ -91,11 +92,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
     }
 
+    let last = epilogue();
     // unroll
     for (var j = 0u; j < 8u; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(first + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
+            store(last, first + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
         }
     }
 }

@@ -25,20 +25,27 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let position = index % p.positions;
-    let quad = index / p.positions % p.quads;
-    let clip = index / (p.positions * p.quads);
+    // Read once: software drivers read a parameter anew wherever it stands.
+    let channels = p.channels;
+    let quads = p.quads;
+    let positions = p.positions;
+    let to_planar = p.to_planar == 1u;
+
+    let position = index % positions;
+    let quad = index / positions % quads;
+    let clip = index / (positions * quads);
+    // unroll
     for (var k = 0u; k < 4u; k++) {
         let channel = quad * 4u + k;
-        let inner = ((clip * p.positions + position) * p.quads + quad) * 4u + k;
-        let planar = (clip * p.channels + channel) * p.positions + position;
-        if p.to_planar == 0u {
+        let inner = ((clip * positions + position) * quads + quad) * 4u + k;
+        let planar = (clip * channels + channel) * positions + position;
+        if !to_planar {
             var value = 0.0;
-            if channel < p.channels {
+            if channel < channels {
                 value = input[planar];
             }
             output[inner] = value;
-        } else if channel < p.channels {
+        } else if channel < channels {
             output[planar] = input[inner];
         }
     }

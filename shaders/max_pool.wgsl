@@ -30,24 +30,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let quad = index % p.quads;
-    let position = index / p.quads;
+    // Read once: software drivers read a parameter anew wherever it stands.
+    let window = p.window;
+    let quads = p.quads;
+    let in_t = i32(p.in_t);
+    let in_h = i32(p.in_h);
+    let in_w = i32(p.in_w);
+
+    let quad = index % quads;
+    let position = index / quads;
     let out_x = position % p.out_w;
     let out_y = position / p.out_w % p.out_h;
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
-    let clip = position / (p.out_w * p.out_h * p.out_t);
+    let clip = i32(position / (p.out_w * p.out_h * p.out_t));
+    let base_z = i32(out_z * window.stride_t) - window.pad_t;
+    let base_y = i32(out_y * window.stride_h) - window.pad_h;
+    let base_x = i32(out_x * window.stride_w) - window.pad_w;
 
     var best = vec4(p.lowest);
-    for (var kt = 0u; kt < p.window.kernel_t; kt++) {
-        let z = i32(out_z * p.window.stride_t + kt * p.window.dilation_t) - p.window.pad_t;
-        for (var kh = 0u; kh < p.window.kernel_h; kh++) {
-            let y = i32(out_y * p.window.stride_h + kh * p.window.dilation_h) - p.window.pad_h;
-            if z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) {
-                let line = ((clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w;
-                for (var kw = 0u; kw < p.window.kernel_w; kw++) {
-                    let x = i32(out_x * p.window.stride_w + kw * p.window.dilation_w) - p.window.pad_w;
-                    if x >= 0 && x < i32(p.in_w) {
-                        best = max(best, input[(line + u32(x)) * p.quads + quad]);
+    for (var kt = 0u; kt < window.kernel_t; kt++) {
+        let z = base_z + i32(kt * window.dilation_t);
+        for (var kh = 0u; kh < window.kernel_h; kh++) {
+            let y = base_y + i32(kh * window.dilation_h);
+            if z >= 0 && z < in_t && y >= 0 && y < in_h {
+                let line = ((clip * in_t + z) * in_h + y) * in_w;
+                for (var kw = 0u; kw < window.kernel_w; kw++) {
+                    let x = base_x + i32(kw * window.dilation_w);
+                    if x >= 0 && x < in_w {
+                        best = max(best, input[u32(line + x) * quads + quad]);
                     }
                 }
             }

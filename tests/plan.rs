@@ -187,7 +187,7 @@ fn methods_are_chosen_for_a_single_clip() {
     for preset in PRESETS {
         let body = body(preset);
         for subgroup_size in [Some(8), None] {
-            let target = Target { class: AdapterClass::Software, subgroup_size };
+            let target = Target { subgroup_size, ..Target::typical(AdapterClass::Software) };
             for shape in [Shape::new(1, 3, 3, 64, 96), Shape::new(1, 3, 4, 112, 112)] {
                 let methods = |n: usize| -> Vec<Method> {
                     let options = PlanOptions { target, ..PlanOptions::default() };

@@ -352,7 +352,8 @@ fn what_no_split_can_help_is_named() {
         let text = error(binding, buffer);
         assert!(text.contains("1 frame") || text.contains("3 frames"), "{text}");
     }
-    let nothing = PlanLimits { max_binding_bytes: 0, max_buffer_bytes: 0, max_groups: 0, offset_alignment: 0 };
+    let nothing =
+        PlanLimits { max_binding_bytes: 0, max_buffer_bytes: 0, max_groups: 0, offset_alignment: 0, max_image_rows: 0 };
     let options = PlanOptions { limits: nothing, ..PlanOptions::default() };
     assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_err());
     let unaligned = PlanLimits { offset_alignment: 0, ..PlanLimits::default() };

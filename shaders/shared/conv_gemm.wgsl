@@ -1,5 +1,5 @@
 // Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies. Itself preceded by
-// window.wgsl.
+// window.wgsl and by weights_in_buffer.wgsl or weights_in_image.wgsl.
 //
 // The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
 // positions). Nothing is gathered: patches are read where they lie.
@@ -41,7 +41,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+// Binding 2 are the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // Without a residual this is the bias once more, and never read.
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
@@ -65,9 +65,23 @@ fn part_of(index: u32, run_len: u32) -> Part {
     return Part(block, block * p.batches + batch, start + run * run_len, start + p.positions);
 }
 
+// What a shader needs of the parameters while it computes. Read once, at its beginning: software drivers read a parameter
+// anew wherever it stands.
+struct Field {
+    window: Window,
+    in_quads: u32,
+    in_t: i32,
+    in_h: i32,
+    in_w: i32,
+}
+
+fn field() -> Field {
+    return Field(p.window, p.in_quads, i32(p.in_t), i32(p.in_h), i32(p.in_w));
+}
+
 // Clip, and time, height and width of the first tap in the input: negative in the padding.
 struct Origin {
-    clip: u32,
+    clip: i32,
     z: i32,
     y: i32,
     x: i32,
@@ -78,7 +92,7 @@ fn origin_at(position: u32) -> Origin {
     let out_y = position / p.out_w % p.out_h;
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
     return Origin(
-        position / (p.out_w * p.out_h * p.out_t),
+        i32(position / (p.out_w * p.out_h * p.out_t)),
         i32(out_z * p.window.stride_t) - p.window.pad_t,
         i32(out_y * p.window.stride_h) - p.window.pad_h,
         i32(out_x * p.window.stride_w) - p.window.pad_w,
@@ -88,25 +102,37 @@ fn origin_at(position: u32) -> Origin {
 // Index of the first input quad under a tap, or `OUTSIDE` in the padding.
 const OUTSIDE: u32 = 0xffffffffu;
 
-fn quads_at(origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
-    let z = origin.z + i32(kt * p.window.dilation_t);
-    let y = origin.y + i32(kh * p.window.dilation_h);
-    let x = origin.x + i32(kw * p.window.dilation_w);
-    let inside = z >= 0 && z < i32(p.in_t) && y >= 0 && y < i32(p.in_h) && x >= 0 && x < i32(p.in_w);
-    let position = ((origin.clip * p.in_t + u32(z)) * p.in_h + u32(y)) * p.in_w + u32(x);
-    return select(OUTSIDE, position * p.in_quads, inside);
+fn quads_at(own: Field, origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
+    let z = origin.z + i32(kt * own.window.dilation_t);
+    let y = origin.y + i32(kh * own.window.dilation_h);
+    let x = origin.x + i32(kw * own.window.dilation_w);
+    let inside = z >= 0 && z < own.in_t && y >= 0 && y < own.in_h && x >= 0 && x < own.in_w;
+    let position = ((origin.clip * own.in_t + z) * own.in_h + y) * own.in_w + x;
+    return select(OUTSIDE, u32(position) * own.in_quads, inside);
+}
+
+// What a shader needs of the parameters when it stores; read once like `Field`.
+struct Epilogue {
+    first_quad: u32,
+    out_quads: u32,
+    add_residual: bool,
+    relu: bool,
+}
+
+fn epilogue() -> Epilogue {
+    return Epilogue(p.first_quad, p.out_quads, p.add_residual == 1u, p.relu == 1u);
 }
 
 // Stores the sum of a quad, counted from the first of this dispatch.
-fn store(position: u32, end: u32, own_quad: u32, sum: vec4<f32>) {
-    let quad = p.first_quad + own_quad;
-    if position < end && quad < p.out_quads {
-        let at = position * p.out_quads + quad;
+fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) {
+    let quad = own.first_quad + own_quad;
+    if position < end && quad < own.out_quads {
+        let at = position * own.out_quads + quad;
         var value = sum;
-        if p.add_residual == 1u {
+        if own.add_residual {
             value += residual[at];
         }
-        if p.relu == 1u {
+        if own.relu {
             value = max(value, vec4(0.0));
         }
         output[at] = value;

@@ -2,26 +2,53 @@
 
 use super::GpuContext;
 use crate::error::Result;
-use crate::kernels::Method;
+use crate::kernels::{Home, IMAGE_WIDTH, Method};
 use crate::plan::{Plan, Step};
 use crate::weights::Weights;
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// Bytes of a row of an image of weights.
+const ROW_BYTES: usize = IMAGE_WIDTH * 16;
+
 /// What one set of packed weights is for: an operator, a method, and how the blocks of output channels are cut.
 type Key = (String, Method, Vec<Range<usize>>);
+
+/// One constant of an operator on the device.
+#[derive(Debug)]
+pub(super) enum Constant {
+    Buffer(wgpu::Buffer),
+    Image(wgpu::TextureView),
+}
+
+impl Constant {
+    /// What a bind group has of it.
+    pub fn binding(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Self::Buffer(buffer) => buffer.as_entire_binding(),
+            Self::Image(view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Image(view) => u64::from(view.texture().height()) * ROW_BYTES as u64,
+        }
+    }
+}
 
 /// Packed weights on the device, so that plans for several clip shapes share them.
 #[derive(Debug, Default)]
 pub struct Constants {
     /// By part, then by constant.
-    buffers: HashMap<Key, Vec<Vec<wgpu::Buffer>>>,
+    made: HashMap<Key, Vec<Vec<Constant>>>,
 }
 
 impl Constants {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        self.buffers.values().flatten().flatten().map(wgpu::Buffer::size).sum()
+        self.made.values().flatten().flatten().map(Constant::bytes).sum()
     }
 
     /// The constants of a step, by part; packed and uploaded unless they have been before.
@@ -31,25 +58,30 @@ impl Constants {
         plan: &Plan,
         step: &Step,
         weights: &Weights,
-    ) -> Result<&[Vec<wgpu::Buffer>]> {
+    ) -> Result<&[Vec<Constant>]> {
         let op = &plan.graph().operators()[step.operator];
         let key = (op.name.clone(), step.method, step.parts.clone());
-        if !self.buffers.contains_key(&key) {
+        if !self.made.contains_key(&key) {
             let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
             let label = format!("resnet3d.{}.constant", op.name);
             let blocks = step.method.constant_blocks(&op.kind);
             let part = |part: &Range<usize>| {
-                let upload = |values: &Vec<f32>| {
+                let upload = |(index, values): (usize, &Vec<f32>)| {
                     let block = values.len() / blocks;
-                    let values = &values[part.start * block..part.end * block];
-                    filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(values))
+                    let values = bytemuck::cast_slice(&values[part.start * block..part.end * block]);
+                    Ok(match step.method.constant_home(index) {
+                        Home::Buffer => {
+                            Constant::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?)
+                        }
+                        Home::Image => Constant::Image(filled_image(gpu, &label, values)),
+                    })
                 };
-                constants.iter().map(upload).collect::<Result<Vec<_>>>()
+                constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()
             };
             let parts = step.parts.iter().map(part).collect::<Result<Vec<_>>>()?;
-            self.buffers.insert(key.clone(), parts);
+            self.made.insert(key.clone(), parts);
         }
-        Ok(&self.buffers[&key])
+        Ok(&self.made[&key])
     }
 }
 
@@ -71,4 +103,35 @@ pub(super) fn filled_buffer(
     buffer.get_mapped_range_mut(range).map_err(|e| gpu.fault(e))?.copy_from_slice(bytes);
     buffer.unmap();
     Ok(buffer)
+}
+
+/// An image that holds `bytes` row by row, see [`Home::Image`].
+fn filled_image(gpu: &GpuContext, label: &str, bytes: &[u8]) -> wgpu::TextureView {
+    let extent =
+        |rows: usize| wgpu::Extent3d { width: IMAGE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 };
+    let rows = bytes.len().div_ceil(ROW_BYTES).max(1);
+    let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: extent(rows),
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba32Float,
+        usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    // Whole rows at once; the rest of the last one is padding that nobody reads.
+    let (whole, rest) = bytes.split_at(bytes.len() / ROW_BYTES * ROW_BYTES);
+    let mut last = rest.to_vec();
+    last.resize(rest.len().next_multiple_of(ROW_BYTES), 0);
+    let mut first = 0;
+    for part in [whole, &last].into_iter().filter(|part| !part.is_empty()) {
+        let target =
+            wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y: first, z: 0 }, ..texture.as_image_copy() };
+        let layout = wgpu::TexelCopyBufferLayout { bytes_per_row: Some(ROW_BYTES as u32), ..Default::default() };
+        let size = extent(part.len() / ROW_BYTES);
+        gpu.queue.write_texture(target, part, layout, size);
+        first += size.height;
+    }
+    texture.create_view(&wgpu::TextureViewDescriptor::default())
 }

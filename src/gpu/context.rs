@@ -2,7 +2,7 @@
 
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
-use crate::kernels::{AdapterClass, Target};
+use crate::kernels::{AdapterClass, Images, Target};
 use crate::plan::PlanLimits;
 use std::sync::{Arc, Mutex};
 
@@ -139,6 +139,20 @@ fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
     }
 }
 
+/// What images are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from an image
+/// all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
+fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
+    let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
+    let readable = format.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY);
+    if !readable || device.limits().max_storage_textures_per_shader_stage == 0 {
+        Images::Unavailable
+    } else if adapter.get_info().name.contains("llvmpipe") {
+        Images::Quicker
+    } else {
+        Images::Available
+    }
+}
+
 /// All adapters of the machine, in the order of preference; those that cannot be used say why.
 pub fn list_adapters() -> Vec<AdapterSummary> {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
@@ -170,6 +184,7 @@ pub struct GpuContext {
     /// Shared, so that cloning a context copies no text.
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
+    images: Images,
 }
 
 impl GpuContext {
@@ -224,7 +239,14 @@ impl GpuContext {
     /// runs without either. Limits are taken from the device.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
-        Self { class: class(&info, device.features()), info: Arc::new(info), device, queue, pipelines: Arc::default() }
+        Self {
+            class: class(&info, device.features()),
+            images: images(adapter, &device),
+            info: Arc::new(info),
+            device,
+            queue,
+            pipelines: Arc::default(),
+        }
     }
 
     /// Name of the adapter.
@@ -251,7 +273,11 @@ impl GpuContext {
     pub fn target(&self) -> Target {
         let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
         let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP) && one_size;
-        Target { class: self.class, subgroup_size: subgroups.then_some(self.info.subgroup_min_size) }
+        Target {
+            class: self.class,
+            subgroup_size: subgroups.then_some(self.info.subgroup_min_size),
+            images: self.images,
+        }
     }
 
     /// What the device allows a plan.

@@ -115,22 +115,24 @@ impl Executor {
                     size: wgpu::BufferSize::new(dispatch.launch.params.len() as u64),
                 };
                 let operands = dispatch.bindings.iter().map(|binding| match *binding {
-                    Binding::Constant(index) => constants[dispatch.part][index].as_entire_buffer_binding(),
-                    Binding::Frames { blob, segment, offset, bytes, .. } => wgpu::BufferBinding {
-                        buffer: &activations[plan.memory().buffers_of(blob)[segment]],
-                        offset,
-                        size: wgpu::BufferSize::new(bytes),
-                    },
-                    Binding::Scratch { index, bytes } => {
-                        wgpu::BufferBinding { buffer: &scratch[index], offset: 0, size: wgpu::BufferSize::new(bytes) }
+                    Binding::Constant(index) => constants[dispatch.part][index].binding(),
+                    Binding::Frames { blob, segment, offset, bytes, .. } => {
+                        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                            buffer: &activations[plan.memory().buffers_of(blob)[segment]],
+                            offset,
+                            size: wgpu::BufferSize::new(bytes),
+                        })
                     }
+                    Binding::Scratch { index, bytes } => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &scratch[index],
+                        offset: 0,
+                        size: wgpu::BufferSize::new(bytes),
+                    }),
                 });
-                let buffers = std::iter::once(uniform).chain(operands).enumerate();
-                let entries: Vec<_> = buffers
-                    .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                        binding: binding as u32,
-                        resource: wgpu::BindingResource::Buffer(buffer),
-                    })
+                let resources = std::iter::once(wgpu::BindingResource::Buffer(uniform)).chain(operands);
+                let entries: Vec<_> = (0..)
+                    .zip(resources)
+                    .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
                     .collect();
                 let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(&label),

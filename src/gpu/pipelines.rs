@@ -90,17 +90,19 @@ fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
         ShaderChecks::Unchecked => unchecked_module(device, desc),
     };
     let count = kernel.operand_count() as u32;
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
     let entries: Vec<_> = (0..=count)
         .map(|binding| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    _ => wgpu::BufferBindingType::Storage { read_only: binding != count },
+            ty: match binding {
+                0 => buffer(wgpu::BufferBindingType::Uniform),
+                _ if kernel.image_binding() == Some(binding) => wgpu::BindingType::StorageTexture {
+                    access: wgpu::StorageTextureAccess::ReadOnly,
+                    format: wgpu::TextureFormat::Rgba32Float,
+                    view_dimension: wgpu::TextureViewDimension::D2,
                 },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+                _ => buffer(wgpu::BufferBindingType::Storage { read_only: binding != count }),
             },
             count: None,
         })

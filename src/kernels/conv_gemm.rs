@@ -2,15 +2,22 @@
 //! launch, packed weights.
 
 use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
-use super::source::assemble;
+use super::source::{Prelude, assemble};
 use super::{Kernel, conv_gemm_subgroup, conv_gemm_tiled};
 use crate::error::Result;
 use crate::graph::Conv;
 use crate::weights::{Weights, fold_affine};
 use rayon::prelude::*;
 
-pub(super) const SHARED: [&str; 2] = [WINDOW_SOURCE, include_str!("../../shaders/shared/conv_gemm.wgsl")];
 const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
+
+/// Shared code, in front of all these shaders.
+const SHARED_SOURCE: &str = include_str!("../../shaders/shared/conv_gemm.wgsl");
+const WEIGHTS_IN_BUFFER: &str = include_str!("../../shaders/shared/weights_in_buffer.wgsl");
+const WEIGHTS_IN_IMAGE: &str = include_str!("../../shaders/shared/weights_in_image.wgsl");
+
+/// The vec4 in a row of an image that holds weights.
+pub(crate) const IMAGE_WIDTH: usize = 1024;
 
 /// Invocations of a workgroup.
 const LANES: usize = 64;
@@ -36,37 +43,77 @@ impl Tile {
     }
 }
 
+/// Where the weights of a kernel lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// In a storage buffer.
+    Buffer,
+    /// In an image of four floats a texel, [`IMAGE_WIDTH`] in a row. To some software drivers loads from images are far
+    /// cheaper than from buffers (`docs/performance.md`).
+    Image,
+}
+
+impl Home {
+    fn source(self) -> &'static str {
+        match self {
+            Self::Buffer => WEIGHTS_IN_BUFFER,
+            Self::Image => WEIGHTS_IN_IMAGE,
+        }
+    }
+}
+
 /// One of the kernels that share parameters, launch and constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gemm {
     /// From registers.
-    Registers(Tile),
+    Registers(Tile, Home),
     /// From registers, weights broadcast in subgroups of eight.
-    Subgroup(Tile),
+    Subgroup(Tile, Home),
     /// Through workgroup memory.
     Tiled,
 }
 
 impl Gemm {
-    pub(super) const REGISTERS_8X8: Self = Self::Registers(Tile { channel_vec4s: 2, positions: 8 });
-    pub(super) const REGISTERS_16X8: Self = Self::Registers(Tile { channel_vec4s: 4, positions: 8 });
-    pub(super) const SUBGROUP_16X4: Self = Self::Subgroup(Tile { channel_vec4s: 4, positions: 4 });
-    pub(super) const SUBGROUP_32X4: Self = Self::Subgroup(Tile { channel_vec4s: 8, positions: 4 });
-    pub(super) const SUBGROUP_64X4: Self = Self::Subgroup(Tile { channel_vec4s: 16, positions: 4 });
+    pub(super) const REGISTERS_8X8: Self = Self::registers(2, Home::Buffer);
+    pub(super) const REGISTERS_16X8: Self = Self::registers(4, Home::Buffer);
+    pub(super) const REGISTERS_8X8_IMAGE: Self = Self::registers(2, Home::Image);
+    pub(super) const REGISTERS_16X8_IMAGE: Self = Self::registers(4, Home::Image);
+    pub(super) const SUBGROUP_16X4: Self = Self::subgroup(4, Home::Buffer);
+    pub(super) const SUBGROUP_32X4: Self = Self::subgroup(8, Home::Buffer);
+    pub(super) const SUBGROUP_64X4: Self = Self::subgroup(16, Home::Buffer);
+    pub(super) const SUBGROUP_16X4_IMAGE: Self = Self::subgroup(4, Home::Image);
+    pub(super) const SUBGROUP_32X4_IMAGE: Self = Self::subgroup(8, Home::Image);
+    pub(super) const SUBGROUP_64X4_IMAGE: Self = Self::subgroup(16, Home::Image);
+
+    const fn registers(channel_vec4s: usize, weights: Home) -> Self {
+        Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
+    }
+
+    const fn subgroup(channel_vec4s: usize, weights: Home) -> Self {
+        Self::Subgroup(Tile { channel_vec4s, positions: 4 }, weights)
+    }
 
     /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
     pub(super) fn tile(self) -> Tile {
         match self {
-            Self::Registers(tile) | Self::Subgroup(tile) => tile,
+            Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
             Self::Tiled => conv_gemm_tiled::TILE,
+        }
+    }
+
+    /// Where its weights lie.
+    pub(super) fn weights(self) -> Home {
+        match self {
+            Self::Registers(_, weights) | Self::Subgroup(_, weights) => weights,
+            Self::Tiled => Home::Buffer,
         }
     }
 
     /// Invocations along the positions of a workgroup.
     fn lanes(self) -> usize {
         match self {
-            Self::Registers(_) => LANES,
-            Self::Subgroup(_) => conv_gemm_subgroup::LANES,
+            Self::Registers(..) => LANES,
+            Self::Subgroup(..) => conv_gemm_subgroup::LANES,
             Self::Tiled => conv_gemm_tiled::COLUMNS,
         }
     }
@@ -83,7 +130,7 @@ impl Gemm {
         // kernel has one loop over the taps of a frame and all quads of channels.
         let [_, kernel_h, kernel_w] = conv.window.kernel;
         let rounds = kernel_h * kernel_w * conv.dim_in.div_ceil(4);
-        if matches!(self, Self::Subgroup(_)) && rounds >= 65_000 {
+        if matches!(self, Self::Subgroup(..)) && rounds >= 65_000 {
             return Err(format!("its loop over {rounds} taps and quads would be cut off"));
         }
         Ok(())
@@ -96,8 +143,8 @@ impl Gemm {
 
     fn packing(self) -> Packing {
         match self {
-            Self::Registers(_) | Self::Tiled => Packing::OutputsInner,
-            Self::Subgroup(_) => Packing::QuadsInner,
+            Self::Registers(..) | Self::Tiled => Packing::OutputsInner,
+            Self::Subgroup(..) => Packing::QuadsInner,
         }
     }
 }
@@ -119,8 +166,17 @@ pub(super) struct Batch<'a> {
     pub conv: &'a Conv,
 }
 
-pub(super) fn source(tile: Tile) -> String {
-    assemble(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], &SHARED, SOURCE)
+pub(super) fn source(tile: Tile, weights: Home) -> String {
+    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], weights, SOURCE)
+}
+
+/// The text of one of these shaders, `kernel` being its own part.
+pub(super) fn assemble_gemm(own: &Prelude, weights: Home, kernel: &str) -> String {
+    let prelude: Vec<_> = match weights {
+        Home::Buffer => own.to_vec(),
+        Home::Image => [own, &[("IMAGE_WIDTH", IMAGE_WIDTH)]].concat(),
+    };
+    assemble(&prelude, &[WINDOW_SOURCE, weights.source(), SHARED_SOURCE], kernel)
 }
 
 params! {

@@ -2,17 +2,16 @@
 //!
 //! Parameters, launch and bias are those of [`super::conv_gemm`], the weights as well but for their innermost order.
 
-use super::conv_gemm::{SHARED, Tile};
-use super::source::assemble;
+use super::conv_gemm::{Home, Tile, assemble_gemm};
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_subgroup.wgsl");
 
 /// Lanes of the subgroups it is written for: a workgroup is one of them.
 pub(super) const LANES: usize = 8;
 
-pub(super) fn source(tile: Tile) -> String {
+pub(super) fn source(tile: Tile, weights: Home) -> String {
     let Tile { channel_vec4s, positions } = tile;
     let channels = tile.channels();
     let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("TILE_C", channels), ("LOADS", channels / LANES)];
-    assemble(&prelude, &SHARED, SOURCE)
+    assemble_gemm(&prelude, weights, SOURCE)
 }

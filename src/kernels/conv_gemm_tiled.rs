@@ -2,8 +2,7 @@
 //!
 //! Parameters, launch, weights and bias are those of [`super::conv_gemm`], in blocks of 64 output channels.
 
-use super::conv_gemm::{SHARED, Tile};
-use super::source::assemble;
+use super::conv_gemm::{Home, Tile, assemble_gemm};
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
 
@@ -15,5 +14,5 @@ pub(super) const TILE: Tile = Tile { channel_vec4s: 16, positions: 8 };
 pub(super) const COLUMNS: usize = 8;
 
 pub(super) fn source() -> String {
-    assemble(&[("STAGE", STAGE)], &SHARED, SOURCE)
+    assemble_gemm(&[("STAGE", STAGE)], Home::Buffer, SOURCE)
 }

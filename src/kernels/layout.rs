@@ -2,10 +2,15 @@
 
 use super::Kernel;
 use super::launch::{Launch, Operand, invocations, params};
+use super::source::assemble;
 use crate::graph::Layout;
 use crate::shape::Shape;
 
-pub(super) const SOURCE: &str = include_str!("../../shaders/layout.wgsl");
+const SOURCE: &str = include_str!("../../shaders/layout.wgsl");
+
+pub(super) fn source() -> String {
+    assemble(&[], &[], SOURCE)
+}
 
 params! {
     /// Uniform parameters.

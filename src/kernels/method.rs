@@ -2,7 +2,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
-use super::{AdapterClass, Kernel, Launch, Slice, Target};
+use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
 use super::{affine, conv_direct, layout, max_pool, relu, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
@@ -31,10 +31,13 @@ impl From<Kernel> for Method {
 }
 
 /// What computes Winograd's products, the names of the methods beside it.
-const PRODUCTS: [(Gemm, &str, &str); 4] = [
+const PRODUCTS: [(Gemm, &str, &str); 7] = [
     (Gemm::REGISTERS_16X8, "winograd_2x2_gemm_16x8", "winograd_4x4_gemm_16x8"),
+    (Gemm::REGISTERS_16X8_IMAGE, "winograd_2x2_gemm_16x8_image", "winograd_4x4_gemm_16x8_image"),
     (Gemm::SUBGROUP_32X4, "winograd_2x2_gemm_subgroup_32x4", "winograd_4x4_gemm_subgroup_32x4"),
     (Gemm::SUBGROUP_64X4, "winograd_2x2_gemm_subgroup_64x4", "winograd_4x4_gemm_subgroup_64x4"),
+    (Gemm::SUBGROUP_32X4_IMAGE, "winograd_2x2_gemm_subgroup_32x4_image", "winograd_4x4_gemm_subgroup_32x4_image"),
+    (Gemm::SUBGROUP_64X4_IMAGE, "winograd_2x2_gemm_subgroup_64x4_image", "winograd_4x4_gemm_subgroup_64x4_image"),
     (Gemm::Tiled, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
 ];
 
@@ -79,7 +82,7 @@ impl Method {
     /// The methods for `kind` on `target`, the default first where it pays.
     pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
         let mut methods = match kind {
-            OpKind::Conv(conv) => conv_candidates(conv, target.class),
+            OpKind::Conv(conv) => conv_candidates(conv, target),
             OpKind::MaxPool(_) => vec![Kernel::MaxPool.into()],
             OpKind::Affine(_) => vec![Kernel::Affine.into()],
             OpKind::Relu => vec![Kernel::Relu.into()],
@@ -168,6 +171,14 @@ impl Method {
         }
     }
 
+    /// Where the constant of that index lies.
+    pub fn constant_home(self, index: usize) -> Home {
+        match (self, index) {
+            (Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. }, 0) => gemm.weights(),
+            _ => Home::Buffer,
+        }
+    }
+
     /// Lengths, in f32 values, of the constant buffers of `kind` as this method has them.
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         match (self, kind) {
@@ -196,13 +207,13 @@ impl Method {
     }
 }
 
-/// The methods for a convolution on an adapter of `class`, the default first.
-fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
+/// The methods for a convolution on `target`, the default first.
+fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let single = |gemm: Gemm| gemm.accepts(conv).is_ok().then_some(Method::Single(Kernel::ConvGemm(gemm)));
     let winograd = |(product, tile): (Gemm, Tile)| {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
-    let registers = by_padding(conv.dim_out);
+    let registers = by_padding(conv.dim_out, target.images);
     let products = registers.iter().copied().chain([Gemm::Tiled]);
     let products = products.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
     let pairs = products.flat_map(|product| Tile::ALL.map(|tile| (product, tile)));
@@ -210,7 +221,7 @@ fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
     let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
     let tiled: Vec<Method> = single(Gemm::Tiled).into_iter().collect();
     let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
-    match class {
+    match target.class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
         AdapterClass::Software => [winograd, registers, tiled, direct].concat(),
         AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers, winograd, direct].concat(),
@@ -218,12 +229,25 @@ fn conv_candidates(conv: &Conv, class: AdapterClass) -> Vec<Method> {
 }
 
 /// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads
-/// more.
-fn by_padding(dim_out: usize) -> Vec<Gemm> {
+/// more. Each with its weights where they are loaded more cheaply, then where they are not.
+fn by_padding(dim_out: usize, images: Images) -> Vec<Gemm> {
     let sorted = |mut gemms: Vec<Gemm>| {
-        gemms.sort_by_key(|gemm| (dim_out.next_multiple_of(gemm.tile().channels()), Reverse(gemm.tile().channels())));
+        gemms.sort_by_key(|gemm| {
+            let channels = gemm.tile().channels();
+            let dear = (gemm.weights() == Home::Image) != (images == Images::Quicker);
+            (dim_out.next_multiple_of(channels), Reverse(channels), dear)
+        });
         gemms
     };
-    let subgroup = sorted(vec![Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_32X4, Gemm::SUBGROUP_16X4]);
-    [subgroup, sorted(vec![Gemm::REGISTERS_16X8, Gemm::REGISTERS_8X8])].concat()
+    let subgroup = sorted(vec![
+        Gemm::SUBGROUP_64X4,
+        Gemm::SUBGROUP_32X4,
+        Gemm::SUBGROUP_16X4,
+        Gemm::SUBGROUP_64X4_IMAGE,
+        Gemm::SUBGROUP_32X4_IMAGE,
+        Gemm::SUBGROUP_16X4_IMAGE,
+    ]);
+    let registers =
+        sorted(vec![Gemm::REGISTERS_16X8, Gemm::REGISTERS_8X8, Gemm::REGISTERS_16X8_IMAGE, Gemm::REGISTERS_8X8_IMAGE]);
+    [subgroup, registers].concat()
 }

@@ -21,7 +21,8 @@ pub mod winograd;
 pub mod winograd_input;
 pub mod winograd_output;
 
-pub use conv_gemm::Gemm;
+pub(crate) use conv_gemm::IMAGE_WIDTH;
+pub use conv_gemm::{Gemm, Home};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::Method;
 
@@ -72,6 +73,17 @@ impl AdapterClass {
     }
 }
 
+/// Whether kernels can read their weights from images, see [`Home::Image`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Images {
+    /// They cannot.
+    Unavailable,
+    /// They can; buffers are thought to be as quick.
+    Available,
+    /// They can, and loads from images are cheaper.
+    Quicker,
+}
+
 /// The device that kernels are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -79,18 +91,20 @@ pub struct Target {
     pub class: AdapterClass,
     /// Lanes of a subgroup, where the device has subgroups of one size.
     pub subgroup_size: Option<u32>,
+    /// What it thinks of images.
+    pub images: Images,
 }
 
 impl Target {
     /// What to plan for where no device of the class is at hand: lavapipe for `software`, subgroups of 32 for
     /// `gpu-subgroups`.
     pub fn typical(class: AdapterClass) -> Self {
-        let subgroup_size = match class {
-            AdapterClass::Software => Some(8),
-            AdapterClass::Gpu => None,
-            AdapterClass::GpuSubgroups => Some(32),
+        let (subgroup_size, images) = match class {
+            AdapterClass::Software => (Some(8), Images::Quicker),
+            AdapterClass::Gpu => (None, Images::Available),
+            AdapterClass::GpuSubgroups => (Some(32), Images::Available),
         };
-        Self { class, subgroup_size }
+        Self { class, subgroup_size, images }
     }
 }
 
@@ -122,20 +136,30 @@ impl Kernel {
     const DIRECT_4X8: Self = Self::ConvDirect(conv_direct::Tile::WIDE);
     const GEMM_8X8: Self = Self::ConvGemm(Gemm::REGISTERS_8X8);
     const GEMM_16X8: Self = Self::ConvGemm(Gemm::REGISTERS_16X8);
+    const GEMM_8X8_IMAGE: Self = Self::ConvGemm(Gemm::REGISTERS_8X8_IMAGE);
+    const GEMM_16X8_IMAGE: Self = Self::ConvGemm(Gemm::REGISTERS_16X8_IMAGE);
     const GEMM_SUBGROUP_16X4: Self = Self::ConvGemm(Gemm::SUBGROUP_16X4);
     const GEMM_SUBGROUP_32X4: Self = Self::ConvGemm(Gemm::SUBGROUP_32X4);
     const GEMM_SUBGROUP_64X4: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4);
+    const GEMM_SUBGROUP_16X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_16X4_IMAGE);
+    const GEMM_SUBGROUP_32X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_32X4_IMAGE);
+    const GEMM_SUBGROUP_64X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4_IMAGE);
     const GEMM_TILED: Self = Self::ConvGemm(Gemm::Tiled);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
         Self::GEMM_16X8,
+        Self::GEMM_8X8_IMAGE,
+        Self::GEMM_16X8_IMAGE,
         Self::GEMM_SUBGROUP_16X4,
         Self::GEMM_SUBGROUP_32X4,
         Self::GEMM_SUBGROUP_64X4,
+        Self::GEMM_SUBGROUP_16X4_IMAGE,
+        Self::GEMM_SUBGROUP_32X4_IMAGE,
+        Self::GEMM_SUBGROUP_64X4_IMAGE,
         Self::GEMM_TILED,
         Self::WinogradInput(winograd::Tile::F2),
         Self::WinogradInput(winograd::Tile::F4),
@@ -155,9 +179,14 @@ impl Kernel {
             Self::DIRECT_4X8 => "conv_direct_4x8",
             Self::GEMM_8X8 => "conv_gemm_8x8",
             Self::GEMM_16X8 => "conv_gemm_16x8",
+            Self::GEMM_8X8_IMAGE => "conv_gemm_8x8_image",
+            Self::GEMM_16X8_IMAGE => "conv_gemm_16x8_image",
             Self::GEMM_SUBGROUP_16X4 => "conv_gemm_subgroup_16x4",
             Self::GEMM_SUBGROUP_32X4 => "conv_gemm_subgroup_32x4",
             Self::GEMM_SUBGROUP_64X4 => "conv_gemm_subgroup_64x4",
+            Self::GEMM_SUBGROUP_16X4_IMAGE => "conv_gemm_subgroup_16x4_image",
+            Self::GEMM_SUBGROUP_32X4_IMAGE => "conv_gemm_subgroup_32x4_image",
+            Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
             Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
             Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
@@ -171,8 +200,8 @@ impl Kernel {
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
-            Self::ConvGemm(Gemm::Registers(_)) => "conv_gemm",
-            Self::ConvGemm(Gemm::Subgroup(_)) => "conv_gemm_subgroup",
+            Self::ConvGemm(Gemm::Registers(..)) => "conv_gemm",
+            Self::ConvGemm(Gemm::Subgroup(..)) => "conv_gemm_subgroup",
             Self::ConvGemm(Gemm::Tiled) => "conv_gemm_tiled",
             Self::WinogradInput(_) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
@@ -188,8 +217,8 @@ impl Kernel {
     pub fn source(self) -> String {
         match self {
             Self::ConvDirect(tile) => conv_direct::source(tile),
-            Self::ConvGemm(Gemm::Registers(tile)) => conv_gemm::source(tile),
-            Self::ConvGemm(Gemm::Subgroup(tile)) => conv_gemm_subgroup::source(tile),
+            Self::ConvGemm(Gemm::Registers(tile, weights)) => conv_gemm::source(tile, weights),
+            Self::ConvGemm(Gemm::Subgroup(tile, weights)) => conv_gemm_subgroup::source(tile, weights),
             Self::ConvGemm(Gemm::Tiled) => conv_gemm_tiled::source(),
             Self::WinogradInput(tile) => winograd_input::source(tile),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
@@ -197,21 +226,30 @@ impl Kernel {
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
-            Self::Layout => layout::SOURCE.to_owned(),
+            Self::Layout => layout::source(),
         }
     }
 
     /// Lanes that a subgroup must have, for kernels that are written for one size.
     pub fn subgroup_size(self) -> Option<u32> {
         match self {
-            Self::ConvGemm(Gemm::Subgroup(_)) => Some(conv_gemm_subgroup::LANES as u32),
+            Self::ConvGemm(Gemm::Subgroup(..)) => Some(conv_gemm_subgroup::LANES as u32),
             _ => None,
         }
     }
 
     /// Whether devices like `target` can run it.
     pub fn runs_on(self, target: Target) -> bool {
-        self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
+        let images = self.image_binding().is_none() || target.images != Images::Unavailable;
+        images && self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
+    }
+
+    /// The binding that is an image, if one is; all others after the parameters are storage buffers.
+    pub fn image_binding(self) -> Option<u32> {
+        match self {
+            Self::ConvGemm(gemm) => (gemm.weights() == Home::Image).then_some(2),
+            _ => None,
+        }
     }
 
     /// The layout of the uniform parameters, to be checked against the shader's.

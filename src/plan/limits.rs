@@ -1,6 +1,7 @@
 //! What an adapter allows, as far as planning cares.
 
 use crate::error::{Error, Result};
+use crate::kernels::{Home, IMAGE_WIDTH};
 
 /// What an adapter allows, as far as planning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct PlanLimits {
     pub max_groups: u32,
     /// What the offsets of storage bindings must be multiples of.
     pub offset_alignment: u64,
+    /// Rows of an image.
+    pub max_image_rows: u32,
 }
 
 impl Default for PlanLimits {
@@ -24,6 +27,7 @@ impl Default for PlanLimits {
             max_buffer_bytes: i32::MAX as u64,
             max_groups: 65_535,
             offset_alignment: 256,
+            max_image_rows: 8192,
         }
     }
 }
@@ -35,6 +39,7 @@ impl From<&wgpu::Limits> for PlanLimits {
             max_buffer_bytes: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+            max_image_rows: limits.max_texture_dimension_2d,
         }
     }
 }
@@ -47,6 +52,7 @@ impl PlanLimits {
             max_buffer_bytes: self.max_buffer_bytes.min(other.max_buffer_bytes),
             max_groups: self.max_groups.min(other.max_groups),
             offset_alignment: self.offset_alignment.max(other.offset_alignment),
+            max_image_rows: self.max_image_rows.min(other.max_image_rows),
         }
     }
 
@@ -59,6 +65,14 @@ impl PlanLimits {
     pub(super) fn bindable(&self) -> u64 {
         // Shaders index with 32 bits, and drivers compute byte offsets in as many.
         self.max_binding_bytes.min(self.max_buffer_bytes).min(u64::from(u32::MAX))
+    }
+
+    /// Bytes that one dispatch can have of a constant that lies there.
+    pub(super) fn constant_bytes(&self, home: Home) -> u64 {
+        match home {
+            Home::Buffer => self.bindable(),
+            Home::Image => self.bindable().min(u64::from(self.max_image_rows) * IMAGE_WIDTH as u64 * 16),
+        }
     }
 
     /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.

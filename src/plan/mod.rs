@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::graph::fuse::fuse;
 use crate::graph::layout::channels_last;
 use crate::graph::{BlobId, Graph, OpKind, Operator};
-use crate::kernels::{AdapterClass, Method, Target};
+use crate::kernels::{AdapterClass, Home, Method, Target};
 use crate::shape::Shape;
 use memory::Lifetime;
 use rounds::rounds;
@@ -140,7 +140,8 @@ impl Plan {
             weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
             let blocks = method.constant_blocks(&op.kind);
             let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
-            let parts = constant_parts(blocks, block_bytes, limits, || weight_name(op, blocks))?;
+            let most_bytes = limits.constant_bytes(method.constant_home(0));
+            let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
             let dispatches = slicer.dispatches(op, method, &parts)?;
             steps.push(Step { operator, method, parts, dispatches });
         }
@@ -276,11 +277,15 @@ impl Step {
 /// The method for an operator with that output; `None` for those that compute nothing.
 fn choose(kind: &OpKind, output: Shape, options: &PlanOptions) -> Option<Method> {
     let candidates = Method::candidates(kind, options.target);
-    let forced = options.forced.filter(|method| candidates.contains(method));
+    // A block of its weights is within a binding, or an image. Of those in a buffer, which come last, it is an error if
+    // it is not.
+    let fits =
+        |method: &Method| block_bytes(*method, kind, output) <= options.limits.constant_bytes(method.constant_home(0));
     let allowed = |method: &Method| match method {
-        Method::Winograd { .. } => options.winograd && block_bytes(*method, kind, output) <= options.limits.bindable(),
-        Method::Single(_) => true,
+        Method::Winograd { .. } => options.winograd && fits(method),
+        Method::Single(_) => method.constant_home(0) == Home::Buffer || fits(method),
     };
+    let forced = options.forced.filter(|method| candidates.contains(method));
     forced.or_else(|| candidates.into_iter().find(|method| allowed(method) && method.pays(kind, output)))
 }
 

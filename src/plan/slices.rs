@@ -311,18 +311,19 @@ fn reach(op: &Operator, input: usize) -> Reach<'_> {
     }
 }
 
-/// The blocks of a constant, of `block_bytes` each, cut into as few equal parts as can be bound.
+/// The blocks of a constant, of `block_bytes` each, cut into as few equal parts as can be bound, `most_bytes` at a time.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] if one block is too large.
 pub(super) fn constant_parts(
     blocks: usize,
     block_bytes: u64,
+    most_bytes: u64,
     limits: &PlanLimits,
     what: impl FnOnce() -> String,
 ) -> Result<Vec<Range<usize>>> {
     limits.check_binding(block_bytes, what)?;
-    let most = usize::try_from(limits.bindable() / block_bytes.max(1)).unwrap_or(usize::MAX).max(1);
+    let most = usize::try_from(most_bytes / block_bytes.max(1)).unwrap_or(usize::MAX).max(1);
     let parts = blocks.div_ceil(most);
     let length = blocks.div_ceil(parts);
     Ok((0..blocks).step_by(length).map(|first| first..(first + length).min(blocks)).collect())
