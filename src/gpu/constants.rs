@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::kernels::Method;
 use crate::plan::{Plan, Step};
 use crate::weights::Weights;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -24,33 +25,41 @@ impl Constants {
         self.buffers.values().flatten().flatten().map(wgpu::Buffer::size).sum()
     }
 
-    /// The constants of a step, by part; packed and uploaded unless they have been before.
-    pub(super) fn get(
-        &mut self,
-        gpu: &GpuContext,
-        plan: &Plan,
-        step: &Step,
-        weights: &Weights,
-    ) -> Result<&[Vec<wgpu::Buffer>]> {
-        let op = &plan.graph().operators()[step.operator];
-        let key = (op.name.clone(), step.method, step.parts.clone());
-        if !self.buffers.contains_key(&key) {
-            let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
-            let label = format!("resnet3d.{}.constant", op.name);
-            let blocks = step.method.constant_blocks(&op.kind);
-            let part = |part: &Range<usize>| {
-                let upload = |values: &Vec<f32>| {
-                    let block = values.len() / blocks;
-                    let values = &values[part.start * block..part.end * block];
-                    filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(values))
-                };
-                constants.iter().map(upload).collect::<Result<Vec<_>>>()
-            };
-            let parts = step.parts.iter().map(part).collect::<Result<Vec<_>>>()?;
-            self.buffers.insert(key.clone(), parts);
-        }
-        Ok(&self.buffers[&key])
+    /// Packs and uploads the constants of all steps of `plan`, unless that has been done before; several at a time.
+    pub(super) fn prepare(&mut self, gpu: &GpuContext, plan: &Plan, weights: &Weights) -> Result<()> {
+        let steps = plan.steps().iter().map(|step| (key(plan, step), step));
+        let missing: Vec<(Key, &Step)> = steps.filter(|(key, _)| !self.buffers.contains_key(key)).collect();
+        let upload = |(key, step)| Ok((key, gpu.scoped(|| upload(gpu, plan, step, weights))?));
+        let made: Vec<_> = missing.into_par_iter().with_max_len(1).map(upload).collect::<Result<_>>()?;
+        self.buffers.extend(made);
+        Ok(())
     }
+
+    /// The constants of a step of a plan that has been prepared, by part.
+    pub(super) fn get(&self, plan: &Plan, step: &Step) -> &[Vec<wgpu::Buffer>] {
+        &self.buffers[&key(plan, step)]
+    }
+}
+
+fn key(plan: &Plan, step: &Step) -> Key {
+    (plan.graph().operators()[step.operator].name.clone(), step.method, step.parts.clone())
+}
+
+/// The constants of a step, by part.
+fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Result<Vec<Vec<wgpu::Buffer>>> {
+    let op = &plan.graph().operators()[step.operator];
+    let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
+    let label = format!("resnet3d.{}.constant", op.name);
+    let blocks = step.method.constant_blocks(&op.kind);
+    let part = |part: &Range<usize>| {
+        let upload = |values: &Vec<f32>| {
+            let block = values.len() / blocks;
+            let values = &values[part.start * block..part.end * block];
+            filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, bytemuck::cast_slice(values))
+        };
+        constants.iter().map(upload).collect::<Result<Vec<_>>>()
+    };
+    step.parts.iter().map(part).collect()
 }
 
 /// A buffer that holds `bytes` from the start.
