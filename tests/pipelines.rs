@@ -45,7 +45,8 @@ fn damaged_and_foreign_files_are_misses_and_replaced() {
         let version = String::from_utf8_lossy(&good).find(env!("CARGO_PKG_VERSION")).expect("the version is in it");
         let mut other_version = good.clone();
         other_version[version] ^= 1;
-        let bad = [Vec::new(), good[..good.len() - 1].to_vec(), flipped, other_version, b"{}".to_vec(), vec![0xff; 4096]];
+        let bad =
+            [Vec::new(), good[..good.len() - 1].to_vec(), flipped, other_version, b"{}".to_vec(), vec![0xff; 4096]];
         for bytes in bad {
             std::fs::write(&file, &bytes).unwrap();
             assert!(forward(&gpu, &directory) == want, "{} bytes", bytes.len());

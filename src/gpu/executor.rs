@@ -101,10 +101,8 @@ impl Executor {
 
         let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel);
         let kernels: Vec<Kernel> = kernels.collect();
-        let (pipelines, packed) = rayon::join(
-            || gpu.pipelines.get(gpu, kernels, checks, patch),
-            || constants.prepare(gpu, &plan, weights),
-        );
+        let (pipelines, packed) =
+            rayon::join(|| gpu.pipelines.get(gpu, kernels, checks, patch), || constants.prepare(gpu, &plan, weights));
         let pipelines = pipelines?;
         packed?;
 
