@@ -21,7 +21,7 @@ fn source() -> String {
 
 fn main() {
     let adapter = std::env::var("RESNET3D_ADAPTER").ok();
-    let gpu = GpuContext::new(ContextOptions { adapter, backend: None }).expect("an adapter");
+    let gpu = GpuContext::new(ContextOptions { adapter, ..ContextOptions::default() }).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
     // Enough for every core of a software adapter, or every lane of a GPU.
     let groups: u32 = if gpu.class().name() == "software" { 256 } else { 16_384 };

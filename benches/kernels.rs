@@ -65,7 +65,7 @@ fn run(executor: &mut Executor, clip: &[f32]) -> Duration {
 
 fn main() {
     let adapter = std::env::var("RESNET3D_ADAPTER").ok();
-    let gpu = GpuContext::new(ContextOptions { adapter, backend: None }).expect("an adapter");
+    let gpu = GpuContext::new(ContextOptions { adapter, ..ContextOptions::default() }).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
     let mut criterion = Criterion::default()
         .sample_size(10)

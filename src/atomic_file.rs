@@ -17,6 +17,14 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     Staged::new(path, bytes)?.commit()
 }
 
+/// As [`write_atomically`], for a file that nobody but its owner reads or writes.
+///
+/// # Errors
+/// [`Error::File`] with the path asked for.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    Staged::with_mode(path, bytes, 0o600)?.commit()
+}
+
 /// Finds out, before work is spent on what is to go there, whether a file can be written at `path`.
 ///
 /// What is there is neither changed nor opened, and nothing is left behind.
@@ -50,8 +58,13 @@ impl Staged {
     /// # Errors
     /// [`Error::File`] with the path asked for.
     pub fn new(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
-        let path = path.as_ref();
-        let way = stage(path, bytes).map_err(Error::file("write", path))?;
+        // A result is for everybody; the umask takes away what the user wants taken away.
+        Self::with_mode(path.as_ref(), bytes, 0o666)
+    }
+
+    /// With the permissions `mode`, where there are such.
+    fn with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<Self> {
+        let way = stage(path, bytes, mode).map_err(Error::file("write", path))?;
         Ok(Self { path: path.to_owned(), way })
     }
 
@@ -71,7 +84,7 @@ impl Staged {
     }
 }
 
-fn stage(path: &Path, bytes: &[u8]) -> std::io::Result<Way> {
+fn stage(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<Way> {
     let target = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a directory"));
@@ -91,9 +104,10 @@ fn stage(path: &Path, bytes: &[u8]) -> std::io::Result<Way> {
     directory.metadata()?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".resnet3d-");
-    // The default of 0600 is for secrets; this is a result, and the umask takes away what the user wants taken away.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
     let mut file = builder.tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;

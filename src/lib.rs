@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-#[cfg(feature = "cli")]
 pub mod atomic_file;
 pub mod backbone;
+mod cache;
 pub mod clip;
 pub mod config;
 pub mod error;

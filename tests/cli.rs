@@ -3,6 +3,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/caches.rs"]
+mod caches;
 mod common;
 #[path = "cli/converting.rs"]
 mod converting;

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::kernels::{Home, IMAGE_WIDTH, Method};
 use crate::plan::{Plan, Step};
 use crate::weights::Weights;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -51,38 +52,44 @@ impl Constants {
         self.made.values().flatten().flatten().map(Constant::bytes).sum()
     }
 
-    /// The constants of a step, by part; packed and uploaded unless they have been before.
-    pub(super) fn get(
-        &mut self,
-        gpu: &GpuContext,
-        plan: &Plan,
-        step: &Step,
-        weights: &Weights,
-    ) -> Result<&[Vec<Constant>]> {
-        let op = &plan.graph().operators()[step.operator];
-        let key = (op.name.clone(), step.method, step.parts.clone());
-        if !self.made.contains_key(&key) {
-            let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
-            let label = format!("resnet3d.{}.constant", op.name);
-            let blocks = step.method.constant_blocks(&op.kind);
-            let part = |part: &Range<usize>| {
-                let upload = |(index, values): (usize, &Vec<f32>)| {
-                    let block = values.len() / blocks;
-                    let values = bytemuck::cast_slice(&values[part.start * block..part.end * block]);
-                    Ok(match step.method.constant_home(index) {
-                        Home::Buffer => {
-                            Constant::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?)
-                        }
-                        Home::Image => Constant::Image(filled_image(gpu, &label, values)),
-                    })
-                };
-                constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()
-            };
-            let parts = step.parts.iter().map(part).collect::<Result<Vec<_>>>()?;
-            self.made.insert(key.clone(), parts);
-        }
-        Ok(&self.made[&key])
+    /// Packs and uploads the constants of all steps of `plan`, unless that has been done before; several at a time.
+    pub(super) fn prepare(&mut self, gpu: &GpuContext, plan: &Plan, weights: &Weights) -> Result<()> {
+        let steps = plan.steps().iter().map(|step| (key(plan, step), step));
+        let missing: Vec<(Key, &Step)> = steps.filter(|(key, _)| !self.made.contains_key(key)).collect();
+        let upload = |(key, step)| Ok((key, gpu.scoped(|| upload(gpu, plan, step, weights))?));
+        let made: Vec<_> = missing.into_par_iter().with_max_len(1).map(upload).collect::<Result<_>>()?;
+        self.made.extend(made);
+        Ok(())
     }
+
+    /// The constants of a step of a plan that has been prepared, by part.
+    pub(super) fn get(&self, plan: &Plan, step: &Step) -> &[Vec<Constant>] {
+        &self.made[&key(plan, step)]
+    }
+}
+
+fn key(plan: &Plan, step: &Step) -> Key {
+    (plan.graph().operators()[step.operator].name.clone(), step.method, step.parts.clone())
+}
+
+/// The constants of a step, by part.
+fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Result<Vec<Vec<Constant>>> {
+    let op = &plan.graph().operators()[step.operator];
+    let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
+    let label = format!("resnet3d.{}.constant", op.name);
+    let blocks = step.method.constant_blocks(&op.kind);
+    let part = |part: &Range<usize>| {
+        let upload = |(index, values): (usize, &Vec<f32>)| {
+            let block = values.len() / blocks;
+            let values = bytemuck::cast_slice(&values[part.start * block..part.end * block]);
+            Ok(match step.method.constant_home(index) {
+                Home::Buffer => Constant::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?),
+                Home::Image => Constant::Image(filled_image(gpu, &label, values)),
+            })
+        };
+        constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()
+    };
+    step.parts.iter().map(part).collect()
 }
 
 /// A buffer that holds `bytes` from the start.

@@ -1,10 +1,12 @@
 //! Adapters, and a device on one of them.
 
 use super::pipelines::Pipelines;
+use crate::cache::CacheDirectory;
 use crate::error::{Error, Result};
 use crate::kernels::{AdapterClass, Images, Target};
 use crate::plan::PlanLimits;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The graphics interfaces that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,12 +56,23 @@ pub struct ContextOptions {
     pub adapter: Option<String>,
     /// Its backend.
     pub backend: Option<Backend>,
+    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
+    /// read or written.
+    pub cache: Option<PathBuf>,
 }
 
 impl ContextOptions {
     fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
         let named = |part: &String| info.name.to_lowercase().contains(&part.to_lowercase());
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
+    }
+
+    fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
+        let gpu = GpuContext::open(summary)?;
+        Ok(match &self.cache {
+            Some(directory) => gpu.cached_in(directory),
+            None => gpu,
+        })
     }
 
     fn describe(&self) -> String {
@@ -125,6 +138,10 @@ impl AdapterSummary {
     }
 }
 
+/// The features that this crate uses where an adapter has them.
+const USED_FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
+
 fn backend_name(backend: wgpu::Backend) -> &'static str {
     Backend::of(backend).map_or("other", Backend::name)
 }
@@ -179,8 +196,8 @@ pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions
 pub struct GpuContext {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    /// Compiled once for all backbones; locked while preparing only.
-    pub(super) pipelines: Arc<Mutex<Pipelines>>,
+    /// Compiled once for all backbones.
+    pub(super) pipelines: Arc<Pipelines>,
     /// Shared, so that cloning a context copies no text.
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
@@ -195,7 +212,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
     pub fn new(options: ContextOptions) -> Result<Self> {
-        Self::open(preferred_adapter(&list_adapters(), &options)?)
+        options.open(preferred_adapter(&list_adapters(), &options)?)
     }
 
     /// Opens every usable adapter that `options` accepts, in the order of preference.
@@ -205,7 +222,7 @@ impl GpuContext {
     pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
         let all = list_adapters();
         let accepted = all.iter().filter(|a| a.unusable.is_none() && options.accepts(&a.info));
-        let contexts = accepted.map(Self::open).collect::<Result<Vec<_>>>()?;
+        let contexts = accepted.map(|summary| options.open(summary)).collect::<Result<Vec<_>>>()?;
         if contexts.is_empty() {
             return Err(no_adapter(options, &all));
         }
@@ -220,7 +237,7 @@ impl GpuContext {
         let name = &summary.info.name;
         let request = summary.adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("resnet3d"),
-            required_features: summary.features & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
+            required_features: summary.features & USED_FEATURES,
             required_limits: summary.limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
@@ -235,8 +252,8 @@ impl GpuContext {
 
     /// Runs on a device that the caller has opened, and shares it.
     ///
-    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, and some kernels [`wgpu::Features::SUBGROUP`]; everything
-    /// runs without either. Limits are taken from the device.
+    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache of
+    /// pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self {
@@ -247,6 +264,17 @@ impl GpuContext {
             queue,
             pipelines: Arc::default(),
         }
+    }
+
+    /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
+    /// backend can tell (Vulkan). The directory is made when there is something to write. Nothing depends on what is in
+    /// it: a file that is damaged, of another driver or version, or writable by others is not used, and one that cannot be
+    /// written is logged. Clones made before do not share it.
+    #[must_use]
+    pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
+        let directory = CacheDirectory::new(directory.into());
+        let pipelines = Pipelines::cached_in(directory, &self.device, &self.info);
+        Self { pipelines: Arc::new(pipelines), ..self }
     }
 
     /// Name of the adapter.

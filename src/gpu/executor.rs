@@ -7,9 +7,10 @@ use super::profile::{Profile, Timestamps, Timing};
 use super::staging::{StagingBuffers, map, mapped};
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
-use crate::kernels::Grid;
+use crate::kernels::{Grid, Kernel};
 use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
@@ -59,8 +60,8 @@ impl Executor {
     ) -> Result<Self> {
         gpu.scoped(|| {
             let executor = Self::build(gpu, plan, weights, constants, checks, patch)?;
-            // Uploads of weights are staged by wgpu; without this the first run would carry them out.
-            let submission = gpu.queue.submit([]);
+            // Carries out the uploads of weights too, which wgpu has staged.
+            let submission = gpu.queue.submit([executor.rehearsal()]);
             executor.wait(Some(submission))?;
             Ok(executor)
         })
@@ -98,17 +99,20 @@ impl Executor {
         }
         let uniforms = filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params)?;
 
+        let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel);
+        let kernels: Vec<Kernel> = kernels.collect();
+        let (pipelines, packed) =
+            rayon::join(|| gpu.pipelines.get(gpu, kernels, checks, patch), || constants.prepare(gpu, &plan, weights));
+        let pipelines = pipelines?;
+        packed?;
+
         let mut offsets = offsets.into_iter();
         let mut steps = Vec::new();
         for step in plan.steps() {
-            let constants = constants.get(gpu, &plan, step, weights)?;
+            let constants = constants.get(&plan, step);
             let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
             let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
-                let pipeline = {
-                    // A poisoned lock means that another thread panicked while compiling; the map itself is still whole.
-                    let mut pipelines = gpu.pipelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    pipelines.get(gpu, dispatch.launch.kernel, checks, patch)?
-                };
+                let pipeline = &pipelines[&dispatch.launch.kernel];
                 let uniform = wgpu::BufferBinding {
                     buffer: &uniforms,
                     offset,
@@ -139,9 +143,9 @@ impl Executor {
                     layout: &pipeline.layout,
                     entries: &entries,
                 });
-                Ok(BoundDispatch { pipeline: pipeline.pipeline, bind_group, grid: dispatch.launch.grid })
+                BoundDispatch { pipeline: pipeline.pipeline.clone(), bind_group, grid: dispatch.launch.grid }
             });
-            steps.push(bound.collect::<Result<Vec<_>>>()?);
+            steps.push(bound.collect::<Vec<_>>());
         }
 
         Ok(Self {
@@ -156,6 +160,26 @@ impl Executor {
             timestamps: None,
             plan,
         })
+    }
+
+    /// One workgroup of every pipeline: lavapipe compiles a shader when it first runs, and it may not be the only driver
+    /// that leaves something for then. What it writes is overwritten.
+    fn rehearsal(&self) -> wgpu::CommandBuffer {
+        let label = Some("resnet3d.rehearsal");
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
+        let planned = self.plan.steps().iter().flat_map(|step| &step.dispatches);
+        let mut seen = HashSet::new();
+        for (planned, dispatch) in planned.zip(self.steps.iter().flatten()) {
+            if !seen.insert(planned.launch.kernel) {
+                continue;
+            }
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+        drop(pass);
+        encoder.finish()
     }
 
     /// The plan that this runs.

@@ -3,6 +3,7 @@
 mod constants;
 mod context;
 mod executor;
+mod pipeline_file;
 mod pipelines;
 mod profile;
 mod staging;

@@ -1,10 +1,15 @@
-//! Compute pipelines: one for each kernel, made once for a device.
+//! Compute pipelines: one for each kernel, made once for a device, several at a time.
 
 use super::GpuContext;
-use super::trusted::unchecked_module;
+use super::pipeline_file::{PipelineFile, Written};
+use super::trusted::{pipeline_cache, unchecked_module};
+use crate::cache::CacheDirectory;
 use crate::error::Result;
 use crate::kernels::{ENTRY_POINT, Kernel};
-use std::collections::HashMap;
+use rayon::prelude::*;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether shaders keep wgpu's run-time checks (bounds, loops, divisions).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,6 +50,15 @@ struct Key {
     patch: Option<ShaderPatch>,
 }
 
+impl Key {
+    fn source(&self) -> String {
+        match self.patch {
+            Some(patch) => patch.apply(self.kernel, self.kernel.source()),
+            None => self.kernel.source(),
+        }
+    }
+}
+
 /// A pipeline and the layout of its only bind group.
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
@@ -54,36 +68,82 @@ pub(super) struct Pipeline {
 
 /// The pipelines of a device.
 #[derive(Debug, Default)]
-pub struct Pipelines {
-    made: HashMap<Key, Pipeline>,
+pub(super) struct Pipelines {
+    made: Mutex<HashMap<Key, Pipeline>>,
+    disk: Option<Disk>,
+}
+
+/// What drivers keep of the pipelines they have compiled, and its file.
+#[derive(Debug)]
+struct Disk {
+    cache: wgpu::PipelineCache,
+    file: Mutex<PipelineFile>,
 }
 
 impl Pipelines {
-    /// The pipeline of `kernel`, compiled unless it has been before.
-    pub(super) fn get(
-        &mut self,
+    /// None yet, but those in a file of `directory` will be made faster, where the device can.
+    pub fn cached_in(directory: CacheDirectory, device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Self {
+        let usable = device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        let opened = usable.then(|| PipelineFile::open(directory, adapter)).flatten();
+        let disk = opened.and_then(|(file, written)| {
+            // What a driver refuses is a miss.
+            let create = |written: Option<&Written>| {
+                let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+                let cache = pipeline_cache(device, written);
+                pollster::block_on(scope.pop()).is_none().then_some(cache)
+            };
+            let cache = create(written.as_ref()).or_else(|| create(None))?;
+            Some(Disk { cache, file: Mutex::new(file) })
+        });
+        Self { made: Mutex::default(), disk }
+    }
+
+    /// Pipelines of `kernels`, which are compiled side by side unless they have been before.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if one does not compile.
+    pub fn get(
+        &self,
         gpu: &GpuContext,
-        kernel: Kernel,
+        kernels: impl IntoIterator<Item = Kernel>,
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
-    ) -> Result<Pipeline> {
-        let key = Key { kernel, checks, patch };
-        if let Some(pipeline) = self.made.get(&key) {
-            return Ok(pipeline.clone());
+    ) -> Result<HashMap<Kernel, Pipeline>> {
+        let keys: HashSet<Key> = kernels.into_iter().map(|kernel| Key { kernel, checks, patch }).collect();
+        let missing = keys.iter().filter(|key| !lock(&self.made).contains_key(key));
+        let mut sources: Vec<(Key, String)> = missing.map(|&key| (key, key.source())).collect();
+        if !sources.is_empty() {
+            // The longest first, so that none is left over when all others are done.
+            sources.sort_by_key(|(_, source)| Reverse(source.len()));
+            let cache = self.disk.as_ref().map(|disk| &disk.cache);
+            // Not under the lock: a thread of rayon's that waits here for others may begin to prepare something else.
+            let compile = |(key, source)| Ok((key, gpu.scoped(|| Ok(compile(&gpu.device, key, source, cache)))?));
+            let compiled: Vec<_> = sources.into_par_iter().with_max_len(1).map(compile).collect::<Result<_>>()?;
+            lock(&self.made).extend(compiled);
+            self.save();
         }
-        let pipeline = gpu.scoped(|| Ok(compile(&gpu.device, key)))?;
-        self.made.insert(key, pipeline.clone());
-        Ok(pipeline)
+        let made = lock(&self.made);
+        Ok(keys.into_iter().map(|key| (key.kernel, made[&key].clone())).collect())
+    }
+
+    /// Writes down what the driver has compiled, if that is new.
+    fn save(&self) {
+        if let Some(Disk { cache, file }) = &self.disk
+            && let Some(data) = cache.get_data()
+        {
+            lock(file).save(&data);
+        }
     }
 }
 
-fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
+/// A poisoned lock means that another thread panicked; what is behind it is whole all the same.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn compile(device: &wgpu::Device, key: Key, source: String, cache: Option<&wgpu::PipelineCache>) -> Pipeline {
     let kernel = key.kernel;
     let label = format!("resnet3d.{}", kernel.name());
-    let source = match key.patch {
-        Some(patch) => patch.apply(kernel, kernel.source()),
-        None => kernel.source(),
-    };
     let desc = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let module = match key.checks {
         ShaderChecks::Checked => device.create_shader_module(desc),
@@ -120,7 +180,7 @@ fn compile(device: &wgpu::Device, key: Key) -> Pipeline {
         module: &module,
         entry_point: Some(ENTRY_POINT),
         compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
+        cache,
     });
     Pipeline { pipeline, layout }
 }

@@ -241,35 +241,40 @@ pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Ve
     let (folded, mut bias) = fold_affine(conv, weights)?;
     let batch = Batch { count: 1, conv };
     let (row, taps) = (conv.macs_per_output(), conv.window.taps());
-    let packed = pack(gemm, &batch, |_, out, channel, tap| folded[out * row + channel * taps + tap] as f32);
+    let packed = pack(gemm, conv, |out, channel, tap| [folded[out * row + channel * taps + tap] as f32]);
     let [_, bias_len] = constant_lens(gemm, &batch);
     bias.resize(bias_len, 0.0);
     Ok(vec![packed, bias])
 }
 
-/// Weights as [block][batch][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a batch, an output
-/// channel, an input channel and a tap.
-pub(super) fn pack(
+/// Weights as [block][batch][tap][input quad], then in the kernel's [`Packing`]; `value` is that of an output channel, an
+/// input channel and a tap, for every batch.
+pub(super) fn pack<const BATCHES: usize>(
     gemm: Gemm,
-    batch: &Batch<'_>,
-    value: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    conv: &Conv,
+    value: impl Fn(usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
-    let (tile, conv) = (gemm.tile(), batch.conv);
-    let [len, _] = constant_lens(gemm, batch);
+    let tile = gemm.tile();
+    let [len, _] = constant_lens(gemm, &Batch { count: BATCHES, conv });
     let (taps, quads) = (conv.window.taps(), conv.dim_in.div_ceil(4));
     let packing = gemm.packing();
     let mut packed = vec![0.0; len];
     let entry_len = 4 * tile.channels();
-    packed.par_chunks_exact_mut(entry_len).enumerate().for_each(|(entry, values)| {
-        let (quad, tap) = (entry % quads, entry / quads % taps);
-        let (batch, block) = (entry / (quads * taps) % batch.count, entry / (quads * taps * batch.count));
-        for out in 0..tile.channels().min(conv.dim_out - block * tile.channels()) {
-            for k in 0..4.min(conv.dim_in - quad * 4) {
-                let at = match packing {
-                    Packing::OutputsInner => k * tile.channels() + out,
-                    Packing::QuadsInner => out * 4 + k,
-                };
-                values[at] = value(batch, block * tile.channels() + out, quad * 4 + k, tap);
+    let batch_len = taps * quads * entry_len;
+    packed.par_chunks_exact_mut(BATCHES * batch_len).enumerate().for_each(|(block, packed)| {
+        let first = block * tile.channels();
+        for entry in 0..taps * quads {
+            let (tap, quad) = (entry / quads, entry % quads);
+            for out in 0..tile.channels().min(conv.dim_out - first) {
+                for k in 0..4.min(conv.dim_in - quad * 4) {
+                    let at = match packing {
+                        Packing::OutputsInner => k * tile.channels() + out,
+                        Packing::QuadsInner => out * 4 + k,
+                    };
+                    for (batch, value) in value(first + out, quad * 4 + k, tap).into_iter().enumerate() {
+                        packed[batch * batch_len + entry * entry_len + at] = value;
+                    }
+                }
             }
         }
     });

@@ -21,7 +21,6 @@ use crate::error::Result;
 use crate::graph::{Conv, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
-use rayon::prelude::*;
 
 /// How large the squares of output are that are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,27 +194,35 @@ pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize
 /// The values of these. The affine channel is folded and the filters are transformed in f64, and rounded once.
 pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
     let (folded, mut bias) = fold_affine(conv, weights)?;
-    let transform = tile.filter_transform();
-    let [kernel_t, ..] = conv.window.kernel;
-    let batches = tile.batches();
-    // [output channel][input channel][tap in time][value of the tile]
-    let mut filters = vec![0.0; folded.len() / 9 * batches];
-    filters.par_chunks_exact_mut(batches).zip(folded.par_chunks_exact(9)).for_each(|(values, filter)| {
-        for (row, values) in transform.iter().zip(values.chunks_exact_mut(tile.inputs())) {
-            // Along the height, then along the width.
-            let line = [0, 1, 2].map(|x| row[0] * filter[x] + row[1] * filter[3 + x] + row[2] * filter[6 + x]);
-            for (column, value) in transform.iter().zip(values) {
-                *value = (column[0] * line[0] + column[1] * line[1] + column[2] * line[2]) as f32;
-            }
-        }
-    });
-    let batch = Batch { count: batches, conv: &product_of(conv) };
-    let packed = conv_gemm::pack(product, &batch, |batch, out, channel, tap| {
-        filters[((out * conv.dim_in + channel) * kernel_t + tap) * batches + batch]
-    });
+    let packed = match tile {
+        Tile::F2 => transformed::<4, 16>(tile, product, conv, &folded),
+        Tile::F4 => transformed::<6, 36>(tile, product, conv, &folded),
+    };
     let [_, zeros, outputs] = constant_lens(tile, product, conv)[..] else { unreachable!("three constants") };
     bias.resize(outputs, 0.0);
     Ok(vec![packed, vec![0.0; zeros], bias])
+}
+
+/// The filters of `folded`, (out, in, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis and packed.
+fn transformed<const SIDE: usize, const BATCHES: usize>(
+    tile: Tile,
+    product: Gemm,
+    conv: &Conv,
+    folded: &[f64],
+) -> Vec<f32> {
+    let rows = tile.filter_transform();
+    let rows: [[f64; 3]; SIDE] = std::array::from_fn(|at| rows[at]);
+    let [kernel_t, ..] = conv.window.kernel;
+    let (filters, _) = folded.as_chunks::<9>();
+    conv_gemm::pack(product, &product_of(conv), |out, channel, tap| {
+        let filter = &filters[(out * conv.dim_in + channel) * kernel_t + tap];
+        // Along the height, then along the width.
+        let lines = rows.map(|[a, b, c]| [0, 1, 2].map(|x| a * filter[x] + b * filter[3 + x] + c * filter[6 + x]));
+        std::array::from_fn::<f32, BATCHES, _>(|at| {
+            let ([x, y, z], [a, b, c]) = (lines[at / SIDE], rows[at % SIDE]);
+            (a * x + b * y + c * z) as f32
+        })
+    })
 }
 
 #[cfg(test)]

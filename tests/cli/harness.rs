@@ -20,6 +20,7 @@ pub struct Ran {
 pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnet3d"));
     command.args(arguments).env_remove("RUST_LOG");
+    command.env("RESNET3D_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // Else a Mesa without a display complains in its own words.
         command.env("XDG_RUNTIME_DIR", std::env::temp_dir());

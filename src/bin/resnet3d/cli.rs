@@ -4,8 +4,10 @@ use crate::arguments::choice;
 use crate::{adapters, bench, clip, convert, demo, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use etcetera::BaseStrategy as _;
 use log::LevelFilter;
 use resnet3d_wgpu::{Backend, ContextOptions, GpuContext, Precision};
+use std::path::PathBuf;
 
 /// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
 ///
@@ -62,6 +64,16 @@ pub struct Common {
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
     pub config: Option<String>,
 
+    /// Keep what makes later starts faster, such as what the driver has compiled, in this directory. By default in
+    /// `resnet3d` where the system keeps such files, on Linux in ~/.cache; the variable RESNET3D_CACHE_DIR goes before
+    /// that.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Neither read nor write such files.
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub no_cache: bool,
+
     /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
@@ -75,7 +87,19 @@ pub struct Common {
 impl Common {
     /// The adapter that was asked for.
     pub fn context_options(&self) -> ContextOptions {
-        ContextOptions { adapter: self.adapter.clone(), backend: self.backend }
+        ContextOptions { adapter: self.adapter.clone(), backend: self.backend, cache: self.cache() }
+    }
+
+    /// The directory for caches: the one that was asked for, else the platform's. None without a home.
+    fn cache(&self) -> Option<PathBuf> {
+        if self.no_cache {
+            return None;
+        }
+        let chosen = self.cache_dir.clone().or_else(|| std::env::var_os("RESNET3D_CACHE_DIR").map(PathBuf::from));
+        chosen.filter(|directory| !directory.as_os_str().is_empty()).or_else(|| {
+            let strategy = etcetera::base_strategy::choose_native_strategy().ok()?;
+            Some(strategy.cache_dir().join("resnet3d"))
+        })
     }
 
     /// A device on the adapter that was asked for.

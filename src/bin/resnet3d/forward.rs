@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 /// What a run took.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Times {
-    /// Planning, compiling, uploading weights.
+    /// Planning, compiling, packing and uploading weights.
     #[serde(rename = "prepare_ms", serialize_with = "in_milliseconds")]
     pub prepare: Duration,
-    /// Clip to features, the first time: some drivers compile only now.
+    /// Clip to features, the first time.
     #[serde(rename = "forward_ms", serialize_with = "in_milliseconds")]
     pub forward: Duration,
     /// The dispatches by the device's own clock.

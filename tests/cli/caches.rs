@@ -1,0 +1,51 @@
+//! Where the program keeps what makes later starts faster, and where it does not.
+
+use crate::common::fixture_path;
+use crate::harness::{command, listing, run};
+use std::path::Path;
+
+/// Runs a small network, with `HOME` and the variables of caches as given.
+fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
+    let file = fixture_path("p01_bottleneck_conv4.safetensors");
+    let output = directory.join("features.safetensors");
+    let own = ["run", "--backend", "vulkan", "--weights", "FILE", "--input", "FILE", "--output", "OUT"];
+    let own = own.map(|argument| match argument {
+        "FILE" => file.to_str().unwrap(),
+        "OUT" => output.to_str().unwrap(),
+        other => other,
+    });
+    let mut command = command(own.iter().chain(further));
+    command.env_remove("RESNET3D_CACHE_DIR").env_remove("XDG_CACHE_HOME").envs(variables.iter().copied());
+    let ran = command.output().expect("the program starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn caches_are_where_they_are_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let [option, variable, system] = ["option", "variable", "system"].map(|name| directory.path().join(name));
+    let option_text = option.to_str().unwrap();
+
+    // Mesa's own cache is in the home too; this is about ours.
+    let mesa = ("MESA_SHADER_CACHE_DIR", directory.path());
+    run_with(&["--no-cache"], &[("HOME", &home), ("RESNET3D_CACHE_DIR", &variable), mesa], directory.path());
+    assert!(!variable.exists() && listing(&home).is_empty(), "with --no-cache");
+    let variables = [("HOME", home.as_path()), ("RESNET3D_CACHE_DIR", &variable), mesa];
+    run_with(&["--cache-dir", option_text], &variables, directory.path());
+    assert!(!variable.exists() && listing(&home).is_empty(), "with --cache-dir");
+    assert_eq!(listing(&option).len(), 1);
+    run_with(&[], &variables, directory.path());
+    assert!(listing(&home).is_empty());
+    assert_eq!(listing(&variable), listing(&option));
+    if cfg!(target_os = "linux") {
+        run_with(&[], &[("HOME", &home), ("XDG_CACHE_HOME", &system), mesa], directory.path());
+        assert_eq!(listing(&system.join("resnet3d")), listing(&option));
+        assert!(listing(&home).is_empty());
+        run_with(&[], &[("HOME", &home), mesa], directory.path());
+        assert_eq!(listing(&home.join(".cache/resnet3d")), listing(&option));
+    }
+    let ran = run(["adapters", "--no-cache", "--cache-dir", option_text]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}

@@ -1,0 +1,71 @@
+//! The cache of pipelines: what is on disk makes no difference to results, whatever it is.
+
+mod common;
+
+use common::{contexts, fixture};
+use resnet3d_wgpu::{ContextOptions, Features, GpuBackbone, GpuContext, Options};
+use std::path::{Path, PathBuf};
+
+/// A forward on a device of its own that caches in `directory`.
+fn forward(backend: &GpuContext, directory: &Path) -> Features {
+    let case = fixture("p01_bottleneck_conv4");
+    let all = resnet3d_wgpu::gpu::list_adapters();
+    let summary = all.iter().find(|adapter| adapter.backend() == backend.backend()).unwrap();
+    let gpu = GpuContext::open(summary).unwrap().cached_in(directory);
+    let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, Options::default()).unwrap();
+    backbone.forward(&case.clip).unwrap()
+}
+
+fn only_file(directory: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let file = entries.next().expect("a file");
+    assert_eq!(entries.next(), None, "one file only");
+    file
+}
+
+#[test]
+fn damaged_and_foreign_files_are_misses_and_replaced() {
+    for gpu in contexts() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("made/when/needed");
+        let want = forward(&gpu, &directory);
+        if gpu.backend() != "vulkan" {
+            assert!(!directory.exists(), "{} has no such data", gpu.backend());
+            continue;
+        }
+        let file = only_file(&directory);
+        let good = std::fs::read(&file).unwrap();
+        assert!(good.starts_with(b"resnet3d pipelines 1\n"));
+        let modified = file.metadata().unwrap().modified().unwrap();
+        assert!(forward(&gpu, &directory) == want, "with the cache");
+        assert_eq!(file.metadata().unwrap().modified().unwrap(), modified, "nothing new is not written");
+
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let version = String::from_utf8_lossy(&good).find(env!("CARGO_PKG_VERSION")).expect("the version is in it");
+        let mut other_version = good.clone();
+        other_version[version] ^= 1;
+        let bad =
+            [Vec::new(), good[..good.len() - 1].to_vec(), flipped, other_version, b"{}".to_vec(), vec![0xff; 4096]];
+        for bytes in bad {
+            std::fs::write(&file, &bytes).unwrap();
+            assert!(forward(&gpu, &directory) == want, "{} bytes", bytes.len());
+            assert_eq!(std::fs::read(&file).unwrap(), good, "replaced by what the driver has made");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_one_is_no_error() {
+    let gpu = &contexts()[0];
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    std::fs::write(&file, b"mine").unwrap();
+    forward(gpu, &file.join("below"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn without_a_directory_there_is_no_file() {
+    assert_eq!(ContextOptions::default().cache, None);
+}
