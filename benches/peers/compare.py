@@ -92,7 +92,7 @@ class Bench:
             self.python("export_onnx.py", str(self.weights), str(folder / "body.onnx"), "--clip", shape)
         for round_ in range(self.args.rounds):
             print(f"{shape}, round {round_ + 1} of {self.args.rounds}", file=sys.stderr, flush=True)
-            for peer in there or [None]:
+            for peer in [peer for peer in there if round_ == 0 or not peer.once] or [None]:
                 self.run_ours(ours, data, folder)
                 if peer is not None and results[peer.key].error is None:
                     self.run_peer(results[peer.key], peer, data, folder)
@@ -117,8 +117,10 @@ class Bench:
     def run_peer(self, result: Result, peer: Peer, data: Path, folder: Path) -> None:
         print(f"  {peer.label}", file=sys.stderr, flush=True)
         model = folder / "body.onnx" if peer.onnx else self.weights
-        command = [*peer.command(), "--model", str(model), "--clip", str(data), "--runs", str(self.args.runs)]
-        command += ["--seconds", str(self.args.seconds), "--output", str(folder / f"{peer.key}.safetensors")]
+        turns = self.args.rounds if peer.once else 1
+        command = [*peer.command(), "--model", str(model), "--clip", str(data)]
+        command += ["--runs", str(turns * self.args.runs), "--seconds", str(turns * self.args.seconds)]
+        command += ["--output", str(folder / f"{peer.key}.safetensors")]
         try:
             report = call_json(command, folder / f"{peer.key}.log")
         except Failure as failure:
@@ -148,7 +150,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, default=",".join(KEYS), help="default %(default)s")
     parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="times everybody takes turns; default 3")
     parser.add_argument("--runs", metavar="N", type=positive, default=5, help="most measured runs in a turn; default 5")
-    parser.add_argument("--seconds", metavar="S", type=float, default=5, help="a peer's turn ends after; default 5")
+    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="a peer's turn ends after; default 8")
     parser.add_argument("--adapter", metavar="SUBSTRING", help="for resnet3d, as in `resnet3d bench`")
     parser.add_argument("--backend", metavar="NAME", help="for resnet3d")
     parser.add_argument("--binary", metavar="PATH", type=Path, help="resnet3d; default target/release/resnet3d, built")

@@ -25,6 +25,8 @@ class Peer:
     options: tuple[str, ...] = ()
     features: str = ""
     modules: tuple[str, ...] = ()
+    # Whether it starts so slowly that it takes all its turns at once.
+    once: bool = False
 
     @property
     def binary(self) -> Path:
@@ -53,9 +55,18 @@ class Peer:
 def known(software: bool) -> list[Peer]:
     """All of them, those that use the adapter first. `software`: whether that is a software adapter."""
     wgpu = ("--device", "wgpu-cpu" if software else "wgpu")
+    tuned = Peer(
+        "burn-tuned",
+        "burn, wgpu, fusion, autotune",
+        "burn",
+        "burn-tuned",
+        options=wgpu,
+        features="tuned",
+        once=True,  # it tries kernels for a minute, and forgets which were the best
+    )
     return [
         Peer("burn", "burn, wgpu", "burn", "burn-plain", options=wgpu),
-        Peer("burn-tuned", "burn, wgpu, fusion, autotune", "burn", "burn-tuned", options=wgpu, features="tuned"),
+        tuned,
         Peer("burn-flex", "burn, flex", "burn", "burn-plain", options=("--device", "flex")),
         Peer("tract", "tract-onnx", "tract", "tract-resnet3d", onnx=True),
         Peer("pytorch", "PyTorch", None, "torch_cpu.py", modules=("torch",)),
