@@ -86,7 +86,7 @@ class Bench:
         data = folder / "clip.safetensors"
         self.python("inputs.py", "--clip", shape, str(data))
         ours = Result("resnet3d", "resnet3d")
-        results = {peer.key: Result(peer.key, peer.label, missing=peer.missing()) for peer in self.peers}
+        results = {peer.key: Result(peer.key, peer.name, peer.setup, peer.missing()) for peer in self.peers}
         there = [peer for peer in self.peers if results[peer.key].missing is None]
         if any(peer.onnx for peer in there):
             self.python("export_onnx.py", str(self.weights), str(folder / "body.onnx"), "--clip", shape)
@@ -115,7 +115,7 @@ class Bench:
         result.samples.append(Sample(report["prepare_ms"] + report["first_forward_ms"], **report["latency_ms"]))
 
     def run_peer(self, result: Result, peer: Peer, data: Path, folder: Path) -> None:
-        print(f"  {peer.label}", file=sys.stderr, flush=True)
+        print(f"  {result.title()}", file=sys.stderr, flush=True)
         model = folder / "body.onnx" if peer.onnx else self.weights
         turns = self.args.rounds if peer.once else 1
         command = [*peer.command(), "--model", str(model), "--clip", str(data)]

@@ -40,7 +40,8 @@ class Result:
     """What there is of a peer, or of resnet3d; `missing` says how to get it, `error` why it failed."""
 
     key: str
-    label: str
+    name: str
+    setup: str = ""
     missing: str | None = None
     error: str | None = None
     version: str = ""
@@ -49,6 +50,10 @@ class Result:
     samples: list[Sample] = field(default_factory=list)
     relative_l2: float | None = None
     max_abs: float | None = None
+
+    def title(self) -> str:
+        """Library, version, and which of its configurations."""
+        return f"{self.name} {self.version}".strip() + (f", {self.setup}" if self.setup else "")
 
     def compare(self, values: np.ndarray, expected: np.ndarray) -> None:
         """Notes how far `values` are from what resnet3d computed."""
@@ -86,8 +91,7 @@ class Clip:
 
 def row(result: Result, ours: Sample | None) -> list[str]:
     """The cells of a result, without the clip."""
-    what = f"{result.label} {result.version}".strip()
-    ms = result.ms()
+    what, ms = result.title(), result.ms()
     if result.missing or result.error or ms is None:
         state = "failed" if result.error or not result.missing else result.missing.partition(":")[0]
         return [f"{what}: {state}", *[NONE] * 7]
@@ -144,8 +148,8 @@ class Report:
         for result in self.results():
             if result.samples and result.key not in seen:
                 seen.add(result.key)
-                name = "resnet3d" if result.key == "resnet3d" else result.label
-                lines.append(f"{name} {result.version}: {result.configuration}; {result.device}")
+                how = "" if result.configuration == result.setup else f"{result.configuration}; "
+                lines.append(f"{result.title()}: {how}{result.device}")
         lines.append(f"rounds: {self.rounds}; in each, resnet3d and a peer take turns")
         lines.append(f"differs by: relative L2 distance from our last blob, {TOLERANCE:g} allowed; at most by: one value")
         return lines
@@ -156,9 +160,9 @@ class Report:
         for clip in self.clips:
             for result in clip.results:
                 if result.error:
-                    lines.append(f"{result.label}, {clip.shape}: failed: {result.error}")
+                    lines.append(f"{result.title()}, {clip.shape}: failed: {result.error}")
                 elif result.missing:
-                    lines.append(f"{result.label}: {result.missing}")
+                    lines.append(f"{result.title()}: {result.missing}")
         return list(dict.fromkeys(lines))
 
 

@@ -16,7 +16,9 @@ class Peer:
     """A configuration of a library."""
 
     key: str
-    label: str
+    # The library, and which of its configurations, if there are several.
+    name: str
+    setup: str
     # A crate here and a binary of it, or nothing and a script here.
     crate: str | None
     program: str
@@ -57,7 +59,8 @@ def known(software: bool) -> list[Peer]:
     wgpu = ("--device", "wgpu-cpu" if software else "wgpu")
     tuned = Peer(
         "burn-tuned",
-        "burn, wgpu, fusion, autotune",
+        "burn",
+        "wgpu, fusion, autotune",
         "burn",
         "burn-tuned",
         options=wgpu,
@@ -65,10 +68,10 @@ def known(software: bool) -> list[Peer]:
         once=True,  # it tries kernels for a minute, and forgets which were the best
     )
     return [
-        Peer("burn", "burn, wgpu", "burn", "burn-plain", options=wgpu),
+        Peer("burn", "burn", "wgpu", "burn", "burn-plain", options=wgpu),
         tuned,
-        Peer("burn-flex", "burn, flex", "burn", "burn-plain", options=("--device", "flex")),
-        Peer("tract", "tract-onnx", "tract", "tract-resnet3d", onnx=True),
-        Peer("pytorch", "PyTorch", None, "torch_cpu.py", modules=("torch",)),
-        Peer("onnxruntime", "ONNX Runtime", None, "onnx_resnet3d.py", onnx=True, modules=("onnxruntime",)),
+        Peer("burn-flex", "burn", "flex", "burn", "burn-plain", options=("--device", "flex")),
+        Peer("tract", "tract-onnx", "", "tract", "tract-resnet3d", onnx=True),
+        Peer("pytorch", "PyTorch", "", None, "torch_cpu.py", modules=("torch",)),
+        Peer("onnxruntime", "ONNX Runtime", "", None, "onnx_resnet3d.py", onnx=True, modules=("onnxruntime",)),
     ]

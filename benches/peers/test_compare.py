@@ -119,7 +119,7 @@ class Runs(unittest.TestCase):
         return path
 
     def run_it(self, program: Path, *more: str) -> tuple[int, str]:
-        peer = Peer("tract", "a peer", "tract", str(program))
+        peer = Peer("tract", "a peer", "plain", "tract", str(program))
         arguments = ["--binary", str(self.pretend("resnet3d")), "--out", str(self.folder / "out"), "--clips", SHAPE]
         arguments += ["--peers", "tract", "--rounds", "2", *more]
         printed, said = io.StringIO(), io.StringIO()
@@ -130,7 +130,7 @@ class Runs(unittest.TestCase):
     def test_in_turn(self) -> None:
         code, text = self.run_it(self.pretend("peer", 1 + 1e-6))
         self.assertEqual(code, 0, text)
-        self.assertEqual(cells(text, "a peer 1")[2:6], ["4.000", "8.000", "9.000", "4.00"])
+        self.assertEqual(cells(text, "a peer 1, plain")[2:6], ["4.000", "8.000", "9.000", "4.00"])
         self.assertIn("command: `scripts/bench-peers --clips 1x3x2x32x32 --peers tract --rounds 2`", text)
         self.assertIn("resnet3d 9.9.9: f32; a, b, c", text)
 
@@ -139,12 +139,12 @@ class Runs(unittest.TestCase):
         self.assertEqual((code, json.loads(text)["passed"]), (1, False))
         code, text = self.run_it(self.pretend("peer", fails=True))
         self.assertEqual(code, 1)
-        self.assertIn("a peer, 1x3x2x32x32: failed: peer ended with 1: error: it broke", text)
+        self.assertIn("a peer, plain, 1x3x2x32x32: failed: peer ended with 1: error: it broke", text)
 
     def test_a_peer_that_is_not_built(self) -> None:
         code, text = self.run_it(self.folder / "nowhere")
         self.assertEqual(code, 0)
-        self.assertIn("a peer: not built: `cargo build --release --locked --manifest-path benches/peers/tract", text)
+        self.assertIn("a peer, plain: not built: `cargo build --release --locked --manifest-path benches/peers/tract", text)
         self.assertEqual(cells(text, "resnet3d 9.9.9")[3], "2.000")
 
     def test_wrong_usage(self) -> None:
