@@ -57,19 +57,15 @@ class Peer:
 def known(software: bool) -> list[Peer]:
     """All of them, those that use the adapter first. `software`: whether that is a software adapter."""
     wgpu = ("--device", "wgpu-cpu" if software else "wgpu")
-    tuned = Peer(
-        "burn-tuned",
-        "burn",
-        "wgpu, fusion, autotune",
-        "burn",
-        "burn-tuned",
-        options=wgpu,
-        features="tuned",
-        once=True,  # it tries kernels for a minute, and forgets which were the best
-    )
+
+    def tuned(key: str, setup: str, program: str, features: str) -> Peer:
+        # It tries kernels for a minute, and forgets which were the best.
+        return Peer(key, "burn", setup, "burn", program, options=wgpu, features=features, once=True)
+
     return [
         Peer("burn", "burn", "wgpu", "burn", "burn-plain", options=wgpu),
-        tuned,
+        tuned("burn-tuned", "wgpu, fusion, autotune", "burn-tuned", "tuned"),
+        tuned("burn-vulkan", "vulkan, fusion, autotune", "burn-vulkan", "tuned,vulkan"),
         Peer("burn-flex", "burn", "flex", "burn", "burn-plain", options=("--device", "flex")),
         Peer("tract", "tract-onnx", "", "tract", "tract-resnet3d", onnx=True),
         Peer("pytorch", "PyTorch", "", None, "torch_cpu.py", modules=("torch",)),

@@ -89,7 +89,7 @@ class Table(unittest.TestCase):
         peer.compare(np.zeros(3), np.zeros(4))
         report = self.report(result("resnet3d", 5.0), peer)
         self.assertFalse(report.passed())
-        self.assertIn("peer, 1x3x2x32x32: failed: its output is (3,), ours (4,)", render(report))
+        self.assertIn("peer 1.2, 1x3x2x32x32: failed: its output is (3,), ours (4,)", render(report))
 
     def test_what_is_not_there_is_no_failure(self) -> None:
         report = self.report(result("resnet3d", 5.0), Result("peer", "peer", missing="not built: `make it`"))

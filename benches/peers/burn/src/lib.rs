@@ -45,9 +45,10 @@ impl Where {
         let options = Device::wgpu_options().device_kind(kind);
         let (device, setup) = options.init_with_setup().context("burn found no adapter")?;
         let info = setup.adapter.get_info();
+        let api = if cfg!(feature = "vulkan") { "vulkan" } else { "wgpu" };
         let tuned = if cfg!(feature = "tuned") { ", fusion, autotune" } else { "" };
         let name = format!("{}, {}, {}", info.name, info.backend.to_str(), info.driver_info);
-        Ok((device, format!("wgpu{tuned}"), name))
+        Ok((device, format!("{api}{tuned}"), name))
     }
 }
 
