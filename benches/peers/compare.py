@@ -142,19 +142,21 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         prog="scripts/bench-peers",
         description="The same network, weights and clips in resnet3d and in every peer that is built or installed, in "
         "turn; checks that their outputs agree, and prints one table.",
-        epilog="Progress goes to stderr, raw logs and outputs to --out. A peer that is not there is a row that says how "
-        "to get it. Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails; 2 for wrong usage. "
+        epilog="Progress goes to stderr, raw logs and outputs to --out. How to get a peer that is not there is said "
+        "under the table. Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails; 2 for wrong usage. "
         "PYTHON names the Python that has numpy, and the peers' packages; default python3.",
     )
-    parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, default="1x3x8x224x224", help="default %(default)s")
-    parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, default=",".join(KEYS), help="default %(default)s")
-    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="times everybody takes turns; default 3")
-    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="most measured runs in a turn; default 5")
-    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="a peer's turn ends after; default 8")
+    out = ROOT / "target" / "bench-peers"
+    clip, keys = "1x3x8x224x224", ",".join(KEYS)
+    parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, default=clip, help="default %(default)s")
+    parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, default=keys, help="default all: %(default)s")
+    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="how often everybody is run; default 3")
+    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many are measured; default 5")
+    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="no more begin after this; default 8")
     parser.add_argument("--adapter", metavar="SUBSTRING", help="for resnet3d, as in `resnet3d bench`")
-    parser.add_argument("--backend", metavar="NAME", help="for resnet3d")
-    parser.add_argument("--binary", metavar="PATH", type=Path, help="resnet3d; default target/release/resnet3d, built")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=ROOT / "target" / "bench-peers", help="default target/bench-peers")
+    parser.add_argument("--backend", metavar="NAME", help="for resnet3d, as there")
+    parser.add_argument("--binary", metavar="PATH", type=Path, help="default target/release/resnet3d, built if need be")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=out, help="default target/bench-peers")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser.parse_args(arguments)
 

@@ -151,7 +151,7 @@ class Report:
                 how = "" if result.configuration == result.setup else f"{result.configuration}; "
                 lines.append(f"{result.title()}: {how}{result.device}")
         lines.append(f"rounds: {self.rounds}; in each, resnet3d and a peer take turns")
-        lines.append(f"differs by: relative L2 distance from our last blob, {TOLERANCE:g} allowed; at most by: one value")
+        lines.append(f"differs by: relative L2 distance from our last blob, {TOLERANCE:g} allowed; at most by: a value")
         return lines
 
     def notes(self) -> list[str]:

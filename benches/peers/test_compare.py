@@ -1,4 +1,4 @@
-"""The table of `scripts/bench-peers`: from results made up here, and from programs that pretend to be resnet3d and a peer.
+"""The table of `scripts/bench-peers`, from results made up here, and from programs that pretend to be those it runs.
 
     python3 -m unittest discover benches/peers
 
@@ -120,8 +120,8 @@ class Runs(unittest.TestCase):
 
     def run_it(self, program: Path, *more: str) -> tuple[int, str]:
         peer = Peer("tract", "a peer", "plain", "tract", str(program))
-        arguments = ["--binary", str(self.pretend("resnet3d")), "--out", str(self.folder / "out"), "--clips", SHAPE]
-        arguments += ["--peers", "tract", "--rounds", "2", *more]
+        arguments = ["--binary", str(self.pretend("resnet3d")), "--out", str(self.folder / "out")]
+        arguments += ["--clips", SHAPE, "--peers", "tract", "--rounds", "2", *more]
         printed, said = io.StringIO(), io.StringIO()
         with mock.patch.object(compare, "known", lambda software: [peer]):
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
@@ -144,7 +144,7 @@ class Runs(unittest.TestCase):
     def test_a_peer_that_is_not_built(self) -> None:
         code, text = self.run_it(self.folder / "nowhere")
         self.assertEqual(code, 0)
-        self.assertIn("a peer, plain: not built: `cargo build --release --locked --manifest-path benches/peers/tract", text)
+        self.assertIn("a peer, plain: not built: `cargo build --release --locked --manifest-path benches/peers", text)
         self.assertEqual(cells(text, "resnet3d 9.9.9")[3], "2.000")
 
     def test_wrong_usage(self) -> None:
