@@ -45,7 +45,9 @@ def call(command: Sequence[str], log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error:")]
         said = (errors or lines or ["it said nothing"])[-1]
-        raise Failure(f"{Path(command[0]).name} ended with {done.returncode}: {said}")
+        code = done.returncode
+        end = f"exit code {code}" if code > 0 else f"signal {-code}"
+        raise Failure(f"{Path(command[0]).name} ended with {end}: {said}")
     return done.stdout
 
 

@@ -139,7 +139,7 @@ class Runs(unittest.TestCase):
         self.assertEqual((code, json.loads(text)["passed"]), (1, False))
         code, text = self.run_it(self.pretend("peer", fails=True))
         self.assertEqual(code, 1)
-        self.assertIn("a peer, plain, 1x3x2x32x32: failed: peer ended with 1: error: it broke", text)
+        self.assertIn("a peer, plain, 1x3x2x32x32: failed: peer ended with exit code 1: error: it broke", text)
 
     def test_a_peer_that_is_not_built(self) -> None:
         code, text = self.run_it(self.folder / "nowhere")
