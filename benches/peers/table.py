@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from rendering import NONE, number, table
+
 Json = dict[str, Any]
-NONE = "–"
 COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "GFLOP/s", "ours/peer", "note"]
 RIGHT = range(2, 7)
 
@@ -91,11 +92,6 @@ def read_session(out: Path, clips: list[str]) -> Session:
 def flops_of(ours: Json) -> float:
     """Floating-point operations of a forward, out of the report: its GFLOP/s are over gpu_ms, else over latency."""
     return ours["gflops"] * 1e6 * (ours["gpu_ms"] or ours["latency_ms"])["median"]
-
-
-def number(value: float) -> str:
-    """Four digits that count, never an exponent."""
-    return f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 1}f}"
 
 
 def timed(what: str, ms: Json, flops: float, ratio: str, note: str) -> list[str]:
@@ -173,22 +169,6 @@ def clip_rows(clip: Clip, comparable: bool) -> list[list[str]]:
     return [[clip.shape if index == 0 else "", *row] for index, row in enumerate(rows)]
 
 
-def table(rows: list[list[str]]) -> str:
-    """Markdown, padded so that it reads as text too."""
-    rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
-
-    def line(cells: list[str]) -> str:
-        padded = (
-            cell.rjust(width) if column in RIGHT else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths))
-        )
-        return "| " + " | ".join(padded) + " |"
-
-    rule = [("-" * (width - 1) + ":") if column in RIGHT else "-" * width for column, width in enumerate(widths)]
-    return "\n".join([line(COLUMNS), line(rule), *map(line, rows)])
-
-
 def verify_line(session: Session) -> str:
     if session.verify is None:
         return f"verify: did not finish: {session.verify_error}"
@@ -232,7 +212,7 @@ def render(session: Session) -> str:
     comparable = not is_software(session)
     rows = [row for clip in session.clips for row in clip_rows(clip, comparable)]
     facts = "\n".join(f"- {line}" for line in heading(session))
-    return f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(rows)}\n"
+    return f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(COLUMNS, RIGHT, rows)}\n"
 
 
 def is_good(session: Session) -> bool:

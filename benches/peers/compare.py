@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Runs resnet3d and its peers in turn on the same weights and clips, compares what they compute, and prints one table.
+
+`scripts/bench-peers` is the way to call it; the README says what is measured. Needs numpy; peers need more.
+Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peers import HERE, Peer, known
+
+try:
+    import numpy as np
+
+    from comparison import Clip, Report, Result, Sample, render
+    from network import Failure
+    from protocol import cores, positive
+    from tensors import parse_shape, read_safetensors
+except ImportError as problem:
+    sys.exit(f"error: {problem}\nhint: this needs the Python package numpy; PYTHON names another Python")
+
+ROOT = HERE.parents[1]
+KEYS = [peer.key for peer in known(software=True)]
+
+
+def call(command: Sequence[str], log: Path) -> str:
+    """What `command` prints. What it says otherwise goes to `log`, and is the failure if it fails."""
+    try:
+        with log.open("a") as file:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=file, text=True, check=False)
+    except OSError as error:
+        raise Failure(f"{command[0]}: {error.strerror}") from error
+    if done.returncode:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error:")]
+        said = (errors or lines or ["it said nothing"])[-1]
+        code = done.returncode
+        end = f"exit code {code}" if code > 0 else f"signal {-code}"
+        raise Failure(f"{Path(command[0]).name} ended with {end}: {said}")
+    return done.stdout
+
+
+def call_json(command: Sequence[str], log: Path) -> dict[str, Any]:
+    printed = call(command, log)
+    try:
+        return json.loads(printed)
+    except ValueError as error:
+        raise Failure(f"{Path(command[0]).name} printed no JSON: {error}") from error
+
+
+class Bench:
+    """Everything that stays the same for all clips."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.out = args, args.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.weights = self.out / "weights.safetensors"
+        self.python("inputs.py", "--weights", str(self.weights))
+        args.version = call([str(args.binary), "--version"], self.out / "version.log").split()[-1]
+        adapters = call_json([*self.ours(), "adapters", "--json"], self.out / "adapters.log")
+        chosen = adapters["adapters"][adapters["default"]]
+        self.peers = [peer for peer in known(chosen["type"] == "cpu") if peer.key in args.peers]
+
+    def ours(self) -> list[str]:
+        adapter = [("--adapter", self.args.adapter), ("--backend", self.args.backend)]
+        return [str(self.args.binary), *(part for pair in adapter if pair[1] for part in pair)]
+
+    def python(self, script: str, *arguments: str) -> None:
+        call([sys.executable, str(HERE / script), *arguments], self.out / f"{Path(script).stem}.log")
+
+    def clip(self, shape: str) -> Clip:
+        """Measures one clip: in every round each peer, and resnet3d right before it."""
+        folder = self.out / shape
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        data = folder / "clip.safetensors"
+        self.python("inputs.py", "--clip", shape, str(data))
+        ours = Result("resnet3d", "resnet3d")
+        results = {peer.key: Result(peer.key, peer.name, peer.setup, peer.missing()) for peer in self.peers}
+        there = [peer for peer in self.peers if results[peer.key].missing is None]
+        if any(peer.onnx for peer in there):
+            self.python("export_onnx.py", str(self.weights), str(folder / "body.onnx"), "--clip", shape)
+        for round_ in range(self.args.rounds):
+            print(f"{shape}, round {round_ + 1} of {self.args.rounds}", file=sys.stderr, flush=True)
+            for peer in [peer for peer in there if round_ == 0 or not peer.once] or [None]:
+                self.run_ours(ours, data, folder)
+                if peer is not None and results[peer.key].error is None:
+                    self.run_peer(results[peer.key], peer, data, folder)
+        expected = last_blob(folder / "resnet3d.safetensors") if ours.error is None else None
+        for peer in there:
+            if results[peer.key].error is None and expected is not None:
+                results[peer.key].compare(read_safetensors(folder / f"{peer.key}.safetensors")[0]["output"], expected)
+        return Clip(shape, [ours, *results.values()])
+
+    def run_ours(self, result: Result, data: Path, folder: Path) -> None:
+        command = [*self.ours(), "bench", "--json", "--weights", str(self.weights), "--input", str(data)]
+        command += ["--runs", str(self.args.runs), "--output", str(folder / "resnet3d.safetensors")]
+        try:
+            report = call_json(command, folder / "resnet3d.log")
+        except Failure as failure:
+            result.error = str(failure)
+            return
+        result.version, result.configuration = self.args.version, report["precision"]
+        result.device = f"{report['adapter']}, {report['backend']}, {report['driver']}"
+        result.samples.append(Sample(report["prepare_ms"] + report["first_forward_ms"], **report["latency_ms"]))
+
+    def run_peer(self, result: Result, peer: Peer, data: Path, folder: Path) -> None:
+        print(f"  {result.title()}", file=sys.stderr, flush=True)
+        model = folder / "body.onnx" if peer.onnx else self.weights
+        turns = self.args.rounds if peer.once else 1
+        command = [*peer.command(), "--model", str(model), "--clip", str(data)]
+        command += ["--runs", str(turns * self.args.runs), "--seconds", str(turns * self.args.seconds)]
+        command += ["--output", str(folder / f"{peer.key}.safetensors")]
+        try:
+            report = call_json(command, folder / f"{peer.key}.log")
+        except Failure as failure:
+            result.error = str(failure)
+            return
+        result.version, result.configuration = report["version"], report["configuration"]
+        result.device = report["device"]
+        result.samples.append(Sample.of(report["prepare_ms"] + report["first_ms"], report["runs_ms"]))
+
+
+def last_blob(path: Path) -> np.ndarray:
+    """The one tensor that `resnet3d bench` writes when no taps are asked for."""
+    (blob,) = read_safetensors(path)[0].values()
+    return blob
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench-peers",
+        description="The same network, weights and clips in resnet3d and in every peer that is built or installed, in "
+        "turn; checks that their outputs agree, and prints one table.",
+        epilog="Progress goes to stderr, raw logs and outputs to --out. How to get a peer that is not there is said "
+        "under the table. Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails; 2 for wrong usage. "
+        "PYTHON names the Python that has numpy, and the peers' packages; default python3.",
+    )
+    out = ROOT / "target" / "bench-peers"
+    clip, keys = "1x3x8x224x224", ",".join(KEYS)
+    parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, default=clip, help="default %(default)s")
+    parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, default=keys, help="default all: %(default)s")
+    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="how often everybody is run; default 3")
+    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many are measured; default 5")
+    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="no more begin after this; default 8")
+    parser.add_argument("--adapter", metavar="SUBSTRING", help="for resnet3d, as in `resnet3d bench`")
+    parser.add_argument("--backend", metavar="NAME", help="for resnet3d, as there")
+    parser.add_argument("--binary", metavar="PATH", type=Path, help="default target/release/resnet3d, built if need be")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=out, help="default target/bench-peers")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args(arguments)
+
+
+def shown(arguments: list[str]) -> list[str]:
+    """`arguments` without paths, which mean nothing elsewhere, and without --json."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for path in ("--binary", "--out"):
+        parser.add_argument(path)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_known_args(arguments)[1]
+
+
+def parse_clips(text: str) -> list[str]:
+    return ["x".join(map(str, parse_shape(part))) for part in text.split(",")]
+
+
+def parse_peers(text: str) -> list[str]:
+    for key in text.split(","):
+        if key not in KEYS:
+            raise argparse.ArgumentTypeError(f"there is no peer {key!r}; there are {', '.join(KEYS)}")
+    return text.split(",")
+
+
+def program() -> Path:
+    """`target/release/resnet3d`, built if it is not there."""
+    path = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release" / "resnet3d"
+    if not path.exists():
+        if shutil.which("cargo") is None:
+            raise Failure(f"there is no {path}, and no cargo to build it with; --binary names another")
+        print("building resnet3d", file=sys.stderr, flush=True)
+        manifest = ["--manifest-path", str(ROOT / "Cargo.toml")]
+        build = ["cargo", "build", "--release", "--locked", "--bin", "resnet3d", *manifest]
+        if subprocess.run(build, stdout=sys.stderr, check=False).returncode:
+            raise Failure("resnet3d could not be built")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = parse_arguments(arguments)
+    try:
+        args.binary = (args.binary or program()).resolve()
+        bench = Bench(args)
+        clips = [bench.clip(shape) for shape in args.clips]
+        report = Report(clips, cores(), args.rounds, shlex.join(["scripts/bench-peers", *shown(arguments)]))
+    except (Failure, OSError) as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    print(json.dumps(report.to_json(), indent=2) if args.json else render(report).rstrip())
+    return 0 if report.passed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

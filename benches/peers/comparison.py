@@ -1,0 +1,200 @@
+"""What `compare.py` found: samples, distances between outputs, and the table or JSON of them."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rendering import NONE, number, table
+from tensors import relative_l2
+
+# Everything computes in float32, in another order: ten times what that makes of this network, a hundredth of what
+# TF32 or f16 would.
+TOLERANCE = 1e-5
+COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "times ours", "start ms", "differs by", "at most by"]
+RIGHT = range(2, 9)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One turn: milliseconds to prepare and for the first run together, and of the runs after it."""
+
+    start: float
+    min: float
+    median: float
+    max: float
+
+    @staticmethod
+    def of(start: float, runs: list[float]) -> Sample:
+        return Sample(start, min(runs), statistics.median(runs), max(runs))
+
+
+@dataclass
+class Result:
+    """What there is of a peer, or of resnet3d; `missing` says how to get it, `error` why it failed."""
+
+    key: str
+    name: str
+    setup: str = ""
+    missing: str | None = None
+    error: str | None = None
+    version: str = ""
+    configuration: str = ""
+    device: str = ""
+    samples: list[Sample] = field(default_factory=list)
+    relative_l2: float | None = None
+    max_abs: float | None = None
+
+    def title(self) -> str:
+        """Library, version, and which of its configurations."""
+        return f"{self.name} {self.version}".strip() + (f", {self.setup}" if self.setup else "")
+
+    def compare(self, values: np.ndarray, expected: np.ndarray) -> None:
+        """Notes how far `values` are from what resnet3d computed."""
+        if values.shape != expected.shape:
+            self.error = f"its output is {values.shape}, ours {expected.shape}"
+            return
+        self.relative_l2 = relative_l2(values, expected)
+        self.max_abs = float(np.max(np.abs(values.astype(np.float64) - expected)))
+
+    def agrees(self) -> bool:
+        """NaN never does."""
+        return self.relative_l2 is None or self.relative_l2 <= TOLERANCE
+
+    def ms(self) -> Sample | None:
+        """Over all turns: the median of their medians, the least and the most; the median of starts."""
+        if not self.samples:
+            return None
+        turns = self.samples
+        start, median = (statistics.median(values) for values in zip(*((turn.start, turn.median) for turn in turns)))
+        return Sample(start, min(turn.min for turn in turns), median, max(turn.max for turn in turns))
+
+
+@dataclass
+class Clip:
+    """A shape, and what was found; resnet3d is the first."""
+
+    shape: str
+    results: list[Result]
+
+    def rows(self) -> list[list[str]]:
+        ours = self.results[0].ms()
+        rows = [row(result, ours) for result in self.results]
+        return [[self.shape if index == 0 else "", *cells] for index, cells in enumerate(rows)]
+
+
+def row(result: Result, ours: Sample | None) -> list[str]:
+    """The cells of a result, without the clip."""
+    what, ms = result.title(), result.ms()
+    if result.missing or result.error or ms is None:
+        state = "failed" if result.error or not result.missing else result.missing.partition(":")[0]
+        return [f"{what}: {state}", *[NONE] * 7]
+    ratio = f"{ms.median / ours.median:.2f}" if ours and ours.median > 0 else NONE
+    distance = NONE if result.relative_l2 is None else f"{result.relative_l2:.1e}"
+    worst = NONE if result.max_abs is None else f"{result.max_abs:.1e}"
+    if not result.agrees():
+        distance += " DISAGREES"
+    return [what, number(ms.min), number(ms.median), number(ms.max), ratio, number(ms.start), distance, worst]
+
+
+@dataclass
+class Report:
+    """All clips, and where and how they were measured."""
+
+    clips: list[Clip]
+    cores: int
+    rounds: int
+    command: str
+
+    def results(self) -> list[Result]:
+        return [result for clip in self.clips for result in clip.results]
+
+    def passed(self) -> bool:
+        return all(result.error is None and result.agrees() for result in self.results())
+
+    def to_json(self) -> dict[str, Any]:
+        def entry(result: Result, ours: Sample | None) -> dict[str, Any]:
+            ms = result.ms()
+            fields = asdict(result)
+            fields.update((name, finite(fields[name])) for name in ("relative_l2", "max_abs"))
+            ratio = ms.median / ours.median if ms and ours and ours.median > 0 else None
+            return {**fields, "ms": asdict(ms) if ms else None, "times_ours": ratio, "agrees": result.agrees()}
+
+        def clip(clip: Clip) -> dict[str, Any]:
+            ours = clip.results[0].ms()
+            return {"clip": clip.shape, "results": [entry(result, ours) for result in clip.results]}
+
+        return {
+            "date": today(),
+            "command": self.command,
+            "processor": processor(),
+            "cores": self.cores,
+            "rounds": self.rounds,
+            "tolerance": TOLERANCE,
+            "passed": self.passed(),
+            "clips": [clip(found) for found in self.clips],
+        }
+
+    def heading(self) -> list[str]:
+        """Where, when, with what."""
+        lines = [f"date: {today()}", f"command: `{self.command}`", f"processor: {processor()}, {self.cores} cores"]
+        seen = set()
+        for result in self.results():
+            if result.samples and result.key not in seen:
+                seen.add(result.key)
+                how = "" if result.configuration == result.setup else f"{result.configuration}; "
+                lines.append(f"{result.title()}: {how}{result.device}")
+        lines.append(f"rounds: {self.rounds}; in each, resnet3d and a peer take turns")
+        lines.append(f"differs by: relative L2 distance from our last blob, {TOLERANCE:g} allowed; at most by: a value")
+        return lines
+
+    def notes(self) -> list[str]:
+        """Why there are rows without figures."""
+        lines = []
+        for clip in self.clips:
+            for result in clip.results:
+                if result.error:
+                    lines.append(f"{result.title()}, {clip.shape}: failed: {result.error}")
+                elif result.missing:
+                    lines.append(f"{result.title()}: {result.missing}")
+        return list(dict.fromkeys(lines))
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity: null stands for both."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
+def processor() -> str:
+    """Its name, as far as the system says."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def render(report: Report) -> str:
+    """The report for people, in Markdown."""
+    facts, notes = (listed(lines) for lines in (report.heading(), report.notes()))
+    rows = [cells for clip in report.clips for cells in clip.rows()]
+    verdict = "" if report.passed() else "\nFAILED: outputs disagree, or something that is there did not run.\n"
+    body = f"# resnet3d beside its peers\n\n{facts}\n{table(COLUMNS, RIGHT, rows)}\n"
+    return body + (f"\n{notes}" if notes else "") + verdict
+
+
+def listed(lines: list[str]) -> str:
+    return "".join(f"- {line}\n" for line in lines)
