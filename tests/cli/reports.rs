@@ -237,7 +237,7 @@ fn a_sweep_is_drawn_and_reported() {
     for clip in ["1x3x1x24x24", "1x3x6x24x24", "6x3x2x24x24"] {
         assert!(tips.iter().any(|tip| tip.starts_with(clip)), "{clip}: {tips:?}");
     }
-    assert!(svg.contains("% off the line") && svg.contains(report["adapter"].as_str().unwrap()), "{svg}");
+    assert!(svg.contains("% off the line, at T = ") && svg.contains(report["adapter"].as_str().unwrap()), "{svg}");
     assert_eq!(listing(directory.path()), ["scaling.svg"]);
 }
 

@@ -2,6 +2,7 @@
 
 mod labels;
 mod layers;
+mod report;
 mod roofline;
 mod scaling;
 mod sweep;
@@ -15,11 +16,12 @@ use crate::network::{Network, describe};
 use crate::output::{Outputs, note, print, print_json, wrong_usage};
 use crate::plan::class_line;
 use crate::progress::Progress;
-use crate::text::{Facts, mib, milliseconds, today};
+use crate::text::{Facts, milliseconds, today};
 use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::ArgPredicate;
-use layers::{Layer, Work, gflops, timed};
+use layers::{Work, gflops, timed};
+use report::{Report, Spread, SweepReport};
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::gpu::Ceilings;
@@ -27,7 +29,6 @@ use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
 use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing};
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -130,65 +131,6 @@ EXAMPLES:
 /// The clip that `--sweep` varies unless told: small, since in the end it computes 155 frames of it.
 const SWEPT_CLIP: &str = "1x3x4x112x112";
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Report {
-    adapter: String,
-    backend: &'static str,
-    driver: String,
-    precision: &'static str,
-    clip: Shape,
-    latency_ms: Spread,
-    gpu_ms: Option<Spread>,
-    gflops: f64,
-    first_forward_ms: f64,
-    prepare_ms: f64,
-    peak_gpu_bytes: u64,
-    dispatches: usize,
-    /// With `--layers`: what the adapter can do at most; else null.
-    ceilings: Option<Ceilings>,
-    layers: Vec<Layer>,
-}
-
-/// What `--sweep --json` prints.
-#[derive(Debug, Serialize)]
-struct SweepReport {
-    adapter: String,
-    backend: &'static str,
-    driver: String,
-    precision: &'static str,
-    /// The clip that was varied.
-    clip: Shape,
-    #[serde(flatten)]
-    sweep: sweep::Sweep,
-}
-
-/// The spread of several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    /// Of `values`; `None` if there are none.
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
-        Some(Self { min, median, max })
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2} ms median, {:.2} to {:.2}", self.median, self.min, self.max)
-    }
-}
-
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
@@ -230,13 +172,20 @@ impl Arguments {
             ..Options::default()
         };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;
+        if self.roofline.is_some() && report.layers.is_empty() {
+            bail!(
+                "--roofline needs the time of every layer, and the {} dispatches are too many for {}",
+                report.dispatches,
+                gpu.adapter_name()
+            );
+        }
         let mut files = Vec::new();
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
             files.push(to_safetensors(&blobs, &network.config, features.spatial_scale(), &gpu)?);
         }
         if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
-            let about = about("Roofline", report.clip, &gpu, &network, common);
+            let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &network, common);
             files.push(roofline::svg(&report.layers, ceilings, &about).into_bytes());
         }
         outputs.write(&files)?;
@@ -276,7 +225,7 @@ impl Arguments {
             runs: self.runs,
         };
         let sweep = subject.sweep()?;
-        let about = about("Latency over frames and clips", clip, &gpu, network, common);
+        let about = about("Latency over frames and over clips", &gpu, network, common);
         outputs.write(&[scaling::svg(&sweep, clip, &about).into_bytes()])?;
         if common.json {
             return print_json(&SweepReport {
@@ -394,37 +343,6 @@ impl Arguments {
     }
 }
 
-impl Report {
-    /// For people.
-    fn text(&self) -> String {
-        let mut facts = Facts::default();
-        facts
-            .add("clip", self.clip.to_string())
-            .add("latency", self.latency_ms.to_string())
-            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |spread| spread.to_string()))
-            .add(
-                "speed",
-                format!(
-                    "{:.1} GFLOP/s, {:.1} frames a second",
-                    self.gflops,
-                    (self.clip.n * self.clip.t) as f64 / self.latency_ms.median * 1e3
-                ),
-            )
-            .add(
-                "start",
-                format!("{:.1} ms to prepare, {:.1} ms for the first run", self.prepare_ms, self.first_forward_ms),
-            )
-            .add("memory", format!("{} on the device, {} dispatches", mib(self.peak_gpu_bytes), self.dispatches));
-        if let Some(Ceilings { gflops, gb_per_s }) = self.ceilings {
-            facts.add("ceilings", format!("{gflops:.1} GFLOP/s, {gb_per_s:.2} GB/s"));
-        }
-        match self.ceilings.filter(|_| !self.layers.is_empty()) {
-            Some(ceilings) => format!("{facts}\n{}", layers::text(&self.layers, &ceilings)),
-            None => facts.to_string(),
-        }
-    }
-}
-
 /// What stands above every result.
 fn heading(gpu: &GpuContext, network: &Network) -> String {
     let mut facts = Facts::default();
@@ -438,25 +356,12 @@ fn written(name: &'static str, path: &Path) -> String {
     format!("{name:9} {}\n", path.display())
 }
 
-/// What stands above every picture: what was run, and on what, by what, when.
-fn about(title: &str, clip: Shape, gpu: &GpuContext, network: &Network, common: &Common) -> [String; 2] {
-    let (network, precision) = (describe(&network.config), common.precision.name());
+/// What stands above every picture: a heading, what was run, and on what, by what, when.
+fn about(title: &str, gpu: &GpuContext, network: &Network, common: &Common) -> [String; 3] {
     let version = env!("CARGO_PKG_VERSION");
     [
-        format!("{title}: {clip}, {network}, {precision}"),
+        format!("{title}, {}", common.precision.name()),
+        describe(&network.config),
         format!("{}; resnet3d {version}, {}", adapter_line(gpu), today()),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spreads_are_of_sorted_values() {
-        assert_eq!(Spread::of(Vec::new()), None);
-        let spread = |min, median, max| Some(Spread { min, median, max });
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), spread(1.0, 2.0, 3.0));
-        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), spread(1.0, 2.5, 4.0));
-    }
 }

@@ -30,15 +30,20 @@ pub struct Svg {
 }
 
 impl Svg {
-    /// A picture of that size and with that style sheet; `title` is for those who cannot see it.
-    pub fn new(width: f64, height: f64, style: &str, title: &str) -> Self {
-        let title = escape(title);
+    /// A picture of that size and with that style sheet, `about` at its top: a heading of class `h`, and what stands
+    /// below it, of class `s`.
+    pub fn new(width: f64, height: f64, style: &str, about: &[String; 3]) -> Self {
+        let title = escape(&about[0]);
         let text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
              viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n<title>{title}</title>\n<style>{style}</style>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
         );
-        Self { text }
+        let mut svg = Self { text };
+        for (line, (text, y)) in about.iter().zip([28.0, 48.0, 64.0]).enumerate() {
+            svg.text(if line == 0 { "h" } else { "s" }, (16.0, y), Anchor::Start, text);
+        }
+        svg
     }
 
     /// A line.

@@ -102,7 +102,7 @@ fn candidates(label: &Label, size: f64) -> impl Iterator<Item = Placed> {
     // Rather too wide than too narrow: the reader's font is not known.
     let (width, height) = (label.text.chars().count() as f64 * size * 0.56, size * 1.2);
     let (x, y) = label.at;
-    let distances = (0..24).map(|step| f64::from(step) * 10.0);
+    let distances = (0..16).map(|step| f64::from(step) * 10.0);
     distances.flat_map(move |distance| {
         // To the right first, then alternately up and down.
         let turns = [0, 8, 2, -2, 6, -6, 1, -1, 7, -7, 4, -4, 3, -3, 5, -5];

@@ -1,6 +1,6 @@
 //! Layer by layer: what each does and moves, how long it takes, and how near that is to the adapter's ceilings.
 
-use super::Spread;
+use super::report::Spread;
 use crate::svg::short;
 use crate::text::{lines, milliseconds, table};
 use resnet3d_wgpu::Plan;

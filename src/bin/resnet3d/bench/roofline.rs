@@ -8,14 +8,14 @@ use resnet3d_wgpu::kernels::winograd::Tile;
 use resnet3d_wgpu::kernels::{Gemm, Kernel, Method};
 
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 664.0;
+const HEIGHT: f64 = 644.0;
 const LEFT: f64 = 72.0;
 const RIGHT: f64 = WIDTH - 24.0;
-const TOP: f64 = 72.0;
-const BOTTOM: f64 = 532.0;
+const TOP: f64 = 80.0;
+const BOTTOM: f64 = 540.0;
 
 /// Layers with less of the time have no name in the picture, but a tip.
-const LEAST_NAMED: f64 = 0.015;
+const LEAST_NAMED: f64 = 0.02;
 const LABEL_SIZE: f64 = 11.0;
 
 const STYLE: &str = "text{font:11px system-ui,Helvetica,Arial,sans-serif;fill:#333}\
@@ -106,13 +106,11 @@ struct Point<'a> {
     radius: f64,
 }
 
-/// The picture as SVG; `about` is a heading and a line below it.
-pub fn svg(layers: &[Layer], ceilings: &Ceilings, about: &[String; 2]) -> String {
+/// The picture as SVG; `about` is what stands above it, see [`Svg::new`].
+pub fn svg(layers: &[Layer], ceilings: &Ceilings, about: &[String; 3]) -> String {
     let (shown, hidden): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(|layer| layer.actual_gflops > 0.0);
     let [x, y] = axes(&shown, ceilings);
-    let mut svg = Svg::new(WIDTH, HEIGHT, STYLE, &about[0]);
-    svg.text("h", (16.0, 28.0), Anchor::Start, &about[0]);
-    svg.text("s t", (16.0, 48.0), Anchor::Start, &about[1]);
+    let mut svg = Svg::new(WIDTH, HEIGHT, STYLE, about);
     grid(&mut svg, &x, &y);
     let taken = roof(&mut svg, &x, &y, ceilings);
     let mut points: Vec<Point<'_>> = shown

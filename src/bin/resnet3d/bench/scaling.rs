@@ -5,34 +5,32 @@ use crate::svg::{Anchor, Axis, Svg, short};
 use resnet3d_wgpu::Shape;
 
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 560.0;
+const HEIGHT: f64 = 584.0;
 /// Left edges of the two columns, and their width.
 const COLUMNS: [f64; 2] = [72.0, 548.0];
 const COLUMN_WIDTH: f64 = 388.0;
 /// Top and bottom of the latencies, and of what a frame costs.
-const LATENCY: (f64, f64) = (112.0, 366.0);
-const PER_FRAME: (f64, f64) = (404.0, 494.0);
+const LATENCY: (f64, f64) = (132.0, 386.0);
+const PER_FRAME: (f64, f64) = (424.0, 514.0);
 
 const STYLE: &str = "text{font:11px system-ui,Helvetica,Arial,sans-serif;fill:#333}\
 .h{font-size:15px;font-weight:600}.s{fill:#666}.t{font-size:12px}.c{font-size:12px;font-weight:600}\
 line,path{fill:none}.g{stroke:#e6e6ea}.a{stroke:#888}.l{stroke:#d55e00;stroke-width:1.5}\
 .w{stroke:#0072b2;stroke-width:1.2}.m{fill:#0072b2;stroke:#fff;stroke-width:.8}";
 
-/// The picture as SVG; `clip` is what was varied, `about` a heading and a line below it.
-pub fn svg(sweep: &Sweep, clip: Shape, about: &[String; 2]) -> String {
-    let mut svg = Svg::new(WIDTH, HEIGHT, STYLE, &about[0]);
-    svg.text("h", (16.0, 28.0), Anchor::Start, &about[0]);
-    svg.text("s t", (16.0, 48.0), Anchor::Start, &about[1]);
+/// The picture as SVG; `clip` is what was varied, `about` what stands above, see [`Svg::new`].
+pub fn svg(sweep: &Sweep, clip: Shape, about: &[String; 3]) -> String {
+    let mut svg = Svg::new(WIDTH, HEIGHT, STYLE, about);
     let Shape { c, t, h, w, .. } = clip;
     let titles =
         [format!("one clip of T frames, 1x{c}xTx{h}x{w}"), format!("N clips of {t} frames, Nx{c}x{t}x{h}x{w}")];
-    let names = [("frames T", "frame"), ("clips N", "clip")];
-    for (((series, left), title), (name, step)) in
+    let names = [("frames", "T"), ("clips", "N")];
+    for (((series, left), title), (name, symbol)) in
         [&sweep.frames, &sweep.batch].into_iter().zip(COLUMNS).zip(&titles).zip(names)
     {
         svg.text("c", (left, LATENCY.0 - 32.0), Anchor::Start, title);
-        svg.text("s", (left, LATENCY.0 - 15.0), Anchor::Start, &series.sentence(step));
-        column(&mut svg, series, left, name);
+        svg.text("s", (left, LATENCY.0 - 15.0), Anchor::Start, &series.sentence(symbol));
+        column(&mut svg, series, left, &format!("{name} {symbol}"));
     }
     for ((top, bottom), title) in [(LATENCY, "latency (ms)"), (PER_FRAME, "ms per frame")] {
         svg.turned_text("t", (24.0, (top + bottom) / 2.0), -90.0, Anchor::Middle, title);

@@ -1,6 +1,6 @@
 //! `--sweep`: how the time grows with the frames of a clip, and with the clips of a batch.
 
-use super::Spread;
+use super::report::Spread;
 use crate::progress::Progress;
 use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
@@ -95,14 +95,15 @@ impl Series {
         self.points.iter().max_by(|a, b| a.off_line.abs().total_cmp(&b.off_line.abs()))
     }
 
-    /// In a sentence; `step` is what one more is.
-    pub fn sentence(&self, step: &str) -> String {
-        let furthest = self.furthest().map_or(0, |point| point.size);
+    /// In a line; `symbol` stands for the size.
+    pub fn sentence(&self, symbol: &str) -> String {
+        let Line { fixed_ms, step_ms } = self.line;
+        let sign = if fixed_ms < 0.0 { "−" } else { "" };
         format!(
-            "{:.2} ms and {:.2} ms for every {step}; at most {:.1} % off the line, at {furthest}",
-            self.line.fixed_ms,
-            self.line.step_ms,
-            self.largest_off_line * 100.0
+            "{sign}{:.1} ms + {symbol} × {step_ms:.2} ms, at most {:.1} % off the line, at {symbol} = {}",
+            fixed_ms.abs(),
+            self.largest_off_line * 100.0,
+            self.furthest().map_or(0, |point| point.size)
         )
     }
 }
@@ -190,7 +191,7 @@ impl Sweep {
     /// A line for each size, and the lines through them in words.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (series, title, step) in [(&self.frames, "frames", "frame"), (&self.batch, "batch", "clip")] {
+        for (series, title, symbol) in [(&self.frames, "frames", "T"), (&self.batch, "clips", "N")] {
             let mut rows =
                 table(&[&format!(">{title}"), "clip", ">ms", ">least", ">most", ">ms/frame", ">line", ">off"]);
             for point in &series.points {
@@ -205,7 +206,7 @@ impl Sweep {
                     format!("{:+.1} %", point.off_line * 100.0),
                 ]);
             }
-            text += &format!("\n{}\n{}\n", lines(&rows).join("\n"), series.sentence(step));
+            text += &format!("\n{}\n{}\n", lines(&rows).join("\n"), series.sentence(symbol));
         }
         text
     }
