@@ -105,17 +105,15 @@ fn candidates(label: &Label, size: f64) -> impl Iterator<Item = Placed> {
     let distances = (0..16).map(|step| f64::from(step) * 10.0);
     distances.flat_map(move |distance| {
         // To the right first, then alternately up and down.
-        let turns = [0, 8, 2, -2, 6, -6, 1, -1, 7, -7, 4, -4, 3, -3, 5, -5];
-        turns.into_iter().map(move |turn| {
-            let angle = f64::from(turn) * std::f64::consts::PI / 8.0;
+        let turns = [0, 16, 4, -4, 12, -12, 2, -2, 14, -14, 8, -8, 6, -6, 10, -10];
+        let between = [1, -1, 15, -15, 3, -3, 13, -13, 5, -5, 11, -11, 7, -7, 9, -9];
+        turns.into_iter().chain(between).map(move |turn| {
+            let angle = f64::from(turn) * std::f64::consts::PI / 16.0;
             let (dx, dy) = (angle.cos(), -angle.sin());
             let reach = label.radius + 4.0 + distance;
             let near = (x + dx * reach, y + dy * reach);
-            let (anchor, left) = match dx {
-                dx if dx > 0.3 => (Anchor::Start, near.0),
-                dx if dx < -0.3 => (Anchor::End, near.0 - width),
-                _ => (Anchor::Middle, near.0 - width / 2.0),
-            };
+            // To one side of it always: a name across would shut in what else is there.
+            let (anchor, left) = if dx > -0.1 { (Anchor::Start, near.0) } else { (Anchor::End, near.0 - width) };
             // The middle of the text at its side, or an edge of it above and below.
             let top = near.1 - height / 2.0 + dy * height / 2.0;
             let place = Place { left, top, right: left + width, bottom: top + height };
@@ -141,7 +139,7 @@ mod tests {
             at: (300.0 + f64::from(index % 3), 200.0 + f64::from(index / 3)),
             radius: 10.0,
         };
-        let labels: Vec<Label> = (0..12).map(label).collect();
+        let labels: Vec<Label> = (0..9).map(label).collect();
         let inside = Place { left: 0.0, top: 0.0, right: 700.0, bottom: 400.0 };
         let mut taken: Vec<Place> = labels.iter().map(|label| Place::around(label.at, label.radius)).collect();
         let marks = taken.clone();

@@ -217,6 +217,7 @@ fn draw(svg: &mut Svg, points: &[Point<'_>], y: &Axis, mut taken: Vec<Place>) {
         let worth = (at.0, y.at(layer.gflops));
         if (worth.1 - at.1).abs() > point.radius + 6.0 {
             svg.line("u", at, worth);
+            taken.extend(Place::along(at, worth));
             svg.path("e", &circle(worth, 3.5), &tip(layer));
             taken.push(Place::around(worth, 4.5));
         }
