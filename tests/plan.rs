@@ -227,3 +227,95 @@ fn the_report_adds_up() {
         assert_eq!(report.ops.last().unwrap().shape, Shape::new(1, 256, 8, 14, 14));
     }
 }
+
+/// What a step really does, counted by hand for kernels with and without padding.
+#[test]
+fn work_is_counted_from_the_dispatches() {
+    struct Case {
+        method: &'static str,
+        input: Shape,
+        dim_out: usize,
+        kernel: [usize; 3],
+        macs: u64,
+        /// Values, of four bytes: input, weights, bias, workspaces twice, output.
+        values: u64,
+    }
+    let res2 = Shape::new(1, 64, 8, 56, 56);
+    let odd = Shape::new(2, 6, 3, 5, 5);
+    let f4 = 36 * 8 * 14 * 14 * 64;
+    let cases = [
+        // 25,088 positions are whole runs of 32 or 512, 64 channels a whole block: nothing is padded.
+        Case {
+            method: "conv_gemm_subgroup_64x4",
+            input: res2,
+            dim_out: 64,
+            kernel: [1, 1, 1],
+            macs: 25_088 * 64 * 64,
+            values: 2 * 25_088 * 64 + 64 * 64 + 64,
+        },
+        // Tiles of 4x4 in 36 products each, 1,568 tiles in whole runs of 32.
+        Case {
+            method: "winograd_4x4_gemm_subgroup_64x4",
+            input: res2,
+            dim_out: 64,
+            kernel: [1, 3, 3],
+            macs: f4 * 64,
+            values: 2 * 25_088 * 64 + 36 * 64 * 64 + 2 * 64 + 4 * f4,
+        },
+        // 150 positions are one run of 512; 10 channels are padded to 16, 6 to 8.
+        Case {
+            method: "conv_gemm_16x8",
+            input: odd,
+            dim_out: 10,
+            kernel: [3, 3, 3],
+            macs: 512 * 16 * 27 * 8,
+            values: 150 * (8 + 12) + 16 * 27 * 8 + 16,
+        },
+        // Three runs of 64; 27 taps of two quads are 54 entries, staged by fours.
+        Case {
+            method: "conv_gemm_tiled",
+            input: odd,
+            dim_out: 10,
+            kernel: [3, 3, 3],
+            macs: 3 * 64 * 64 * 56 * 4,
+            values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
+        },
+        // Rows of 5 are two tiles of four columns; 10 channels are two tiles of eight.
+        Case {
+            method: "conv_direct_4x8",
+            input: odd,
+            dim_out: 10,
+            kernel: [3, 3, 3],
+            macs: 2 * 3 * 5 * 8 * 16 * 27 * 6,
+            values: 150 * (8 + 12) + 16 * 27 * 6 + 16,
+        },
+    ];
+    for Case { method, input, dim_out, kernel, macs, values } in cases {
+        let mut model = GraphBuilder::new();
+        let data = model.input("data", input.c);
+        let window = Window { kernel, pad: kernel.map(|k| k / 2), ..Window::POINTWISE };
+        let blob = model.conv_affine_nd(data, "conv", dim_out, window, 1, false);
+        let graph = model.finish(blob);
+        let forced = Method::by_name(method);
+        let plan = Plan::new(&graph, &[input], &PlanOptions { forced, ..PlanOptions::default() }).unwrap();
+        let step = plan.steps().iter().find(|step| Some(step.method) == forced).unwrap();
+        assert_eq!((plan.step_macs(step), plan.step_bytes(step)), (macs, values * 4), "{method}");
+        let conversion = &plan.steps()[0];
+        assert_eq!(plan.step_macs(conversion), 0);
+        let (planar, padded) = (input.bytes(), Shape { c: input.c.next_multiple_of(4), ..input }.bytes());
+        assert_eq!(plan.step_bytes(conversion), planar + padded, "{method}");
+    }
+}
+
+#[test]
+fn split_plans_do_no_less() {
+    let body = body("r18-conv4");
+    let whole = plan(&body, Shape::new(4, 3, 8, 64, 64), &PlanOptions::default());
+    let limits = PlanLimits { max_binding_bytes: 2 << 20, ..PlanLimits::default() };
+    let split = plan(&body, Shape::new(4, 3, 8, 64, 64), &PlanOptions { limits, ..PlanOptions::default() });
+    assert!(split.rounds() > 1 && split.steps().iter().any(|step| step.slices() > 1));
+    for (a, b) in whole.steps().iter().zip(split.steps()) {
+        assert_eq!(a.method, b.method);
+        assert!(whole.step_macs(a) <= split.step_macs(b) && whole.step_bytes(a) <= split.step_bytes(b));
+    }
+}

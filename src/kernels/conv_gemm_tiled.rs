@@ -7,7 +7,7 @@ use super::conv_gemm::{Home, Tile, assemble_gemm};
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
 
 /// Entries (tap, input quad) staged at a time: 8 KiB of workgroup memory.
-const STAGE: usize = 4;
+pub(super) const STAGE: usize = 4;
 
 /// What a workgroup computes: 64 channels by 8 columns of 8 positions.
 pub(super) const TILE: Tile = Tile { channel_vec4s: 16, positions: 8 };

@@ -20,11 +20,13 @@ pub mod sum;
 pub mod winograd;
 pub mod winograd_input;
 pub mod winograd_output;
+mod work;
 
 pub(crate) use conv_gemm::IMAGE_WIDTH;
 pub use conv_gemm::{Gemm, Home};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::Method;
+pub(crate) use source::assemble;
 
 /// Every shader is one entry point of this name.
 pub const ENTRY_POINT: &str = "main";

@@ -13,10 +13,10 @@
 //! with the number in place of `j`. Nothing else is generated.
 
 /// The constants in front of a shader: `const NAME: u32 = VALUE;`.
-pub(super) type Prelude = [(&'static str, usize)];
+pub(crate) type Prelude = [(&'static str, usize)];
 
 /// The whole text of a shader.
-pub(super) fn assemble(prelude: &Prelude, shared: &[&str], kernel: &str) -> String {
+pub(crate) fn assemble(prelude: &Prelude, shared: &[&str], kernel: &str) -> String {
     let mut text = String::new();
     for (name, value) in prelude {
         text += &format!("const {name}: u32 = {value}u;\n");

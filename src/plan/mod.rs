@@ -8,6 +8,7 @@ mod shapes;
 mod slices;
 mod staging;
 mod storage;
+mod work;
 
 pub use limits::PlanLimits;
 pub use memory::Memory;
@@ -251,14 +252,6 @@ impl Plan {
     /// Multiply-adds of the whole graph, counted as direct convolutions.
     pub fn macs(&self) -> u64 {
         (0..self.graph.operators().len()).map(|operator| self.operator_macs(operator)).sum()
-    }
-
-    /// Least bytes that a step must move: its blobs, of the whole batch, and its constants, each once.
-    pub fn step_bytes(&self, step: &Step) -> u64 {
-        let op = &self.graph.operators()[step.operator];
-        let blobs = op.inputs.iter().chain([&op.output]).map(|&id| self.graph.blob(id).bytes(self.shape(id)));
-        let constants = step.method.constant_lens(&op.kind, self.shape(op.output).c);
-        blobs.sum::<u64>() + constants.into_iter().map(|len| len as u64 * 4).sum::<u64>()
     }
 }
 

@@ -102,6 +102,7 @@ fn bench_has_the_keys_of_the_contract() {
     let wanted = [
         "adapter",
         "backend",
+        "ceilings",
         "clip",
         "dispatches",
         "driver",
@@ -116,7 +117,7 @@ fn bench_has_the_keys_of_the_contract() {
     ];
     assert_eq!(keys(&report), wanted);
     assert_eq!(keys(&report["latency_ms"]), ["max", "median", "min"]);
-    assert_eq!(report["layers"], value!([]));
+    assert_eq!((&report["layers"], &report["ceilings"]), (&value!([]), &Value::Null));
     assert_eq!(report["precision"], "f32");
     let number = |value: &Value| value.as_f64().unwrap();
     let spread = &report["latency_ms"];
@@ -126,17 +127,118 @@ fn bench_has_the_keys_of_the_contract() {
         assert!(number(&report[key]) > 0.0, "{key}");
     }
 
-    let layered = json(own.iter().chain(&["--layers"]));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("roofline.svg");
+    let layered = json(own.iter().chain(&["--roofline", path.to_str().unwrap()]));
     assert_eq!(keys(&layered), wanted);
-    if layered["gpu_ms"].is_null() {
-        println!("skipped: layers, as this adapter has no timestamp queries");
-        return;
-    }
     assert_eq!(keys(&layered["gpu_ms"]), ["max", "median", "min"]);
+    let ceilings = &layered["ceilings"];
+    assert_eq!(keys(ceilings), ["gb_per_s", "gflops"]);
     let layers = layered["layers"].as_array().unwrap();
     assert!(layers.len() as u64 <= layered["dispatches"].as_u64().unwrap(), "a layer has one dispatch or several");
-    assert_eq!(keys(&layers[0]), ["bytes", "gflops", "gpu_ms", "kernel", "name"]);
+    let wanted = [
+        "actual_gflops",
+        "bound",
+        "bytes",
+        "ceiling_share",
+        "gb_per_s",
+        "gflops",
+        "gpu_ms",
+        "intensity",
+        "kernel",
+        "name",
+        "time_share",
+    ];
+    let mut time = 0.0;
+    for layer in layers {
+        assert_eq!(keys(layer), wanted);
+        let [done, rate, share] = ["actual_gflops", "gb_per_s", "ceiling_share"].map(|key| number(&layer[key]));
+        let shares = [(done, "gflops", "compute"), (rate, "gb_per_s", "memory")]
+            .map(|(own, ceiling, bound)| (own / number(&ceilings[ceiling]), bound));
+        let (nearer, bound) = if shares[0].0 >= shares[1].0 { shares[0] } else { shares[1] };
+        assert!((share - nearer).abs() < 1e-9 && share > 0.0, "{layer}");
+        assert_eq!(layer["bound"], bound, "{layer}");
+        time += number(&layer["time_share"]);
+    }
+    assert!((time - 1.0).abs() < 1e-9, "{time}");
     assert!(layers.iter().any(|layer| layer["name"] == "conv1"), "{layered}");
+
+    // A mark with its tip for each layer that multiplies, once more where that is done by fewer products.
+    let svg = std::fs::read_to_string(&path).unwrap();
+    let tips = tips(&svg);
+    for layer in layers {
+        let name = layer["name"].as_str().unwrap();
+        let marks = tips.iter().filter(|tip| tip.starts_with(&format!("{name}, "))).count();
+        assert_eq!(marks > 0, number(&layer["actual_gflops"]) > 0.0, "{name}: {marks}");
+    }
+    for what in
+        ["GFLOP/s: multiply-adds in registers", "GB/s: a triad", "(FLOP/B)", layered["adapter"].as_str().unwrap()]
+    {
+        assert!(svg.contains(what), "{what}: {svg}");
+    }
+    assert_eq!(listing(directory.path()), ["roofline.svg"]);
+}
+
+/// The tips of an SVG, which has to be well-formed.
+fn tips(svg: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
+    let root = document.root_element();
+    assert!(root.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
+    for node in document.descendants() {
+        let numbers = node.attributes().filter(|a| matches!(a.name(), "x" | "y" | "x1" | "x2" | "y1" | "y2" | "d"));
+        for attribute in numbers {
+            assert!(!attribute.value().contains("NaN") && !attribute.value().contains("inf"), "{attribute:?}");
+        }
+    }
+    let titles = document.descendants().filter(|node| node.has_tag_name("title"));
+    titles.map(|node| node.text().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn layers_are_a_table_that_fits() {
+    let table = succeed(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1", "--layers"]);
+    assert!(table.contains("ceilings") && table.contains("res2_0_branch2b"), "{table}");
+    let widest = table.lines().filter(|line| !line.starts_with("adapter")).map(|line| line.chars().count()).max();
+    assert!(widest.unwrap() <= 110, "{table}");
+}
+
+#[test]
+fn a_sweep_is_drawn_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("scaling.svg");
+    let own = ["bench", "--clip", "1x3x2x24x24", "--config", NARROW, "--runs", "2", "--sweep-to", "6", "--sweep"];
+    let report = json(own.iter().chain(&[path.to_str().unwrap()]));
+    assert_eq!(keys(&report), ["adapter", "backend", "batch", "clip", "driver", "frames", "precision"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    for (series, clips) in [
+        ("frames", [[1, 3, 1, 24, 24], [1, 3, 2, 24, 24], [1, 3, 4, 24, 24], [1, 3, 6, 24, 24]]),
+        ("batch", [[1, 3, 2, 24, 24], [2, 3, 2, 24, 24], [4, 3, 2, 24, 24], [6, 3, 2, 24, 24]]),
+    ] {
+        let series = &report[series];
+        assert_eq!(keys(series), ["largest_off_line", "line", "points"]);
+        assert_eq!(keys(&series["line"]), ["fixed_ms", "step_ms"]);
+        let points = series["points"].as_array().unwrap();
+        let mut largest = 0.0;
+        assert_eq!(points.len(), clips.len());
+        for (point, clip) in points.iter().zip(clips) {
+            assert_eq!(keys(point), ["clip", "gpu_ms", "latency_ms", "line_ms", "ms_per_frame", "off_line", "size"]);
+            assert_eq!(point["clip"], value!(clip));
+            let median = number(&point["latency_ms"]["median"]);
+            assert!((number(&point["ms_per_frame"]) * f64::from(clip[0] * clip[2]) - median).abs() < 1e-9);
+            let line =
+                number(&series["line"]["fixed_ms"]) + number(&point["size"]) * number(&series["line"]["step_ms"]);
+            assert!((number(&point["line_ms"]) - line).abs() < 1e-9);
+            largest = f64::max(largest, number(&point["off_line"]).abs());
+        }
+        assert_eq!(number(&series["largest_off_line"]), largest);
+    }
+    let svg = std::fs::read_to_string(&path).unwrap();
+    let tips = tips(&svg);
+    for clip in ["1x3x1x24x24", "1x3x6x24x24", "6x3x2x24x24"] {
+        assert!(tips.iter().any(|tip| tip.starts_with(clip)), "{clip}: {tips:?}");
+    }
+    assert!(svg.contains("% off the line, at T = ") && svg.contains(report["adapter"].as_str().unwrap()), "{svg}");
+    assert_eq!(listing(directory.path()), ["scaling.svg"]);
 }
 
 #[test]

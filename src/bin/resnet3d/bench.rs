@@ -1,37 +1,50 @@
 //! `resnet3d bench`: how long a clip takes.
 
+mod labels;
+mod layers;
+mod report;
+mod roofline;
+mod scaling;
+mod sweep;
+
 use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, clip_shape, taps, weights_source};
 use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::adapter_line;
 use crate::input::load;
 use crate::network::{Network, describe};
-use crate::output::{Outputs, note, print, print_json};
+use crate::output::{Outputs, note, print, print_json, wrong_usage};
 use crate::plan::class_line;
 use crate::progress::Progress;
-use crate::text::{Facts, bar, lines, mib, milliseconds, table};
+use crate::text::{Facts, milliseconds, today};
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::ArgPredicate;
+use layers::{Work, gflops, timed};
+use report::{Report, Spread, SweepReport};
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
+use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
-use resnet3d_wgpu::plan::Step;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, Plan, Shape, Taps, Timing};
-use serde::Serialize;
-use std::path::PathBuf;
+use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
+use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Measure how long a clip takes, without any window or file.
 ///
 /// Latency is from the clip in memory to the features in memory: upload, dispatches, readback. Two runs before the
 /// measured ones warm up. The device's own time is taken with timestamp queries, where the adapter has them.
+///
+/// --layers compares each layer with what the adapter can do at most, which two microbenchmarks measure in the same run:
+/// multiply-adds in registers, and a triad through storage buffers.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Shape of a generated clip: batch, channels, frames, height, width.
+    /// Shape of a generated clip: batch, channels, frames, height, width. With --sweep 1x3x4x112x112 by default.
     #[arg(long, value_name = "NxCxTxHxW", default_value = "1x3x8x224x224", value_parser = clip_shape,
-          conflicts_with = "input")]
+          default_value_if("sweep", ArgPredicate::IsPresent, SWEPT_CLIP), conflicts_with = "input")]
     clip: String,
 
     /// Replaces the batch of --clip.
@@ -45,6 +58,22 @@ pub struct Arguments {
     /// Also measure every layer, in as many further runs; the median is shown.
     #[arg(long)]
     layers: bool,
+
+    /// Draw the layers under the adapter's ceilings, speed over operations for each byte; this measures them as --layers
+    /// does.
+    #[arg(long, value_name = "OUT.svg")]
+    roofline: Option<PathBuf>,
+
+    /// Measure clips of 1, 2, 4, … frames, and batches of 1, 2, 4, … clips of as many frames as --clip has, and draw how
+    /// the time grows.
+    #[arg(long, value_name = "OUT.svg",
+          conflicts_with_all = ["layers", "roofline", "input", "output", "batch", "taps"])]
+    sweep: Option<PathBuf>,
+
+    /// How many frames, and clips, --sweep goes up to.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..),
+          requires = "sweep")]
+    sweep_to: u16,
 
     /// Weights, as for `run`; `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
@@ -95,83 +124,12 @@ EXAMPLES:
   resnet3d bench
   resnet3d bench --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --runs 20 --layers
   resnet3d bench --batch 4 --json
+  resnet3d bench --roofline roofline.svg
+  resnet3d bench --sweep scaling.svg --runs 5
   resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, to compare with";
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Report {
-    adapter: String,
-    backend: &'static str,
-    driver: String,
-    precision: &'static str,
-    clip: Shape,
-    latency_ms: Spread,
-    gpu_ms: Option<Spread>,
-    gflops: f64,
-    first_forward_ms: f64,
-    prepare_ms: f64,
-    peak_gpu_bytes: u64,
-    dispatches: usize,
-    layers: Vec<Layer>,
-}
-
-/// The spread of several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    /// Of `values`; `None` if there are none.
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
-        Some(Self { min, median, max })
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2} ms median, {:.2} to {:.2}", self.median, self.min, self.max)
-    }
-}
-
-/// One step: an operator, or a conversion of layouts.
-#[derive(Clone, Debug, Serialize)]
-struct Layer {
-    name: String,
-    kernel: &'static str,
-    gpu_ms: f64,
-    gflops: f64,
-    bytes: u64,
-    #[serde(skip)]
-    macs: u64,
-}
-
-impl Layer {
-    /// Every step of `plan`, without times yet.
-    fn of(plan: &Plan) -> Vec<Self> {
-        let layer = |step: &Step| Self {
-            name: plan.graph().operators()[step.operator].name.clone(),
-            kernel: step.method.name(),
-            gpu_ms: 0.0,
-            gflops: 0.0,
-            bytes: plan.step_bytes(step),
-            macs: plan.operator_macs(step.operator),
-        };
-        plan.steps().iter().map(layer).collect()
-    }
-}
-
-/// Two floating-point operations for each of `macs` within `ms` milliseconds, in GFLOP/s.
-fn gflops(macs: u64, ms: f64) -> f64 {
-    if ms > 0.0 { 2.0 * macs as f64 / ms / 1e6 } else { 0.0 }
-}
+/// The clip that `--sweep` varies unless told: small, since in the end it computes 155 frames of it.
+const SWEPT_CLIP: &str = "1x3x4x112x112";
 
 impl Arguments {
     /// Does it.
@@ -180,20 +138,30 @@ impl Arguments {
         let mut outputs = Outputs::default();
         if let Some(path) = &self.output {
             outputs.add("--output", path)?;
-            if let Some(input) = &self.input {
-                outputs.keep("--input", input);
-            }
-            if let WeightsSource::File(weights) = &self.weights {
-                outputs.keep("--weights", weights);
-            }
+        }
+        if let Some(path) = &self.roofline {
+            outputs.add("--roofline", path)?;
+        }
+        if let Some(path) = &self.sweep {
+            outputs.add("--sweep", path)?;
+        }
+        if let Some(input) = &self.input {
+            outputs.keep("--input", input);
+        }
+        if let WeightsSource::File(weights) = &self.weights {
+            outputs.keep("--weights", weights);
         }
         let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
         let taps = self.taps.clone().unwrap_or_default();
         tap_names(&network.body()?, &taps)?;
+        if self.sweep.is_some() {
+            return self.sweep(common, &network, &outputs);
+        }
         let clip = self.clip(network.normalization)?;
-        let gpu = common.open()?;
-        if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
-            bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
+        let gpu = self.open(common)?;
+        let timestamps = gpu.device().features().contains(DeviceFeatures::TIMESTAMP_QUERY);
+        if self.roofline.is_some() && !timestamps {
+            bail!("--roofline needs the time of every layer, and {} has no timestamp queries", gpu.adapter_name());
         }
         let options = Options {
             precision: common.precision,
@@ -204,22 +172,82 @@ impl Arguments {
             ..Options::default()
         };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;
+        if self.roofline.is_some() && report.layers.is_empty() {
+            bail!(
+                "--roofline needs the time of every layer, and the {} dispatches are too many for {}",
+                report.dispatches,
+                gpu.adapter_name()
+            );
+        }
+        let mut files = Vec::new();
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
-            outputs.write(&[to_safetensors(&blobs, &network.config, features.spatial_scale(), &gpu)?])?;
+            files.push(to_safetensors(&blobs, &network.config, features.spatial_scale(), &gpu)?);
         }
+        if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
+            let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &network, common);
+            files.push(roofline::svg(&report.layers, ceilings, &about).into_bytes());
+        }
+        outputs.write(&files)?;
         if common.json {
             return print_json(&report);
         }
-        let mut facts = Facts::default();
-        facts.add("adapter", adapter_line(&gpu));
-        facts.add("kernels", format!("for {}", class_line(gpu.class())));
-        facts.add("network", describe(&network.config));
-        let mut text = facts.to_string() + &report.text();
-        if let Some(path) = &self.output {
-            text += &format!("features  {}\n", path.display());
+        let mut text = heading(&gpu, &network) + &report.text();
+        for (name, path) in [("features", &self.output), ("picture", &self.roofline)] {
+            text += &path.as_deref().map_or(String::new(), |path| written(name, path));
         }
         print(&text)
+    }
+
+    /// `--sweep`.
+    fn sweep(&self, common: &Common, network: &Network, outputs: &Outputs<'_>) -> Result<()> {
+        let clip: Shape = self.clip.parse()?;
+        if clip.n != 1 {
+            wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {clip}"));
+        }
+        let body = network.body()?;
+        let gpu = self.open(common)?;
+        let options = PlanOptions {
+            taps: Vec::new(),
+            fusion: !self.no_fusion,
+            target: gpu.target(),
+            forced: self.kernel,
+            winograd: !self.no_winograd,
+            limits: gpu.plan_limits(),
+        };
+        let subject = sweep::Subject {
+            gpu: &gpu,
+            body: &body,
+            weights: &network.weights,
+            options: &options,
+            clip,
+            most: self.sweep_to.into(),
+            runs: self.runs,
+        };
+        let sweep = subject.sweep()?;
+        let about = about("Latency over frames and over clips", &gpu, network, common);
+        outputs.write(&[scaling::svg(&sweep, clip, &about).into_bytes()])?;
+        if common.json {
+            return print_json(&SweepReport {
+                adapter: gpu.adapter_name().to_owned(),
+                backend: gpu.backend(),
+                driver: gpu.driver(),
+                precision: common.precision.name(),
+                clip,
+                sweep,
+            });
+        }
+        let picture = self.sweep.as_deref().map_or(String::new(), |path| written("picture", path));
+        print(&(heading(&gpu, network) + &sweep.text() + "\n" + &picture))
+    }
+
+    /// The device, if it can run the kernel asked for.
+    fn open(&self, common: &Common) -> Result<GpuContext> {
+        let gpu = common.open()?;
+        if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
+            bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
+        }
+        Ok(gpu)
     }
 
     fn clip(&self, wanted: Option<Normalization>) -> Result<Clip> {
@@ -244,16 +272,17 @@ impl Arguments {
     ) -> Result<(Report, Features)> {
         let precision = options.precision.name();
         let started = Instant::now();
-        let (mut backbone, layers, dispatches) = {
+        let (mut backbone, work, dispatches) = {
             let _progress = Progress::start("preparing the network");
             let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
             let plan = backbone.prepare(clip.shape())?;
-            let (layers, dispatches) = (Layer::of(plan), plan.dispatches());
-            (backbone, layers, dispatches)
+            let (work, dispatches) = (Work::of(plan), plan.dispatches());
+            (backbone, work, dispatches)
         };
         let prepare = started.elapsed();
 
-        let measured_runs = u64::from(self.runs) * if self.layers { 2 } else { 1 };
+        let with_layers = self.layers || self.roofline.is_some();
+        let measured_runs = u64::from(self.runs) * if with_layers { 2 } else { 1 };
         let progress = Progress::steps("measuring", measured_runs + 2);
         let mut forward = |timing| -> Result<_> {
             let started = Instant::now();
@@ -273,15 +302,23 @@ impl Arguments {
             device.extend(profile.map(|profile| profile.total));
         }
         let mut steps: Vec<Vec<Duration>> = Vec::new();
-        for _ in 0..if self.layers { self.runs } else { 0 } {
+        for _ in 0..if with_layers { self.runs } else { 0 } {
             steps.extend(forward(Timing::Layers)?.1.map(|profile| profile.steps));
         }
         drop(progress);
-        if self.layers && steps.is_empty() {
+        if with_layers && steps.is_empty() {
             note("no layers: this adapter has no timestamp queries");
         }
+        let peak_gpu_bytes = backbone.device_bytes();
+        drop(backbone);
+        let ceilings = if with_layers {
+            let _progress = Progress::start("measuring the adapter's ceilings");
+            Some(Ceilings::measure(gpu)?)
+        } else {
+            None
+        };
 
-        let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
+        let macs: u64 = work.iter().map(|work| work.macs).sum();
         let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
         let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
@@ -297,79 +334,34 @@ impl Arguments {
             gpu_ms,
             first_forward_ms: milliseconds(first),
             prepare_ms: milliseconds(prepare),
-            peak_gpu_bytes: backbone.device_bytes(),
+            peak_gpu_bytes,
             dispatches,
-            layers: timed(layers, &steps),
+            layers: ceilings.map_or_else(Vec::new, |ceilings| timed(&work, &steps, &ceilings)),
+            ceilings,
         };
         Ok((report, features))
     }
 }
 
-/// `layers` with the median of their times in `runs`; none without runs.
-fn timed(layers: Vec<Layer>, runs: &[Vec<Duration>]) -> Vec<Layer> {
-    let time = |index: usize| {
-        let times = runs.iter().filter_map(|steps| steps.get(index).copied().map(milliseconds));
-        Spread::of(times.collect()).map(|spread| spread.median)
-    };
-    let layers = layers.into_iter().enumerate().filter_map(|(index, layer)| {
-        let gpu_ms = time(index)?;
-        Some(Layer { gpu_ms, gflops: gflops(layer.macs, gpu_ms), ..layer })
-    });
-    layers.collect()
+/// What stands above every result.
+fn heading(gpu: &GpuContext, network: &Network) -> String {
+    let mut facts = Facts::default();
+    facts.add("adapter", adapter_line(gpu));
+    facts.add("kernels", format!("for {}", class_line(gpu.class())));
+    facts.add("network", describe(&network.config));
+    facts.to_string()
 }
 
-impl Report {
-    /// For people.
-    fn text(&self) -> String {
-        let mut facts = Facts::default();
-        facts
-            .add("clip", self.clip.to_string())
-            .add("latency", self.latency_ms.to_string())
-            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |spread| spread.to_string()))
-            .add(
-                "speed",
-                format!(
-                    "{:.1} GFLOP/s, {:.1} frames a second",
-                    self.gflops,
-                    (self.clip.n * self.clip.t) as f64 / self.latency_ms.median * 1e3
-                ),
-            )
-            .add(
-                "start",
-                format!("{:.1} ms to prepare, {:.1} ms for the first run", self.prepare_ms, self.first_forward_ms),
-            )
-            .add("memory", format!("{} on the device, {} dispatches", mib(self.peak_gpu_bytes), self.dispatches));
-        if self.layers.is_empty() {
-            return facts.to_string();
-        }
-        let total: f64 = self.layers.iter().map(|layer| layer.gpu_ms).sum();
-        let mut rows = table(&["layer", "kernel", ">ms", ">GFLOP/s", ">GB/s", ">share", ""]);
-        for layer in &self.layers {
-            let share = if total > 0.0 { layer.gpu_ms / total } else { 0.0 };
-            let rate = if layer.gpu_ms > 0.0 { layer.bytes as f64 / layer.gpu_ms / 1e6 } else { 0.0 };
-            rows.add_row([
-                layer.name.clone(),
-                layer.kernel.to_owned(),
-                format!("{:.3}", layer.gpu_ms),
-                if layer.macs > 0 { format!("{:.1}", layer.gflops) } else { String::new() },
-                format!("{rate:.2}"),
-                format!("{:.1} %", share * 100.0),
-                bar(share, 40),
-            ]);
-        }
-        format!("{facts}\n{}\n", lines(&rows).join("\n"))
-    }
+fn written(name: &'static str, path: &Path) -> String {
+    format!("{name:9} {}\n", path.display())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spreads_are_of_sorted_values() {
-        assert_eq!(Spread::of(Vec::new()), None);
-        let spread = |min, median, max| Some(Spread { min, median, max });
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), spread(1.0, 2.0, 3.0));
-        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), spread(1.0, 2.5, 4.0));
-    }
+/// What stands above every picture: a heading, what was run, and on what, by what, when.
+fn about(title: &str, gpu: &GpuContext, network: &Network, common: &Common) -> [String; 3] {
+    let version = env!("CARGO_PKG_VERSION");
+    [
+        format!("{title}, {}", common.precision.name()),
+        describe(&network.config),
+        format!("{}; resnet3d {version}, {}", adapter_line(gpu), today()),
+    ]
 }

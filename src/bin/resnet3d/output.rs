@@ -84,6 +84,6 @@ fn same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Ends the program as clap does for arguments that contradict one another.
-fn wrong_usage(message: &str) -> ! {
+pub fn wrong_usage(message: &str) -> ! {
     crate::cli::Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
 }

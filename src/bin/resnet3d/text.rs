@@ -1,7 +1,7 @@
 //! Numbers, facts and tables for people.
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Names down the left, values beside them.
 #[derive(Debug, Default)]
@@ -81,15 +81,23 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// A bar of up to `width` letters for a share from 0 to 1.
-pub fn bar(share: f64, width: usize) -> String {
-    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
-    let mut text = "█".repeat(eighths / 8);
-    if !eighths.is_multiple_of(8) {
-        text.push(EIGHTHS[eighths % 8]);
-    }
-    text
+/// Today's date in UTC, as 2026-11-24.
+pub fn today() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    date(since.as_secs() / 86_400)
+}
+
+/// The date so many days after 1970-01-01: Hinnant's `civil_from_days`, which counts years from March, so that the
+/// leap day is their last, in eras of 400 years.
+fn date(days: u64) -> String {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
 }
 
 #[cfg(test)]
@@ -101,11 +109,17 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(bar(0.5, 4), "██");
-        assert_eq!(bar(1.0 / 32.0, 4), "▏");
-        assert_eq!(bar(7.0, 2), "██");
         assert_eq!(time(Duration::from_millis(12)), "12.0 ms");
         assert_eq!(time(Duration::from_millis(1234)), "1.23 s");
+    }
+
+    #[test]
+    fn days_are_dates() {
+        let dates = [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_781, "2026-11-24")];
+        for (days, want) in dates {
+            assert_eq!(date(days), want);
+        }
+        assert_eq!(today().len(), 10);
     }
 
     #[test]

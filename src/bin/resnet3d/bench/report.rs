@@ -1,0 +1,111 @@
+//! What `bench` found out, for people and for programs.
+
+use super::layers::{self, Layer};
+use super::sweep::Sweep;
+use crate::text::{Facts, mib};
+use resnet3d_wgpu::Shape;
+use resnet3d_wgpu::gpu::Ceilings;
+use serde::Serialize;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub adapter: String,
+    pub backend: &'static str,
+    pub driver: String,
+    pub precision: &'static str,
+    pub clip: Shape,
+    pub latency_ms: Spread,
+    pub gpu_ms: Option<Spread>,
+    pub gflops: f64,
+    pub first_forward_ms: f64,
+    pub prepare_ms: f64,
+    pub peak_gpu_bytes: u64,
+    pub dispatches: usize,
+    /// With `--layers`: what the adapter can do at most; else null.
+    pub ceilings: Option<Ceilings>,
+    pub layers: Vec<Layer>,
+}
+
+/// What `--sweep --json` prints.
+#[derive(Debug, Serialize)]
+pub struct SweepReport {
+    pub adapter: String,
+    pub backend: &'static str,
+    pub driver: String,
+    pub precision: &'static str,
+    /// The clip that was varied.
+    pub clip: Shape,
+    #[serde(flatten)]
+    pub sweep: Sweep,
+}
+
+/// The spread of several measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of `values`; `None` if there are none.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
+        Some(Self { min, median, max })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} ms median, {:.2} to {:.2}", self.median, self.min, self.max)
+    }
+}
+
+impl Report {
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut facts = Facts::default();
+        facts
+            .add("clip", self.clip.to_string())
+            .add("latency", self.latency_ms.to_string())
+            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |spread| spread.to_string()))
+            .add(
+                "speed",
+                format!(
+                    "{:.1} GFLOP/s, {:.1} frames a second",
+                    self.gflops,
+                    (self.clip.n * self.clip.t) as f64 / self.latency_ms.median * 1e3
+                ),
+            )
+            .add(
+                "start",
+                format!("{:.1} ms to prepare, {:.1} ms for the first run", self.prepare_ms, self.first_forward_ms),
+            )
+            .add("memory", format!("{} on the device, {} dispatches", mib(self.peak_gpu_bytes), self.dispatches));
+        if let Some(Ceilings { gflops, gb_per_s }) = self.ceilings {
+            facts.add("ceilings", format!("{gflops:.1} GFLOP/s, {gb_per_s:.2} GB/s"));
+        }
+        match self.ceilings.filter(|_| !self.layers.is_empty()) {
+            Some(ceilings) => format!("{facts}\n{}", layers::text(&self.layers, &ceilings)),
+            None => facts.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_are_of_sorted_values() {
+        assert_eq!(Spread::of(Vec::new()), None);
+        let spread = |min, median, max| Some(Spread { min, median, max });
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), spread(1.0, 2.0, 3.0));
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), spread(1.0, 2.5, 4.0));
+    }
+}

@@ -1,0 +1,213 @@
+//! What an adapter can do at most, measured: multiply-adds in registers, and a stream through storage buffers.
+//!
+//! Both microbenchmarks are timed by the host's clock around a submission that is long enough for that, so that they work
+//! the same on every adapter.
+
+use super::GpuContext;
+use crate::error::Result;
+use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, assemble};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Chains of `multiply_add.wgsl`.
+const CHAINS: u64 = 12;
+/// How often the chains are written out, and how many rounds of that a dispatch has.
+const REPEATS: u64 = 32;
+const LOOPS: u64 = 256;
+
+/// Bytes of each of the triad's three buffers, unless the adapter binds less. Together they are more than the caches of
+/// the processors and GPUs of today, so that what a pass leaves there is gone when the next one would need it.
+const TRIAD_BYTES: u64 = 256 << 20;
+
+/// A submission is repeated within itself until it takes so long: the host's clock, the way to the device and back cost
+/// some tenths of a millisecond at most.
+const LEAST: Duration = Duration::from_millis(30);
+/// Then it is timed again and again for so long, but at least twice.
+const BUDGET: Duration = Duration::from_millis(500);
+/// The most dispatches of a submission.
+const MOST_DISPATCHES: u32 = 256;
+
+/// What an adapter can do at most, in f32: the two lines of a roofline diagram.
+///
+/// Williams, Waterman and Patterson, *Roofline: An Insightful Visual Performance Model* (2009).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Multiply-adds in registers, as 10^9 floating-point operations a second, two for each.
+    pub gflops: f64,
+    /// A triad `output = a + 3 b` of vec4 through storage buffers too large for caches, as 10^9 bytes a second, three
+    /// values moved for each computed. On a software adapter it is what loads and stores cost the processor, which may be
+    /// less than what its memory could do.
+    pub gb_per_s: f64,
+}
+
+/// Which of two ceilings is the nearer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// Arithmetic.
+    Compute,
+    /// Bytes moved.
+    Memory,
+}
+
+impl Ceilings {
+    /// Measures both, the best of several runs each: in about one second, and some more on very slow adapters. The triad
+    /// takes 768 MiB on the device, or three times the largest storage binding where that is less.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device refuses, runs out of memory, or a shader does not compile.
+    pub fn measure(gpu: &GpuContext) -> Result<Self> {
+        Ok(Self { gflops: multiply_adds(gpu)?, gb_per_s: triad(gpu)? })
+    }
+
+    /// The operations for each byte from which on arithmetic is the nearer ceiling, in FLOP/B.
+    pub fn ridge(&self) -> f64 {
+        self.gflops / self.gb_per_s
+    }
+
+    /// The most that can be reached with `intensity` operations for each byte moved, in GFLOP/s.
+    pub fn attainable(&self, intensity: f64) -> f64 {
+        self.gflops.min(intensity * self.gb_per_s)
+    }
+
+    /// The share that `gflops`, done while `gb_per_s` were moved, is of what can be reached, and which ceiling that is.
+    /// What moves bytes and computes nothing has a share of the bandwidth.
+    ///
+    /// More than 1 is possible: what stays in caches need not come from memory.
+    pub fn share(&self, gflops: f64, gb_per_s: f64) -> (f64, Bound) {
+        let (compute, memory) = (gflops / self.gflops, gb_per_s / self.gb_per_s);
+        // That is gflops / attainable(gflops / gb_per_s), also where both are zero.
+        if compute >= memory { (compute, Bound::Compute) } else { (memory, Bound::Memory) }
+    }
+}
+
+/// GFLOP/s of multiply-adds in registers.
+fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
+    let prelude = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
+    let source = assemble(&prelude, &[], include_str!("../../shaders/ceilings/multiply_add.wgsl"));
+    // Enough for every core of a software adapter, or every lane of a GPU.
+    let groups: u32 = match gpu.class() {
+        AdapterClass::Software => 256,
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => 16_384,
+    };
+    let invocations = u64::from(groups) * 64;
+    let stream = Stream::new(gpu, "multiply_add", source, &[(invocations + 1) * 4], Grid { x: groups, y: 1 })?;
+    Ok(2.0 * (CHAINS * REPEATS * LOOPS * invocations) as f64 * stream.dispatches_per_second()? / 1e9)
+}
+
+/// GB/s of a triad.
+fn triad(gpu: &GpuContext) -> Result<f64> {
+    let limits = gpu.plan_limits();
+    let bytes = TRIAD_BYTES.min(limits.max_binding_bytes).min(limits.max_buffer_bytes) / 1024 * 1024;
+    let grid = Grid::fold(bytes / 1024, limits.max_groups).map_err(|reason| gpu.fault(reason))?;
+    let source = include_str!("../../shaders/ceilings/triad.wgsl").to_owned();
+    let stream = Stream::new(gpu, "triad", source, &[bytes; 3], grid)?;
+    Ok(3.0 * bytes as f64 * stream.dispatches_per_second()? / 1e9)
+}
+
+/// A shader with its buffers, of which the last is written.
+struct Stream<'a> {
+    gpu: &'a GpuContext,
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    grid: Grid,
+}
+
+impl<'a> Stream<'a> {
+    fn new(gpu: &'a GpuContext, name: &str, source: String, buffers: &[u64], grid: Grid) -> Result<Self> {
+        let label = format!("resnet3d.ceilings.{name}");
+        let label = Some(label.as_str());
+        gpu.scoped(|| {
+            let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label,
+                source: wgpu::ShaderSource::Wgsl(source.into()),
+            });
+            let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: None,
+                module: &module,
+                entry_point: Some(ENTRY_POINT),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            });
+            let buffers = buffers.iter().map(|&size| {
+                let usage = wgpu::BufferUsages::STORAGE;
+                gpu.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+            });
+            let buffers: Vec<wgpu::Buffer> = buffers.collect();
+            let entries = buffers.iter().enumerate();
+            let entries = entries.map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding: binding as u32,
+                resource: buffer.as_entire_binding(),
+            });
+            let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label,
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries.collect::<Vec<_>>(),
+            });
+            Ok(Self { gpu, pipeline, bind_group, grid })
+        })
+    }
+
+    /// Submits so many dispatches and waits for them.
+    fn run(&self, dispatches: u32) -> Result<Duration> {
+        self.gpu.scoped(|| {
+            let started = Instant::now();
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &self.bind_group, &[]);
+            for _ in 0..dispatches {
+                pass.dispatch_workgroups(self.grid.x, self.grid.y, 1);
+            }
+            drop(pass);
+            self.gpu.queue.submit([encoder.finish()]);
+            self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| self.gpu.fault(e))?;
+            Ok(started.elapsed())
+        })
+    }
+
+    /// The best of several runs.
+    fn dispatches_per_second(&self) -> Result<f64> {
+        // The first one compiles, and touches memory that nobody has touched before.
+        self.run(1)?;
+        let mut dispatches = 1;
+        let mut time = self.run(dispatches)?;
+        while time < LEAST && dispatches < MOST_DISPATCHES {
+            dispatches *= 2;
+            time = self.run(dispatches)?;
+        }
+        let mut best = time;
+        let started = Instant::now();
+        while started.elapsed() < BUDGET {
+            best = best.min(self.run(dispatches)?);
+        }
+        Ok(f64::from(dispatches) / best.as_secs_f64().max(f64::MIN_POSITIVE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_nearer_ceiling() {
+        let ceilings = Ceilings { gflops: 200.0, gb_per_s: 10.0 };
+        assert_eq!(ceilings.ridge(), 20.0);
+        // (GFLOP/s, GB/s, attainable at that intensity, share, bound)
+        let cases = [
+            (100.0, 2.0, 200.0, 0.5, Bound::Compute),
+            (20.0, 4.0, 50.0, 0.4, Bound::Memory),
+            (200.0, 10.0, 200.0, 1.0, Bound::Compute),
+            (30.0, 15.0, 20.0, 1.5, Bound::Memory),
+        ];
+        for (gflops, gb_per_s, attainable, share, bound) in cases {
+            assert!((ceilings.attainable(gflops / gb_per_s) - attainable).abs() < 1e-9, "{gflops} {gb_per_s}");
+            let (own, nearer) = ceilings.share(gflops, gb_per_s);
+            assert!((own - share).abs() < 1e-9 && nearer == bound, "{gflops} {gb_per_s}: {own} {nearer:?}");
+            assert!((own - gflops / ceilings.attainable(gflops / gb_per_s)).abs() < 1e-9);
+        }
+        // A pool or a conversion: bytes, but no multiply-adds.
+        assert_eq!(ceilings.share(0.0, 5.0), (0.5, Bound::Memory));
+    }
+}

@@ -1,0 +1,37 @@
+//! How many multiply-adds a dispatch really does.
+
+use super::{Gemm, Kernel, Launch, conv_direct, conv_gemm, conv_gemm_tiled};
+use bytemuck::AnyBitPattern;
+
+impl Launch {
+    /// Multiply-adds of all invocations, from the parameters they run with: those of the padding to whole tiles of
+    /// channels and positions included, and those with the zeros around a blob. 0 for kernels that compute no products
+    /// of weights; what Winograd's transforms add and scale is not counted.
+    pub fn macs(&self) -> u64 {
+        match self.kernel {
+            Kernel::ConvDirect(tile) => self.read().map_or(0, |p: conv_direct::Params| {
+                let taps = [p.window.kernel_t, p.window.kernel_h, p.window.kernel_w];
+                product([p.len, p.group_in_c]) * product(taps) * (tile.columns * 4 * tile.channel_vec4s) as u64
+            }),
+            Kernel::ConvGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
+                let entries = product([p.window.kernel_t, p.window.kernel_h, p.window.kernel_w, p.in_quads]);
+                let entries = match gemm {
+                    Gemm::Tiled => entries.next_multiple_of(conv_gemm_tiled::STAGE as u64),
+                    Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
+                };
+                u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
+            }),
+            Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) => 0,
+            Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
+        }
+    }
+
+    /// The parameters, if they are of that type.
+    fn read<P: AnyBitPattern>(&self) -> Option<P> {
+        bytemuck::try_pod_read_unaligned(&self.params).ok()
+    }
+}
+
+fn product<const N: usize>(factors: [u32; N]) -> u64 {
+    factors.into_iter().map(u64::from).product()
+}
