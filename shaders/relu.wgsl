@@ -1,4 +1,4 @@
-// Rectifier: output = max(input, 0).
+// Rectifier: output = max(input, 0). A NaN is not above zero and becomes zero, as in the reference; `max` may return either.
 //
 // Used where it has not been fused. Grid: one invocation a quad, in memory order, 64 a workgroup, folded into x and y.
 
@@ -16,6 +16,7 @@ struct Params {
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
     if index < p.len {
-        output[index] = max(input[index], vec4(0.0));
+        let value = input[index];
+        output[index] = select(vec4(0.0), value, value > vec4(0.0));
     }
 }

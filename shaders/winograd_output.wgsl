@@ -76,7 +76,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     value += residual[at];
                 }
                 if p.relu == 1u {
-                    value = max(value, vec4(0.0));
+                    value = select(vec4(0.0), value, value > vec4(0.0));
                 }
                 output[at] = value;
             }

@@ -73,8 +73,11 @@ pub struct Options {
     /// Use this method for every operator that it can do, instead of the choice for the adapter.
     pub method: Option<Method>,
     /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
-    /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`].
+    /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`] and `strict_floats`.
     pub winograd: bool,
+    /// Whether NaN and infinities of the clip must appear in the features exactly where the reference has them (default:
+    /// no). Then nothing is computed by Winograd's method, whatever `winograd` and `method` say.
+    pub strict_floats: bool,
     /// Plan as if the adapter allowed no more than this, for tests of what it splits.
     pub limits: Option<PlanLimits>,
 }
@@ -88,6 +91,7 @@ impl Default for Options {
             checks: ShaderChecks::default(),
             method: None,
             winograd: true,
+            strict_floats: false,
             limits: None,
         }
     }
@@ -183,8 +187,8 @@ impl GpuBackbone {
                 taps,
                 fusion: options.fusion,
                 target: gpu.target(),
-                forced: options.method,
-                winograd: options.winograd,
+                forced: options.method.filter(|method| !(options.strict_floats && method.is_winograd())),
+                winograd: options.winograd && !options.strict_floats,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
             },
             checks: options.checks,

@@ -89,6 +89,7 @@ fn operator<'a>(
             scale_and_shift(&mut data, channel_len, scale, bias);
             data
         }
+        // The maximum of a NaN and zero is zero, here and in the reference, whose ReLU asks whether a value is above zero.
         OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
         OpKind::MaxPool(window) => max_pool(window, input, shape),
         OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),

@@ -133,7 +133,7 @@ fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) 
             value += residual[at];
         }
         if own.relu {
-            value = max(value, vec4(0.0));
+            value = select(vec4(0.0), value, value > vec4(0.0));
         }
         output[at] = value;
     }

@@ -17,7 +17,7 @@ const WEIGHTS_IN_BUFFER: &str = include_str!("../../shaders/shared/weights_in_bu
 const WEIGHTS_IN_IMAGE: &str = include_str!("../../shaders/shared/weights_in_image.wgsl");
 
 /// The vec4 in a row of an image that holds weights.
-pub(crate) const IMAGE_WIDTH: usize = 1024;
+pub const IMAGE_WIDTH: usize = 1024;
 
 /// Invocations of a workgroup.
 const LANES: usize = 64;
@@ -263,17 +263,24 @@ pub(super) fn pack<const BATCHES: usize>(
     let batch_len = taps * quads * entry_len;
     packed.par_chunks_exact_mut(BATCHES * batch_len).enumerate().for_each(|(block, packed)| {
         let first = block * tile.channels();
+        // All batches of an entry first, then one after the other: their places in memory are powers of two apart, and
+        // would push each other out of the processor's caches.
+        let mut values = vec![[0.0; BATCHES]; entry_len];
         for entry in 0..taps * quads {
             let (tap, quad) = (entry / quads, entry % quads);
+            values.fill([0.0; BATCHES]);
             for out in 0..tile.channels().min(conv.dim_out - first) {
                 for k in 0..4.min(conv.dim_in - quad * 4) {
                     let at = match packing {
                         Packing::OutputsInner => k * tile.channels() + out,
                         Packing::QuadsInner => out * 4 + k,
                     };
-                    for (batch, value) in value(first + out, quad * 4 + k, tap).into_iter().enumerate() {
-                        packed[batch * batch_len + entry * entry_len + at] = value;
-                    }
+                    values[at] = value(first + out, quad * 4 + k, tap);
+                }
+            }
+            for (batch, packed) in packed.chunks_exact_mut(batch_len).enumerate() {
+                for (slot, value) in packed[entry * entry_len..].iter_mut().zip(&values) {
+                    *slot = value[batch];
                 }
             }
         }

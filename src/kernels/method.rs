@@ -71,6 +71,11 @@ impl Method {
         Self::all().find(|method| method.name() == name)
     }
 
+    /// Whether it is Winograd's.
+    pub fn is_winograd(self) -> bool {
+        matches!(self, Self::Winograd { .. })
+    }
+
     /// Whether devices like `target` can run it.
     pub fn runs_on(self, target: Target) -> bool {
         match self {

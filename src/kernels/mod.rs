@@ -22,8 +22,7 @@ pub mod winograd_input;
 pub mod winograd_output;
 mod work;
 
-pub(crate) use conv_gemm::IMAGE_WIDTH;
-pub use conv_gemm::{Gemm, Home};
+pub use conv_gemm::{Gemm, Home, IMAGE_WIDTH};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::Method;
 pub(crate) use source::assemble;

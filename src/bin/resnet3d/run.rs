@@ -59,6 +59,10 @@ pub struct Arguments {
     #[arg(long)]
     no_fusion: bool,
 
+    /// Keep NaN and infinities of the clip exactly where the reference has them; slower.
+    #[arg(long)]
+    strict_floats: bool,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
@@ -130,6 +134,7 @@ impl Arguments {
             precision: common.precision,
             taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
             fusion: !self.no_fusion,
+            strict_floats: self.strict_floats,
             ..Options::default()
         };
         let (features, timing) = forward(&gpu, &network, &input.clip, options)?;
