@@ -310,9 +310,9 @@ fn work_is_counted_from_the_dispatches() {
 #[test]
 fn split_plans_do_no_less() {
     let body = body("r18-conv4");
-    let whole = plan(&body, Shape::new(4, 3, 8, 64, 64), &PlanOptions::default());
-    let limits = PlanLimits { max_binding_bytes: 2 << 20, ..PlanLimits::default() };
-    let split = plan(&body, Shape::new(4, 3, 8, 64, 64), &PlanOptions { limits, ..PlanOptions::default() });
+    let whole = plan(&body, Shape::new(8, 3, 8, 64, 64), &PlanOptions::default());
+    let limits = PlanLimits { max_binding_bytes: 8 << 20, ..PlanLimits::default() };
+    let split = plan(&body, Shape::new(8, 3, 8, 64, 64), &PlanOptions { limits, ..PlanOptions::default() });
     assert!(split.rounds() > 1 && split.steps().iter().any(|step| step.slices() > 1));
     for (a, b) in whole.steps().iter().zip(split.steps()) {
         assert_eq!(a.method, b.method);
