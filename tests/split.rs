@@ -288,17 +288,19 @@ fn workspaces_keep_to_their_budget() {
     let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
     for (shape, rounds, slices) in [
-        (Shape::new(1, 3, 8, 224, 224), 1, 1),
-        // In the Winograd domain res2 has 1.72 MiB a frame, before the products and after: nine frames at once.
+        // In the Winograd domain res2 has 1.72 MiB a frame, before the products and after: two frames are within an
+        // eighth of conv1 and pool1, nine within the most that a workspace may have.
+        (Shape::new(1, 3, 8, 224, 224), 1, 4),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
-        (Shape::new(12, 3, 8, 224, 224), 12, 1),
+        (Shape::new(12, 3, 8, 224, 224), 12, 4),
         (Shape::new(12, 3, 2, 224, 224), 3, 1),
     ] {
         let plan = Plan::new(&body.graph, &[shape], &PlanOptions::default()).unwrap();
         replay(&plan, &PlanLimits::default());
         let res2 = plan.steps().iter().find(|step| step.method.name().starts_with("winograd")).unwrap();
         assert_eq!((plan.rounds(), res2.slices()), (rounds, slices), "{shape}");
-        assert!(plan.scratch().iter().sum::<u64>() <= target.class.scratch_budget(), "{shape}: {:?}", plan.scratch());
+        let budget = target.class.scratch_budget(plan.memory().lower_bound_bytes());
+        assert!(plan.scratch().iter().all(|&bytes| bytes <= budget), "{shape}: {:?}", plan.scratch());
     }
 }
 

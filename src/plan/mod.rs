@@ -129,8 +129,9 @@ impl Plan {
                 method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()])
             })
         };
-        let budget = options.target.class.scratch_budget();
-        let (rounds, shapes) = rounds(&graph, inputs, limits, budget, scratch)?;
+        let class = options.target.class;
+        let (rounds, shapes) = rounds(&graph, inputs, limits, class.scratch_budget(u64::MAX), scratch)?;
+        let budget = class.scratch_budget(most_at_once(&graph, &shapes));
         let mut slicer = Slicer::new(&graph, &shapes, limits, budget)?;
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
@@ -265,6 +266,13 @@ impl Step {
     pub fn is_cut_over_frames(&self) -> bool {
         self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)
     }
+}
+
+/// Most bytes of the blobs of one operator.
+fn most_at_once(graph: &Graph, shapes: &[Shape]) -> u64 {
+    let bytes = |&id: &BlobId| graph.blob(id).bytes(shapes[id.index()]);
+    let operators = graph.operators().iter();
+    operators.map(|op| op.inputs.iter().chain([&op.output]).map(bytes).sum()).max().unwrap_or(0)
 }
 
 /// The method for an operator with that output; `None` for those that compute nothing.

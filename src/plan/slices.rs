@@ -64,7 +64,7 @@ pub(super) struct Slicer<'a> {
     pub limits: &'a PlanLimits,
     /// By blob; empty for planar ones until the conversion that they belong to has been cut.
     pub storages: Vec<Storage>,
-    /// What the workspaces of a slice may have together, unless the smallest slice has more.
+    /// What each workspace of a slice may have, unless the smallest slice has more.
     pub scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
     pub scratch: Vec<u64>,
@@ -252,7 +252,7 @@ impl<'a> Slicer<'a> {
                 self.check(op, method, &(start..end))?;
                 while end < all.end {
                     let next = (end + step).min(all.end);
-                    let scratch: u64 = self.scratch_bytes(op, method, &(start..next)).iter().sum();
+                    let scratch = self.scratch_bytes(op, method, &(start..next)).into_iter().max().unwrap_or(0);
                     if scratch > self.scratch_budget || self.check(op, method, &(start..next)).is_err() {
                         break;
                     }
