@@ -80,27 +80,35 @@ fn no_blob_is_overwritten_while_it_is_needed() {
             };
             let mut holds: Vec<Option<BlobId>> = vec![None; plan.memory().buffers().len()];
             let data = graph.inputs()[0];
-            holds[plan.buffer(data)] = Some(data);
+            let buffers = |blob: BlobId| plan.memory().buffers_of(blob).iter().copied();
+            buffers(data).for_each(|buffer| holds[buffer] = Some(data));
             let mut copied = 0;
             for (index, step) in plan.steps().iter().enumerate() {
                 let op = &graph.operators()[step.operator];
                 for &input in &op.inputs {
-                    assert_eq!(holds[plan.buffer(input)], Some(root(input)), "{preset}: {} reads", op.name);
-                    assert_ne!(plan.buffer(input), plan.buffer(op.output), "{preset}: {}", op.name);
+                    let kept = buffers(input).all(|buffer| holds[buffer] == Some(root(input)));
+                    assert!(kept, "{preset}: {} reads", op.name);
+                    assert!(
+                        buffers(input).all(|own| buffers(op.output).all(|other| own != other)),
+                        "{preset}: {}",
+                        op.name
+                    );
                 }
-                holds[plan.buffer(op.output)] = Some(op.output);
+                buffers(op.output).for_each(|buffer| holds[buffer] = Some(op.output));
                 for output in plan.outputs().iter().filter(|output| output.written_by == Some(index)) {
-                    assert_eq!(holds[plan.buffer(output.blob)], Some(root(output.blob)), "{preset}: {}", output.name);
+                    let kept = buffers(output.blob).all(|buffer| holds[buffer] == Some(root(output.blob)));
+                    assert!(kept, "{preset}: {}", output.name);
                     copied += 1;
                 }
-                assert!(plan.shape(op.output).bytes() <= plan.memory().buffers()[plan.buffer(op.output)]);
+                let room: u64 = buffers(op.output).map(|buffer| plan.memory().buffers()[buffer]).sum();
+                assert!(plan.shape(op.output).bytes() <= room, "{preset}: {}", op.name);
             }
             assert_eq!(copied, taps.len(), "{preset}: every output is copied out");
             let inputs_of = |op: usize| &graph.operators()[op].inputs;
             let residual = plan.steps().iter().filter(|step| inputs_of(step.operator).len() == 2);
             for step in residual {
                 let [a, b] = inputs_of(step.operator)[..] else { unreachable!() };
-                assert_ne!(plan.buffer(a), plan.buffer(b), "input and residual");
+                assert!(buffers(a).all(|own| buffers(b).all(|other| own != other)), "input and residual");
             }
         }
     }
@@ -216,10 +224,12 @@ fn the_report_adds_up() {
             report.ops.iter().filter(|op| op.kernel.is_some_and(|name| name.starts_with("winograd"))).count();
         assert_eq!(in_domain, if class == AdapterClass::Software { 6 } else { 0 });
         let dispatches = report.ops.len() + 2 * in_domain + 2;
-        assert_eq!(
-            report.dispatches, dispatches,
-            "Winograd's has three, and there is a layout conversion at either end"
-        );
+        // Winograd's has three, and there is a layout conversion at either end; for a software adapter conv1, its
+        // neighbours and the workspaces are cut to need less memory.
+        match class {
+            AdapterClass::Software => assert!(report.dispatches > dispatches),
+            AdapterClass::Gpu | AdapterClass::GpuSubgroups => assert_eq!(report.dispatches, dispatches),
+        }
         assert_eq!(report.memory.scratch_bytes > 0, in_domain > 0);
         assert_eq!(report.memory.peak_bytes, report.memory.buffers.iter().map(|b| b.bytes).sum::<u64>());
         assert!(report.ops.iter().all(|op| op.buffer < report.memory.buffers.len()));
@@ -297,7 +307,9 @@ fn work_is_counted_from_the_dispatches() {
         let blob = model.conv_affine_nd(data, "conv", dim_out, window, 1, false);
         let graph = model.finish(blob);
         let forced = Method::by_name(method);
-        let plan = Plan::new(&graph, &[input], &PlanOptions { forced, ..PlanOptions::default() }).unwrap();
+        // As for a GPU, which has everything in one dispatch.
+        let target = Target { subgroup_size: Some(8), ..Target::typical(AdapterClass::Gpu) };
+        let plan = Plan::new(&graph, &[input], &PlanOptions { forced, target, ..PlanOptions::default() }).unwrap();
         let step = plan.steps().iter().find(|step| Some(step.method) == forced).unwrap();
         assert_eq!((plan.step_macs(step), plan.step_bytes(step)), (macs, values * 4), "{method}");
         let conversion = &plan.steps()[0];

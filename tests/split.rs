@@ -4,7 +4,7 @@ mod common;
 
 use common::contexts;
 use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Layout, OpKind, Window};
-use resnet3d_wgpu::kernels::Method;
+use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
 use resnet3d_wgpu::plan::{Binding, Step};
 use resnet3d_wgpu::verify::{Case, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
@@ -252,7 +252,9 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
     let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
     let plan = |shape: Shape, limits: PlanLimits| {
-        let options = PlanOptions { limits, winograd: false, ..PlanOptions::default() };
+        // As for a GPU with the limits of lavapipe: there blobs are cut only where they must be.
+        let target = Target::typical(AdapterClass::Gpu);
+        let options = PlanOptions { limits, target, winograd: false, ..PlanOptions::default() };
         let plan = Plan::new(&body.graph, &[shape], &options).unwrap();
         replay(&plan, &limits);
         plan
@@ -288,8 +290,8 @@ fn workspaces_keep_to_their_budget() {
     let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
     for (shape, rounds, slices) in [
-        // In the Winograd domain res2 has 1.72 MiB a frame, before the products and after: two frames are within an
-        // eighth of conv1 and pool1, nine within the most that a workspace may have.
+        // In the Winograd domain res2 has 1.72 MiB a frame, before the products and after: two frames at once
+        // are within the share of conv1 and pool1, nine within the most there is.
         (Shape::new(1, 3, 8, 224, 224), 1, 4),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
         (Shape::new(12, 3, 8, 224, 224), 12, 4),
@@ -299,8 +301,11 @@ fn workspaces_keep_to_their_budget() {
         replay(&plan, &PlanLimits::default());
         let res2 = plan.steps().iter().find(|step| step.method.name().starts_with("winograd")).unwrap();
         assert_eq!((plan.rounds(), res2.slices()), (rounds, slices), "{shape}");
-        let budget = target.class.scratch_budget(plan.memory().lower_bound_bytes());
-        assert!(plan.scratch().iter().all(|&bytes| bytes <= budget), "{shape}: {:?}", plan.scratch());
+        let scratch = plan.scratch().iter().sum::<u64>();
+        let least = plan.memory().lower_bound_bytes();
+        // The frames of several clips are not cut.
+        let budget = if shape.n == rounds { least / 4 } else { u64::MAX };
+        assert!(scratch <= budget.min(target.class.scratch_budget(u64::MAX)), "{shape}: {:?}", plan.scratch());
     }
 }
 

@@ -55,13 +55,13 @@ impl AdapterClass {
         }
     }
 
-    /// Bytes that each of the two workspaces of an operator may have, if cutting it makes them so small; `blobs` are those
-    /// of the blobs that an operator of the plan has at once, at most. To a software adapter slices cost little, and both
-    /// together are kept to a quarter of that; a GPU wants many workgroups at once.
+    /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
+    /// the blobs that an operator of the plan has at once, at most. To a software adapter slices cost little, and
+    /// workspaces are kept to a quarter of that. A GPU wants many workgroups at once.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         match self {
-            Self::Software => (blobs / 8).clamp(2 << 20, 16 << 20),
-            Self::Gpu | Self::GpuSubgroups => 256 << 20,
+            Self::Software => (blobs / 4).clamp(4 << 20, 32 << 20),
+            Self::Gpu | Self::GpuSubgroups => 512 << 20,
         }
     }
 

@@ -127,6 +127,13 @@ impl Memory {
         self.lower_bound
     }
 
+    /// Whether there is nothing worth saving: no more than a tenth above the least, or a few MiB.
+    pub(super) fn is_tight(&self) -> bool {
+        const SMALL: u64 = 4 << 20;
+        let (peak, least) = (self.peak_bytes(), self.lower_bound);
+        peak <= least + least / 10 || peak <= least + SMALL
+    }
+
     /// Bytes if every blob had a buffer of its own.
     pub fn unshared_bytes(&self) -> u64 {
         self.unshared

@@ -131,33 +131,21 @@ impl Plan {
         };
         let class = options.target.class;
         let (rounds, shapes) = rounds(&graph, inputs, limits, class.scratch_budget(u64::MAX), scratch)?;
-        let budget = class.scratch_budget(most_at_once(&graph, &shapes));
-        let mut slicer = Slicer::new(&graph, &shapes, limits, budget)?;
-        let mut steps = Vec::new();
-        let mut weight_bytes = 0;
-        for (operator, op) in graph.operators().iter().enumerate() {
-            let Some(method) = method(op, &shapes) else { continue };
-            method.accepts(op, shapes[op.inputs[0].index()])?;
-            let lens = method.constant_lens(&op.kind, shapes[op.output.index()].c);
-            weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
-            let blocks = method.constant_blocks(&op.kind);
-            let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
-            let most_bytes = limits.constant_bytes(method.constant_home(0));
-            let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
-            let dispatches = slicer.dispatches(op, method, &parts)?;
-            steps.push(Step { operator, method, parts, dispatches });
+        let methods: Vec<Option<Method>> = graph.operators().iter().map(|op| method(op, &shapes)).collect();
+        let outline = Outline { graph, shapes, rounds, methods };
+        let plan = outline.plan(options, limits.max_buffer_bytes)?;
+        let whole_batches = outline.shapes.iter().any(|shape| shape.n > 1);
+        if class != AdapterClass::Software || plan.memory.is_tight() || whole_batches {
+            // A GPU wants many workgroups at once, and frames of several clips are not cut.
+            return Ok(plan);
         }
-        let scratch = slicer.scratch;
-        let storages = slicer.storages;
-        let outputs = outputs(&graph, &steps, &options.taps)?;
-        let ports = |blobs: &mut dyn Iterator<Item = BlobId>| {
-            let storages: Vec<&Storage> = blobs.map(|id| &storages[id.index()]).collect();
-            Staging::new(rounds, &storages, limits.max_buffer_bytes)
-        };
-        let uploads = ports(&mut graph.inputs().iter().copied());
-        let readbacks = ports(&mut outputs.iter().map(|output| output.blob));
-        let memory = Memory::assign(&lifetimes(&graph, &storages, &steps), steps.len());
-        Ok(Self { graph, shapes, rounds, steps, storages, outputs, memory, scratch, uploads, readbacks, weight_bytes })
+        // A blob in smaller segments leaves room for others sooner. Frames that two of them have, and what pads a dispatch
+        // to whole tiles, are computed besides: for a hundredth more it is worth it.
+        let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
+        let most = macs(&plan) / 100 * 101;
+        let finer = outline.segment_sizes().into_iter().filter_map(|bytes| outline.plan(options, bytes).ok());
+        let finer = finer.filter(|finer| macs(finer) <= most).min_by_key(|finer| finer.memory.peak_bytes());
+        Ok(finer.filter(|finer| finer.memory.peak_bytes() < plan.memory.peak_bytes()).unwrap_or(plan))
     }
 
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
@@ -253,6 +241,61 @@ impl Plan {
     /// Multiply-adds of the whole graph, counted as direct convolutions.
     pub fn macs(&self) -> u64 {
         (0..self.graph.operators().len()).map(|operator| self.operator_macs(operator)).sum()
+    }
+}
+
+/// A plan as far as it does not depend on how blobs are cut.
+struct Outline {
+    graph: Graph,
+    /// Of one round.
+    shapes: Vec<Shape>,
+    rounds: usize,
+    /// By operator.
+    methods: Vec<Option<Method>>,
+}
+
+impl Outline {
+    /// The plan whose blobs have segments of at most so many bytes.
+    fn plan(&self, options: &PlanOptions, segment_bytes: u64) -> Result<Plan> {
+        let Self { graph, shapes, rounds, methods } = self;
+        let limits = &options.limits;
+        let budget = options.target.class.scratch_budget(most_at_once(graph, shapes));
+        let mut slicer = Slicer::new(graph, shapes, limits, segment_bytes, budget)?;
+        let mut steps = Vec::new();
+        let mut weight_bytes = 0;
+        for (operator, (op, method)) in graph.operators().iter().zip(methods).enumerate() {
+            let Some(method) = *method else { continue };
+            method.accepts(op, shapes[op.inputs[0].index()])?;
+            let lens = method.constant_lens(&op.kind, shapes[op.output.index()].c);
+            weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
+            let blocks = method.constant_blocks(&op.kind);
+            let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
+            let most_bytes = limits.constant_bytes(method.constant_home(0));
+            let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
+            let dispatches = slicer.dispatches(op, method, &parts)?;
+            steps.push(Step { operator, method, parts, dispatches });
+        }
+        let scratch = slicer.scratch;
+        let storages = slicer.storages;
+        let outputs = outputs(graph, &steps, &options.taps)?;
+        let ports = |blobs: &mut dyn Iterator<Item = BlobId>| {
+            let storages: Vec<&Storage> = blobs.map(|id| &storages[id.index()]).collect();
+            Staging::new(*rounds, &storages, limits.max_buffer_bytes)
+        };
+        let uploads = ports(&mut graph.inputs().iter().copied());
+        let readbacks = ports(&mut outputs.iter().map(|output| output.blob));
+        let memory = Memory::assign(&lifetimes(graph, &storages, &steps), steps.len());
+        let (graph, shapes, rounds) = (graph.clone(), shapes.clone(), *rounds);
+        Ok(Plan { graph, shapes, rounds, steps, storages, outputs, memory, scratch, uploads, readbacks, weight_bytes })
+    }
+
+    /// Sizes of segments worth trying: those of blobs that are smaller than the largest.
+    fn segment_sizes(&self) -> Vec<u64> {
+        let blobs = self.graph.blobs().iter().zip(&self.shapes);
+        let mut sizes: Vec<u64> = blobs.map(|(blob, &shape)| blob.bytes(shape)).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.dedup();
+        sizes.into_iter().skip(1).take(3).collect()
     }
 }
 

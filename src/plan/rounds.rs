@@ -7,7 +7,7 @@ use crate::graph::{Graph, Operator};
 use crate::shape::Shape;
 
 /// The fewest rounds of equally many clips in which every blob of `graph`, and every workspace of its operators, can be
-/// bound as a whole, and every workspace is within `budget`; and the shapes of one round. Rounds of single
+/// bound as a whole, and an operator's workspaces are within `budget`; and the shapes of one round. Rounds of single
 /// clips if even they are too large.
 ///
 /// `scratch` gives the sizes of an operator's workspaces for blobs of given shapes.
@@ -24,11 +24,11 @@ pub(super) fn rounds(
     let shapes = infer_shapes(graph, inputs)?;
     let batch = inputs.iter().map(|shape| shape.n).reduce(gcd).unwrap_or(1);
     let bytes = graph.blobs().iter().zip(&shapes).map(|(blob, &shape)| blob.bytes(shape));
-    let workspaces = graph.operators().iter().flat_map(|op| scratch(op, &shapes));
+    let workspaces: Vec<Vec<u64>> = graph.operators().iter().map(|op| scratch(op, &shapes)).collect();
     // Bytes are in proportion to the clips.
     let parts = |most: Option<u64>, fit: u64| usize::try_from(most.unwrap_or(0).div_ceil(fit.max(1)));
-    let bound = parts(bytes.max(), limits.bindable());
-    let kept = parts(workspaces.max(), budget.min(limits.bindable()));
+    let bound = parts(bytes.chain(workspaces.iter().flatten().copied()).max(), limits.bindable());
+    let kept = parts(workspaces.iter().map(|own| own.iter().sum()).max(), budget);
     let least = bound.unwrap_or(usize::MAX).max(kept.unwrap_or(usize::MAX));
     let rounds = (least.clamp(1, batch)..=batch).find(|rounds| batch.is_multiple_of(*rounds)).unwrap_or(batch);
     let of_one = |shape: Shape| Shape { n: shape.n / rounds, ..shape };

@@ -62,9 +62,11 @@ pub(super) struct Slicer<'a> {
     /// Of one round.
     pub shapes: &'a [Shape],
     pub limits: &'a PlanLimits,
+    /// Bytes that a segment of a blob may have.
+    segment_bytes: u64,
     /// By blob; empty for planar ones until the conversion that they belong to has been cut.
     pub storages: Vec<Storage>,
-    /// What each workspace of a slice may have, unless the smallest slice has more.
+    /// What all workspaces may have together, unless the smallest slices have more.
     pub scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
     pub scratch: Vec<u64>,
@@ -90,9 +92,15 @@ impl<'a> Slicer<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the frames that must lie together exceed a buffer.
-    pub fn new(graph: &'a Graph, shapes: &'a [Shape], limits: &'a PlanLimits, scratch_budget: u64) -> Result<Self> {
+    pub fn new(
+        graph: &'a Graph,
+        shapes: &'a [Shape],
+        limits: &'a PlanLimits,
+        segment_bytes: u64,
+        scratch_budget: u64,
+    ) -> Result<Self> {
         let storages = vec![Storage::default(); shapes.len()];
-        let mut slicer = Self { graph, shapes, limits, storages, scratch_budget, scratch: Vec::new() };
+        let mut slicer = Self { graph, shapes, limits, segment_bytes, storages, scratch_budget, scratch: Vec::new() };
         for (index, blob) in graph.blobs().iter().enumerate() {
             if blob.layout == Layout::ChannelsLast {
                 slicer.storages[index] = slicer.store(BlobId(index))?;
@@ -113,7 +121,7 @@ impl<'a> Slicer<'a> {
             return Ok(Storage::dense(&pieces, frames.bytes, self.limits));
         }
         let name = format!("{} ({shape})", self.graph.blob(id).name);
-        Storage::overlapping(frames, overlap, self.limits, &name)
+        Storage::overlapping(frames, overlap, self.segment_bytes, &name)
     }
 
     /// The frames of a blob.
@@ -252,8 +260,10 @@ impl<'a> Slicer<'a> {
                 self.check(op, method, &(start..end))?;
                 while end < all.end {
                     let next = (end + step).min(all.end);
-                    let scratch = self.scratch_bytes(op, method, &(start..next)).into_iter().max().unwrap_or(0);
-                    if scratch > self.scratch_budget || self.check(op, method, &(start..next)).is_err() {
+                    // Workspaces are shared: every one is as large as the operator needs it that needs most of it.
+                    let scratch = self.scratch_bytes(op, method, &(start..next)).into_iter().enumerate();
+                    let scratch = scratch.map(|(index, own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
+                    if scratch.sum::<u64>() > self.scratch_budget || self.check(op, method, &(start..next)).is_err() {
                         break;
                     }
                     end = next;

@@ -50,14 +50,14 @@ impl Storage {
         Self { pieces: vec![Piece { frames: 0..frames.count, segment: 0, offset: 0, bytes }], segments: vec![bytes] }
     }
 
-    /// As few segments as buffers allow, any `overlap + 1` successive frames together in one of them.
+    /// As few segments as `most_bytes` for each allow, any `overlap + 1` successive frames together in one of them.
     ///
     /// # Errors
     /// [`Error::Limit`] if so many do not fit into a buffer.
-    pub(super) fn overlapping(frames: Frames, overlap: usize, limits: &PlanLimits, name: &str) -> Result<Self> {
+    pub(super) fn overlapping(frames: Frames, overlap: usize, most_bytes: u64, name: &str) -> Result<Self> {
         let Frames { count, bytes, step } = frames;
         let overlap = overlap.next_multiple_of(step);
-        let fit = usize::try_from(limits.max_buffer_bytes / bytes).unwrap_or(usize::MAX);
+        let fit = usize::try_from(most_bytes / bytes).unwrap_or(usize::MAX);
         if fit >= count {
             return Ok(Self::whole(frames));
         }
@@ -67,7 +67,7 @@ impl Storage {
             return Err(Error::Limit {
                 what: format!("blob {name}, {least} frames of it at once,"),
                 needed: least as u64 * bytes,
-                limit: limits.max_buffer_bytes,
+                limit: most_bytes,
                 limit_name: "buffer",
             });
         }
@@ -135,9 +135,8 @@ mod tests {
         for (count, step, overlap, buffer) in
             [(20, 1, 0, 70), (20, 1, 2, 40), (37, 4, 3, 120), (37, 4, 5, 170), (8, 2, 2, 999)]
         {
-            let limits = PlanLimits { max_buffer_bytes: buffer, ..PlanLimits::default() };
             let frames = Frames { count, bytes: 10, step };
-            let storage = Storage::overlapping(frames, overlap, &limits, "blob").unwrap();
+            let storage = Storage::overlapping(frames, overlap, buffer, "blob").unwrap();
             assert!(storage.segments().iter().all(|&bytes| bytes <= buffer));
             assert_eq!(storage.segments().len() > 1, count as u64 * 10 > buffer);
             for piece in storage.pieces() {
@@ -148,9 +147,8 @@ mod tests {
                 assert!(storage.piece_with(&(first..first + overlap + 1)).is_some(), "{count} frames: from {first}");
             }
         }
-        let tight = PlanLimits { max_buffer_bytes: 30, ..PlanLimits::default() };
         let frames = Frames { count: 20, bytes: 10, step: 1 };
-        assert!(matches!(Storage::overlapping(frames, 3, &tight, "blob"), Err(Error::Limit { needed: 40, .. })));
+        assert!(matches!(Storage::overlapping(frames, 3, 30, "blob"), Err(Error::Limit { needed: 40, .. })));
     }
 
     #[test]
