@@ -10,6 +10,7 @@ use crate::output::{Outputs, note, print, print_json};
 use crate::plan::class_line;
 use crate::progress::Progress;
 use crate::text::{Facts, bar, lines, mib, milliseconds, table};
+use crate::tuning::{TuningReport, tune};
 use anyhow::{Result, bail};
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
@@ -78,6 +79,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = kernel)]
     kernel: Option<Method>,
 
+    /// Find the quickest kernels by trying, as `run --tune` does, and compare with those of the fixed table, in turn.
+    #[arg(long, conflicts_with = "kernel")]
+    tune: bool,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
@@ -95,6 +100,7 @@ EXAMPLES:
   resnet3d bench
   resnet3d bench --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --runs 20 --layers
   resnet3d bench --batch 4 --json
+  resnet3d bench --tune
   resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, to compare with";
 
 /// What `--json` prints.
@@ -113,11 +119,13 @@ struct Report {
     peak_gpu_bytes: u64,
     dispatches: usize,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuning: Option<TuningReport>,
 }
 
 /// The spread of several measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Spread {
+pub struct Spread {
     min: f64,
     median: f64,
     max: f64,
@@ -200,6 +208,7 @@ impl Arguments {
             taps,
             fusion: !self.no_fusion,
             method: self.kernel,
+            tuning: self.tune,
             winograd: !self.no_winograd,
             ..Options::default()
         };
@@ -243,15 +252,22 @@ impl Arguments {
         options: Options,
     ) -> Result<(Report, Features)> {
         let precision = options.precision.name();
+        let by_table = Options { tuning: false, ..options.clone() };
         let started = Instant::now();
-        let (mut backbone, layers, dispatches) = {
+        let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+        let tuning = Instant::now();
+        let tuned = tune(&mut backbone, clip.shape())?;
+        let tuning = tuning.elapsed();
+        let (layers, dispatches) = {
             let _progress = Progress::start("preparing the network");
-            let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
             let plan = backbone.prepare(clip.shape())?;
-            let (layers, dispatches) = (Layer::of(plan), plan.dispatches());
-            (backbone, layers, dispatches)
+            (Layer::of(plan), plan.dispatches())
         };
-        let prepare = started.elapsed();
+        let prepare = started.elapsed() - tuning;
+        let mut other = match self.tune {
+            true => Some(Comparison::new(GpuBackbone::new(gpu, &network.config, &network.weights, by_table)?, clip)?),
+            false => None,
+        };
 
         let measured_runs = u64::from(self.runs) * if self.layers { 2 } else { 1 };
         let progress = Progress::steps("measuring", measured_runs + 2);
@@ -271,6 +287,9 @@ impl Arguments {
             features = own;
             latencies.push(latency);
             device.extend(profile.map(|profile| profile.total));
+            if let Some(other) = &mut other {
+                other.run(clip)?;
+            }
         }
         let mut steps: Vec<Vec<Duration>> = Vec::new();
         for _ in 0..if self.layers { self.runs } else { 0 } {
@@ -286,6 +305,16 @@ impl Arguments {
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
         let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
         let latency_ms = latency_ms.unwrap_or(none);
+        let tuning = other.map(|other| {
+            let table_latency_ms = spread(other.latencies).unwrap_or(none);
+            let changed = layers.iter().zip(&other.layers).filter(|(own, table)| own.kernel != table.kernel);
+            TuningReport {
+                operators: tuned,
+                changed: changed.map(|(own, _)| own.name.clone()).collect(),
+                table_latency_ms,
+                gain: table_latency_ms.median / latency_ms.median - 1.0,
+            }
+        });
         let report = Report {
             adapter: gpu.adapter_name().to_owned(),
             backend: gpu.backend(),
@@ -300,8 +329,32 @@ impl Arguments {
             peak_gpu_bytes: backbone.device_bytes(),
             dispatches,
             layers: timed(layers, &steps),
+            tuning,
         };
         Ok((report, features))
+    }
+}
+
+/// The same network by the fixed table, to compare a tuned one with.
+struct Comparison {
+    backbone: GpuBackbone,
+    layers: Vec<Layer>,
+    latencies: Vec<Duration>,
+}
+
+impl Comparison {
+    /// Prepared and warmed up.
+    fn new(mut backbone: GpuBackbone, clip: &Clip) -> Result<Self> {
+        let layers = Layer::of(backbone.prepare(clip.shape())?);
+        backbone.forward(clip)?;
+        Ok(Self { backbone, layers, latencies: Vec::new() })
+    }
+
+    fn run(&mut self, clip: &Clip) -> Result<()> {
+        let started = Instant::now();
+        self.backbone.forward_timed(clip, Timing::Total)?;
+        self.latencies.push(started.elapsed());
+        Ok(())
     }
 }
 
@@ -339,8 +392,9 @@ impl Report {
                 format!("{:.1} ms to prepare, {:.1} ms for the first run", self.prepare_ms, self.first_forward_ms),
             )
             .add("memory", format!("{} on the device, {} dispatches", mib(self.peak_gpu_bytes), self.dispatches));
+        let tuning = self.tuning.as_ref().map(TuningReport::text).unwrap_or_default();
         if self.layers.is_empty() {
-            return facts.to_string();
+            return format!("{facts}{tuning}");
         }
         let total: f64 = self.layers.iter().map(|layer| layer.gpu_ms).sum();
         let mut rows = table(&["layer", "kernel", ">ms", ">GFLOP/s", ">GB/s", ">share", ""]);
@@ -357,7 +411,7 @@ impl Report {
                 bar(share, 40),
             ]);
         }
-        format!("{facts}\n{}\n", lines(&rows).join("\n"))
+        format!("{facts}\n{}\n{tuning}", lines(&rows).join("\n"))
     }
 }
 

@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod run;
 mod text;
+mod tuning;
 mod verify;
 
 use clap::Parser as _;

@@ -59,6 +59,10 @@ pub struct Arguments {
     #[arg(long)]
     no_fusion: bool,
 
+    /// Find the quickest kernels for this shape of clips by trying, once: the cache remembers them.
+    #[arg(long)]
+    tune: bool,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
@@ -130,6 +134,7 @@ impl Arguments {
             precision: common.precision,
             taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
             fusion: !self.no_fusion,
+            tuning: self.tune,
             ..Options::default()
         };
         let (features, timing) = forward(&gpu, &network, &input.clip, options)?;
