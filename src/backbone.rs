@@ -220,8 +220,13 @@ impl GpuBackbone {
             return Ok(Vec::new());
         }
         let mut choices = self.plan_options.choices.clone();
-        let setting =
-            Setting { gpu: &self.gpu, weights: &self.weights, options: &self.plan_options, checks: self.checks };
+        let setting = Setting {
+            gpu: &self.gpu,
+            weights: &self.weights,
+            options: &self.plan_options,
+            checks: self.checks,
+            patch: None,
+        };
         let tuned = tuning::tune(setting, &self.body.graph, shape, &mut choices, progress)?;
         self.plan_options.choices = choices;
         Ok(tuned)

@@ -3,8 +3,10 @@
 mod common;
 
 use common::{contexts, relative_l2, widen};
+use resnet3d_wgpu::gpu::{ShaderChecks, ShaderPatch};
 use resnet3d_wgpu::kernels::{Method, Target};
 use resnet3d_wgpu::plan::{Choices, signature};
+use resnet3d_wgpu::tuning::{Setting, tune};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Body, GpuBackbone, GpuContext, Options, Plan, PlanLimits, PlanOptions, Shape, Weights,
@@ -73,6 +75,28 @@ fn a_tuned_network_agrees_and_is_remembered() {
             assert!(backbone(&gpu, true).forward(&random::clip(Shape::new(1, 3, 1, 16, 16), 1).unwrap()).is_ok());
         }
     }
+}
+
+/// A method whose shader is broken loses, however quick it is, also where the table would take it.
+#[test]
+fn what_is_wrong_does_not_win() {
+    let (gpu, (config, weights)) = (contexts().swap_remove(0), narrow());
+    let body = Body::new(&config).unwrap();
+    let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
+    // It skips the last row, which takes less time than not to.
+    let patch = ShaderPatch { shader: "winograd_output", from: "< p.out_h &&", to: "+ 1u < p.out_h &&" };
+    let setting =
+        Setting { gpu: &gpu, weights: &weights, options: &options, checks: ShaderChecks::Checked, patch: Some(patch) };
+    let mut choices = Choices::default();
+    let shape = Shape::new(1, 3, 2, 48, 48);
+    let tuned = tune(setting, &body.graph, shape, &mut choices, &mut |_, _| ()).unwrap();
+    assert!(!tuned.is_empty() && choices.len() == tuned.len());
+    let winograd = |name: &str| name.starts_with("winograd");
+    assert!(tuned.iter().any(|own| own.refused.len() > 3), "{tuned:?}");
+    for own in &tuned {
+        assert!(own.refused.iter().all(|name| winograd(name)) && !winograd(own.chosen), "{own:?}");
+    }
+    assert!(choices.iter().all(|(_, method)| !winograd(method.name())));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const HOPELESS: f64 = 1.5;
 
 /// How much quicker than the table's method a candidate has to be. Medians of some runs waver by as much.
-const MARGIN: f64 = 0.97;
+const MARGIN: f64 = 0.95;
 
 /// Runs of each candidate that is left: as many as fit into the time, within these bounds.
 const TIME: Duration = Duration::from_millis(500);
@@ -94,9 +94,9 @@ struct Contender {
 
 impl Contender {
     fn new(setting: Setting<'_>, operator: &Operator, method: Method) -> Result<Self> {
-        let Setting { gpu, weights, options, checks } = setting;
+        let Setting { gpu, weights, options, checks, patch } = setting;
         let plan = operator.plan(method, options)?;
-        let executor = Executor::new(gpu, plan, weights, &mut Constants::default(), checks, None)?;
+        let executor = Executor::new(gpu, plan, weights, &mut Constants::default(), checks, patch)?;
         Ok(Self { method, executor, times: Vec::new() })
     }
 

@@ -13,7 +13,7 @@ mod contest;
 mod store;
 
 use crate::error::Result;
-use crate::gpu::{GpuContext, ShaderChecks};
+use crate::gpu::{GpuContext, ShaderChecks, ShaderPatch};
 use crate::graph::Graph;
 use crate::kernels::Method;
 use crate::plan::{Choices, Plan, PlanOptions, signature};
@@ -56,6 +56,8 @@ pub struct Setting<'a> {
     pub options: &'a PlanOptions,
     /// How its shaders will be compiled.
     pub checks: ShaderChecks,
+    /// A deliberate fault in a shader, which must not win.
+    pub patch: Option<ShaderPatch>,
 }
 
 /// Finds methods for those operators of `graph`, on clips of `shape`, that `choices` has none for, and adds them;

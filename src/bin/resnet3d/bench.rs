@@ -300,6 +300,11 @@ impl Arguments {
             note("no layers: this adapter has no timestamp queries");
         }
 
+        let pairs = |other: &Comparison| {
+            let ratio = |(table, own): (&Duration, &Duration)| table.as_secs_f64() / own.as_secs_f64();
+            Spread::of(other.latencies.iter().zip(&latencies).map(ratio).collect())
+        };
+        let gain = other.as_ref().and_then(pairs).map_or(0.0, |ratio| ratio.median - 1.0);
         let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
         let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
@@ -312,7 +317,7 @@ impl Arguments {
                 operators: tuned,
                 changed: changed.map(|(own, _)| own.name.clone()).collect(),
                 table_latency_ms,
-                gain: table_latency_ms.median / latency_ms.median - 1.0,
+                gain,
             }
         });
         let report = Report {
