@@ -10,7 +10,7 @@ use crate::output::{Outputs, note, print, print_json};
 use crate::plan::class_line;
 use crate::progress::Progress;
 use crate::text::{Facts, bar, lines, mib, milliseconds, table};
-use crate::tuning::{TuningReport, tune};
+use crate::tuning::{Comparison, TuningReport, tune};
 use anyhow::{Result, bail};
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
@@ -132,8 +132,16 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// No time at all, of no measurements.
+    pub const NONE: Self = Self { min: 0.0, median: 0.0, max: 0.0 };
+
+    /// The middle one, or between the two middle ones.
+    pub fn median(&self) -> f64 {
+        self.median
+    }
+
     /// Of `values`; `None` if there are none.
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
@@ -300,26 +308,12 @@ impl Arguments {
             note("no layers: this adapter has no timestamp queries");
         }
 
-        let pairs = |other: &Comparison| {
-            let ratio = |(table, own): (&Duration, &Duration)| table.as_secs_f64() / own.as_secs_f64();
-            Spread::of(other.latencies.iter().zip(&latencies).map(ratio).collect())
-        };
-        let gain = other.as_ref().and_then(pairs).map_or(0.0, |ratio| ratio.median - 1.0);
+        let kernels: Vec<(&str, &str)> = layers.iter().map(|layer| (layer.name.as_str(), layer.kernel)).collect();
+        let tuning = other.map(|other| other.report(tuned, &kernels, &latencies));
         let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
         let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
-        let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
-        let latency_ms = latency_ms.unwrap_or(none);
-        let tuning = other.map(|other| {
-            let table_latency_ms = spread(other.latencies).unwrap_or(none);
-            let changed = layers.iter().zip(&other.layers).filter(|(own, table)| own.kernel != table.kernel);
-            TuningReport {
-                operators: tuned,
-                changed: changed.map(|(own, _)| own.name.clone()).collect(),
-                table_latency_ms,
-                gain,
-            }
-        });
+        let latency_ms = latency_ms.unwrap_or(Spread::NONE);
         let report = Report {
             adapter: gpu.adapter_name().to_owned(),
             backend: gpu.backend(),
@@ -337,29 +331,6 @@ impl Arguments {
             tuning,
         };
         Ok((report, features))
-    }
-}
-
-/// The same network by the fixed table, to compare a tuned one with.
-struct Comparison {
-    backbone: GpuBackbone,
-    layers: Vec<Layer>,
-    latencies: Vec<Duration>,
-}
-
-impl Comparison {
-    /// Prepared and warmed up.
-    fn new(mut backbone: GpuBackbone, clip: &Clip) -> Result<Self> {
-        let layers = Layer::of(backbone.prepare(clip.shape())?);
-        backbone.forward(clip)?;
-        Ok(Self { backbone, layers, latencies: Vec::new() })
-    }
-
-    fn run(&mut self, clip: &Clip) -> Result<()> {
-        let started = Instant::now();
-        self.backbone.forward_timed(clip, Timing::Total)?;
-        self.latencies.push(started.elapsed());
-        Ok(())
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::bench::Spread;
 use crate::progress::Progress;
-use crate::text::{lines, table};
+use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
 use resnet3d_wgpu::tuning::Tuned;
-use resnet3d_wgpu::{GpuBackbone, Shape};
+use resnet3d_wgpu::{Clip, GpuBackbone, Shape, Timing};
 use serde::Serialize;
+use std::time::{Duration, Instant};
 
 /// Tunes `backbone` for clips of `shape`, if it is to be tuned; what was tried just now.
 pub fn tune(backbone: &mut GpuBackbone, shape: Shape) -> Result<Vec<Tuned>> {
@@ -57,5 +58,44 @@ impl TuningReport {
             self.table_latency_ms,
             self.gain * 100.0
         )
+    }
+}
+
+/// The same network by the fixed table, to compare a tuned one with.
+pub struct Comparison {
+    backbone: GpuBackbone,
+    kernels: Vec<&'static str>,
+    latencies: Vec<Duration>,
+}
+
+impl Comparison {
+    /// Prepared and warmed up.
+    pub fn new(mut backbone: GpuBackbone, clip: &Clip) -> Result<Self> {
+        let plan = backbone.prepare(clip.shape())?;
+        let kernels = plan.steps().iter().map(|step| step.method.name()).collect();
+        backbone.forward(clip)?;
+        Ok(Self { backbone, kernels, latencies: Vec::new() })
+    }
+
+    /// One more measured run.
+    pub fn run(&mut self, clip: &Clip) -> Result<()> {
+        let started = Instant::now();
+        self.backbone.forward_timed(clip, Timing::Total)?;
+        self.latencies.push(started.elapsed());
+        Ok(())
+    }
+
+    /// What came of it, beside a tuned network with these operators and kernels, whose runs took as long as `tuned`.
+    pub fn report(self, operators: Vec<Tuned>, kernels: &[(&str, &str)], tuned: &[Duration]) -> TuningReport {
+        let changed = kernels.iter().zip(&self.kernels).filter(|((_, own), table)| own != *table);
+        let ratio = |(table, own): (&Duration, &Duration)| table.as_secs_f64() / own.as_secs_f64();
+        let ratios = Spread::of(self.latencies.iter().zip(tuned).map(ratio).collect());
+        let latencies = self.latencies.iter().copied().map(milliseconds).collect();
+        TuningReport {
+            operators,
+            changed: changed.map(|((name, _), _)| (*name).to_owned()).collect(),
+            table_latency_ms: Spread::of(latencies).unwrap_or(Spread::NONE),
+            gain: ratios.map_or(0.0, |ratios| ratios.median() - 1.0),
+        }
     }
 }
