@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
 use crate::graph::resnet::Body;
 use crate::kernels::Method;
-use crate::plan::{Plan, PlanLimits, PlanOptions};
+use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
+use crate::tuning::{self, Setting, Tuned};
 use crate::weights::Weights;
 
 /// How many clip shapes stay prepared. The one unused for longest makes way for a new one.
@@ -72,6 +73,9 @@ pub struct Options {
     pub checks: ShaderChecks,
     /// Use this method for every operator that it can do, instead of the choice for the adapter.
     pub method: Option<Method>,
+    /// Whether methods are found by trying, where the fixed table has a choice (default: no), see [`crate::tuning`]. This
+    /// takes from seconds to minutes for each new shape of clips, but for what a directory for caches knows already.
+    pub tuning: bool,
     /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
     /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`] and `strict_floats`.
     pub winograd: bool,
@@ -90,6 +94,7 @@ impl Default for Options {
             fusion: true,
             checks: ShaderChecks::default(),
             method: None,
+            tuning: false,
             winograd: true,
             strict_floats: false,
             limits: None,
@@ -161,6 +166,7 @@ pub struct GpuBackbone {
     plan_options: PlanOptions,
     checks: ShaderChecks,
     constants: Constants,
+    tuning: bool,
     /// Prepared shapes, the one used last at the end.
     executors: Vec<(Shape, Executor)>,
 }
@@ -188,11 +194,13 @@ impl GpuBackbone {
                 fusion: options.fusion,
                 target: gpu.target(),
                 forced: options.method.filter(|method| !(options.strict_floats && method.is_winograd())),
+                choices: if options.tuning { tuning::load(gpu) } else { Choices::default() },
                 winograd: options.winograd && !options.strict_floats,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
             },
             checks: options.checks,
             constants: Constants::default(),
+            tuning: options.tuning && options.method.is_none(),
             executors: Vec::new(),
         })
     }
@@ -203,6 +211,29 @@ impl GpuBackbone {
     /// Those of [`Plan::new`] and of [`Executor::new`].
     pub fn prepare(&mut self, shape: Shape) -> Result<&Plan> {
         Ok(self.executor(shape)?.plan())
+    }
+
+    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::tuning`]: those that no earlier call and no
+    /// directory for caches knows. `progress` hears how many of how many operators are done. What was tried is returned,
+    /// and nothing is done without [`Options::tuning`]. [`GpuBackbone::prepare`] does it too, in silence.
+    ///
+    /// # Errors
+    /// Those of [`tuning::tune`].
+    pub fn tune(&mut self, shape: Shape, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<Tuned>> {
+        if !self.tuning {
+            return Ok(Vec::new());
+        }
+        let mut choices = self.plan_options.choices.clone();
+        let setting = Setting {
+            gpu: &self.gpu,
+            weights: &self.weights,
+            options: &self.plan_options,
+            checks: self.checks,
+            patch: None,
+        };
+        let tuned = tuning::tune(setting, &self.body.graph, shape, &mut choices, progress)?;
+        self.plan_options.choices = choices;
+        Ok(tuned)
     }
 
     /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
@@ -257,6 +288,7 @@ impl GpuBackbone {
         if let Some(index) = self.executors.iter().position(|(s, _)| *s == shape) {
             self.executors[index..].rotate_left(1);
         } else {
+            self.tune(shape, &mut |_, _| ())?;
             let plan = Plan::new(&self.body.graph, &[shape], &self.plan_options)?;
             if self.executors.len() == KEPT_PLANS {
                 self.executors.remove(0);

@@ -15,6 +15,7 @@ pub mod picture;
 pub mod plan;
 pub mod reference;
 pub mod shape;
+pub mod tuning;
 pub mod verify;
 pub mod weights;
 

@@ -202,6 +202,7 @@ pub struct GpuContext {
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
     images: Images,
+    cache: Option<CacheDirectory>,
 }
 
 impl GpuContext {
@@ -263,18 +264,19 @@ impl GpuContext {
             device,
             queue,
             pipelines: Arc::default(),
+            cache: None,
         }
     }
 
     /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
-    /// backend can tell (Vulkan). The directory is made when there is something to write. Nothing depends on what is in
+    /// backend can tell (Vulkan), and what [tuning](crate::tuning) has found. The directory is made when there is something to write. Nothing depends on what is in
     /// it: a file that is damaged, of another driver or version, or writable by others is not used, and one that cannot be
     /// written is logged. Clones made before do not share it.
     #[must_use]
     pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
         let directory = CacheDirectory::new(directory.into());
-        let pipelines = Pipelines::cached_in(directory, &self.device, &self.info);
-        Self { pipelines: Arc::new(pipelines), ..self }
+        let pipelines = Pipelines::cached_in(directory.clone(), &self.device, &self.info);
+        Self { pipelines: Arc::new(pipelines), cache: Some(directory), ..self }
     }
 
     /// Name of the adapter.
@@ -321,6 +323,16 @@ impl GpuContext {
     /// Its queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.queue
+    }
+
+    /// What is known about the adapter.
+    pub(crate) fn adapter_info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// The directory for caches, if there is one.
+    pub(crate) fn cache(&self) -> Option<&CacheDirectory> {
+        self.cache.as_ref()
     }
 
     /// An [`Error::Device`] about this adapter.

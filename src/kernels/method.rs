@@ -99,6 +99,14 @@ impl Method {
         methods
     }
 
+    /// The plainest way to compute `kind`, which others are compared with; `None` where there is only one.
+    pub(crate) fn reference(kind: &OpKind) -> Option<Self> {
+        match kind {
+            OpKind::Conv(_) => Some(Kernel::DIRECT_4X8.into()),
+            _ => None,
+        }
+    }
+
     /// Whether it is expected to be quicker than what comes behind it among the candidates.
     pub fn pays(self, kind: &OpKind, output: Shape) -> bool {
         match (self, kind) {

@@ -1,5 +1,6 @@
 //! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
 
+mod choices;
 mod limits;
 mod memory;
 mod report;
@@ -10,6 +11,7 @@ mod staging;
 mod storage;
 mod work;
 
+pub use choices::{Choices, signature};
 pub use limits::PlanLimits;
 pub use memory::Memory;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
@@ -41,6 +43,8 @@ pub struct PlanOptions {
     pub target: Target,
     /// Use this method for every operator that it can do.
     pub forced: Option<Method>,
+    /// Where nothing is forced, use these methods before those of the fixed table, for operators that they can do.
+    pub choices: Choices,
     /// Whether convolutions may be computed by Winograd's method, see [`crate::kernels::winograd`].
     pub winograd: bool,
     /// What the adapter allows.
@@ -54,6 +58,7 @@ impl Default for PlanOptions {
             fusion: true,
             target: Target::typical(AdapterClass::default()),
             forced: None,
+            choices: Choices::default(),
             winograd: true,
             limits: PlanLimits::default(),
         }
@@ -122,7 +127,9 @@ impl Plan {
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
         let graph = channels_last(&graph, &taps);
         let limits = &options.limits;
-        let method = |op: &Operator, shapes: &[Shape]| choose(&op.kind, shapes[op.output.index()], options);
+        let method = |op: &Operator, shapes: &[Shape]| {
+            choose(op, shapes[op.inputs[0].index()], shapes[op.output.index()], options)
+        };
         let scratch = |op: &Operator, shapes: &[Shape]| {
             let method = method(op, shapes);
             method.map_or_else(Vec::new, |method| {
@@ -318,8 +325,9 @@ fn most_at_once(graph: &Graph, shapes: &[Shape]) -> u64 {
     operators.map(|op| op.inputs.iter().chain([&op.output]).map(bytes).sum()).max().unwrap_or(0)
 }
 
-/// The method for an operator with that output; `None` for those that compute nothing.
-fn choose(kind: &OpKind, output: Shape, options: &PlanOptions) -> Option<Method> {
+/// The method for an operator with that input and output; `None` for those that compute nothing.
+fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> Option<Method> {
+    let kind = &op.kind;
     let candidates = Method::candidates(kind, options.target);
     // A block of its weights is within a binding, or an image. Of those in a buffer, which come last, it is an error if
     // it is not.
@@ -330,7 +338,13 @@ fn choose(kind: &OpKind, output: Shape, options: &PlanOptions) -> Option<Method>
         Method::Single(_) => method.constant_home(0) == Home::Buffer || fits(method),
     };
     let forced = options.forced.filter(|method| candidates.contains(method));
-    forced.or_else(|| candidates.into_iter().find(|method| allowed(method) && method.pays(kind, output)))
+    let chosen = || {
+        let method = options.choices.get(&signature(kind, input, output)?)?;
+        (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)
+    };
+    forced
+        .or_else(chosen)
+        .or_else(|| candidates.iter().copied().find(|method| allowed(method) && method.pays(kind, output)))
 }
 
 /// Bytes of one block of the largest constant of an operator with that output.

@@ -19,7 +19,7 @@ pub use split::split;
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::kernels::{Kernel, Method, Target};
-use crate::plan::{Plan, PlanLimits, PlanOptions};
+use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -207,6 +207,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         fusion: variant.fusion,
         target: gpu.target(),
         forced: variant.method,
+        choices: Choices::default(),
         winograd: true,
         limits,
     };

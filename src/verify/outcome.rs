@@ -22,7 +22,7 @@ pub struct Deviation {
 
 impl Deviation {
     /// Compares the values of a blob.
-    pub(super) fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
+    pub(crate) fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
         let off = |index: usize| {
             let error = (f64::from(got[index]) - want[index]).abs();
             if error.is_nan() { f64::INFINITY } else { error }

@@ -1,7 +1,7 @@
 //! Where the program keeps what makes later starts faster, and where it does not.
 
 use crate::common::fixture_path;
-use crate::harness::{command, listing, run};
+use crate::harness::{NARROW, command, json, keys, listing, run};
 use std::path::Path;
 
 /// Runs a small network, with `HOME` and the variables of caches as given.
@@ -48,4 +48,23 @@ fn caches_are_where_they_are_wanted() {
     }
     let ran = run(["adapters", "--no-cache", "--cache-dir", option_text]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn tuning_is_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().to_str().unwrap();
+    let bench = ["bench", "--clip", "1x3x2x32x32", "--config", NARROW, "--runs", "3", "--tune", "--cache-dir", cache];
+    let first = json(bench);
+    assert_eq!(keys(&first["tuning"]), ["changed", "gain", "operators", "table_latency_ms"]);
+    let operators = first["tuning"]["operators"].as_array().unwrap();
+    assert!(operators.len() > 3);
+    for operator in operators {
+        assert!(operator["chosen_ms"].as_f64() <= operator["table_ms"].as_f64(), "{operator}");
+    }
+    assert!(listing(directory.path()).iter().any(|name| name.starts_with("tuning_")));
+    let again = json(bench);
+    assert!(again["tuning"]["operators"].as_array().unwrap().is_empty());
+    assert_eq!(again["tuning"]["changed"], first["tuning"]["changed"]);
+    assert!(json(&bench[..7]).get("tuning").is_none(), "only where it is asked for");
 }

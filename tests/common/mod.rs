@@ -16,6 +16,12 @@ pub fn contexts() -> Vec<GpuContext> {
     contexts
 }
 
+/// The names of what is in a directory.
+pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<String> {
+    let entries = directory.read_dir().unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
 pub fn fixture_path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
 }

@@ -17,11 +17,13 @@ use crate::output::{Outputs, note, print, print_json, wrong_usage};
 use crate::plan::class_line;
 use crate::progress::Progress;
 use crate::text::{Facts, milliseconds, today};
+use crate::tuning::{Comparison, tune};
 use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::ArgPredicate;
 use layers::{Work, gflops, timed};
-use report::{Report, Spread, SweepReport};
+pub use report::Spread;
+use report::{Report, SweepReport};
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::gpu::Ceilings;
@@ -107,6 +109,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = kernel)]
     kernel: Option<Method>,
 
+    /// Find the quickest kernels by trying, as `run --tune` does, and compare with those of the fixed table, in turn.
+    #[arg(long, conflicts_with = "kernel")]
+    tune: bool,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
@@ -126,6 +132,7 @@ EXAMPLES:
   resnet3d bench --batch 4 --json
   resnet3d bench --roofline roofline.svg
   resnet3d bench --sweep scaling.svg --runs 5
+  resnet3d bench --tune
   resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, to compare with";
 
 /// The clip that `--sweep` varies unless told: small, since in the end it computes 155 frames of it.
@@ -168,6 +175,7 @@ impl Arguments {
             taps,
             fusion: !self.no_fusion,
             method: self.kernel,
+            tuning: self.tune,
             winograd: !self.no_winograd,
             ..Options::default()
         };
@@ -208,12 +216,12 @@ impl Arguments {
         let body = network.body()?;
         let gpu = self.open(common)?;
         let options = PlanOptions {
-            taps: Vec::new(),
             fusion: !self.no_fusion,
             target: gpu.target(),
             forced: self.kernel,
             winograd: !self.no_winograd,
             limits: gpu.plan_limits(),
+            ..PlanOptions::default()
         };
         let subject = sweep::Subject {
             gpu: &gpu,
@@ -271,15 +279,22 @@ impl Arguments {
         options: Options,
     ) -> Result<(Report, Features)> {
         let precision = options.precision.name();
+        let by_table = Options { tuning: false, ..options.clone() };
         let started = Instant::now();
-        let (mut backbone, work, dispatches) = {
+        let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+        let tuning = Instant::now();
+        let tuned = tune(&mut backbone, clip.shape())?;
+        let tuning = tuning.elapsed();
+        let (work, dispatches) = {
             let _progress = Progress::start("preparing the network");
-            let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
             let plan = backbone.prepare(clip.shape())?;
-            let (work, dispatches) = (Work::of(plan), plan.dispatches());
-            (backbone, work, dispatches)
+            (Work::of(plan), plan.dispatches())
         };
-        let prepare = started.elapsed();
+        let prepare = started.elapsed() - tuning;
+        let mut other = match self.tune {
+            true => Some(Comparison::new(GpuBackbone::new(gpu, &network.config, &network.weights, by_table)?, clip)?),
+            false => None,
+        };
 
         let with_layers = self.layers || self.roofline.is_some();
         let measured_runs = u64::from(self.runs) * if with_layers { 2 } else { 1 };
@@ -300,6 +315,9 @@ impl Arguments {
             features = own;
             latencies.push(latency);
             device.extend(profile.map(|profile| profile.total));
+            if let Some(other) = &mut other {
+                other.run(clip)?;
+            }
         }
         let mut steps: Vec<Vec<Duration>> = Vec::new();
         for _ in 0..if with_layers { self.runs } else { 0 } {
@@ -318,11 +336,12 @@ impl Arguments {
             None
         };
 
+        let kernels: Vec<(&str, &str)> = work.iter().map(|work| (work.name.as_str(), work.method.name())).collect();
+        let tuning = other.map(|other| other.report(tuned, &kernels, &latencies));
         let macs: u64 = work.iter().map(|work| work.macs).sum();
         let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
         let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
-        let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
-        let latency_ms = latency_ms.unwrap_or(none);
+        let latency_ms = latency_ms.unwrap_or(Spread::NONE);
         let report = Report {
             adapter: gpu.adapter_name().to_owned(),
             backend: gpu.backend(),
@@ -338,6 +357,7 @@ impl Arguments {
             dispatches,
             layers: ceilings.map_or_else(Vec::new, |ceilings| timed(&work, &steps, &ceilings)),
             ceilings,
+            tuning,
         };
         Ok((report, features))
     }

@@ -64,7 +64,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
     pub config: Option<String>,
 
-    /// Keep what makes later starts faster, such as what the driver has compiled, in this directory. By default in
+    /// Keep what makes later starts faster, what the driver has compiled and --tune has found, in this directory. By default in
     /// `resnet3d` where the system keeps such files, on Linux in ~/.cache; the variable RESNET3D_CACHE_DIR goes before
     /// that.
     #[arg(long, global = true, value_name = "DIR")]

@@ -3,6 +3,7 @@
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::text::{milliseconds, time};
+use crate::tuning::tune;
 use anyhow::Result;
 use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Timing};
 use serde::{Serialize, Serializer};
@@ -42,13 +43,13 @@ impl std::fmt::Display for Times {
 
 /// Runs `network` once on `clip`.
 pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Options) -> Result<(Features, Times)> {
+    let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+    tune(&mut backbone, clip.shape())?;
     let started = Instant::now();
-    let mut backbone = {
+    {
         let _progress = Progress::start("preparing the network");
-        let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
         backbone.prepare(clip.shape())?;
-        backbone
-    };
+    }
     let prepare = started.elapsed();
     let _progress = Progress::start("running the network");
     let started = Instant::now();

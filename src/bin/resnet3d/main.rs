@@ -19,6 +19,7 @@ mod progress;
 mod run;
 mod svg;
 mod text;
+mod tuning;
 mod verify;
 
 use clap::Parser as _;

@@ -63,6 +63,10 @@ pub struct Arguments {
     #[arg(long)]
     strict_floats: bool,
 
+    /// Find the quickest kernels for this shape of clips by trying, once: the cache remembers them.
+    #[arg(long)]
+    tune: bool,
+
     #[command(flatten)]
     preprocess: PreprocessArguments,
 }
@@ -135,6 +139,7 @@ impl Arguments {
             taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
             fusion: !self.no_fusion,
             strict_floats: self.strict_floats,
+            tuning: self.tune,
             ..Options::default()
         };
         let (features, timing) = forward(&gpu, &network, &input.clip, options)?;

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// What a step does, whenever it runs.
 #[derive(Clone, Debug)]
 pub struct Work {
-    name: String,
-    method: Method,
+    pub name: String,
+    pub method: Method,
     /// Multiply-adds, counted as direct convolution, and those that are really done.
     pub macs: u64,
     actual_macs: u64,

@@ -3,6 +3,7 @@
 use super::layers::{self, Layer};
 use super::sweep::Sweep;
 use crate::text::{Facts, mib};
+use crate::tuning::TuningReport;
 use resnet3d_wgpu::Shape;
 use resnet3d_wgpu::gpu::Ceilings;
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub struct Report {
     /// With `--layers`: what the adapter can do at most; else null.
     pub ceilings: Option<Ceilings>,
     pub layers: Vec<Layer>,
+    /// With `--tune`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningReport>,
 }
 
 /// What `--sweep --json` prints.
@@ -49,6 +53,9 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// No time at all, of no measurements.
+    pub const NONE: Self = Self { min: 0.0, median: 0.0, max: 0.0 };
+
     /// Of `values`; `None` if there are none.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
@@ -90,9 +97,10 @@ impl Report {
         if let Some(Ceilings { gflops, gb_per_s }) = self.ceilings {
             facts.add("ceilings", format!("{gflops:.1} GFLOP/s, {gb_per_s:.2} GB/s"));
         }
+        let tuning = self.tuning.as_ref().map(TuningReport::text).unwrap_or_default();
         match self.ceilings.filter(|_| !self.layers.is_empty()) {
-            Some(ceilings) => format!("{facts}\n{}", layers::text(&self.layers, &ceilings)),
-            None => facts.to_string(),
+            Some(ceilings) => format!("{facts}\n{}{tuning}", layers::text(&self.layers, &ceilings)),
+            None => format!("{facts}{tuning}"),
         }
     }
 }

@@ -1,0 +1,58 @@
+//! Choices of methods that were measured, which the planner prefers to its fixed table.
+
+use crate::graph::{Conv, Epilogue, OpKind, Window};
+use crate::kernels::Method;
+use crate::shape::Shape;
+use std::collections::BTreeMap;
+
+/// Methods by the signature of operators, see [`signature`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices(BTreeMap<String, Method>);
+
+impl Choices {
+    /// The method chosen for operators of that signature.
+    pub fn get(&self, signature: &str) -> Option<Method> {
+        self.0.get(signature).copied()
+    }
+
+    /// Chooses `method` for operators of that signature.
+    pub fn insert(&mut self, signature: String, method: Method) {
+        self.0.insert(signature, method);
+    }
+
+    /// All choices, by signature.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Method)> {
+        self.0.iter().map(|(signature, &method)| (signature.as_str(), method))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What distinguishes operators, as far as their time depends on it, for example `conv 3x3x3 stride 1x1x1 pad 1x1x1
+/// dilation 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` where there is nothing to choose.
+///
+/// Shapes are those of a single clip: what is chosen does not depend on the batch.
+pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
+    let OpKind::Conv(Conv { window, groups, epilogue, .. }) = kind else { return None };
+    let Window { kernel, stride, pad, dilation } = window;
+    let Epilogue { affine: _, residual, relu } = epilogue;
+    let axes = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+    let blob = |shape: Shape| axes(&[shape.c, shape.t, shape.h, shape.w]);
+    let mut text = format!("conv {} stride {} pad {}", axes(kernel), axes(stride), axes(pad));
+    text += &format!(" dilation {} groups {groups}, {} to {}", axes(dilation), blob(input), blob(output));
+    for (name, there) in [("residual", residual), ("relu", relu)] {
+        if *there {
+            text += ", ";
+            text += name;
+        }
+    }
+    Some(text)
+}

@@ -1,0 +1,120 @@
+//! Tuning: which method is quickest for an operator on this very device, found by trying.
+//!
+//! The planner chooses methods by a fixed table, which is made of measurements on adapters of a class. Tuning times every
+//! candidate for every distinct operator of a network on a clip of one shape, and puts what won into [`Choices`] for the
+//! planner. A candidate has to be right before it may win: its output is compared with that of the direct kernel, with the
+//! tolerance of [`crate::verify`]. What won is kept on disk where the context has a directory for caches
+//! ([`GpuContext::cached_in`]).
+//!
+//! Choices are made for a single clip, whatever the batch, as those of the table are. Results of a tuned network agree with
+//! those of the table's within the same tolerance, not bit for bit, and another tuning may choose otherwise.
+
+mod contest;
+mod store;
+
+use crate::error::Result;
+use crate::gpu::{GpuContext, ShaderChecks, ShaderPatch};
+use crate::graph::Graph;
+use crate::kernels::Method;
+use crate::plan::{Choices, Plan, PlanOptions, signature};
+use crate::shape::Shape;
+use crate::weights::Weights;
+use contest::{Contest, Operator};
+use serde::Serialize;
+
+pub(crate) use store::load;
+
+/// What tuning found for one operator, and all like it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tuned {
+    /// The first operator of the kind in the network.
+    pub operator: String,
+    /// How many of its operators are of the kind.
+    pub count: usize,
+    /// How many methods were tried.
+    pub candidates: usize,
+    /// Those whose output was wrong, or that failed.
+    pub refused: Vec<&'static str>,
+    /// The method of the fixed table.
+    pub table: &'static str,
+    /// Its time in milliseconds, a median; NaN if it was refused.
+    pub table_ms: f64,
+    /// The method chosen: the table's, unless another is quicker by more than the noise.
+    pub chosen: &'static str,
+    /// Its time in milliseconds, a median.
+    pub chosen_ms: f64,
+}
+
+/// What a network is tuned on and for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The device.
+    pub gpu: &'a GpuContext,
+    /// The weights.
+    pub weights: &'a Weights,
+    /// How the network will be planned.
+    pub options: &'a PlanOptions,
+    /// How its shaders will be compiled.
+    pub checks: ShaderChecks,
+    /// A deliberate fault in a shader, which must not win.
+    pub patch: Option<ShaderPatch>,
+}
+
+/// Finds methods for those operators of `graph`, on clips of `shape`, that `choices` has none for, and adds them;
+/// `progress` hears how many of how many are done. What a context has on disk is not read, but kept up to date.
+///
+/// # Errors
+/// Those of [`Plan::new`]; [`crate::Error::Device`] if not even the direct kernel runs.
+pub fn tune(
+    setting: Setting<'_>,
+    graph: &Graph,
+    shape: Shape,
+    choices: &mut Choices,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Tuned>> {
+    // What the fixed table says, for what runs: taps keep operators from being fused.
+    let options = PlanOptions { forced: None, choices: Choices::default(), ..setting.options.clone() };
+    let setting = Setting { options: &options, ..setting };
+    let plan = Plan::new(graph, &[Shape { n: 1, ..shape }], &options)?;
+    let contests = contests(&plan, choices);
+    let mut tuned = Vec::new();
+    for (done, contest) in contests.iter().enumerate() {
+        progress(done, contests.len());
+        let result = contest.hold(setting)?;
+        choices.insert(contest.signature.clone(), result.1);
+        tuned.push(result.0);
+    }
+    progress(contests.len(), contests.len());
+    if !tuned.is_empty() {
+        store::save(setting.gpu, choices);
+    }
+    Ok(tuned)
+}
+
+/// The distinct operators of `plan` with something to choose that `choices` does not know.
+fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
+    let mut contests: Vec<Contest> = Vec::new();
+    for step in plan.steps() {
+        let op = &plan.graph().operators()[step.operator];
+        let (input, output) = (plan.shape(op.inputs[0]), plan.shape(op.output));
+        let Some(signature) = signature(&op.kind, input, output) else { continue };
+        if choices.get(&signature).is_some() {
+            continue;
+        }
+        match contests.iter_mut().find(|contest| contest.signature == signature) {
+            Some(contest) => contest.count += 1,
+            None => contests.push(Contest {
+                signature,
+                operator: Operator::alone(plan, step.operator),
+                table: step.method,
+                count: 1,
+            }),
+        }
+    }
+    contests
+}
+
+/// Names of methods.
+fn names(methods: &[Method]) -> Vec<&'static str> {
+    methods.iter().map(|method| method.name()).collect()
+}

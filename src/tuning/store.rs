@@ -1,0 +1,145 @@
+//! What tuning has found, as a file for one adapter: JSON, so that it can be looked at.
+//!
+//! Whatever is in the file, at worst another method is chosen that can do the operator on this device: the planner takes
+//! no other.
+
+use crate::gpu::GpuContext;
+use crate::kernels::Method;
+use crate::plan::Choices;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The largest file that is believed: room for some ten thousand operators.
+const LIMIT: u64 = 4 << 20;
+
+/// The file.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    key: Key,
+    /// Names of methods by signature.
+    choices: BTreeMap<String, String>,
+}
+
+/// What choices are good for. Another version, adapter or driver is another key.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    version: String,
+    backend: String,
+    adapter: String,
+    driver: String,
+}
+
+impl Key {
+    fn of(gpu: &GpuContext) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            backend: gpu.backend().to_owned(),
+            adapter: gpu.adapter_name().to_owned(),
+            driver: gpu.driver(),
+        }
+    }
+}
+
+fn file_name(gpu: &GpuContext) -> String {
+    let info = gpu.adapter_info();
+    format!("tuning_{}_{}_{}.json", gpu.backend(), info.vendor, info.device)
+}
+
+/// The choices on disk for the adapter of `gpu`; none if there is no directory, no file, or one of something else.
+pub(crate) fn load(gpu: &GpuContext) -> Choices {
+    let bytes = gpu.cache().and_then(|cache| cache.read(&file_name(gpu), LIMIT));
+    bytes.map_or_else(Choices::default, |bytes| parse(&bytes, &Key::of(gpu)))
+}
+
+/// Writes `choices` down, where the context has a directory.
+pub(super) fn save(gpu: &GpuContext, choices: &Choices) {
+    let Some(cache) = gpu.cache() else { return };
+    let choices = choices.iter().map(|(signature, method)| (signature.to_owned(), method.name().to_owned())).collect();
+    match serde_json::to_vec_pretty(&Stored { key: Key::of(gpu), choices }) {
+        Ok(bytes) => cache.write(&file_name(gpu), &bytes),
+        Err(error) => log::warn!("the choices of tuning cannot be written: {error}"),
+    }
+}
+
+/// The choices of a file for `key`; a method that is not known is no choice.
+fn parse(bytes: &[u8], key: &Key) -> Choices {
+    let mut choices = Choices::default();
+    match serde_json::from_slice::<Stored>(bytes) {
+        Ok(stored) if stored.key == *key => {
+            for (signature, name) in stored.choices {
+                match Method::by_name(&name) {
+                    Some(method) => choices.insert(signature, method),
+                    None => log::debug!("the choices on disk name {name:?}, which is no method"),
+                }
+            }
+        }
+        Ok(stored) => log::debug!("the choices on disk are for {:?}", stored.key),
+        Err(error) => log::debug!("the choices on disk cannot be read: {error}"),
+    }
+    choices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(version: &str) -> Key {
+        Key { version: version.to_owned(), adapter: "one".to_owned(), ..Key::default() }
+    }
+
+    fn stored() -> Vec<u8> {
+        let choices = [("a", "conv_direct_1x4"), ("b", "winograd_4x4_gemm_tiled"), ("c", "none such")];
+        let choices = choices.map(|(signature, name)| (signature.to_owned(), name.to_owned())).into();
+        serde_json::to_vec_pretty(&Stored { key: key("1"), choices }).unwrap()
+    }
+
+    #[test]
+    fn what_is_unknown_or_for_another_is_a_miss() {
+        let read = parse(&stored(), &key("1"));
+        assert_eq!(read.len(), 2);
+        assert_eq!(read.get("a"), Method::by_name("conv_direct_1x4"));
+        assert_eq!(read.get("c"), None, "a method that is not known");
+        assert!(parse(&stored(), &key("2")).is_empty(), "another version");
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "1",
+            "{\"key\": 1, \"choices\": {}}",
+            "{\"choices\": {}}",
+            "\u{0}",
+            "{\"key\": {\"version\": \"1\"}, \"choices\": {}}",
+        ] {
+            assert!(parse(text.as_bytes(), &Key::default()).is_empty(), "{text}");
+        }
+        let number = String::from_utf8(stored()).unwrap().replace("\"conv_direct_1x4\"", "4");
+        assert!(parse(number.as_bytes(), &key("1")).is_empty(), "wrong type");
+    }
+
+    #[test]
+    fn damaged_files_do_not_hurt() {
+        let whole = stored();
+        for len in 0..whole.len() {
+            assert!(parse(&whole[..len], &key("1")).is_empty(), "cut to {len}");
+        }
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..rng.usize(1..=8) {
+                let at = rng.usize(..bytes.len());
+                match rng.u32(..3) {
+                    0 => bytes[at] = rng.u8(..),
+                    1 => bytes.insert(at, b"{}[]\",:0"[rng.usize(..8)]),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            let known = |(_, method): (&str, Method)| Method::by_name(method.name()) == Some(method);
+            assert!(parse(&bytes, &key("1")).iter().all(known));
+        }
+        let deep = [b"[".repeat(100_000), b"{\"key\":".repeat(100_000)];
+        assert!(deep.iter().all(|bytes| parse(bytes, &key("1")).is_empty()));
+    }
+}
