@@ -50,7 +50,13 @@ fn memory_stays_near_the_lower_bound() {
                     let memory = plan.memory();
                     let ratio = memory.peak_bytes() as f64 / memory.lower_bound_bytes() as f64;
                     assert!(ratio >= 1.0, "{preset}: the bound is none");
-                    assert!(ratio <= 1.25, "{preset} {shape}, {} taps, fusion {fusion}: {ratio:.3}", taps.len());
+                    // What an R-18 of one small clip could save is not worth a dispatch, and batches are not cut.
+                    let most = if shape == CLIP && fusion && taps.is_empty() { 1.1 } else { 1.25 };
+                    assert!(ratio <= most, "{preset} {shape}, {} taps, fusion {fusion}: {ratio:.3}", taps.len());
+                    if shape == CLIP && fusion {
+                        let scratch = plan.scratch().iter().sum::<u64>();
+                        assert!(scratch <= memory.lower_bound_bytes() / 4, "{preset}: {scratch} bytes of workspaces");
+                    }
                     assert!(memory.unshared_bytes() > memory.peak_bytes());
                 }
             }
