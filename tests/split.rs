@@ -305,7 +305,7 @@ fn workspaces_keep_to_their_budget() {
         let least = plan.memory().lower_bound_bytes();
         // The frames of several clips are not cut.
         let budget = if shape.n == rounds { least / 4 } else { u64::MAX };
-        assert!(scratch <= budget.min(target.class.scratch_budget(u64::MAX)), "{shape}: {:?}", plan.scratch());
+        assert!(scratch <= budget.min(target.scratch_budget(u64::MAX)), "{shape}: {:?}", plan.scratch());
     }
 }
 

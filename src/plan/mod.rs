@@ -137,7 +137,7 @@ impl Plan {
             })
         };
         let class = options.target.class;
-        let (rounds, shapes) = rounds(&graph, inputs, limits, class.scratch_budget(u64::MAX), scratch)?;
+        let (rounds, shapes) = rounds(&graph, inputs, limits, options.target.scratch_budget(u64::MAX), scratch)?;
         let methods: Vec<Option<Method>> = graph.operators().iter().map(|op| method(op, &shapes)).collect();
         let outline = Outline { graph, shapes, rounds, methods };
         let plan = outline.plan(options, limits.max_buffer_bytes)?;
@@ -266,7 +266,7 @@ impl Outline {
     fn plan(&self, options: &PlanOptions, segment_bytes: u64) -> Result<Plan> {
         let Self { graph, shapes, rounds, methods } = self;
         let limits = &options.limits;
-        let budget = options.target.class.scratch_budget(most_at_once(graph, shapes));
+        let budget = options.target.scratch_budget(most_at_once(graph, shapes));
         let mut slicer = Slicer::new(graph, shapes, limits, segment_bytes, budget)?;
         let mut steps = Vec::new();
         let mut weight_bytes = 0;
