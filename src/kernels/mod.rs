@@ -101,12 +101,12 @@ impl Target {
 
     /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
     /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight slices
-    /// cost little, and workspaces are kept to a quarter of that. Without, a workgroup spans so many positions that small
-    /// slices would mostly be padding; and a GPU wants many workgroups at once.
+    /// cost little down to some 7 MiB, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
+    /// positions that small slices would mostly be padding; and a GPU wants many workgroups at once.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         let broadcasts = self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32);
         match self.class {
-            AdapterClass::Software if broadcasts => (blobs / 4).clamp(4 << 20, 32 << 20),
+            AdapterClass::Software if broadcasts => (blobs / 4).clamp(7 << 20, 32 << 20),
             AdapterClass::Software => 32 << 20,
             AdapterClass::Gpu | AdapterClass::GpuSubgroups => 512 << 20,
         }
