@@ -252,6 +252,11 @@ impl<'a> Slicer<'a> {
         let alike = op.inputs.iter().enumerate().filter(|(input, _)| matches!(reach(op, *input), Reach::Alike));
         let addressed = alike.map(|(_, &id)| id).chain([op.output]);
         let step = addressed.map(|id| self.frames(id).step).max().unwrap_or(1);
+        // A clip no longer than the time kernel is not cut for the budget's sake: it would be transformed once for each slice.
+        let every_slice_reads_all = match reach(op, 0) {
+            Reach::Slides(window) => (2..=window.kernel[0]).contains(&self.shapes[op.inputs[0].index()].t),
+            Reach::Alike => false,
+        };
         let mut cuts = Vec::new();
         for (piece, all) in pieces.into_iter().enumerate() {
             let mut start = all.start;
@@ -263,7 +268,8 @@ impl<'a> Slicer<'a> {
                     // Workspaces are shared: every one is as large as the operator needs it that needs most of it.
                     let scratch = self.scratch_bytes(op, method, &(start..next)).into_iter().enumerate();
                     let scratch = scratch.map(|(index, own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
-                    if scratch.sum::<u64>() > self.scratch_budget || self.check(op, method, &(start..next)).is_err() {
+                    let kept = every_slice_reads_all || scratch.sum::<u64>() <= self.scratch_budget;
+                    if !kept || self.check(op, method, &(start..next)).is_err() {
                         break;
                     }
                     end = next;
