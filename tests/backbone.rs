@@ -159,7 +159,7 @@ fn checked_shaders_and_forced_methods_agree() {
     let (want, _) = run(Options::default());
     let (checked, _) = run(Options { checks: ShaderChecks::Checked, ..Options::default() });
     assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
-    let winograd = |method: &Method| matches!(method, Method::Winograd { .. });
+    let winograd = |method: &Method| method.is_winograd();
     let conv = |method: &Method| method.name().starts_with("conv") || winograd(method);
     for forced in Method::all().filter(|method| conv(method) && method.runs_on(gpu.target())) {
         let (got, methods) = run(Options { method: Some(forced), ..Options::default() });
