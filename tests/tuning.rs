@@ -99,6 +99,21 @@ fn what_is_wrong_does_not_win() {
     assert!(choices.iter().all(|(_, method)| !winograd(method.name())));
 }
 
+/// A network that may not use Winograd's method finds winners that are no other network's.
+#[test]
+fn winners_among_fewer_methods_are_not_remembered() {
+    let gpu = contexts().swap_remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    let gpu = gpu.cached_in(directory.path());
+    let (config, weights) = narrow();
+    let shape = Shape::new(1, 3, 3, 33, 40);
+    let options = Options { tuning: true, strict_floats: true, ..Options::default() };
+    let mut strict = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
+    assert!(!strict.tune(shape, &mut |_, _| ()).unwrap().is_empty());
+    assert!(methods(strict.prepare(shape).unwrap()).iter().all(|method| !method.is_winograd()));
+    assert!(!backbone(&gpu, true).tune(shape, &mut |_, _| ()).unwrap().is_empty(), "all is tried once more");
+}
+
 #[test]
 fn nothing_is_tuned_unasked() {
     let gpu = contexts().swap_remove(0);

@@ -61,7 +61,8 @@ pub struct Setting<'a> {
 }
 
 /// Finds methods for those operators of `graph`, on clips of `shape`, that `choices` has none for, and adds them;
-/// `progress` hears how many of how many are done. What a context has on disk is not read, but kept up to date.
+/// `progress` hears how many of how many are done. What a context has on disk is not read, but kept up to
+/// date, unless Winograd's method was forbidden.
 ///
 /// # Errors
 /// Those of [`Plan::new`]; [`crate::Error::Device`] if not even the direct kernel runs.
@@ -85,7 +86,8 @@ pub fn tune(
         tuned.push(result.0);
     }
     progress(contests.len(), contests.len());
-    if !tuned.is_empty() {
+    // Winners among fewer methods are nothing to others.
+    if !tuned.is_empty() && options.winograd {
         store::save(setting.gpu, choices);
     }
     Ok(tuned)
