@@ -19,6 +19,8 @@ struct Params {
     positions: u32,
     tiles_h: u32,
     tiles_w: u32,
+    // The row of the output where the first tile belongs.
+    first_row: u32,
     out_h: u32,
     out_w: u32,
 
@@ -44,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let quad = p.first_quad + own_quad;
     let position = index / p.quads;
     let frame = position / (p.tiles_h * p.tiles_w);
-    let y = position / p.tiles_w % p.tiles_h * OUT;
+    let y = position / p.tiles_w % p.tiles_h * OUT + p.first_row;
     let x = position % p.tiles_w * OUT;
 
     // By column of the tile: along the height.

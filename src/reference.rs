@@ -65,10 +65,15 @@ fn operator<'a>(
     weights: &Weights,
 ) -> Result<Vec<f64>> {
     let input = read(0);
-    let channel_len = shape.t * shape.h * shape.w;
+    // What a convolution computes before it pools.
+    let own = match &op.kind {
+        OpKind::Conv(conv) => conv.window.output(input.shape.thw()).map_or(shape, |thw| shape.with(shape.c, thw)),
+        _ => shape,
+    };
+    let channel_len = own.t * own.h * own.w;
     Ok(match &op.kind {
         OpKind::Conv(conv) => {
-            let mut data = convolve(conv, input, shape, weights.get(&conv.weight, &conv.weight_shape())?);
+            let mut data = convolve(conv, input, own, weights.get(&conv.weight, &conv.weight_shape())?);
             if let Some(affine) = &conv.epilogue.affine {
                 let scale = weights.get(&affine.scale, &[shape.c])?;
                 let bias = weights.get(&affine.bias, &[shape.c])?;
@@ -80,7 +85,10 @@ fn operator<'a>(
             if conv.epilogue.relu {
                 data.iter_mut().for_each(|v| *v = v.max(0.0));
             }
-            data
+            match &conv.epilogue.pool {
+                Some(pool) => max_pool(pool, &Volume { shape: own, data }, shape),
+                None => data,
+            }
         }
         OpKind::Affine(affine) => {
             let mut data = input.data.clone();

@@ -1,8 +1,8 @@
 //! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
 
 use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::graph::fuse::fuse;
-use resnet3d_wgpu::graph::{Conv, Graph, OpKind};
+use resnet3d_wgpu::graph::fuse::{fuse, fuse_pools};
+use resnet3d_wgpu::graph::{BlobId, Conv, Graph, OpKind};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, reference, stage_info};
 use std::collections::HashSet;
@@ -239,6 +239,28 @@ fn the_flagship_has_69_operators_and_22_fused() {
     assert_eq!((body.graph.operators().len(), fuse(&body.graph, &[]).operators().len()), (69, 22));
 }
 
+/// The stem takes its pooling over, unless something keeps the blob between them.
+#[test]
+fn a_convolution_takes_over_the_pooling_behind_it() {
+    let graph = body("{}").graph;
+    let [conv1, pool1] = ["conv1", "pool1"].map(|name| graph.find(name).unwrap());
+    let taken = |keep: &[BlobId], takes: bool| {
+        let fused = fuse(&graph, keep);
+        let keep: Vec<BlobId> = keep.iter().map(|&id| fused.find(&graph.blob(id).name).unwrap()).collect();
+        let pooled = fuse_pools(&fused, &keep, |conv, pool| {
+            assert_eq!((conv.window.kernel, pool.kernel), ([1, 7, 7], [1, 3, 3]));
+            takes
+        });
+        let stem = &pooled.operators()[0];
+        let OpKind::Conv(conv) = &stem.kind else { panic!("{stem:?}") };
+        assert_eq!(conv.epilogue.pool.is_some(), pooled.operators().len() == 21);
+        assert_eq!(stem.fused.last().map(String::as_str) == Some("pool1"), conv.epilogue.pool.is_some());
+        conv.epilogue.pool.is_some()
+    };
+    assert!(taken(&[], true) && taken(&[pool1], true));
+    assert!(!taken(&[], false) && !taken(&[conv1], true));
+}
+
 #[test]
 fn every_preset_builds_and_fuses_to_convolutions_alone() {
     for preset in PRESETS {
@@ -265,6 +287,7 @@ fn fusion_keeps_values_and_taps() {
     for name in names {
         let id = graph.find(name).unwrap();
         let fused = fuse(graph, &[id]);
+        let fused = fuse_pools(&fused, &[fused.find(name).unwrap()], |_, _| true);
         assert!(fused.operators().len() < graph.operators().len());
         let want = reference::execute(graph, &[&clip], &weights, &[id, graph.output()]).unwrap();
         let kept = [fused.find(name).unwrap(), fused.output()];

@@ -36,7 +36,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 38] = [
+const FAULTS: [(&str, ShaderPatch); 46] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -76,6 +76,23 @@ const FAULTS: [(&str, ShaderPatch); 38] = [
     ("Winograd: last row not written", patch("winograd_output", "< p.out_h &&", "+ 1u < p.out_h &&")),
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
+    ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
+    (
+        "stem: the row above forgotten",
+        patch("conv_pool_subgroup", "above[m] = max(lower, lower_right)", "above[m] = lowest"),
+    ),
+    (
+        "stem: the column to the left forgotten",
+        patch("conv_pool_subgroup", "let has_left = column > 0u", "let has_left = false"),
+    ),
+    (
+        "stem: a neighbour in another row",
+        patch("conv_pool_subgroup", "let has_left = column > 0u", "let has_left = true"),
+    ),
+    ("stem: a row beyond the edge pooled", patch("conv_pool_subgroup", "2u * row + 1u < out_h", "2u * row < out_h")),
+    ("stem: a column beyond the edge pooled", patch("conv_pool_subgroup", "2u * column + 1u < p.out_w", "true")),
+    ("stem: the last column not stored", patch("conv_pool_subgroup", "counted <= columns", "counted < columns")),
+    ("stem: from the first channel", patch("conv_pool_subgroup", "p.first_quad + block * TILE_M", "block * TILE_M")),
     ("split: GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),
     ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
     ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),

@@ -101,6 +101,8 @@ fn replay_step(plan: &Plan, step: &Step, limits: &PlanLimits, most: u64) {
     let op = &plan.graph().operators()[step.operator];
     // (segment, part) to the frames written.
     let mut written: BTreeMap<(usize, usize), Vec<Range<usize>>> = BTreeMap::new();
+    // The rows of each of those ranges.
+    let mut rows: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
     // Winograd's method has three dispatches for a slice; the one in the middle slides over time.
     let in_a_row = if matches!(step.method, Method::Winograd { .. }) { 3 } else { 1 };
     for dispatches in step.dispatches.chunks_exact(in_a_row) {
@@ -128,13 +130,16 @@ fn replay_step(plan: &Plan, step: &Step, limits: &PlanLimits, most: u64) {
         }
         for own in dispatches {
             assert_eq!(own.bindings.len(), own.launch.operands.len());
-            assert_eq!((&own.frames, own.part), (&dispatch.frames, dispatch.part));
+            assert_eq!((&own.frames, &own.rows, own.part), (&dispatch.frames, &dispatch.rows, dispatch.part));
         }
         let (output, inputs) = bound.split_last().unwrap();
         assert_eq!((output.0, &output.1), (op.output, &dispatch.frames));
         let buffer = |(blob, _, segment): &(BlobId, Range<usize>, usize)| plan.memory().buffers_of(*blob)[*segment];
         assert!(inputs.iter().all(|input| buffer(input) != buffer(output)), "{} writes what it reads", op.name);
-        written.entry((output.2, dispatch.part)).or_default().push(output.1.clone());
+        if dispatch.rows.start == 0 {
+            written.entry((output.2, dispatch.part)).or_default().push(output.1.clone());
+        }
+        rows.entry((output.2, dispatch.part, output.1.start)).or_default().extend(dispatch.rows.clone());
 
         let read = &inputs[0];
         assert_eq!(read.0, op.inputs[0]);
@@ -168,6 +173,8 @@ fn replay_step(plan: &Plan, step: &Step, limits: &PlanLimits, most: u64) {
         let ranges = written.remove(&(segment, part)).unwrap_or_default();
         assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), wanted, "{}: segment {segment}", op.name);
     }
+    let height = plan.shape(op.output).h;
+    assert!(rows.values().all(|rows| rows.iter().copied().eq(0..height)), "{}: every row once", op.name);
     assert!(step.parts.iter().cloned().flatten().eq(0..step.method.constant_blocks(&op.kind)), "every channel once");
 }
 
@@ -176,6 +183,7 @@ fn replay_step(plan: &Plan, step: &Step, limits: &PlanLimits, most: u64) {
 struct Met {
     rounds: usize,
     frames: usize,
+    rows: usize,
     channels: usize,
     segments: usize,
     early: usize,
@@ -186,6 +194,7 @@ impl Met {
         self.rounds += usize::from(plan.rounds() > 1);
         for step in plan.steps() {
             self.frames += usize::from(step.is_cut_over_frames());
+            self.rows += usize::from(step.dispatches.iter().any(|dispatch| dispatch.rows.start > 0));
             self.channels += usize::from(step.parts.len() > 1);
             let pads = step.dispatches.iter().map(|dispatch| dispatch.launch.params.get(24..28));
             let slides = window(&plan.graph().operators()[step.operator].kind).is_some();
@@ -242,8 +251,8 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
         }
     }
     println!("{met:?}, {refused} refused");
-    let Met { rounds, frames, channels, segments, early } = met;
-    assert!([rounds, frames, segments, early].into_iter().all(|count| count > 20), "{met:?}");
+    let Met { rounds, frames, rows, channels, segments, early } = met;
+    assert!([rounds, frames, rows, segments, early].into_iter().all(|count| count > 20), "{met:?}");
     assert!(channels > 0 || refused > 0);
 }
 
@@ -290,9 +299,9 @@ fn workspaces_keep_to_their_budget() {
     let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
     for (shape, rounds, slices) in [
-        // In the Winograd domain res2 has 1.72 MiB a frame, before the products and after: two frames at once
-        // are within the share of conv1 and pool1, nine within the most there is.
-        (Shape::new(1, 3, 8, 224, 224), 1, 4),
+        // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
+        // fourteen are within the share of three blobs of res2, all those of the batches within the most there is.
+        (Shape::new(1, 3, 8, 224, 224), 1, 7),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
         (Shape::new(12, 3, 8, 224, 224), 12, 4),
         (Shape::new(12, 3, 2, 224, 224), 3, 1),
@@ -303,9 +312,8 @@ fn workspaces_keep_to_their_budget() {
         assert_eq!((plan.rounds(), res2.slices()), (rounds, slices), "{shape}");
         let scratch = plan.scratch().iter().sum::<u64>();
         let least = plan.memory().lower_bound_bytes();
-        // The frames of several clips are not cut.
-        let budget = if shape.n == rounds { least / 4 } else { u64::MAX };
-        assert!(scratch <= budget.min(target.scratch_budget(u64::MAX)), "{shape}: {:?}", plan.scratch());
+        let budget = (least / 4).min(target.scratch_budget(u64::MAX));
+        assert!(scratch <= budget, "{shape}: {:?}", plan.scratch());
     }
 }
 

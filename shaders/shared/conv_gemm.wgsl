@@ -37,6 +37,13 @@ struct Params {
     // The epilogue: 1 for yes.
     add_residual: u32,
     relu: u32,
+
+    // Where the maximum is taken besides: rows and columns that leaves, how many of the rows a workgroup computes, and
+    // minus infinity, which WGSL has no literal for.
+    pool_h: u32,
+    pool_w: u32,
+    pool_rows: u32,
+    lowest: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

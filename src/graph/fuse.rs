@@ -4,13 +4,41 @@
 //! (folded into the weights when they are uploaded), the residual sum and the ReLU (applied before storing). R-18's 69
 //! operators become 22. A stop-gradient behind a convolution goes the same way, being the identity.
 //!
+//! A convolution can take over the max pooling behind it as well ([`fuse_pools`]), where there is a kernel for it: the
+//! stem's, whose blob is the largest of all.
+//!
 //! A tapped blob must exist, so it ends a chain. Nothing else is rewritten: operators that no convolution could take
 //! over stay and run with their own kernels.
 
-use super::{BlobId, Graph, OpKind, Operator};
+use super::{BlobId, Conv, Graph, OpKind, Operator, Window};
 
 /// Rewrites `graph`, keeping the blobs `keep` and the output.
 pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
+    rewrite(graph, keep, |conv, next| {
+        let epilogue = &conv.epilogue;
+        let plain = !epilogue.residual && !epilogue.relu;
+        epilogue.pool.is_none()
+            && match &next.kind {
+                OpKind::Affine(_) => epilogue.affine.is_none() && plain,
+                OpKind::Sum => plain,
+                OpKind::Relu => !epilogue.relu,
+                OpKind::StopGradient => true,
+                OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::Layout => false,
+            }
+    })
+}
+
+/// Rewrites a graph that [`fuse`] has been through: convolutions take over the max pooling behind them where `takes` says
+/// so of the two.
+pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window) -> bool) -> Graph {
+    rewrite(graph, keep, |conv, next| match &next.kind {
+        OpKind::MaxPool(window) => conv.epilogue.pool.is_none() && takes(conv, window),
+        _ => false,
+    })
+}
+
+/// Lets every convolution do what follows it, one operator after the other, as long as it `takes` the next.
+fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Operator) -> bool) -> Graph {
     let mut uses = vec![0usize; graph.blobs.len()];
     for &id in graph.operators.iter().flat_map(|op| &op.inputs) {
         uses[id.0] += 1;
@@ -23,7 +51,7 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
     let mut slots: Vec<Option<Operator>> = graph.operators.iter().cloned().map(Some).collect();
     for start in 0..slots.len() {
         let mut at = start;
-        while let Some(next) = successor(&slots, at, &uses) {
+        while let Some(next) = successor(&slots, at, &uses, &takes) {
             let taken = slots[next].take().expect("successor() names an operator that is there");
             let mut op = slots[at].take().expect("the chain's head is where it was left");
             absorb(&mut op, taken);
@@ -36,7 +64,12 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
 }
 
 /// The position of the operator that the convolution at `at` can take over, if there is one.
-fn successor(slots: &[Option<Operator>], at: usize, uses: &[usize]) -> Option<usize> {
+fn successor(
+    slots: &[Option<Operator>],
+    at: usize,
+    uses: &[usize],
+    takes: &impl Fn(&Conv, &Operator) -> bool,
+) -> Option<usize> {
     let op = slots[at].as_ref()?;
     let OpKind::Conv(conv) = &op.kind else { return None };
     if uses[op.output.0] != 1 {
@@ -44,15 +77,9 @@ fn successor(slots: &[Option<Operator>], at: usize, uses: &[usize]) -> Option<us
     }
     let reads_it = |slot: &Option<Operator>| slot.as_ref().is_some_and(|next| next.inputs.contains(&op.output));
     let next = at + 1 + slots[at + 1..].iter().position(reads_it)?;
-    let epilogue = &conv.epilogue;
-    let fits = match &slots[next].as_ref()?.kind {
-        OpKind::Affine(_) => epilogue.affine.is_none() && !epilogue.residual && !epilogue.relu,
-        // The branch takes the sum, never the shortcut, so that the shortcut is always computed first.
-        OpKind::Sum => slots[next].as_ref()?.inputs[0] == op.output && !epilogue.residual && !epilogue.relu,
-        OpKind::Relu => !epilogue.relu,
-        OpKind::StopGradient => true,
-        OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::Layout => false,
-    };
+    let follower = slots[next].as_ref()?;
+    // The branch takes the sum, never the shortcut, so that the shortcut is always computed first.
+    let fits = follower.inputs[0] == op.output && takes(conv, follower);
     fits.then_some(next)
 }
 
@@ -67,7 +94,8 @@ fn absorb(op: &mut Operator, taken: Operator) {
         }
         OpKind::Relu => conv.epilogue.relu = true,
         OpKind::StopGradient => {}
-        OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::Layout => unreachable!("never offered by successor()"),
+        OpKind::MaxPool(window) => conv.epilogue.pool = Some(window),
+        OpKind::Conv(_) | OpKind::Layout => unreachable!("no convolution takes these"),
     }
     op.output = taken.output;
     op.fused.push(taken.name);

@@ -130,6 +130,8 @@ pub struct Epilogue {
     pub residual: bool,
     /// Clamps negative values to zero.
     pub relu: bool,
+    /// Takes the maximum under this window, behind all others; the operator's output is what that leaves.
+    pub pool: Option<Window>,
 }
 
 /// A 3D convolution without bias: cross-correlation with zero padding.
@@ -156,7 +158,14 @@ impl Conv {
         [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
     }
 
-    /// Multiply-adds for each output value.
+    /// Extents of the output for input extents `thw`, behind the pooling if there is one; `None` where one of the windows
+    /// does not fit even once.
+    pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
+        let thw = self.window.output(thw)?;
+        self.epilogue.pool.map_or(Some(thw), |pool| pool.output(thw))
+    }
+
+    /// Multiply-adds for each value of the convolution itself.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
     }

@@ -6,6 +6,7 @@ use super::source::{Prelude, assemble};
 use super::{Kernel, conv_gemm_subgroup, conv_gemm_tiled};
 use crate::error::Result;
 use crate::graph::Conv;
+use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 use rayon::prelude::*;
 
@@ -187,46 +188,57 @@ params! {
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
+        pool_h: u32, pool_w: u32, pool_rows: u32, lowest: f32,
     }
 }
 
 /// The launch of any of these kernels for a slice of a batch of convolutions, its blobs being those of all of it.
 pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    gemm.accepts(batch.conv)?;
+    let output = slice.output;
+    let positions = output.n / batch.count * output.t * output.h * output.w;
+    let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.run_len()));
+    launched(Kernel::ConvGemm(gemm), params, batch.conv, max_groups)
+}
+
+/// The dispatch of `kernel` with these parameters, all but for its grid.
+pub(super) fn launched(kernel: Kernel, mut params: Params, conv: &Conv, max_groups: u32) -> Result<Launch, String> {
+    let workgroups = u64::from(params.batches) * u64::from(params.runs) * u64::from(params.blocks);
+    let grid = Grid::fold(workgroups, max_groups)?;
+    (params.grid_x, params.workgroups) = (grid.x, workgroups as u32);
+    let params = bytemuck::bytes_of(&params).to_vec();
+    Ok(Launch { kernel, params, grid, operands: Operand::of_conv(conv) })
+}
+
+/// Parameters of a slice of a batch, whose convolution itself has an output of shape `own`, computed in so many `runs` of
+/// positions for each of the batch.
+pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shape, runs: usize) -> Params {
     let Batch { count, conv } = *batch;
-    gemm.accepts(conv)?;
-    let tile = gemm.tile();
-    let (input, output) = (slice.inputs[0], slice.output);
-    let positions = output.n / count * output.t * output.h * output.w;
-    let runs = positions.div_ceil(gemm.run_len());
-    let blocks = slice.blocks.len();
-    let workgroups = count * runs * blocks;
-    let grid = Grid::fold(workgroups as u64, max_groups)?;
-    let params = Params {
+    let input = slice.inputs[0];
+    Params {
         window: slice.window(&conv.window),
-        grid_x: grid.x,
-        workgroups: workgroups as u32,
+        grid_x: 0,
+        workgroups: 0,
         batches: count as u32,
         runs: runs as u32,
-        blocks: blocks as u32,
-        positions: positions as u32,
+        blocks: slice.blocks.len() as u32,
+        positions: (own.n / count * own.t * own.h * own.w) as u32,
         in_quads: input.c.div_ceil(4) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
-        out_quads: output.c.div_ceil(4) as u32,
-        out_t: output.t as u32,
-        out_h: output.h as u32,
-        out_w: output.w as u32,
-        first_quad: (slice.blocks.start * tile.channel_vec4s) as u32,
+        out_quads: own.c.div_ceil(4) as u32,
+        out_t: own.t as u32,
+        out_h: own.h as u32,
+        out_w: own.w as u32,
+        first_quad: (slice.blocks.start * gemm.tile().channel_vec4s) as u32,
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
-    };
-    Ok(Launch {
-        kernel: Kernel::ConvGemm(gemm),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: Operand::of_conv(conv),
-    })
+        pool_h: 0,
+        pool_w: 0,
+        pool_rows: 0,
+        lowest: f32::NEG_INFINITY,
+    }
 }
 
 /// Weights of a batch, and its bias.

@@ -27,7 +27,7 @@ impl Operand {
     }
 }
 
-/// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, or a range of
+/// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, of rows, or of
 /// blocks of output channels.
 ///
 /// To a kernel a range of frames is an operator on shorter blobs with other padding in time, so that it computes the same
@@ -42,6 +42,8 @@ pub struct Slice {
     pub output_layout: Layout,
     /// Frames of padding in front of the first input; negative where that comes before the first frame needed.
     pub pad_t: isize,
+    /// Rows of the output that are computed. Input and output are bound with all their rows nevertheless.
+    pub rows: Range<usize>,
     /// Blocks of output channels, of those that [`super::Method::constant_blocks`] counts.
     pub blocks: Range<usize>,
 }

@@ -3,7 +3,7 @@
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
-use super::{affine, conv_direct, layout, max_pool, relu, sum};
+use super::{affine, conv_direct, conv_pool_subgroup, layout, max_pool, relu, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
@@ -28,6 +28,15 @@ impl From<Kernel> for Method {
     fn from(kernel: Kernel) -> Self {
         Self::Single(kernel)
     }
+}
+
+/// Squares of output that a method computes whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowTiles {
+    /// Rows, and columns, of a square.
+    pub side: usize,
+    /// Squares that a workgroup computes, of all frames: others are padding.
+    pub run_len: usize,
 }
 
 /// What computes Winograd's products, the names of the methods beside it.
@@ -102,7 +111,7 @@ impl Method {
     /// The plainest way to compute `kind`, which others are compared with; `None` where there is only one.
     pub(crate) fn reference(kind: &OpKind) -> Option<Self> {
         match kind {
-            OpKind::Conv(_) => Some(Kernel::DIRECT_4X8.into()),
+            OpKind::Conv(conv) if conv.epilogue.pool.is_none() => Some(Kernel::DIRECT_4X8.into()),
             _ => None,
         }
     }
@@ -142,6 +151,9 @@ impl Method {
             (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
                 conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
             }
+            (Kernel::ConvPool(weights), OpKind::Conv(conv)) => {
+                conv_pool_subgroup::launch(weights, conv, slice, max_groups)
+            }
             (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
             (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
@@ -163,12 +175,29 @@ impl Method {
         Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }
     }
 
-    /// Sizes of the workspaces between the dispatches, in bytes, for blobs of these shapes: what
-    /// [`Operand::Scratch`](super::Operand::Scratch) counts.
-    pub fn scratch_bytes(self, input: Shape, output: Shape) -> Vec<u64> {
+    /// Sizes of the workspaces between the dispatches, in bytes, for that many rows of output and blobs of these shapes:
+    /// what [`Operand::Scratch`](super::Operand::Scratch) counts.
+    pub fn scratch_bytes(self, input: Shape, output: Shape, rows: usize) -> Vec<u64> {
         match self {
             Self::Single(_) => Vec::new(),
-            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, input, output).to_vec(),
+            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, input, output, rows).to_vec(),
+        }
+    }
+
+    /// How rows of output can be cut to make workspaces smaller; `None` where there are none.
+    pub fn row_tiles(self) -> Option<RowTiles> {
+        match self {
+            Self::Single(_) => None,
+            Self::Winograd { tile, product } => Some(RowTiles { side: tile.outputs(), run_len: product.run_len() }),
+        }
+    }
+
+    /// The implicit GEMM whose constants this method has, if it has one's.
+    fn gemm(self) -> Option<Gemm> {
+        match self {
+            Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. } => Some(gemm),
+            Self::Single(Kernel::ConvPool(weights)) => Some(conv_pool_subgroup::gemm(weights)),
+            Self::Single(_) => None,
         }
     }
 
@@ -177,17 +206,15 @@ impl Method {
     pub fn constant_blocks(self, kind: &OpKind) -> usize {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::blocks(tile, conv),
-            (Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. }, OpKind::Conv(conv)) => {
-                gemm.tile().blocks(conv)
-            }
+            (_, OpKind::Conv(conv)) => self.gemm().map_or(1, |gemm| gemm.tile().blocks(conv)),
             _ => 1,
         }
     }
 
     /// Where the constant of that index lies.
     pub fn constant_home(self, index: usize) -> Home {
-        match (self, index) {
-            (Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. }, 0) => gemm.weights(),
+        match self.gemm() {
+            Some(gemm) if index == 0 => gemm.weights(),
             _ => Home::Buffer,
         }
     }
@@ -196,10 +223,10 @@ impl Method {
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
-            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => {
-                conv_gemm::constant_lens(gemm, &Batch { count: 1, conv }).to_vec()
-            }
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constant_lens(tile, product, conv),
+            (_, OpKind::Conv(conv)) => self
+                .gemm()
+                .map_or_else(Vec::new, |gemm| conv_gemm::constant_lens(gemm, &Batch { count: 1, conv }).to_vec()),
             (Self::Single(Kernel::Affine), OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
             _ => Vec::new(),
         }
@@ -212,8 +239,10 @@ impl Method {
     pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
-            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => conv_gemm::constants(gemm, conv, weights),
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constants(tile, product, conv, weights),
+            (_, OpKind::Conv(conv)) => {
+                self.gemm().map_or_else(|| Ok(Vec::new()), |gemm| conv_gemm::constants(gemm, conv, weights))
+            }
             (Self::Single(Kernel::Affine), OpKind::Affine(affine)) => affine::constants(affine, channels, weights),
             _ => Ok(Vec::new()),
         }
@@ -222,6 +251,9 @@ impl Method {
 
 /// The methods for a convolution on `target`, the default first.
 fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
+    if conv.epilogue.pool.is_some() {
+        return pool_candidates(conv, target);
+    }
     let single = |gemm: Gemm| gemm.accepts(conv).is_ok().then_some(Method::Single(Kernel::ConvGemm(gemm)));
     let winograd = |(product, tile): (Gemm, Tile)| {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
@@ -241,14 +273,26 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     }
 }
 
+/// The methods for a convolution with the pooling behind it.
+fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
+    let mut homes = [Home::Buffer, Home::Image];
+    homes.sort_by_key(|&home| dear(home, target.images));
+    let accepts = |home: &Home| conv_pool_subgroup::accepts(*home, conv).is_ok();
+    homes.into_iter().filter(accepts).map(|home| Kernel::ConvPool(home).into()).collect()
+}
+
+/// Whether weights are loaded less cheaply from there than from the other home.
+fn dear(home: Home, images: Images) -> bool {
+    (home == Home::Image) != (images == Images::Quicker)
+}
+
 /// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads
 /// more. Each with its weights where they are loaded more cheaply, then where they are not.
 fn by_padding(dim_out: usize, images: Images) -> Vec<Gemm> {
     let sorted = |mut gemms: Vec<Gemm>| {
         gemms.sort_by_key(|gemm| {
             let channels = gemm.tile().channels();
-            let dear = (gemm.weights() == Home::Image) != (images == Images::Quicker);
-            (dim_out.next_multiple_of(channels), Reverse(channels), dear)
+            (dim_out.next_multiple_of(channels), Reverse(channels), dear(gemm.weights(), images))
         });
         gemms
     };

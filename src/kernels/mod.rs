@@ -10,6 +10,7 @@ pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
 pub mod conv_gemm_tiled;
+pub mod conv_pool_subgroup;
 mod launch;
 pub mod layout;
 pub mod max_pool;
@@ -24,7 +25,7 @@ mod work;
 
 pub use conv_gemm::{Gemm, Home, IMAGE_WIDTH};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
-pub use method::Method;
+pub use method::{Method, RowTiles};
 pub(crate) use source::assemble;
 
 /// Every shader is one entry point of this name.
@@ -100,13 +101,13 @@ impl Target {
     }
 
     /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
-    /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight slices
-    /// cost little down to some 7 MiB, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
-    /// positions that small slices would mostly be padding; and a GPU wants many workgroups at once.
+    /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight ranges of
+    /// rows cost next to nothing, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
+    /// positions that small ranges would mostly be padding; and a GPU wants many workgroups at once.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         let broadcasts = self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32);
         match self.class {
-            AdapterClass::Software if broadcasts => (blobs / 4).clamp(7 << 20, 32 << 20),
+            AdapterClass::Software if broadcasts => (blobs / 4).clamp(4 << 20, 32 << 20),
             AdapterClass::Software => 32 << 20,
             AdapterClass::Gpu | AdapterClass::GpuSubgroups => 512 << 20,
         }
@@ -120,6 +121,8 @@ pub enum Kernel {
     ConvDirect(conv_direct::Tile),
     /// Implicit-GEMM convolution.
     ConvGemm(Gemm),
+    /// Implicit-GEMM convolution with the max pooling behind it, its weights lying there.
+    ConvPool(Home),
     /// Tiles of the input into the Winograd domain.
     WinogradInput(winograd::Tile),
     /// Out of the Winograd domain.
@@ -150,9 +153,11 @@ impl Kernel {
     const GEMM_SUBGROUP_32X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_32X4_IMAGE);
     const GEMM_SUBGROUP_64X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4_IMAGE);
     const GEMM_TILED: Self = Self::ConvGemm(Gemm::Tiled);
+    const POOL_SUBGROUP: Self = Self::ConvPool(Home::Buffer);
+    const POOL_SUBGROUP_IMAGE: Self = Self::ConvPool(Home::Image);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -166,6 +171,8 @@ impl Kernel {
         Self::GEMM_SUBGROUP_32X4_IMAGE,
         Self::GEMM_SUBGROUP_64X4_IMAGE,
         Self::GEMM_TILED,
+        Self::POOL_SUBGROUP,
+        Self::POOL_SUBGROUP_IMAGE,
         Self::WinogradInput(winograd::Tile::F2),
         Self::WinogradInput(winograd::Tile::F4),
         Self::WinogradOutput(winograd::Tile::F2),
@@ -192,6 +199,7 @@ impl Kernel {
             Self::GEMM_SUBGROUP_16X4_IMAGE => "conv_gemm_subgroup_16x4_image",
             Self::GEMM_SUBGROUP_32X4_IMAGE => "conv_gemm_subgroup_32x4_image",
             Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
+            Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
             Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
             Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
@@ -208,6 +216,7 @@ impl Kernel {
             Self::ConvGemm(Gemm::Registers(..)) => "conv_gemm",
             Self::ConvGemm(Gemm::Subgroup(..)) => "conv_gemm_subgroup",
             Self::ConvGemm(Gemm::Tiled) => "conv_gemm_tiled",
+            Self::ConvPool(_) => "conv_pool_subgroup",
             Self::WinogradInput(_) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
             Self::MaxPool => "max_pool",
@@ -225,6 +234,7 @@ impl Kernel {
             Self::ConvGemm(Gemm::Registers(tile, weights)) => conv_gemm::source(tile, weights),
             Self::ConvGemm(Gemm::Subgroup(tile, weights)) => conv_gemm_subgroup::source(tile, weights),
             Self::ConvGemm(Gemm::Tiled) => conv_gemm_tiled::source(),
+            Self::ConvPool(weights) => conv_pool_subgroup::source(weights),
             Self::WinogradInput(tile) => winograd_input::source(tile),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),
@@ -238,7 +248,7 @@ impl Kernel {
     /// Lanes that a subgroup must have, for kernels that are written for one size.
     pub fn subgroup_size(self) -> Option<u32> {
         match self {
-            Self::ConvGemm(Gemm::Subgroup(..)) => Some(conv_gemm_subgroup::LANES as u32),
+            Self::ConvGemm(Gemm::Subgroup(..)) | Self::ConvPool(_) => Some(conv_gemm_subgroup::LANES as u32),
             _ => None,
         }
     }
@@ -253,6 +263,7 @@ impl Kernel {
     pub fn image_binding(self) -> Option<u32> {
         match self {
             Self::ConvGemm(gemm) => (gemm.weights() == Home::Image).then_some(2),
+            Self::ConvPool(weights) => (weights == Home::Image).then_some(2),
             _ => None,
         }
     }
@@ -261,7 +272,7 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
-            Self::ConvGemm(_) => conv_gemm::Params::LAYOUT,
+            Self::ConvGemm(_) | Self::ConvPool(_) => conv_gemm::Params::LAYOUT,
             Self::WinogradInput(_) => winograd_input::Params::LAYOUT,
             Self::WinogradOutput(_) => winograd_output::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
@@ -275,7 +286,7 @@ impl Kernel {
     /// How many buffers the shader binds after its parameters, what it writes last.
     pub fn operand_count(self) -> usize {
         match self {
-            Self::ConvDirect(_) | Self::ConvGemm(_) => 5,
+            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ConvPool(_) => 5,
             Self::WinogradOutput(_) | Self::Affine => 4,
             Self::Sum => 3,
             Self::WinogradInput(_) | Self::MaxPool | Self::Relu | Self::Layout => 2,

@@ -81,15 +81,15 @@ impl Tile {
         points.iter().enumerate().map(row).chain([[0.0, 0.0, 1.0]]).collect()
     }
 
-    /// Tiles over the height and the width of `output`.
-    pub(super) fn grid(self, output: Shape) -> [usize; 2] {
-        [output.h.div_ceil(self.outputs()), output.w.div_ceil(self.outputs())]
+    /// Tiles over so many rows and columns of output.
+    pub(super) fn grid(self, rows: usize, columns: usize) -> [usize; 2] {
+        [rows.div_ceil(self.outputs()), columns.div_ceil(self.outputs())]
     }
 
-    /// A blob of `shape`, over the tiles of `output`, in the Winograd domain: batches along N, the tiles of a frame in a
-    /// row.
-    pub(super) fn domain(self, shape: Shape, output: Shape) -> Shape {
-        let [h, w] = self.grid(output);
+    /// A blob of `shape`, over the tiles of that many rows of `output`, in the Winograd domain: batches along N, the tiles
+    /// of a frame in a row.
+    pub(super) fn domain(self, shape: Shape, rows: usize, output: Shape) -> Shape {
+        let [h, w] = self.grid(rows, output.w);
         Shape { n: self.batches() * shape.n, h: 1, w: h * w, ..shape }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shap
     /// What one value costs that is loaded or stored in a transform, in products: on the adapters measured a load costs
     /// as much as some thirty multiply-adds, and a product's own loads are shared by a register tile.
     const MOVED: f64 = 12.0;
-    let [tiles_h, tiles_w] = tile.grid(output);
+    let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
     let tiles = output.t * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
     let per_position = conv.window.kernel[0] as f64 * channels_in * channels_out;
@@ -145,8 +145,9 @@ pub(super) fn launches(
     let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
     // The products of a range of blocks lie side by side, as if there were no others.
     let inside = Slice {
-        inputs: vec![tile.domain(slice.inputs[0], slice.output)],
+        inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
         output: products(tile, product, conv, slice),
+        rows: 0..1,
         blocks: 0..slice.blocks.len(),
         ..slice.clone()
     };
@@ -161,7 +162,7 @@ pub(super) fn launches(
     Ok(vec![
         winograd_input::launch(tile, conv, slice, max_groups)?,
         middle,
-        winograd_output::launch(tile, conv, inside.output, first_quad(product, slice), slice.output, max_groups)?,
+        winograd_output::launch(tile, conv, inside.output, first_quad(product, slice), slice, max_groups)?,
     ])
 }
 
@@ -169,17 +170,17 @@ pub(super) fn launches(
 fn products(tile: Tile, product: Gemm, conv: &Conv, slice: &Slice) -> Shape {
     let channels = slice.blocks.len() * product.tile().channels();
     let left = conv.dim_out - 4 * first_quad(product, slice);
-    Shape { c: channels.min(left), ..tile.domain(slice.output, slice.output) }
+    Shape { c: channels.min(left), ..tile.domain(slice.output, slice.rows.len(), slice.output) }
 }
 
 fn first_quad(product: Gemm, slice: &Slice) -> usize {
     slice.blocks.start * product.tile().channels() / 4
 }
 
-/// Bytes of the input and of the products in the Winograd domain.
-pub(super) fn scratch_bytes(tile: Tile, input: Shape, output: Shape) -> [u64; 2] {
+/// Bytes of the input and of the products of that many rows of output in the Winograd domain.
+pub(super) fn scratch_bytes(tile: Tile, input: Shape, output: Shape, rows: usize) -> [u64; 2] {
     [input, output].map(|shape| {
-        let domain = tile.domain(shape, output);
+        let domain = tile.domain(shape, rows, output);
         Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
     })
 }

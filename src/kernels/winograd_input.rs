@@ -24,7 +24,7 @@ params! {
 /// From the operator's input to the first scratch buffer.
 pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     let input = slice.inputs[0];
-    let [tiles_h, tiles_w] = tile.grid(slice.output);
+    let [tiles_h, tiles_w] = tile.grid(slice.rows.len(), slice.output.w);
     let positions = input.n * input.t * tiles_h * tiles_w;
     let quads = input.c.div_ceil(4);
     let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
@@ -38,7 +38,8 @@ pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) ->
         tiles_w: tiles_w as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
-        pad_h: pad_h as i32,
+        // The first of these rows is what the padding is in front of.
+        pad_h: pad_h as i32 - slice.rows.start as i32,
         pad_w: pad_w as i32,
     };
     Ok(Launch {

@@ -1,6 +1,6 @@
 //! Host side of `shaders/winograd_output.wgsl`: out of the Winograd domain.
 
-use super::launch::{Launch, Operand, params};
+use super::launch::{Launch, Operand, Slice, params};
 use super::source::assemble;
 use super::winograd::Tile;
 use super::{Kernel, launch};
@@ -17,21 +17,23 @@ params! {
     /// Uniform parameters.
     Params {
         grid_x: u32, len: u32, quads: u32, out_quads: u32, first_quad: u32, positions: u32,
-        tiles_h: u32, tiles_w: u32, out_h: u32, out_w: u32,
+        tiles_h: u32, tiles_w: u32, first_row: u32, out_h: u32, out_w: u32,
         add_residual: u32, relu: u32,
     }
 }
 
-/// From `products`, in the second scratch buffer, to the quads of the operator's output from `first_quad` on.
+/// From `products`, in the second scratch buffer, to the rows of `slice` of the operator's output, its quads from
+/// `first_quad` on.
 pub(super) fn launch(
     tile: Tile,
     conv: &Conv,
     products: Shape,
     first_quad: usize,
-    output: Shape,
+    slice: &Slice,
     max_groups: u32,
 ) -> Result<Launch, String> {
-    let [tiles_h, tiles_w] = tile.grid(output);
+    let output = slice.output;
+    let [tiles_h, tiles_w] = tile.grid(slice.rows.len(), output.w);
     let positions = output.n * output.t * tiles_h * tiles_w;
     let quads = products.c.div_ceil(4);
     let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
@@ -44,6 +46,7 @@ pub(super) fn launch(
         positions: positions as u32,
         tiles_h: tiles_h as u32,
         tiles_w: tiles_w as u32,
+        first_row: slice.rows.start as u32,
         out_h: output.h as u32,
         out_w: output.w as u32,
         add_residual: conv.epilogue.residual.into(),

@@ -1,6 +1,6 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, conv_direct, conv_gemm, conv_gemm_tiled};
+use super::{Gemm, Kernel, Launch, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool_subgroup};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -20,6 +20,14 @@ impl Launch {
                     Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
                 };
                 u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
+            }),
+            Kernel::ConvPool(weights) => self.read().map_or(0, |p: conv_gemm::Params| {
+                let tile = conv_pool_subgroup::gemm(weights).tile();
+                let entries = product([p.window.kernel_t, p.window.kernel_h, p.window.kernel_w, p.in_quads]);
+                // All strips but the first have a row of squares more.
+                let strips = p.pool_h.div_ceil(p.pool_rows);
+                let rows = u64::from(p.pool_h + strips - 1) * u64::from(p.workgroups / strips);
+                rows * (conv_pool_subgroup::gemm(weights).run_len() * tile.channels()) as u64 * 4 * entries
             }),
             Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,

@@ -43,7 +43,7 @@ impl Choices {
 pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
     let OpKind::Conv(Conv { window, groups, epilogue, .. }) = kind else { return None };
     let Window { kernel, stride, pad, dilation } = window;
-    let Epilogue { affine: _, residual, relu } = epilogue;
+    let Epilogue { affine: _, residual, relu, pool } = epilogue;
     let axes = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let blob = |shape: Shape| axes(&[shape.c, shape.t, shape.h, shape.w]);
     let mut text = format!("conv {} stride {} pad {}", axes(kernel), axes(stride), axes(pad));
@@ -53,6 +53,9 @@ pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
             text += ", ";
             text += name;
         }
+    }
+    if let Some(Window { kernel, stride, .. }) = pool {
+        text += &format!(", pool {} stride {}", axes(kernel), axes(stride));
     }
     Some(text)
 }

@@ -23,9 +23,9 @@ pub use staging::{Staging, Transfer};
 pub use storage::{Piece, Storage};
 
 use crate::error::Result;
-use crate::graph::fuse::fuse;
+use crate::graph::fuse::{fuse, fuse_pools};
 use crate::graph::layout::channels_last;
-use crate::graph::{BlobId, Graph, OpKind, Operator};
+use crate::graph::{BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
 use crate::kernels::{AdapterClass, Home, Method, Target};
 use crate::shape::Shape;
 use outline::Outline;
@@ -123,7 +123,12 @@ impl Plan {
     /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
-        let graph = if options.fusion { fuse(graph, &taps) } else { graph.clone() };
+        let mut graph = graph.clone();
+        if options.fusion {
+            graph = fuse(&graph, &taps);
+            let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
+            graph = fuse_pools(&graph, &taps, |conv, pool| pools(conv, pool, options));
+        }
         let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
         let graph = channels_last(&graph, &taps);
         let limits = &options.limits;
@@ -133,7 +138,8 @@ impl Plan {
         let scratch = |op: &Operator, shapes: &[Shape]| {
             let method = method(op, shapes);
             method.map_or_else(Vec::new, |method| {
-                method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()])
+                let rows = method.row_tiles().map_or(1, |tiles| tiles.side);
+                method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()], rows)
             })
         };
         let class = options.target.class;
@@ -240,7 +246,11 @@ impl Plan {
     pub fn operator_macs(&self, operator: usize) -> u64 {
         let op = &self.graph.operators()[operator];
         match &op.kind {
-            OpKind::Conv(conv) => self.shape(op.output).len() as u64 * conv.macs_per_output() as u64,
+            OpKind::Conv(conv) => {
+                let (input, output) = (self.shape(op.inputs[0]), self.shape(op.output));
+                let own = conv.window.output(input.thw()).map_or(output, |thw| output.with(output.c, thw));
+                own.len() as u64 * conv.macs_per_output() as u64
+            }
             _ => 0,
         }
     }
@@ -254,12 +264,22 @@ impl Plan {
 impl Step {
     /// How many slices it is cut into; a slice has a dispatch for each kernel of the method.
     pub fn slices(&self) -> usize {
-        self.dispatches.chunk_by(|a, b| (&a.frames, a.part) == (&b.frames, b.part)).count()
+        self.dispatches.chunk_by(|a, b| (&a.frames, &a.rows, a.part) == (&b.frames, &b.rows, b.part)).count()
     }
 
     /// Whether the output frames are cut into several ranges.
     pub fn is_cut_over_frames(&self) -> bool {
         self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)
+    }
+}
+
+/// Whether `conv` is to take over the pooling behind it: there is a method for both at once, and nobody asks for another.
+fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
+    let both = Conv { epilogue: Epilogue { pool: Some(*pool), ..conv.epilogue.clone() }, ..conv.clone() };
+    let candidates = Method::candidates(&OpKind::Conv(both), options.target);
+    match options.forced {
+        Some(forced) => candidates.contains(&forced),
+        None => !candidates.is_empty(),
     }
 }
 

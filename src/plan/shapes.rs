@@ -32,7 +32,10 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
     for op in graph.operators() {
         let input = shapes[op.inputs[0].index()];
         let shape = match &op.kind {
-            OpKind::Conv(conv) => input.with(conv.dim_out, slide(&op.name, &conv.window, input)?),
+            OpKind::Conv(conv) => {
+                let own = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
+                conv.epilogue.pool.map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, &pool, own)?)))?
+            }
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };

@@ -5,15 +5,17 @@
 //! aligned offsets: ranges of output frames are cut where frames are aligned, and an input binding begins a few frames
 //! early where it must. To a kernel each is just an operator on shorter blobs ([`Slice`]).
 //!
-//! Workspaces have a budget besides, which ranges keep to where they can. Where everything fits, the one range is
-//! everything.
+//! Workspaces have a budget besides. To keep to it a method's dispatches are for a range of rows of all those frames, which
+//! costs next to nothing; frames are cut for its sake only where the least rows of all of them would exceed it. Where
+//! everything fits, the one range is everything.
 
 use super::limits::PlanLimits;
 use super::storage::{Frames, Piece, Storage};
 use crate::error::Result;
 use crate::graph::{BlobId, Graph, Layout, OpKind, Operator, Window};
-use crate::kernels::{Launch, Method, Operand, Slice};
+use crate::kernels::{Launch, Method, Operand, RowTiles, Slice};
 use crate::shape::Shape;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// What a dispatch binds.
@@ -48,6 +50,8 @@ pub enum Binding {
 pub struct Dispatch {
     /// The output frames that it computes, or helps to.
     pub frames: Range<usize>,
+    /// The rows of them.
+    pub rows: Range<usize>,
     /// Whose blocks of output channels, an index into [`super::Step::parts`].
     pub part: usize,
     /// Parameters, grid and operands.
@@ -168,13 +172,14 @@ impl<'a> Slicer<'a> {
         for (index, cut) in cuts.iter().enumerate() {
             let inputs: Vec<Range<usize>> =
                 (0..op.inputs.len()).map(|input| self.read(op, input, &cut.frames)).collect();
-            let scratch = self.scratch_bytes(op, method, &cut.frames);
-            self.scratch.resize(self.scratch.len().max(scratch.len()), 0);
-            for (own, bytes) in self.scratch.iter_mut().zip(&scratch) {
-                *own = (*own).max(*bytes);
-            }
-            for (part, blocks) in parts.iter().enumerate() {
-                let slice = self.slice(op, cut, &inputs, blocks.clone());
+            let rows = self.rows(op, method, &cut.frames);
+            for (rows, part) in rows.iter().flat_map(|rows| (0..parts.len()).map(move |part| (rows, part))) {
+                let scratch = self.scratch_bytes(op, method, &cut.frames, rows.len());
+                self.scratch.resize(self.scratch.len().max(scratch.len()), 0);
+                for (own, bytes) in self.scratch.iter_mut().zip(&scratch) {
+                    *own = (*own).max(*bytes);
+                }
+                let slice = self.slice(op, cut, &inputs, rows.clone(), parts[part].clone());
                 for launch in method.launches(op, &slice, self.limits.max_groups)? {
                     let bindings = launch.operands.iter().map(|operand| match *operand {
                         Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], index, None),
@@ -183,21 +188,55 @@ impl<'a> Slicer<'a> {
                         Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index] },
                     });
                     let bindings = bindings.collect();
-                    dispatches.push(Dispatch { bindings, frames: cut.frames.clone(), part, launch });
+                    let (frames, rows) = (cut.frames.clone(), rows.clone());
+                    dispatches.push(Dispatch { bindings, frames, rows, part, launch });
                 }
             }
         }
         Ok(dispatches)
     }
 
-    /// Sizes of the workspaces of `op` for a range of output frames.
-    fn scratch_bytes(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Vec<u64> {
+    /// Sizes of the workspaces of `op` for so many rows of a range of output frames.
+    fn scratch_bytes(&self, op: &Operator, method: Method, frames: &Range<usize>, rows: usize) -> Vec<u64> {
         let bound = |id: BlobId, frames: Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
-        method.scratch_bytes(bound(op.inputs[0], self.read(op, 0, frames)), bound(op.output, frames.clone()))
+        method.scratch_bytes(bound(op.inputs[0], self.read(op, 0, frames)), bound(op.output, frames.clone()), rows)
+    }
+
+    /// Whether workspaces for so many rows of a range of output frames can be bound, and keep to the budget. They are
+    /// shared: every one is as large as the operator needs it that needs most of it.
+    fn affords(&self, op: &Operator, method: Method, frames: &Range<usize>, rows: usize) -> bool {
+        let own = self.scratch_bytes(op, method, frames, rows);
+        let bindable = own.iter().all(|&bytes| bytes <= self.limits.bindable());
+        let shared = own.iter().enumerate().map(|(index, &own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
+        bindable && (own.is_empty() || shared.sum::<u64>() <= self.scratch_budget)
+    }
+
+    /// The rows of a range of output frames, cut where the workspaces for all of them would be too large: where that pads
+    /// least, into as few ranges as possible.
+    fn rows(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Vec<Range<usize>> {
+        let shape = self.shapes[op.output.index()];
+        let Some(RowTiles { side, run_len }) = method.row_tiles() else { return vec![0..shape.h] };
+        let cut = |rows: usize| (0..shape.h).step_by(rows).map(move |first| first..(first + rows).min(shape.h));
+        let padded = |rows: usize| -> usize {
+            let tiles =
+                |rows: Range<usize>| shape.n * frames.len() * rows.len().div_ceil(side) * shape.w.div_ceil(side);
+            cut(rows).map(|rows| tiles(rows).next_multiple_of(run_len)).sum()
+        };
+        let choices = (1..=shape.h.div_ceil(side)).map(|tiles| tiles * side);
+        let affordable = choices.filter(|&rows| rows == side || self.affords(op, method, frames, rows));
+        let best = affordable.min_by_key(|&rows| (padded(rows), Reverse(rows)));
+        cut(best.unwrap_or(side)).collect()
     }
 
     /// What the kernel sees of `op` for the output frames of `cut`, which need the frames `inputs` of every input.
-    fn slice(&self, op: &Operator, cut: &Cut, inputs: &[Range<usize>], blocks: Range<usize>) -> Slice {
+    fn slice(
+        &self,
+        op: &Operator,
+        cut: &Cut,
+        inputs: &[Range<usize>],
+        rows: Range<usize>,
+        blocks: Range<usize>,
+    ) -> Slice {
         let bound = |id: BlobId, frames: &Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
         Slice {
             inputs: op.inputs.iter().zip(inputs).map(|(&id, frames)| bound(id, frames)).collect(),
@@ -209,6 +248,7 @@ impl<'a> Slicer<'a> {
                     window.pad[0] as isize + inputs[0].start as isize - (cut.frames.start * window.stride[0]) as isize
                 }
             },
+            rows,
             blocks,
         }
     }
@@ -252,11 +292,7 @@ impl<'a> Slicer<'a> {
         let alike = op.inputs.iter().enumerate().filter(|(input, _)| matches!(reach(op, *input), Reach::Alike));
         let addressed = alike.map(|(_, &id)| id).chain([op.output]);
         let step = addressed.map(|id| self.frames(id).step).max().unwrap_or(1);
-        // A clip no longer than the time kernel is not cut for the budget's sake: it would be transformed once for each slice.
-        let every_slice_reads_all = match reach(op, 0) {
-            Reach::Slides(window) => (2..=window.kernel[0]).contains(&self.shapes[op.inputs[0].index()].t),
-            Reach::Alike => false,
-        };
+        let least_rows = method.row_tiles().map_or(1, |tiles| tiles.side);
         let mut cuts = Vec::new();
         for (piece, all) in pieces.into_iter().enumerate() {
             let mut start = all.start;
@@ -265,11 +301,9 @@ impl<'a> Slicer<'a> {
                 self.check(op, method, &(start..end))?;
                 while end < all.end {
                     let next = (end + step).min(all.end);
-                    // Workspaces are shared: every one is as large as the operator needs it that needs most of it.
-                    let scratch = self.scratch_bytes(op, method, &(start..next)).into_iter().enumerate();
-                    let scratch = scratch.map(|(index, own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
-                    let kept = every_slice_reads_all || scratch.sum::<u64>() <= self.scratch_budget;
-                    if !kept || self.check(op, method, &(start..next)).is_err() {
+                    let next_frames = start..next;
+                    let kept = self.affords(op, method, &next_frames, least_rows);
+                    if !kept || self.check(op, method, &next_frames).is_err() {
                         break;
                     }
                     end = next;
@@ -283,7 +317,8 @@ impl<'a> Slicer<'a> {
 
     /// Whether one dispatch can have the output frames `frames` of `op`.
     fn check(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Result<()> {
-        for bytes in self.scratch_bytes(op, method, frames) {
+        let least_rows = method.row_tiles().map_or(1, |tiles| tiles.side);
+        for bytes in self.scratch_bytes(op, method, frames, least_rows) {
             self.limits
                 .check_binding(bytes, || format!("a workspace of {}, {} frames at once,", op.name, frames.len()))?;
         }

@@ -50,6 +50,9 @@ impl Case {
     }
 }
 
+/// The pooling behind the stem's convolution.
+const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
+
 /// A single operator of any kind; a convolution with any of what can be fused behind it.
 pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
@@ -73,7 +76,10 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let window = random_window(rng, shape, false);
             // Now and then more than one block of the widest tile.
             let dim_out = groups * if rng.u32(..6) == 0 { rng.usize(22..=80) } else { rng.usize(1..=21) };
-            let [affine, sum, relu] = [(); 3].map(|()| rng.bool());
+            let [affine, mut sum, relu] = [(); 3].map(|()| rng.bool());
+            // The stem's pooling, which kernels can take over.
+            let pool = groups == 1 && rng.u32(..4) == 0;
+            sum &= !pool;
             let mut shapes = vec![shape];
             let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
             if affine {
@@ -88,7 +94,10 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             if relu {
                 out = model.relu(out);
             }
-            let extras = format!("affine {affine}, sum {sum}, relu {relu}");
+            if pool {
+                out = model.max_pool(out, "pool", STEM_POOL);
+            }
+            let extras = format!("affine {affine}, sum {sum}, relu {relu}, pool {pool}");
             (format!("conv {window:?} of {shape} to {dim_out}, groups {groups}, {extras}"), out, shapes)
         }
     };

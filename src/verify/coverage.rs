@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 29] = [
+const REQUIRED: [&str; 31] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -37,11 +37,13 @@ const REQUIRED: [&str; 29] = [
     "affine folded",
     "residual fused",
     "ReLU fused",
+    "pooling fused",
     "grid folded",
     "tapped",
     "checked shader",
     "unchecked shader",
     "split over frames",
+    "split over rows",
     "split over channels",
     "split over the batch",
     "split over frames, time kernel",
@@ -92,6 +94,7 @@ impl Coverage {
                 met.push(("affine folded".to_owned(), conv.epilogue.affine.is_some()));
                 met.push(("residual fused".to_owned(), conv.epilogue.residual));
                 met.push(("ReLU fused".to_owned(), conv.epilogue.relu));
+                met.push(("pooling fused".to_owned(), conv.epilogue.pool.is_some()));
             }
             for (property, _) in met.into_iter().filter(|(_, met)| *met) {
                 *self.counts.entry(property).or_default() += 1;
@@ -115,6 +118,7 @@ impl Coverage {
 fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let op = &plan.graph().operators()[step.operator];
     let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);
+    let over_rows = step.dispatches.iter().any(|dispatch| dispatch.rows != step.dispatches[0].rows);
     let over_batch = plan.rounds() > 1;
     let segments = |id: &crate::graph::BlobId| plan.storage(*id).segments().len();
     let bound = |index: usize| {
@@ -134,10 +138,11 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let frames = plan.shape(op.inputs[0]).t;
     let early = window
         .is_some_and(|window| bound(0).any(|(out, read)| read.start < window.input_frames(out.clone(), frames).start));
-    let split = over_frames || over_channels || over_batch;
+    let split = over_frames || over_rows || over_channels || over_batch;
     vec![
         (format!("split {}", step.method.name()), split),
         ("split over frames".to_owned(), over_frames),
+        ("split over rows".to_owned(), over_rows),
         ("split over channels".to_owned(), over_channels),
         ("split over the batch".to_owned(), over_batch),
         ("split over frames, time kernel".to_owned(), over_frames && window.is_some_and(|w| w.kernel[0] > 1)),

@@ -18,6 +18,7 @@ pub use split::split;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
+use crate::graph::fuse::{fuse, fuse_pools};
 use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
@@ -181,7 +182,8 @@ pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome
 /// a difference.
 pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
     let mut methods: Vec<Option<Method>> = Vec::new();
-    for op in case.graph.operators() {
+    let fused = fuse_pools(&fuse(&case.graph, &[]), &[], |_, _| true);
+    for op in case.graph.operators().iter().chain(fused.operators()) {
         let candidates = Method::candidates(&op.kind, target);
         // Operators with a single method run with that whatever is forced.
         for method in candidates.iter().filter(|_| candidates.len() > 1) {

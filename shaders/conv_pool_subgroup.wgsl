@@ -1,0 +1,163 @@
+// Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers: what is pooled never
+// reaches memory. The stem of the network.
+//
+// For the same adapters as conv_gemm_subgroup.wgsl, and with products like its own: a workgroup is one subgroup of eight
+// lanes, which load weights together and broadcast them. The four positions of an invocation are a square, below one
+// pooled position: rows 2 * row and 2 * row + 1 of the convolution, columns 2 * column and 2 * column + 1. That position
+// needs the row above, which the invocation has computed before, going down its column, and the column to the left, which
+// comes from the lane to the left. The first lane has nobody to its left: what it computes is for its neighbour only, an
+// eighth of all products. Columns of all frames follow one another, so that no lane is idle at the end of a row.
+//
+// Grid: one workgroup for each (run of seven columns, strip of pool_rows pooled rows, block of output channels), blocks
+// fastest, then strips, folded into x and y. A strip below another computes the row of squares above it once more. Shared
+// code: shared/conv_gemm.wgsl. The prelude: that of conv_gemm_subgroup.wgsl without TILE_N.
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let index = workgroup.y * p.grid_x + workgroup.x;
+    if index >= p.workgroups {
+        return;
+    }
+    let block = index % p.blocks;
+    let strips = (p.pool_h + p.pool_rows - 1u) / p.pool_rows;
+    let strip = index / p.blocks % strips;
+    let run = index / (p.blocks * strips);
+
+    // The column, counted through all frames; lanes beyond either end compute something that is not stored.
+    let columns = p.positions / (p.out_h * p.out_w) * p.pool_w;
+    let counted = run * 7u + lane;
+    let live = lane > 0u && counted <= columns;
+    let at = clamp(counted, 1u, columns) - 1u;
+    let column = at % p.pool_w;
+    let frame = at / p.pool_w;
+    let has_left = column > 0u;
+    let has_right = 2u * column + 1u < p.out_w;
+
+    let own = field();
+    let kernel_t = own.window.kernel_t;
+    let kernel_h = own.window.kernel_h;
+    let kernel_w = own.window.kernel_w;
+    let in_quads = own.in_quads;
+    let stride_h = i32(own.window.stride_h);
+    let stride_w = i32(own.window.stride_w);
+    let entries = kernel_h * kernel_w * in_quads;
+    let relu = p.relu == 1u;
+    let lowest = p.lowest;
+    let out_h = p.out_h;
+    let out_quads = p.out_quads;
+    let first_quad = p.first_quad + block * TILE_M;
+    let pool_h = p.pool_h;
+    let pool_w = p.pool_w;
+
+    let corner = Origin(
+        i32(frame / p.out_t),
+        i32(frame % p.out_t * own.window.stride_t) - own.window.pad_t,
+        -own.window.pad_h,
+        i32(2u * column) * stride_w - own.window.pad_w,
+    );
+
+    // The lower row of the square above: its maximum, and its right value, which the next lane needs.
+    var above: array<f32, TILE_C>;
+    var above_right: array<f32, TILE_C>;
+    // unroll
+    for (var m = 0u; m < TILE_C; m++) {
+        above[m] = lowest;
+        above_right[m] = lowest;
+    }
+
+    let first_row = strip * p.pool_rows;
+    let end_row = min(first_row + p.pool_rows, pool_h);
+    for (var row = max(first_row, 1u) - 1u; row < end_row; row++) {
+        var origins: array<Origin, 4>;
+        var sums: array<array<f32, TILE_C>, 4>;
+        // unroll
+        for (var j = 0u; j < 4u; j++) {
+            origins[j] = corner;
+            origins[j].y += i32(2u * row + j / 2u) * stride_h;
+            origins[j].x += i32(j % 2u) * stride_w;
+            // unroll
+            for (var q = 0u; q < TILE_M; q++) {
+                let start = bias[block * TILE_M + q];
+                sums[j][4u * q] = start.x;
+                sums[j][4u * q + 1u] = start.y;
+                sums[j][4u * q + 2u] = start.z;
+                sums[j][4u * q + 3u] = start.w;
+            }
+        }
+
+        var at_weights = block * kernel_t * entries * TILE_C + lane;
+        for (var kt = 0u; kt < kernel_t; kt++) {
+            var kh = 0u;
+            var kw = 0u;
+            var c = 0u;
+            for (var entry = 0u; entry < entries; entry++) {
+                // The weights of output channel m are in register m / 8 of lane m % 8.
+                var held: array<vec4<f32>, LOADS>;
+                // unroll
+                for (var i = 0u; i < LOADS; i++) {
+                    held[i] = weight_at(at_weights + i * 8u);
+                }
+                var values: array<vec4<f32>, 4>;
+                // unroll
+                for (var j = 0u; j < 4u; j++) {
+                    let quads = quads_at(own, origins[j], kt, kh, kw);
+                    let outside = quads == OUTSIDE;
+                    values[j] = select(input[select(quads + c, 0u, outside)], vec4(0.0), outside);
+                }
+                // unroll
+                for (var m = 0u; m < TILE_C; m++) {
+                    let w = subgroupBroadcast(held[m / 8u], m % 8u);
+                    // unroll
+                    for (var j = 0u; j < 4u; j++) {
+                        let v = values[j];
+                        sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
+                    }
+                }
+                at_weights += TILE_C;
+                c++;
+                let next_column = c == in_quads;
+                c = select(c, 0u, next_column);
+                kw += u32(next_column);
+                let next_row = kw == kernel_w;
+                kw = select(kw, 0u, next_row);
+                kh += u32(next_row);
+            }
+        }
+
+        let has_below = 2u * row + 1u < out_h;
+        var pooled: array<f32, TILE_C>;
+        // unroll
+        for (var m = 0u; m < TILE_C; m++) {
+            var upper = sums[0][m];
+            var upper_right = sums[1][m];
+            var lower = sums[2][m];
+            var lower_right = sums[3][m];
+            if relu {
+                upper = select(0.0, upper, upper > 0.0);
+                upper_right = select(0.0, upper_right, upper_right > 0.0);
+                lower = select(0.0, lower, lower > 0.0);
+                lower_right = select(0.0, lower_right, lower_right > 0.0);
+            }
+            // Beyond the convolution's output is padding, which never wins.
+            upper_right = select(lowest, upper_right, has_right);
+            lower = select(lowest, lower, has_below);
+            lower_right = select(lowest, lower_right, has_right && has_below);
+            let edge = max(above_right[m], max(upper_right, lower_right));
+            let left = select(lowest, subgroupShuffleUp(edge, 1u), has_left);
+            let square = max(max(upper, upper_right), max(lower, lower_right));
+            pooled[m] = max(max(above[m], square), left);
+            above[m] = max(lower, lower_right);
+            above_right[m] = lower_right;
+        }
+        if live && row >= first_row {
+            let position = (frame * pool_h + row) * pool_w + column;
+            // unroll
+            for (var q = 0u; q < TILE_M; q++) {
+                if first_quad + q < out_quads {
+                    output[position * out_quads + first_quad + q] =
+                        vec4(pooled[4u * q], pooled[4u * q + 1u], pooled[4u * q + 2u], pooled[4u * q + 3u]);
+                }
+            }
+        }
+    }
+}
