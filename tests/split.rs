@@ -252,8 +252,8 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
     }
     println!("{met:?}, {refused} refused");
     let Met { rounds, frames, rows, channels, segments, early } = met;
-    assert!([rounds, frames, rows, segments, early].into_iter().all(|count| count > 20), "{met:?}");
-    assert!(channels > 0 || refused > 0);
+    assert!([rounds, frames, segments, early].into_iter().all(|count| count > 20), "{met:?}");
+    assert!(rows > 0 && (channels > 0 || refused > 0), "{met:?}");
 }
 
 #[test]
@@ -300,11 +300,11 @@ fn workspaces_keep_to_their_budget() {
     let target = PlanOptions::default().target;
     for (shape, rounds, slices) in [
         // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
-        // fourteen are within the share of three blobs of res2, all those of the batches within the most there is.
+        // fourteen are within the share of three blobs of res2. Of a long clip a row exceeds the most there is, and frames are cut.
         (Shape::new(1, 3, 8, 224, 224), 1, 7),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
-        (Shape::new(12, 3, 8, 224, 224), 12, 4),
-        (Shape::new(12, 3, 2, 224, 224), 3, 1),
+        (Shape::new(12, 3, 8, 224, 224), 12, 7),
+        (Shape::new(12, 3, 2, 224, 224), 3, 7),
     ] {
         let plan = Plan::new(&body.graph, &[shape], &PlanOptions::default()).unwrap();
         replay(&plan, &PlanLimits::default());

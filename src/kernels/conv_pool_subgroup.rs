@@ -43,6 +43,12 @@ pub(super) fn accepts(weights: Home, conv: &Conv) -> Result<(), String> {
     gemm(weights).accepts(conv)
 }
 
+/// Whether it is expected to be quicker than a convolution and a pooling: there is no narrower tile of channels, which
+/// would pad less.
+pub(super) fn pays(weights: Home, conv: &Conv) -> bool {
+    conv.dim_out.next_multiple_of(gemm(weights).tile().channels()) <= conv.dim_out + conv.dim_out / 8
+}
+
 pub(super) fn launch(weights: Home, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     accepts(weights, conv)?;
     let (input, pooled) = (slice.inputs[0], slice.output);

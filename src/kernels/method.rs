@@ -123,6 +123,7 @@ impl Method {
                 let cost = |tile| winograd::relative_cost(tile, product, conv, output);
                 cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
             }
+            (Self::Single(Kernel::ConvPool(weights)), OpKind::Conv(conv)) => conv_pool_subgroup::pays(weights, conv),
             _ => true,
         }
     }

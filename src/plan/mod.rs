@@ -138,8 +138,8 @@ impl Plan {
         let scratch = |op: &Operator, shapes: &[Shape]| {
             let method = method(op, shapes);
             method.map_or_else(Vec::new, |method| {
-                let rows = method.row_tiles().map_or(1, |tiles| tiles.side);
-                method.scratch_bytes(shapes[op.inputs[0].index()], shapes[op.output.index()], rows)
+                let output = shapes[op.output.index()];
+                method.scratch_bytes(shapes[op.inputs[0].index()], output, output.h)
             })
         };
         let class = options.target.class;
@@ -273,13 +273,16 @@ impl Step {
     }
 }
 
-/// Whether `conv` is to take over the pooling behind it: there is a method for both at once, and nobody asks for another.
+/// Whether `conv` is to take over the pooling behind it: there is a method for both at once that pays and is within
+/// limits, or that is asked for.
 fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     let both = Conv { epilogue: Epilogue { pool: Some(*pool), ..conv.epilogue.clone() }, ..conv.clone() };
-    let candidates = Method::candidates(&OpKind::Conv(both), options.target);
+    let output = Shape::new(1, conv.dim_out, 1, 1, 1);
+    let kind = OpKind::Conv(both);
+    let candidates = Method::candidates(&kind, options.target);
     match options.forced {
         Some(forced) => candidates.contains(&forced),
-        None => !candidates.is_empty(),
+        None => candidates.iter().any(|method| method.pays(&kind, output) && fits(*method, &kind, output, options)),
     }
 }
 
@@ -287,10 +290,8 @@ fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
 fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> Option<Method> {
     let kind = &op.kind;
     let candidates = Method::candidates(kind, options.target);
-    // A block of its weights is within a binding, or an image. Of those in a buffer, which come last, it is an error if
-    // it is not.
-    let fits =
-        |method: &Method| block_bytes(*method, kind, output) <= options.limits.constant_bytes(method.constant_home(0));
+    // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
+    let fits = |method: &Method| fits(*method, kind, output, options);
     let allowed = |method: &Method| match method {
         Method::Winograd { .. } => options.winograd && fits(method),
         Method::Single(_) => method.constant_home(0) == Home::Buffer || fits(method),
@@ -303,6 +304,11 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     forced
         .or_else(chosen)
         .or_else(|| candidates.iter().copied().find(|method| allowed(method) && method.pays(kind, output)))
+}
+
+/// Whether a block of the weights of an operator with that output is within a binding, or an image.
+fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
+    block_bytes(method, kind, output) <= options.limits.constant_bytes(method.constant_home(0))
 }
 
 /// Bytes of one block of the largest constant of an operator with that output.
