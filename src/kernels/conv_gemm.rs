@@ -70,7 +70,7 @@ pub enum Gemm {
     /// From registers, weights broadcast in subgroups of eight.
     Subgroup(Tile, Home),
     /// Through workgroup memory.
-    Tiled,
+    Tiled(Tile),
 }
 
 impl Gemm {
@@ -84,6 +84,8 @@ impl Gemm {
     pub(super) const SUBGROUP_16X4_IMAGE: Self = Self::subgroup(4, Home::Image);
     pub(super) const SUBGROUP_32X4_IMAGE: Self = Self::subgroup(8, Home::Image);
     pub(super) const SUBGROUP_64X4_IMAGE: Self = Self::subgroup(16, Home::Image);
+    pub(super) const TILED: Self = Self::Tiled(conv_gemm_tiled::NARROW);
+    pub(super) const TILED_WIDE: Self = Self::Tiled(conv_gemm_tiled::WIDE);
 
     const fn registers(channel_vec4s: usize, weights: Home) -> Self {
         Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
@@ -96,8 +98,7 @@ impl Gemm {
     /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
     pub(super) fn tile(self) -> Tile {
         match self {
-            Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
-            Self::Tiled => conv_gemm_tiled::TILE,
+            Self::Registers(tile, _) | Self::Subgroup(tile, _) | Self::Tiled(tile) => tile,
         }
     }
 
@@ -105,7 +106,7 @@ impl Gemm {
     pub(super) fn weights(self) -> Home {
         match self {
             Self::Registers(_, weights) | Self::Subgroup(_, weights) => weights,
-            Self::Tiled => Home::Buffer,
+            Self::Tiled(_) => Home::Buffer,
         }
     }
 
@@ -114,7 +115,7 @@ impl Gemm {
         match self {
             Self::Registers(..) => LANES,
             Self::Subgroup(..) => conv_gemm_subgroup::LANES,
-            Self::Tiled => conv_gemm_tiled::COLUMNS,
+            Self::Tiled(_) => conv_gemm_tiled::COLUMNS,
         }
     }
 
@@ -143,7 +144,7 @@ impl Gemm {
 
     fn packing(self) -> Packing {
         match self {
-            Self::Registers(..) | Self::Tiled => Packing::OutputsInner,
+            Self::Registers(..) | Self::Tiled(_) => Packing::OutputsInner,
             Self::Subgroup(..) => Packing::QuadsInner,
         }
     }

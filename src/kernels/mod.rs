@@ -149,10 +149,11 @@ impl Kernel {
     const GEMM_SUBGROUP_16X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_16X4_IMAGE);
     const GEMM_SUBGROUP_32X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_32X4_IMAGE);
     const GEMM_SUBGROUP_64X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4_IMAGE);
-    const GEMM_TILED: Self = Self::ConvGemm(Gemm::Tiled);
+    const GEMM_TILED: Self = Self::ConvGemm(Gemm::TILED);
+    const GEMM_TILED_WIDE: Self = Self::ConvGemm(Gemm::TILED_WIDE);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -166,6 +167,7 @@ impl Kernel {
         Self::GEMM_SUBGROUP_32X4_IMAGE,
         Self::GEMM_SUBGROUP_64X4_IMAGE,
         Self::GEMM_TILED,
+        Self::GEMM_TILED_WIDE,
         Self::WinogradInput(winograd::Tile::F2),
         Self::WinogradInput(winograd::Tile::F4),
         Self::WinogradOutput(winograd::Tile::F2),
@@ -192,6 +194,7 @@ impl Kernel {
             Self::GEMM_SUBGROUP_16X4_IMAGE => "conv_gemm_subgroup_16x4_image",
             Self::GEMM_SUBGROUP_32X4_IMAGE => "conv_gemm_subgroup_32x4_image",
             Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
+            Self::GEMM_TILED_WIDE => "conv_gemm_tiled_wide",
             Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
             Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
@@ -207,7 +210,7 @@ impl Kernel {
             Self::ConvDirect(_) => "conv_direct",
             Self::ConvGemm(Gemm::Registers(..)) => "conv_gemm",
             Self::ConvGemm(Gemm::Subgroup(..)) => "conv_gemm_subgroup",
-            Self::ConvGemm(Gemm::Tiled) => "conv_gemm_tiled",
+            Self::ConvGemm(Gemm::Tiled(_)) => "conv_gemm_tiled",
             Self::WinogradInput(_) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
             Self::MaxPool => "max_pool",
@@ -224,7 +227,7 @@ impl Kernel {
             Self::ConvDirect(tile) => conv_direct::source(tile),
             Self::ConvGemm(Gemm::Registers(tile, weights)) => conv_gemm::source(tile, weights),
             Self::ConvGemm(Gemm::Subgroup(tile, weights)) => conv_gemm_subgroup::source(tile, weights),
-            Self::ConvGemm(Gemm::Tiled) => conv_gemm_tiled::source(),
+            Self::ConvGemm(Gemm::Tiled(tile)) => conv_gemm_tiled::source(tile),
             Self::WinogradInput(tile) => winograd_input::source(tile),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),

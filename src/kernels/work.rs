@@ -16,7 +16,7 @@ impl Launch {
             Kernel::ConvGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
                 let entries = product([p.window.kernel_t, p.window.kernel_h, p.window.kernel_w, p.in_quads]);
                 let entries = match gemm {
-                    Gemm::Tiled => entries.next_multiple_of(conv_gemm_tiled::STAGE as u64),
+                    Gemm::Tiled(tile) => entries.next_multiple_of(conv_gemm_tiled::stage(tile) as u64),
                     Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
                 };
                 u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
