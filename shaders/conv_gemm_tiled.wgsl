@@ -25,7 +25,7 @@
 // Grid: one workgroup for each (batch, run of POSITIONS positions, block of 64 output channels), blocks fastest, folded
 // into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
 // The prelude declares: const POSITIONS: u32, 64 or more; const LANES: u32 = POSITIONS; const STAGE: u32, a power of two
-// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages.
+// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages; const TERMS: u32.
 
 const SPOTS: u32 = LANES / STAGE;
 
@@ -48,7 +48,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let row = lane / 8u % 8u;
     let column = lane % 8u;
 
-    let own = field();
     var sums: array<array<vec4<f32>, 2>, 8>;
     // unroll
     for (var j = 0u; j < 8u; j++) {
@@ -62,101 +61,107 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // staged once more.
     let slot = lane % STAGE;
     let spot = lane / STAGE;
-    var origins: array<Origin, STAGE>;
-    var quads: array<u32, STAGE>;
-    // unroll
-    for (var i = 0u; i < STAGE; i++) {
-        origins[i] = origin_at(min(part.first + spot + i * SPOTS, part.end - 1u));
-    }
-    var tap = vec3(0u);
-    var quad = slot;
-    var moved = true;
 
-    let entries = own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads;
-    let weights_end = entries * 64u;
-    let weights_first = part.weights * weights_end;
-    let stages = (entries + STAGE - 1u) / STAGE;
-    // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
-    for (var stage = 0u; stage <= stages; stage++) {
-        var loaded_inputs: array<vec4<f32>, STAGE>;
-        var loaded_weights: array<vec4<f32>, WEIGHTS>;
-        if stage < stages {
-            while quad >= own.in_quads {
-                quad -= own.in_quads;
-                tap.z++;
-                if tap.z == own.window.kernel_w {
-                    tap.z = 0u;
-                    tap.y++;
-                    if tap.y == own.window.kernel_h {
-                        tap.y = 0u;
-                        tap.x++;
+    var weights_first = part.weights * all_entries() * 64u;
+    // unroll
+    for (var term = 0u; term < TERMS; term++) {
+        let own = field(term);
+        var origins: array<Origin, STAGE>;
+        var quads: array<u32, STAGE>;
+        // unroll
+        for (var i = 0u; i < STAGE; i++) {
+            origins[i] = origin_at(own, min(part.first + spot + i * SPOTS, part.end - 1u));
+        }
+        var tap = vec3(0u);
+        var quad = slot;
+        var moved = true;
+
+        let entries = entries_of(own);
+        let weights_end = entries * 64u;
+        let stages = (entries + STAGE - 1u) / STAGE;
+        // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
+        for (var stage = 0u; stage <= stages; stage++) {
+            var loaded_inputs: array<vec4<f32>, STAGE>;
+            var loaded_weights: array<vec4<f32>, WEIGHTS>;
+            if stage < stages {
+                while quad >= own.in_quads {
+                    quad -= own.in_quads;
+                    tap.z++;
+                    if tap.z == own.window.kernel_w {
+                        tap.z = 0u;
+                        tap.y++;
+                        if tap.y == own.window.kernel_h {
+                            tap.y = 0u;
+                            tap.x++;
+                        }
                     }
+                    moved = true;
                 }
-                moved = true;
-            }
-            if moved {
+                if moved {
+                    // unroll
+                    for (var i = 0u; i < STAGE; i++) {
+                        quads[i] = quads_at(own, origins[i], tap.x, tap.y, tap.z);
+                    }
+                    moved = false;
+                }
+                let within = stage * STAGE + slot < entries;
                 // unroll
                 for (var i = 0u; i < STAGE; i++) {
-                    quads[i] = quads_at(own, origins[i], tap.x, tap.y, tap.z);
+                    loaded_inputs[i] = vec4(0.0);
+                    if within && quads[i] != OUTSIDE {
+                        loaded_inputs[i] = input_at(term, quads[i] + quad);
+                    }
                 }
-                moved = false;
-            }
-            let within = stage * STAGE + slot < entries;
-            // unroll
-            for (var i = 0u; i < STAGE; i++) {
-                loaded_inputs[i] = vec4(0.0);
-                if within && quads[i] != OUTSIDE {
-                    loaded_inputs[i] = input[quads[i] + quad];
+                // unroll
+                for (var i = 0u; i < WEIGHTS; i++) {
+                    let at = stage * STAGE * 64u + i * LANES + lane;
+                    loaded_weights[i] = vec4(0.0);
+                    if at < weights_end {
+                        loaded_weights[i] = weight_at(weights_first + at);
+                    }
                 }
+                quad += STAGE;
             }
-            // unroll
-            for (var i = 0u; i < WEIGHTS; i++) {
-                let at = stage * STAGE * 64u + i * LANES + lane;
-                loaded_weights[i] = vec4(0.0);
-                if at < weights_end {
-                    loaded_weights[i] = weight_at(weights_first + at);
-                }
-            }
-            quad += STAGE;
-        }
 
-        if stage > 0u {
-            let half = (stage - 1u) % 2u * STAGE;
-            for (var s = 0u; s < STAGE; s++) {
-                let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
-                let weights = (half + s) * 64u + row;
-                var values: array<vec4<f32>, 8>;
-                // unroll
-                for (var j = 0u; j < 8u; j++) {
-                    values[j] = staged_inputs[inputs + j * 8u];
-                }
-                // unroll
-                for (var k = 0u; k < 4u; k++) {
+            if stage > 0u {
+                let half = (stage - 1u) % 2u * STAGE;
+                for (var s = 0u; s < STAGE; s++) {
+                    let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
+                    let weights = (half + s) * 64u + row;
+                    var values: array<vec4<f32>, 8>;
                     // unroll
-                    for (var q = 0u; q < 2u; q++) {
-                        let weight = staged_weights[weights + k * 16u + q * 8u];
+                    for (var j = 0u; j < 8u; j++) {
+                        values[j] = staged_inputs[inputs + j * 8u];
+                    }
+                    // unroll
+                    for (var k = 0u; k < 4u; k++) {
                         // unroll
-                        for (var j = 0u; j < 8u; j++) {
-                            sums[j][q] += weight * values[j][k];
+                        for (var q = 0u; q < 2u; q++) {
+                            let weight = staged_weights[weights + k * 16u + q * 8u];
+                            // unroll
+                            for (var j = 0u; j < 8u; j++) {
+                                sums[j][q] += weight * values[j][k];
+                            }
                         }
                     }
                 }
             }
-        }
 
-        if stage < stages {
-            let half = stage % 2u * STAGE;
-            let inputs = (half + slot) * POSITIONS + (spot ^ mixer(slot));
-            // unroll
-            for (var i = 0u; i < STAGE; i++) {
-                staged_inputs[inputs + i * SPOTS] = loaded_inputs[i];
+            if stage < stages {
+                let half = stage % 2u * STAGE;
+                let inputs = (half + slot) * POSITIONS + (spot ^ mixer(slot));
+                // unroll
+                for (var i = 0u; i < STAGE; i++) {
+                    staged_inputs[inputs + i * SPOTS] = loaded_inputs[i];
+                }
+                // unroll
+                for (var i = 0u; i < WEIGHTS; i++) {
+                    staged_weights[half * 64u + i * LANES + lane] = loaded_weights[i];
+                }
             }
-            // unroll
-            for (var i = 0u; i < WEIGHTS; i++) {
-                staged_weights[half * 64u + i * LANES + lane] = loaded_weights[i];
-            }
+            workgroupBarrier();
         }
-        workgroupBarrier();
+        weights_first += weights_end;
     }
 
     let last = epilogue();

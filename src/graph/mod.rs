@@ -126,8 +126,10 @@ pub struct Affine {
 pub struct Epilogue {
     /// Affine channel.
     pub affine: Option<Affine>,
-    /// Adds the operator's second input, a blob of the output's shape.
+    /// Adds the operator's second input, a blob of the output's shape, or what `projection` makes of it.
     pub residual: bool,
+    /// The convolution of the second input that is added instead, with its affine channel: a projected shortcut.
+    pub projection: Option<Box<Conv>>,
     /// Clamps negative values to zero.
     pub relu: bool,
 }
@@ -156,9 +158,14 @@ impl Conv {
         [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
     }
 
-    /// Multiply-adds for each output value.
+    /// Multiply-adds for each output value, without those of a projection.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
+    }
+
+    /// The convolution itself, then the projection that it has taken over, if it has: what is summed up.
+    pub fn terms(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(self.epilogue.projection.as_deref())
     }
 }
 
@@ -288,9 +295,11 @@ impl Graph {
         for op in &self.operators {
             match &op.kind {
                 OpKind::Conv(conv) => {
-                    parameters.push(Parameter { name: conv.weight.clone(), shape: conv.weight_shape().to_vec() });
-                    if let Some(folded) = &conv.epilogue.affine {
-                        affine(folded, conv.dim_out, &mut parameters);
+                    for term in conv.terms() {
+                        parameters.push(Parameter { name: term.weight.clone(), shape: term.weight_shape().to_vec() });
+                        if let Some(folded) = &term.epilogue.affine {
+                            affine(folded, term.dim_out, &mut parameters);
+                        }
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),

@@ -19,11 +19,11 @@ pub(super) fn stage(tile: Tile) -> usize {
     32 / tile.positions
 }
 
-pub(super) fn source(tile: Tile) -> String {
+pub(super) fn source(tile: Tile, terms: usize) -> String {
     // Every invocation has 8 positions and 8 channels, so 8 invocations have the 64 channels of 8 positions.
     let positions = COLUMNS * tile.positions;
     let (lanes, stage) = (positions, stage(tile));
     let weights = tile.channels() * stage / lanes;
     let prelude = [("POSITIONS", positions), ("LANES", lanes), ("STAGE", stage), ("WEIGHTS", weights)];
-    assemble_gemm(&prelude, Home::Buffer, SOURCE)
+    assemble_gemm(&prelude, Home::Buffer, terms, SOURCE)
 }

@@ -44,7 +44,9 @@ const PRODUCTS: [(Gemm, &str, &str); 7] = [
 impl Method {
     /// Every method there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        let own = |kernel: &Kernel| !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_));
+        let own = |kernel: &Kernel| {
+            !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) | Kernel::ProjectedGemm(_))
+        };
         let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);
         let winograd = Tile::ALL
             .into_iter()
@@ -102,7 +104,8 @@ impl Method {
     /// The plainest way to compute `kind`, which others are compared with; `None` where there is only one.
     pub(crate) fn reference(kind: &OpKind) -> Option<Self> {
         match kind {
-            OpKind::Conv(_) => Some(Kernel::DIRECT_4X8.into()),
+            OpKind::Conv(conv) if conv_direct::accepts(conv).is_ok() => Some(Kernel::DIRECT_4X8.into()),
+            OpKind::Conv(_) => Some(Kernel::GEMM_8X8.into()),
             _ => None,
         }
     }
@@ -233,7 +236,8 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
     let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
     let tiled: Vec<Method> = [Gemm::TILED, Gemm::TILED_WIDE].into_iter().filter_map(single).collect();
-    let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
+    let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
+    direct.retain(|_| conv_direct::accepts(conv).is_ok());
     match target.class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
         AdapterClass::Software => [winograd, registers, tiled, direct].concat(),

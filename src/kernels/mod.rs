@@ -99,6 +99,14 @@ impl Target {
         Self { class, subgroup_size, images }
     }
 
+    /// Whether to compute a block's last convolution and the projection of its input in one dispatch
+    /// ([`crate::graph::fuse::project`]). A GPU is spared a blob that it would write and read, which is most of what such
+    /// convolutions cost by count. A software adapter is spared 1 or 2 % of a run, and compiles the kernel for two terms
+    /// for 1.7 s before its first one.
+    pub fn gains_by_projections(self) -> bool {
+        self.class != AdapterClass::Software
+    }
+
     /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
     /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight slices
     /// cost little down to some 7 MiB, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
@@ -120,6 +128,8 @@ pub enum Kernel {
     ConvDirect(conv_direct::Tile),
     /// Implicit-GEMM convolution.
     ConvGemm(Gemm),
+    /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
+    ProjectedGemm(Gemm),
     /// Tiles of the input into the Winograd domain.
     WinogradInput(winograd::Tile),
     /// Out of the Winograd domain.
@@ -135,6 +145,22 @@ pub enum Kernel {
     /// Layout conversion.
     Layout,
 }
+
+/// The names of the kernels of two terms.
+const PROJECTED: [(Gemm, &str); 12] = [
+    (Gemm::REGISTERS_8X8, "conv_gemm_8x8_projected"),
+    (Gemm::REGISTERS_16X8, "conv_gemm_16x8_projected"),
+    (Gemm::REGISTERS_8X8_IMAGE, "conv_gemm_8x8_image_projected"),
+    (Gemm::REGISTERS_16X8_IMAGE, "conv_gemm_16x8_image_projected"),
+    (Gemm::SUBGROUP_16X4, "conv_gemm_subgroup_16x4_projected"),
+    (Gemm::SUBGROUP_32X4, "conv_gemm_subgroup_32x4_projected"),
+    (Gemm::SUBGROUP_64X4, "conv_gemm_subgroup_64x4_projected"),
+    (Gemm::SUBGROUP_16X4_IMAGE, "conv_gemm_subgroup_16x4_image_projected"),
+    (Gemm::SUBGROUP_32X4_IMAGE, "conv_gemm_subgroup_32x4_image_projected"),
+    (Gemm::SUBGROUP_64X4_IMAGE, "conv_gemm_subgroup_64x4_image_projected"),
+    (Gemm::TILED, "conv_gemm_tiled_projected"),
+    (Gemm::TILED_WIDE, "conv_gemm_tiled_wide_projected"),
+];
 
 impl Kernel {
     const DIRECT_1X4: Self = Self::ConvDirect(conv_direct::Tile::ONE);
@@ -153,7 +179,7 @@ impl Kernel {
     const GEMM_TILED_WIDE: Self = Self::ConvGemm(Gemm::TILED_WIDE);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 35] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -168,6 +194,18 @@ impl Kernel {
         Self::GEMM_SUBGROUP_64X4_IMAGE,
         Self::GEMM_TILED,
         Self::GEMM_TILED_WIDE,
+        Self::ProjectedGemm(Gemm::REGISTERS_8X8),
+        Self::ProjectedGemm(Gemm::REGISTERS_16X8),
+        Self::ProjectedGemm(Gemm::REGISTERS_8X8_IMAGE),
+        Self::ProjectedGemm(Gemm::REGISTERS_16X8_IMAGE),
+        Self::ProjectedGemm(Gemm::SUBGROUP_16X4),
+        Self::ProjectedGemm(Gemm::SUBGROUP_32X4),
+        Self::ProjectedGemm(Gemm::SUBGROUP_64X4),
+        Self::ProjectedGemm(Gemm::SUBGROUP_16X4_IMAGE),
+        Self::ProjectedGemm(Gemm::SUBGROUP_32X4_IMAGE),
+        Self::ProjectedGemm(Gemm::SUBGROUP_64X4_IMAGE),
+        Self::ProjectedGemm(Gemm::TILED),
+        Self::ProjectedGemm(Gemm::TILED_WIDE),
         Self::WinogradInput(winograd::Tile::F2),
         Self::WinogradInput(winograd::Tile::F4),
         Self::WinogradOutput(winograd::Tile::F2),
@@ -199,6 +237,9 @@ impl Kernel {
             Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
             Self::WinogradOutput(winograd::Tile::F4) => "winograd_output_4x4",
+            Self::ProjectedGemm(gemm) => {
+                PROJECTED.iter().find(|(own, _)| *own == gemm).map_or(self.shader(), |(_, name)| *name)
+            }
             // Tiles beyond those of `ALL` have no name of their own.
             _ => self.shader(),
         }
@@ -208,9 +249,11 @@ impl Kernel {
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
-            Self::ConvGemm(Gemm::Registers(..)) => "conv_gemm",
-            Self::ConvGemm(Gemm::Subgroup(..)) => "conv_gemm_subgroup",
-            Self::ConvGemm(Gemm::Tiled(_)) => "conv_gemm_tiled",
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) => match gemm {
+                Gemm::Registers(..) => "conv_gemm",
+                Gemm::Subgroup(..) => "conv_gemm_subgroup",
+                Gemm::Tiled(_) => "conv_gemm_tiled",
+            },
             Self::WinogradInput(_) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
             Self::MaxPool => "max_pool",
@@ -225,9 +268,8 @@ impl Kernel {
     pub fn source(self) -> String {
         match self {
             Self::ConvDirect(tile) => conv_direct::source(tile),
-            Self::ConvGemm(Gemm::Registers(tile, weights)) => conv_gemm::source(tile, weights),
-            Self::ConvGemm(Gemm::Subgroup(tile, weights)) => conv_gemm_subgroup::source(tile, weights),
-            Self::ConvGemm(Gemm::Tiled(tile)) => conv_gemm_tiled::source(tile),
+            Self::ConvGemm(gemm) => gemm.source(1),
+            Self::ProjectedGemm(gemm) => gemm.source(2),
             Self::WinogradInput(tile) => winograd_input::source(tile),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),
@@ -241,7 +283,9 @@ impl Kernel {
     /// Lanes that a subgroup must have, for kernels that are written for one size.
     pub fn subgroup_size(self) -> Option<u32> {
         match self {
-            Self::ConvGemm(Gemm::Subgroup(..)) => Some(conv_gemm_subgroup::LANES as u32),
+            Self::ConvGemm(Gemm::Subgroup(..)) | Self::ProjectedGemm(Gemm::Subgroup(..)) => {
+                Some(conv_gemm_subgroup::LANES as u32)
+            }
             _ => None,
         }
     }
@@ -255,7 +299,7 @@ impl Kernel {
     /// The binding that is an image, if one is; all others after the parameters are storage buffers.
     pub fn image_binding(self) -> Option<u32> {
         match self {
-            Self::ConvGemm(gemm) => (gemm.weights() == Home::Image).then_some(2),
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) => (gemm.weights() == Home::Image).then_some(2),
             _ => None,
         }
     }
@@ -264,7 +308,7 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
-            Self::ConvGemm(_) => conv_gemm::Params::LAYOUT,
+            Self::ConvGemm(_) | Self::ProjectedGemm(_) => conv_gemm::Params::LAYOUT,
             Self::WinogradInput(_) => winograd_input::Params::LAYOUT,
             Self::WinogradOutput(_) => winograd_output::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
@@ -278,7 +322,7 @@ impl Kernel {
     /// How many buffers the shader binds after its parameters, what it writes last.
     pub fn operand_count(self) -> usize {
         match self {
-            Self::ConvDirect(_) | Self::ConvGemm(_) => 5,
+            Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ProjectedGemm(_) => 5,
             Self::WinogradOutput(_) | Self::Affine => 4,
             Self::Sum => 3,
             Self::WinogradInput(_) | Self::MaxPool | Self::Relu | Self::Layout => 2,

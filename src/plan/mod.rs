@@ -23,9 +23,9 @@ pub use staging::{Staging, Transfer};
 pub use storage::{Piece, Storage};
 
 use crate::error::Result;
-use crate::graph::fuse::fuse;
+use crate::graph::fuse::{fuse, project};
 use crate::graph::layout::channels_last;
-use crate::graph::{BlobId, Graph, OpKind, Operator};
+use crate::graph::{BlobId, Conv, Graph, OpKind, Operator};
 use crate::kernels::{AdapterClass, Home, Method, Target};
 use crate::shape::Shape;
 use outline::Outline;
@@ -39,6 +39,9 @@ pub struct PlanOptions {
     pub taps: Vec<String>,
     /// Whether to fuse operators, see [`crate::graph::fuse`].
     pub fusion: bool,
+    /// Whether fusion goes as far as [`project`]; where it is `None`, on targets that gain by it
+    /// ([`Target::gains_by_projections`]).
+    pub projections: Option<bool>,
     /// The device to choose kernels for.
     pub target: Target,
     /// Use this method for every operator that it can do.
@@ -56,6 +59,7 @@ impl Default for PlanOptions {
         Self {
             taps: Vec::new(),
             fusion: true,
+            projections: None,
             target: Target::typical(AdapterClass::default()),
             forced: None,
             choices: Choices::default(),
@@ -122,10 +126,11 @@ impl Plan {
     /// where not even a few frames of a blob, or a few channels of a weight, are within what the adapter allows;
     /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
-        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
-        let graph = if options.fusion { fuse(graph, &taps) } else { graph.clone() };
-        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
-        let graph = channels_last(&graph, &taps);
+        let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
+        let graph = if options.fusion { fuse(graph, &taps(graph)?) } else { graph.clone() };
+        let projections = options.projections.unwrap_or(options.target.gains_by_projections());
+        let graph = if options.fusion && projections { project(&graph, &taps(&graph)?) } else { graph };
+        let graph = channels_last(&graph, &taps(&graph)?);
         let limits = &options.limits;
         let method = |op: &Operator, shapes: &[Shape]| {
             choose(op, shapes[op.inputs[0].index()], shapes[op.output.index()], options)
@@ -240,7 +245,10 @@ impl Plan {
     pub fn operator_macs(&self, operator: usize) -> u64 {
         let op = &self.graph.operators()[operator];
         match &op.kind {
-            OpKind::Conv(conv) => self.shape(op.output).len() as u64 * conv.macs_per_output() as u64,
+            OpKind::Conv(conv) => {
+                let each: usize = conv.terms().map(Conv::macs_per_output).sum();
+                self.shape(op.output).len() as u64 * each as u64
+            }
             _ => 0,
         }
     }

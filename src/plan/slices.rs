@@ -11,7 +11,7 @@
 use super::limits::PlanLimits;
 use super::storage::{Frames, Piece, Storage};
 use crate::error::Result;
-use crate::graph::{BlobId, Graph, Layout, OpKind, Operator, Window};
+use crate::graph::{BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
 use crate::kernels::{Launch, Method, Operand, Slice};
 use crate::shape::Shape;
 use std::ops::Range;
@@ -199,16 +199,17 @@ impl<'a> Slicer<'a> {
     /// What the kernel sees of `op` for the output frames of `cut`, which need the frames `inputs` of every input.
     fn slice(&self, op: &Operator, cut: &Cut, inputs: &[Range<usize>], blocks: Range<usize>) -> Slice {
         let bound = |id: BlobId, frames: &Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
+        let pad_t = |(input, frames): (usize, &Range<usize>)| match reach(op, input) {
+            Reach::Alike => 0,
+            Reach::Slides(window) => {
+                window.pad[0] as isize + frames.start as isize - (cut.frames.start * window.stride[0]) as isize
+            }
+        };
         Slice {
             inputs: op.inputs.iter().zip(inputs).map(|(&id, frames)| bound(id, frames)).collect(),
             output: bound(op.output, &cut.frames),
             output_layout: self.graph.blob(op.output).layout,
-            pad_t: match reach(op, 0) {
-                Reach::Alike => 0,
-                Reach::Slides(window) => {
-                    window.pad[0] as isize + inputs[0].start as isize - (cut.frames.start * window.stride[0]) as isize
-                }
-            },
+            pads_t: inputs.iter().enumerate().map(pad_t).collect(),
             blocks,
         }
     }
@@ -322,6 +323,7 @@ impl<'a> Slicer<'a> {
 fn reach(op: &Operator, input: usize) -> Reach<'_> {
     match &op.kind {
         OpKind::Conv(conv) if input == 0 => Reach::Slides(&conv.window),
+        OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) => Reach::Slides(&own.window),
         OpKind::MaxPool(window) => Reach::Slides(window),
         _ => Reach::Alike,
     }

@@ -205,6 +205,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let options = PlanOptions {
         taps: case.taps.clone(),
         fusion: variant.fusion,
+        projections: Some(true),
         target: gpu.target(),
         forced: variant.method,
         choices: Choices::default(),
