@@ -5,7 +5,8 @@
 // TILE_M vec4 of weights for its first channel, then for its second, and so on; their lanes are output channels.
 //
 // Grid: one workgroup for each (batch, run of 64 * TILE_N positions, block of output channels), blocks fastest, folded
-// into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32.
+// into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32,
+// const TERMS: u32.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -16,47 +17,53 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let part = part_of(index, 64u * TILE_N);
     let first = part.first + lane;
 
-    let own = field();
-    var origins: array<Origin, TILE_N>;
     var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
-        // Beyond the last position the last is computed once more, and not stored.
-        origins[j] = origin_at(min(first + j * 64u, part.end - 1u));
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
             sums[j][q] = bias[part.block * TILE_M + q];
         }
     }
 
-    var row = part.weights * own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads * 4u * TILE_M;
-    for (var kt = 0u; kt < own.window.kernel_t; kt++) {
-        for (var kh = 0u; kh < own.window.kernel_h; kh++) {
-            for (var kw = 0u; kw < own.window.kernel_w; kw++) {
-                var quads: array<u32, TILE_N>;
-                // unroll
-                for (var j = 0u; j < TILE_N; j++) {
-                    quads[j] = quads_at(own, origins[j], kt, kh, kw);
-                }
-                for (var c = 0u; c < own.in_quads; c++) {
-                    var values: array<vec4<f32>, TILE_N>;
+    var row = part.weights * all_entries() * 4u * TILE_M;
+    // unroll
+    for (var term = 0u; term < TERMS; term++) {
+        let own = field(term);
+        var origins: array<Origin, TILE_N>;
+        // unroll
+        for (var j = 0u; j < TILE_N; j++) {
+            // Beyond the last position the last is computed once more, and not stored.
+            origins[j] = origin_at(own, min(first + j * 64u, part.end - 1u));
+        }
+        for (var kt = 0u; kt < own.window.kernel_t; kt++) {
+            for (var kh = 0u; kh < own.window.kernel_h; kh++) {
+                for (var kw = 0u; kw < own.window.kernel_w; kw++) {
+                    var quads: array<u32, TILE_N>;
                     // unroll
                     for (var j = 0u; j < TILE_N; j++) {
-                        let outside = quads[j] == OUTSIDE;
-                        values[j] = select(input[select(quads[j] + c, 0u, outside)], vec4(0.0), outside);
+                        quads[j] = quads_at(own, origins[j], kt, kh, kw);
                     }
-                    // unroll
-                    for (var k = 0u; k < 4u; k++) {
+                    for (var c = 0u; c < own.in_quads; c++) {
+                        var values: array<vec4<f32>, TILE_N>;
                         // unroll
-                        for (var q = 0u; q < TILE_M; q++) {
-                            let weight = weight_at(row + k * TILE_M + q);
+                        for (var j = 0u; j < TILE_N; j++) {
+                            let outside = quads[j] == OUTSIDE;
+                            values[j] = select(input_at(term, select(quads[j] + c, 0u, outside)), vec4(0.0), outside);
+                        }
+                        // unroll
+                        for (var k = 0u; k < 4u; k++) {
                             // unroll
-                            for (var j = 0u; j < TILE_N; j++) {
-                                sums[j][q] += weight * values[j][k];
+                            for (var q = 0u; q < TILE_M; q++) {
+                                let weight = weight_at(row + k * TILE_M + q);
+                                // unroll
+                                for (var j = 0u; j < TILE_N; j++) {
+                                    sums[j][q] += weight * values[j][k];
+                                }
                             }
                         }
+                        row += 4u * TILE_M;
                     }
-                    row += 4u * TILE_M;
                 }
             }
         }

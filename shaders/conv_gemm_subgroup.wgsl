@@ -8,7 +8,8 @@
 //
 // Grid: one workgroup for each (batch, run of 8 * TILE_N positions, block of output channels), blocks fastest, folded
 // into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32,
-// const TILE_C: u32 = 4 * TILE_M, const LOADS: u32 = TILE_C / 8, the vectors of weights that a lane loads for a quad.
+// const TILE_C: u32 = 4 * TILE_M, const LOADS: u32 = TILE_C / 8, the vectors of weights that a lane loads for a quad,
+// const TERMS: u32.
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
@@ -19,18 +20,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let part = part_of(index, 8u * TILE_N);
     let first = part.first + lane;
 
-    let own = field();
-    let kernel_t = own.window.kernel_t;
-    let kernel_h = own.window.kernel_h;
-    let kernel_w = own.window.kernel_w;
-    let in_quads = own.in_quads;
-
-    var origins: array<Origin, TILE_N>;
     var sums: array<array<f32, TILE_C>, TILE_N>;
     // unroll
     for (var j = 0u; j < TILE_N; j++) {
-        // Beyond the last position the last is computed once more, and not stored.
-        origins[j] = origin_at(min(first + j * 8u, part.end - 1u));
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
             let start = bias[part.block * TILE_M + q];
@@ -41,44 +33,58 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         }
     }
 
-    var row = part.weights * kernel_t * kernel_h * kernel_w * in_quads * TILE_C + lane;
-    let entries = kernel_h * kernel_w * in_quads;
-    for (var kt = 0u; kt < kernel_t; kt++) {
-        // One loop over height, width and channels: every loop around it would fetch and put back all the sums.
-        var kh = 0u;
-        var kw = 0u;
-        var c = 0u;
-        for (var entry = 0u; entry < entries; entry++) {
-            // The weights of output channel m are in register m / 8 of lane m % 8.
-            var held: array<vec4<f32>, LOADS>;
-            // unroll
-            for (var i = 0u; i < LOADS; i++) {
-                held[i] = weight_at(row + i * 8u);
-            }
-            var values: array<vec4<f32>, TILE_N>;
-            // unroll
-            for (var j = 0u; j < TILE_N; j++) {
-                let quads = quads_at(own, origins[j], kt, kh, kw);
-                let outside = quads == OUTSIDE;
-                values[j] = select(input[select(quads + c, 0u, outside)], vec4(0.0), outside);
-            }
-            // unroll
-            for (var m = 0u; m < TILE_C; m++) {
-                let w = subgroupBroadcast(held[m / 8u], m % 8u);
+    var row = part.weights * all_entries() * TILE_C + lane;
+    // unroll
+    for (var term = 0u; term < TERMS; term++) {
+        let own = field(term);
+        let kernel_t = own.window.kernel_t;
+        let kernel_h = own.window.kernel_h;
+        let kernel_w = own.window.kernel_w;
+        let in_quads = own.in_quads;
+        var origins: array<Origin, TILE_N>;
+        // unroll
+        for (var j = 0u; j < TILE_N; j++) {
+            // Beyond the last position the last is computed once more, and not stored.
+            origins[j] = origin_at(own, min(first + j * 8u, part.end - 1u));
+        }
+        let entries = kernel_h * kernel_w * in_quads;
+        for (var kt = 0u; kt < kernel_t; kt++) {
+            // One loop over height, width and channels: every loop around it would fetch and put back all the sums.
+            var kh = 0u;
+            var kw = 0u;
+            var c = 0u;
+            for (var entry = 0u; entry < entries; entry++) {
+                // The weights of output channel m are in register m / 8 of lane m % 8.
+                var held: array<vec4<f32>, LOADS>;
+                // unroll
+                for (var i = 0u; i < LOADS; i++) {
+                    held[i] = weight_at(row + i * 8u);
+                }
+                var values: array<vec4<f32>, TILE_N>;
                 // unroll
                 for (var j = 0u; j < TILE_N; j++) {
-                    let v = values[j];
-                    sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
+                    let quads = quads_at(own, origins[j], kt, kh, kw);
+                    let outside = quads == OUTSIDE;
+                    values[j] = select(input_at(term, select(quads + c, 0u, outside)), vec4(0.0), outside);
                 }
+                // unroll
+                for (var m = 0u; m < TILE_C; m++) {
+                    let w = subgroupBroadcast(held[m / 8u], m % 8u);
+                    // unroll
+                    for (var j = 0u; j < TILE_N; j++) {
+                        let v = values[j];
+                        sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
+                    }
+                }
+                row += TILE_C;
+                c++;
+                let next_column = c == in_quads;
+                c = select(c, 0u, next_column);
+                kw += u32(next_column);
+                let next_row = kw == kernel_w;
+                kw = select(kw, 0u, next_row);
+                kh += u32(next_row);
             }
-            row += TILE_C;
-            c++;
-            let next_column = c == in_quads;
-            c = select(c, 0u, next_column);
-            kw += u32(next_column);
-            let next_row = kw == kernel_w;
-            kw = select(kw, 0u, next_row);
-            kh += u32(next_row);
         }
     }
 

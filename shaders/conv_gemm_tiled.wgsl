@@ -1,30 +1,53 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
-// A workgroup of 64 invocations computes 64 output channels by 64 output positions, each invocation 8 by 8 of them. The
-// products run over entries (tap, input quad) in the order of the weights; STAGE entries at a time are staged in workgroup
-// memory, every value loaded once for the whole workgroup.
+// A workgroup computes 64 output channels by POSITIONS output positions, each of its LANES = POSITIONS invocations 8 by
+// 8 of them. The products run over entries (tap, input quad) in the order of the weights, STAGE of them at a time. A
+// stage is in one half of workgroup memory while the next is on its way: its loads are begun before the products of
+// the stage at hand and stored into the other half after them, so that they have all that time to arrive, and one
+// barrier a stage is enough.
 //
-// Invocation (row, column) of the 8 x 8 has the channel quads row and row + 8, and the positions column + 8 * j:
-// neighbouring invocations read neighbouring words of workgroup memory.
+// Staging. An invocation has one entry of each stage, at STAGE positions: neighbours load neighbouring quads of one
+// position, whole sectors of memory where channels are 4 * STAGE or more. Taps are walked once a stage, and addresses
+// worked out only where the tap has changed; positions are taken apart once. Weights of a stage lie in a row.
 //
-// Grid: one workgroup for each (batch, run of 64 positions, block of 64 output channels), blocks fastest, folded into x
-// and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl. The prelude declares: const STAGE: u32.
+// Products. Of every 64 invocations, number (row, column) of 8 x 8 has the channel quads row and row + 8, and the
+// positions column + 8 * j. In workgroup memory an entry is a row of POSITIONS quads, in which the lowest three bits of
+// a position are mixed with the entry's number: eight neighbours touch eight different quads, all banks once, both
+// when they store a stage (STAGE entries of successive positions) and when they read one (successive positions).
+//
+// By count, as no GPU has run it yet: for an entry an invocation reads 8 quads and 8 vec4 of weights from workgroup
+// memory for 256 multiply-adds, 1 byte for each. A workgroup reads 1 / 16 + 4 / POSITIONS bytes from memory for each:
+// 0.13 with 64 positions, 0.09 with 128. Registers: 64 sums, 32 for the quads at hand, 4 to 8 for weights, 4 * STAGE +
+// 4 * STAGE * 64 / LANES for the stage on its way, 5 * STAGE for positions: some 170 with 64 positions, 140 with 128.
+// Workgroup memory: 16 KiB, WebGPU's least, or 12 KiB. A multiprocessor of 64 Ki registers holds five or six workgroups of 64
+// invocations by their registers, three of 128, and as many by 100 KiB of workgroup memory.
+//
+// Grid: one workgroup for each (batch, run of POSITIONS positions, block of 64 output channels), blocks fastest, folded
+// into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
+// The prelude declares: const POSITIONS: u32, 64 or more; const LANES: u32 = POSITIONS; const STAGE: u32, a power of two
+// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages; const TERMS: u32.
 
-var<workgroup> staged_inputs: array<vec4<f32>, STAGE * 64u>;
-var<workgroup> staged_weights: array<vec4<f32>, STAGE * 64u>;
+const SPOTS: u32 = LANES / STAGE;
 
-@compute @workgroup_size(64)
+var<workgroup> staged_inputs: array<vec4<f32>, 2u * STAGE * POSITIONS>;
+var<workgroup> staged_weights: array<vec4<f32>, 2u * STAGE * 64u>;
+
+// What entry number `slot` of a stage mixes into positions.
+fn mixer(slot: u32) -> u32 {
+    return slot * (8u / STAGE);
+}
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
     if index >= p.workgroups {
         return;
     }
-    let part = part_of(index, 64u);
-    let first = part.first;
-    let row = lane / 8u;
+    let part = part_of(index, POSITIONS);
+    let run = lane / 64u * 64u;
+    let row = lane / 8u % 8u;
     let column = lane % 8u;
 
-    let own = field();
     var sums: array<array<vec4<f32>, 2>, 8>;
     // unroll
     for (var j = 0u; j < 8u; j++) {
@@ -34,62 +57,111 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
 
-    // What this invocation stages: the inputs of one position. Beyond the last position the last is staged once more.
-    let origin = origin_at(min(first + lane, part.end - 1u));
-    var tap = vec3(0u);
-    var quad = 0u;
-    var quads = quads_at(own, origin, tap.x, tap.y, tap.z);
+    // What this invocation stages: entry `slot` at the positions spot + i * SPOTS. Beyond the last position the last is
+    // staged once more.
+    let slot = lane % STAGE;
+    let spot = lane / STAGE;
 
-    let entries = own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads;
-    for (var entry = 0u; entry < entries; entry += STAGE) {
-        for (var s = 0u; s < STAGE; s++) {
-            var value = vec4(0.0);
-            var weight = vec4(0.0);
-            if entry + s < entries {
-                if quads != OUTSIDE {
-                    value = input[quads + quad];
+    var weights_first = part.weights * all_entries() * 64u;
+    // unroll
+    for (var term = 0u; term < TERMS; term++) {
+        let own = field(term);
+        var origins: array<Origin, STAGE>;
+        var quads: array<u32, STAGE>;
+        // unroll
+        for (var i = 0u; i < STAGE; i++) {
+            origins[i] = origin_at(own, min(part.first + spot + i * SPOTS, part.end - 1u));
+        }
+        var tap = vec3(0u);
+        var quad = slot;
+        var moved = true;
+
+        let entries = entries_of(own);
+        let weights_end = entries * 64u;
+        let stages = (entries + STAGE - 1u) / STAGE;
+        // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
+        for (var stage = 0u; stage <= stages; stage++) {
+            var loaded_inputs: array<vec4<f32>, STAGE>;
+            var loaded_weights: array<vec4<f32>, WEIGHTS>;
+            if stage < stages {
+                while quad >= own.in_quads {
+                    quad -= own.in_quads;
+                    tap.z++;
+                    if tap.z == own.window.kernel_w {
+                        tap.z = 0u;
+                        tap.y++;
+                        if tap.y == own.window.kernel_h {
+                            tap.y = 0u;
+                            tap.x++;
+                        }
+                    }
+                    moved = true;
                 }
-                weight = weight_at((part.weights * entries + entry + s) * 64u + lane);
-            }
-            staged_inputs[s * 64u + lane] = value;
-            staged_weights[s * 64u + lane] = weight;
-
-            quad++;
-            if quad == own.in_quads {
-                quad = 0u;
-                tap.z++;
-                if tap.z == own.window.kernel_w {
-                    tap.z = 0u;
-                    tap.y++;
-                    if tap.y == own.window.kernel_h {
-                        tap.y = 0u;
-                        tap.x++;
+                if moved {
+                    // unroll
+                    for (var i = 0u; i < STAGE; i++) {
+                        quads[i] = quads_at(own, origins[i], tap.x, tap.y, tap.z);
+                    }
+                    moved = false;
+                }
+                let within = stage * STAGE + slot < entries;
+                // unroll
+                for (var i = 0u; i < STAGE; i++) {
+                    loaded_inputs[i] = vec4(0.0);
+                    if within && quads[i] != OUTSIDE {
+                        loaded_inputs[i] = input_at(term, quads[i] + quad);
                     }
                 }
-                quads = quads_at(own, origin, tap.x, tap.y, tap.z);
-            }
-        }
-        workgroupBarrier();
-
-        for (var s = 0u; s < STAGE; s++) {
-            var values: array<vec4<f32>, 8>;
-            // unroll
-            for (var j = 0u; j < 8u; j++) {
-                values[j] = staged_inputs[s * 64u + j * 8u + column];
-            }
-            // unroll
-            for (var k = 0u; k < 4u; k++) {
                 // unroll
-                for (var q = 0u; q < 2u; q++) {
-                    let weight = staged_weights[s * 64u + k * 16u + q * 8u + row];
+                for (var i = 0u; i < WEIGHTS; i++) {
+                    let at = stage * STAGE * 64u + i * LANES + lane;
+                    loaded_weights[i] = vec4(0.0);
+                    if at < weights_end {
+                        loaded_weights[i] = weight_at(weights_first + at);
+                    }
+                }
+                quad += STAGE;
+            }
+
+            if stage > 0u {
+                let half = (stage - 1u) % 2u * STAGE;
+                for (var s = 0u; s < STAGE; s++) {
+                    let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
+                    let weights = (half + s) * 64u + row;
+                    var values: array<vec4<f32>, 8>;
                     // unroll
                     for (var j = 0u; j < 8u; j++) {
-                        sums[j][q] += weight * values[j][k];
+                        values[j] = staged_inputs[inputs + j * 8u];
+                    }
+                    // unroll
+                    for (var k = 0u; k < 4u; k++) {
+                        // unroll
+                        for (var q = 0u; q < 2u; q++) {
+                            let weight = staged_weights[weights + k * 16u + q * 8u];
+                            // unroll
+                            for (var j = 0u; j < 8u; j++) {
+                                sums[j][q] += weight * values[j][k];
+                            }
+                        }
                     }
                 }
             }
+
+            if stage < stages {
+                let half = stage % 2u * STAGE;
+                let inputs = (half + slot) * POSITIONS + (spot ^ mixer(slot));
+                // unroll
+                for (var i = 0u; i < STAGE; i++) {
+                    staged_inputs[inputs + i * SPOTS] = loaded_inputs[i];
+                }
+                // unroll
+                for (var i = 0u; i < WEIGHTS; i++) {
+                    staged_weights[half * 64u + i * LANES + lane] = loaded_weights[i];
+                }
+            }
+            workgroupBarrier();
         }
-        workgroupBarrier();
+        weights_first += weights_end;
     }
 
     let last = epilogue();
@@ -97,7 +169,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < 8u; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(last, first + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
+            store(last, part.first + run + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
         }
     }
 }

@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let has_left = column > 0u;
     let has_right = 2u * column + 1u < p.out_w;
 
-    let own = field();
+    let own = field(0u);
     let kernel_t = own.window.kernel_t;
     let kernel_h = own.window.kernel_h;
     let kernel_w = own.window.kernel_w;

@@ -192,6 +192,7 @@ impl GpuBackbone {
             plan_options: PlanOptions {
                 taps,
                 fusion: options.fusion,
+                projections: None,
                 target: gpu.target(),
                 forced: options.method.filter(|method| !(options.strict_floats && method.is_winograd())),
                 choices: if options.tuning { tuning::load(gpu) } else { Choices::default() },

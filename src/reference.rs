@@ -73,14 +73,21 @@ fn operator<'a>(
     let channel_len = own.t * own.h * own.w;
     Ok(match &op.kind {
         OpKind::Conv(conv) => {
-            let mut data = convolve(conv, input, own, weights.get(&conv.weight, &conv.weight_shape())?);
-            if let Some(affine) = &conv.epilogue.affine {
-                let scale = weights.get(&affine.scale, &[shape.c])?;
-                let bias = weights.get(&affine.bias, &[shape.c])?;
-                scale_and_shift(&mut data, channel_len, scale, bias);
-            }
-            if conv.epilogue.residual {
-                data.iter_mut().zip(&read(1).data).for_each(|(v, r)| *v += r);
+            let term = |conv: &Conv, input: &Volume| -> Result<Vec<f64>> {
+                let mut data = convolve(conv, input, own, weights.get(&conv.weight, &conv.weight_shape())?);
+                if let Some(affine) = &conv.epilogue.affine {
+                    let scale = weights.get(&affine.scale, &[shape.c])?;
+                    let bias = weights.get(&affine.bias, &[shape.c])?;
+                    scale_and_shift(&mut data, channel_len, scale, bias);
+                }
+                Ok(data)
+            };
+            let mut data = term(conv, input)?;
+            let mut add = |addend: &[f64]| data.iter_mut().zip(addend).for_each(|(v, r)| *v += r);
+            match &conv.epilogue.projection {
+                Some(projection) => add(&term(projection, read(1))?),
+                None if conv.epilogue.residual => add(&read(1).data),
+                None => {}
             }
             if conv.epilogue.relu {
                 data.iter_mut().for_each(|v| *v = v.max(0.0));

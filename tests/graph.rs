@@ -1,7 +1,7 @@
 //! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
 
 use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::graph::fuse::{fuse, fuse_pools};
+use resnet3d_wgpu::graph::fuse::{fuse, fuse_pools, project};
 use resnet3d_wgpu::graph::{BlobId, Conv, Graph, OpKind};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, reference, stage_info};
@@ -262,6 +262,31 @@ fn a_convolution_takes_over_the_pooling_behind_it() {
 }
 
 #[test]
+fn projections_join_the_convolution_that_adds_them() {
+    let count = |json: &str| {
+        let fused = fuse(&body(json).graph, &[]);
+        fused.operators().len() - project(&fused, &[]).operators().len()
+    };
+    assert_eq!(count("{}"), 2, "res3_0 and res4_0; res2_0 keeps its width");
+    assert_eq!(count(r#"{"preset": "r50-conv5"}"#), 4);
+    assert_eq!(count(r#"{"transformation": "basic"}"#), 0, "Winograd's method has no sums to add to");
+
+    let fused = fuse(&body("{}").graph, &[]);
+    let projected = project(&fused, &[]);
+    assert_eq!(projected.parameters(), body("{}").graph.parameters(), "in the reference's order");
+    let op = projected.operators().iter().find(|op| op.name == "res3_0_branch2c").unwrap();
+    let names = op.inputs.iter().map(|&id| projected.blob(id).name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["res3_0_branch2b", "res2_1_sum"]);
+    let others = ["branch2c_bn", "branch1", "branch1_bn", "sum", "sum_relu"];
+    assert_eq!(op.fused, others.map(|name| format!("res3_0_{name}")));
+    let OpKind::Conv(conv) = &op.kind else { panic!("{op:?}") };
+    assert_eq!(conv.epilogue.projection.as_ref().unwrap().window.stride, [1, 2, 2]);
+
+    let tapped = project(&fused, &[fused.find("res3_0_branch1").unwrap()]);
+    assert_eq!(fused.operators().len() - tapped.operators().len(), 1, "a tapped shortcut has to exist");
+}
+
+#[test]
 fn every_preset_builds_and_fuses_to_convolutions_alone() {
     for preset in PRESETS {
         let body = Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap();
@@ -290,9 +315,12 @@ fn fusion_keeps_values_and_taps() {
         let fused = fuse_pools(&fused, &[fused.find(name).unwrap()], |_, _| true);
         assert!(fused.operators().len() < graph.operators().len());
         let want = reference::execute(graph, &[&clip], &weights, &[id, graph.output()]).unwrap();
-        let kept = [fused.find(name).unwrap(), fused.output()];
-        let got = reference::execute(&fused, &[&clip], &weights, &kept).unwrap();
-        assert!(got == want, "{name}");
+        let projected = project(&fused, &[fused.find(name).unwrap()]);
+        for fused in [fused, projected] {
+            let kept = [fused.find(name).unwrap(), fused.output()];
+            let got = reference::execute(&fused, &[&clip], &weights, &kept).unwrap();
+            assert!(got == want, "{name}");
+        }
     }
 }
 

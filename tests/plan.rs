@@ -297,6 +297,15 @@ fn work_is_counted_from_the_dispatches() {
             macs: 3 * 64 * 64 * 56 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
+        // Two runs of 128, and stages of two.
+        Case {
+            method: "conv_gemm_tiled_wide",
+            input: odd,
+            dim_out: 10,
+            kernel: [3, 3, 3],
+            macs: 2 * 128 * 64 * 54 * 4,
+            values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
+        },
         // Rows of 5 are two tiles of four columns; 10 channels are two tiles of eight.
         Case {
             method: "conv_direct_4x8",

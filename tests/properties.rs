@@ -36,7 +36,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 46] = [
+const FAULTS: [(&str, ShaderPatch); 49] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -53,19 +53,22 @@ const FAULTS: [(&str, ShaderPatch); 46] = [
     ("pooling: padding in H off by one", patch("max_pool", "- window.pad_h", "- (window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
-    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
+    ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < own.out_quads", "quad + 1u < own.out_quads")),
     ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < end", "if position + 1u < end")),
     ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * own.in_t + z)", "z")),
-    ("GEMM: last entry dropped", patch("conv_gemm_tiled", "entry + s < entries", "entry + s + 1u < entries")),
+    ("GEMM: last entry dropped", patch("conv_gemm_tiled", "+ slot < entries", "+ slot + 1u < entries")),
     (
         "GEMM: taps walked along the wrong axis",
         patch("conv_gemm_tiled", "tap.z == own.window.kernel_w", "tap.z == own.window.kernel_h"),
     ),
+    ("GEMM: no barrier between stages", patch("conv_gemm_tiled", "workgroupBarrier();", "")),
+    ("GEMM: both stages in one half", patch("conv_gemm_tiled", "stage % 2u * STAGE", "0u")),
     (
         "GEMM: every batch with the first one's weights",
         patch("conv_gemm", "block * p.batches + batch", "block * p.batches"),
     ),
+    ("projection: the convolution's own window", patch("conv_gemm", "p.second_window,", "p.window,")),
     ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
     (
         "Winograd: tiles walked along the wrong axis",

@@ -7,12 +7,17 @@
 // The products of Winograd's convolution are this as well: a batch of convolutions of one window, one behind the other
 // along N, each with weights of its own. An ordinary convolution is a batch of one.
 //
+// The product has one term or two: TERMS, which the prelude declares. The second is another convolution, of another
+// input, whose result is added: the projection of a residual block. Its products are further entries of the same sums.
+//
 // Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [block of 4 * TILE_M
-// output channels][batch][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the
-// last channel on both sides. bias: [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
+// output channels][batch][term][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond
+// the last channel on both sides. bias: [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
 
 struct Params {
     window: Window,
+    // Of the second term, as all that is called so; zeros where there is none.
+    second_window: Window,
     // Columns of the folded grid; workgroups with work.
     grid_x: u32,
     workgroups: u32,
@@ -27,6 +32,10 @@ struct Params {
     in_t: u32,
     in_h: u32,
     in_w: u32,
+    second_quads: u32,
+    second_t: u32,
+    second_h: u32,
+    second_w: u32,
     out_quads: u32,
     out_t: u32,
     out_h: u32,
@@ -50,7 +59,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 // Binding 2 are the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-// Without a residual this is the bias once more, and never read.
+// With a second term its input, without a residual the bias once more, which is never read.
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 
@@ -72,8 +81,8 @@ fn part_of(index: u32, run_len: u32) -> Part {
     return Part(block, block * p.batches + batch, start + run * run_len, start + p.positions);
 }
 
-// What a shader needs of the parameters while it computes. Read once, at its beginning: software drivers read a parameter
-// anew wherever it stands.
+// What a shader needs of the parameters while it computes a term. Read once, at its beginning: software drivers read a
+// parameter anew wherever it stands.
 struct Field {
     window: Window,
     in_quads: u32,
@@ -82,8 +91,33 @@ struct Field {
     in_w: i32,
 }
 
-fn field() -> Field {
+fn field(term: u32) -> Field {
+    if term == 1u {
+        return Field(p.second_window, p.second_quads, i32(p.second_t), i32(p.second_h), i32(p.second_w));
+    }
     return Field(p.window, p.in_quads, i32(p.in_t), i32(p.in_h), i32(p.in_w));
+}
+
+// A quad of a term's input.
+fn input_at(term: u32, at: u32) -> vec4<f32> {
+    if term == 1u {
+        return residual[at];
+    }
+    return input[at];
+}
+
+// Entries (tap, input quad) of a term.
+fn entries_of(own: Field) -> u32 {
+    return own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads;
+}
+
+// Entries of all terms: what a block has weights for in a batch.
+fn all_entries() -> u32 {
+    var entries = entries_of(field(0u));
+    if TERMS == 2u {
+        entries += entries_of(field(1u));
+    }
+    return entries;
 }
 
 // Clip, and time, height and width of the first tap in the input: negative in the padding.
@@ -94,15 +128,15 @@ struct Origin {
     x: i32,
 }
 
-fn origin_at(position: u32) -> Origin {
+fn origin_at(own: Field, position: u32) -> Origin {
     let out_x = position % p.out_w;
     let out_y = position / p.out_w % p.out_h;
     let out_z = position / (p.out_w * p.out_h) % p.out_t;
     return Origin(
         i32(position / (p.out_w * p.out_h * p.out_t)),
-        i32(out_z * p.window.stride_t) - p.window.pad_t,
-        i32(out_y * p.window.stride_h) - p.window.pad_h,
-        i32(out_x * p.window.stride_w) - p.window.pad_w,
+        i32(out_z * own.window.stride_t) - own.window.pad_t,
+        i32(out_y * own.window.stride_h) - own.window.pad_h,
+        i32(out_x * own.window.stride_w) - own.window.pad_w,
     );
 }
 

@@ -179,7 +179,11 @@ fn compile(device: &wgpu::Device, key: Key, source: String, cache: Option<&wgpu:
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some(ENTRY_POINT),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Shaders write it before they read it, which is as trusted as their indices are.
+            zero_initialize_workgroup_memory: key.checks == ShaderChecks::Checked,
+            ..Default::default()
+        },
         cache,
     });
     Pipeline { pipeline, layout }

@@ -7,6 +7,9 @@
 //! A convolution can take over the max pooling behind it as well ([`fuse_pools`]), where there is a kernel for it: the
 //! stem's, whose blob is the largest of all.
 //!
+//! [`project`] goes on from there, for targets that gain by it: a projected shortcut becomes a second term of the
+//! convolution that adds it.
+//!
 //! A tapped blob must exist, so it ends a chain. Nothing else is rewritten: operators that no convolution could take
 //! over stay and run with their own kernels.
 
@@ -59,6 +62,37 @@ fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Operator) -> b
             slots[next] = Some(op);
             at = next;
         }
+    }
+    compact(graph, slots.into_iter().flatten().collect())
+}
+
+/// Rewrites a fused `graph`, keeping the blobs `keep` and the output: a pointwise convolution that adds what another one
+/// makes of the block's input takes that over, as further products of its own sums, so that the shortcut's blob never
+/// exists.
+///
+/// The 3×3 convolutions that end a basic block are left as they are: Winograd's method has no such sums.
+pub fn project(graph: &Graph, keep: &[BlobId]) -> Graph {
+    let uses = |id: BlobId| graph.operators.iter().flat_map(|op| &op.inputs).filter(|&&input| input == id).count();
+    let pointwise = |conv: &Conv| conv.groups == 1 && conv.window.taps() == 1;
+    let plain = |conv: &Conv| !conv.epilogue.residual && !conv.epilogue.relu;
+    let mut slots: Vec<Option<Operator>> = graph.operators.iter().cloned().map(Some).collect();
+    for at in 0..slots.len() {
+        let Some(mut op) = slots[at].clone() else { continue };
+        let (OpKind::Conv(conv), Some(&shortcut)) = (&mut op.kind, op.inputs.get(1)) else { continue };
+        let Some(from) = graph.operators.iter().position(|other| other.output == shortcut) else { continue };
+        let OpKind::Conv(other) = &graph.operators[from].kind else { continue };
+        let needed = keep.contains(&shortcut) || graph.output == shortcut || uses(shortcut) > 1;
+        if needed || !pointwise(conv) || !pointwise(other) || !plain(other) {
+            continue;
+        }
+        conv.epilogue.projection = Some(Box::new(other.clone()));
+        // In order of execution: behind the convolution's own affine channel, before the sum.
+        let place = usize::from(conv.epilogue.affine.is_some());
+        op.inputs[1] = graph.operators[from].inputs[0];
+        let Operator { name, fused, .. } = graph.operators[from].clone();
+        op.fused.splice(place..place, [name].into_iter().chain(fused));
+        slots[from] = None;
+        slots[at] = Some(op);
     }
     compact(graph, slots.into_iter().flatten().collect())
 }

@@ -126,8 +126,10 @@ pub struct Affine {
 pub struct Epilogue {
     /// Affine channel.
     pub affine: Option<Affine>,
-    /// Adds the operator's second input, a blob of the output's shape.
+    /// Adds the operator's second input, a blob of the output's shape, or what `projection` makes of it.
     pub residual: bool,
+    /// The convolution of the second input that is added instead, with its affine channel: a projected shortcut.
+    pub projection: Option<Box<Conv>>,
     /// Clamps negative values to zero.
     pub relu: bool,
     /// Takes the maximum under this window, behind all others; the operator's output is what that leaves.
@@ -165,9 +167,14 @@ impl Conv {
         self.epilogue.pool.map_or(Some(thw), |pool| pool.output(thw))
     }
 
-    /// Multiply-adds for each value of the convolution itself.
+    /// Multiply-adds for each value of the convolution itself, without those of a projection.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
+    }
+
+    /// The convolution itself, then the projection that it has taken over, if it has: what is summed up.
+    pub fn terms(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(self.epilogue.projection.as_deref())
     }
 }
 
@@ -297,9 +304,11 @@ impl Graph {
         for op in &self.operators {
             match &op.kind {
                 OpKind::Conv(conv) => {
-                    parameters.push(Parameter { name: conv.weight.clone(), shape: conv.weight_shape().to_vec() });
-                    if let Some(folded) = &conv.epilogue.affine {
-                        affine(folded, conv.dim_out, &mut parameters);
+                    for term in conv.terms() {
+                        parameters.push(Parameter { name: term.weight.clone(), shape: term.weight_shape().to_vec() });
+                        if let Some(folded) = &term.epilogue.affine {
+                            affine(folded, term.dim_out, &mut parameters);
+                        }
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),

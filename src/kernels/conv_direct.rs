@@ -57,7 +57,19 @@ pub(super) fn blocks(tile: Tile, conv: &Conv) -> usize {
     conv.groups * group_tiles(tile, conv)
 }
 
+/// Whether it can compute `conv`.
+///
+/// # Errors
+/// Why not.
+pub(super) fn accepts(conv: &Conv) -> Result<(), String> {
+    match conv.epilogue.projection {
+        None => Ok(()),
+        Some(_) => Err("it computes one convolution, not the sum of two".to_owned()),
+    }
+}
+
 pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    accepts(conv)?;
     let (input, output) = (slice.inputs[0], slice.output);
     let row_tiles = output.w.div_ceil(tile.columns);
     let tiles = slice.blocks.len();

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::graph::Conv;
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
+use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
@@ -71,7 +72,7 @@ pub enum Gemm {
     /// From registers, weights broadcast in subgroups of eight.
     Subgroup(Tile, Home),
     /// Through workgroup memory.
-    Tiled,
+    Tiled(Tile),
 }
 
 impl Gemm {
@@ -85,6 +86,8 @@ impl Gemm {
     pub(super) const SUBGROUP_16X4_IMAGE: Self = Self::subgroup(4, Home::Image);
     pub(super) const SUBGROUP_32X4_IMAGE: Self = Self::subgroup(8, Home::Image);
     pub(super) const SUBGROUP_64X4_IMAGE: Self = Self::subgroup(16, Home::Image);
+    pub(super) const TILED: Self = Self::Tiled(conv_gemm_tiled::NARROW);
+    pub(super) const TILED_WIDE: Self = Self::Tiled(conv_gemm_tiled::WIDE);
 
     const fn registers(channel_vec4s: usize, weights: Home) -> Self {
         Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
@@ -97,8 +100,7 @@ impl Gemm {
     /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
     pub(super) fn tile(self) -> Tile {
         match self {
-            Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
-            Self::Tiled => conv_gemm_tiled::TILE,
+            Self::Registers(tile, _) | Self::Subgroup(tile, _) | Self::Tiled(tile) => tile,
         }
     }
 
@@ -106,7 +108,7 @@ impl Gemm {
     pub(super) fn weights(self) -> Home {
         match self {
             Self::Registers(_, weights) | Self::Subgroup(_, weights) => weights,
-            Self::Tiled => Home::Buffer,
+            Self::Tiled(_) => Home::Buffer,
         }
     }
 
@@ -115,7 +117,7 @@ impl Gemm {
         match self {
             Self::Registers(..) => LANES,
             Self::Subgroup(..) => conv_gemm_subgroup::LANES,
-            Self::Tiled => conv_gemm_tiled::COLUMNS,
+            Self::Tiled(_) => conv_gemm_tiled::COLUMNS,
         }
     }
 
@@ -124,13 +126,12 @@ impl Gemm {
     /// # Errors
     /// Why not.
     pub(super) fn accepts(self, conv: &Conv) -> Result<(), String> {
-        if conv.groups != 1 {
-            return Err(format!("it has no groups, the convolution has {}", conv.groups));
+        if let Some(grouped) = conv.terms().find(|term| term.groups != 1) {
+            return Err(format!("it has no groups, the convolution has {}", grouped.groups));
         }
         // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the subgroup
         // kernel has one loop over the taps of a frame and all quads of channels.
-        let [_, kernel_h, kernel_w] = conv.window.kernel;
-        let rounds = kernel_h * kernel_w * conv.dim_in.div_ceil(4);
+        let rounds = conv.terms().map(|term| entries(term) / term.window.kernel[0]).max().unwrap_or(0);
         if matches!(self, Self::Subgroup(..)) && rounds >= 65_000 {
             return Err(format!("its loop over {rounds} taps and quads would be cut off"));
         }
@@ -142,9 +143,18 @@ impl Gemm {
         self.lanes() * self.tile().positions
     }
 
+    /// The shader for so many terms.
+    pub(super) fn source(self, terms: usize) -> String {
+        match self {
+            Self::Registers(tile, weights) => source(tile, weights, terms),
+            Self::Subgroup(tile, weights) => conv_gemm_subgroup::source(tile, weights, terms),
+            Self::Tiled(tile) => conv_gemm_tiled::source(tile, terms),
+        }
+    }
+
     fn packing(self) -> Packing {
         match self {
-            Self::Registers(..) | Self::Tiled => Packing::OutputsInner,
+            Self::Registers(..) | Self::Tiled(_) => Packing::OutputsInner,
             Self::Subgroup(..) => Packing::QuadsInner,
         }
     }
@@ -167,25 +177,26 @@ pub(super) struct Batch<'a> {
     pub conv: &'a Conv,
 }
 
-pub(super) fn source(tile: Tile, weights: Home) -> String {
-    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], weights, SOURCE)
+fn source(tile: Tile, weights: Home, terms: usize) -> String {
+    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], weights, terms, SOURCE)
 }
 
-/// The text of one of these shaders, `kernel` being its own part.
-pub(super) fn assemble_gemm(own: &Prelude, weights: Home, kernel: &str) -> String {
-    let prelude: Vec<_> = match weights {
-        Home::Buffer => own.to_vec(),
-        Home::Image => [own, &[("IMAGE_WIDTH", IMAGE_WIDTH)]].concat(),
-    };
+/// The text of one of these shaders for so many terms, `kernel` being its own part.
+pub(super) fn assemble_gemm(own: &Prelude, weights: Home, terms: usize, kernel: &str) -> String {
+    let mut prelude = [own, &[("TERMS", terms)]].concat();
+    if weights == Home::Image {
+        prelude.push(("IMAGE_WIDTH", IMAGE_WIDTH));
+    }
     assemble(&prelude, &[WINDOW_SOURCE, weights.source(), SHARED_SOURCE], kernel)
 }
 
 params! {
     /// Uniform parameters.
     Params {
-        window: WindowParams,
+        window: WindowParams, second_window: WindowParams,
         grid_x: u32, workgroups: u32, batches: u32, runs: u32, blocks: u32, positions: u32,
         in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
+        second_quads: u32, second_t: u32, second_h: u32, second_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
         pool_h: u32, pool_w: u32, pool_rows: u32, lowest: f32,
@@ -198,7 +209,11 @@ pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u
     let output = slice.output;
     let positions = output.n / batch.count * output.t * output.h * output.w;
     let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.run_len()));
-    launched(Kernel::ConvGemm(gemm), params, batch.conv, max_groups)
+    let kernel = match batch.conv.epilogue.projection {
+        None => Kernel::ConvGemm(gemm),
+        Some(_) => Kernel::ProjectedGemm(gemm),
+    };
+    launched(kernel, params, batch.conv, max_groups)
 }
 
 /// The dispatch of `kernel` with these parameters, all but for its grid.
@@ -215,8 +230,11 @@ pub(super) fn launched(kernel: Kernel, mut params: Params, conv: &Conv, max_grou
 pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shape, runs: usize) -> Params {
     let Batch { count, conv } = *batch;
     let input = slice.inputs[0];
+    let second = conv.epilogue.projection.as_ref().map(|second| (slice.window_of(1, &second.window), slice.inputs[1]));
+    let (second_window, second) = second.unwrap_or((WindowParams::zeroed(), Shape::new(0, 0, 0, 0, 0)));
     Params {
         window: slice.window(&conv.window),
+        second_window,
         grid_x: 0,
         workgroups: 0,
         batches: count as u32,
@@ -227,12 +245,16 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
+        second_quads: second.c.div_ceil(4) as u32,
+        second_t: second.t as u32,
+        second_h: second.h as u32,
+        second_w: second.w as u32,
         out_quads: own.c.div_ceil(4) as u32,
         out_t: own.t as u32,
         out_h: own.h as u32,
         out_w: own.w as u32,
         first_quad: (slice.blocks.start * gemm.tile().channel_vec4s) as u32,
-        add_residual: conv.epilogue.residual.into(),
+        add_residual: (conv.epilogue.residual && conv.epilogue.projection.is_none()).into(),
         relu: conv.epilogue.relu.into(),
         pool_h: 0,
         pool_w: 0,
@@ -241,53 +263,65 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
     }
 }
 
+/// Entries of a term: quads of input channels under each tap.
+fn entries(term: &Conv) -> usize {
+    term.window.taps() * term.dim_in.div_ceil(4)
+}
+
 /// Weights of a batch, and its bias.
 pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
     let (tile, conv) = (gemm.tile(), batch.conv);
     let padded_out = tile.blocks(conv) * tile.channels();
-    [batch.count * padded_out * conv.window.taps() * conv.dim_in.next_multiple_of(4), padded_out]
+    [batch.count * padded_out * conv.terms().map(entries).sum::<usize>() * 4, padded_out]
 }
 
 /// Weights and bias of a convolution, with the affine channel folded in.
 pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let (folded, mut bias) = fold_affine(conv, weights)?;
-    let batch = Batch { count: 1, conv };
-    let (row, taps) = (conv.macs_per_output(), conv.window.taps());
-    let packed = pack(gemm, conv, |out, channel, tap| [folded[out * row + channel * taps + tap] as f32]);
-    let [_, bias_len] = constant_lens(gemm, &batch);
+    let folded = conv.terms().map(|term| fold_affine(term, weights)).collect::<Result<Vec<_>>>()?;
+    let terms: Vec<_> = conv.terms().zip(&folded).map(|(term, (weight, _))| (term, weight)).collect();
+    let packed = pack(gemm, conv, |term, out, channel, tap| {
+        let (conv, weight) = terms[term];
+        [weight[out * conv.macs_per_output() + channel * conv.window.taps() + tap] as f32]
+    });
+    let [_, bias_len] = constant_lens(gemm, &Batch { count: 1, conv });
+    let sum = |out: usize| folded.iter().map(|(_, bias)| f64::from(bias[out])).sum::<f64>() as f32;
+    let mut bias: Vec<f32> = (0..conv.dim_out).map(sum).collect();
     bias.resize(bias_len, 0.0);
     Ok(vec![packed, bias])
 }
 
-/// Weights as [block][batch][tap][input quad], then in the kernel's [`Packing`]; `value` is that of an output channel, an
-/// input channel and a tap, for every batch.
+/// Weights as [block][batch][term][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a term, an output
+/// channel, an input channel and a tap, for every batch.
 pub(super) fn pack<const BATCHES: usize>(
     gemm: Gemm,
     conv: &Conv,
-    value: impl Fn(usize, usize, usize) -> [f32; BATCHES] + Sync,
+    value: impl Fn(usize, usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
     let tile = gemm.tile();
     let [len, _] = constant_lens(gemm, &Batch { count: BATCHES, conv });
-    let (taps, quads) = (conv.window.taps(), conv.dim_in.div_ceil(4));
+    let places = |(term, conv): (usize, &Conv)| {
+        let (quads, dim_in) = (conv.dim_in.div_ceil(4), conv.dim_in);
+        (0..entries(conv)).map(move |entry| (term, entry / quads, entry % quads * 4, dim_in))
+    };
+    let places: Vec<_> = conv.terms().enumerate().flat_map(places).collect();
     let packing = gemm.packing();
     let mut packed = vec![0.0; len];
     let entry_len = 4 * tile.channels();
-    let batch_len = taps * quads * entry_len;
+    let batch_len = places.len() * entry_len;
     packed.par_chunks_exact_mut(BATCHES * batch_len).enumerate().for_each(|(block, packed)| {
         let first = block * tile.channels();
         // All batches of an entry first, then one after the other: their places in memory are powers of two apart, and
         // would push each other out of the processor's caches.
         let mut values = vec![[0.0; BATCHES]; entry_len];
-        for entry in 0..taps * quads {
-            let (tap, quad) = (entry / quads, entry % quads);
+        for (entry, &(term, tap, channel, dim_in)) in places.iter().enumerate() {
             values.fill([0.0; BATCHES]);
             for out in 0..tile.channels().min(conv.dim_out - first) {
-                for k in 0..4.min(conv.dim_in - quad * 4) {
+                for k in 0..4.min(dim_in - channel) {
                     let at = match packing {
                         Packing::OutputsInner => k * tile.channels() + out,
                         Packing::QuadsInner => out * 4 + k,
                     };
-                    values[at] = value(first + out, quad * 4 + k, tap);
+                    values[at] = value(term, first + out, channel + k, tap);
                 }
             }
             for (batch, packed) in packed.chunks_exact_mut(batch_len).enumerate() {

@@ -6,13 +6,24 @@ use super::conv_gemm::{Home, Tile, assemble_gemm};
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
 
-/// Entries (tap, input quad) staged at a time: 8 KiB of workgroup memory.
-pub(super) const STAGE: usize = 4;
-
-/// What a workgroup computes: 64 channels by 8 columns of 8 positions.
-pub(super) const TILE: Tile = Tile { channel_vec4s: 16, positions: 8 };
+/// Columns of invocations: those that have the same position modulo 8.
 pub(super) const COLUMNS: usize = 8;
 
-pub(super) fn source() -> String {
-    assemble_gemm(&[("STAGE", STAGE)], Home::Buffer, SOURCE)
+/// What such a column of a workgroup computes: 64 channels at 8 positions, or at 16.
+pub(super) const NARROW: Tile = Tile { channel_vec4s: 16, positions: 8 };
+pub(super) const WIDE: Tile = Tile { channel_vec4s: 16, positions: 16 };
+
+/// Entries (tap, input quad) staged at a time: 4 with 64 positions, 2 with 128, so that two stages, with 64 vec4 of weights
+/// for each entry, are within the 16 KiB of workgroup memory that every adapter has.
+pub(super) fn stage(tile: Tile) -> usize {
+    32 / tile.positions
+}
+
+pub(super) fn source(tile: Tile, terms: usize) -> String {
+    // Every invocation has 8 positions and 8 channels, so 8 invocations have the 64 channels of 8 positions.
+    let positions = COLUMNS * tile.positions;
+    let (lanes, stage) = (positions, stage(tile));
+    let weights = tile.channels() * stage / lanes;
+    let prelude = [("POSITIONS", positions), ("LANES", lanes), ("STAGE", stage), ("WEIGHTS", weights)];
+    assemble_gemm(&prelude, Home::Buffer, terms, SOURCE)
 }

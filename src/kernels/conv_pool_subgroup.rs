@@ -21,7 +21,8 @@ const WORKGROUPS: usize = 32;
 pub(super) fn source(weights: Home) -> String {
     let tile = gemm(weights).tile();
     let channels = tile.channels();
-    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_C", channels), ("LOADS", channels / LANES)], weights, SOURCE)
+    let prelude = [("TILE_M", tile.channel_vec4s), ("TILE_C", channels), ("LOADS", channels / LANES)];
+    assemble_gemm(&prelude, weights, 1, SOURCE)
 }
 
 /// Whose weights it takes.

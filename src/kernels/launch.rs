@@ -40,8 +40,8 @@ pub struct Slice {
     pub output: Shape,
     /// Layout of the output.
     pub output_layout: Layout,
-    /// Frames of padding in front of the first input; negative where that comes before the first frame needed.
-    pub pad_t: isize,
+    /// Frames of padding in front of each input; negative where that comes before the first frame needed.
+    pub pads_t: Vec<isize>,
     /// Rows of the output that are computed. Input and output are bound with all their rows nevertheless.
     pub rows: Range<usize>,
     /// Blocks of output channels, of those that [`super::Method::constant_blocks`] counts.
@@ -49,8 +49,13 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The parameters of `window`, padded in time as this slice has it.
+    /// The parameters of `window`, which slides over the first input, padded in time as this slice has it.
     pub(super) fn window(&self, window: &Window) -> WindowParams {
+        self.window_of(0, window)
+    }
+
+    /// The same for the input of that index.
+    pub(super) fn window_of(&self, input: usize, window: &Window) -> WindowParams {
         let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
         let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
         let [_, pad_h, pad_w] = window.pad.map(|v| v as i32);
@@ -62,7 +67,7 @@ impl Slice {
             stride_t,
             stride_h,
             stride_w,
-            pad_t: self.pad_t as i32,
+            pad_t: self.pads_t[input] as i32,
             pad_h,
             pad_w,
             dilation_t,

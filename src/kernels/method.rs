@@ -47,13 +47,15 @@ const PRODUCTS: [(Gemm, &str, &str); 7] = [
     (Gemm::SUBGROUP_64X4, "winograd_2x2_gemm_subgroup_64x4", "winograd_4x4_gemm_subgroup_64x4"),
     (Gemm::SUBGROUP_32X4_IMAGE, "winograd_2x2_gemm_subgroup_32x4_image", "winograd_4x4_gemm_subgroup_32x4_image"),
     (Gemm::SUBGROUP_64X4_IMAGE, "winograd_2x2_gemm_subgroup_64x4_image", "winograd_4x4_gemm_subgroup_64x4_image"),
-    (Gemm::Tiled, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
+    (Gemm::TILED, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
 ];
 
 impl Method {
     /// Every method there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        let own = |kernel: &Kernel| !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_));
+        let own = |kernel: &Kernel| {
+            !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) | Kernel::ProjectedGemm(_))
+        };
         let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);
         let winograd = Tile::ALL
             .into_iter()
@@ -111,7 +113,9 @@ impl Method {
     /// The plainest way to compute `kind`, which others are compared with; `None` where there is only one.
     pub(crate) fn reference(kind: &OpKind) -> Option<Self> {
         match kind {
-            OpKind::Conv(conv) if conv.epilogue.pool.is_none() => Some(Kernel::DIRECT_4X8.into()),
+            OpKind::Conv(conv) if conv.epilogue.pool.is_some() => None,
+            OpKind::Conv(conv) if conv_direct::accepts(conv).is_ok() => Some(Kernel::DIRECT_4X8.into()),
+            OpKind::Conv(_) => Some(Kernel::GEMM_8X8.into()),
             _ => None,
         }
     }
@@ -260,13 +264,14 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
     let registers = by_padding(conv.dim_out, target.images);
-    let products = registers.iter().copied().chain([Gemm::Tiled]);
+    let products = registers.iter().copied().chain([Gemm::TILED]);
     let products = products.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
     let pairs = products.flat_map(|product| Tile::ALL.map(|tile| (product, tile)));
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
     let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
-    let tiled: Vec<Method> = single(Gemm::Tiled).into_iter().collect();
-    let direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
+    let tiled: Vec<Method> = [Gemm::TILED, Gemm::TILED_WIDE].into_iter().filter_map(single).collect();
+    let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
+    direct.retain(|_| conv_direct::accepts(conv).is_ok());
     match target.class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
         AdapterClass::Software => [winograd, registers, tiled, direct].concat(),

@@ -103,6 +103,9 @@ pub(super) fn accepts(product: Gemm, conv: &Conv) -> Result<(), String> {
     if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
         return Err(format!("it is for 3x3 taps side by side with stride 1, the window is {:?}", conv.window));
     }
+    if conv.epilogue.projection.is_some() {
+        return Err("it has no sums that a projection could be added to".to_owned());
+    }
     product.accepts(&product_of(conv))
 }
 
@@ -215,7 +218,7 @@ fn transformed<const SIDE: usize, const BATCHES: usize>(
     let rows: [[f64; 3]; SIDE] = std::array::from_fn(|at| rows[at]);
     let [kernel_t, ..] = conv.window.kernel;
     let (filters, _) = folded.as_chunks::<9>();
-    conv_gemm::pack(product, &product_of(conv), |out, channel, tap| {
+    conv_gemm::pack(product, &product_of(conv), |_, out, channel, tap| {
         let filter = &filters[(out * conv.dim_in + channel) * kernel_t + tap];
         // Along the height, then along the width.
         let lines = rows.map(|[a, b, c]| [0, 1, 2].map(|x| a * filter[x] + b * filter[3 + x] + c * filter[6 + x]));

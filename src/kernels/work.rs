@@ -1,6 +1,6 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool_subgroup};
+use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool_subgroup};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -13,12 +13,15 @@ impl Launch {
                 let taps = [p.window.kernel_t, p.window.kernel_h, p.window.kernel_w];
                 product([p.len, p.group_in_c]) * product(taps) * (tile.columns * 4 * tile.channel_vec4s) as u64
             }),
-            Kernel::ConvGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
-                let entries = product([p.window.kernel_t, p.window.kernel_h, p.window.kernel_w, p.in_quads]);
-                let entries = match gemm {
-                    Gemm::Tiled => entries.next_multiple_of(conv_gemm_tiled::STAGE as u64),
-                    Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
+            Kernel::ConvGemm(gemm) | Kernel::ProjectedGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
+                let entries = |window: WindowParams, quads: u32| {
+                    let entries = product([window.kernel_t, window.kernel_h, window.kernel_w, quads]);
+                    match gemm {
+                        Gemm::Tiled(tile) => entries.next_multiple_of(conv_gemm_tiled::stage(tile) as u64),
+                        Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
+                    }
                 };
+                let entries = entries(p.window, p.in_quads) + entries(p.second_window, p.second_quads);
                 u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
             }),
             Kernel::ConvPool(weights) => self.read().map_or(0, |p: conv_gemm::Params| {

@@ -43,11 +43,14 @@ impl Choices {
 pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
     let OpKind::Conv(Conv { window, groups, epilogue, .. }) = kind else { return None };
     let Window { kernel, stride, pad, dilation } = window;
-    let Epilogue { affine: _, residual, relu, pool } = epilogue;
+    let Epilogue { affine: _, residual, projection, relu, pool } = epilogue;
     let axes = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let blob = |shape: Shape| axes(&[shape.c, shape.t, shape.h, shape.w]);
     let mut text = format!("conv {} stride {} pad {}", axes(kernel), axes(stride), axes(pad));
     text += &format!(" dilation {} groups {groups}, {} to {}", axes(dilation), blob(input), blob(output));
+    if let Some(Conv { dim_in, window, .. }) = projection.as_deref() {
+        text += &format!(", projection of {dim_in} stride {}", axes(&window.stride));
+    }
     for (name, there) in [("residual", residual), ("relu", relu)] {
         if *there {
             text += ", ";

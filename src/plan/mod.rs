@@ -23,7 +23,7 @@ pub use staging::{Staging, Transfer};
 pub use storage::{Piece, Storage};
 
 use crate::error::Result;
-use crate::graph::fuse::{fuse, fuse_pools};
+use crate::graph::fuse::{fuse, fuse_pools, project};
 use crate::graph::layout::channels_last;
 use crate::graph::{BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
 use crate::kernels::{AdapterClass, Home, Method, Target};
@@ -39,6 +39,9 @@ pub struct PlanOptions {
     pub taps: Vec<String>,
     /// Whether to fuse operators, see [`crate::graph::fuse`].
     pub fusion: bool,
+    /// Whether fusion goes as far as [`project`]; where it is `None`, on targets that gain by it
+    /// ([`Target::gains_by_projections`]).
+    pub projections: Option<bool>,
     /// The device to choose kernels for.
     pub target: Target,
     /// Use this method for every operator that it can do.
@@ -56,6 +59,7 @@ impl Default for PlanOptions {
         Self {
             taps: Vec::new(),
             fusion: true,
+            projections: None,
             target: Target::typical(AdapterClass::default()),
             forced: None,
             choices: Choices::default(),
@@ -122,15 +126,16 @@ impl Plan {
     /// where not even a few frames of a blob, or a few channels of a weight, are within what the adapter allows;
     /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
-        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
+        let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
         let mut graph = graph.clone();
         if options.fusion {
-            graph = fuse(&graph, &taps);
-            let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
-            graph = fuse_pools(&graph, &taps, |conv, pool| pools(conv, pool, options));
+            graph = fuse(&graph, &taps(&graph)?);
+            graph = fuse_pools(&graph, &taps(&graph)?, |conv, pool| pools(conv, pool, options));
         }
-        let taps = options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>()?;
-        let graph = channels_last(&graph, &taps);
+        if options.fusion && options.projections.unwrap_or(options.target.gains_by_projections()) {
+            graph = project(&graph, &taps(&graph)?);
+        }
+        let graph = channels_last(&graph, &taps(&graph)?);
         let limits = &options.limits;
         let method = |op: &Operator, shapes: &[Shape]| {
             choose(op, shapes[op.inputs[0].index()], shapes[op.output.index()], options)
@@ -249,7 +254,8 @@ impl Plan {
             OpKind::Conv(conv) => {
                 let (input, output) = (self.shape(op.inputs[0]), self.shape(op.output));
                 let own = conv.window.output(input.thw()).map_or(output, |thw| output.with(output.c, thw));
-                own.len() as u64 * conv.macs_per_output() as u64
+                let each: usize = conv.terms().map(Conv::macs_per_output).sum();
+                own.len() as u64 * each as u64
             }
             _ => 0,
         }

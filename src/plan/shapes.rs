@@ -1,7 +1,7 @@
 //! The shape of every blob, from the shapes of the inputs.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, OpKind, Window};
+use crate::graph::{Conv, Epilogue, Graph, OpKind, Window};
 use crate::shape::Shape;
 
 /// Shapes of all blobs of `graph`, by position in [`Graph::blobs`], for inputs in the order of [`Graph::inputs`].
@@ -42,7 +42,10 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         check_blob(shape, &graph.blob(op.output).name)?;
         // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second.
         if let Some(&addend) = op.inputs.get(1) {
-            let given = shapes[addend.index()];
+            let mut given = shapes[addend.index()];
+            if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) = &op.kind {
+                given = given.with(own.dim_out, slide(&op.name, &own.window, given)?);
+            }
             if given != shape {
                 return Err(Error::Shape {
                     what: format!("{}: addend {}", op.name, graph.blob(addend).name),

@@ -12,7 +12,7 @@
 use super::limits::PlanLimits;
 use super::storage::{Frames, Piece, Storage};
 use crate::error::Result;
-use crate::graph::{BlobId, Graph, Layout, OpKind, Operator, Window};
+use crate::graph::{BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
 use crate::kernels::{Launch, Method, Operand, RowTiles, Slice};
 use crate::shape::Shape;
 use std::cmp::Reverse;
@@ -238,16 +238,17 @@ impl<'a> Slicer<'a> {
         blocks: Range<usize>,
     ) -> Slice {
         let bound = |id: BlobId, frames: &Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
+        let pad_t = |(input, frames): (usize, &Range<usize>)| match reach(op, input) {
+            Reach::Alike => 0,
+            Reach::Slides(window) => {
+                window.pad[0] as isize + frames.start as isize - (cut.frames.start * window.stride[0]) as isize
+            }
+        };
         Slice {
             inputs: op.inputs.iter().zip(inputs).map(|(&id, frames)| bound(id, frames)).collect(),
             output: bound(op.output, &cut.frames),
             output_layout: self.graph.blob(op.output).layout,
-            pad_t: match reach(op, 0) {
-                Reach::Alike => 0,
-                Reach::Slides(window) => {
-                    window.pad[0] as isize + inputs[0].start as isize - (cut.frames.start * window.stride[0]) as isize
-                }
-            },
+            pads_t: inputs.iter().enumerate().map(pad_t).collect(),
             rows,
             blocks,
         }
@@ -357,6 +358,7 @@ impl<'a> Slicer<'a> {
 fn reach(op: &Operator, input: usize) -> Reach<'_> {
     match &op.kind {
         OpKind::Conv(conv) if input == 0 => Reach::Slides(&conv.window),
+        OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) => Reach::Slides(&own.window),
         OpKind::MaxPool(window) => Reach::Slides(window),
         _ => Reach::Alike,
     }

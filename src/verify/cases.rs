@@ -4,7 +4,7 @@ use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
 use crate::graph::resnet::Body;
-use crate::graph::{Graph, GraphBuilder, Window};
+use crate::graph::{BlobId, Graph, GraphBuilder, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use fastrand::Rng;
@@ -72,6 +72,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
+        5 | 6 => projected_convolution(rng, &mut model, data, shape),
         _ => {
             let window = random_window(rng, shape, false);
             // Now and then more than one block of the widest tile.
@@ -103,6 +104,38 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     };
     let graph = model.finish(out);
     Case::new(description, graph, &shapes, rng)
+}
+
+/// The end of a bottleneck block: a pointwise convolution of `data`, and one of another input, with any strides, added.
+fn projected_convolution(
+    rng: &mut Rng,
+    model: &mut GraphBuilder,
+    data: BlobId,
+    shape: Shape,
+) -> (String, BlobId, Vec<Shape>) {
+    let mut window = |most: usize| Window { stride: [(); 3].map(|()| rng.usize(1..=most)), ..Window::POINTWISE };
+    let (window, shortcut_window) = (window(2), window(2));
+    let thw = window.output(shape.thw()).expect("one tap always fits");
+    let from = [0, 1, 2].map(|axis| {
+        let stride = shortcut_window.stride[axis];
+        (thw[axis] - 1) * stride + rng.usize(1..=stride)
+    });
+    let dim_out = if rng.bool() { rng.usize(1..=21) } else { rng.usize(22..=80) };
+    let from = shape.with(rng.usize(1..=21), from);
+    let [affine, relu] = [(); 2].map(|()| rng.bool());
+    let add = |model: &mut GraphBuilder, from: BlobId, name: &str, window: Window, affine: bool| match affine {
+        true => model.conv_affine_nd(from, name, dim_out, window, 1, true),
+        false => model.conv_nd(from, name, dim_out, window, 1),
+    };
+    let branch = add(model, data, "conv", window, affine);
+    let source = model.input("source", from.c);
+    let shortcut = add(model, source, "shortcut", shortcut_window, rng.bool());
+    let mut out = model.sum(branch, shortcut, Some("conv_sum"));
+    if relu {
+        out = model.relu(out);
+    }
+    let strides = (window.stride, shortcut_window.stride);
+    (format!("conv of {shape} and of {from} to {dim_out}, strides {strides:?}, relu {relu}"), out, vec![shape, from])
 }
 
 /// A window that fits `shape` at least once; for pooling, one that never lies wholly in the padding.

@@ -3,7 +3,7 @@
 use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::OpKind;
-use crate::kernels::{Method, Target};
+use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 31] = [
+const REQUIRED: [&str; 32] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -48,6 +48,7 @@ const REQUIRED: [&str; 31] = [
     "split over the batch",
     "split over frames, time kernel",
     "split over frames, stride in T",
+    "split over frames, projection with a stride in T",
     "split, bound from an earlier frame",
     "split, a blob in several buffers",
 ];
@@ -56,7 +57,12 @@ impl Coverage {
     /// Nothing covered yet; required are the methods that devices like `target` can run, and all other properties.
     pub(super) fn new(target: Target) -> Self {
         let methods = Method::all().filter(|method| method.runs_on(target));
-        let methods = methods.flat_map(|method| ["method", "split"].map(|how| format!("{how} {}", method.name())));
+        let ways = |method: Method| {
+            let projects = matches!(method, Method::Single(Kernel::ConvGemm(_)));
+            let ways = ["method", "split", "projection by"].into_iter().take(if projects { 3 } else { 2 });
+            ways.map(move |how| format!("{how} {}", method.name()))
+        };
+        let methods = methods.flat_map(ways);
         Self { counts: BTreeMap::new(), required: methods.chain(REQUIRED.map(str::to_owned)).collect() }
     }
 
@@ -95,6 +101,8 @@ impl Coverage {
                 met.push(("residual fused".to_owned(), conv.epilogue.residual));
                 met.push(("ReLU fused".to_owned(), conv.epilogue.relu));
                 met.push(("pooling fused".to_owned(), conv.epilogue.pool.is_some()));
+                let projects = conv.epilogue.projection.is_some();
+                met.push((format!("projection by {}", step.method.name()), projects));
             }
             for (property, _) in met.into_iter().filter(|(_, met)| *met) {
                 *self.counts.entry(property).or_default() += 1;
@@ -135,6 +143,10 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         OpKind::MaxPool(window) => Some(window),
         _ => None,
     };
+    let projected_with_stride = match &op.kind {
+        OpKind::Conv(conv) => conv.epilogue.projection.as_ref().is_some_and(|own| own.window.stride[0] > 1),
+        _ => false,
+    };
     let frames = plan.shape(op.inputs[0]).t;
     let early = window
         .is_some_and(|window| bound(0).any(|(out, read)| read.start < window.input_frames(out.clone(), frames).start));
@@ -147,6 +159,7 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         ("split over the batch".to_owned(), over_batch),
         ("split over frames, time kernel".to_owned(), over_frames && window.is_some_and(|w| w.kernel[0] > 1)),
         ("split over frames, stride in T".to_owned(), over_frames && window.is_some_and(|w| w.stride[0] > 1)),
+        ("split over frames, projection with a stride in T".to_owned(), over_frames && projected_with_stride),
         ("split, bound from an earlier frame".to_owned(), early && over_frames),
         (
             "split, a blob in several buffers".to_owned(),

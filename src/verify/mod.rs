@@ -207,10 +207,12 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let options = PlanOptions {
         taps: case.taps.clone(),
         fusion: variant.fusion,
+        projections: Some(true),
         target: gpu.target(),
         forced: variant.method,
         choices: Choices::default(),
-        winograd: true,
+        // What a forced method cannot do others do, whose choice must not depend on the limits.
+        winograd: variant.method.is_none_or(Method::is_winograd),
         limits,
     };
     Plan::new(&case.graph, &case.input_shapes(), &options)

@@ -176,8 +176,12 @@ fn fused(op: &Operator) -> String {
     let OpKind::Conv(conv) = &op.kind else {
         return String::new();
     };
-    let parts =
-        [("affine", conv.epilogue.affine.is_some()), ("sum", conv.epilogue.residual), ("relu", conv.epilogue.relu)];
+    let parts = [
+        ("affine", conv.epilogue.affine.is_some()),
+        ("projection", conv.epilogue.projection.is_some()),
+        ("sum", conv.epilogue.residual),
+        ("relu", conv.epilogue.relu),
+    ];
     let there = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
     there.collect::<Vec<_>>().join(", ")
 }
@@ -187,8 +191,8 @@ fn params(op: &Operator, channels: usize) -> u64 {
     let affine = 2 * channels as u64;
     match &op.kind {
         OpKind::Conv(conv) => {
-            let weight = conv.weight_shape().iter().map(|&n| n as u64).product::<u64>();
-            weight + if conv.epilogue.affine.is_some() { affine } else { 0 }
+            let weight = |conv: &Conv| conv.weight_shape().iter().map(|&n| n as u64).product::<u64>();
+            conv.terms().map(|own| weight(own) + if own.epilogue.affine.is_some() { affine } else { 0 }).sum()
         }
         OpKind::Affine(_) => affine,
         OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,

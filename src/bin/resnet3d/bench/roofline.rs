@@ -46,7 +46,7 @@ impl Family {
             Method::Winograd { tile: Tile::F4, .. } => Self::Winograd4,
             Method::Winograd { tile: Tile::F2, .. } => Self::Winograd2,
             Method::Single(Kernel::ConvGemm(Gemm::Registers(..) | Gemm::Subgroup(..))) => Self::Registers,
-            Method::Single(Kernel::ConvGemm(Gemm::Tiled)) => Self::Tiled,
+            Method::Single(Kernel::ConvGemm(Gemm::Tiled(_))) => Self::Tiled,
             Method::Single(Kernel::ConvDirect(_)) => Self::Direct,
             Method::Single(_) => Self::Other,
         }
