@@ -1,5 +1,5 @@
-//! Every shader of the crate is translated by naga for each backend of wgpu's, checked and unchecked, and what is found of
-//! compilers on the PATH accepts the result. `scripts/test-shaders` fetches compilers, DXC among them.
+//! Every shader of the crate is translated by naga for each backend of wgpu's, checked and unchecked, and what is
+//! found of compilers on the PATH accepts the result. `scripts/test-shaders` fetches compilers, DXC among them.
 
 #[path = "../examples/translate/shaders.rs"]
 mod shaders;

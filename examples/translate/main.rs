@@ -4,8 +4,8 @@
 //! cargo run --example translate -- DIR
 //! ```
 //!
-//! makes `DIR/wgsl/KERNEL.wgsl`, and `DIR/LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION` for SPIR-V (`spv`), `hlsl`, `msl` and
-//! `glsl`, with all of wgpu's run-time checks and with none. `scripts/test-shaders` runs compilers over them.
+//! makes `DIR/wgsl/KERNEL.wgsl`, and `DIR/LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION` for SPIR-V (`spv`), `hlsl`, `msl`
+//! and `glsl`, with all of wgpu's run-time checks and with none. `scripts/test-shaders` runs compilers over them.
 
 mod shaders;
 mod targets;

@@ -1,4 +1,5 @@
-//! What wgpu hands to a driver in place of WGSL: SPIR-V, HLSL, MSL or GLSL, by naga, under the options of wgpu 30's backends.
+//! What wgpu hands to a driver in place of WGSL: SPIR-V, HLSL, MSL or GLSL, by naga, under the options of wgpu 30's
+//! backends.
 
 use crate::shaders::Shader;
 use naga::back::{glsl, hlsl, msl, spv};
@@ -28,8 +29,8 @@ pub struct Target {
 
 /// Of each language what wgpu's backends can be at least and still run this; and Vulkan 1.3, whose SPIR-V is another.
 ///
-/// HLSL is compiled by DXC from shader model 6.0 on. Where DXC is not at hand, wgpu has Windows' own FXC compile it for 5.1;
-/// the text is the same (`tests/translation.rs`).
+/// HLSL is compiled by DXC from shader model 6.0 on. Where DXC is not at hand, wgpu has Windows' own FXC compile it
+/// for 5.1; the text is the same (`tests/translation.rs`).
 pub const TARGETS: [Target; 7] = [
     Target { name: "vulkan1.0", extension: "spv", language: Language::Spirv(1, 0) },
     Target { name: "vulkan1.1", extension: "spv", language: Language::Spirv(1, 3) },

@@ -1,5 +1,5 @@
-//! What a run leaves behind on the disk: what it was asked for, and a cache where it may have one. On Linux, where variables
-//! say where programs put files of their own accord.
+//! What a run leaves behind on the disk: what it was asked for, and a cache where it may have one. On Linux, where
+//! variables say where programs put files of their own accord.
 
 use crate::common::fixture_path;
 use crate::harness::{NARROW, command};
@@ -12,7 +12,8 @@ fn files(directory: &Path) -> BTreeSet<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
 }
 
-/// Runs every command that computes, converts or reports, all in a home of their own; the files that are there afterwards.
+/// Runs every command that computes, converts or reports, all in a home of their own; the files that are there
+/// afterwards.
 fn files_after(further: &[&str]) -> BTreeSet<String> {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| {
