@@ -9,8 +9,11 @@ mod targets;
 use naga::back::hlsl::ShaderModel;
 use rayon::prelude::*;
 use resnet3d_wgpu::ShaderChecks::{Checked, Unchecked};
+use resnet3d_wgpu::config::PRESETS;
+use resnet3d_wgpu::kernels::{AdapterClass, Images, Kernel, Target as Device};
+use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape};
 use shaders::Shader;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use targets::{CHECKS, Language, TARGETS, Target};
@@ -191,4 +194,32 @@ fn compilers_accept_the_translations() {
         assert!(refusals.is_empty(), "{}", refusals.join("\n"));
         println!("{program} accepts {} translations for {}", own.len(), target.name);
     }
+}
+
+/// Whatever a plan launches is among those that are translated: a kernel that a method uses and `Kernel::ALL` lacks
+/// would be compiled on machines of users only.
+#[test]
+fn plans_launch_nothing_but_what_is_translated() {
+    let mut launched = HashSet::new();
+    let configs = PRESETS.map(|preset| format!(r#"{{"preset": "{preset}"}}"#));
+    let grouped = r#"{"preset": "r50-conv4", "num_groups": 4}"#.to_owned();
+    for json in configs.into_iter().chain([grouped]) {
+        let body = Body::new(&BackboneConfig::from_json(&json).unwrap()).unwrap();
+        let targets = AdapterClass::ALL.into_iter().flat_map(|class| {
+            let images = [Images::Unavailable, Images::Available, Images::Quicker];
+            let targets = images.map(|images| Device { images, ..Device::typical(class) });
+            targets.into_iter().flat_map(|target| [target, Device { subgroup_size: None, ..target }])
+        });
+        for target in targets {
+            for (fusion, shape) in [(true, Shape::new(1, 3, 8, 224, 224)), (false, Shape::new(1, 3, 2, 64, 64))] {
+                let options = PlanOptions { target, fusion, ..PlanOptions::default() };
+                let plan = Plan::new(&body.graph, &[shape], &options).unwrap();
+                launched.extend(plan.steps().iter().flat_map(|step| &step.dispatches).map(|d| d.launch.kernel));
+            }
+        }
+    }
+    for kernel in &launched {
+        assert!(Kernel::ALL.contains(kernel), "{kernel:?}");
+    }
+    assert!(launched.len() > 10, "{launched:?}");
 }

@@ -159,11 +159,7 @@ impl Translation<'_> {
             ..Default::default()
         };
         let (text, written) = msl::write_string(self.module, self.info, &options, &entry).map_err(|e| e.to_string())?;
-        written
-            .entry_point_names
-            .into_iter()
-            .map(|name| name.map(drop).map_err(|e| e.to_string()))
-            .collect::<Result<(), _>>()?;
+        written.entry_point_names.into_iter().try_for_each(|name| name.map(drop)).map_err(|e| e.to_string())?;
         Ok(text)
     }
 
