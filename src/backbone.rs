@@ -81,6 +81,9 @@ pub struct Options {
     pub winograd: bool,
     /// Whether NaN and infinities of the clip must appear in the features exactly where the reference has them (default:
     /// no). Then nothing is computed by Winograd's method, whatever `winograd` and `method` say.
+    ///
+    /// That is what the shaders say. WGSL lets a driver assume that there is no NaN and no infinity, and wgpu has Metal
+    /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
     pub strict_floats: bool,
     /// Plan as if the adapter allowed no more than this, for tests of what it splits.
     pub limits: Option<PlanLimits>,

@@ -8,6 +8,9 @@ mod caches;
 mod common;
 #[path = "cli/converting.rs"]
 mod converting;
+#[cfg(target_os = "linux")]
+#[path = "cli/footprint.rs"]
+mod footprint;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/reports.rs"]

@@ -28,3 +28,23 @@ fn unsafe_code_is_in_one_file_and_says_why() {
         }
     }
 }
+
+/// Neither the sources nor what they depend on could reach a network. (`ffmpeg` is told to read files only, see
+/// `tests/cli/video.rs`.)
+#[test]
+fn nothing_here_speaks_to_a_network() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in sources(&root.join("src")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in ["std::net", "TcpStream", "UdpSocket", "UnixStream"] {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+    }
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let packages: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+    assert!(packages.contains(&"\"wgpu\""));
+    let speakers = ["curl", "hyper", "mio", "native-tls", "openssl", "reqwest", "rustls", "socket2", "ureq"];
+    for speaker in speakers {
+        assert!(!packages.contains(&format!("\"{speaker}\"").as_str()), "{speaker}");
+    }
+}

@@ -60,6 +60,14 @@ impl Ceilings {
         Ok(Self { gflops: multiply_adds(gpu)?, gb_per_s: triad(gpu)? })
     }
 
+    /// The two shaders, each with the name of its file in `shaders/ceilings/`, without extension.
+    pub fn shaders() -> [(&'static str, String); 2] {
+        let prelude = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
+        let multiply_add = assemble(&prelude, &[], include_str!("../../shaders/ceilings/multiply_add.wgsl"));
+        let triad = include_str!("../../shaders/ceilings/triad.wgsl").to_owned();
+        [("multiply_add", multiply_add), ("triad", triad)]
+    }
+
     /// The operations for each byte from which on arithmetic is the nearer ceiling, in FLOP/B.
     pub fn ridge(&self) -> f64 {
         self.gflops / self.gb_per_s
@@ -83,15 +91,14 @@ impl Ceilings {
 
 /// GFLOP/s of multiply-adds in registers.
 fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
-    let prelude = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
-    let source = assemble(&prelude, &[], include_str!("../../shaders/ceilings/multiply_add.wgsl"));
     // Enough for every core of a software adapter, or every lane of a GPU.
     let groups: u32 = match gpu.class() {
         AdapterClass::Software => 256,
         AdapterClass::Gpu | AdapterClass::GpuSubgroups => 16_384,
     };
     let invocations = u64::from(groups) * 64;
-    let stream = Stream::new(gpu, "multiply_add", source, &[(invocations + 1) * 4], Grid { x: groups, y: 1 })?;
+    let [shader, _] = Ceilings::shaders();
+    let stream = Stream::new(gpu, shader, &[(invocations + 1) * 4], Grid { x: groups, y: 1 })?;
     Ok(2.0 * (CHAINS * REPEATS * LOOPS * invocations) as f64 * stream.dispatches_per_second()? / 1e9)
 }
 
@@ -100,8 +107,8 @@ fn triad(gpu: &GpuContext) -> Result<f64> {
     let limits = gpu.plan_limits();
     let bytes = TRIAD_BYTES.min(limits.max_binding_bytes).min(limits.max_buffer_bytes) / 1024 * 1024;
     let grid = Grid::fold(bytes / 1024, limits.max_groups).map_err(|reason| gpu.fault(reason))?;
-    let source = include_str!("../../shaders/ceilings/triad.wgsl").to_owned();
-    let stream = Stream::new(gpu, "triad", source, &[bytes; 3], grid)?;
+    let [_, shader] = Ceilings::shaders();
+    let stream = Stream::new(gpu, shader, &[bytes; 3], grid)?;
     Ok(3.0 * bytes as f64 * stream.dispatches_per_second()? / 1e9)
 }
 
@@ -114,7 +121,8 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn new(gpu: &'a GpuContext, name: &str, source: String, buffers: &[u64], grid: Grid) -> Result<Self> {
+    fn new(gpu: &'a GpuContext, shader: (&str, String), buffers: &[u64], grid: Grid) -> Result<Self> {
+        let (name, source) = shader;
         let label = format!("resnet3d.ceilings.{name}");
         let label = Some(label.as_str());
         gpu.scoped(|| {

@@ -22,6 +22,10 @@ fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
 
 #[test]
 fn caches_are_where_they_are_wanted() {
+    if run(["adapters", "--backend", "vulkan"]).code != 0 {
+        println!("skipped: no Vulkan adapter, and only Vulkan says what it has compiled");
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().join("home");
     std::fs::create_dir(&home).unwrap();

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use resnet3d_wgpu::atomic_file::write_atomically;
 use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions, load, load_batch, load_inputs, save_clip};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, preprocess};
 use resnet3d_wgpu::{Clip, Error, Shape};
@@ -319,6 +318,7 @@ fn files_are_written_whole_or_not_at_all() {
 #[cfg(unix)]
 #[test]
 fn written_files_obey_the_umask_links_and_devices() {
+    use resnet3d_wgpu::atomic_file::write_atomically;
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
     let directory = tempfile::tempdir().unwrap();
     let (ordinary, ours) = (directory.path().join("ordinary"), directory.path().join("ours"));

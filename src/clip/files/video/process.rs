@@ -38,7 +38,7 @@ pub(super) struct Complaints(Vec<String>);
 
 impl Complaints {
     /// Complaints that nobody made.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(super) fn of(lines: &[&str]) -> Self {
         Self(lines.iter().map(|&line| line.to_owned()).collect())
     }
@@ -124,7 +124,7 @@ impl Process {
     }
 
     /// The id that the system knows it by.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
