@@ -236,8 +236,11 @@ fn what_cannot_be_is_refused() {
         assert!(matches!(backbone.prepare(huge), Err(Error::Limit { .. })));
     }
 
-    let nowhere =
-        ContextOptions { adapter: Some("no such adapter".to_owned()), backend: Some(Backend::Vulkan), cache: None };
+    let nowhere = ContextOptions {
+        adapter: Some("no such adapter".to_owned()),
+        backend: Some(Backend::Vulkan),
+        ..ContextOptions::default()
+    };
     match GpuContext::new(nowhere) {
         Err(Error::NoAdapter { wanted, found }) => {
             assert!(wanted.contains("no such adapter") && wanted.contains("vulkan"), "{wanted}");

@@ -48,8 +48,8 @@ impl Executor {
     /// Makes pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device refuses, runs out of memory, or a shader does not compile; those of
-    /// [`Weights::get`] if these are another network's weights.
+    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`] if the device refuses, or a shader does not compile;
+    /// those of [`Weights::get`] if these are another network's weights.
     pub fn new(
         gpu: &GpuContext,
         plan: Plan,
@@ -201,7 +201,7 @@ impl Executor {
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Device`], [`Error::DeviceLost`].
     pub fn fill_activations(&mut self, value: f32) -> Result<()> {
         self.gpu.scoped(|| {
             for buffer in self.activations.iter().chain(&self.scratch) {
@@ -209,7 +209,7 @@ impl Executor {
                 self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
             }
             self.gpu.queue.submit([]);
-            Ok(())
+            self.gpu.alive()
         })
     }
 
@@ -217,7 +217,8 @@ impl Executor {
     /// [`Plan::outputs`] in their order, with the device's timing if it was asked for and the device can.
     ///
     /// # Errors
-    /// [`Error::Shape`] if an input has the wrong number of values; [`Error::Device`] if the device fails.
+    /// [`Error::Shape`] if an input has the wrong number of values; [`Error::DeviceLost`], or [`Error::Device`] if the device
+    /// fails otherwise.
     pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
         let gpu = self.gpu.clone();
         gpu.scoped(|| {
@@ -354,7 +355,6 @@ impl Executor {
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let work = Duration::from_secs(self.plan.macs() / SLOWEST_MACS_PER_SECOND);
-        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT + work) };
-        self.gpu.device.poll(poll).map(drop).map_err(|e| self.gpu.fault(e))
+        self.gpu.wait(submission_index, TIMEOUT + work)
     }
 }

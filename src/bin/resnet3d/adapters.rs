@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 /// List the adapters: which one would be used, and why not more.
 ///
 /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL. --adapter and --backend
-/// choose here as everywhere.
+/// choose here as everywhere, and with --limits no more is listed of an adapter than may be used.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {}
@@ -150,7 +150,7 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        let all = list_adapters();
+        let all: Vec<_> = list_adapters().into_iter().map(|summary| summary.limited_to(common.limits)).collect();
         let chosen = preferred_adapter(&all, &common.context_options())?;
         let default = all.iter().position(|summary| std::ptr::eq(summary, chosen)).unwrap_or(0);
         let report = Report { adapters: all.iter().map(Adapter::new).collect(), default };
