@@ -87,17 +87,22 @@ pub struct ContextOptions {
 }
 
 impl ContextOptions {
-    pub(super) fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
+    /// Whether an adapter has the name and the backend that are asked for.
+    pub fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
         let named = |part: &String| info.name.to_lowercase().contains(&part.to_lowercase());
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
     }
 
-    /// All adapters of the machine, no more of them than is asked for.
-    pub(super) fn adapters(&self) -> Vec<AdapterSummary> {
+    /// All adapters of the machine, as [`list_adapters`], with no more of each than is asked for.
+    pub fn adapters(&self) -> Vec<AdapterSummary> {
         list_adapters().into_iter().map(|summary| summary.limited_to(self.limits)).collect()
     }
 
-    pub(super) fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
+    /// A device on `summary`'s adapter, as [`GpuContext::open`], with the directory for caches.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the adapter gives no device.
+    pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
         let gpu = GpuContext::open(summary)?;
         Ok(match &self.cache {
             Some(directory) => gpu.cached_in(directory),

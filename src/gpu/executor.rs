@@ -75,19 +75,22 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        let buffers = |name: &str, sizes: &[u64]| -> Vec<wgpu::Buffer> {
+        // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
+        let buffers = |name: &str, sizes: &[u64]| -> Result<Vec<wgpu::Buffer>> {
             let buffer = |(index, &size): (usize, &u64)| {
-                gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some(&format!("resnet3d.{name}{index}")),
+                let label = format!("resnet3d.{name}{index}");
+                let desc = wgpu::BufferDescriptor {
+                    label: Some(&label),
                     size,
                     usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
-                })
+                };
+                gpu.scoped(|| Ok(gpu.device.create_buffer(&desc)))
             };
             sizes.iter().enumerate().map(buffer).collect()
         };
-        let activations = buffers("activation", plan.memory().buffers());
-        let scratch = buffers("scratch", plan.scratch());
+        let activations = buffers("activation", plan.memory().buffers())?;
+        let scratch = buffers("scratch", plan.scratch())?;
 
         let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
         let mut offsets = Vec::new();
