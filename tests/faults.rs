@@ -2,6 +2,9 @@
 //! Whatever happens is a typed error or the right result, on every adapter of the machine.
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "faults/driver.rs"]
+mod driver;
 
 use common::contexts;
 use resnet3d_wgpu::gpu::list_adapters;
