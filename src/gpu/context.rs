@@ -1,7 +1,9 @@
 //! A device on an adapter.
 
-use super::adapters::{AdapterSummary, ContextOptions, backend_name, class, images, no_adapter, preferred_adapter};
-use super::faults::LossReason;
+use super::adapters::{
+    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, no_adapter, preferred_adapter,
+};
+use super::faults::{LossReason, guarded};
 use super::pipelines::Pipelines;
 use crate::cache::CacheDirectory;
 use crate::error::{Error, Result};
@@ -56,15 +58,17 @@ impl GpuContext {
     /// [`Error::Device`] if the adapter gives no device.
     pub fn open(summary: &AdapterSummary) -> Result<Self> {
         let name = &summary.info.name;
-        let request = summary.adapter.request_device(&wgpu::DeviceDescriptor {
+        let desc = wgpu::DeviceDescriptor {
             label: Some("resnet3d"),
-            required_features: summary.features & super::adapters::USED_FEATURES,
+            required_features: summary.features & USED_FEATURES,
             required_limits: summary.limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
-        });
-        let (device, queue) =
-            pollster::block_on(request).map_err(|e| Error::Device { adapter: name.clone(), reason: e.to_string() })?;
+        };
+        let opened = guarded(|| pollster::block_on(summary.adapter.request_device(&desc)));
+        let (device, queue) = opened
+            .and_then(|opened| opened.map_err(|error| error.to_string()))
+            .map_err(|reason| Error::Device { adapter: name.clone(), reason })?;
         // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));

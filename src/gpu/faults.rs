@@ -101,15 +101,24 @@ impl GpuContext {
     }
 
     fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        // wgpu 30 panics where the driver says in here that the device is lost. It has put its own affairs in order by then and
-        // holds no lock, so that its objects can be used, or at least dropped, after it.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
-        match polled {
+        // wgpu 30 panics where the driver says in here that the device is lost.
+        match guarded(|| self.device.poll(poll)) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.fault(error)),
-            Err(_) => Err(self.fault("the driver failed while it was waited for")),
+            Err(reason) => Err(self.fault(reason)),
         }
     }
+}
+
+/// What `call`, a call of wgpu's, returns, or what it says where it panics: wgpu 30 has no other answer to some failures of
+/// a driver. It has put its own affairs in order by then and holds no lock, so that its objects can be used, or at least
+/// dropped, after it.
+pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let said = payload.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        format!("wgpu gave up: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
+    })
 }
 
 /// An error and what caused it, in one line.
