@@ -80,7 +80,11 @@ pub struct Options {
     /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`] and `strict_floats`.
     pub winograd: bool,
     /// Whether NaN and infinities of the clip must appear in the features exactly where the reference has them (default:
-    /// no). Then nothing is computed by Winograd's method, whatever `winograd` and `method` say.
+    /// no). Then nothing is computed by Winograd's method, whatever `winograd` and `method` say; by default a value that is
+    /// not finite may spread, or get lost, within the square of outputs of its Winograd tile.
+    ///
+    /// Denormals, here as without, may be taken for zero by the device at any step, as WGSL allows. (Mesa's software drivers
+    /// keep them.) They differ from zero by less than 1.2e-38, far below the tolerance.
     ///
     /// That is what the shaders say. WGSL lets a driver assume that there is no NaN and no infinity, and wgpu has Metal
     /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
@@ -243,7 +247,8 @@ impl GpuBackbone {
     /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare`]; [`Error::Device`] if the device fails.
+    /// Those of [`GpuBackbone::prepare`]; [`Error::DeviceLost`] if the device is lost: then this backbone is of no use any
+    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise.
     pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }

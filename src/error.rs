@@ -164,7 +164,26 @@ pub enum Error {
         found: String,
     },
 
-    /// The device refused, failed or was lost.
+    /// The device, or the driver behind it, ran out of memory. What was there before is as it was.
+    #[error("device {adapter} is out of memory: {reason}")]
+    OutOfMemory {
+        /// Name of the adapter.
+        adapter: String,
+        /// What wgpu was making, and what the driver said.
+        reason: String,
+    },
+
+    /// The device is lost and will not come back: a fault or a reset of the driver, a card taken away, or a caller that has
+    /// destroyed it. Everything made on it is of no use any more; a new [`GpuContext`](crate::GpuContext) may work.
+    #[error("device {adapter} is lost: {reason}")]
+    DeviceLost {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver or wgpu said, as far as it was told.
+        reason: String,
+    },
+
+    /// The device refused or failed.
     #[error("device {adapter}: {reason}")]
     Device {
         /// Name of the adapter.

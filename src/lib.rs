@@ -23,7 +23,7 @@ pub use backbone::{Feature, Features, GpuBackbone, Options, Precision, Taps};
 pub use clip::Clip;
 pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, Result};
-pub use gpu::{Backend, ContextOptions, GpuContext, Profile, ShaderChecks, Timing};
+pub use gpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Profile, ShaderChecks, Timing};
 pub use graph::resnet::Body;
 pub use graph::{StageInfo, stage_info};
 pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};

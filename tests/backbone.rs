@@ -6,8 +6,8 @@ use common::{contexts, fixture, relative_l2, widen};
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Backend, Clip, ContextOptions, Error, Features, GpuBackbone, GpuContext, Options, Precision,
-    ShaderChecks, Shape, Taps, Timing, Weights, reference,
+    BackboneConfig, Backend, Clip, ContextOptions, Error, GpuBackbone, GpuContext, Options, Precision, ShaderChecks,
+    Shape, Taps, Timing, Weights, reference,
 };
 use std::collections::HashSet;
 
@@ -41,56 +41,6 @@ fn fused_and_unfused_runs_agree() {
             }
         }
     }
-}
-
-/// With `strict_floats`, NaN and infinities of a clip are found where the reference has them, in every stage, whatever
-/// method is forced; by default Winograd's method loses them.
-#[test]
-fn strict_floats_keep_non_finite_values_where_they_belong() {
-    let (config, weights) = narrow();
-    let shape = Shape::new(1, 3, 4, 61, 77);
-    let mut values = random::clip(shape, 3).unwrap().data().to_vec();
-    // A lone infinity goes through the whole network, its negative side is cut off by the first ReLU, and so is a NaN.
-    for (at, value) in [(shape.len() / 2 + 11, f32::INFINITY), (77, f32::NAN), (shape.len() - 40, f32::NEG_INFINITY)] {
-        values[at] = value;
-    }
-    let clip = Clip::new(shape, values).unwrap();
-    for gpu in contexts() {
-        if gpu.backend() == "metal" {
-            println!("skipped on {}: Metal's fast mathematics know neither", gpu.adapter_name());
-            continue;
-        }
-        let winograd = Method::all().find(|method| method.is_winograd() && method.runs_on(gpu.target()));
-        let run = |options: Options| {
-            let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
-            let features = backbone.forward(&clip).unwrap();
-            (backbone, features)
-        };
-        for method in [None, winograd] {
-            let strict = Options { taps: Taps::Stages, strict_floats: true, method, ..Options::default() };
-            let (backbone, features) = run(strict);
-            let graph = &backbone.body().graph;
-            let want = reference::execute(graph, &[&clip], &weights, graph.stages()).unwrap();
-            let mut infinite = 0;
-            for (got, want) in features.blobs().iter().zip(&want) {
-                let kinds = got.data.iter().zip(&want.data);
-                let wrong = kinds.filter(|(got, want)| kind(f64::from(**got)) != kind(**want)).count();
-                assert_eq!(wrong, 0, "{}: {} on {}", got.name, got.shape, gpu.adapter_name());
-                infinite += want.data.iter().filter(|value| value.is_infinite()).count();
-            }
-            assert!(infinite > 0, "the infinity got lost");
-        }
-        // Otherwise Winograd's sums of infinities are NaN in a whole square, which the next ReLU makes zero.
-        let default = Options { taps: Taps::Stages, method: winograd, ..Options::default() };
-        let [spread, strict] = [false, true].map(|strict_floats| run(Options { strict_floats, ..default.clone() }).1);
-        let kinds = |features: &Features| -> Vec<_> { features.last().data.iter().map(|&v| kind(v.into())).collect() };
-        assert_ne!(kinds(&spread), kinds(&strict));
-    }
-}
-
-/// Not a number, finite, or an infinity of which sign.
-fn kind(value: f64) -> (bool, bool, bool) {
-    (value.is_nan(), value.is_infinite(), value.is_infinite() && value > 0.0)
 }
 
 /// Every blob of the reference can be had, also those that fusion would do away with.
@@ -240,8 +190,11 @@ fn what_cannot_be_is_refused() {
         assert!(matches!(backbone.prepare(huge), Err(Error::Limit { .. })));
     }
 
-    let nowhere =
-        ContextOptions { adapter: Some("no such adapter".to_owned()), backend: Some(Backend::Vulkan), cache: None };
+    let nowhere = ContextOptions {
+        adapter: Some("no such adapter".to_owned()),
+        backend: Some(Backend::Vulkan),
+        ..ContextOptions::default()
+    };
     match GpuContext::new(nowhere) {
         Err(Error::NoAdapter { wanted, found }) => {
             assert!(wanted.contains("no such adapter") && wanted.contains("vulkan"), "{wanted}");

@@ -173,9 +173,10 @@ def verify_line(session: Session) -> str:
     if session.verify is None:
         return f"verify: did not finish: {session.verify_error}"
     report = session.verify
-    rows = [row for adapter in report["adapters"] for row in adapter["rows"]]
+    rows = [row for adapter in report["adapters"] for row in adapter.get("rows", [])]
     # A NaN is null in JSON, and goes to the end: it is the worst there can be.
     bad = [row["name"] for row in rows if row["failed"]]
+    bad += [adapter["error"] for adapter in report["adapters"] if adapter.get("error")]
     worst = max((row["worst_relative"] for row in rows if row["worst_relative"] is not None), default=None)
     drawn = f"{report['operators']} operators and {report['bodies']} bodies, seed {report['seed']}"
     drawn += f", worst relative L2 {worst:.1e}" if worst is not None else ""

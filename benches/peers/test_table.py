@@ -140,6 +140,9 @@ class Table(unittest.TestCase):
     def test_what_failed_in_verify_is_named(self) -> None:
         _, text = self.run_table({"verify.json": verify(failed=3), f"bench-{SHAPE}.json": ours()})
         self.assertIn("verify: FAILED (conv_gemm_tiled)", text)
+        unopened = {**verify(), "passed": False, "adapters": [{"error": "no device"}]}
+        _, text = self.run_table({"verify.json": unopened, f"bench-{SHAPE}.json": ours()})
+        self.assertIn("verify: FAILED (no device)", text)
         _, text = self.run_table({"verify.log": "error: device lost", f"bench-{SHAPE}.json": ours()})
         self.assertIn("verify: did not finish: device lost", text)
 

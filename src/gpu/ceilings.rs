@@ -24,6 +24,8 @@ const TRIAD_BYTES: u64 = 256 << 20;
 const LEAST: Duration = Duration::from_millis(30);
 /// Then it is timed again and again for so long, but at least twice.
 const BUDGET: Duration = Duration::from_millis(500);
+/// How long a submission may take before the device is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// The most dispatches of a submission.
 const MOST_DISPATCHES: u32 = 256;
 
@@ -170,7 +172,7 @@ impl<'a> Stream<'a> {
             }
             drop(pass);
             self.gpu.queue.submit([encoder.finish()]);
-            self.gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| self.gpu.fault(e))?;
+            self.gpu.wait(None, PATIENCE)?;
             Ok(started.elapsed())
         })
     }

@@ -1,5 +1,9 @@
-//! Adapters, and a device on one of them.
+//! A device on an adapter.
 
+use super::adapters::{
+    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, no_adapter, preferred_adapter,
+};
+use super::faults::{LossReason, guarded};
 use super::pipelines::Pipelines;
 use crate::cache::CacheDirectory;
 use crate::error::{Error, Result};
@@ -7,189 +11,6 @@ use crate::kernels::{AdapterClass, Images, Target};
 use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// The graphics interfaces that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Backend {
-    /// Vulkan.
-    Vulkan,
-    /// Metal.
-    Metal,
-    /// Direct3D 12.
-    Dx12,
-    /// OpenGL or OpenGL ES with compute shaders: the last resort.
-    Gl,
-}
-
-impl Backend {
-    /// All backends, the preferred first.
-    pub const ALL: [Self; 4] = [Self::Vulkan, Self::Metal, Self::Dx12, Self::Gl];
-
-    /// `vulkan`, `metal`, `dx12` or `gl`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-            Self::Dx12 => "dx12",
-            Self::Gl => "gl",
-        }
-    }
-
-    fn wgpu(self) -> wgpu::Backend {
-        match self {
-            Self::Vulkan => wgpu::Backend::Vulkan,
-            Self::Metal => wgpu::Backend::Metal,
-            Self::Dx12 => wgpu::Backend::Dx12,
-            Self::Gl => wgpu::Backend::Gl,
-        }
-    }
-
-    fn of(backend: wgpu::Backend) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.wgpu() == backend)
-    }
-}
-
-/// Which adapter to use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContextOptions {
-    /// Part of the adapter's name, in any case.
-    pub adapter: Option<String>,
-    /// Its backend.
-    pub backend: Option<Backend>,
-    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
-    /// read or written.
-    pub cache: Option<PathBuf>,
-}
-
-impl ContextOptions {
-    fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
-        let named = |part: &String| info.name.to_lowercase().contains(&part.to_lowercase());
-        self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
-    }
-
-    fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
-        let gpu = GpuContext::open(summary)?;
-        Ok(match &self.cache {
-            Some(directory) => gpu.cached_in(directory),
-            None => gpu,
-        })
-    }
-
-    fn describe(&self) -> String {
-        match (&self.adapter, self.backend) {
-            (None, None) => "with compute shaders".to_owned(),
-            (Some(name), None) => format!("whose name contains {name:?}"),
-            (None, Some(backend)) => format!("on {}", backend.name()),
-            (Some(name), Some(backend)) => format!("on {} whose name contains {name:?}", backend.name()),
-        }
-    }
-}
-
-/// What there is to know about an adapter before using it.
-#[derive(Clone, Debug)]
-pub struct AdapterSummary {
-    /// Name, type, backend and driver.
-    pub info: wgpu::AdapterInfo,
-    /// Features of the adapter.
-    pub features: wgpu::Features,
-    /// Limits of the adapter.
-    pub limits: wgpu::Limits,
-    /// The class kernels would be chosen for.
-    pub class: AdapterClass,
-    /// Why it cannot be used, if it cannot.
-    pub unusable: Option<String>,
-    /// The handle.
-    pub adapter: wgpu::Adapter,
-}
-
-impl AdapterSummary {
-    fn new(adapter: wgpu::Adapter) -> Self {
-        let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
-        let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
-        let unusable = if !compute {
-            Some("it has no compute shaders".to_owned())
-        } else if limits.max_storage_buffers_per_shader_stage < 5 {
-            let n = limits.max_storage_buffers_per_shader_stage;
-            Some(format!("a shader may bind {n} storage buffers, the kernels bind 5"))
-        } else if limits.max_compute_invocations_per_workgroup < 64 {
-            let n = limits.max_compute_invocations_per_workgroup;
-            Some(format!("a workgroup may have {n} invocations, the kernels have 64"))
-        } else {
-            None
-        };
-        Self { class: class(&info, features), info, features, limits, unusable, adapter }
-    }
-
-    /// Discrete, integrated, other, CPU; then Vulkan, Metal, DX12 before GL.
-    fn rank(&self) -> (u8, usize) {
-        let device = match self.info.device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
-            wgpu::DeviceType::Cpu => 3,
-        };
-        let backend = Backend::ALL.into_iter().position(|b| b.wgpu() == self.info.backend);
-        (device, backend.unwrap_or(Backend::ALL.len()))
-    }
-
-    /// Name of the backend.
-    pub fn backend(&self) -> &'static str {
-        backend_name(self.info.backend)
-    }
-}
-
-/// The features that this crate uses where an adapter has them.
-const USED_FEATURES: wgpu::Features =
-    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
-
-fn backend_name(backend: wgpu::Backend) -> &'static str {
-    Backend::of(backend).map_or("other", Backend::name)
-}
-
-fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
-    if info.device_type == wgpu::DeviceType::Cpu {
-        AdapterClass::Software
-    } else if features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size {
-        AdapterClass::GpuSubgroups
-    } else {
-        AdapterClass::Gpu
-    }
-}
-
-/// What images are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from an image
-/// all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
-fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
-    let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
-    let readable = format.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY);
-    if !readable || device.limits().max_storage_textures_per_shader_stage == 0 {
-        Images::Unavailable
-    } else if adapter.get_info().name.contains("llvmpipe") {
-        Images::Quicker
-    } else {
-        Images::Available
-    }
-}
-
-/// All adapters of the machine, in the order of preference; those that cannot be used say why.
-pub fn list_adapters() -> Vec<AdapterSummary> {
-    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let backends = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
-    desc.backends &= backends;
-    let instance = wgpu::Instance::new(desc);
-    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
-    let mut summaries: Vec<AdapterSummary> = adapters.into_iter().map(AdapterSummary::new).collect();
-    summaries.sort_by_key(AdapterSummary::rank);
-    summaries
-}
-
-/// The adapter among `all`, which are in the order of preference, that [`GpuContext::new`] opens under `options`.
-///
-/// # Errors
-/// [`Error::NoAdapter`], which lists the adapters there are.
-pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions) -> Result<&'a AdapterSummary> {
-    let mut usable = all.iter().filter(|a| a.unusable.is_none());
-    usable.find(|a| options.accepts(&a.info)).ok_or_else(|| no_adapter(options, all))
-}
 
 /// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines.
 #[derive(Clone, Debug)]
@@ -203,6 +24,7 @@ pub struct GpuContext {
     class: AdapterClass,
     images: Images,
     cache: Option<CacheDirectory>,
+    pub(super) loss: LossReason,
 }
 
 impl GpuContext {
@@ -213,7 +35,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
     pub fn new(options: ContextOptions) -> Result<Self> {
-        options.open(preferred_adapter(&list_adapters(), &options)?)
+        options.open(preferred_adapter(&options.adapters(), &options)?)
     }
 
     /// Opens every usable adapter that `options` accepts, in the order of preference.
@@ -221,7 +43,7 @@ impl GpuContext {
     /// # Errors
     /// [`Error::NoAdapter`] if there is none; [`Error::Device`] if one gives no device.
     pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
-        let all = list_adapters();
+        let all = options.adapters();
         let accepted = all.iter().filter(|a| a.unusable.is_none() && options.accepts(&a.info));
         let contexts = accepted.map(|summary| options.open(summary)).collect::<Result<Vec<_>>>()?;
         if contexts.is_empty() {
@@ -230,31 +52,35 @@ impl GpuContext {
         Ok(contexts)
     }
 
-    /// A device on `summary`'s adapter, with all its limits and the features that this crate can use.
+    /// A device on `summary`'s adapter, with all the limits that it has there and those features that this crate can use.
     ///
     /// # Errors
     /// [`Error::Device`] if the adapter gives no device.
     pub fn open(summary: &AdapterSummary) -> Result<Self> {
         let name = &summary.info.name;
-        let request = summary.adapter.request_device(&wgpu::DeviceDescriptor {
+        let desc = wgpu::DeviceDescriptor {
             label: Some("resnet3d"),
             required_features: summary.features & USED_FEATURES,
             required_limits: summary.limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
-        });
-        let (device, queue) =
-            pollster::block_on(request).map_err(|e| Error::Device { adapter: name.clone(), reason: e.to_string() })?;
+        };
+        let opened = guarded(|| pollster::block_on(summary.adapter.request_device(&desc)));
+        let (device, queue) = opened
+            .and_then(|opened| opened.map_err(|error| error.to_string()))
+            .map_err(|reason| Error::Device { adapter: name.clone(), reason })?;
         // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));
-        Ok(Self::from_wgpu(&summary.adapter, device, queue))
+        let loss = LossReason::listen(&device);
+        Ok(Self { loss, ..Self::from_wgpu(&summary.adapter, device, queue) })
     }
 
     /// Runs on a device that the caller has opened, and shares it.
     ///
     /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache of
-    /// pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device.
+    /// pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its handlers
+    /// for uncaptured errors and for its loss stay the caller's.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self {
@@ -265,6 +91,7 @@ impl GpuContext {
             queue,
             pipelines: Arc::default(),
             cache: None,
+            loss: LossReason::default(),
         }
     }
 
@@ -333,34 +160,5 @@ impl GpuContext {
     /// The directory for caches, if there is one.
     pub(crate) fn cache(&self) -> Option<&CacheDirectory> {
         self.cache.as_ref()
-    }
-
-    /// An [`Error::Device`] about this adapter.
-    pub(super) fn fault(&self, reason: impl std::fmt::Display) -> Error {
-        Error::Device { adapter: self.info.name.clone(), reason: reason.to_string() }
-    }
-
-    /// Runs `work` and turns what wgpu reports meanwhile (validation, memory, internal errors) into an [`Error`].
-    pub(super) fn scoped<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
-        let [internal, memory, validation] = filters.map(|filter| self.device.push_error_scope(filter));
-        let result = work();
-        // Scopes are popped in reverse; a device error explains a failed result better than the result itself.
-        let errors = [validation, memory, internal].map(|scope| pollster::block_on(scope.pop()));
-        match errors.into_iter().flatten().next() {
-            Some(error) => Err(self.fault(error)),
-            None => result,
-        }
-    }
-}
-
-fn no_adapter(options: &ContextOptions, all: &[AdapterSummary]) -> Error {
-    let line = |a: &AdapterSummary| match &a.unusable {
-        Some(reason) => format!("{} on {} (unusable: {reason})", a.info.name, a.backend()),
-        None => format!("{} on {}", a.info.name, a.backend()),
-    };
-    Error::NoAdapter {
-        wanted: options.describe(),
-        found: if all.is_empty() { "none".to_owned() } else { all.iter().map(line).collect::<Vec<_>>().join("; ") },
     }
 }

@@ -48,8 +48,8 @@ impl Executor {
     /// Makes pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device refuses, runs out of memory, or a shader does not compile; those of
-    /// [`Weights::get`] if these are another network's weights.
+    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`] if the device refuses, or a shader does not compile;
+    /// those of [`Weights::get`] if these are another network's weights.
     pub fn new(
         gpu: &GpuContext,
         plan: Plan,
@@ -75,19 +75,22 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        let buffers = |name: &str, sizes: &[u64]| -> Vec<wgpu::Buffer> {
+        // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
+        let buffers = |name: &str, sizes: &[u64]| -> Result<Vec<wgpu::Buffer>> {
             let buffer = |(index, &size): (usize, &u64)| {
-                gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some(&format!("resnet3d.{name}{index}")),
+                let label = format!("resnet3d.{name}{index}");
+                let desc = wgpu::BufferDescriptor {
+                    label: Some(&label),
                     size,
                     usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
-                })
+                };
+                gpu.scoped(|| Ok(gpu.device.create_buffer(&desc)))
             };
             sizes.iter().enumerate().map(buffer).collect()
         };
-        let activations = buffers("activation", plan.memory().buffers());
-        let scratch = buffers("scratch", plan.scratch());
+        let activations = buffers("activation", plan.memory().buffers())?;
+        let scratch = buffers("scratch", plan.scratch())?;
 
         let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
         let mut offsets = Vec::new();
@@ -201,7 +204,7 @@ impl Executor {
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Device`], [`Error::DeviceLost`].
     pub fn fill_activations(&mut self, value: f32) -> Result<()> {
         self.gpu.scoped(|| {
             for buffer in self.activations.iter().chain(&self.scratch) {
@@ -209,7 +212,7 @@ impl Executor {
                 self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
             }
             self.gpu.queue.submit([]);
-            Ok(())
+            self.gpu.alive()
         })
     }
 
@@ -217,7 +220,8 @@ impl Executor {
     /// [`Plan::outputs`] in their order, with the device's timing if it was asked for and the device can.
     ///
     /// # Errors
-    /// [`Error::Shape`] if an input has the wrong number of values; [`Error::Device`] if the device fails.
+    /// [`Error::Shape`] if an input has the wrong number of values; [`Error::DeviceLost`], or [`Error::Device`] if the device
+    /// fails otherwise.
     pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
         let gpu = self.gpu.clone();
         gpu.scoped(|| {
@@ -354,7 +358,6 @@ impl Executor {
 
     fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let work = Duration::from_secs(self.plan.macs() / SLOWEST_MACS_PER_SECOND);
-        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(TIMEOUT + work) };
-        self.gpu.device.poll(poll).map(drop).map_err(|e| self.gpu.fault(e))
+        self.gpu.wait(submission_index, TIMEOUT + work)
     }
 }

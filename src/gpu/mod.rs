@@ -1,18 +1,21 @@
 //! Running plans on a device: adapters, pipelines, buffers, submission, timing.
 
+mod adapters;
 mod ceilings;
 mod constants;
 mod context;
 mod executor;
+mod faults;
 mod pipeline_file;
 mod pipelines;
 mod profile;
 mod staging;
 mod trusted;
 
+pub use adapters::{AdapterSummary, Backend, ContextOptions, DeviceLimits, list_adapters, preferred_adapter};
 pub use ceilings::{Bound, Ceilings};
 pub use constants::Constants;
-pub use context::{AdapterSummary, Backend, ContextOptions, GpuContext, list_adapters, preferred_adapter};
+pub use context::GpuContext;
 pub use executor::Executor;
 pub use pipelines::{ShaderChecks, ShaderPatch};
 pub use profile::{Profile, Timing};

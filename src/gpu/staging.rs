@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::BlobId;
 use crate::plan::{Plan, Staging, Transfer, runs};
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// The answer to a request to map a buffer: it comes while the device is polled.
 pub(super) type Mapping = mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>;
@@ -17,10 +18,14 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
     receiver
 }
 
-/// Checks that what `answers` were asked for has been mapped.
+/// How long an answer may be on its way from a poll of another thread.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// Checks that what `answers` were asked for has been mapped, once the device has been polled for it. Where several threads
+/// poll a device, another one may have the answer in its hands still.
 pub(super) fn mapped<'a>(gpu: &GpuContext, answers: impl IntoIterator<Item = &'a Mapping>) -> Result<()> {
     for answer in answers {
-        match answer.try_recv() {
+        match answer.recv_timeout(DELIVERY) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(gpu.fault(error)),
             Err(_) => return Err(gpu.fault("a buffer was not mapped when its submission had finished")),

@@ -128,7 +128,7 @@ fn absorb(op: &mut Operator, taken: Operator) {
         }
         OpKind::Relu => conv.epilogue.relu = true,
         OpKind::StopGradient => {}
-        OpKind::MaxPool(window) => conv.epilogue.pool = Some(window),
+        OpKind::MaxPool(window) => conv.epilogue.pool = Some(Box::new(window)),
         OpKind::Conv(_) | OpKind::Layout => unreachable!("no convolution takes these"),
     }
     op.output = taken.output;

@@ -133,7 +133,7 @@ pub struct Epilogue {
     /// Clamps negative values to zero.
     pub relu: bool,
     /// Takes the maximum under this window, behind all others; the operator's output is what that leaves.
-    pub pool: Option<Window>,
+    pub pool: Option<Box<Window>>,
 }
 
 /// A 3D convolution without bias: cross-correlation with zero padding.
@@ -164,7 +164,7 @@ impl Conv {
     /// does not fit even once.
     pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
         let thw = self.window.output(thw)?;
-        self.epilogue.pool.map_or(Some(thw), |pool| pool.output(thw))
+        self.epilogue.pool.as_ref().map_or(Some(thw), |pool| pool.output(thw))
     }
 
     /// Multiply-adds for each value of the convolution itself, without those of a projection.

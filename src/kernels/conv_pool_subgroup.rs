@@ -38,7 +38,7 @@ pub(super) fn gemm(weights: Home) -> Gemm {
 /// # Errors
 /// Why not.
 pub(super) fn accepts(weights: Home, conv: &Conv) -> Result<(), String> {
-    if conv.epilogue.pool != Some(POOL) || conv.epilogue.residual {
+    if conv.epilogue.pool.as_deref() != Some(&POOL) || conv.epilogue.residual {
         return Err("it is for convolutions with pooling of 1x3x3, stride 1x2x2 and no residual".to_owned());
     }
     gemm(weights).accepts(conv)

@@ -57,7 +57,7 @@ pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
             text += name;
         }
     }
-    if let Some(Window { kernel, stride, .. }) = pool {
+    if let Some(Window { kernel, stride, .. }) = pool.as_deref() {
         text += &format!(", pool {} stride {}", axes(kernel), axes(stride));
     }
     Some(text)

@@ -282,7 +282,7 @@ impl Step {
 /// Whether `conv` is to take over the pooling behind it: there is a method for both at once that pays and is within
 /// limits, or that is asked for.
 fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
-    let both = Conv { epilogue: Epilogue { pool: Some(*pool), ..conv.epilogue.clone() }, ..conv.clone() };
+    let both = Conv { epilogue: Epilogue { pool: Some(Box::new(*pool)), ..conv.epilogue.clone() }, ..conv.clone() };
     let output = Shape::new(1, conv.dim_out, 1, 1, 1);
     let kind = OpKind::Conv(both);
     let candidates = Method::candidates(&kind, options.target);

@@ -34,7 +34,7 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let shape = match &op.kind {
             OpKind::Conv(conv) => {
                 let own = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
-                conv.epilogue.pool.map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, &pool, own)?)))?
+                conv.epilogue.pool.as_ref().map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, pool, own)?)))?
             }
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,

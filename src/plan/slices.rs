@@ -215,7 +215,8 @@ impl<'a> Slicer<'a> {
     /// least, into as few ranges as possible.
     fn rows(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Vec<Range<usize>> {
         let shape = self.shapes[op.output.index()];
-        let Some(RowTiles { side, run_len }) = method.row_tiles() else { return vec![0..shape.h] };
+        let whole = 0..shape.h;
+        let Some(RowTiles { side, run_len }) = method.row_tiles() else { return Vec::from([whole]) };
         let cut = |rows: usize| (0..shape.h).step_by(rows).map(move |first| first..(first + rows).min(shape.h));
         let padded = |rows: usize| -> usize {
             let tiles =

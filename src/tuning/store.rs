@@ -29,6 +29,8 @@ struct Key {
     backend: String,
     adapter: String,
     driver: String,
+    /// Lanes of a subgroup, 0 without: a device that may use less of the same adapter has fewer methods to choose from.
+    subgroup: u32,
 }
 
 impl Key {
@@ -38,13 +40,15 @@ impl Key {
             backend: gpu.backend().to_owned(),
             adapter: gpu.adapter_name().to_owned(),
             driver: gpu.driver(),
+            subgroup: gpu.target().subgroup_size.unwrap_or(0),
         }
     }
 }
 
 fn file_name(gpu: &GpuContext) -> String {
     let info = gpu.adapter_info();
-    format!("tuning_{}_{}_{}.json", gpu.backend(), info.vendor, info.device)
+    let subgroups = if gpu.target().subgroup_size.is_some() { "" } else { "_plain" };
+    format!("tuning_{}_{}_{}{subgroups}.json", gpu.backend(), info.vendor, info.device)
 }
 
 /// The choices on disk for the adapter of `gpu`; none if there is no directory, no file, or one of something else.

@@ -110,6 +110,13 @@ impl Coverage {
         }
     }
 
+    /// Adds what another run on the same device has covered.
+    pub(super) fn append(&mut self, other: Self) {
+        for (property, count) in other.counts {
+            *self.counts.entry(property).or_default() += count;
+        }
+    }
+
     /// Steps by property, sorted by name.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
         self.counts.iter().map(|(name, &count)| (name.as_str(), count))

@@ -9,21 +9,24 @@ mod cases;
 mod coverage;
 mod outcome;
 pub mod presets;
+mod report;
 mod split;
 
 pub use cases::{Case, random_body, random_operator};
 pub use coverage::Coverage;
 pub use outcome::{Deviation, Failure, Outcome};
+pub use report::{Report, Row};
 pub use split::split;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::graph::fuse::{fuse, fuse_pools};
-use crate::kernels::{Kernel, Method, Target};
+use crate::kernels::{Method, Target};
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
-use serde::Serialize;
+use report::Drawn;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Allowed error against the norm of the expected values. Float32 sums of a few thousand products, in any order, stay
 /// near 1e-6; the rest is margin for drivers that contract or reassociate.
@@ -67,50 +70,17 @@ pub struct Variant {
     pub patch: Option<ShaderPatch>,
 }
 
-/// The runs of one method, or of bodies with it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Method, and how it was run.
-    pub name: String,
-    /// Runs.
-    pub runs: usize,
-    /// Runs beyond tolerance.
-    pub failed: usize,
-    /// The largest relative error.
-    pub worst_relative: f64,
-    /// The largest share of the tolerance.
-    pub worst_of_tolerance: f64,
-}
-
-/// What verification on one adapter found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// Name of the adapter.
-    pub adapter: String,
-    /// Its backend.
-    pub backend: &'static str,
-    /// Its driver.
-    pub driver: String,
-    /// By method.
-    pub rows: Vec<Row>,
-    /// Runs that were not right.
-    pub failures: Vec<Failure>,
-    /// What was covered.
-    pub coverage: Coverage,
-}
-
 /// Verifies `gpu`; `progress` hears how many of how many cases are done.
 ///
 /// # Errors
-/// Errors of planning or of the device. A wrong result is no error, but a [`Failure`] in the report.
+/// None that drawn cases can have. A wrong result is no error, but a [`Failure`] in the report, and so is an error of
+/// planning or of the device; a device that is lost meanwhile ends the verification.
 pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let mut rng = fastrand::Rng::with_seed(settings.seed);
     // A stream of its own, so that what is split does not change what the cases are.
     let mut splits = fastrand::Rng::with_seed(!settings.seed);
     let total = settings.operators + settings.bodies;
-    let mut coverage = Coverage::new(gpu.target());
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    let mut failures = Vec::new();
+    let mut report = Report::new(gpu);
     for done in 0..total {
         progress(done, total);
         let body = done >= settings.operators;
@@ -118,53 +88,52 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
         let expected = expected(&case)?;
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
-        let mut count = |variant: &Variant, plan: &Plan, outcome: Outcome| {
-            coverage.count(plan, &case, checks);
-            let name = row_name(plan, body, variant);
-            let row = rows.entry(name.clone()).or_insert_with(|| Row {
-                name: name.clone(),
-                runs: 0,
-                failed: 0,
-                worst_relative: 0.0,
-                worst_of_tolerance: 0.0,
-            });
-            row.runs += 1;
-            row.worst_relative = row.worst_relative.max(outcome.worst.relative);
-            row.worst_of_tolerance = row.worst_of_tolerance.max(outcome.worst.of_tolerance);
-            if !outcome.passed() {
-                row.failed += 1;
-                failures.push(Failure {
-                    case: case.description.clone(),
-                    row: name,
-                    worst: outcome.worst,
-                    repeatable: outcome.repeatable,
-                    as_unsplit: outcome.as_unsplit,
-                });
-            }
-        };
+        let drawn = Drawn { case: &case, seed: settings.seed, number: done, body };
         for (index, variant) in variants(&case, gpu.target(), checks).into_iter().enumerate() {
-            let whole = run(gpu, &case, plan(gpu, &case, &variant)?, &variant, &FILLS)?;
-            count(&variant, &whole.plan, whole.outcome(&expected, None));
+            let whole = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, &FILLS));
+            report.count(&drawn, &variant, &whole, |whole| whole.outcome(&expected, None));
             // Every other one, fused and unfused in turn: splitting is the same for both.
             if (done + index) % 2 == 1 {
                 continue;
             }
+            let Ok(whole) = &whole else { continue };
             if let Some(variant) = split(gpu, &case, &variant, &mut splits)? {
                 let fills = &[f32::NAN, 1e30][done % 2..][..1];
-                let parts = run(gpu, &case, plan(gpu, &case, &variant)?, &variant, fills)?;
-                count(&variant, &parts.plan, parts.outcome(&expected, Some(&whole)));
+                let parts = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, fills));
+                report.count(&drawn, &variant, &parts, |parts| parts.outcome(&expected, Some(whole)));
             }
+        }
+        report.cases += 1;
+        if report.lost {
+            break;
         }
     }
     progress(total, total);
-    Ok(Report {
-        adapter: gpu.adapter_name().to_owned(),
-        backend: gpu.backend(),
-        driver: gpu.driver(),
-        rows: rows.into_values().collect(),
-        failures,
-        coverage,
-    })
+    Ok(report)
+}
+
+/// Verifies `gpu` for `time`, and at least once: as [`verify`] with `settings`, then with the next seed, and so on, all in
+/// one report. `progress` hears how many cases are done, and the seed.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_for(
+    gpu: &GpuContext,
+    settings: &Settings,
+    time: Duration,
+    progress: &mut dyn FnMut(usize, u64),
+) -> Result<Report> {
+    let started = Instant::now();
+    let mut report = Report::new(gpu);
+    for seed in settings.seed.. {
+        let before = report.cases;
+        let settings = Settings { seed, ..*settings };
+        report.append(verify(gpu, &settings, &mut |done, _| progress(before + done, seed))?);
+        if report.lost || started.elapsed() >= time {
+            break;
+        }
+    }
+    Ok(report)
 }
 
 /// Runs one case in one way and compares it with the CPU reference.
@@ -261,18 +230,5 @@ impl Run {
             repeatable: self.runs[1..].iter().all(|values| bits(values) == first),
             as_unsplit: whole.is_none_or(|whole| bits(&whole.runs[0]) == first),
         }
-    }
-}
-
-/// A body counts under how it was run; an operator under the method it was about.
-fn row_name(plan: &Plan, body: bool, variant: &Variant) -> String {
-    let own = plan.steps().iter().map(|step| step.method).find(|&method| method != Kernel::Layout.into());
-    let method = variant.method.or(own);
-    let method = method.map_or("none", Method::name);
-    match (body, variant.fusion) {
-        (true, true) => format!("body, fused, {method}"),
-        (true, false) => format!("body, unfused, {method}"),
-        (false, true) => method.to_owned(),
-        (false, false) => format!("{method}, unfused"),
     }
 }

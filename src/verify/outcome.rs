@@ -1,6 +1,9 @@
 //! What became of a run, and how far off it was.
 
-use super::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE};
+use super::report::Drawn;
+use super::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Variant};
+use crate::error::Error;
+use crate::gpu::ShaderChecks;
 use serde::Serialize;
 
 /// How far one blob of one run was from what it should be.
@@ -64,21 +67,58 @@ impl Outcome {
 pub struct Failure {
     /// The case, in words.
     pub case: String,
+    /// The seed that draws it.
+    pub seed: u64,
+    /// Its number among the cases of the seed, from 0.
+    pub number: usize,
     /// The row of the report it counts in.
     pub row: String,
-    /// How far off.
-    pub worst: Deviation,
+    /// Whether shaders had wgpu's run-time checks.
+    pub checked: bool,
+    /// Whether it was split, under artificial limits.
+    pub split: bool,
+    /// How far off; `None` if it did not run to its end.
+    pub worst: Option<Deviation>,
     /// Whether what the buffers held before made no difference.
     pub repeatable: bool,
     /// Whether splitting made no difference.
     pub as_unsplit: bool,
+    /// Why it did not run to its end.
+    pub error: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(
+        drawn: &Drawn<'_>,
+        row: String,
+        variant: &Variant,
+        outcome: std::result::Result<Outcome, &Error>,
+    ) -> Self {
+        Self {
+            case: drawn.case.description.clone(),
+            seed: drawn.seed,
+            number: drawn.number,
+            row,
+            checked: variant.checks == ShaderChecks::Checked,
+            split: variant.limits.is_some(),
+            repeatable: outcome.as_ref().is_ok_and(|outcome| outcome.repeatable),
+            as_unsplit: outcome.as_ref().is_ok_and(|outcome| outcome.as_unsplit),
+            error: outcome.as_ref().err().map(ToString::to_string),
+            worst: outcome.ok().map(|outcome| outcome.worst),
+        }
+    }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Deviation { blob, of_tolerance, index, got, want, .. } = &self.worst;
-        write!(f, "{}: {}: blob {blob} is off by {of_tolerance:.2} times the tolerance, ", self.row, self.case)?;
-        write!(f, "worst at {index}: {got} for {want}")?;
+        write!(f, "seed {}, case {}: {}: {}: ", self.seed, self.number, self.row, self.case)?;
+        if let Some(error) = &self.error {
+            return f.write_str(error);
+        }
+        if let Some(Deviation { blob, of_tolerance, index, got, want, .. }) = &self.worst {
+            write!(f, "blob {blob} is off by {of_tolerance:.2} times the tolerance, ")?;
+            write!(f, "worst at {index}: {got} for {want}")?;
+        }
         if !self.repeatable {
             write!(f, "; it depends on what its buffers held before")?;
         }

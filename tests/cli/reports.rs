@@ -343,6 +343,64 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     }
     assert_eq!(report["adapters"][0]["coverage"], verify("3")["adapters"][0]["coverage"]);
     assert_ne!(report["adapters"][0]["coverage"], verify("4")["adapters"][0]["coverage"]);
-    let table = succeed(["verify", "--cases", "2"]);
-    assert!(table.contains("worst relative error") && table.contains("all right"), "{table}");
+    let table = succeed(["verify", "--cases", "2", "--all-adapters", "--limits", "webgpu"]);
+    for word in ["relative", "worst at", "index", "f32", "1 ", "all right", "limits     webgpu"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let widest = table.lines().map(|line| line.chars().count()).max();
+    assert!(widest.unwrap() <= 120, "{table}");
+}
+
+/// The file that is attached to a report of a defect: whole, and the same as what is printed.
+#[test]
+fn verify_writes_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
+    let own = ["verify", "--all-adapters", "--cases", "3", "--report", path.to_str().unwrap()];
+    let printed = json(own);
+    let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(report, printed);
+    assert_eq!(listing(directory.path()), ["report.json"]);
+    assert_eq!((&report["version"], &report["seed"]), (&value!(env!("CARGO_PKG_VERSION")), &value!(1)));
+    assert_eq!((&report["system"]["os"], &report["limits"]), (&value!(std::env::consts::OS), &value!("adapter")));
+    for adapter in report["adapters"].as_array().unwrap() {
+        assert_eq!(adapter["cases"], 4);
+        assert!(adapter["device"]["limits"]["max_binding_bytes"].is_u64() && adapter["error"].is_null());
+        for row in adapter["rows"].as_array().unwrap() {
+            assert_eq!(row["precision"], "f32");
+            assert!(row["worst"]["index"].is_u64() && row["worst"]["blob"].is_string(), "{row}");
+        }
+    }
+    let nowhere = directory.path().join("no such directory").join("report.json");
+    let ran = run(["verify", "--cases", "100000", "--report", nowhere.to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "found out before the work: {}", ran.stderr);
+}
+
+#[test]
+fn verify_goes_on_for_a_stated_time() {
+    let report = json(["verify", "--for", "2s", "--cases", "2", "--seed", "40"]);
+    let adapter = &report["adapters"][0];
+    assert_eq!(
+        (&report["passed"], &report["seconds"], &report["operators"]),
+        (&value!(true), &value!(2.0), &value!(2))
+    );
+    let cases = adapter["cases"].as_u64().unwrap();
+    assert!(cases > 3 && cases % 3 == 0, "more than one seed: {cases}");
+    for wrong in ["0s", "10", "m", "-1s", "99999999999999999999h"] {
+        assert_eq!(run(["verify", "--for", wrong]).code, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn a_plan_for_webgpu_has_no_subgroups_and_smaller_bindings() {
+    let long = ["plan", "--clip", "1x3x250x224x224"];
+    let kernels = |report: &Value| {
+        let ops = report["ops"].as_array().unwrap();
+        ops.iter().filter(|op| op["kernel"].as_str().is_some_and(|name| name.contains("subgroup"))).count()
+    };
+    let wide = json(long.iter().chain(&["--class", "gpu-subgroups"]));
+    let narrow = json(long.iter().chain(&["--class", "gpu-subgroups", "--limits", "webgpu"]));
+    assert_eq!(kernels(&narrow), 0);
+    assert!(kernels(&json(long)) > 0 && kernels(&json(long.iter().chain(&["--limits", "webgpu"]))) == 0);
+    assert!(narrow["dispatches"].as_u64() > wide["dispatches"].as_u64(), "it is split");
 }

@@ -5,7 +5,7 @@ use crate::output::{print, print_json};
 use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::gpu::{AdapterSummary, list_adapters, preferred_adapter};
+use resnet3d_wgpu::gpu::{AdapterSummary, preferred_adapter};
 use resnet3d_wgpu::wgpu::{DeviceType, Features};
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 /// List the adapters: which one would be used, and why not more.
 ///
 /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL. --adapter and --backend
-/// choose here as everywhere.
+/// choose here as everywhere, and with --limits no more is listed of an adapter than may be used.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {}
@@ -34,17 +34,17 @@ struct Report {
 
 /// One adapter.
 #[derive(Debug, Serialize)]
-struct Adapter {
-    name: String,
+pub struct Adapter {
+    pub name: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    backend: &'static str,
-    driver: String,
+    pub backend: &'static str,
+    pub driver: String,
     class: &'static str,
     features: FeatureReport,
     limits: LimitReport,
     /// Why it cannot be used; null if it can.
-    unusable: Option<String>,
+    pub unusable: Option<String>,
     /// What it has that this version leaves unused, or lacks, and what that costs.
     notes: Vec<String>,
 }
@@ -66,10 +66,15 @@ struct LimitReport {
     max_workgroup_memory_bytes: u64,
     max_invocations_per_workgroup: u32,
     max_storage_buffers_per_stage: u32,
+    max_storage_images_per_stage: u32,
+    max_image_side: u32,
+    max_workgroups_per_axis: u32,
+    min_offset_alignment: u32,
 }
 
 impl Adapter {
-    fn new(summary: &AdapterSummary) -> Self {
+    /// What `summary` says.
+    pub fn new(summary: &AdapterSummary) -> Self {
         let (info, limits) = (&summary.info, &summary.limits);
         let has = |feature| summary.features.contains(feature);
         Self {
@@ -96,6 +101,10 @@ impl Adapter {
                 max_workgroup_memory_bytes: u64::from(limits.max_compute_workgroup_storage_size),
                 max_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
                 max_storage_buffers_per_stage: limits.max_storage_buffers_per_shader_stage,
+                max_storage_images_per_stage: limits.max_storage_textures_per_shader_stage,
+                max_image_side: limits.max_texture_dimension_2d,
+                max_workgroups_per_axis: limits.max_compute_workgroups_per_dimension,
+                min_offset_alignment: limits.min_storage_buffer_offset_alignment,
             },
             unusable: summary.unusable.clone(),
             notes: notes(summary),
@@ -150,8 +159,9 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        let all = list_adapters();
-        let chosen = preferred_adapter(&all, &common.context_options())?;
+        let options = common.context_options();
+        let all = options.adapters();
+        let chosen = preferred_adapter(&all, &options)?;
         let default = all.iter().position(|summary| std::ptr::eq(summary, chosen)).unwrap_or(0);
         let report = Report { adapters: all.iter().map(Adapter::new).collect(), default };
         if common.json {

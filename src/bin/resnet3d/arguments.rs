@@ -6,6 +6,7 @@ use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A parser of one of `all`, each called by `name`.
 pub fn choice<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
@@ -75,6 +76,18 @@ struct SelectionArguments {
 fn positive(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "wanted a whole number from 1 on".to_owned())?;
     if number == 0 { Err("wanted at least 1".to_owned()) } else { Ok(number) }
+}
+
+/// Reads a time: a whole number, and s, m or h.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let read = units.iter().find_map(|&(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds)
+    });
+    read.filter(|&seconds| seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or("wanted a time such as 90s, 10m or 2h".to_owned())
 }
 
 fn channel_order(order: ChannelOrder) -> &'static str {
@@ -185,6 +198,15 @@ mod tests {
         assert_eq!(weights_source("random.safetensors"), Ok(WeightsSource::File("random.safetensors".into())));
         for text in ["", "random:", "random:x", "random:-1"] {
             assert!(weights_source(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let read = [("1s", 1), ("90s", 90), ("10m", 600), ("2h", 7200)];
+        assert!(read.iter().all(|&(text, seconds)| duration(text) == Ok(Duration::from_secs(seconds))));
+        for text in ["", "s", "1", "0s", "1.5h", "-1m", "1 s", "9999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
 use log::LevelFilter;
-use resnet3d_wgpu::{Backend, ContextOptions, GpuContext, Precision};
+use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
 use std::path::PathBuf;
 
 /// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
@@ -54,6 +54,12 @@ pub struct Common {
     #[arg(long, global = true, value_parser = choice(&Backend::ALL, Backend::name))]
     pub backend: Option<Backend>,
 
+    /// Use no more of the adapter than this: `adapter` is all it has, `webgpu` WebGPU's default limits and no optional
+    /// feature, so that everything runs as on the narrowest device.
+    #[arg(long, global = true, default_value = "adapter",
+          value_parser = choice(&DeviceLimits::ALL, DeviceLimits::name))]
+    pub limits: DeviceLimits,
+
     /// Number format of weights and activations on the device.
     #[arg(long, global = true, default_value = "f32",
           value_parser = choice(&[Precision::F32, Precision::F16], Precision::name))]
@@ -87,7 +93,12 @@ pub struct Common {
 impl Common {
     /// The adapter that was asked for.
     pub fn context_options(&self) -> ContextOptions {
-        ContextOptions { adapter: self.adapter.clone(), backend: self.backend, cache: self.cache() }
+        ContextOptions {
+            adapter: self.adapter.clone(),
+            backend: self.backend,
+            limits: self.limits,
+            cache: self.cache(),
+        }
     }
 
     /// The directory for caches: the one that was asked for, else the platform's. None without a home.

@@ -67,6 +67,14 @@ fn next_step(error: &Error) -> &'static str {
              libgl1-mesa-dri"
         }
         Error::NoAdapter { .. } => "`resnet3d adapters` lists what there is; choose with --adapter and --backend",
+        Error::OutOfMemory { .. } => {
+            "choose a smaller clip or fewer of them at once; `resnet3d plan` shows what one needs, `resnet3d adapters` what \
+             else there is to run on"
+        }
+        Error::DeviceLost { .. } => {
+            "run it again; if it happens again, update the driver, or take another adapter or backend (`resnet3d adapters`), \
+             and please report it with what `resnet3d verify --all-adapters --report OUT.json` writes"
+        }
         Error::Device { .. } => {
             "try another adapter or backend (`resnet3d adapters`), a smaller clip, or a newer driver"
         }

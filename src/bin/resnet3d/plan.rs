@@ -12,7 +12,7 @@ use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::graph::{Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::plan::Step;
-use resnet3d_wgpu::{Body, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps};
+use resnet3d_wgpu::{Body, DeviceLimits, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps, wgpu};
 use std::path::PathBuf;
 
 /// Show every operator of the network for a clip, and the memory it takes.
@@ -69,8 +69,8 @@ impl Arguments {
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
             fusion: !self.no_fusion,
-            target: Target::typical(self.class),
-            limits: self.limits(),
+            target: self.target(common.limits),
+            limits: self.limits(common.limits),
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[clip], &options)?;
@@ -81,7 +81,7 @@ impl Arguments {
         if common.json {
             return print_json(&report);
         }
-        let mut text = operators(&plan, config.freeze_at) + "\n" + &summary(&report, self.class);
+        let mut text = operators(&plan, config.freeze_at) + "\n" + &summary(&report, options.target.class);
         if let Some(path) = &self.svg {
             text += &format!("picture     {}\n", path.display());
         }
@@ -90,8 +90,21 @@ impl Arguments {
 }
 
 impl Arguments {
-    fn limits(&self) -> PlanLimits {
-        let most = PlanLimits::default();
+    /// What kernels are chosen for: the class, without what `limits` do not allow.
+    fn target(&self, limits: DeviceLimits) -> Target {
+        match (limits, self.class) {
+            (DeviceLimits::Adapter, class) => Target::typical(class),
+            // A GPU that may not use its subgroups is one without.
+            (DeviceLimits::WebGpu, AdapterClass::GpuSubgroups) => Target::typical(AdapterClass::Gpu),
+            (DeviceLimits::WebGpu, class) => Target { subgroup_size: None, ..Target::typical(class) },
+        }
+    }
+
+    fn limits(&self, limits: DeviceLimits) -> PlanLimits {
+        let most = match limits {
+            DeviceLimits::Adapter => PlanLimits::default(),
+            DeviceLimits::WebGpu => PlanLimits::from(&wgpu::Limits::defaults()),
+        };
         let binding = self.max_binding.map_or(most.max_binding_bytes, |mib| u64::from(mib) << 20);
         PlanLimits { max_binding_bytes: binding, ..most }.within(most)
     }

@@ -1,15 +1,21 @@
 //! `resnet3d verify`: every method and whole bodies, on this machine, against the CPU reference.
 
+mod report;
+
+use crate::arguments::duration;
 use crate::cli::Common;
-use crate::output::{note, print, print_json};
+use crate::output::{Outputs, note, print, print_json};
 use crate::progress::Progress;
-use crate::text::{Facts, grouped, lines, table};
-use anyhow::{Result, bail};
+use crate::text::{grouped, lines, table};
+use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
+use report::{Setting, Verification, Verified};
 use resnet3d_wgpu::GpuContext;
+use resnet3d_wgpu::gpu::preferred_adapter;
 use resnet3d_wgpu::verify::presets::{self, PresetCase, PresetRow};
-use resnet3d_wgpu::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings, verify};
-use serde::Serialize;
+use resnet3d_wgpu::verify::{Report, Settings, verify, verify_for};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Compare every method with the CPU reference.
 ///
@@ -23,79 +29,106 @@ pub struct Arguments {
     #[arg(long, action = ArgAction::SetTrue)]
     all_adapters: bool,
 
-    /// Random operators to draw; there is a body for every five of them.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().operators)]
-    cases: usize,
+    /// Random operators to draw; there is a body for every five of them. By default 200, with --for 20 for each seed.
+    #[arg(long, value_name = "N")]
+    cases: Option<usize>,
+
+    /// Go on with the next seed, and the next, for so long on all adapters together: 90s, 10m, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
 
     /// Instead of random cases, run every published body at full width, on a small clip. Takes some minutes.
-    #[arg(long, conflicts_with = "cases")]
+    #[arg(long, conflicts_with_all = ["cases", "time", "report"])]
     presets: bool,
 
     /// Seed of the cases: the same seed draws the same ones.
     #[arg(long, value_name = "S", default_value_t = Settings::default().seed)]
     seed: u64,
+
+    /// Also write a report, as JSON, to attach to a bug report: version, system, adapters with drivers, features and
+    /// limits, the table, and every failure with what draws it again.
+    #[arg(long, value_name = "OUT.json")]
+    report: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d verify                               the adapter that would be used
-  resnet3d verify --all-adapters --json         all of them, to attach to a bug report
+  resnet3d verify --all-adapters --report report.json
+                                                all of them, to attach to a bug report
+  resnet3d verify --limits webgpu               as on the narrowest adapter
   resnet3d verify --backend gl --cases 1000 --seed 7
+  resnet3d verify --for 10m --seed 1000         ever new cases for ten minutes
   resnet3d verify --presets                     R-18 to R-152 and ResNeXt, as they are";
-
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Verification {
-    version: &'static str,
-    seed: u64,
-    operators: usize,
-    bodies: usize,
-    relative_tolerance: f64,
-    absolute_tolerance: f64,
-    passed: bool,
-    adapters: Vec<Report>,
-}
 
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.precision.supported()?;
-        let contexts =
-            if self.all_adapters { GpuContext::all(&common.context_options())? } else { vec![common.open()?] };
         if self.presets {
+            let options = common.context_options();
+            let contexts = if self.all_adapters { GpuContext::all(&options)? } else { vec![common.open()?] };
             return self.presets(&contexts, common);
         }
-        let settings = Settings { operators: self.cases, bodies: self.cases.div_ceil(5), seed: self.seed };
-        let mut adapters = Vec::new();
-        for gpu in &contexts {
-            let progress = Progress::steps("verifying", (settings.operators + settings.bodies) as u64);
-            adapters.push(verify(gpu, &settings, &mut |done, _| {
-                if done > 0 {
-                    progress.step();
-                }
-            })?);
+        let mut outputs = Outputs::default();
+        if let Some(path) = &self.report {
+            outputs.add("--report", path)?;
         }
-        let runs: usize = adapters.iter().flat_map(|report| &report.rows).map(|row| row.runs).sum();
-        let failed: usize = adapters.iter().map(|report| report.failures.len()).sum();
-        let verification = Verification {
-            version: env!("CARGO_PKG_VERSION"),
-            seed: settings.seed,
-            operators: settings.operators,
-            bodies: settings.bodies,
-            relative_tolerance: RELATIVE_TOLERANCE,
-            absolute_tolerance: ABSOLUTE_TOLERANCE,
-            passed: failed == 0,
-            adapters,
-        };
+        let verification = self.verification(common)?;
+        if self.report.is_some() {
+            outputs.write(&[serde_json::to_vec_pretty(&verification).context("the result has no JSON")?])?;
+        }
         if common.json {
             print_json(&verification)?;
         } else {
-            print(&verification.text(runs))?;
+            print(&verification.text())?;
         }
+        for line in verification.complaints() {
+            note(&line);
+        }
+        let (failed, runs) = (verification.failed(), verification.runs());
         if failed > 0 {
             bail!("{failed} of {runs} runs are not as they should be");
         }
+        if !verification.passed {
+            bail!("not every adapter could be verified");
+        }
         Ok(())
+    }
+
+    /// Random cases on every adapter asked for. One that fails does not keep the others from being verified.
+    fn verification(&self, common: &Common) -> Result<Verification> {
+        let options = common.context_options();
+        let all = options.adapters();
+        let preferred = preferred_adapter(&all, &options)?;
+        let chosen = all.iter().filter(|summary| {
+            if self.all_adapters { options.accepts(&summary.info) } else { std::ptr::eq(*summary, preferred) }
+        });
+        let (usable, unusable): (Vec<_>, Vec<_>) = chosen.partition(|summary| summary.unusable.is_none());
+        let operators = self.cases.unwrap_or(if self.time.is_some() { 20 } else { Settings::default().operators });
+        let settings = Settings { operators, bodies: operators.div_ceil(5), seed: self.seed };
+        let time = self.time.map(|time| time / usable.len().max(1) as u32);
+        let mut adapters = Vec::new();
+        for summary in usable {
+            let result = options.open(summary).map_err(Into::into).and_then(|gpu| self.on(&gpu, &settings, time));
+            adapters.push(Verified::new(summary, result));
+        }
+        let setting = Setting { settings, time: self.time, limits: common.limits };
+        Ok(Verification::new(&setting, adapters, &unusable))
+    }
+
+    fn on(&self, gpu: &GpuContext, settings: &Settings, time: Option<Duration>) -> Result<Report> {
+        log::info!("verifying {} ({})", gpu.adapter_name(), gpu.backend());
+        Ok(match time {
+            Some(time) => {
+                let progress = Progress::counting("cases verified");
+                verify_for(gpu, settings, time, &mut |done, _| progress.at(done, None))?
+            }
+            None => {
+                let progress = Progress::steps("verifying", (settings.operators + settings.bodies) as u64);
+                verify(gpu, settings, &mut |done, total| progress.at(done, Some(total)))?
+            }
+        })
     }
 
     /// Every published body, on every one of `contexts`.
@@ -153,43 +186,4 @@ fn preset_table(rows: &[PresetRow]) -> String {
         ]);
     }
     lines(&lines_of).join("\n") + "\n"
-}
-
-impl Verification {
-    /// Tables for people; the failures go to standard error.
-    fn text(&self, runs: usize) -> String {
-        let mut text = String::new();
-        for report in &self.adapters {
-            text += &format!("{} on {} ({})\n\n", report.adapter, report.backend, report.driver);
-            let mut rows = table(&["method", ">runs", ">failed", ">worst relative error", ">of tolerance"]);
-            for row in &report.rows {
-                rows.add_row([
-                    row.name.clone(),
-                    row.runs.to_string(),
-                    row.failed.to_string(),
-                    format!("{:.1e}", row.worst_relative),
-                    format!("{:.2}", row.worst_of_tolerance),
-                ]);
-            }
-            text += &lines(&rows).join("\n");
-            text += "\n\n";
-            for failure in &report.failures {
-                note(&format!("failed: {failure}"));
-            }
-            let missing = report.coverage.missing();
-            if !missing.is_empty() {
-                note(&format!("not covered by so few cases: {}", missing.join(", ")));
-            }
-        }
-        let mut facts = Facts::default();
-        facts.add("cases", format!("{} operators and {} bodies, seed {}", self.operators, self.bodies, self.seed));
-        facts.add(
-            "runs",
-            format!("{runs}, each with its buffers filled by zeros, NaN and 1e30; split ones with one of these"),
-        );
-        facts
-            .add("tolerance", format!("{RELATIVE_TOLERANCE:e} of the norm plus {ABSOLUTE_TOLERANCE:e} a value, in L2"));
-        facts.add("verdict", if self.passed { "all right" } else { "NOT RIGHT" });
-        text + &facts.to_string()
-    }
 }

@@ -1,0 +1,12 @@
+//! Any text as a configuration: what is accepted is valid, is written as it is read, and makes a body.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use resnet3d_wgpu::{BackboneConfig, Body};
+
+fuzz_target!(|text: &str| {
+    let Ok(config) = BackboneConfig::from_json(text) else { return };
+    config.validate().expect("it was accepted");
+    assert_eq!(BackboneConfig::from_json(&config.to_json()).expect("it was written here"), config);
+    let _ = Body::new(&config);
+});

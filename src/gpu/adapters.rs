@@ -1,0 +1,303 @@
+//! Adapters: what there is, what would be used, and why not more.
+
+use super::GpuContext;
+use crate::error::{Error, Result};
+use crate::kernels::{AdapterClass, Images};
+use std::path::PathBuf;
+
+/// The graphics interfaces that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// Vulkan.
+    Vulkan,
+    /// Metal.
+    Metal,
+    /// Direct3D 12.
+    Dx12,
+    /// OpenGL or OpenGL ES with compute shaders: the last resort.
+    Gl,
+}
+
+impl Backend {
+    /// All backends, the preferred first.
+    pub const ALL: [Self; 4] = [Self::Vulkan, Self::Metal, Self::Dx12, Self::Gl];
+
+    /// `vulkan`, `metal`, `dx12` or `gl`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Dx12 => "dx12",
+            Self::Gl => "gl",
+        }
+    }
+
+    fn wgpu(self) -> wgpu::Backend {
+        match self {
+            Self::Vulkan => wgpu::Backend::Vulkan,
+            Self::Metal => wgpu::Backend::Metal,
+            Self::Dx12 => wgpu::Backend::Dx12,
+            Self::Gl => wgpu::Backend::Gl,
+        }
+    }
+
+    fn of(backend: wgpu::Backend) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.wgpu() == backend)
+    }
+}
+
+/// How much of an adapter a device may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeviceLimits {
+    /// All its limits, and the features that this crate can use.
+    #[default]
+    Adapter,
+    /// No more than every implementation of WebGPU has: its default limits (bindings of 128 MiB, buffers of 256 MiB, 8
+    /// storage buffers, 256 invocations and 16 KiB of memory for a workgroup, offsets aligned to 256 bytes, 65,535
+    /// workgroups along an axis), and no optional feature: no subgroups, timestamps or pipeline cache. Whatever the adapter
+    /// is, everything runs as on the narrowest.
+    WebGpu,
+}
+
+impl DeviceLimits {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Adapter, Self::WebGpu];
+
+    /// `adapter` or `webgpu`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adapter => "adapter",
+            Self::WebGpu => "webgpu",
+        }
+    }
+}
+
+/// Which adapter to use, and how much of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContextOptions {
+    /// Part of the adapter's name, in any case.
+    pub adapter: Option<String>,
+    /// Its backend.
+    pub backend: Option<Backend>,
+    /// How much of it.
+    pub limits: DeviceLimits,
+    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
+    /// read or written.
+    pub cache: Option<PathBuf>,
+}
+
+impl ContextOptions {
+    /// Whether an adapter has the name and the backend that are asked for.
+    pub fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
+        let named = |part: &String| info.name.to_lowercase().contains(&part.to_lowercase());
+        self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
+    }
+
+    /// All adapters of the machine, as [`list_adapters`], with no more of each than is asked for.
+    pub fn adapters(&self) -> Vec<AdapterSummary> {
+        list_adapters().into_iter().map(|summary| summary.limited_to(self.limits)).collect()
+    }
+
+    /// A device on `summary`'s adapter, as [`GpuContext::open`], with the directory for caches.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the adapter gives no device.
+    pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
+        let gpu = GpuContext::open(summary)?;
+        Ok(match &self.cache {
+            Some(directory) => gpu.cached_in(directory),
+            None => gpu,
+        })
+    }
+
+    fn describe(&self) -> String {
+        match (&self.adapter, self.backend) {
+            (None, None) => "with compute shaders".to_owned(),
+            (Some(name), None) => format!("whose name contains {name:?}"),
+            (None, Some(backend)) => format!("on {}", backend.name()),
+            (Some(name), Some(backend)) => format!("on {} whose name contains {name:?}", backend.name()),
+        }
+    }
+}
+
+/// What there is to know about an adapter before using it.
+#[derive(Clone, Debug)]
+pub struct AdapterSummary {
+    /// Name, type, backend and driver.
+    pub info: wgpu::AdapterInfo,
+    /// Features of the adapter, as far as they may be used.
+    pub features: wgpu::Features,
+    /// Limits of the adapter, as far as they may be used.
+    pub limits: wgpu::Limits,
+    /// The class kernels would be chosen for.
+    pub class: AdapterClass,
+    /// Why it cannot be used, if it cannot.
+    pub unusable: Option<String>,
+    /// The handle.
+    pub adapter: wgpu::Adapter,
+}
+
+impl AdapterSummary {
+    fn new(adapter: wgpu::Adapter) -> Self {
+        let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+        let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+        let unusable = if compute { too_narrow(&limits) } else { Some("it has no compute shaders".to_owned()) };
+        Self { class: class(&info, features), info, features, limits, unusable, adapter }
+    }
+
+    /// The same adapter with no more of it than `limits` allows; [`GpuContext::open`] asks for no more either.
+    #[must_use]
+    pub fn limited_to(self, limits: DeviceLimits) -> Self {
+        match limits {
+            DeviceLimits::Adapter => self,
+            DeviceLimits::WebGpu => {
+                let features = wgpu::Features::empty();
+                let limits = wgpu::Limits::defaults().or_worse_values_from(&self.limits);
+                Self { class: class(&self.info, features), features, limits, ..self }
+            }
+        }
+    }
+
+    /// Discrete, integrated, other, CPU; then Vulkan, Metal, DX12 before GL.
+    fn rank(&self) -> (u8, usize) {
+        let device = match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
+            wgpu::DeviceType::Cpu => 3,
+        };
+        let backend = Backend::ALL.into_iter().position(|b| b.wgpu() == self.info.backend);
+        (device, backend.unwrap_or(Backend::ALL.len()))
+    }
+
+    /// Name of the backend.
+    pub fn backend(&self) -> &'static str {
+        backend_name(self.info.backend)
+    }
+}
+
+/// Storage buffers that a kernel binds at most.
+const STORAGE_BUFFERS: u32 = 5;
+/// Invocations of a workgroup of any kernel, all along x.
+const INVOCATIONS: u32 = 64;
+/// Bytes of workgroup memory that a kernel has at most.
+const WORKGROUP_BYTES: u32 = 8 << 10;
+/// Bytes of a kernel's uniform parameters, with room to spare.
+const UNIFORM_BYTES: u64 = 1 << 10;
+
+/// What `limits` lacks for the kernels to run, if it lacks anything.
+fn too_narrow(limits: &wgpu::Limits) -> Option<String> {
+    let needs = [
+        ("storage buffers of a shader", limits.max_storage_buffers_per_shader_stage.into(), STORAGE_BUFFERS.into()),
+        ("bindings of a group", limits.max_bindings_per_bind_group.into(), u64::from(STORAGE_BUFFERS) + 1),
+        ("invocations of a workgroup", limits.max_compute_invocations_per_workgroup.into(), INVOCATIONS.into()),
+        ("invocations of a workgroup along x", limits.max_compute_workgroup_size_x.into(), INVOCATIONS.into()),
+        ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size.into(), WORKGROUP_BYTES.into()),
+        ("bytes of a uniform binding", limits.max_uniform_buffer_binding_size, UNIFORM_BYTES),
+    ];
+    let lacking = needs.into_iter().find(|(_, has, needed)| has < needed);
+    lacking.map(|(what, has, needed)| format!("the kernels need {needed} {what}, it has {has}"))
+}
+
+/// The features that this crate uses where an adapter has them.
+pub(super) const USED_FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
+
+pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
+    Backend::of(backend).map_or("other", Backend::name)
+}
+
+pub(super) fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
+    if info.device_type == wgpu::DeviceType::Cpu {
+        AdapterClass::Software
+    } else if features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size {
+        AdapterClass::GpuSubgroups
+    } else {
+        AdapterClass::Gpu
+    }
+}
+
+/// What images are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from an image
+/// all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
+pub(super) fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
+    let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
+    let readable = format.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY);
+    if !readable || device.limits().max_storage_textures_per_shader_stage == 0 {
+        Images::Unavailable
+    } else if adapter.get_info().name.contains("llvmpipe") {
+        Images::Quicker
+    } else {
+        Images::Available
+    }
+}
+
+/// All adapters of the machine, in the order of preference; those that cannot be used say why.
+pub fn list_adapters() -> Vec<AdapterSummary> {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let backends = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
+    desc.backends &= backends;
+    let instance = wgpu::Instance::new(desc);
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut summaries: Vec<AdapterSummary> = adapters.into_iter().map(AdapterSummary::new).collect();
+    summaries.sort_by_key(AdapterSummary::rank);
+    summaries
+}
+
+/// The adapter among `all`, which are in the order of preference, that [`GpuContext::new`] opens under `options`, apart
+/// from [`ContextOptions::limits`], which are applied with [`AdapterSummary::limited_to`].
+///
+/// # Errors
+/// [`Error::NoAdapter`], which lists the adapters there are.
+pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions) -> Result<&'a AdapterSummary> {
+    let mut usable = all.iter().filter(|a| a.unusable.is_none());
+    usable.find(|a| options.accepts(&a.info)).ok_or_else(|| no_adapter(options, all))
+}
+
+pub(super) fn no_adapter(options: &ContextOptions, all: &[AdapterSummary]) -> Error {
+    let line = |a: &AdapterSummary| match &a.unusable {
+        Some(reason) => format!("{} on {} (unusable: {reason})", a.info.name, a.backend()),
+        None => format!("{} on {}", a.info.name, a.backend()),
+    };
+    Error::NoAdapter {
+        wanted: options.describe(),
+        found: if all.is_empty() { "none".to_owned() } else { all.iter().map(line).collect::<Vec<_>>().join("; ") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Kernel;
+
+    #[test]
+    fn adapters_too_narrow_say_why() {
+        let webgpu = wgpu::Limits::defaults();
+        assert_eq!(too_narrow(&webgpu), None, "what WebGPU has everywhere is enough");
+        // OpenGL ES 3.1 as it has to be, at least.
+        let reason = too_narrow(&wgpu::Limits::downlevel_defaults()).unwrap();
+        assert_eq!(reason, "the kernels need 5 storage buffers of a shader, it has 4");
+        let small = wgpu::Limits { max_compute_workgroup_storage_size: 4096, ..webgpu.clone() };
+        assert!(too_narrow(&small).unwrap().ends_with("8192 bytes of workgroup memory, it has 4096"));
+        let thin = wgpu::Limits { max_compute_invocations_per_workgroup: 32, ..webgpu };
+        assert!(too_narrow(&thin).unwrap().ends_with("64 invocations of a workgroup, it has 32"));
+    }
+
+    /// What is asked of an adapter is what the kernels need, no less and no more.
+    #[test]
+    fn the_needs_are_those_of_the_kernels() {
+        let (mut buffers, mut invocations, mut bytes, mut uniform) = (0, 0, 0, 0);
+        for kernel in Kernel::ALL {
+            let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+            let [x, y, z] = module.entry_points[0].workgroup_size;
+            assert_eq!([y, z], [1, 1], "{}: workgroups are along x", kernel.name());
+            invocations = x.max(invocations);
+            let workgroup = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+            bytes = bytes.max(workgroup.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum());
+            buffers = buffers.max(kernel.operand_count() as u32);
+            uniform = uniform.max(kernel.params_layout().last().map_or(0, |(_, size)| *size as u64));
+        }
+        let needed = (STORAGE_BUFFERS, INVOCATIONS, WORKGROUP_BYTES);
+        assert_eq!((buffers, invocations, bytes), needed, "the constants of this file are to be those of the kernels");
+        assert!(uniform <= UNIFORM_BYTES, "{uniform}");
+    }
+}

@@ -1,0 +1,167 @@
+//! What verification on one adapter found, by method, to be read or attached to a report of a defect.
+
+use super::{Case, Coverage, Deviation, Failure, Outcome, Run, Variant};
+use crate::backbone::Precision;
+use crate::error::{Error, Result};
+use crate::gpu::GpuContext;
+use crate::kernels::{Kernel, Method};
+use crate::plan::Plan;
+use serde::Serialize;
+
+/// The runs of one method, or of bodies with it, in one precision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Method, and how it was run.
+    pub name: String,
+    /// Number format on the device.
+    pub precision: &'static str,
+    /// Runs.
+    pub runs: usize,
+    /// Runs that were not right.
+    pub failed: usize,
+    /// The largest relative error.
+    pub worst_relative: f64,
+    /// The largest share of the tolerance.
+    pub worst_of_tolerance: f64,
+    /// The blob that had that share, and the value in it that was furthest off; `None` if no run came to an end.
+    pub worst: Option<Deviation>,
+}
+
+/// What verification on one adapter found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Name of the adapter.
+    pub adapter: String,
+    /// Its backend.
+    pub backend: &'static str,
+    /// Its driver.
+    pub driver: String,
+    /// Cases drawn and run in all ways.
+    pub cases: usize,
+    /// Whether the device was lost, which ended the verification.
+    pub lost: bool,
+    /// By method and precision, sorted by name.
+    pub rows: Vec<Row>,
+    /// Runs that were not right.
+    pub failures: Vec<Failure>,
+    /// What was covered.
+    pub coverage: Coverage,
+}
+
+/// A case, and how to draw it again.
+pub(super) struct Drawn<'a> {
+    pub case: &'a Case,
+    pub seed: u64,
+    /// Its number among those of the seed, from 0.
+    pub number: usize,
+    pub body: bool,
+}
+
+impl Report {
+    /// Of no cases yet.
+    pub(super) fn new(gpu: &GpuContext) -> Self {
+        Self {
+            adapter: gpu.adapter_name().to_owned(),
+            backend: gpu.backend(),
+            driver: gpu.driver(),
+            cases: 0,
+            lost: false,
+            rows: Vec::new(),
+            failures: Vec::new(),
+            coverage: Coverage::new(gpu.target()),
+        }
+    }
+
+    /// Runs in all rows.
+    pub fn runs(&self) -> usize {
+        self.rows.iter().map(|row| row.runs).sum()
+    }
+
+    /// Counts a run of `drawn`.
+    pub(super) fn count(
+        &mut self,
+        drawn: &Drawn<'_>,
+        variant: &Variant,
+        run: &Result<Run>,
+        outcome: impl FnOnce(&Run) -> Outcome,
+    ) {
+        let name = row_name(run.as_ref().ok().map(|run| &run.plan), drawn.body, variant);
+        let outcome = run.as_ref().map(outcome);
+        if let Ok(run) = run {
+            self.coverage.count(&run.plan, drawn.case, variant.checks);
+        }
+        let row = self.row(&name, Precision::F32.name());
+        row.runs += 1;
+        if let Ok(outcome) = &outcome {
+            row.note(&outcome.worst);
+        }
+        if !outcome.as_ref().is_ok_and(Outcome::passed) {
+            row.failed += 1;
+            self.lost |= matches!(run, Err(Error::DeviceLost { .. }));
+            self.failures.push(Failure::new(drawn, name, variant, outcome));
+        }
+    }
+
+    /// Adds what another report of the same adapter has.
+    pub(super) fn append(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.lost |= other.lost;
+        for row in other.rows {
+            let own = self.row(&row.name, row.precision);
+            own.runs += row.runs;
+            own.failed += row.failed;
+            own.worst_relative = own.worst_relative.max(row.worst_relative);
+            if let Some(worst) = &row.worst {
+                own.note(worst);
+            }
+        }
+        self.failures.extend(other.failures);
+        self.coverage.append(other.coverage);
+    }
+
+    fn row(&mut self, name: &str, precision: &'static str) -> &mut Row {
+        let found = self.rows.binary_search_by(|row| (row.name.as_str(), row.precision).cmp(&(name, precision)));
+        let index = found.unwrap_or_else(|index| {
+            let empty = Row {
+                name: name.to_owned(),
+                precision,
+                runs: 0,
+                failed: 0,
+                worst_relative: 0.0,
+                worst_of_tolerance: 0.0,
+                worst: None,
+            };
+            self.rows.insert(index, empty);
+            index
+        });
+        &mut self.rows[index]
+    }
+}
+
+impl Row {
+    /// Takes the worst blob of a run into account.
+    fn note(&mut self, worst: &Deviation) {
+        self.worst_relative = self.worst_relative.max(worst.relative);
+        if self.worst.is_none() || worst.of_tolerance > self.worst_of_tolerance {
+            self.worst_of_tolerance = worst.of_tolerance;
+            self.worst = Some(worst.clone());
+        }
+    }
+}
+
+/// A body counts under how it was run; an operator under the method it was about. What could not be planned or run counts
+/// under the method that was forced.
+fn row_name(plan: Option<&Plan>, body: bool, variant: &Variant) -> String {
+    let own = plan.and_then(|plan| {
+        let methods = plan.steps().iter().map(|step| step.method);
+        methods.into_iter().find(|&method| method != Kernel::Layout.into())
+    });
+    let method = variant.method.or(own);
+    let method = method.map_or("none", Method::name);
+    match (body, variant.fusion) {
+        (true, true) => format!("body, fused, {method}"),
+        (true, false) => format!("body, unfused, {method}"),
+        (false, true) => method.to_owned(),
+        (false, false) => format!("{method}, unfused"),
+    }
+}

@@ -1,0 +1,317 @@
+//! Faults: devices lost at any moment, memory that is not there, threads that share a device, values dropped mid-flight.
+//! Whatever happens is a typed error or the right result, on every adapter of the machine.
+
+mod common;
+#[cfg(target_os = "linux")]
+#[path = "faults/driver.rs"]
+mod driver;
+
+use common::contexts;
+use resnet3d_wgpu::gpu::list_adapters;
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{
+    BackboneConfig, Clip, ContextOptions, Error, Features, GpuBackbone, GpuContext, Options, Shape, Taps, Weights,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+const CLIP: Shape = Shape::new(1, 3, 3, 33, 40);
+
+fn narrow() -> (BackboneConfig, Weights) {
+    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 9).unwrap();
+    (config, weights)
+}
+
+fn backbone(gpu: &GpuContext) -> GpuBackbone {
+    let (config, weights) = narrow();
+    let options = Options { taps: Taps::Stages, ..Options::default() };
+    GpuBackbone::new(gpu, &config, &weights, options).unwrap()
+}
+
+fn clip(seed: u64) -> Clip {
+    random::clip(CLIP, seed).unwrap()
+}
+
+/// A new device on the adapter of `gpu`.
+fn anew(gpu: &GpuContext) -> GpuContext {
+    let same = |new: &&GpuContext| (new.adapter_name(), new.backend()) == (gpu.adapter_name(), gpu.backend());
+    let all = GpuContext::all(&ContextOptions::default()).unwrap();
+    all.iter().find(same).unwrap().clone()
+}
+
+/// A device as a caller opens it, with everything the adapter has, on every usable adapter.
+fn callers_contexts() -> Vec<GpuContext> {
+    let usable = list_adapters().into_iter().filter(|summary| summary.unusable.is_none());
+    let context = usable.map(|summary| {
+        let desc = wgpu::DeviceDescriptor { required_limits: summary.limits.clone(), ..Default::default() };
+        let (device, queue) = pollster::block_on(summary.adapter.request_device(&desc)).unwrap();
+        GpuContext::from_wgpu(&summary.adapter, device, queue)
+    });
+    context.collect()
+}
+
+#[track_caller]
+fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>, gpu: &GpuContext, reason: &str) {
+    match result {
+        Err(Error::DeviceLost { adapter, reason: given }) => {
+            assert_eq!(adapter, gpu.adapter_name());
+            assert!(given.contains(reason), "{given:?} for {reason:?}");
+        }
+        other => panic!("on {}: {other:?}", gpu.backend()),
+    }
+}
+
+/// Destroyed between any two steps, whoever opened the device; afterwards a new context works as the first did.
+#[test]
+fn a_lost_device_is_a_typed_error_and_can_be_replaced() {
+    let own = contexts().into_iter().map(|gpu| (gpu, "destroyed"));
+    let callers = callers_contexts().into_iter().map(|gpu| (gpu, "accepts nothing"));
+    for (gpu, reason) in own.chain(callers) {
+        let mut used = backbone(&gpu);
+        let want = used.forward(&clip(1)).unwrap();
+        let mut prepared = backbone(&gpu);
+        prepared.prepare(CLIP).unwrap();
+        assert_eq!(gpu.lost(), None);
+        gpu.device().destroy();
+
+        for _ in 0..2 {
+            assert_lost(used.forward(&clip(1)), &gpu, reason);
+            assert_lost(prepared.forward(&clip(1)), &gpu, reason);
+            assert_lost(prepared.fill_activations(CLIP, 0.0), &gpu, reason);
+            assert_lost(used.prepare(Shape { t: 5, ..CLIP }).map(drop), &gpu, reason);
+            assert_lost(backbone(&gpu).prepare(CLIP).map(drop), &gpu, reason);
+            assert_lost(backbone(&gpu).forward(&clip(1)), &gpu, reason);
+        }
+        assert!(gpu.lost().unwrap().contains(reason));
+
+        assert!(backbone(&anew(&gpu)).forward(&clip(1)).unwrap() == want, "a new device gives the same");
+        // What belongs to a lost device can be dropped, in any order.
+        drop(gpu);
+        drop((prepared, used));
+    }
+}
+
+/// A caller's own callback stays in place and hears of the loss.
+#[test]
+fn a_caller_s_callback_is_not_replaced() {
+    for gpu in callers_contexts() {
+        let heard = Arc::new(AtomicBool::new(false));
+        let hears = Arc::clone(&heard);
+        gpu.device().set_device_lost_callback(move |_, _| hears.store(true, Ordering::SeqCst));
+        let mut backbone = backbone(&gpu);
+        backbone.forward(&clip(1)).unwrap();
+        gpu.device().destroy();
+        assert_lost(backbone.forward(&clip(1)), &gpu, "");
+        assert!(heard.load(Ordering::SeqCst), "{}", gpu.backend());
+    }
+}
+
+/// Another thread destroys the device while this one runs.
+#[test]
+fn a_device_lost_mid_flight_neither_hangs_nor_panics() {
+    for gpu in contexts() {
+        let want = backbone(&gpu).forward(&clip(1)).unwrap();
+        for round in 0..8 {
+            let gpu = anew(&gpu);
+            let mut backbone = backbone(&gpu);
+            let device = gpu.device().clone();
+            let killer = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(3 * round));
+                device.destroy();
+            });
+            let error = (0..).find_map(|_| match backbone.forward(&clip(1)) {
+                Ok(features) => {
+                    assert!(features == want, "a run that says it worked did");
+                    None
+                }
+                Err(error) => Some(error),
+            });
+            assert_lost::<()>(Err(error.unwrap()), &gpu, "");
+            killer.join().unwrap();
+        }
+    }
+}
+
+/// A process that may not have more memory: what the driver cannot allocate is an error, before any of it is touched.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_lack_of_memory_is_a_typed_error() {
+    const ADAPTER: &str = "RESNET3D_TEST_STARVED_ADAPTER";
+    let contexts = contexts();
+    // The limit is one of a whole process: each adapter has its own.
+    if let Ok(index) = std::env::var(ADAPTER) {
+        return starve(&contexts[index.parse::<usize>().unwrap()]);
+    }
+    for (index, gpu) in contexts.iter().enumerate() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "a_lack_of_memory_is_a_typed_error"]).env(ADAPTER, index.to_string());
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {:?}\n{}", gpu.backend(), output.status, said);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn starve(gpu: &GpuContext) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let mut backbone = backbone(gpu);
+    let want = backbone.forward(&clip(1)).unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let most = (kib << 10) + (400 << 20);
+    let old = getrlimit(Resource::As);
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..old }).unwrap();
+    // Its largest buffer alone is beyond that.
+    let long = Shape::new(1, 3, 900, 224, 224);
+    for _ in 0..2 {
+        match (gpu.backend(), backbone.prepare(long).map(drop)) {
+            // OpenGL says nothing of a buffer without memory; what comes after it fails for good.
+            ("gl", result) => assert_lost(result, gpu, ""),
+            (_, Err(Error::OutOfMemory { adapter, reason })) => {
+                assert_eq!(adapter, gpu.adapter_name());
+                assert!(reason.contains("resnet3d.activation0"), "{reason}");
+                assert_eq!(gpu.lost(), None);
+                assert!(backbone.forward(&clip(1)).unwrap() == want, "what was there before is as it was");
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    setrlimit(Resource::As, old).unwrap();
+    assert!(self::backbone(&anew(gpu)).forward(&clip(1)).unwrap() == want, "a new device works");
+}
+
+/// A plan beyond what a device may have at once is refused, and leaves the device as it was.
+#[test]
+fn what_does_not_fit_leaves_the_rest_working() {
+    for gpu in contexts() {
+        let mut backbone = backbone(&gpu);
+        let want = backbone.forward(&clip(1)).unwrap();
+        let limit = gpu.plan_limits().max_binding_bytes;
+        // One frame is larger than any binding; and one has more values than there may be.
+        for shape in [Shape::new(1, 3, 1, 1 << 13, (limit >> 15) as usize), Shape::new(1, 3, 1, 1 << 20, 1 << 20)] {
+            let refused = backbone.prepare(shape);
+            assert!(matches!(refused, Err(Error::Limit { .. } | Error::Size { .. })), "{refused:?}");
+            assert!(backbone.forward(&clip(1)).unwrap() == want);
+        }
+    }
+}
+
+/// Commands on their way when what they were made of is dropped, in any order.
+#[test]
+fn anything_can_be_dropped_mid_flight() {
+    for gpu in contexts() {
+        let want = backbone(&gpu).forward(&clip(1)).unwrap();
+        for order in 0..4 {
+            let gpu = anew(&gpu);
+            let mut dropped = backbone(&gpu);
+            dropped.forward(&clip(1)).unwrap();
+            // Submitted and not waited for: what fills the buffers of a prepared shape.
+            dropped.fill_activations(CLIP, 1.0).unwrap();
+            match order {
+                0 => drop((dropped, gpu)),
+                1 => drop((gpu, dropped)),
+                2 => {
+                    drop(gpu);
+                    assert!(dropped.forward(&clip(1)).unwrap() == want, "a backbone keeps its device");
+                }
+                _ => {
+                    drop(dropped);
+                    assert!(backbone(&gpu).forward(&clip(1)).unwrap() == want, "a device outlives its backbones");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_backbones_on_one_device_take_turns() {
+    for gpu in contexts() {
+        let [want, other] = [1, 2].map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap());
+        let (mut a, mut b) = (backbone(&gpu), backbone(&gpu));
+        for _ in 0..3 {
+            assert!(a.forward(&clip(1)).unwrap() == want);
+            assert!(b.forward(&clip(2)).unwrap() == other);
+        }
+        std::thread::scope(|scope| {
+            for (backbone, seed, want) in [(&mut a, 1, &want), (&mut b, 2, &other)] {
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        assert!(backbone.forward(&clip(seed)).unwrap() == *want);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Eight threads, each with a backbone of its own: all on one device, or each on its own.
+#[test]
+fn eight_threads_get_what_one_gets() {
+    for gpu in contexts() {
+        let wanted: Vec<Features> = (0..8).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
+        for shared in [true, false] {
+            let start = Barrier::new(8);
+            std::thread::scope(|scope| {
+                for (seed, want) in (0..).zip(&wanted) {
+                    let (gpu, start) = (&gpu, &start);
+                    scope.spawn(move || {
+                        let gpu = if shared { gpu.clone() } else { anew(gpu) };
+                        start.wait();
+                        // Planning, compiling and uploading are in it, all at once.
+                        let mut backbone = backbone(&gpu);
+                        for _ in 0..if shared { 25 } else { 3 } {
+                            assert!(backbone.forward(&clip(seed)).unwrap() == *want, "thread {seed}");
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// One backbone for many threads, behind a lock of the caller's.
+#[test]
+fn a_backbone_moves_between_threads() {
+    for gpu in contexts() {
+        let wanted: Vec<Features> = (0..4).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
+        let shared = Mutex::new(backbone(&gpu));
+        std::thread::scope(|scope| {
+            for (seed, want) in (0..).zip(&wanted) {
+                let shared = &shared;
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        assert!(shared.lock().unwrap().forward(&clip(seed)).unwrap() == *want);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Threads that share a device which one of them loses: each gets its error, none hangs.
+#[test]
+fn a_loss_reaches_every_thread() {
+    for gpu in contexts() {
+        let gpu = anew(&gpu);
+        let start = Barrier::new(5);
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let (gpu, start) = (&gpu, &start);
+                scope.spawn(move || {
+                    let mut backbone = backbone(gpu);
+                    backbone.forward(&clip(seed)).unwrap();
+                    start.wait();
+                    let error = (0..).find_map(|_| backbone.forward(&clip(seed)).err());
+                    assert_lost::<()>(Err(error.unwrap()), gpu, "");
+                });
+            }
+            start.wait();
+            std::thread::sleep(Duration::from_millis(20));
+            gpu.device().destroy();
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! What is not an ordinary number: NaN, infinities and denormals in a clip, on every adapter of the machine.
+
+mod common;
+
+use common::contexts;
+use resnet3d_wgpu::gpu::{Constants, Executor};
+use resnet3d_wgpu::graph::GraphBuilder;
+use resnet3d_wgpu::kernels::Method;
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{
+    BackboneConfig, Clip, Features, GpuBackbone, GpuContext, Options, Plan, PlanOptions, ShaderChecks, Shape, Taps,
+    Timing, Weights, reference,
+};
+
+fn narrow() -> (BackboneConfig, Weights) {
+    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 9).unwrap();
+    (config, weights)
+}
+
+/// With `strict_floats`, NaN and infinities of a clip are found where the reference has them, in every stage, whatever
+/// method is forced; by default Winograd's method loses them.
+#[test]
+fn strict_floats_keep_non_finite_values_where_they_belong() {
+    let (config, weights) = narrow();
+    let shape = Shape::new(1, 3, 4, 61, 77);
+    let mut values = random::clip(shape, 3).unwrap().data().to_vec();
+    // A lone infinity goes through the whole network, its negative side is cut off by the first ReLU, and so is a NaN.
+    for (at, value) in [(shape.len() / 2 + 11, f32::INFINITY), (77, f32::NAN), (shape.len() - 40, f32::NEG_INFINITY)] {
+        values[at] = value;
+    }
+    let clip = Clip::new(shape, values).unwrap();
+    for gpu in contexts() {
+        if gpu.backend() == "metal" {
+            println!("skipped on {}: Metal's fast mathematics know neither", gpu.adapter_name());
+            continue;
+        }
+        let winograd = Method::all().find(|method| method.is_winograd() && method.runs_on(gpu.target()));
+        let run = |options: Options| {
+            let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
+            let features = backbone.forward(&clip).unwrap();
+            (backbone, features)
+        };
+        for method in [None, winograd] {
+            let strict = Options { taps: Taps::Stages, strict_floats: true, method, ..Options::default() };
+            let (backbone, features) = run(strict);
+            let graph = &backbone.body().graph;
+            let want = reference::execute(graph, &[&clip], &weights, graph.stages()).unwrap();
+            let mut infinite = 0;
+            for (got, want) in features.blobs().iter().zip(&want) {
+                let kinds = got.data.iter().zip(&want.data);
+                let wrong = kinds.filter(|(got, want)| kind(f64::from(**got)) != kind(**want)).count();
+                assert_eq!(wrong, 0, "{}: {} on {}", got.name, got.shape, gpu.adapter_name());
+                infinite += want.data.iter().filter(|value| value.is_infinite()).count();
+            }
+            assert!(infinite > 0, "the infinity got lost");
+        }
+        // Otherwise Winograd's sums of infinities are NaN in a whole square, which the next ReLU makes zero.
+        let default = Options { taps: Taps::Stages, method: winograd, ..Options::default() };
+        let [spread, strict] = [false, true].map(|strict_floats| run(Options { strict_floats, ..default.clone() }).1);
+        let kinds = |features: &Features| -> Vec<_> { features.last().data.iter().map(|&v| kind(v.into())).collect() };
+        assert_ne!(kinds(&spread), kinds(&strict));
+    }
+}
+
+/// Not a number, finite, or an infinity of which sign.
+fn kind(value: f64) -> (bool, bool, bool) {
+    (value.is_nan(), value.is_infinite(), value.is_infinite() && value > 0.0)
+}
+
+/// Denormals, the largest and the smallest, of both signs.
+const DENORMALS: [f32; 6] = [1e-40, -1e-40, 1.1754942e-38, -1.1754942e-38, 1e-45, -1e-45];
+
+/// A device may take denormals for zero, as WGSL allows; nothing else happens to them.
+#[test]
+fn denormals_are_kept_or_taken_for_zero() {
+    let shape = Shape::new(1, 4, 1, 3, 8);
+    let values: Vec<f32> = DENORMALS.into_iter().cycle().take(shape.len()).collect();
+    assert!(values.iter().all(|value| value.is_subnormal()));
+    for gpu in contexts() {
+        let mut model = GraphBuilder::new();
+        let data = model.input("data", 4);
+        let out = model.relu(data);
+        let graph = model.finish(out);
+        let weights = Weights::random_for(&graph, 1);
+        let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
+        let plan = Plan::new(&graph, &[shape], &options).unwrap();
+        let mut constants = Constants::default();
+        let checks = ShaderChecks::default();
+        let mut executor = Executor::new(&gpu, plan, &weights, &mut constants, checks, None).unwrap();
+        let (got, _) = executor.run(&[&values], Timing::Off).unwrap();
+        let kept = got[0].iter().filter(|value| value.is_subnormal()).count();
+        println!("{}: {kept} denormals of {} come through a ReLU", gpu.backend(), values.len() / 2);
+        for (got, want) in got[0].iter().zip(&values) {
+            assert!(*got == want.max(0.0) || *got == 0.0, "{got:e} for {want:e} on {}", gpu.backend());
+        }
+    }
+}
+
+/// A clip of denormals, alone and among ordinary values, gives what the reference makes of it, with every method.
+#[test]
+fn denormals_in_a_clip_do_no_harm() {
+    let (config, weights) = narrow();
+    let shape = Shape::new(1, 3, 3, 30, 37);
+    let ordinary = random::clip(shape, 3).unwrap();
+    let alone: Vec<f32> = DENORMALS.into_iter().cycle().take(shape.len()).collect();
+    let mixed = ordinary.data().iter().zip(&alone).enumerate();
+    let mixed: Vec<f32> = mixed.map(|(at, (a, b))| if at % 3 == 0 { *b } else { *a }).collect();
+    for gpu in contexts() {
+        for values in [&alone, &mixed] {
+            let clip = Clip::new(shape, values.clone()).unwrap();
+            for strict_floats in [true, false] {
+                let options = Options { taps: Taps::Stages, strict_floats, ..Options::default() };
+                assert_as_reference(&gpu, &config, &weights, &clip, options);
+            }
+        }
+    }
+}
+
+fn assert_as_reference(gpu: &GpuContext, config: &BackboneConfig, weights: &Weights, clip: &Clip, options: Options) {
+    let mut backbone = GpuBackbone::new(gpu, config, weights, options).unwrap();
+    let features = backbone.forward(clip).unwrap();
+    let graph = &backbone.body().graph;
+    let want = reference::execute(graph, &[clip], weights, graph.stages()).unwrap();
+    for (got, want) in features.blobs().iter().zip(&want) {
+        let error = common::relative_l2(common::widen(&got.data), want.data.iter().copied());
+        assert!(error < 1e-5, "{} on {}: {error:e}", got.name, gpu.backend());
+    }
+}

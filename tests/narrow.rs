@@ -1,0 +1,76 @@
+//! Narrow devices: everything runs with WebGPU's default limits and no optional feature, whatever the adapter has.
+
+mod common;
+
+use common::{BODY_FIXTURES, fixture, relative_l2, widen};
+use resnet3d_wgpu::verify::{Settings, verify};
+use resnet3d_wgpu::{ContextOptions, DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
+
+/// Every usable adapter, as the narrowest that WebGPU knows.
+fn contexts() -> Vec<GpuContext> {
+    let contexts = GpuContext::all(&ContextOptions { limits: DeviceLimits::WebGpu, ..ContextOptions::default() });
+    let contexts = contexts.expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers");
+    for gpu in &contexts {
+        println!("adapter: {} on {} ({}), no more than WebGPU", gpu.adapter_name(), gpu.backend(), gpu.driver());
+    }
+    contexts
+}
+
+#[test]
+fn a_device_has_the_default_limits_and_no_feature() {
+    for gpu in contexts() {
+        let (has, want) = (gpu.device().limits(), wgpu::Limits::defaults());
+        let compute = |limits: &wgpu::Limits| {
+            [
+                limits.max_storage_buffer_binding_size,
+                limits.max_buffer_size,
+                limits.max_storage_buffers_per_shader_stage.into(),
+                limits.max_storage_textures_per_shader_stage.into(),
+                limits.max_texture_dimension_2d.into(),
+                limits.max_uniform_buffer_binding_size,
+                limits.max_compute_workgroup_storage_size.into(),
+                limits.max_compute_invocations_per_workgroup.into(),
+                limits.max_compute_workgroup_size_x.into(),
+                limits.max_compute_workgroups_per_dimension.into(),
+                limits.min_storage_buffer_offset_alignment.into(),
+                limits.min_uniform_buffer_offset_alignment.into(),
+                limits.max_immediate_size.into(),
+            ]
+        };
+        assert_eq!(compute(&has), compute(&want), "{}", gpu.backend());
+        assert_eq!(gpu.device().features(), wgpu::Features::empty(), "{}", gpu.backend());
+        assert_eq!(gpu.target().subgroup_size, None);
+        assert_eq!((gpu.plan_limits().max_binding_bytes, gpu.plan_limits().offset_alignment), (128 << 20, 256));
+    }
+}
+
+#[test]
+fn narrow_devices_match_the_fixtures() {
+    let contexts = contexts();
+    for name in BODY_FIXTURES {
+        let case = fixture(name);
+        for gpu in &contexts {
+            let options = Options { taps: Taps::Stages, ..Options::default() };
+            let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
+            let (features, profile) = backbone.forward_timed(&case.clip, Timing::Layers).unwrap();
+            assert!(profile.is_none(), "there are no timestamps");
+            for blob in features.blobs() {
+                let error = relative_l2(widen(&blob.data), widen(&case.expected[&blob.name].1));
+                assert!(error < 1e-5, "{name} {} on {}: {error:e}", blob.name, gpu.backend());
+            }
+        }
+    }
+}
+
+#[test]
+fn narrow_devices_agree_with_the_reference_on_random_cases() {
+    let settings = Settings { operators: 24, bodies: 5, seed: 30 };
+    for gpu in contexts() {
+        let report = verify(&gpu, &settings, &mut |_, _| {}).unwrap();
+        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+        assert!(!report.rows.iter().any(|row| row.name.contains("subgroup")), "it has no subgroups");
+        let methods = report.rows.iter().filter(|row| row.name.contains("gemm_tiled")).count();
+        assert!(methods > 0 && report.runs() > 150, "{methods} {}", report.runs());
+    }
+}
