@@ -22,10 +22,15 @@
 // Workgroup memory: 16 KiB, WebGPU's least, or 12 KiB. A multiprocessor of 64 Ki registers holds five or six workgroups of 64
 // invocations by their registers, three of 128, and as many by 100 KiB of workgroup memory.
 //
-// Grid: one workgroup for each (batch, run of POSITIONS positions, block of 64 output channels), blocks fastest, folded
-// into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
+// With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the 64 positions of a workgroup are a patch of 2 * PATCH_H + 1 by
+// 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go through workgroup memory. Neighbours
+// compute the row and the column between them twice: 63 positions for 12 pooled ones, 1.3 times as many products.
+//
+// Grid: one workgroup for each (batch, run of POSITIONS positions or area, block of 64 output channels), blocks fastest,
+// folded into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
 // The prelude declares: const POSITIONS: u32, 64 or more; const LANES: u32 = POSITIONS; const STAGE: u32, a power of two
-// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages; const TERMS: u32.
+// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages; const TERMS: u32;
+// const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32.
 
 const SPOTS: u32 = LANES / STAGE;
 
@@ -37,6 +42,53 @@ fn mixer(slot: u32) -> u32 {
     return slot * (8u / STAGE);
 }
 
+// A area: its frame, and its first pooled row and column.
+struct Patch {
+    frame: u32,
+    row: u32,
+    column: u32,
+}
+
+// Patch number `run`, columns fastest.
+fn patch_of(run: u32) -> Patch {
+    let across = (p.pool_w + PATCH_W - 1u) / PATCH_W;
+    let down = (p.pool_h + PATCH_H - 1u) / PATCH_H;
+    return Patch(run / (across * down), run / across % down * PATCH_H, run % across * PATCH_W);
+}
+
+// The position of that number in a patch; it may be outside of the convolution's output, in the padding of the pooling.
+fn origin_in(own: Field, area: Patch, index: u32) -> Origin {
+    let y = i32(2u * area.row + index / (2u * PATCH_W + 1u)) - 1;
+    let x = i32(2u * area.column + index % (2u * PATCH_W + 1u)) - 1;
+    return Origin(
+        i32(area.frame / p.out_t),
+        i32(area.frame % p.out_t * own.window.stride_t) - own.window.pad_t,
+        y * i32(own.window.stride_h) - own.window.pad_h,
+        x * i32(own.window.stride_w) - own.window.pad_w,
+    );
+}
+
+// The maximum below pooled position (row, column) of a area, of a quad whose results are in workgroup memory.
+fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
+    var best = vec4(p.lowest);
+    for (var tap = 0u; tap < 9u; tap++) {
+        let y = 2u * row + tap / 3u;
+        let x = 2u * column + tap % 3u;
+        // Row 0 of a patch is above its first pooled row.
+        let inside_y = 2u * area.row + y >= 1u && 2u * area.row + y <= p.out_h;
+        let inside_x = 2u * area.column + x >= 1u && 2u * area.column + x <= p.out_w;
+        if inside_y && inside_x {
+            let at = quad % 8u * POSITIONS + y * (2u * PATCH_W + 1u) + x;
+            if quad < 8u {
+                best = max(best, staged_inputs[at]);
+            } else {
+                best = max(best, staged_weights[at]);
+            }
+        }
+    }
+    return best;
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
@@ -44,6 +96,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         return;
     }
     let part = part_of(index, POSITIONS);
+    var area = Patch();
+    if POOLS == 1u {
+        area = patch_of(index / p.blocks);
+    }
     let run = lane / 64u * 64u;
     let row = lane / 8u % 8u;
     let column = lane % 8u;
@@ -70,7 +126,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var quads: array<u32, STAGE>;
         // unroll
         for (var i = 0u; i < STAGE; i++) {
-            origins[i] = origin_at(own, min(part.first + spot + i * SPOTS, part.end - 1u));
+            if POOLS == 1u {
+                origins[i] = origin_in(own, area, spot + i * SPOTS);
+            } else {
+                origins[i] = origin_at(own, min(part.first + spot + i * SPOTS, part.end - 1u));
+            }
         }
         var tap = vec3(0u);
         var quad = slot;
@@ -165,6 +225,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
 
     let last = epilogue();
+    if POOLS == 1u {
+        // unroll
+        for (var j = 0u; j < 8u; j++) {
+            let at = row * POSITIONS + j * 8u + column;
+            staged_inputs[at] = rectified(last, sums[j][0]);
+            staged_weights[at] = rectified(last, sums[j][1]);
+        }
+        workgroupBarrier();
+        for (var item = lane; item < 16u * PATCH_H * PATCH_W; item += LANES) {
+            let quad = item % 16u;
+            let down = item / 16u / PATCH_W;
+            let across = item / 16u % PATCH_W;
+            let out_quad = last.first_quad + part.block * 16u + quad;
+            if area.row + down < p.pool_h && area.column + across < p.pool_w && out_quad < last.out_quads {
+                let position = (area.frame * p.pool_h + area.row + down) * p.pool_w + area.column + across;
+                output[position * last.out_quads + out_quad] = pooled(area, down, across, quad);
+            }
+        }
+        return;
+    }
     // unroll
     for (var j = 0u; j < 8u; j++) {
         // unroll

@@ -164,6 +164,13 @@ fn epilogue() -> Epilogue {
     return Epilogue(p.first_quad, p.out_quads, p.add_residual == 1u, p.relu == 1u);
 }
 
+fn rectified(own: Epilogue, sum: vec4<f32>) -> vec4<f32> {
+    if own.relu {
+        return select(vec4(0.0), sum, sum > vec4(0.0));
+    }
+    return sum;
+}
+
 // Stores the sum of a quad, counted from the first of this dispatch.
 fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) {
     let quad = own.first_quad + own_quad;
@@ -173,9 +180,6 @@ fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) 
         if own.add_residual {
             value += residual[at];
         }
-        if own.relu {
-            value = select(vec4(0.0), value, value > vec4(0.0));
-        }
-        output[at] = value;
+        output[at] = rectified(own, value);
     }
 }

@@ -148,7 +148,7 @@ impl Gemm {
         match self {
             Self::Registers(tile, weights) => source(tile, weights, terms),
             Self::Subgroup(tile, weights) => conv_gemm_subgroup::source(tile, weights, terms),
-            Self::Tiled(tile) => conv_gemm_tiled::source(tile, terms),
+            Self::Tiled(tile) => conv_gemm_tiled::source(tile, terms, false),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
-use super::{affine, conv_direct, conv_pool_subgroup, layout, max_pool, relu, sum};
+use super::{affine, conv_direct, conv_pool, layout, max_pool, relu, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
@@ -127,7 +127,7 @@ impl Method {
                 let cost = |tile| winograd::relative_cost(tile, product, conv, output);
                 cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
             }
-            (Self::Single(Kernel::ConvPool(weights)), OpKind::Conv(conv)) => conv_pool_subgroup::pays(weights, conv),
+            (Self::Single(Kernel::ConvPool(gemm)), OpKind::Conv(conv)) => conv_pool::pays(gemm, conv),
             _ => true,
         }
     }
@@ -156,9 +156,7 @@ impl Method {
             (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
                 conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
             }
-            (Kernel::ConvPool(weights), OpKind::Conv(conv)) => {
-                conv_pool_subgroup::launch(weights, conv, slice, max_groups)
-            }
+            (Kernel::ConvPool(gemm), OpKind::Conv(conv)) => conv_pool::launch(gemm, conv, slice, max_groups),
             (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
             (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
@@ -200,8 +198,8 @@ impl Method {
     /// The implicit GEMM whose constants this method has, if it has one's.
     fn gemm(self) -> Option<Gemm> {
         match self {
-            Self::Single(Kernel::ConvGemm(gemm)) | Self::Winograd { product: gemm, .. } => Some(gemm),
-            Self::Single(Kernel::ConvPool(weights)) => Some(conv_pool_subgroup::gemm(weights)),
+            Self::Single(Kernel::ConvGemm(gemm) | Kernel::ConvPool(gemm)) => Some(gemm),
+            Self::Winograd { product, .. } => Some(product),
             Self::Single(_) => None,
         }
     }
@@ -281,10 +279,11 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
 
 /// The methods for a convolution with the pooling behind it.
 fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
-    let mut homes = [Home::Buffer, Home::Image];
-    homes.sort_by_key(|&home| dear(home, target.images));
-    let accepts = |home: &Home| conv_pool_subgroup::accepts(*home, conv).is_ok();
-    homes.into_iter().filter(accepts).map(|home| Kernel::ConvPool(home).into()).collect()
+    let mut gemms: Vec<Gemm> =
+        conv_pool::GEMMS.into_iter().filter(|gemm| conv_pool::accepts(*gemm, conv).is_ok()).collect();
+    let software = target.class == AdapterClass::Software;
+    gemms.sort_by_key(|&gemm| (matches!(gemm, Gemm::Tiled(_)) == software, dear(gemm.weights(), target.images)));
+    gemms.into_iter().map(|gemm| Kernel::ConvPool(gemm).into()).collect()
 }
 
 /// Whether weights are loaded less cheaply from there than from the other home.

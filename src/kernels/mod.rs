@@ -10,6 +10,7 @@ pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
 pub mod conv_gemm_tiled;
+mod conv_pool;
 pub mod conv_pool_subgroup;
 mod launch;
 pub mod layout;
@@ -108,6 +109,13 @@ impl Target {
         self.class != AdapterClass::Software
     }
 
+    /// Whether to compute a convolution and the max pooling behind it in one dispatch
+    /// ([`crate::graph::fuse::fuse_pools`]). A software adapter without subgroups of eight has nothing to pass columns on
+    /// with.
+    pub fn gains_by_pooling(self) -> bool {
+        self.class != AdapterClass::Software || self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32)
+    }
+
     /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
     /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight ranges of
     /// rows cost next to nothing, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
@@ -129,8 +137,8 @@ pub enum Kernel {
     ConvDirect(conv_direct::Tile),
     /// Implicit-GEMM convolution.
     ConvGemm(Gemm),
-    /// Implicit-GEMM convolution with the max pooling behind it, its weights lying there.
-    ConvPool(Home),
+    /// Implicit-GEMM convolution with the max pooling behind it.
+    ConvPool(Gemm),
     /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
     ProjectedGemm(Gemm),
     /// Tiles of the input into the Winograd domain.
@@ -181,11 +189,12 @@ impl Kernel {
     const GEMM_TILED: Self = Self::ConvGemm(Gemm::TILED);
     const GEMM_TILED_WIDE: Self = Self::ConvGemm(Gemm::TILED_WIDE);
 
-    const POOL_SUBGROUP: Self = Self::ConvPool(Home::Buffer);
-    const POOL_SUBGROUP_IMAGE: Self = Self::ConvPool(Home::Image);
+    const POOL_SUBGROUP: Self = Self::ConvPool(Gemm::SUBGROUP_64X4);
+    const POOL_SUBGROUP_IMAGE: Self = Self::ConvPool(Gemm::SUBGROUP_64X4_IMAGE);
+    const POOL_TILED: Self = Self::ConvPool(Gemm::TILED);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -214,6 +223,7 @@ impl Kernel {
         Self::ProjectedGemm(Gemm::TILED_WIDE),
         Self::POOL_SUBGROUP,
         Self::POOL_SUBGROUP_IMAGE,
+        Self::POOL_TILED,
         Self::WinogradInput(winograd::Tile::F2),
         Self::WinogradInput(winograd::Tile::F4),
         Self::WinogradOutput(winograd::Tile::F2),
@@ -242,6 +252,7 @@ impl Kernel {
             Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
             Self::GEMM_TILED_WIDE => "conv_gemm_tiled_wide",
             Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
+            Self::POOL_TILED => "conv_pool_tiled",
             Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
             Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
@@ -263,6 +274,7 @@ impl Kernel {
                 Gemm::Subgroup(..) => "conv_gemm_subgroup",
                 Gemm::Tiled(_) => "conv_gemm_tiled",
             },
+            Self::ConvPool(Gemm::Tiled(_)) => "conv_gemm_tiled",
             Self::ConvPool(_) => "conv_pool_subgroup",
             Self::WinogradInput(_) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
@@ -280,7 +292,7 @@ impl Kernel {
             Self::ConvDirect(tile) => conv_direct::source(tile),
             Self::ConvGemm(gemm) => gemm.source(1),
             Self::ProjectedGemm(gemm) => gemm.source(2),
-            Self::ConvPool(weights) => conv_pool_subgroup::source(weights),
+            Self::ConvPool(gemm) => conv_pool::source(gemm),
             Self::WinogradInput(tile) => winograd_input::source(tile),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),
@@ -294,10 +306,9 @@ impl Kernel {
     /// Lanes that a subgroup must have, for kernels that are written for one size.
     pub fn subgroup_size(self) -> Option<u32> {
         match self {
-            Self::ConvPool(_) => Some(conv_gemm_subgroup::LANES as u32),
-            Self::ConvGemm(Gemm::Subgroup(..)) | Self::ProjectedGemm(Gemm::Subgroup(..)) => {
-                Some(conv_gemm_subgroup::LANES as u32)
-            }
+            Self::ConvGemm(Gemm::Subgroup(..))
+            | Self::ProjectedGemm(Gemm::Subgroup(..))
+            | Self::ConvPool(Gemm::Subgroup(..)) => Some(conv_gemm_subgroup::LANES as u32),
             _ => None,
         }
     }
@@ -311,8 +322,9 @@ impl Kernel {
     /// The binding that is an image, if one is; all others after the parameters are storage buffers.
     pub fn image_binding(self) -> Option<u32> {
         match self {
-            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) => (gemm.weights() == Home::Image).then_some(2),
-            Self::ConvPool(weights) => (weights == Home::Image).then_some(2),
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::ConvPool(gemm) => {
+                (gemm.weights() == Home::Image).then_some(2)
+            }
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool_subgroup};
+use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -14,23 +14,11 @@ impl Launch {
                 product([p.len, p.group_in_c]) * product(taps) * (tile.columns * 4 * tile.channel_vec4s) as u64
             }),
             Kernel::ConvGemm(gemm) | Kernel::ProjectedGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
-                let entries = |window: WindowParams, quads: u32| {
-                    let entries = product([window.kernel_t, window.kernel_h, window.kernel_w, quads]);
-                    match gemm {
-                        Gemm::Tiled(tile) => entries.next_multiple_of(conv_gemm_tiled::stage(tile) as u64),
-                        Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
-                    }
-                };
-                let entries = entries(p.window, p.in_quads) + entries(p.second_window, p.second_quads);
+                let entries = entries(gemm, p.window, p.in_quads) + entries(gemm, p.second_window, p.second_quads);
                 u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
             }),
-            Kernel::ConvPool(weights) => self.read().map_or(0, |p: conv_gemm::Params| {
-                let tile = conv_pool_subgroup::gemm(weights).tile();
-                let entries = product([p.window.kernel_t, p.window.kernel_h, p.window.kernel_w, p.in_quads]);
-                // All strips but the first have a row of squares more.
-                let strips = p.pool_h.div_ceil(p.pool_rows);
-                let rows = u64::from(p.pool_h + strips - 1) * u64::from(p.workgroups / strips);
-                rows * (conv_pool_subgroup::gemm(weights).run_len() * tile.channels()) as u64 * 4 * entries
+            Kernel::ConvPool(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
+                conv_pool::positions(gemm, &p) * gemm.tile().channels() as u64 * 4 * entries(gemm, p.window, p.in_quads)
             }),
             Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
@@ -45,4 +33,13 @@ impl Launch {
 
 fn product<const N: usize>(factors: [u32; N]) -> u64 {
     factors.into_iter().map(u64::from).product()
+}
+
+/// Entries of a term: input quads under taps, in whole stages.
+fn entries(gemm: Gemm, window: WindowParams, quads: u32) -> u64 {
+    let entries = product([window.kernel_t, window.kernel_h, window.kernel_w, quads]);
+    match gemm {
+        Gemm::Tiled(tile) => entries.next_multiple_of(conv_gemm_tiled::stage(tile) as u64),
+        Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
+    }
 }

@@ -288,7 +288,10 @@ fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     let candidates = Method::candidates(&kind, options.target);
     match options.forced {
         Some(forced) => candidates.contains(&forced),
-        None => candidates.iter().any(|method| method.pays(&kind, output) && fits(*method, &kind, output, options)),
+        None => {
+            let pays = |method: &Method| method.pays(&kind, output) && fits(*method, &kind, output, options);
+            options.target.gains_by_pooling() && candidates.iter().any(pays)
+        }
     }
 }
 

@@ -1,0 +1,78 @@
+//! A convolution and the max pooling behind it in one kernel: what both kernels for that share.
+//!
+//! Parameters and constants are those of [`super::conv_gemm`], constants as the kernel for the convolution alone has them.
+
+use super::conv_gemm::{self, Batch, Gemm};
+use super::launch::{Launch, Slice};
+use super::{Kernel, conv_gemm_tiled, conv_pool_subgroup};
+use crate::graph::{Conv, Window};
+use crate::shape::Shape;
+
+/// The pooling: Caffe2's of the stem.
+const POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
+
+/// The kernels, each by the one whose constants it takes.
+pub(super) const GEMMS: [Gemm; 3] = [Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_64X4_IMAGE, Gemm::TILED];
+
+/// Workgroups side by side, for each block of output channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Runs {
+    pub count: usize,
+    /// The pooled rows that one computes.
+    pub rows: usize,
+}
+
+pub(super) fn source(gemm: Gemm) -> String {
+    match gemm {
+        Gemm::Tiled(tile) => conv_gemm_tiled::source(tile, 1, true),
+        Gemm::Registers(tile, weights) | Gemm::Subgroup(tile, weights) => conv_pool_subgroup::source(tile, weights),
+    }
+}
+
+/// Whether it can compute `conv`.
+///
+/// # Errors
+/// Why not.
+pub(super) fn accepts(gemm: Gemm, conv: &Conv) -> Result<(), String> {
+    if conv.epilogue.pool.as_deref() != Some(&POOL) || conv.epilogue.residual {
+        return Err("it is for convolutions with pooling of 1x3x3, stride 1x2x2 and no residual".to_owned());
+    }
+    gemm.accepts(conv)
+}
+
+/// Whether it is expected to be quicker than a convolution and a pooling: there is no narrower tile of channels, which
+/// would pad less.
+pub(super) fn pays(gemm: Gemm, conv: &Conv) -> bool {
+    conv.dim_out.next_multiple_of(gemm.tile().channels()) <= conv.dim_out + conv.dim_out / 8
+}
+
+pub(super) fn launch(gemm: Gemm, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    accepts(gemm, conv)?;
+    let (input, pooled) = (slice.inputs[0], slice.output);
+    let [_, h, w] = conv.window.output(input.thw()).ok_or("its window does not fit into the input")?;
+    let own = Shape { h, w, ..pooled };
+    let runs = match gemm {
+        Gemm::Tiled(_) => conv_gemm_tiled::patches(pooled),
+        Gemm::Registers(..) | Gemm::Subgroup(..) => conv_pool_subgroup::runs(pooled, slice.blocks.len()),
+    };
+    let params = conv_gemm::Params {
+        pool_h: pooled.h as u32,
+        pool_w: pooled.w as u32,
+        pool_rows: runs.rows as u32,
+        ..conv_gemm::parameters(gemm, &Batch { count: 1, conv }, slice, own, runs.count)
+    };
+    conv_gemm::launched(Kernel::ConvPool(gemm), params, conv, max_groups)
+}
+
+/// Positions that the workgroups of a launch compute, those for their neighbours included.
+pub(super) fn positions(gemm: Gemm, params: &conv_gemm::Params) -> u64 {
+    let each = u64::from(params.workgroups) * gemm.run_len() as u64;
+    match gemm {
+        Gemm::Tiled(_) => each,
+        // All strips but the first have a row of squares more.
+        Gemm::Registers(..) | Gemm::Subgroup(..) => {
+            let strips = u64::from(params.pool_h.div_ceil(params.pool_rows));
+            each / strips * (u64::from(params.pool_h) + strips - 1)
+        }
+    }
+}
