@@ -36,7 +36,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 49] = [
+const FAULTS: [(&str, ShaderPatch); 52] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -96,6 +96,15 @@ const FAULTS: [(&str, ShaderPatch); 49] = [
     ("stem: a column beyond the edge pooled", patch("conv_pool_subgroup", "2u * column + 1u < p.out_w", "true")),
     ("stem: the last column not stored", patch("conv_pool_subgroup", "counted <= columns", "counted < columns")),
     ("stem: from the first channel", patch("conv_pool_subgroup", "p.first_quad + block * TILE_M", "block * TILE_M")),
+    (
+        "stem, tiled: padding above pooled",
+        patch("conv_gemm_tiled", "let inside_y = 2u * area.row + y >= 1u", "let inside_y = true"),
+    ),
+    (
+        "stem, tiled: last quad not stored",
+        patch("conv_gemm_tiled", "out_quad < last.out_quads", "out_quad + 1u < last.out_quads"),
+    ),
+    ("stem, tiled: rows walked as columns", patch("conv_gemm_tiled", "run / across % down", "run / across % across")),
     ("split: GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),
     ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
     ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),

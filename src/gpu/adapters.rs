@@ -179,9 +179,9 @@ impl AdapterSummary {
 /// Storage buffers that a kernel binds at most.
 const STORAGE_BUFFERS: u32 = 5;
 /// Invocations of a workgroup of any kernel, all along x.
-const INVOCATIONS: u32 = 64;
+const INVOCATIONS: u32 = 128;
 /// Bytes of workgroup memory that a kernel has at most.
-const WORKGROUP_BYTES: u32 = 8 << 10;
+const WORKGROUP_BYTES: u32 = 16 << 10;
 /// Bytes of a kernel's uniform parameters, with room to spare.
 const UNIFORM_BYTES: u64 = 1 << 10;
 
@@ -277,9 +277,9 @@ mod tests {
         let reason = too_narrow(&wgpu::Limits::downlevel_defaults()).unwrap();
         assert_eq!(reason, "the kernels need 5 storage buffers of a shader, it has 4");
         let small = wgpu::Limits { max_compute_workgroup_storage_size: 4096, ..webgpu.clone() };
-        assert!(too_narrow(&small).unwrap().ends_with("8192 bytes of workgroup memory, it has 4096"));
+        assert!(too_narrow(&small).unwrap().ends_with("16384 bytes of workgroup memory, it has 4096"));
         let thin = wgpu::Limits { max_compute_invocations_per_workgroup: 32, ..webgpu };
-        assert!(too_narrow(&thin).unwrap().ends_with("64 invocations of a workgroup, it has 32"));
+        assert!(too_narrow(&thin).unwrap().ends_with("128 invocations of a workgroup, it has 32"));
     }
 
     /// What is asked of an adapter is what the kernels need, no less and no more.
