@@ -260,7 +260,7 @@ fn projections_join_the_convolution_that_adds_them() {
     let OpKind::Conv(conv) = &op.kind else { panic!("{op:?}") };
     assert_eq!(conv.epilogue.projection.as_ref().unwrap().window.stride, [1, 2, 2]);
 
-    let tapped = project(&fused, &[fused.find("res3_0_branch1").unwrap()]);
+    let tapped = project(&fused, &[fused.find("res3_0_branch1_bn").unwrap()]);
     assert_eq!(fused.operators().len() - tapped.operators().len(), 1, "a tapped shortcut has to exist");
 }
 
