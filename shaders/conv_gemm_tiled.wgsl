@@ -19,8 +19,8 @@
 // memory for 256 multiply-adds, 1 byte for each. A workgroup reads 1 / 16 + 4 / POSITIONS bytes from memory for each:
 // 0.13 with 64 positions, 0.09 with 128. Registers: 64 sums, 32 for the quads at hand, 4 to 8 for weights, 4 * STAGE +
 // 4 * STAGE * 64 / LANES for the stage on its way, 5 * STAGE for positions: some 170 with 64 positions, 140 with 128.
-// Workgroup memory: 16 KiB, WebGPU's least, or 12 KiB. A multiprocessor of 64 Ki registers holds five or six workgroups of 64
-// invocations by their registers, three of 128, and as many by 100 KiB of workgroup memory.
+// Workgroup memory: 16 KiB, all that WebGPU promises, or 12 KiB. 64 Ki registers are enough for five workgroups of 64
+// invocations, or three of 128; their workgroup memory is 80 or 36 KiB.
 //
 // With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the 64 positions of a workgroup are a patch of 2 * PATCH_H + 1 by
 // 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go through workgroup memory. Neighbours

@@ -277,12 +277,12 @@ fn projections_join_the_convolution_that_adds_them() {
     let op = projected.operators().iter().find(|op| op.name == "res3_0_branch2c").unwrap();
     let names = op.inputs.iter().map(|&id| projected.blob(id).name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["res3_0_branch2b", "res2_1_sum"]);
-    let others = ["branch2c_bn", "branch1", "branch1_bn", "sum", "sum_relu"];
+    let others = ["branch2c_bn", "branch1", "branch1_bn", "branch2c_bn_sum", "branch2c_bn_relu"];
     assert_eq!(op.fused, others.map(|name| format!("res3_0_{name}")));
     let OpKind::Conv(conv) = &op.kind else { panic!("{op:?}") };
     assert_eq!(conv.epilogue.projection.as_ref().unwrap().window.stride, [1, 2, 2]);
 
-    let tapped = project(&fused, &[fused.find("res3_0_branch1").unwrap()]);
+    let tapped = project(&fused, &[fused.find("res3_0_branch1_bn").unwrap()]);
     assert_eq!(fused.operators().len() - tapped.operators().len(), 1, "a tapped shortcut has to exist");
 }
 

@@ -37,7 +37,8 @@ impl Choices {
 }
 
 /// What distinguishes operators, as far as their time depends on it, for example `conv 3x3x3 stride 1x1x1 pad 1x1x1
-/// dilation 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` where there is nothing to choose.
+/// dilation 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` where there is nothing to choose. Of a projection
+/// the width and the strides count.
 ///
 /// Shapes are those of a single clip: what is chosen does not depend on the batch.
 pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
