@@ -153,8 +153,8 @@ impl Row {
 /// under the method that was forced.
 fn row_name(plan: Option<&Plan>, body: bool, variant: &Variant) -> String {
     let own = plan.and_then(|plan| {
-        let methods = plan.steps().iter().map(|step| step.method);
-        methods.into_iter().find(|&method| method != Kernel::Layout.into())
+        let mut methods = plan.steps().iter().map(|step| step.method);
+        methods.find(|&method| method != Kernel::Layout.into())
     });
     let method = variant.method.or(own);
     let method = method.map_or("none", Method::name);

@@ -2,8 +2,8 @@
 //
 //   FAILING_DRIVER=/path/of/the/real/driver.so FAILING_CALLS=vkQueueSubmit:3:1:-4
 //
-// fails the third call of vkQueueSubmit, one call, with VK_ERROR_DEVICE_LOST. Built with `cc -shared -fPIC -Wl,-z,nodelete`, so that it counts
-// on when the loader has let go of it; no headers needed.
+// fails the third call of vkQueueSubmit, one call, with VK_ERROR_DEVICE_LOST. It is built with
+// `cc -shared -fPIC -Wl,-z,nodelete`, so that it counts on when the loader has let go of it; no headers are needed.
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdint.h>
