@@ -3,6 +3,7 @@
 //! to watch what it reads and writes.
 //!
 //! All are ignored elsewhere: the mistakes are none of the tests' business, and the rest is `tests/properties.rs` again.
+#![cfg(target_os = "linux")] // where the layer is fetched, and wgpu has Vulkan
 
 mod common;
 
