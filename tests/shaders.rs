@@ -1,7 +1,7 @@
 //! The shaders and their Rust twins agree, by naga's reflection: parameters, bindings, entry points.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, StorageAccess, TypeInner};
+use naga::{AddressSpace, Statement, StorageAccess, TypeInner};
 use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel, Method, WindowParams};
 use std::collections::BTreeSet;
 
@@ -40,6 +40,39 @@ fn parameters_have_the_layout_of_the_host_structs() {
         }
     }
     assert!(windows > 3, "the kernels that slide share their window");
+}
+
+/// SwiftShader walks every path through the body of a loop, however many there are: `&&` is a branch, and with six of them
+/// unrolled eight times its compiler takes all memory there is. `&` is none.
+#[test]
+fn few_paths_lead_through_the_body_of_a_loop() {
+    for kernel in Kernel::ALL {
+        let module = module(kernel);
+        let mut worst = 1.0;
+        for function in module.functions.iter().map(|(_, f)| f).chain(module.entry_points.iter().map(|e| &e.function)) {
+            paths(&module, &function.body, &mut worst);
+        }
+        println!("{:32} {worst}", kernel.name());
+        assert!(worst <= 65_536.0, "{}: {worst} paths through the body of a loop", kernel.name());
+    }
+}
+
+/// How many paths lead through a block, and the most that lead through the body of a loop in it.
+fn paths(module: &naga::Module, block: &naga::Block, worst: &mut f64) -> f64 {
+    let through = |statement: &Statement, worst: &mut f64| match statement {
+        Statement::Block(block) => paths(module, block, worst),
+        Statement::If { accept, reject, .. } => paths(module, accept, worst) + paths(module, reject, worst),
+        Statement::Switch { cases, .. } => cases.iter().map(|case| paths(module, &case.body, worst)).sum(),
+        Statement::Loop { body, continuing, .. } => {
+            let own = paths(module, body, worst) * paths(module, continuing, worst);
+            *worst = worst.max(own);
+            own
+        }
+        // Drivers put the function here.
+        Statement::Call { function, .. } => paths(module, &module.functions[*function].body, worst),
+        _ => 1.0,
+    };
+    block.iter().map(|statement| through(statement, worst)).product()
 }
 
 /// Names and offsets of a struct's members, then its size under an empty name.

@@ -147,7 +147,7 @@ fn quads_at(own: Field, origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
     let z = origin.z + i32(kt * own.window.dilation_t);
     let y = origin.y + i32(kh * own.window.dilation_h);
     let x = origin.x + i32(kw * own.window.dilation_w);
-    let inside = z >= 0 && z < own.in_t && y >= 0 && y < own.in_h && x >= 0 && x < own.in_w;
+    let inside = (z >= 0) & (z < own.in_t) & (y >= 0) & (y < own.in_h) & (x >= 0) & (x < own.in_w);
     let position = ((origin.clip * own.in_t + z) * own.in_h + y) * own.in_w + x;
     return select(OUTSIDE, u32(position) * own.in_quads, inside);
 }
