@@ -260,7 +260,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
         plan
     };
     let short = plan(Shape::new(1, 3, 41, 224, 224), lavapipe);
-    assert_eq!((short.dispatches(), short.rounds()), (24, 1), "what fits is not split");
+    assert_eq!((short.dispatches(), short.rounds()), (22, 1), "what fits is not split");
     let long = plan(Shape::new(1, 3, 250, 224, 224), lavapipe);
     let dispatches = |name: &str| {
         let own = long.steps().iter().find(|step| long.graph().operators()[step.operator].name == name);
@@ -278,7 +278,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     assert!(pieces > Some(2), "{pieces:?}");
 
     let batch = plan(Shape::new(12, 3, 8, 224, 224), lavapipe);
-    assert_eq!((batch.rounds(), batch.dispatches()), (3, 3 * 24), "four clips at once: 98 MiB of conv1");
+    assert_eq!((batch.rounds(), batch.dispatches()), (3, 3 * 22), "four clips at once: 98 MiB of conv1");
     assert_eq!(batch.shape(batch.outputs()[0].blob), Shape::new(12, 256, 8, 14, 14));
     // Longer than one buffer: conv1 has 8 GiB.
     let hour = plan(Shape::new(1, 3, 3600, 224, 224), lavapipe);
