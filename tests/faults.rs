@@ -178,7 +178,7 @@ fn starve(gpu: &GpuContext) {
     let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
     let most = (kib << 10) + (400 << 20);
     let old = getrlimit(Resource::As);
-    setrlimit(Resource::As, Rlimit { current: Some(most), ..old.clone() }).unwrap();
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..old }).unwrap();
     // Its largest buffer alone is beyond that.
     let long = Shape::new(1, 3, 900, 224, 224);
     for _ in 0..2 {
