@@ -165,7 +165,7 @@ impl Verification {
         let (operators, bodies, seed) = (self.operators, self.bodies, self.seed);
         let per_seed = format!("{operators} operators and {bodies} bodies");
         let drawn = match self.seconds {
-            None => format!("{cases} on {} adapters: {per_seed}, seed {seed}", self.adapters.len()),
+            None => format!("{cases}: {per_seed}, seed {seed}, on every adapter above"),
             Some(seconds) => format!("{cases} in {seconds:.0} s: {per_seed} for each seed from {seed} on"),
         };
         let mut facts = Facts::default();
