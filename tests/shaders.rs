@@ -42,8 +42,8 @@ fn parameters_have_the_layout_of_the_host_structs() {
     assert!(windows > 3, "the kernels that slide share their window");
 }
 
-/// SwiftShader walks every path through the body of a loop, however many there are: `&&` is a branch, and with six of them
-/// unrolled eight times its compiler takes all memory there is. `&` is none.
+/// SwiftShader's compiler takes time and memory as if it followed every path through the body of a loop: `&&` is a branch,
+/// and with five of them unrolled eight times all memory was gone. `&` is none (`docs/results/2026-11-24-drivers.md`).
 #[test]
 fn few_paths_lead_through_the_body_of_a_loop() {
     for kernel in Kernel::ALL {
