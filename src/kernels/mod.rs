@@ -10,7 +10,7 @@ pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
 pub mod conv_gemm_tiled;
-mod conv_pool;
+pub mod conv_pool;
 pub mod conv_pool_subgroup;
 mod launch;
 pub mod layout;
