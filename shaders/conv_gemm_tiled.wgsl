@@ -167,18 +167,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let within = stage * STAGE + slot < entries;
                 // unroll
                 for (var i = 0u; i < STAGE; i++) {
-                    loaded_inputs[i] = vec4(0.0);
-                    if within && quads[i] != OUTSIDE {
-                        loaded_inputs[i] = input_at(term, quads[i] + quad);
-                    }
+                    let inside = within & (quads[i] != OUTSIDE);
+                    loaded_inputs[i] = select(vec4(0.0), input_at(term, select(0u, quads[i] + quad, inside)), inside);
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {
                     let at = stage * STAGE * 64u + i * LANES + lane;
-                    loaded_weights[i] = vec4(0.0);
-                    if at < weights_end {
-                        loaded_weights[i] = weight_at(weights_first + at);
-                    }
+                    let inside = at < weights_end;
+                    loaded_weights[i] = select(vec4(0.0), weight_at(select(0u, weights_first + at, inside)), inside);
                 }
                 quad += STAGE;
             }

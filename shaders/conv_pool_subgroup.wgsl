@@ -41,8 +41,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let stride_h = i32(own.window.stride_h);
     let stride_w = i32(own.window.stride_w);
     let entries = kernel_h * kernel_w * in_quads;
-    let relu = p.relu == 1u;
     let lowest = p.lowest;
+    // What a value is at least: the ReLU.
+    let least = select(lowest, 0.0, p.relu == 1u);
     let out_h = p.out_h;
     let out_quads = p.out_quads;
     let first_quad = p.first_quad + block * TILE_M;
@@ -125,23 +126,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         }
 
         let has_below = 2u * row + 1u < out_h;
+        let has_corner = has_right && has_below;
         var pooled: array<f32, TILE_C>;
         // unroll
         for (var m = 0u; m < TILE_C; m++) {
-            var upper = sums[0][m];
-            var upper_right = sums[1][m];
-            var lower = sums[2][m];
-            var lower_right = sums[3][m];
-            if relu {
-                upper = select(0.0, upper, upper > 0.0);
-                upper_right = select(0.0, upper_right, upper_right > 0.0);
-                lower = select(0.0, lower, lower > 0.0);
-                lower_right = select(0.0, lower_right, lower_right > 0.0);
-            }
             // Beyond the convolution's output is padding, which never wins.
-            upper_right = select(lowest, upper_right, has_right);
-            lower = select(lowest, lower, has_below);
-            lower_right = select(lowest, lower_right, has_right && has_below);
+            let upper = select(least, sums[0][m], sums[0][m] > least);
+            let upper_right = select(lowest, select(least, sums[1][m], sums[1][m] > least), has_right);
+            let lower = select(lowest, select(least, sums[2][m], sums[2][m] > least), has_below);
+            let lower_right = select(lowest, select(least, sums[3][m], sums[3][m] > least), has_corner);
             let edge = max(above_right[m], max(upper_right, lower_right));
             let left = select(lowest, subgroupShuffleUp(edge, 1u), has_left);
             let square = max(max(upper, upper_right), max(lower, lower_right));

@@ -80,10 +80,7 @@ const FAULTS: [(&str, ShaderPatch); 52] = [
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
-    (
-        "stem: the row above forgotten",
-        patch("conv_pool_subgroup", "above[m] = max(lower, lower_right)", "above[m] = lowest"),
-    ),
+    ("stem: the row above forgotten", patch("conv_pool_subgroup", "] = max(lower, lower_right)", "] = lowest")),
     (
         "stem: the column to the left forgotten",
         patch("conv_pool_subgroup", "let has_left = column > 0u", "let has_left = false"),

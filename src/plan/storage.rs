@@ -65,7 +65,7 @@ impl Storage {
         if length <= overlap {
             let least = (overlap + step).min(count);
             return Err(Error::Limit {
-                what: format!("blob {name}, {least} frames of it at once,"),
+                what: format!("blob {name}, {least} {} of it at once,", if least == 1 { "frame" } else { "frames" }),
                 needed: least as u64 * bytes,
                 limit: most_bytes,
                 limit_name: "buffer",

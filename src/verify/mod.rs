@@ -20,6 +20,7 @@ pub use split::split;
 
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
+use crate::graph::OpKind;
 use crate::graph::fuse::{fuse, fuse_pools};
 use crate::kernels::{Method, Target};
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
@@ -154,8 +155,9 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
     let fused = fuse_pools(&fuse(&case.graph, &[]), &[], |_, _| true);
     for op in case.graph.operators().iter().chain(fused.operators()) {
         let candidates = Method::candidates(&op.kind, target);
-        // Operators with a single method run with that whatever is forced.
-        for method in candidates.iter().filter(|_| candidates.len() > 1) {
+        // Operators with a single method run with that whatever is forced, unless they are there only where it is.
+        let choice = candidates.len() > 1 || matches!(op.kind, OpKind::Conv(_));
+        for method in candidates.iter().filter(|_| choice) {
             if !methods.contains(&Some(*method)) {
                 methods.push(Some(*method));
             }
