@@ -11,7 +11,8 @@ impl Plan {
 
     /// Bytes that the dispatches of `step` move, in all rounds, if each reads once what it reads and writes once what it
     /// writes: inputs, weights, outputs, and a workspace once when it is filled and once when it is read. What several
-    /// slices read, such as weights and the frames between them, counts for each.
+    /// slices read, such as weights and the frames between them, counts for each; the few rows that ranges of rows read beyond
+    /// their own do not.
     ///
     /// Where weights are cut into parts, each part's dispatches bind the whole output, and it counts for each.
     pub fn step_bytes(&self, step: &Step) -> u64 {
@@ -26,8 +27,11 @@ impl Plan {
         // The same thing bound twice stands in for one that the operator does not have.
         let own = dispatch.bindings.iter().enumerate();
         let own = own.filter(|(index, binding)| !dispatch.bindings[..*index].contains(binding));
+        // Ranges of rows bind whole frames, and read or write their share of them.
+        let (rows, height) = (dispatch.rows.len() as u64, self.shape(op.output).h as u64);
         own.map(|(_, binding)| match *binding {
-            Binding::Frames { bytes, .. } | Binding::Scratch { bytes, .. } => bytes,
+            Binding::Frames { bytes, .. } => bytes / height * rows + bytes % height * rows / height,
+            Binding::Scratch { bytes, .. } => bytes,
             Binding::Constant(index) => constants[index] as u64 * 4 / blocks * part,
         })
         .sum()

@@ -194,6 +194,7 @@ fn fused(op: &Operator) -> String {
         ("projection", conv.epilogue.projection.is_some()),
         ("sum", conv.epilogue.residual),
         ("relu", conv.epilogue.relu),
+        ("max pool", conv.epilogue.pool.is_some()),
     ];
     let there = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
     there.collect::<Vec<_>>().join(", ")
