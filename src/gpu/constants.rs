@@ -112,11 +112,18 @@ pub(super) fn filled_buffer(
     Ok(buffer)
 }
 
+/// Rows of an image for so many bytes. Never a power of two: llvmpipe compiles a shader once for images whose sides are,
+/// and once more for others.
+fn image_rows(bytes: usize) -> usize {
+    let rows = bytes.div_ceil(ROW_BYTES).max(3);
+    rows + usize::from(rows.is_power_of_two())
+}
+
 /// An image that holds `bytes` row by row, see [`Home::Image`].
 fn filled_image(gpu: &GpuContext, label: &str, bytes: &[u8]) -> wgpu::TextureView {
     let extent =
         |rows: usize| wgpu::Extent3d { width: IMAGE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 };
-    let rows = bytes.len().div_ceil(ROW_BYTES).max(1);
+    let rows = image_rows(bytes.len());
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: extent(rows),
@@ -141,4 +148,18 @@ fn filled_image(gpu: &GpuContext, label: &str, bytes: &[u8]) -> wgpu::TextureVie
         first += size.height;
     }
     texture.create_view(&wgpu::TextureViewDescriptor::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_an_image_hold_everything_and_are_no_power_of_two() {
+        for bytes in (0..40).flat_map(|rows| [rows * ROW_BYTES, rows * ROW_BYTES + 1]) {
+            let rows = image_rows(bytes);
+            assert!(rows * ROW_BYTES >= bytes && !rows.is_power_of_two(), "{bytes}: {rows}");
+            assert!(rows <= bytes.div_ceil(ROW_BYTES).max(2) + 1, "{bytes}: {rows}");
+        }
+    }
 }

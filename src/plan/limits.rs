@@ -71,7 +71,10 @@ impl PlanLimits {
     pub(super) fn constant_bytes(&self, home: Home) -> u64 {
         match home {
             Home::Buffer => self.bindable(),
-            Home::Image => self.bindable().min(u64::from(self.max_image_rows) * IMAGE_WIDTH as u64 * 16),
+            // The executor may add a row.
+            Home::Image => {
+                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * IMAGE_WIDTH as u64 * 16)
+            }
         }
     }
 
