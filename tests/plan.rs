@@ -38,6 +38,16 @@ fn costs_are_those_of_the_paper() {
 }
 
 #[test]
+fn memory_stays_near_the_lower_bound_on_gpus() {
+    for (preset, class) in PRESETS.iter().flat_map(|preset| AdapterClass::ALL.map(|class| (preset, class))) {
+        let options = PlanOptions { target: Target::typical(class), ..PlanOptions::default() };
+        let plan = plan(&body(preset), CLIP, &options);
+        let ratio = plan.memory().peak_bytes() as f64 / plan.memory().lower_bound_bytes() as f64;
+        assert!((1.0..=1.1).contains(&ratio), "{preset}, {}: {ratio:.3}", class.name());
+    }
+}
+
+#[test]
 fn memory_stays_near_the_lower_bound() {
     let taps = |body: &Body| body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect();
     for preset in PRESETS {

@@ -147,14 +147,13 @@ impl Plan {
                 method.scratch_bytes(shapes[op.inputs[0].index()], output, output.h)
             })
         };
-        let class = options.target.class;
         let (rounds, shapes) = rounds(&graph, inputs, limits, options.target.scratch_budget(u64::MAX), scratch)?;
         let methods: Vec<Option<Method>> = graph.operators().iter().map(|op| method(op, &shapes)).collect();
         let outline = Outline { graph, shapes, rounds, methods };
         let plan = outline.plan(options, limits.max_buffer_bytes)?;
         let whole_batches = outline.shapes.iter().any(|shape| shape.n > 1);
-        if class != AdapterClass::Software || plan.memory.is_tight() || whole_batches {
-            // A GPU wants many workgroups at once, and frames of several clips are not cut.
+        if plan.memory.is_tight() || whole_batches {
+            // Frames of several clips are not cut.
             return Ok(plan);
         }
         // A blob in smaller segments leaves room for others sooner. Frames that two of them have, and what pads a dispatch
