@@ -38,7 +38,7 @@ fn costs_are_those_of_the_paper() {
 }
 
 #[test]
-fn memory_stays_near_the_lower_bound_on_gpus() {
+fn memory_stays_near_the_lower_bound_for_every_class() {
     for (preset, class) in PRESETS.iter().flat_map(|preset| AdapterClass::ALL.map(|class| (preset, class))) {
         let options = PlanOptions { target: Target::typical(class), ..PlanOptions::default() };
         let plan = plan(&body(preset), CLIP, &options);

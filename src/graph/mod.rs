@@ -160,13 +160,6 @@ impl Conv {
         [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
     }
 
-    /// Extents of the output for input extents `thw`, behind the pooling if there is one; `None` where one of the windows
-    /// does not fit even once.
-    pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
-        let thw = self.window.output(thw)?;
-        self.epilogue.pool.as_ref().map_or(Some(thw), |pool| pool.output(thw))
-    }
-
     /// Multiply-adds for each value of the convolution itself, without those of a projection.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
