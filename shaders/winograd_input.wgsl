@@ -5,7 +5,8 @@
 //
 // Layouts, in quads of four channels. input: NTHWC. output: [value of the tile, row-major][frame][tile, row-major]
 // [quad]. Grid: one invocation for each (frame, tile, quad), quads fastest, 64 a workgroup, folded into x and y.
-// Shared code: shared/winograd_OUTxOUT.wgsl. The prelude declares: const IN: u32, const OUT: u32.
+// Shared code: shared/winograd_OUTxOUT.wgsl, and shared/domain_in_buffer.wgsl or domain_in_image.wgsl. The prelude declares:
+// const IN: u32, const OUT: u32.
 
 struct Params {
     // Columns of the folded grid; number of invocations with work.
@@ -24,12 +25,21 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+// Binding 2 is the output.
+
+// A quad of a frame of the input, with the parameters that it takes to read it: read once, as in shared/conv_gemm.wgsl.
+struct Plane {
+    frame: u32,
+    quad: u32,
+    quads: u32,
+    in_h: i32,
+    in_w: i32,
+}
 
 // The quad at a pixel; zero in the padding.
-fn pixel(frame: u32, y: i32, x: i32, quad: u32) -> vec4<f32> {
-    let inside = y >= 0 && y < i32(p.in_h) && x >= 0 && x < i32(p.in_w);
-    let at = ((frame * p.in_h + u32(y)) * p.in_w + u32(x)) * p.quads + quad;
+fn pixel(own: Plane, y: i32, x: i32) -> vec4<f32> {
+    let inside = (y >= 0) & (y < own.in_h) & (x >= 0) & (x < own.in_w);
+    let at = ((own.frame * u32(own.in_h) + u32(y)) * u32(own.in_w) + u32(x)) * own.quads + own.quad;
     return select(vec4(0.0), input[select(0u, at, inside)], inside);
 }
 
@@ -39,9 +49,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let quad = index % p.quads;
-    let position = index / p.quads;
+    let quads = p.quads;
+    let positions = p.positions;
+    let quad = index % quads;
+    let position = index / quads;
     let frame = position / (p.tiles_h * p.tiles_w);
+    let plane = Plane(frame, quad, quads, i32(p.in_h), i32(p.in_w));
     let y = i32(position / p.tiles_w % p.tiles_h * OUT) - p.pad_h;
     let x = i32(position % p.tiles_w * OUT) - p.pad_w;
 
@@ -52,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var column: array<vec4<f32>, IN>;
         // unroll
         for (var i = 0u; i < IN; i++) {
-            column[i] = pixel(frame, y + i32(i), x + i32(j), quad);
+            column[i] = pixel(plane, y + i32(i), x + i32(j));
         }
         columns[j] = transform_inputs(column);
     }
@@ -67,7 +80,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         row = transform_inputs(row);
         // unroll
         for (var j = 0u; j < IN; j++) {
-            output[((i * IN + j) * p.positions + position) * p.quads + quad] = row[j];
+            put(((i * IN + j) * positions + position) * quads + quad, row[j]);
         }
     }
 }

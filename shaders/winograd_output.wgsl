@@ -42,9 +42,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    let own_quad = index % p.quads;
+    // Read once, as in shared/conv_gemm.wgsl: a bias too would be read again behind every store.
+    let quads = p.quads;
+    let positions = p.positions;
+    let out_h = p.out_h;
+    let out_w = p.out_w;
+    let out_quads = p.out_quads;
+    let add_residual = p.add_residual == 1u;
+    let relu = p.relu == 1u;
+
+    let own_quad = index % quads;
+    let own_bias = bias[own_quad];
     let quad = p.first_quad + own_quad;
-    let position = index / p.quads;
+    let position = index / quads;
     let frame = position / (p.tiles_h * p.tiles_w);
     let y = position / p.tiles_w % p.tiles_h * OUT + p.first_row;
     let x = position % p.tiles_w * OUT;
@@ -56,7 +66,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var column: array<vec4<f32>, IN>;
         // unroll
         for (var i = 0u; i < IN; i++) {
-            column[i] = input[((i * IN + j) * p.positions + position) * p.quads + own_quad];
+            column[i] = input[((i * IN + j) * positions + position) * quads + own_quad];
         }
         columns[j] = transform_outputs(column);
     }
@@ -71,13 +81,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let values = transform_outputs(row);
         // unroll
         for (var j = 0u; j < OUT; j++) {
-            if y + i < p.out_h && x + j < p.out_w {
-                let at = ((frame * p.out_h + y + i) * p.out_w + x + j) * p.out_quads + quad;
-                var value = values[j] + bias[own_quad];
-                if p.add_residual == 1u {
+            if y + i < out_h && x + j < out_w {
+                let at = ((frame * out_h + y + i) * out_w + x + j) * out_quads + quad;
+                var value = values[j] + own_bias;
+                if add_residual {
                     value += residual[at];
                 }
-                if p.relu == 1u {
+                if relu {
                     value = select(vec4(0.0), value, value > vec4(0.0));
                 }
                 output[at] = value;

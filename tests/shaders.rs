@@ -98,7 +98,7 @@ fn bindings_are_parameters_then_inputs_then_the_output() {
             let count = kernel.operand_count() as u32;
             let wanted = match binding.binding {
                 0 => AddressSpace::Uniform,
-                n if kernel.image_binding() == Some(n) => AddressSpace::Handle,
+                n if kernel.image_bindings().contains(&n) => AddressSpace::Handle,
                 n if n == count => AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE },
                 _ => AddressSpace::Storage { access: StorageAccess::LOAD },
             };

@@ -1,5 +1,5 @@
 // Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies. Itself preceded by
-// window.wgsl and by weights_in_buffer.wgsl or weights_in_image.wgsl.
+// window.wgsl, by input_in_buffer.wgsl or input_in_image.wgsl, and by weights_in_buffer.wgsl or weights_in_image.wgsl.
 //
 // The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
 // positions). Nothing is gathered: patches are read where they lie.
@@ -56,8 +56,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-// Binding 2 are the weights.
+// Bindings 1 and 2 are the input and the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // With a second term its input, without a residual the bias once more, which is never read.
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
@@ -103,7 +102,7 @@ fn input_at(term: u32, at: u32) -> vec4<f32> {
     if term == 1u {
         return residual[at];
     }
-    return input[at];
+    return value_at(at);
 }
 
 // Entries (tap, input quad) of a term.

@@ -221,8 +221,9 @@ pub(super) fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Adapt
 /// all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
 pub(super) fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
     let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
-    let readable = format.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY);
-    if !readable || device.limits().max_storage_textures_per_shader_stage == 0 {
+    let needed =
+        wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY | wgpu::TextureFormatFeatureFlags::STORAGE_WRITE_ONLY;
+    if !format.flags.contains(needed) || device.limits().max_storage_textures_per_shader_stage < 2 {
         Images::Unavailable
     } else if adapter.get_info().name.contains("llvmpipe") {
         Images::Quicker

@@ -1,13 +1,14 @@
 //! One plan on one device: everything is made once; a run uploads, records, submits and reads back.
 
 use super::GpuContext;
-use super::constants::{Constants, filled_buffer};
+use super::constants::Constants;
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Profile, Timestamps, Timing};
+use super::resource::{Resource, empty_buffer, filled_buffer};
 use super::staging::{StagingBuffers, map, mapped};
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
-use crate::kernels::{Grid, Kernel};
+use crate::kernels::{Grid, Kernel, scratch_home};
 use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
 use std::collections::HashSet;
@@ -32,7 +33,8 @@ pub struct Executor {
     gpu: GpuContext,
     plan: Plan,
     activations: Vec<wgpu::Buffer>,
-    scratch: Vec<wgpu::Buffer>,
+    /// By index; none where no dispatch has one.
+    scratch: Vec<Option<Resource>>,
     /// The dispatches of each step of the plan.
     steps: Vec<Vec<BoundDispatch>>,
     uniforms: wgpu::Buffer,
@@ -76,21 +78,15 @@ impl Executor {
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
         // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
-        let buffers = |name: &str, sizes: &[u64]| -> Result<Vec<wgpu::Buffer>> {
-            let buffer = |(index, &size): (usize, &u64)| {
-                let label = format!("resnet3d.{name}{index}");
-                let desc = wgpu::BufferDescriptor {
-                    label: Some(&label),
-                    size,
-                    usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                };
-                gpu.scoped(|| Ok(gpu.device.create_buffer(&desc)))
-            };
-            sizes.iter().enumerate().map(buffer).collect()
+        let activation = |(index, &bytes): (usize, &u64)| {
+            gpu.scoped(|| Ok(empty_buffer(gpu, &format!("resnet3d.activation{index}"), bytes)))
         };
-        let activations = buffers("activation", plan.memory().buffers())?;
-        let scratch = buffers("scratch", plan.scratch())?;
+        let workspace = |(index, &bytes): (usize, &u64)| {
+            let make = || Resource::empty(gpu, &format!("resnet3d.scratch{index}"), scratch_home(index), bytes);
+            (bytes > 0).then(|| gpu.scoped(|| Ok(make()))).transpose()
+        };
+        let activations = plan.memory().buffers().iter().enumerate().map(activation).collect::<Result<Vec<_>>>()?;
+        let scratch = plan.scratch().iter().enumerate().map(workspace).collect::<Result<Vec<_>>>()?;
 
         let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
         let mut offsets = Vec::new();
@@ -122,7 +118,7 @@ impl Executor {
                     size: wgpu::BufferSize::new(dispatch.launch.params.len() as u64),
                 };
                 let operands = dispatch.bindings.iter().map(|binding| match *binding {
-                    Binding::Constant(index) => constants[dispatch.part][index].binding(),
+                    Binding::Constant(index) => constants[dispatch.part][index].binding(None),
                     Binding::Frames { blob, segment, offset, bytes, .. } => {
                         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                             buffer: &activations[plan.memory().buffers_of(blob)[segment]],
@@ -130,11 +126,10 @@ impl Executor {
                             size: wgpu::BufferSize::new(bytes),
                         })
                     }
-                    Binding::Scratch { index, bytes } => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &scratch[index],
-                        offset: 0,
-                        size: wgpu::BufferSize::new(bytes),
-                    }),
+                    Binding::Scratch { index, bytes } => {
+                        let workspace = scratch[index].as_ref();
+                        workspace.expect("a workspace that is bound has bytes").binding(Some(bytes))
+                    }
                 });
                 let resources = std::iter::once(wgpu::BindingResource::Buffer(uniform)).chain(operands);
                 let entries: Vec<_> = (0..)
@@ -197,8 +192,9 @@ impl Executor {
 
     /// Bytes on the device apart from weights: activations, workspaces, parameters, staging.
     pub fn bytes(&self) -> u64 {
-        let own = self.activations.iter().chain(&self.scratch).chain([&self.uniforms]).map(wgpu::Buffer::size);
-        own.sum::<u64>() + self.uploads.bytes() + self.readbacks.bytes()
+        let buffers = self.activations.iter().chain([&self.uniforms]).map(wgpu::Buffer::size);
+        let workspaces = self.scratch.iter().flatten().map(Resource::bytes);
+        buffers.chain(workspaces).sum::<u64>() + self.uploads.bytes() + self.readbacks.bytes()
     }
 
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
@@ -207,9 +203,12 @@ impl Executor {
     /// [`Error::Device`], [`Error::DeviceLost`].
     pub fn fill_activations(&mut self, value: f32) -> Result<()> {
         self.gpu.scoped(|| {
-            for buffer in self.activations.iter().chain(&self.scratch) {
+            for buffer in &self.activations {
                 let values = vec![value; buffer.size() as usize / 4];
                 self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+            }
+            for workspace in self.scratch.iter().flatten() {
+                workspace.fill(&self.gpu, value);
             }
             self.gpu.queue.submit([]);
             self.gpu.alive()

@@ -9,6 +9,7 @@ mod faults;
 mod pipeline_file;
 mod pipelines;
 mod profile;
+mod resource;
 mod staging;
 mod trusted;
 

@@ -157,8 +157,11 @@ fn compile(device: &wgpu::Device, key: Key, source: String, cache: Option<&wgpu:
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: match binding {
                 0 => buffer(wgpu::BufferBindingType::Uniform),
-                _ if kernel.image_binding() == Some(binding) => wgpu::BindingType::StorageTexture {
-                    access: wgpu::StorageTextureAccess::ReadOnly,
+                _ if kernel.image_bindings().contains(&binding) => wgpu::BindingType::StorageTexture {
+                    access: match binding == count {
+                        true => wgpu::StorageTextureAccess::WriteOnly,
+                        false => wgpu::StorageTextureAccess::ReadOnly,
+                    },
                     format: wgpu::TextureFormat::Rgba32Float,
                     view_dimension: wgpu::TextureViewDimension::D2,
                 },

@@ -15,10 +15,12 @@ const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
 
 /// Shared code, in front of all these shaders.
 const SHARED_SOURCE: &str = include_str!("../../shaders/shared/conv_gemm.wgsl");
+const INPUT_IN_BUFFER: &str = include_str!("../../shaders/shared/input_in_buffer.wgsl");
+const INPUT_IN_IMAGE: &str = include_str!("../../shaders/shared/input_in_image.wgsl");
 const WEIGHTS_IN_BUFFER: &str = include_str!("../../shaders/shared/weights_in_buffer.wgsl");
 const WEIGHTS_IN_IMAGE: &str = include_str!("../../shaders/shared/weights_in_image.wgsl");
 
-/// The vec4 in a row of an image that holds weights.
+/// The vec4 in a row of an image.
 pub const IMAGE_WIDTH: usize = 1024;
 
 /// Invocations of a workgroup.
@@ -45,7 +47,7 @@ impl Tile {
     }
 }
 
-/// Where the weights of a kernel lie.
+/// Where what a kernel reads or writes lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Home {
     /// In a storage buffer.
@@ -55,12 +57,24 @@ pub enum Home {
     Image,
 }
 
-impl Home {
-    fn source(self) -> &'static str {
-        match self {
-            Self::Buffer => WEIGHTS_IN_BUFFER,
-            Self::Image => WEIGHTS_IN_IMAGE,
-        }
+/// Where the operands of a product lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Homes {
+    pub input: Home,
+    pub weights: Home,
+}
+
+impl Homes {
+    fn sources(self) -> [&'static str; 2] {
+        let input = match self.input {
+            Home::Buffer => INPUT_IN_BUFFER,
+            Home::Image => INPUT_IN_IMAGE,
+        };
+        let weights = match self.weights {
+            Home::Buffer => WEIGHTS_IN_BUFFER,
+            Home::Image => WEIGHTS_IN_IMAGE,
+        };
+        [input, weights]
     }
 }
 
@@ -112,6 +126,12 @@ impl Gemm {
         }
     }
 
+    /// Where the input of Winograd's products lies, which its transform writes: with the weights, since what makes loads
+    /// from images cheaper for one does so for the other.
+    pub(super) fn domain(self) -> Home {
+        self.weights()
+    }
+
     /// Invocations along the positions of a workgroup.
     fn lanes(self) -> usize {
         match self {
@@ -143,11 +163,21 @@ impl Gemm {
         self.lanes() * self.tile().positions
     }
 
-    /// The shader for so many terms.
+    /// The shader for so many terms, the input in a buffer.
     pub(super) fn source(self, terms: usize) -> String {
+        self.source_from(Home::Buffer, terms)
+    }
+
+    /// The shader for Winograd's products, the input where [`Self::domain`] says.
+    pub(super) fn product_source(self) -> String {
+        self.source_from(self.domain(), 1)
+    }
+
+    fn source_from(self, input: Home, terms: usize) -> String {
+        let homes = Homes { input, weights: self.weights() };
         match self {
-            Self::Registers(tile, weights) => source(tile, weights, terms),
-            Self::Subgroup(tile, weights) => conv_gemm_subgroup::source(tile, weights, terms),
+            Self::Registers(tile, _) => source(tile, homes, terms),
+            Self::Subgroup(tile, _) => conv_gemm_subgroup::source(tile, homes, terms),
             Self::Tiled(tile) => conv_gemm_tiled::source(tile, terms, false),
         }
     }
@@ -177,17 +207,18 @@ pub(super) struct Batch<'a> {
     pub conv: &'a Conv,
 }
 
-fn source(tile: Tile, weights: Home, terms: usize) -> String {
-    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], weights, terms, SOURCE)
+fn source(tile: Tile, homes: Homes, terms: usize) -> String {
+    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], homes, terms, SOURCE)
 }
 
 /// The text of one of these shaders for so many terms, `kernel` being its own part.
-pub(super) fn assemble_gemm(own: &Prelude, weights: Home, terms: usize, kernel: &str) -> String {
+pub(super) fn assemble_gemm(own: &Prelude, homes: Homes, terms: usize, kernel: &str) -> String {
     let mut prelude = [own, &[("TERMS", terms)]].concat();
-    if weights == Home::Image {
+    if [homes.input, homes.weights].contains(&Home::Image) {
         prelude.push(("IMAGE_WIDTH", IMAGE_WIDTH));
     }
-    assemble(&prelude, &[WINDOW_SOURCE, weights.source(), SHARED_SOURCE], kernel)
+    let [input, weights] = homes.sources();
+    assemble(&prelude, &[WINDOW_SOURCE, input, weights, SHARED_SOURCE], kernel)
 }
 
 params! {

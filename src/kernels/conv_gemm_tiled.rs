@@ -3,7 +3,7 @@
 //! Parameters, launch, weights and bias are those of [`super::conv_gemm`], in blocks of 64 output channels. With max
 //! pooling behind it, the launch is that of [`super::conv_pool`].
 
-use super::conv_gemm::{Home, Tile, assemble_gemm};
+use super::conv_gemm::{Home, Homes, Tile, assemble_gemm};
 use super::conv_pool::Runs;
 use crate::shape::Shape;
 
@@ -41,7 +41,7 @@ pub(super) fn source(tile: Tile, terms: usize, pools: bool) -> String {
         ("PATCH_H", PATCH[0]),
         ("PATCH_W", PATCH[1]),
     ];
-    assemble_gemm(&prelude, Home::Buffer, terms, SOURCE)
+    assemble_gemm(&prelude, Homes { input: Home::Buffer, weights: Home::Buffer }, terms, SOURCE)
 }
 
 /// Patches of all frames, each a workgroup.

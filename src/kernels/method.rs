@@ -53,8 +53,10 @@ const PRODUCTS: [(Gemm, &str, &str); 7] = [
 impl Method {
     /// Every method there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        let own = |kernel: &Kernel| {
-            !matches!(kernel, Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) | Kernel::ProjectedGemm(_))
+        let own = |kernel: &Kernel| match kernel {
+            Kernel::WinogradInput(..) | Kernel::WinogradProduct(_) | Kernel::WinogradOutput(_) => false,
+            Kernel::ProjectedGemm(_) => false,
+            _ => true,
         };
         let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);
         let winograd = Tile::ALL
@@ -183,7 +185,7 @@ impl Method {
     pub fn scratch_bytes(self, input: Shape, output: Shape, rows: usize) -> Vec<u64> {
         match self {
             Self::Single(_) => Vec::new(),
-            Self::Winograd { tile, .. } => winograd::scratch_bytes(tile, input, output, rows).to_vec(),
+            Self::Winograd { tile, product } => winograd::scratch_bytes(tile, product, input, output, rows).to_vec(),
         }
     }
 

@@ -28,6 +28,7 @@ pub use conv_gemm::{Gemm, Home, IMAGE_WIDTH};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::{Method, RowTiles};
 pub(crate) use source::assemble;
+pub(crate) use winograd::scratch_home;
 
 /// Every shader is one entry point of this name.
 pub const ENTRY_POINT: &str = "main";
@@ -67,7 +68,7 @@ impl AdapterClass {
     }
 }
 
-/// Whether kernels can read their weights from images, see [`Home::Image`].
+/// Whether kernels can read from images and write into them, see [`Home::Image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Images {
     /// They cannot.
@@ -141,8 +142,10 @@ pub enum Kernel {
     ConvPool(Gemm),
     /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
     ProjectedGemm(Gemm),
-    /// Tiles of the input into the Winograd domain.
-    WinogradInput(winograd::Tile),
+    /// Tiles of the input into the Winograd domain, which lies there.
+    WinogradInput(winograd::Tile, Home),
+    /// The products of that domain where it is an image; of a buffer they are [`Kernel::ConvGemm`]'s.
+    WinogradProduct(Gemm),
     /// Out of the Winograd domain.
     WinogradOutput(winograd::Tile),
     /// Max pooling.
@@ -194,7 +197,7 @@ impl Kernel {
     const POOL_TILED: Self = Self::ConvPool(Gemm::TILED);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 43] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -224,8 +227,13 @@ impl Kernel {
         Self::POOL_SUBGROUP,
         Self::POOL_SUBGROUP_IMAGE,
         Self::POOL_TILED,
-        Self::WinogradInput(winograd::Tile::F2),
-        Self::WinogradInput(winograd::Tile::F4),
+        Self::WinogradInput(winograd::Tile::F2, Home::Buffer),
+        Self::WinogradInput(winograd::Tile::F4, Home::Buffer),
+        Self::WinogradInput(winograd::Tile::F2, Home::Image),
+        Self::WinogradInput(winograd::Tile::F4, Home::Image),
+        Self::WinogradProduct(Gemm::REGISTERS_16X8_IMAGE),
+        Self::WinogradProduct(Gemm::SUBGROUP_32X4_IMAGE),
+        Self::WinogradProduct(Gemm::SUBGROUP_64X4_IMAGE),
         Self::WinogradOutput(winograd::Tile::F2),
         Self::WinogradOutput(winograd::Tile::F4),
         Self::MaxPool,
@@ -253,8 +261,13 @@ impl Kernel {
             Self::GEMM_TILED_WIDE => "conv_gemm_tiled_wide",
             Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
             Self::POOL_TILED => "conv_pool_tiled",
-            Self::WinogradInput(winograd::Tile::F2) => "winograd_input_2x2",
-            Self::WinogradInput(winograd::Tile::F4) => "winograd_input_4x4",
+            Self::WinogradInput(winograd::Tile::F2, Home::Buffer) => "winograd_input_2x2",
+            Self::WinogradInput(winograd::Tile::F4, Home::Buffer) => "winograd_input_4x4",
+            Self::WinogradInput(winograd::Tile::F2, Home::Image) => "winograd_input_2x2_image",
+            Self::WinogradInput(winograd::Tile::F4, Home::Image) => "winograd_input_4x4_image",
+            Self::WinogradProduct(Gemm::REGISTERS_16X8_IMAGE) => "winograd_product_16x8_image",
+            Self::WinogradProduct(Gemm::SUBGROUP_32X4_IMAGE) => "winograd_product_subgroup_32x4_image",
+            Self::WinogradProduct(Gemm::SUBGROUP_64X4_IMAGE) => "winograd_product_subgroup_64x4_image",
             Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
             Self::WinogradOutput(winograd::Tile::F4) => "winograd_output_4x4",
             Self::ProjectedGemm(gemm) => {
@@ -269,14 +282,14 @@ impl Kernel {
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
-            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) => match gemm {
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::WinogradProduct(gemm) => match gemm {
                 Gemm::Registers(..) => "conv_gemm",
                 Gemm::Subgroup(..) => "conv_gemm_subgroup",
                 Gemm::Tiled(_) => "conv_gemm_tiled",
             },
             Self::ConvPool(Gemm::Tiled(_)) => "conv_gemm_tiled",
             Self::ConvPool(_) => "conv_pool_subgroup",
-            Self::WinogradInput(_) => "winograd_input",
+            Self::WinogradInput(..) => "winograd_input",
             Self::WinogradOutput(_) => "winograd_output",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
@@ -293,7 +306,8 @@ impl Kernel {
             Self::ConvGemm(gemm) => gemm.source(1),
             Self::ProjectedGemm(gemm) => gemm.source(2),
             Self::ConvPool(gemm) => conv_pool::source(gemm),
-            Self::WinogradInput(tile) => winograd_input::source(tile),
+            Self::WinogradInput(tile, domain) => winograd_input::source(tile, domain),
+            Self::WinogradProduct(gemm) => gemm.product_source(),
             Self::WinogradOutput(tile) => winograd_output::source(tile),
             Self::MaxPool => max_pool::source(),
             Self::Affine => affine::SOURCE.to_owned(),
@@ -308,6 +322,7 @@ impl Kernel {
         match self {
             Self::ConvGemm(Gemm::Subgroup(..))
             | Self::ProjectedGemm(Gemm::Subgroup(..))
+            | Self::WinogradProduct(Gemm::Subgroup(..))
             | Self::ConvPool(Gemm::Subgroup(..)) => Some(conv_gemm_subgroup::LANES as u32),
             _ => None,
         }
@@ -315,17 +330,20 @@ impl Kernel {
 
     /// Whether devices like `target` can run it.
     pub fn runs_on(self, target: Target) -> bool {
-        let images = self.image_binding().is_none() || target.images != Images::Unavailable;
+        let images = self.image_bindings().is_empty() || target.images != Images::Unavailable;
         images && self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
     }
 
-    /// The binding that is an image, if one is; all others after the parameters are storage buffers.
-    pub fn image_binding(self) -> Option<u32> {
+    /// The bindings that are images; all others after the parameters are storage buffers.
+    pub fn image_bindings(self) -> &'static [u32] {
         match self {
-            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::ConvPool(gemm) => {
-                (gemm.weights() == Home::Image).then_some(2)
-            }
-            _ => None,
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::ConvPool(gemm) => match gemm.weights() {
+                Home::Image => &[2],
+                Home::Buffer => &[],
+            },
+            Self::WinogradInput(_, Home::Image) => &[2],
+            Self::WinogradProduct(_) => &[1, 2],
+            _ => &[],
         }
     }
 
@@ -333,8 +351,10 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
-            Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) => conv_gemm::Params::LAYOUT,
-            Self::WinogradInput(_) => winograd_input::Params::LAYOUT,
+            Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) | Self::WinogradProduct(_) => {
+                conv_gemm::Params::LAYOUT
+            }
+            Self::WinogradInput(..) => winograd_input::Params::LAYOUT,
             Self::WinogradOutput(_) => winograd_output::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
@@ -344,13 +364,14 @@ impl Kernel {
         }
     }
 
-    /// How many buffers the shader binds after its parameters, what it writes last.
+    /// How many buffers and images the shader binds after its parameters, what it writes last.
     pub fn operand_count(self) -> usize {
         match self {
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) => 5,
+            Self::WinogradProduct(_) => 5,
             Self::WinogradOutput(_) | Self::Affine => 4,
             Self::Sum => 3,
-            Self::WinogradInput(_) | Self::MaxPool | Self::Relu | Self::Layout => 2,
+            Self::WinogradInput(..) | Self::MaxPool | Self::Relu | Self::Layout => 2,
         }
     }
 }

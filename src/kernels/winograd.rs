@@ -16,7 +16,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::launch::{Launch, Operand, Slice};
-use super::{winograd_input, winograd_output};
+use super::{Home, Kernel, winograd_input, winograd_output};
 use crate::error::Result;
 use crate::graph::{Conv, Window};
 use crate::shape::Shape;
@@ -154,16 +154,20 @@ pub(super) fn launches(
         blocks: 0..slice.blocks.len(),
         ..slice.clone()
     };
+    let domain = product.domain();
     let mut middle = conv_gemm::launch(product, &batch, &inside, max_groups)?;
+    if domain == Home::Image {
+        middle.kernel = Kernel::WinogradProduct(product);
+    }
     middle.operands = vec![
-        Operand::Scratch(0),
+        domain_operand(domain),
         Operand::Constant(0),
         Operand::Constant(1),
         Operand::Constant(1),
         Operand::Scratch(1),
     ];
     Ok(vec![
-        winograd_input::launch(tile, conv, slice, max_groups)?,
+        winograd_input::launch(tile, domain, conv, slice, max_groups)?,
         middle,
         winograd_output::launch(tile, conv, inside.output, first_quad(product, slice), slice, max_groups)?,
     ])
@@ -180,12 +184,30 @@ fn first_quad(product: Gemm, slice: &Slice) -> usize {
     slice.blocks.start * product.tile().channels() / 4
 }
 
-/// Bytes of the input and of the products of that many rows of output in the Winograd domain.
-pub(super) fn scratch_bytes(tile: Tile, input: Shape, output: Shape, rows: usize) -> [u64; 2] {
-    [input, output].map(|shape| {
+/// Bytes of the workspaces for that many rows of output: the input in the Winograd domain as a buffer, its products, and
+/// the input as an image. There is one of the input.
+pub(super) fn scratch_bytes(tile: Tile, product: Gemm, input: Shape, output: Shape, rows: usize) -> [u64; 3] {
+    let [input, products] = [input, output].map(|shape| {
         let domain = tile.domain(shape, rows, output);
         Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
+    });
+    match product.domain() {
+        Home::Buffer => [input, products, 0],
+        Home::Image => [0, products, input],
+    }
+}
+
+/// The workspace of the input in the Winograd domain, an index into [`scratch_bytes`].
+pub(super) fn domain_operand(domain: Home) -> Operand {
+    Operand::Scratch(match domain {
+        Home::Buffer => 0,
+        Home::Image => 2,
     })
+}
+
+/// Where the workspace of that index lies.
+pub(crate) fn scratch_home(index: usize) -> Home {
+    if index == 2 { Home::Image } else { Home::Buffer }
 }
 
 /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.

@@ -2,14 +2,24 @@
 
 use super::launch::{Launch, Operand, Slice, params};
 use super::source::assemble;
-use super::winograd::Tile;
-use super::{Kernel, launch};
+use super::winograd::{Tile, domain_operand};
+use super::{Home, IMAGE_WIDTH, Kernel, launch};
 use crate::graph::Conv;
 
 const SOURCE: &str = include_str!("../../shaders/winograd_input.wgsl");
+const DOMAIN_IN_BUFFER: &str = include_str!("../../shaders/shared/domain_in_buffer.wgsl");
+const DOMAIN_IN_IMAGE: &str = include_str!("../../shaders/shared/domain_in_image.wgsl");
 
-pub(super) fn source(tile: Tile) -> String {
-    assemble(&[("IN", tile.inputs()), ("OUT", tile.outputs())], &[tile.source()], SOURCE)
+pub(super) fn source(tile: Tile, domain: Home) -> String {
+    let mut prelude = vec![("IN", tile.inputs()), ("OUT", tile.outputs())];
+    let output = match domain {
+        Home::Buffer => DOMAIN_IN_BUFFER,
+        Home::Image => {
+            prelude.push(("IMAGE_WIDTH", IMAGE_WIDTH));
+            DOMAIN_IN_IMAGE
+        }
+    };
+    assemble(&prelude, &[tile.source(), output], SOURCE)
 }
 
 params! {
@@ -21,8 +31,8 @@ params! {
     }
 }
 
-/// From the operator's input to the first scratch buffer.
-pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+/// From the operator's input to the workspace of the Winograd domain there.
+pub(super) fn launch(tile: Tile, domain: Home, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     let input = slice.inputs[0];
     let [tiles_h, tiles_w] = tile.grid(slice.rows.len(), slice.output.w);
     let positions = input.n * input.t * tiles_h * tiles_w;
@@ -43,9 +53,9 @@ pub(super) fn launch(tile: Tile, conv: &Conv, slice: &Slice, max_groups: u32) ->
         pad_w: pad_w as i32,
     };
     Ok(Launch {
-        kernel: Kernel::WinogradInput(tile),
+        kernel: Kernel::WinogradInput(tile, domain),
         params: bytemuck::bytes_of(&params).to_vec(),
         grid,
-        operands: vec![Operand::Input(0), Operand::Scratch(0)],
+        operands: vec![Operand::Input(0), domain_operand(domain)],
     })
 }

@@ -13,14 +13,16 @@ impl Launch {
                 let taps = [p.window.kernel_t, p.window.kernel_h, p.window.kernel_w];
                 product([p.len, p.group_in_c]) * product(taps) * (tile.columns * 4 * tile.channel_vec4s) as u64
             }),
-            Kernel::ConvGemm(gemm) | Kernel::ProjectedGemm(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
-                let entries = entries(gemm, p.window, p.in_quads) + entries(gemm, p.second_window, p.second_quads);
-                u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
-            }),
+            Kernel::ConvGemm(gemm) | Kernel::ProjectedGemm(gemm) | Kernel::WinogradProduct(gemm) => {
+                self.read().map_or(0, |p: conv_gemm::Params| {
+                    let entries = entries(gemm, p.window, p.in_quads) + entries(gemm, p.second_window, p.second_quads);
+                    u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
+                })
+            }
             Kernel::ConvPool(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
                 conv_pool::positions(gemm, &p) * gemm.tile().channels() as u64 * 4 * entries(gemm, p.window, p.in_quads)
             }),
-            Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) => 0,
+            Kernel::WinogradInput(..) | Kernel::WinogradOutput(_) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
         }
     }

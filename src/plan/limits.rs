@@ -67,8 +67,8 @@ impl PlanLimits {
         self.max_binding_bytes.min(self.max_buffer_bytes).min(u64::from(u32::MAX))
     }
 
-    /// Bytes that one dispatch can have of a constant that lies there.
-    pub(super) fn constant_bytes(&self, home: Home) -> u64 {
+    /// Bytes that one dispatch can have of what lies there.
+    pub(super) fn bindable_in(&self, home: Home) -> u64 {
         match home {
             Home::Buffer => self.bindable(),
             // The executor may add a row.
@@ -80,11 +80,20 @@ impl PlanLimits {
 
     /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.
     pub(super) fn check_binding(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
-        let limit = self.bindable();
+        self.check_binding_in(Home::Buffer, needed, what)
+    }
+
+    /// The same for what lies there.
+    pub(super) fn check_binding_in(&self, home: Home, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
+        let limit = self.bindable_in(home);
         if needed <= limit {
             return Ok(());
         }
-        let limit_name = if limit == self.max_buffer_bytes { "buffer" } else { "binding" };
+        let limit_name = match limit {
+            _ if limit < self.bindable() => "image",
+            _ if limit == self.max_buffer_bytes => "buffer",
+            _ => "binding",
+        };
         Err(Error::Limit { what: what(), needed, limit, limit_name })
     }
 }

@@ -316,7 +316,7 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
 
 /// Whether a block of the weights of an operator with that output is within a binding, or an image.
 fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
-    block_bytes(method, kind, output) <= options.limits.constant_bytes(method.constant_home(0))
+    block_bytes(method, kind, output) <= options.limits.bindable_in(method.constant_home(0))
 }
 
 /// Bytes of one block of the largest constant of an operator with that output.

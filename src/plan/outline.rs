@@ -37,7 +37,7 @@ impl Outline {
             weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
             let blocks = method.constant_blocks(&op.kind);
             let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
-            let most_bytes = limits.constant_bytes(method.constant_home(0));
+            let most_bytes = limits.bindable_in(method.constant_home(0));
             let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
             let dispatches = slicer.dispatches(op, method, &parts)?;
             steps.push(Step { operator, method, parts, dispatches });

@@ -117,7 +117,12 @@ impl PlanReport {
                 lower_bound_bytes: memory.lower_bound_bytes(),
                 unshared_bytes: memory.unshared_bytes(),
                 weight_bytes: plan.weight_bytes(),
-                buffers: memory.buffers().iter().chain(plan.scratch()).map(|&bytes| BufferReport { bytes }).collect(),
+                buffers: memory
+                    .buffers()
+                    .iter()
+                    .chain(plan.scratch().iter().filter(|bytes| **bytes > 0))
+                    .map(|&bytes| BufferReport { bytes })
+                    .collect(),
             },
             dispatches: plan.dispatches(),
             rounds: plan.rounds(),

@@ -4,6 +4,7 @@ use super::limits::PlanLimits;
 use super::shapes::infer_shapes;
 use crate::error::Result;
 use crate::graph::{Graph, Operator};
+use crate::kernels::scratch_home;
 use crate::shape::Shape;
 
 /// The fewest rounds of equally many clips in which every blob of `graph`, and every workspace of its operators, can be
@@ -26,10 +27,12 @@ pub(super) fn rounds(
     let bytes = graph.blobs().iter().zip(&shapes).map(|(blob, &shape)| blob.bytes(shape));
     let workspaces: Vec<Vec<u64>> = graph.operators().iter().map(|op| scratch(op, &shapes)).collect();
     // Bytes are in proportion to the clips.
-    let parts = |most: Option<u64>, fit: u64| usize::try_from(most.unwrap_or(0).div_ceil(fit.max(1)));
-    let bound = parts(bytes.chain(workspaces.iter().flatten().copied()).max(), limits.bindable());
-    let kept = parts(workspaces.iter().map(|own| own.iter().sum()).max(), budget);
-    let least = bound.unwrap_or(usize::MAX).max(kept.unwrap_or(usize::MAX));
+    let parts = |bytes: u64, fit: u64| usize::try_from(bytes.div_ceil(fit.max(1))).unwrap_or(usize::MAX);
+    let blobs = bytes.map(|bytes| parts(bytes, limits.bindable()));
+    let bound = workspaces.iter().flat_map(|own| own.iter().enumerate());
+    let bound = bound.map(|(index, &bytes)| parts(bytes, limits.bindable_in(scratch_home(index))));
+    let kept = workspaces.iter().map(|own| parts(own.iter().sum(), budget));
+    let least = blobs.chain(bound).chain(kept).max().unwrap_or(1);
     let rounds = (least.clamp(1, batch)..=batch).find(|rounds| batch.is_multiple_of(*rounds)).unwrap_or(batch);
     let of_one = |shape: Shape| Shape { n: shape.n / rounds, ..shape };
     Ok((rounds, shapes.into_iter().map(of_one).collect()))

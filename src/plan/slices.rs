@@ -13,7 +13,7 @@ use super::limits::PlanLimits;
 use super::storage::{Frames, Piece, Storage};
 use crate::error::Result;
 use crate::graph::{BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
-use crate::kernels::{Launch, Method, Operand, RowTiles, Slice};
+use crate::kernels::{Launch, Method, Operand, RowTiles, Slice, scratch_home};
 use crate::shape::Shape;
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -206,7 +206,7 @@ impl<'a> Slicer<'a> {
     /// shared: every one is as large as the operator needs it that needs most of it.
     fn affords(&self, op: &Operator, method: Method, frames: &Range<usize>, rows: usize) -> bool {
         let own = self.scratch_bytes(op, method, frames, rows);
-        let bindable = own.iter().all(|&bytes| bytes <= self.limits.bindable());
+        let bindable = own.iter().enumerate().all(|(index, &b)| b <= self.limits.bindable_in(scratch_home(index)));
         let shared = own.iter().enumerate().map(|(index, &own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
         bindable && (own.is_empty() || shared.sum::<u64>() <= self.scratch_budget)
     }
@@ -320,9 +320,9 @@ impl<'a> Slicer<'a> {
     /// Whether one dispatch can have the output frames `frames` of `op`.
     fn check(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Result<()> {
         let least_rows = method.row_tiles().map_or(1, |tiles| tiles.side);
-        for bytes in self.scratch_bytes(op, method, frames, least_rows) {
-            self.limits
-                .check_binding(bytes, || format!("a workspace of {}, {} frames at once,", op.name, frames.len()))?;
+        for (index, bytes) in self.scratch_bytes(op, method, frames, least_rows).into_iter().enumerate() {
+            let what = || format!("a workspace of {}, {} frames at once,", op.name, frames.len());
+            self.limits.check_binding_in(scratch_home(index), bytes, what)?;
         }
         let inputs = op.inputs.iter().enumerate().map(|(input, &id)| (id, self.read(op, input, frames)));
         for (id, frames) in inputs.chain([(op.output, frames.clone())]) {

@@ -1,0 +1,147 @@
+//! What kernels bind: buffers, and images as long rows of vec4 ([`Home`]).
+
+use super::GpuContext;
+use crate::error::Result;
+use crate::kernels::{Home, IMAGE_WIDTH};
+
+/// Bytes of a row of an image.
+const ROW_BYTES: usize = IMAGE_WIDTH * 16;
+
+/// A buffer or an image.
+#[derive(Debug)]
+pub(super) enum Resource {
+    Buffer(wgpu::Buffer),
+    Image(wgpu::TextureView),
+}
+
+impl Resource {
+    /// An empty one with room for so many bytes.
+    pub fn empty(gpu: &GpuContext, label: &str, home: Home, bytes: u64) -> Self {
+        match home {
+            Home::Buffer => Self::Buffer(empty_buffer(gpu, label, bytes)),
+            Home::Image => Self::Image(empty_image(gpu, label, bytes)),
+        }
+    }
+
+    /// What a bind group has of it: its first `bytes`, or of an image all.
+    pub fn binding(&self, bytes: Option<u64>) -> wgpu::BindingResource<'_> {
+        match self {
+            Self::Buffer(buffer) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: 0,
+                size: bytes.and_then(wgpu::BufferSize::new),
+            }),
+            Self::Image(view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Image(view) => u64::from(view.texture().height()) * ROW_BYTES as u64,
+        }
+    }
+
+    /// Fills all of it.
+    pub fn fill(&self, gpu: &GpuContext, value: f32) {
+        let values = vec![value; self.bytes() as usize / 4];
+        match self {
+            Self::Buffer(buffer) => gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values)),
+            Self::Image(view) => write_rows(gpu, view, 0, bytemuck::cast_slice(&values)),
+        }
+    }
+}
+
+/// A buffer for what kernels read and write.
+pub(super) fn empty_buffer(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+/// A buffer that holds `bytes` from the start.
+pub(super) fn filled_buffer(
+    gpu: &GpuContext,
+    label: &str,
+    usage: wgpu::BufferUsages,
+    bytes: &[u8],
+) -> Result<wgpu::Buffer> {
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        // wgpu has no empty bindings, and mapped sizes are multiples of four.
+        size: (bytes.len() as u64).next_multiple_of(4).max(4),
+        usage,
+        mapped_at_creation: true,
+    });
+    let range = ..bytes.len() as u64;
+    buffer.get_mapped_range_mut(range).map_err(|e| gpu.fault(e))?.copy_from_slice(bytes);
+    buffer.unmap();
+    Ok(buffer)
+}
+
+/// Rows of an image for so many bytes. Never a power of two: llvmpipe compiles a shader once for images whose sides are,
+/// and once more for others.
+fn image_rows(bytes: usize) -> usize {
+    let rows = bytes.div_ceil(ROW_BYTES).max(3);
+    rows + usize::from(rows.is_power_of_two())
+}
+
+fn extent(rows: usize) -> wgpu::Extent3d {
+    wgpu::Extent3d { width: IMAGE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 }
+}
+
+/// An image with room for so many bytes.
+fn empty_image(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::TextureView {
+    let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: extent(image_rows(bytes as usize)),
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba32Float,
+        usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    texture.create_view(&wgpu::TextureViewDescriptor::default())
+}
+
+/// An image that holds `bytes` row by row.
+pub(super) fn filled_image(gpu: &GpuContext, label: &str, bytes: &[u8]) -> wgpu::TextureView {
+    let view = empty_image(gpu, label, bytes.len() as u64);
+    // Whole rows at once; the rest of the last one is padding that nobody reads.
+    let (whole, rest) = bytes.split_at(bytes.len() / ROW_BYTES * ROW_BYTES);
+    let mut last = rest.to_vec();
+    last.resize(rest.len().next_multiple_of(ROW_BYTES), 0);
+    write_rows(gpu, &view, 0, whole);
+    write_rows(gpu, &view, whole.len() / ROW_BYTES, &last);
+    view
+}
+
+/// Writes whole rows from row `first` on.
+fn write_rows(gpu: &GpuContext, view: &wgpu::TextureView, first: usize, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
+    let target = wgpu::TexelCopyTextureInfo { origin, ..view.texture().as_image_copy() };
+    let layout = wgpu::TexelCopyBufferLayout { bytes_per_row: Some(ROW_BYTES as u32), ..Default::default() };
+    gpu.queue.write_texture(target, bytes, layout, extent(bytes.len() / ROW_BYTES));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_an_image_hold_everything_and_are_no_power_of_two() {
+        for bytes in (0..40).flat_map(|rows| [rows * ROW_BYTES, rows * ROW_BYTES + 1]) {
+            let rows = image_rows(bytes);
+            assert!(rows * ROW_BYTES >= bytes && !rows.is_power_of_two(), "{bytes}: {rows}");
+            assert!(rows <= bytes.div_ceil(ROW_BYTES).max(2) + 1, "{bytes}: {rows}");
+        }
+    }
+}
