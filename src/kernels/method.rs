@@ -55,8 +55,7 @@ impl Method {
     pub fn all() -> impl Iterator<Item = Self> {
         let own = |kernel: &Kernel| match kernel {
             Kernel::WinogradInput(..) | Kernel::WinogradProduct(_) | Kernel::WinogradOutput(_) => false,
-            Kernel::ProjectedGemm(_) => false,
-            _ => true,
+            kernel => !matches!(kernel, Kernel::ProjectedGemm(_)),
         };
         let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);
         let winograd = Tile::ALL
