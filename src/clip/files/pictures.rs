@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::extension;
-use super::gather::{Gathering, Picture};
+use super::gather::{Gathering, Picture, pixels};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
 
@@ -56,6 +56,8 @@ fn decode(path: &Path) -> Result<image::RgbImage> {
         .and_then(image::ImageReader::with_guessed_format)
         .map_err(Error::file("read", path))?;
     let mut decoder = reader.into_decoder().map_err(foreign)?;
+    let (width, height) = decoder.dimensions();
+    pixels(path.display(), [height as usize, width as usize])?;
     let orientation = decoder.orientation().map_err(foreign)?;
     let mut picture = image::DynamicImage::from_decoder(decoder).map_err(foreign)?;
     picture.apply_orientation(orientation);
