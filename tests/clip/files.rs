@@ -302,6 +302,17 @@ fn foreign_and_broken_inputs_are_named() {
 }
 
 #[test]
+fn a_panic_of_a_decoder_is_an_error() {
+    // Found by fuzzing: zune-jpeg 0.5.15 multiplies beyond i32, which tests and debug builds check.
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture("overflow.jpg"), directory.path().join("0.jpg")).unwrap();
+    match load(directory.path(), &LoadOptions::default()) {
+        Ok(clip) => assert!(clip.data().iter().all(|value| value.is_finite()), "a newer decoder reads it"),
+        Err(error) => assert!(error.to_string().contains("0.jpg: wanted a PNG or JPEG picture"), "{error}"),
+    }
+}
+
+#[test]
 fn files_are_written_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let names = || {
