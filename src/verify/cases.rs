@@ -72,14 +72,23 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
-        5 | 6 => projected_convolution(rng, &mut model, data, shape),
-        _ => {
+        5 => projected_convolution(rng, &mut model, data, shape),
+        kind => {
+            // Weights of several blocks of the widest tile that outweigh the frames: limits split them first.
+            let heavy = kind == 6;
+            let (groups, shape) =
+                if heavy { (1, shape.with(dim_in, shape.thw().map(|n| n.min(6)))) } else { (groups, shape) };
             let window = random_window(rng, shape, false);
             // Now and then more than one block of the widest tile.
-            let dim_out = groups * if rng.u32(..6) == 0 { rng.usize(22..=80) } else { rng.usize(1..=21) };
+            let dim_out = groups
+                * match rng.u32(..6) {
+                    _ if heavy => rng.usize(65..=140),
+                    0 => rng.usize(22..=80),
+                    _ => rng.usize(1..=21),
+                };
             let [affine, mut sum, relu] = [(); 3].map(|()| rng.bool());
             // The stem's pooling, which kernels can take over.
-            let pool = groups == 1 && rng.u32(..4) == 0;
+            let pool = heavy || groups == 1 && rng.u32(..4) == 0;
             sum &= !pool;
             let mut shapes = vec![shape];
             let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
@@ -191,7 +200,7 @@ pub fn random_body(rng: &mut Rng) -> Result<Case> {
         freeze_at: [0, 2, 3, 4, 5][rng.usize(..5)],
     };
     let body = Body::new(&config)?;
-    let shape = Shape::new(rng.usize(1..=2), 3, rng.usize(1..=5), rng.usize(7..=60), rng.usize(7..=60));
+    let shape = Shape::new(rng.usize(1..=2), 3, rng.usize(1..=5), rng.usize(7..=40), rng.usize(7..=40));
     let mut case = Case::new(format!("{} on {shape}", config.to_json()), body.graph, &[shape], rng);
     let blobs = case.graph.blobs();
     case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(1..blobs.len())].name.clone()).collect();

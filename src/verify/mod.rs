@@ -1,9 +1,9 @@
 //! Proof by comparison: random operators and bodies, every kernel variant by force, against the CPU reference.
 //!
 //! `resnet3d verify` and the property tests run the same code. A result agrees if
-//! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs three times, its buffers filled beforehand with zeros,
-//! NaN and 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it
-//! runs once more under limits so small that it has to be split, and must give the same bits again.
+//! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs twice, its buffers filled beforehand with NaN and
+//! with 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it runs
+//! once more under limits so small that it has to be split, and must give the same bits again.
 
 mod cases;
 mod coverage;
@@ -36,8 +36,11 @@ pub const RELATIVE_TOLERANCE: f64 = 1e-5;
 /// Allowed error per value, for expected values that are (nearly) all zero.
 pub const ABSOLUTE_TOLERANCE: f64 = 1e-7;
 
+/// The least root mean square of blobs of bodies that are compared, unless all is zero.
+const LEAST_LEFT: f64 = 0.05;
+
 /// What the activation buffers hold before a run.
-const FILLS: [f32; 3] = [0.0, f32::NAN, 1e30];
+const FILLS: [f32; 2] = [f32::NAN, 1e30];
 
 /// How much to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +88,21 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
     for done in 0..total {
         progress(done, total);
         let body = done >= settings.operators;
-        let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng) };
-        let expected = expected(&case)?;
+        let (case, expected) = loop {
+            let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng) };
+            let expected = expected(&case)?;
+            if !body || !expected.values().any(cancelled) {
+                break (case, expected);
+            }
+        };
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
         let drawn = Drawn { case: &case, seed: settings.seed, number: done, body };
         for (index, variant) in variants(&case, gpu.target(), checks).into_iter().enumerate() {
+            // Single operators have shown most of what is done unfused: of bodies every other method will do.
+            if body && !variant.fusion && (done + index / 2) % 2 == 1 {
+                continue;
+            }
             let whole = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, &FILLS));
             report.count(&drawn, &variant, &whole, |whole| whole.outcome(&expected, None));
             // Every other one, fused and unfused in turn: splitting is the same for both.
@@ -99,7 +111,7 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
             }
             let Ok(whole) = &whole else { continue };
             if let Some(variant) = split(gpu, &case, &variant, &mut splits)? {
-                let fills = &[f32::NAN, 1e30][done % 2..][..1];
+                let fills = &FILLS[done % 2..][..1];
                 let parts = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, fills));
                 report.count(&drawn, &variant, &parts, |parts| parts.outcome(&expected, Some(whole)));
             }
@@ -171,6 +183,16 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
     pairs.map(|(method, fusion)| Variant { method, fusion, checks, limits: None, patch: None }).collect()
 }
 
+/// Whether `variant` of `case` runs the shader of that name at all.
+///
+/// # Errors
+/// Errors of planning.
+pub fn runs_shader(gpu: &GpuContext, case: &Case, variant: &Variant, shader: &str) -> Result<bool> {
+    let plan = plan(gpu, case, variant)?;
+    let mut dispatches = plan.steps().iter().flat_map(|step| &step.dispatches);
+    Ok(dispatches.any(|dispatch| dispatch.launch.kernel.shader() == shader))
+}
+
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let mut limits = gpu.plan_limits();
     limits = variant.limits.map_or(limits, |own| own.within(limits));
@@ -197,6 +219,13 @@ fn expected(case: &Case) -> Result<BTreeMap<String, Volume>> {
     let inputs: Vec<_> = case.inputs.iter().collect();
     let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
     Ok(names.into_iter().zip(volumes).collect())
+}
+
+/// Whether next to nothing is left of the values that a blob of a body is the sum of, which are around 1: what a narrow body
+/// of few positions may come to by chance. Their rounding errors are left, beyond any tolerance for what is.
+fn cancelled(blob: &Volume) -> bool {
+    let square = blob.data.iter().map(|v| v * v).sum::<f64>() / blob.data.len() as f64;
+    square > 0.0 && square.sqrt() < LEAST_LEFT
 }
 
 /// What a plan computed, for each filling of its buffers.

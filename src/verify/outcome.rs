@@ -49,7 +49,7 @@ impl Deviation {
 pub struct Outcome {
     /// The worst blob.
     pub worst: Deviation,
-    /// Whether the three fillings of the buffers gave the same bits.
+    /// Whether all fillings of the buffers gave the same bits.
     pub repeatable: bool,
     /// Whether a split plan gave the bits of the unsplit one; true of plans that are not split.
     pub as_unsplit: bool,

@@ -205,15 +205,24 @@ fn a_ready_clip_says_how_it_was_normalised() {
     assert!(error.contains("silent.safetensors") && error.contains("taken whole"), "{error}");
 }
 
+/// A picture of 2^20 by 2^20 pixels, all of whose chunks are as they should be.
+const VAST_PNG: &[u8] = b"\
+      \x89PNG\r\n\x1a\n\
+      \x00\x00\x00\rIHDR\x00\x10\x00\x00\x00\x10\x00\x00\x08\x02\x00\x00\x00\xc4J7\x92\
+      \x00\x00\x00\x08IDATx\x9c\x03\x00\x00\x00\x00\x01H\x06\x89\xd2\
+      \x00\x00\x00\x00IEND\xaeB\x60\x82";
+
 #[test]
 fn foreign_and_broken_inputs_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    for name in ["empty", "mixed"] {
+    for name in ["empty", "mixed", "vast"] {
         std::fs::create_dir(at(name)).unwrap();
     }
     write_png(&at("mixed/0.png"), 8, 6, [0; 3]);
     write_png(&at("mixed/1.png"), 9, 6, [0; 3]);
+    // 65 bytes that promise 3 TB.
+    std::fs::write(at("vast/0.png"), VAST_PNG).unwrap();
     let good = std::fs::read(fixture("prep01_wide.safetensors")).unwrap();
     let whole = npy("<f4", false, "(1, 3, 1, 1, 1)", &[0; 12]);
     let tuple = "(4294967296, 4294967296, 4294967296, 4294967296, 4294967296)";
@@ -256,6 +265,7 @@ fn foreign_and_broken_inputs_are_named() {
         ("absent", "file", "read"),
         ("empty", "clip", "PNG or JPEG"),
         ("mixed", "clip", "1.png of 9x6"),
+        ("vast", "size", "1048576x1048576 pixels"),
         ("truncated.safetensors", "format", "safetensors"),
         ("header.safetensors", "format", "safetensors"),
         ("nothing.safetensors", "format", "safetensors"),
@@ -289,6 +299,17 @@ fn foreign_and_broken_inputs_are_named() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_panic_of_a_decoder_is_an_error() {
+    // Found by fuzzing: zune-jpeg 0.5.15 multiplies beyond i32, which tests and debug builds check.
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture("overflow.jpg"), directory.path().join("0.jpg")).unwrap();
+    match load(directory.path(), &LoadOptions::default()) {
+        Ok(clip) => assert!(clip.data().iter().all(|value| value.is_finite()), "a newer decoder reads it"),
+        Err(error) => assert!(error.to_string().contains("0.jpg: wanted a PNG or JPEG picture"), "{error}"),
+    }
 }
 
 #[test]

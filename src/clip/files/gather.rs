@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// The most that is kept of the original pictures, in bytes. They are for looking at, and the clip shows them as well.
 const MOST_KEPT: usize = 1 << 30;
 
+/// The most pixels of a frame: four times those of 8K. A small file can ask for any number.
+pub(super) const MOST_PIXELS: usize = 1 << 27;
+
 /// One frame as it was read.
 pub(super) struct Picture<'a> {
     /// Height and width in pixels.
@@ -16,6 +19,18 @@ pub(super) struct Picture<'a> {
     pub(super) order: ChannelOrder,
     /// H×W×3.
     pub(super) bytes: &'a [u8],
+}
+
+/// How many pixels a frame of `[height, width]` has; asked before anything is allocated for it.
+///
+/// # Errors
+/// [`Error::Size`] if it has none, or too many.
+pub(super) fn pixels(frame: impl Display, [height, width]: [usize; 2]) -> Result<usize> {
+    let pixels = height.checked_mul(width).filter(|pixels| (1..=MOST_PIXELS).contains(pixels));
+    pixels.ok_or_else(|| Error::Size {
+        what: frame.to_string(),
+        reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27 of them"),
+    })
 }
 
 /// The inputs read so far.

@@ -1,9 +1,12 @@
 //! Frames from a directory of PNG or JPEG files.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::extension;
-use super::gather::{Gathering, Picture};
+use super::gather::{Gathering, Picture, pixels};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
 
@@ -45,17 +48,29 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// One picture as it is meant to be seen: like OpenCV's reader, this obeys the EXIF orientation and drops any alpha.
 fn decode(path: &Path) -> Result<image::RgbImage> {
+    let reader = image::ImageReader::open(path)
+        .and_then(image::ImageReader::with_guessed_format)
+        .map_err(Error::file("read", path))?;
+    // Decoders are other people's, and panics of theirs on damaged pictures have been reported more than once. What they
+    // work on is dropped here, so nothing can see it half done.
+    catch_unwind(AssertUnwindSafe(|| picture(reader, path)))
+        .unwrap_or_else(|_| Err(Error::format(path, WANTED, "one that its decoder gave up on")))
+}
+
+/// What [`decode`] wants.
+const WANTED: &str = "a PNG or JPEG picture";
+
+fn picture(reader: image::ImageReader<BufReader<File>>, path: &Path) -> Result<image::RgbImage> {
     use image::ImageDecoder as _;
     let foreign = |error: image::ImageError| match error {
         image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
             Error::file("read", path)(error)
         }
-        error => Error::format(path, "a PNG or JPEG picture", error),
+        error => Error::format(path, WANTED, error),
     };
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(Error::file("read", path))?;
     let mut decoder = reader.into_decoder().map_err(foreign)?;
+    let (width, height) = decoder.dimensions();
+    pixels(path.display(), [height as usize, width as usize])?;
     let orientation = decoder.orientation().map_err(foreign)?;
     let mut picture = image::DynamicImage::from_decoder(decoder).map_err(foreign)?;
     picture.apply_orientation(orientation);

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ChildStdout;
 
 use self::process::{End, Process, joined};
-use super::gather::{Gathering, Picture};
+use super::gather::{Gathering, MOST_PIXELS, Picture, pixels};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
 
@@ -29,9 +29,6 @@ const CONTAINERS: &str = "aac,ac3,aiff,amr,apng,asf,av1,avi,avs2,avs3,caf,cavsvi
 
 /// What `ffmpeg` says of a file that ends too early. It takes that for the end, and counts it as a success.
 const CUT_OFF: [&str; 3] = ["ended prematurely", "partial file", "truncat"];
-
-/// The most pixels of a frame: four times those of 8K. A small file can ask for any number.
-const MOST_PIXELS: usize = 1 << 27;
 
 /// Reads the selected frames of a video.
 ///
@@ -205,13 +202,8 @@ impl<'a> Decoder<'a> {
         let Some([height, width]) = self.size().map_err(failed)? else {
             return Err(self.broken_off());
         };
-        let pixels = height.checked_mul(width).filter(|pixels| (1..=MOST_PIXELS).contains(pixels));
-        let Some(wanted) = pixels.map(|pixels| pixels * 3) else {
-            return Err(Error::Size {
-                what: format!("frame {} of {}", self.count, self.path.display()),
-                reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27 of them"),
-            });
-        };
+        let frame = format_args!("frame {} of {}", self.count, self.path.display());
+        let wanted = pixels(frame, [height, width])? * 3;
         self.frame.clear();
         (&mut self.output).take(wanted as u64).read_to_end(&mut self.frame).map_err(failed)?;
         if self.frame.len() < wanted {
