@@ -38,7 +38,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 52] = [
+const FAULTS: [(&str, ShaderPatch); 53] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -76,9 +76,13 @@ const FAULTS: [(&str, ShaderPatch); 52] = [
         "Winograd: tiles walked along the wrong axis",
         patch("winograd_input", "p.tiles_w % p.tiles_h", "p.tiles_h % p.tiles_w"),
     ),
-    ("Winograd: last input row dropped", patch("winograd_input", "y < i32(p.in_h)", "y + 1 < i32(p.in_h)")),
+    ("Winograd: last input row dropped", patch("winograd_input", "y < own.in_h", "y + 1 < own.in_h")),
+    (
+        "Winograd: domain a row of the image further on",
+        patch("winograd_input", "index / IMAGE_WIDTH), value", "index / IMAGE_WIDTH + 1u), value"),
+    ),
     ("Winograd: padding in W off by one", patch("winograd_input", "- p.pad_w", "- (p.pad_w + 1)")),
-    ("Winograd: last row not written", patch("winograd_output", "< p.out_h &&", "+ 1u < p.out_h &&")),
+    ("Winograd: last row not written", patch("winograd_output", "< out_h &&", "+ 1u < out_h &&")),
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
