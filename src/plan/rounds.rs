@@ -2,13 +2,14 @@
 
 use super::limits::PlanLimits;
 use super::shapes::infer_shapes;
+use super::work::operator_macs;
 use crate::error::Result;
 use crate::graph::{Graph, Operator};
 use crate::shape::Shape;
 
 /// The fewest rounds of equally many clips in which every blob of `graph`, and every workspace of its operators, can be
-/// bound as a whole, and an operator's workspaces are within `budget`; and the shapes of one round. Rounds of single
-/// clips if even they are too large.
+/// bound as a whole, an operator's workspaces are within `budget`, and it does no more than is submitted at once; at least
+/// `fewest` of them; and the shapes of one round. Rounds of single clips if even they are too large.
 ///
 /// `scratch` gives the sizes of an operator's workspaces for blobs of given shapes.
 ///
@@ -19,6 +20,7 @@ pub(super) fn rounds(
     inputs: &[Shape],
     limits: &PlanLimits,
     budget: u64,
+    fewest: usize,
     scratch: impl Fn(&Operator, &[Shape]) -> Vec<u64>,
 ) -> Result<(usize, Vec<Shape>)> {
     let shapes = infer_shapes(graph, inputs)?;
@@ -29,7 +31,8 @@ pub(super) fn rounds(
     let parts = |most: Option<u64>, fit: u64| usize::try_from(most.unwrap_or(0).div_ceil(fit.max(1)));
     let bound = parts(bytes.chain(workspaces.iter().flatten().copied()).max(), limits.bindable());
     let kept = parts(workspaces.iter().map(|own| own.iter().sum()).max(), budget);
-    let least = bound.unwrap_or(usize::MAX).max(kept.unwrap_or(usize::MAX));
+    let work = parts(graph.operators().iter().map(|op| operator_macs(op, &shapes)).max(), limits.max_macs);
+    let least = [bound, kept, work].into_iter().map(|parts| parts.unwrap_or(usize::MAX)).fold(fewest, usize::max);
     let rounds = (least.clamp(1, batch)..=batch).find(|rounds| batch.is_multiple_of(*rounds)).unwrap_or(batch);
     let of_one = |shape: Shape| Shape { n: shape.n / rounds, ..shape };
     Ok((rounds, shapes.into_iter().map(of_one).collect()))

@@ -22,28 +22,37 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     let mut limits = PlanLimits {
         max_binding_bytes: largest.max().unwrap_or(0).max(1),
         offset_alignment: [32, 256][rng.usize(..2)],
+        max_macs: [PlanLimits::default().max_macs, 1 << 18, 1 << 14][rng.usize(..3)],
         ..PlanLimits::default()
     };
-    // Downwards until it cannot be done any more, or chance has it: from half of everything to single frames.
+    // Downwards until it cannot be done any more, or chance has it: from half of everything to a few rows.
     let mut found = None;
     for _ in 0..rng.usize(1..=24) {
         let smaller = PlanLimits { max_binding_bytes: part(limits.max_binding_bytes, rng), ..limits };
-        if let Some(plan) = attempt(gpu, case, variant, smaller)? {
+        if let Some(plan) = attempt(gpu, case, variant, smaller, variant.memory_limit)? {
             (limits, found) = (smaller, Some(plan));
         }
     }
+    // A limit on memory, down to where nothing is within it.
+    let mut memory_limit = variant.memory_limit;
+    let mut peak = found.as_ref().unwrap_or(&whole).peak_bytes();
+    for _ in 0..rng.usize(0..=6) {
+        let smaller = part(peak, rng);
+        let Some(plan) = attempt(gpu, case, variant, limits, Some(smaller))? else { break };
+        (memory_limit, peak, found) = (Some(smaller), plan.peak_bytes(), Some(plan));
+    }
     // Buffers not much larger than bindings: blobs in several of them.
-    limits.max_buffer_bytes = limits.max_binding_bytes.saturating_mul(8);
+    let mut buffer = limits.max_binding_bytes.saturating_mul(8);
     for _ in 0..rng.usize(0..=12) {
-        let smaller = part(limits.max_buffer_bytes, rng).max(limits.max_binding_bytes);
-        let smaller = PlanLimits { max_buffer_bytes: smaller, ..limits };
-        if let Some(plan) = attempt(gpu, case, variant, smaller)? {
+        let smaller = PlanLimits { max_buffer_bytes: buffer, ..limits };
+        buffer = part(buffer, rng).max(limits.max_binding_bytes);
+        if let Some(plan) = attempt(gpu, case, variant, smaller, memory_limit)? {
             (limits, found) = (smaller, Some(plan));
         }
     }
     let segments = |plan: &Plan| plan.storages().map(|(_, storage)| storage.segments().len()).sum::<usize>();
     let split = found.filter(|plan| plan.dispatches() > whole.dispatches() || segments(plan) > segments(&whole));
-    Ok(split.map(|_| Variant { limits: Some(limits), ..*variant }))
+    Ok(split.map(|_| Variant { limits: Some(limits), memory_limit, ..*variant }))
 }
 
 /// Three to nine tenths of `bytes`.
@@ -52,10 +61,16 @@ fn part(bytes: u64, rng: &mut Rng) -> u64 {
 }
 
 /// The plan under `limits`; `None` where they are too small.
-fn attempt(gpu: &GpuContext, case: &Case, variant: &Variant, limits: PlanLimits) -> Result<Option<Plan>> {
-    match plan(gpu, case, &Variant { limits: Some(limits), ..*variant }) {
+fn attempt(
+    gpu: &GpuContext,
+    case: &Case,
+    variant: &Variant,
+    limits: PlanLimits,
+    memory_limit: Option<u64>,
+) -> Result<Option<Plan>> {
+    match plan(gpu, case, &Variant { limits: Some(limits), memory_limit, ..*variant }) {
         Ok(plan) => Ok(Some(plan)),
-        Err(Error::Limit { .. }) => Ok(None),
+        Err(Error::Limit { .. } | Error::MemoryLimit { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
