@@ -10,6 +10,9 @@ use crate::shape::Shape;
 /// How often segments are halved before the limit is given up.
 const HALVINGS: u32 = 20;
 
+/// How often a plan may be the same again until nothing can be cut any more.
+const SAME: usize = 3;
+
 /// More dispatches than anyone wants to wait for.
 const MOST_DISPATCHES: usize = 200_000;
 
@@ -35,16 +38,19 @@ pub(super) fn within(graph: &Graph, inputs: &[Shape], options: &PlanOptions, lim
     }
     let largest = outline.blob_bytes().max().unwrap_or(0);
     let scratch_bytes = outline.scratch_budget(options).min(limit / 4);
+    // How many dispatches the last plan had, and how often in succession.
+    let mut same = (0, 0);
     for halvings in 0..HALVINGS {
-        let cutting =
-            Cutting { segment_bytes: (largest >> halvings).max(1), scratch_bytes, stripes: false, streamed: true };
-        let plan = outline.cut(options, cutting);
-        let Ok(plan) = plan else { break };
+        let segment_bytes = (largest >> halvings).max(1);
+        let cutting = Cutting { segment_bytes, scratch_bytes, stripes: true, streamed: true };
+        let plan = outline.plan(options, cutting)?;
         if plan.peak_bytes() <= limit {
             return Ok(plan);
         }
         least = least.min(plan.peak_bytes());
-        if plan.dispatches() > MOST_DISPATCHES {
+        let dispatches = plan.dispatches();
+        same = (dispatches, if same.0 == dispatches { same.1 + 1 } else { 0 });
+        if dispatches > MOST_DISPATCHES || same.1 == SAME {
             break;
         }
     }

@@ -68,7 +68,7 @@ impl Outline {
     ///
     /// # Errors
     /// Those of [`Plan::new`] about limits and kernels.
-    pub fn cut(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
+    fn cut(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
         match self.plan(options, cutting) {
             Err(Error::Limit { .. }) => self.plan(options, Cutting { stripes: true, ..cutting }),
             plan => plan,
@@ -79,7 +79,7 @@ impl Outline {
     ///
     /// # Errors
     /// Those of [`Plan::new`] about limits and kernels.
-    fn plan(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
+    pub fn plan(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
         let Self { graph, shapes, rounds, methods } = self;
         let limits = &options.limits;
         let mut slicer = Slicer::new(self, limits, cutting)?;

@@ -85,6 +85,9 @@ pub(super) struct Slicer<'a> {
     pub outline: &'a Outline,
     pub limits: &'a PlanLimits,
     pub segment_bytes: u64,
+    /// Whether segments are computed as they are needed: then each blob has the smallest that it can where it cannot have
+    /// them so small.
+    pub streamed: bool,
     /// What the dense volumes of planar blobs are packed into.
     packed_bytes: u64,
     /// By blob; empty for planar ones until the conversion that they belong to has been cut.
@@ -122,6 +125,7 @@ impl<'a> Slicer<'a> {
             outline,
             limits,
             segment_bytes,
+            streamed,
             // What is in one buffer with something else lives as long as that.
             packed_bytes: if streamed { segment_bytes } else { limits.max_buffer_bytes },
             storages: vec![Storage::default(); outline.shapes.len()],
@@ -164,7 +168,7 @@ impl<'a> Slicer<'a> {
     /// Where a blob lies that is channels last, in these stripes. `steps` are those of the frames of all blobs.
     fn store(&self, id: BlobId, stripes: &[Range<usize>], steps: &[usize]) -> Result<Storage> {
         let shape = self.shape(id);
-        let overlap = self.overlap(shape, steps);
+        let overlap = self.overlap(id, steps);
         let name = format!("{} ({shape})", self.graph().blob(id).name);
         let mut storage = Storage::default();
         for rows in stripes {
@@ -178,7 +182,9 @@ impl<'a> Slicer<'a> {
                     storage.add_dense(own, rows.clone(), bytes, self.packed_bytes, self.limits);
                 }
             } else {
-                storage.add_overlapping(rows, frames, overlap, self.segment_bytes, &name)?;
+                let least = (overlap.next_multiple_of(frames.step) + frames.step) as u64 * frames.bytes;
+                let least = if self.streamed { least.min(self.limits.bindable()) } else { 0 };
+                storage.add_overlapping(rows, frames, overlap, self.segment_bytes.max(least), &name)?;
             }
         }
         Ok(storage)
@@ -202,14 +208,16 @@ impl<'a> Slicer<'a> {
         self.graph().blob(id).bytes(Shape { t: 1, h: 1, ..self.shape(id) })
     }
 
-    /// How many frames beyond one are read at once of blobs of `shape`. Blobs of one shape have one answer, so that they
-    /// are all stored alike: what an operator reads like its output is cut where its output is.
-    fn overlap(&self, shape: Shape, steps: &[usize]) -> usize {
-        let beyond = self.readers(shape).map(|(op, input)| {
+    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that they are all
+    /// stored alike, and what an operator reads like its output is not cut more often. In small segments frames that are
+    /// computed twice count for more, and those of a blob that nobody reads over time are in one segment only.
+    fn overlap(&self, id: BlobId, steps: &[usize]) -> usize {
+        let own = self.readers(self.shape(id)).filter(|(op, input)| !self.streamed || op.inputs[*input] == id);
+        let beyond = own.map(|(op, input)| {
             let reach = self.reach(op, input);
             if reach.slides() { reach.span(0, steps[op.output.index()]) - 1 } else { 0 }
         });
-        beyond.max().unwrap_or(0).min(shape.t - 1)
+        beyond.max().unwrap_or(0).min(self.shape(id).t - 1)
     }
 
     /// The slices of `op`, whose constants are cut into `parts`, each with its dispatches. Decides where its planar blob lies

@@ -26,7 +26,7 @@ impl Slicer<'_> {
         if shape.n > 1 || self.graph().blob(id).layout == Layout::Planar {
             return Ok(Vec::from([whole]));
         }
-        let most = self.segment_bytes.min(self.limits.bindable());
+        let mut most = self.segment_bytes.min(self.limits.bindable());
         let frames = self.frames(id, shape.h);
         // What single rows of all frames are aligned to, ranges of rows of single frames may be, and nothing else.
         let unaligned = shape.t > 1 && frames.step > 1;
@@ -38,18 +38,26 @@ impl Slicer<'_> {
         let overlap = self.row_overlap(shape).next_multiple_of(grain);
         let at_once = self.least_frames(shape, 1);
         let row = self.row_bytes(id) * at_once as u64;
+        if self.streamed {
+            most = most.max(row * (overlap + grain) as u64).min(self.limits.bindable());
+        }
         let fit = usize::try_from(most / row).unwrap_or(usize::MAX).min(shape.h) / grain * grain;
         if fit <= overlap {
-            if fits {
+            let together = self.least_frames(shape, frames.step);
+            let bindable = together as u64 * frames.bytes <= self.limits.bindable();
+            if fits || self.streamed && bindable {
                 return Ok(Vec::from([whole]));
             }
             let least = (overlap + grain).min(shape.h);
+            // Of frames too low to be cut, as many are needed as lie between those where a binding can begin.
+            let at_once = if least < shape.h { at_once } else { together };
+            let row = self.row_bytes(id) * at_once as u64;
             let plural = if at_once == 1 { "frame" } else { "frames" };
+            let widest = self.readers(shape).max_by_key(|(op, input)| self.reach(op, *input).span(1, grain));
+            let read = widest.map_or(id, |(op, input)| op.inputs[input]);
+            let name = &self.graph().blob(read).name;
             return Err(Error::Limit {
-                what: format!(
-                    "blob {} ({shape}), {least} rows of {at_once} {plural} of it at once,",
-                    self.graph().blob(id).name
-                ),
+                what: format!("blob {name} ({shape}), {least} rows of {at_once} {plural} of it at once,"),
                 needed: row * least as u64,
                 limit: most,
                 limit_name: if most == self.limits.max_binding_bytes { "binding" } else { "buffer" },

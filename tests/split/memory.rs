@@ -72,7 +72,7 @@ fn networks_within_a_limit_give_the_same_bits() {
         (STRIDES, Shape::new(3, 3, 16, 32, 40), None, 6),
         (GROUPS, Shape::new(1, 3, 6, 60, 50), None, 3),
         (STRIDES, Shape::new(1, 3, 12, 48, 40), Some("winograd_4x4_gemm_16x8"), 3),
-        (WIDE, Shape::new(1, 3, 4, 80, 60), None, 3),
+        (WIDE, Shape::new(1, 3, 4, 80, 60), None, 2),
     ];
     for gpu in contexts() {
         for (json, shape, method, share) in cases {
@@ -99,8 +99,9 @@ fn long_runs_go_in_several_submissions() {
         let macs = long.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.macs());
         let most = options.limits.max_macs;
         let (largest, all) = macs.fold((0, 0), |(largest, all), macs| (macs.max(largest), all + macs));
-        assert!(largest <= most / 10 * 11, "{}: a dispatch of {largest}", class.name());
-        assert!(long.submissions().len() as u64 >= all / most, "{}: {:?}", class.name(), long.submissions());
+        // But for what pads tiles, and what neighbours in the stem compute twice.
+        assert!(largest <= most / 2 * 3, "{}: a dispatch of {largest}", class.name());
+        assert!(all > most && long.submissions().len() as u64 >= all / most, "{}: {:?}", class.name(), long.submissions());
         replay(&long, &options.limits);
     }
     for gpu in contexts() {
