@@ -7,11 +7,9 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::shape::Shape;
 
-/// How often segments are halved before the limit is given up.
-const HALVINGS: u32 = 20;
-
-/// How often a plan may be the same again until nothing can be cut any more.
-const SAME: usize = 3;
+/// How often segments are halved without needing less memory before the limit is given up: where a window reaches over most
+/// of a frame, smaller segments are only more of them.
+const PATIENCE: usize = 6;
 
 /// More dispatches than anyone wants to wait for.
 const MOST_DISPATCHES: usize = 200_000;
@@ -37,20 +35,27 @@ pub(super) fn within(graph: &Graph, inputs: &[Shape], options: &PlanOptions, lim
         least = least.min(plan.peak_bytes());
     }
     let largest = outline.blob_bytes().max().unwrap_or(0);
-    let scratch_bytes = outline.scratch_budget(options).min(limit / 4);
-    // How many dispatches the last plan had, and how often in succession.
-    let mut same = (0, 0);
-    for halvings in 0..HALVINGS {
-        let segment_bytes = (largest >> halvings).max(1);
-        let cutting = Cutting { segment_bytes, scratch_bytes, stripes: true, streamed: true };
-        let plan = outline.plan(options, cutting)?;
-        if plan.peak_bytes() <= limit {
-            return Ok(plan);
+    // Workspaces as without a limit, or smaller, or as small as can be. What is tried does not depend on the limit, so that
+    // the least that is named is one that can be kept to.
+    let budget = outline.scratch_budget(options);
+    let workspaces = [budget, budget / 4, 0];
+    let mut in_vain = 0;
+    for segment_bytes in (0..u64::BITS).map_while(|halvings| Some(largest >> halvings).filter(|&bytes| bytes > 0)) {
+        in_vain += 1;
+        for scratch_bytes in workspaces {
+            let cutting = Cutting { segment_bytes, scratch_bytes, stripes: true, streamed: true };
+            let plan = outline.plan(options, cutting)?;
+            if plan.peak_bytes() <= limit {
+                return Ok(plan);
+            }
+            if plan.dispatches() > MOST_DISPATCHES {
+                in_vain = PATIENCE;
+            }
+            if plan.peak_bytes() < least {
+                (least, in_vain) = (plan.peak_bytes(), 0);
+            }
         }
-        least = least.min(plan.peak_bytes());
-        let dispatches = plan.dispatches();
-        same = (dispatches, if same.0 == dispatches { same.1 + 1 } else { 0 });
-        if dispatches > MOST_DISPATCHES || same.1 == SAME {
+        if in_vain >= PATIENCE {
             break;
         }
     }
