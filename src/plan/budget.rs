@@ -44,7 +44,8 @@ pub(super) fn within(graph: &Graph, inputs: &[Shape], options: &PlanOptions, lim
         in_vain += 1;
         for scratch_bytes in workspaces {
             let cutting = Cutting { segment_bytes, scratch_bytes, stripes: true, streamed: true };
-            let plan = outline.plan(options, cutting)?;
+            // Bindings may not be able to begin where such small segments would be cut.
+            let Ok(plan) = outline.plan(options, cutting) else { continue };
             if plan.peak_bytes() <= limit {
                 return Ok(plan);
             }

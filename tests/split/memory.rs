@@ -3,7 +3,6 @@
 use super::common::contexts;
 use super::replay::{Met, replay};
 use super::{GROUPS, Network, ODD, STEM, STRIDES, assert_same, config, limits};
-use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::{BackboneConfig, Body, Error, Plan, PlanLimits, PlanOptions, Shape};
 
@@ -12,13 +11,13 @@ use resnet3d_wgpu::{BackboneConfig, Body, Error, Plan, PlanLimits, PlanOptions, 
 fn plans_keep_to_a_limit_on_memory() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
     let mut met = Met::default();
-    let widths =
-        PRESETS.map(|preset| (BackboneConfig::preset(preset).unwrap(), Shape::new(1, 3, 16, 112, 112), lavapipe));
+    let basic = config(r#"{"transformation": "basic"}"#);
+    let wide = [BackboneConfig::r18_conv4(), basic].map(|config| (config, Shape::new(1, 3, 16, 112, 112), lavapipe));
     let high = [(BackboneConfig::r18_conv4(), Shape::new(1, 3, 3, 720, 1280), lavapipe)];
     let narrow = [(ODD, 256), (STRIDES, 32), (GROUPS, 32)];
     let narrow =
         narrow.map(|(json, alignment)| (config(json), Shape::new(2, 3, 13, 60, 40), limits(10_000, 10_000, alignment)));
-    for (config, shape, limits) in widths.into_iter().chain(high).chain(narrow) {
+    for (config, shape, limits) in wide.into_iter().chain(high).chain(narrow) {
         let body = Body::new(&config).unwrap();
         for class in [AdapterClass::Software, AdapterClass::Gpu] {
             let options = PlanOptions { limits, target: Target::typical(class), ..PlanOptions::default() };
@@ -28,7 +27,7 @@ fn plans_keep_to_a_limit_on_memory() {
             let mut peak = unlimited.peak_bytes();
             assert_eq!(plan(Some(peak)).unwrap(), unlimited, "what is within the limit is left as it is");
             let least = loop {
-                let limit = peak / 4 * 3;
+                let limit = peak / 3 * 2;
                 match plan(Some(limit)) {
                     Ok(plan) => {
                         assert!(plan.peak_bytes() <= limit, "{} bytes for {limit}", plan.peak_bytes());
