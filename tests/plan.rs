@@ -161,13 +161,13 @@ fn what_exceeds_the_adapter_is_named() {
     };
     let wide = Shape::new(1, 3, 1, 2000, 2000);
     assert!(limited(lavapipe, &["conv1"], wide).is_ok() && limited(lavapipe, &[], CLIP).is_ok());
-    // Asked for, conv1 has to exist: otherwise only what is left of it by pooling does. Three rows are needed for one of that,
-    // and blobs of that shape are cut at every fourth, as squares of four might be computed whole.
+    // Asked for, conv1 has to exist: otherwise only what is left of it by pooling does. Nine rows are needed for
+    // four of that, and behind it Winograd's method computes squares of four.
     let endless = Shape::new(1, 3, 1, 40, 600_000);
     match limited(lavapipe, &["conv1"], endless) {
         Err(Error::Limit { what, needed, limit, limit_name }) => {
-            assert_eq!(what, "blob conv1 (1x64x1x20x300000), 3 rows of 1 frame of it at once,");
-            assert_eq!((needed, limit, limit_name), (3 * 64 * 300_000 * 4, 128 << 20, "binding"));
+            assert_eq!(what, "blob conv1 (1x64x1x20x300000), 9 rows of 1 frame of it at once,");
+            assert_eq!((needed, limit, limit_name), (9 * 64 * 300_000 * 4, 128 << 20, "binding"));
         }
         other => panic!("{other:?}"),
     }
