@@ -134,7 +134,11 @@ impl<'a> Slicer<'a> {
         };
         let inside = outline.graph.blobs().iter().enumerate().filter(|(_, blob)| blob.layout == Layout::ChannelsLast);
         let inside: Vec<BlobId> = inside.map(|(index, _)| BlobId(index)).collect();
-        let rows = |&id: &BlobId| if stripes { slicer.stripes(id) } else { Ok(vec![0..slicer.shape(id).h]) };
+        let whole = |id: BlobId| {
+            let all = 0..slicer.shape(id).h;
+            Vec::from([all])
+        };
+        let rows = |&id: &BlobId| if stripes { slicer.stripes(id) } else { Ok(whole(id)) };
         let rows = inside.iter().map(rows).collect::<Result<Vec<_>>>()?;
         let step = |id: BlobId| {
             let own = inside.iter().zip(&rows).find(|(own, _)| **own == id);

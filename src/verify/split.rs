@@ -35,7 +35,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     }
     // Now and then a limit on memory.
     let mut memory_limit = variant.memory_limit;
-    if rng.u32(..4) == 0 {
+    if rng.u32(..8) == 0 {
         let smaller = part(found.as_ref().unwrap_or(&whole).peak_bytes(), rng);
         if let Some(plan) = attempt(gpu, case, variant, limits, Some(smaller))? {
             (memory_limit, found) = (Some(smaller), Some(plan));
@@ -56,7 +56,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
 }
 
 /// More would only take time.
-const MOST_DISPATCHES: usize = 200;
+const MOST_DISPATCHES: usize = 120;
 
 /// Two to eight tenths of `bytes`.
 fn part(bytes: u64, rng: &mut Rng) -> u64 {
