@@ -75,7 +75,7 @@ fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
         let y = 2u * row + tap / 3u;
         let x = 2u * column + tap % 3u;
         // Row 0 of a patch is above its first pooled row.
-        let inside_y = 2u * area.row + y >= 1u && 2u * area.row + y <= p.out_h;
+        let inside_y = 2u * area.row + y + p.pool_above >= 1u && 2u * area.row + y <= p.out_h;
         let inside_x = 2u * area.column + x >= 1u && 2u * area.column + x <= p.out_w;
         if inside_y && inside_x {
             let at = quad % 8u * POSITIONS + y * (2u * PATCH_W + 1u) + x;

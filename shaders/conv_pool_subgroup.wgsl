@@ -9,8 +9,9 @@
 // eighth of all products. Columns of all frames follow one another, so that no lane is idle at the end of a row.
 //
 // Grid: one workgroup for each (run of seven columns, strip of pool_rows pooled rows, block of output channels), blocks
-// fastest, then strips, folded into x and y. A strip below another computes the row of squares above it once more. Shared
-// code: shared/conv_gemm.wgsl. The prelude: that of conv_gemm_subgroup.wgsl without TILE_N.
+// fastest, then strips, folded into x and y. A strip below another, of this dispatch or of that for the rows above,
+// computes the row of squares above it once more. Shared code: shared/conv_gemm.wgsl. The prelude: that of
+// conv_gemm_subgroup.wgsl without TILE_N.
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
@@ -44,7 +45,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let lowest = p.lowest;
     // What a value is at least: the ReLU.
     let least = select(lowest, 0.0, p.relu == 1u);
-    let out_h = p.out_h;
+    let out_h = i32(p.out_h);
     let out_quads = p.out_quads;
     let first_quad = p.first_quad + block * TILE_M;
     let pool_h = p.pool_h;
@@ -66,15 +67,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         above_right[m] = lowest;
     }
 
-    let first_row = strip * p.pool_rows;
-    let end_row = min(first_row + p.pool_rows, pool_h);
-    for (var row = max(first_row, 1u) - 1u; row < end_row; row++) {
+    let first_row = i32(strip * p.pool_rows);
+    let end_row = i32(min((strip + 1u) * p.pool_rows, pool_h));
+    for (var row = select(first_row, first_row - 1, strip + p.pool_above > 0u); row < end_row; row++) {
         var origins: array<Origin, 4>;
         var sums: array<array<f32, TILE_C>, 4>;
         // unroll
         for (var j = 0u; j < 4u; j++) {
             origins[j] = corner;
-            origins[j].y += i32(2u * row + j / 2u) * stride_h;
+            origins[j].y += (2 * row + i32(j / 2u)) * stride_h;
             origins[j].x += i32(j % 2u) * stride_w;
             // unroll
             for (var q = 0u; q < TILE_M; q++) {
@@ -125,7 +126,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             }
         }
 
-        let has_below = 2u * row + 1u < out_h;
+        let has_below = 2 * row + 1 < out_h;
         let has_corner = has_right && has_below;
         var pooled: array<f32, TILE_C>;
         // unroll
@@ -143,7 +144,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             above_right[m] = lower_right;
         }
         if live && row >= first_row {
-            let position = (frame * pool_h + row) * pool_w + column;
+            let position = (frame * pool_h + u32(row)) * pool_w + column;
             // unroll
             for (var q = 0u; q < TILE_M; q++) {
                 if first_quad + q < out_quads {

@@ -89,6 +89,11 @@ pub struct Options {
     /// That is what the shaders say. WGSL lets a driver assume that there is no NaN and no infinity, and wgpu has Metal
     /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
     pub strict_floats: bool,
+    /// Bytes of device memory that activations and workspaces of a clip shape may have together, if not as many as are
+    /// best. What would need more is split into rounds, frames and rows, with the same bits as result; where nothing helps,
+    /// [`GpuBackbone::prepare`] is an [`Error::MemoryLimit`] that says how little would do. Weights and the buffers that
+    /// clips and features pass through on their way are not counted.
+    pub memory_limit: Option<u64>,
     /// Plan as if the adapter allowed no more than this, for tests of what it splits.
     pub limits: Option<PlanLimits>,
 }
@@ -104,6 +109,7 @@ impl Default for Options {
             tuning: false,
             winograd: true,
             strict_floats: false,
+            memory_limit: None,
             limits: None,
         }
     }
@@ -205,6 +211,7 @@ impl GpuBackbone {
                 choices: if options.tuning { tuning::load(gpu) } else { Choices::default() },
                 winograd: options.winograd && !options.strict_floats,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
+                memory_limit: options.memory_limit,
             },
             checks: options.checks,
             constants: Constants::default(),

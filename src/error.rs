@@ -144,6 +144,19 @@ pub enum Error {
         limit_name: &'static str,
     },
 
+    /// A limit on the memory of a run that not even its smallest parts are within.
+    #[error(
+        "{what} needs {least} bytes of device memory for activations and workspaces at least, but the limit is {limit}"
+    )]
+    MemoryLimit {
+        /// The clip.
+        what: String,
+        /// The fewest bytes that a plan was found for.
+        least: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+
     /// A kernel was asked for by name for an operator that it cannot do.
     #[error("operator {operator}: kernel {kernel} cannot do it: {reason}")]
     Kernel {

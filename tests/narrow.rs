@@ -64,7 +64,7 @@ fn narrow_devices_match_the_fixtures() {
 
 #[test]
 fn narrow_devices_agree_with_the_reference_on_random_cases() {
-    let settings = Settings { operators: 24, bodies: 5, seed: 30 };
+    let settings = Settings { operators: 24, bodies: 5, seed: 30, ..Settings::default() };
     for gpu in contexts() {
         let report = verify(&gpu, &settings, &mut |_, _| {}).unwrap();
         let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();

@@ -38,7 +38,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 53] = [
+const FAULTS: [(&str, ShaderPatch); 56] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -95,13 +95,13 @@ const FAULTS: [(&str, ShaderPatch); 53] = [
         "stem: a neighbour in another row",
         patch("conv_pool_subgroup", "let has_left = column > 0u", "let has_left = true"),
     ),
-    ("stem: a row beyond the edge pooled", patch("conv_pool_subgroup", "2u * row + 1u < out_h", "2u * row < out_h")),
+    ("stem: a row beyond the edge pooled", patch("conv_pool_subgroup", "2 * row + 1 < out_h", "2 * row < out_h")),
     ("stem: a column beyond the edge pooled", patch("conv_pool_subgroup", "2u * column + 1u < p.out_w", "true")),
     ("stem: the last column not stored", patch("conv_pool_subgroup", "counted <= columns", "counted < columns")),
     ("stem: from the first channel", patch("conv_pool_subgroup", "p.first_quad + block * TILE_M", "block * TILE_M")),
     (
         "stem, tiled: padding above pooled",
-        patch("conv_gemm_tiled", "let inside_y = 2u * area.row + y >= 1u", "let inside_y = true"),
+        patch("conv_gemm_tiled", "let inside_y = 2u * area.row + y + p.pool_above >= 1u", "let inside_y = true"),
     ),
     (
         "stem, tiled: last quad not stored",
@@ -112,6 +112,12 @@ const FAULTS: [(&str, ShaderPatch); 53] = [
     ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
     ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),
     ("split: early frames not skipped", patch("conv_direct", "- p.window.pad_t", "- max(p.window.pad_t, 0)")),
+    ("split: rows above not skipped", patch("conv_gemm", "- own.window.pad_h", "- max(own.window.pad_h, 0)")),
+    (
+        "split: stem, rows above taken for padding",
+        patch("conv_pool_subgroup", "strip + p.pool_above > 0u", "strip > 0u"),
+    ),
+    ("split: stem, tiled, rows above taken for padding", patch("conv_gemm_tiled", "y + p.pool_above >= 1u", "y >= 1u")),
     ("split: Winograd from the first channel", patch("winograd_output", "p.first_quad + own_quad", "own_quad")),
     ("layout: batch ignored", patch("layout", "(clip * channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),

@@ -1,19 +1,21 @@
 //! What exceeds an adapter's limits is split: plans replayed without a GPU, and whole networks on one, bit for bit.
 
 mod common;
+#[path = "split/memory.rs"]
+mod memory;
+#[path = "split/replay.rs"]
+mod replay;
 
 use common::contexts;
-use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Layout, OpKind, Window};
+use replay::{Met, replay};
+use resnet3d_wgpu::graph::{Graph, GraphBuilder, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
-use resnet3d_wgpu::plan::{Binding, Step};
 use resnet3d_wgpu::verify::{Case, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Body, Error, GpuBackbone, Options, Plan, PlanLimits, PlanOptions, ShaderChecks, Shape, Taps,
-    Timing, Weights,
+    BackboneConfig, Body, Error, Features, GpuBackbone, GpuContext, Options, Plan, PlanLimits, PlanOptions,
+    ShaderChecks, Shape, Taps, Timing, Weights,
 };
-use std::collections::BTreeMap;
-use std::ops::Range;
 
 const KIB: u64 = 1 << 10;
 
@@ -37,173 +39,8 @@ const STRIDES: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16]
 const GROUPS: &str = r#"{"block_counts": [1, 1, 1, 1], "feat_dims": [8, 8, 12, 16, 20], "width_per_group": 3,
     "num_groups": 2, "dilation": 2, "stride_1x1": false}"#;
 
-/// Frames of a blob that lie in one place.
-fn frame_bytes(plan: &Plan, blob: BlobId) -> u64 {
-    plan.graph().blob(blob).bytes(Shape { t: 1, ..plan.round_shape(blob) })
-}
-
-/// The window of an operator that slides.
-fn window(kind: &OpKind) -> Option<&Window> {
-    match kind {
-        OpKind::Conv(conv) => Some(&conv.window),
-        OpKind::MaxPool(window) => Some(window),
-        _ => None,
-    }
-}
-
-/// First and last input frame under the taps of the output frames `out`, tap by tap; `None` if all are padding.
-fn touched(window: &Window, out: &Range<usize>, frames: usize) -> Option<(usize, usize)> {
-    let taps = out.clone().flat_map(|t| (0..window.kernel[0]).map(move |tap| (t, tap)));
-    let padded = taps.map(|(t, tap)| t * window.stride[0] + tap * window.dilation[0]);
-    let inside = padded.filter_map(|at| at.checked_sub(window.pad[0])).filter(|&at| at < frames);
-    inside.fold(None, |span, at| span.map_or(Some((at, at)), |(a, b): (usize, usize)| Some((a.min(at), b.max(at)))))
-}
-
-/// Replays a plan: nothing exceeds `limits`, every range of frames is where it should be and no larger than it must be,
-/// every frame of every segment is computed exactly once.
-fn replay(plan: &Plan, limits: &PlanLimits) {
-    let most = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-    for &bytes in plan.memory().buffers().iter().chain(plan.uploads().buffers()).chain(plan.readbacks().buffers()) {
-        assert!(bytes <= limits.max_buffer_bytes, "a buffer of {bytes} bytes");
-    }
-    for (blob, storage) in plan.storages() {
-        for (segment, (&bytes, &buffer)) in storage.segments().iter().zip(plan.memory().buffers_of(blob)).enumerate() {
-            assert!(bytes <= plan.memory().buffers()[buffer]);
-            let pieces = storage.pieces().iter().filter(|piece| piece.segment == segment);
-            assert!(pieces.clone().all(|piece| piece.offset + piece.bytes <= bytes));
-            assert!(pieces.is_sorted_by(|a, b| a.offset + a.bytes <= b.offset), "pieces do not overlap in memory");
-        }
-    }
-    for step in plan.steps() {
-        replay_step(plan, step, limits, most);
-    }
-    for (staging, ports) in [(plan.uploads(), plan.graph().inputs().to_vec()), (plan.readbacks(), outputs(plan))] {
-        for (port, &blob) in ports.iter().enumerate() {
-            for round in 0..plan.rounds() {
-                let own = staging.transfers().iter().filter(|t| t.round == round && t.port == port);
-                let pieces: Vec<usize> = own.map(|transfer| transfer.piece).collect();
-                assert!(pieces.iter().copied().eq(0..plan.storage(blob).pieces().len()), "every piece is copied once");
-            }
-        }
-        for (index, &bytes) in staging.buffers().iter().enumerate() {
-            let own = staging.transfers().iter().filter(|transfer| transfer.buffer == index);
-            assert!(own.clone().all(|transfer| transfer.offset + transfer.bytes <= bytes));
-            assert!(own.is_sorted_by(|a, b| a.offset + a.bytes <= b.offset), "transfers do not overlap");
-        }
-    }
-}
-
-fn outputs(plan: &Plan) -> Vec<BlobId> {
-    plan.outputs().iter().map(|output| output.blob).collect()
-}
-
-fn replay_step(plan: &Plan, step: &Step, limits: &PlanLimits, most: u64) {
-    let op = &plan.graph().operators()[step.operator];
-    // (segment, part) to the frames written.
-    let mut written: BTreeMap<(usize, usize), Vec<Range<usize>>> = BTreeMap::new();
-    // The rows of each of those ranges.
-    let mut rows: BTreeMap<(usize, usize, usize), Vec<usize>> = BTreeMap::new();
-    // Winograd's method has three dispatches for a slice; the one in the middle slides over time.
-    let in_a_row = if matches!(step.method, Method::Winograd { .. }) { 3 } else { 1 };
-    for dispatches in step.dispatches.chunks_exact(in_a_row) {
-        let dispatch = &dispatches[in_a_row / 2];
-        let mut bound = Vec::new();
-        for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-            if let Binding::Scratch { index, bytes } = binding {
-                assert!(*bytes <= most && *bytes <= plan.scratch()[*index], "{}: {bytes} bytes of scratch", op.name);
-            }
-            let Binding::Frames { blob, frames, segment, offset, bytes } = binding else { continue };
-            let (name, frame) = (&plan.graph().blob(*blob).name, frame_bytes(plan, *blob));
-            assert!(*bytes <= most, "{}: {bytes} bytes of {name}", op.name);
-            assert!(offset.is_multiple_of(limits.offset_alignment), "{}: {name} from {offset}", op.name);
-            assert_eq!(*bytes, frames.len() as u64 * frame);
-            let piece = plan.storage(*blob).pieces().iter().find(|piece| {
-                let inside = piece.frames.start <= frames.start && frames.end <= piece.frames.end;
-                let there = || piece.offset + (frames.start - piece.frames.start) as u64 * frame == *offset;
-                piece.segment == *segment && inside && there()
-            });
-            assert!(piece.is_some(), "{}: frames {frames:?} of {name} are not there", op.name);
-            if plan.graph().blob(*blob).layout == Layout::Planar {
-                assert_eq!(piece.unwrap().frames, *frames, "planar pieces are bound as a whole");
-            }
-            bound.push((*blob, frames.clone(), *segment));
-        }
-        for own in dispatches {
-            assert_eq!(own.bindings.len(), own.launch.operands.len());
-            assert_eq!((&own.frames, &own.rows, own.part), (&dispatch.frames, &dispatch.rows, dispatch.part));
-        }
-        let (output, inputs) = bound.split_last().unwrap();
-        assert_eq!((output.0, &output.1), (op.output, &dispatch.frames));
-        let buffer = |(blob, _, segment): &(BlobId, Range<usize>, usize)| plan.memory().buffers_of(*blob)[*segment];
-        assert!(inputs.iter().all(|input| buffer(input) != buffer(output)), "{} writes what it reads", op.name);
-        if dispatch.rows.start == 0 {
-            written.entry((output.2, dispatch.part)).or_default().push(output.1.clone());
-        }
-        rows.entry((output.2, dispatch.part, output.1.start)).or_default().extend(dispatch.rows.clone());
-
-        let read = &inputs[0];
-        assert_eq!(read.0, op.inputs[0]);
-        let frames = plan.shape(read.0).t;
-        let Some(window) = window(&op.kind) else {
-            assert!(inputs.iter().all(|(_, frames, _)| *frames == dispatch.frames), "{}", op.name);
-            continue;
-        };
-        for (_, residual, _) in &inputs[1..] {
-            assert_eq!(*residual, dispatch.frames, "the residual of {}", op.name);
-        }
-        if plan.round_shape(read.0).n > 1 {
-            assert_eq!(read.1, 0..frames, "clips follow one another: all frames of them");
-        } else if let Some((first, last)) = touched(window, &dispatch.frames, frames) {
-            assert_eq!(read.1.end, last + 1, "{}: no frame beyond the halo", op.name);
-            let aligned =
-                |frames: &usize| (*frames as u64 * frame_bytes(plan, read.0)).is_multiple_of(limits.offset_alignment);
-            let step = (1..).find(aligned).unwrap();
-            assert!(first - read.1.start < step, "{}: no more early frames than alignment needs", op.name);
-        }
-        // What the shader makes of it: tap 0 of the first output lies `pad` frames before the first bound.
-        let pad = i32::from_le_bytes(dispatch.launch.params[24..28].try_into().unwrap());
-        let first = (dispatch.frames.start * window.stride[0]) as i64 - window.pad[0] as i64;
-        assert_eq!(read.1.start as i64 - i64::from(pad), first, "{}", op.name);
-    }
-    for (segment, part) in
-        (0..plan.storage(op.output).segments().len()).flat_map(|s| (0..step.parts.len()).map(move |p| (s, p)))
-    {
-        let pieces = plan.storage(op.output).pieces().iter().filter(|piece| piece.segment == segment);
-        let wanted: Vec<usize> = pieces.flat_map(|piece| piece.frames.clone()).collect();
-        let ranges = written.remove(&(segment, part)).unwrap_or_default();
-        assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), wanted, "{}: segment {segment}", op.name);
-    }
-    let height = plan.shape(op.output).h;
-    assert!(rows.values().all(|rows| rows.iter().copied().eq(0..height)), "{}: every row once", op.name);
-    assert!(step.parts.iter().cloned().flatten().eq(0..step.method.constant_blocks(&op.kind)), "every channel once");
-}
-
-/// How often a plan was split in each way.
-#[derive(Debug, Default)]
-struct Met {
-    rounds: usize,
-    frames: usize,
-    rows: usize,
-    channels: usize,
-    segments: usize,
-    early: usize,
-}
-
-impl Met {
-    fn count(&mut self, plan: &Plan) {
-        self.rounds += usize::from(plan.rounds() > 1);
-        for step in plan.steps() {
-            self.frames += usize::from(step.is_cut_over_frames());
-            self.rows += usize::from(step.dispatches.iter().any(|dispatch| dispatch.rows.start > 0));
-            self.channels += usize::from(step.parts.len() > 1);
-            let pads = step.dispatches.iter().map(|dispatch| dispatch.launch.params.get(24..28));
-            let slides = window(&plan.graph().operators()[step.operator].kind).is_some();
-            let negative = |pad: Option<&[u8]>| pad.is_some_and(|pad| i32::from_le_bytes(pad.try_into().unwrap()) < 0);
-            self.early += usize::from(slides && pads.into_iter().any(negative));
-        }
-        self.segments += plan.storages().filter(|(_, storage)| storage.segments().len() > 1).count();
-    }
-}
+/// A stem of the width that the kernels for it are for.
+const STEM: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [64, 8, 8, 12], "width_per_group": 4}"#;
 
 #[test]
 fn split_plans_stay_within_limits_and_compute_everything_once() {
@@ -217,6 +54,7 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
             Shape::new(3, 3, 9, 32, 40),
             Shape::new(4, 3, 1, 21, 33),
             Shape::new(1, 3, 60, 15, 17),
+            Shape::new(1, 3, 5, 150, 40),
         ] {
             let winograd = Method::by_name("winograd_4x4_gemm_16x8");
             for (fusion, taps, forced) in
@@ -233,6 +71,8 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
                         (40, 40),
                         (24, 90),
                         (14, 60),
+                        (8, 8),
+                        (5, 20),
                     ] {
                         let limits = limits(binding, buffer, alignment);
                         let taps = taps.clone();
@@ -251,8 +91,9 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
         }
     }
     println!("{met:?}, {refused} refused");
-    let Met { rounds, frames, rows, channels, segments, early } = met;
-    assert!([rounds, frames, segments, early].into_iter().all(|count| count > 20), "{met:?}");
+    let Met { rounds, frames, rows, channels, segments, early, stripes, streamed } = met;
+    assert!([rounds, frames, segments, early, stripes].into_iter().all(|count| count > 20), "{met:?}");
+    assert_eq!(streamed, 0, "there is no limit on memory");
     assert!(rows > 0 && (channels > 0 || refused > 0), "{met:?}");
 }
 
@@ -347,36 +188,43 @@ fn weights_are_split_over_channels() {
 #[test]
 fn what_no_split_can_help_is_named() {
     let mut model = GraphBuilder::new();
-    let data = model.input("data", 64);
+    let data = model.input("data", 4);
     let window = Window { kernel: [3, 3, 3], pad: [1; 3], ..Window::POINTWISE };
-    let out = model.conv_nd(data, "conv", 64, window, 1);
+    let out = model.conv_nd(data, "conv", 4, window, 1);
     let graph: Graph = model.finish(out);
-    let error = |binding: u64, buffer: u64| {
+    let shape = Shape::new(2, 4, 20, 32, 4096);
+    let plan = |binding: u64, buffer: u64| {
         let options = PlanOptions { limits: limits(binding, buffer, 256), winograd: false, ..PlanOptions::default() };
-        match Plan::new(&graph, &[Shape::new(2, 64, 20, 32, 32)], &options) {
-            Err(error @ Error::Limit { .. }) => error.to_string(),
-            other => panic!("{binding} {buffer}: {other:?}"),
-        }
+        Plan::new(&graph, &[shape], &options)
     };
-    // A frame is 256 KiB, and the convolution reads two at the edges, three inside.
-    let text = error(200, 10_000);
-    assert!(text.contains("1 frame of it at once, needs 262144 bytes in one binding"), "{text}");
-    assert!(text.contains("blob data (1x64x20x32x32)"), "{text}");
-    let text = error(10_000, 700);
-    assert!(text.contains("3 frames of it at once, needs 786432 bytes in one buffer"), "{text}");
-    let text = error(600, 10_000);
-    assert!(text.contains("3 frames of it at once, needs 786432 bytes in one binding"), "{text}");
+    let error = |binding: u64, buffer: u64| match plan(binding, buffer) {
+        Err(error @ Error::Limit { .. }) => error.to_string(),
+        other => panic!("{binding} {buffer}: {other:?}"),
+    };
+    // A row is 64 KiB, and the convolution reads three of three frames.
+    assert!(plan(600, 10_000).is_ok() && plan(10_000, 600).is_ok());
+    let text = error(500, 10_000);
+    assert!(text.contains("3 rows of 3 frames of it at once, needs 589824 bytes in one binding"), "{text}");
+    assert!(text.contains("blob data (1x4x20x32x4096)"), "{text}");
+    let text = error(10_000, 500);
+    assert!(text.contains("3 rows of 3 frames of it at once, needs 589824 bytes in one buffer"), "{text}");
     for (binding, buffer) in [(2, 10_000), (0, 10_000), (10_000, 0), (0, 0)] {
         let text = error(binding, buffer);
-        assert!(text.contains("1 frame") || text.contains("3 frames"), "{text}");
+        assert!(text.contains("3 rows of 3 frames"), "{text}");
     }
-    let nothing =
-        PlanLimits { max_binding_bytes: 0, max_buffer_bytes: 0, max_groups: 0, offset_alignment: 0, max_image_rows: 0 };
+    let nothing = PlanLimits {
+        max_binding_bytes: 0,
+        max_buffer_bytes: 0,
+        max_groups: 0,
+        offset_alignment: 0,
+        max_image_rows: 0,
+        max_macs: 0,
+    };
     let options = PlanOptions { limits: nothing, ..PlanOptions::default() };
-    assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_err());
+    assert!(Plan::new(&graph, &[shape], &options).is_err());
     let unaligned = PlanLimits { offset_alignment: 0, ..PlanLimits::default() };
     let options = PlanOptions { limits: unaligned, ..PlanOptions::default() };
-    assert!(Plan::new(&graph, &[Shape::new(1, 64, 20, 32, 32)], &options).is_ok());
+    assert!(Plan::new(&graph, &[shape], &options).is_ok());
 }
 
 /// One blob read in two ways by one dispatch: through the window, with its halo, and as the residual, without.
@@ -419,41 +267,72 @@ fn a_blob_may_be_input_and_residual_at_once() {
     }
 }
 
+/// What a whole network is run as.
+struct Network<'a> {
+    json: &'a str,
+    shape: Shape,
+    method: Option<&'a str>,
+}
+
+impl Network<'_> {
+    /// Its features under limits, its plan, and how many layers were timed if any were.
+    fn run(&self, gpu: &GpuContext, limits: Option<PlanLimits>, memory_limit: Option<u64>) -> (Features, Plan) {
+        let config = config(self.json);
+        let weights = Weights::random(&config, 3).unwrap();
+        let clip = random::clip(self.shape, 3).unwrap();
+        let method = self.method.map(|name| Method::by_name(name).unwrap());
+        let (taps, winograd) = (Taps::Stages, method.is_some_and(Method::is_winograd));
+        let options = Options { taps, limits, memory_limit, winograd, method, ..Options::default() };
+        let mut backbone = GpuBackbone::new(gpu, &config, &weights, options).unwrap();
+        let plan = backbone.prepare(self.shape).unwrap().clone();
+        backbone.fill_activations(self.shape, 1e30).unwrap();
+        let (features, profile) = backbone.forward_timed(&clip, Timing::Layers).unwrap();
+        assert!(profile.is_none_or(|profile| profile.steps.len() == plan.steps().len()), "a time for each layer");
+        assert!(backbone.forward(&clip).unwrap() == features, "and once more");
+        (features, plan)
+    }
+}
+
+/// Whether features are the same to the bit.
+fn assert_same(whole: &Features, split: &Features, what: &str) {
+    for (a, b) in whole.blobs().iter().zip(split.blobs()) {
+        let differs = a.data.iter().zip(&b.data).position(|(a, b)| a.to_bits() != b.to_bits());
+        assert!(differs.is_none(), "{what}: {} at {differs:?}", a.name);
+    }
+}
+
 /// Whole networks on every adapter: the split result is the unsplit one, the timings count what belongs together.
 #[test]
 fn split_networks_give_the_same_bits() {
+    // What each case has to meet beside more dispatches: stripes, weights in parts.
     let cases = [
-        (ODD, Shape::new(1, 3, 61, 21, 29), limits(200, 400, 256), None),
-        (STRIDES, Shape::new(1, 3, 16, 32, 40), limits(64, 100, 32), None),
-        (GROUPS, Shape::new(3, 3, 5, 30, 41), limits(110, 220, 256), None),
-        (ODD, Shape::new(6, 3, 2, 24, 24), limits(48, 200, 256), None),
-        (ODD, Shape::new(1, 3, 30, 21, 29), limits(200, 400, 256), Method::by_name("winograd_4x4_gemm_16x8")),
+        (ODD, Shape::new(1, 3, 61, 21, 29), limits(200, 400, 256), None, (false, false)),
+        (STRIDES, Shape::new(1, 3, 16, 32, 40), limits(64, 100, 32), None, (false, false)),
+        (GROUPS, Shape::new(3, 3, 5, 30, 41), limits(110, 220, 256), None, (false, false)),
+        (ODD, Shape::new(6, 3, 2, 24, 24), limits(48, 200, 256), None, (false, false)),
+        (ODD, Shape::new(1, 3, 30, 21, 29), limits(200, 400, 256), Some("winograd_4x4_gemm_16x8"), (false, false)),
+        (ODD, Shape::new(1, 3, 5, 130, 100), limits(120, 400, 32), None, (true, false)),
+        (STRIDES, Shape::new(1, 3, 9, 97, 64), limits(100, 120, 32), None, (false, false)),
+        (GROUPS, Shape::new(2, 3, 3, 120, 70), limits(48, 100, 32), None, (true, true)),
+        (STRIDES, Shape::new(1, 3, 3, 240, 64), limits(200, 300, 256), Some("winograd_4x4_gemm_16x8"), (true, false)),
+        (ODD, Shape::new(1, 3, 3, 140, 64), limits(100, 150, 32), Some("winograd_2x2_gemm_16x8"), (true, false)),
+        (STEM, Shape::new(1, 3, 3, 131, 96), limits(100, 400, 256), Some("conv_pool_tiled"), (true, false)),
+        (STEM, Shape::new(1, 3, 1, 260, 96), limits(100, 400, 256), None, (true, false)),
     ];
     for gpu in contexts() {
-        for (json, shape, limits, method) in &cases {
-            let config = config(json);
-            let weights = Weights::random(&config, 3).unwrap();
-            let clip = random::clip(*shape, 3).unwrap();
-            let run = |limits: Option<PlanLimits>| {
-                let (taps, winograd) = (Taps::Stages, method.is_some());
-                let options = Options { taps, limits, winograd, method: *method, ..Options::default() };
-                let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
-                let plan = backbone.prepare(*shape).unwrap();
-                let (dispatches, steps) = (plan.dispatches(), plan.steps().len());
-                backbone.fill_activations(*shape, 1e30).unwrap();
-                let (features, profile) = backbone.forward_timed(&clip, Timing::Layers).unwrap();
-                assert!(profile.is_none_or(|profile| profile.steps.len() == steps), "a time for each layer");
-                assert!(backbone.forward(&clip).unwrap() == features, "and once more");
-                (features, dispatches)
-            };
-            let (whole, whole_dispatches) = run(None);
-            let (split, split_dispatches) = run(Some(*limits));
-            assert!(split_dispatches > whole_dispatches, "{json} {shape}: nothing was split");
-            println!("{shape}: {whole_dispatches} dispatches, split {split_dispatches}");
-            for (a, b) in whole.blobs().iter().zip(split.blobs()) {
-                let differs = a.data.iter().zip(&b.data).position(|(a, b)| a.to_bits() != b.to_bits());
-                assert!(differs.is_none(), "{} {json} {shape}: {} at {differs:?}", gpu.backend(), a.name);
-            }
+        for (json, shape, limits, method, (stripes, parts)) in cases {
+            let network = Network { json, shape, method };
+            let (whole, whole_plan) = network.run(&gpu, None, None);
+            let (split, plan) = network.run(&gpu, Some(limits), None);
+            let what = format!("{} {json} {shape}", gpu.backend());
+            let dispatches = [&whole_plan, &plan].map(Plan::dispatches);
+            assert!(dispatches[0] < dispatches[1], "{what}: nothing was split");
+            let mut met = Met::default();
+            met.count(&plan);
+            println!("{shape}: {} dispatches, split {}: {met:?}", dispatches[0], dispatches[1]);
+            assert!(met.stripes > 0 || !stripes, "{what}: nothing is in stripes");
+            assert!(met.channels > 0 || !parts, "{what}: no weights in parts");
+            assert_same(&whole, &split, &what);
         }
     }
 }

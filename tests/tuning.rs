@@ -84,7 +84,7 @@ fn what_is_wrong_does_not_win() {
     let body = Body::new(&config).unwrap();
     let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
     // It skips the last row, which takes less time than not to.
-    let patch = ShaderPatch { shader: "winograd_output", from: "< p.out_h &&", to: "+ 1u < p.out_h &&" };
+    let patch = ShaderPatch { shader: "winograd_output", from: "< out_h &&", to: "+ 1u < out_h &&" };
     let setting =
         Setting { gpu: &gpu, weights: &weights, options: &options, checks: ShaderChecks::Checked, patch: Some(patch) };
     let mut choices = Choices::default();

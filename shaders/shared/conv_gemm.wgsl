@@ -47,11 +47,13 @@ struct Params {
     add_residual: u32,
     relu: u32,
 
-    // Where the maximum is taken besides: rows and columns that leaves, how many of the rows a workgroup computes, and
-    // minus infinity, which WGSL has no literal for.
+    // Where the maximum is taken besides: rows and columns that leaves, how many of the rows a workgroup computes, whether
+    // the first of them has rows of the convolution above it, 1 for yes, or padding, and minus infinity, which WGSL has no
+    // literal for.
     pool_h: u32,
     pool_w: u32,
     pool_rows: u32,
+    pool_above: u32,
     lowest: f32,
 }
 

@@ -2,6 +2,7 @@
 
 use super::GpuContext;
 use super::constants::Constants;
+use super::passes::{Pass, passes};
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Profile, Timestamps, Timing};
 use super::resource::{Resource, empty_buffer, filled_buffer};
@@ -25,6 +26,18 @@ struct BoundDispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: Grid,
+}
+
+/// Between host and device.
+#[derive(Clone, Copy)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// How many passes are timed: all, or the first and the last.
+fn timed_passes(passes: &[Pass], timing: Timing) -> usize {
+    if timing == Timing::Layers { passes.len() } else { passes.len().min(2) }
 }
 
 /// A plan, ready to run.
@@ -225,17 +238,14 @@ impl Executor {
         let gpu = self.gpu.clone();
         gpu.scoped(|| {
             self.check(inputs)?;
-            if timing != Timing::Off && self.timestamps.is_none() {
-                self.timestamps = Timestamps::new(&self.gpu, self.plan.rounds() * self.steps.len());
+            let passes = passes(&self.plan, timing == Timing::Layers);
+            let timed = timed_passes(&passes, timing);
+            if timing != Timing::Off && self.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
+                self.timestamps = Timestamps::new(&self.gpu, timed);
             }
             self.write_inputs(inputs)?;
-            let encoder = self
-                .gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("resnet3d.forward") });
-            let (commands, passes) = self.record(encoder, timing);
-            let submission = self.gpu.queue.submit([commands]);
-            self.read_outputs(submission, passes, timing)
+            let submission = self.submit(&passes, timing);
+            self.read_outputs(submission, &passes, timing)
         })
     }
 
@@ -265,58 +275,58 @@ impl Executor {
         Ok(())
     }
 
-    /// The commands of a run, and how many timed passes they have.
-    fn record(&self, mut encoder: wgpu::CommandEncoder, timing: Timing) -> (wgpu::CommandBuffer, usize) {
+    /// Records and submits a run, one submission after the other; the last of them.
+    fn submit(&self, passes: &[Pass], timing: Timing) -> Option<wgpu::SubmissionIndex> {
         let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
-        let mut passes = 0;
-        for round in 0..self.plan.rounds() {
-            self.copy_inputs(&mut encoder, round);
-            self.copy_outputs(&mut encoder, round, None);
-            let mut first = 0;
-            for last in 0..self.steps.len() {
-                let timed_alone = timing == Timing::Layers && timestamps.is_some();
-                let copied = self.plan.outputs().iter().any(|output| output.written_by == Some(last));
-                if !(timed_alone || copied || last + 1 == self.steps.len()) {
-                    continue;
-                }
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some("resnet3d.forward"),
-                    timestamp_writes: timestamps.map(|t| t.around(passes)),
-                });
-                for dispatch in self.steps[first..=last].iter().flatten() {
+        let timed = |index: usize| match timing {
+            Timing::Layers => Some(index),
+            // The first, and the last if that is another.
+            _ if index == 0 => Some(0),
+            _ => (index + 1 == passes.len()).then_some(1),
+        };
+        let label = Some("resnet3d.forward");
+        let mut dispatches = self.plan.in_order().cycle();
+        let mut submission = None;
+        for (index, submitted) in passes
+            .chunk_by(|a, _| !a.submit)
+            .scan(0, |first, own| Some((std::mem::replace(first, *first + own.len()), own)))
+        {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+            for (index, own) in (index..).zip(submitted) {
+                self.copy(&mut encoder, own, &own.uploads, Direction::Up);
+                let around = timestamps.zip(timed(index)).map(|(timestamps, index)| timestamps.around(index));
+                let desc = wgpu::ComputePassDescriptor { label, timestamp_writes: around };
+                let mut pass = encoder.begin_compute_pass(&desc);
+                for (step, dispatch) in dispatches.by_ref().take(own.dispatches) {
+                    let dispatch = &self.steps[step][dispatch];
                     pass.set_pipeline(&dispatch.pipeline);
                     pass.set_bind_group(0, &dispatch.bind_group, &[]);
                     pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);
                 }
                 drop(pass);
-                self.copy_outputs(&mut encoder, round, Some(last));
-                passes += 1;
-                first = last + 1;
+                self.copy(&mut encoder, own, &own.readbacks, Direction::Down);
             }
+            if let Some(timestamps) = timestamps.filter(|_| index + submitted.len() == passes.len()) {
+                timestamps.resolve(&mut encoder, timed_passes(passes, timing));
+            }
+            submission = Some(self.gpu.queue.submit([encoder.finish()]));
         }
-        if let Some(timestamps) = timestamps {
-            timestamps.resolve(&mut encoder, passes);
-        }
-        (encoder.finish(), passes)
+        submission
     }
 
-    /// Copies the inputs of a round to where its first steps read them.
-    fn copy_inputs(&self, encoder: &mut wgpu::CommandEncoder, round: usize) {
-        for transfer in self.plan.uploads().transfers().iter().filter(|transfer| transfer.round == round) {
-            let (target, offset) = self.piece(self.plan.graph().inputs()[transfer.port], transfer.piece);
-            let source = self.uploads.buffer(transfer);
-            encoder.copy_buffer_to_buffer(source, transfer.offset, target, offset, transfer.bytes);
-        }
-    }
-
-    /// Copies the outputs that the step `written_by` has written to where the host will read them.
-    fn copy_outputs(&self, encoder: &mut wgpu::CommandEncoder, round: usize, written_by: Option<usize>) {
-        for transfer in self.plan.readbacks().transfers().iter().filter(|transfer| transfer.round == round) {
-            let output = &self.plan.outputs()[transfer.port];
-            if output.written_by == written_by {
-                let (source, offset) = self.piece(output.blob, transfer.piece);
-                let target = self.readbacks.buffer(transfer);
-                encoder.copy_buffer_to_buffer(source, offset, target, transfer.offset, transfer.bytes);
+    /// Copies pieces of inputs to where they are read, or pieces of outputs to where the host will read them.
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder, pass: &Pass, pieces: &[(usize, usize)], direction: Direction) {
+        for &(port, piece) in pieces {
+            let (staging, buffers, blob) = match direction {
+                Direction::Up => (self.plan.uploads(), &self.uploads, self.plan.graph().inputs()[port]),
+                Direction::Down => (self.plan.readbacks(), &self.readbacks, self.plan.outputs()[port].blob),
+            };
+            let Some(transfer) = staging.transfer(pass.round, port, piece) else { continue };
+            let (own, at) = self.piece(blob, piece);
+            let (outside, offset) = (buffers.buffer(transfer), transfer.offset);
+            match direction {
+                Direction::Up => encoder.copy_buffer_to_buffer(outside, offset, own, at, transfer.bytes),
+                Direction::Down => encoder.copy_buffer_to_buffer(own, at, outside, offset, transfer.bytes),
             }
         }
     }
@@ -329,22 +339,27 @@ impl Executor {
 
     fn read_outputs(
         &mut self,
-        submission: wgpu::SubmissionIndex,
-        passes: usize,
+        submission: Option<wgpu::SubmissionIndex>,
+        passes: &[Pass],
         timing: Timing,
     ) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
         let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
         let readbacks = self.readbacks.map();
         let uploads = self.uploads.map();
         let ticks = timestamps.map(|t| map(&t.readback, wgpu::MapMode::Read));
-        self.wait(Some(submission))?;
+        self.wait(submission)?;
 
         mapped(&self.gpu, &readbacks)?;
         let outputs = self.readbacks.read(&self.gpu, &self.plan)?;
         let profile = match (timestamps, ticks) {
             (Some(timestamps), Some(ticks)) => {
                 mapped(&self.gpu, [&ticks])?;
-                let profile = timestamps.read(&self.gpu, passes, timing, self.steps.len())?;
+                let steps = match timing {
+                    Timing::Layers => passes.iter().map(|pass| pass.step).collect(),
+                    Timing::Off | Timing::Total => Vec::new(),
+                };
+                let count = timed_passes(passes, timing);
+                let profile = timestamps.read(&self.gpu, count, &steps, self.steps.len())?;
                 timestamps.readback.unmap();
                 Some(profile)
             }

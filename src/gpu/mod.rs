@@ -6,6 +6,7 @@ mod constants;
 mod context;
 mod executor;
 mod faults;
+mod passes;
 mod pipeline_file;
 mod pipelines;
 mod profile;

@@ -33,6 +33,7 @@ pub(super) struct Timestamps {
     resolved: wgpu::Buffer,
     pub readback: wgpu::Buffer,
     period_ns: f64,
+    passes: usize,
 }
 
 impl Timestamps {
@@ -64,7 +65,13 @@ impl Timestamps {
                 wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             ),
             period_ns: f64::from(gpu.queue.get_timestamp_period()),
+            passes,
         })
+    }
+
+    /// How many passes there is room for.
+    pub fn passes(&self) -> usize {
+        self.passes
     }
 
     /// The queries that bracket pass number `pass`.
@@ -82,22 +89,17 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
     }
 
-    /// Reads what a finished run of a plan of `steps` steps has measured; the readback buffer must be mapped.
-    pub fn read(&self, gpu: &GpuContext, passes: usize, timing: Timing, steps: usize) -> Result<Profile> {
+    /// Reads what a finished run has measured, of a plan of so many steps; `of` has the step of each pass, if each step is
+    /// wanted. The readback buffer must be mapped.
+    pub fn read(&self, gpu: &GpuContext, passes: usize, of: &[usize], steps: usize) -> Result<Profile> {
         let view = self.readback.get_mapped_range(..16 * passes as u64).map_err(|e| gpu.fault(e))?;
         let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
         let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
         let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(0));
-        Ok(Profile {
-            total: time(first, last),
-            steps: match timing {
-                Timing::Layers => {
-                    // One pass for each step, in one round after the other.
-                    let passes: Vec<Duration> = ticks.as_chunks().0.iter().map(|&[from, to]| time(from, to)).collect();
-                    (0..steps).map(|step| passes.iter().skip(step).step_by(steps).sum()).collect()
-                }
-                Timing::Off | Timing::Total => Vec::new(),
-            },
-        })
+        let mut by_step = vec![Duration::ZERO; if of.is_empty() { 0 } else { steps }];
+        for (&step, &[from, to]) in of.iter().zip(ticks.as_chunks().0) {
+            by_step[step] += time(from, to);
+        }
+        Ok(Profile { total: time(first, last), steps: by_step })
     }
 }

@@ -119,7 +119,8 @@ impl StagingBuffers {
 fn byte_runs(plan: &Plan, blob: BlobId, transfer: &Transfer) -> impl Iterator<Item = (usize, usize, usize)> {
     let clips = plan.round_shape(blob).n;
     let clips = transfer.round * clips..(transfer.round + 1) * clips;
-    let frames = plan.storage(blob).pieces()[transfer.piece].frames.clone();
+    let piece = &plan.storage(blob).pieces()[transfer.piece];
     let start = transfer.offset as usize;
-    runs(plan.shape(blob), clips, frames).map(move |(outside, inside, len)| (outside * 4, start + inside * 4, len * 4))
+    runs(plan.shape(blob), clips, piece.frames.clone(), piece.rows.clone())
+        .map(move |(outside, inside, len)| (outside * 4, start + inside * 4, len * 4))
 }

@@ -81,21 +81,30 @@ impl Window {
     pub fn output(&self, thw: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for axis in 0..3 {
-            let extent = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
-            let padded = self.pad[axis].checked_mul(2)?.checked_add(thw[axis])?;
-            out[axis] = padded.checked_sub(extent)?.checked_div(self.stride[axis])? + 1;
+            out[axis] = self.output_along(axis, thw[axis])?;
         }
         Some(out)
     }
 
-    /// The input frames, of `frames`, that the output frames `out` read, padding left out. Where all taps lie in the
-    /// padding it is the frame next to them: there is always one to bind.
-    pub(crate) fn input_frames(&self, out: Range<usize>, frames: usize) -> Range<usize> {
-        let reach = self.dilation[0] * (self.kernel[0] - 1) + 1;
-        let inside = |padded: usize| padded.saturating_sub(self.pad[0]);
-        let first = inside(out.start * self.stride[0]).min(frames - 1);
-        let end = inside((out.end - 1) * self.stride[0] + reach).clamp(first + 1, frames);
+    /// The same along one axis.
+    pub(crate) fn output_along(&self, axis: usize, extent: usize) -> Option<usize> {
+        let reach = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
+        let padded = self.pad[axis].checked_mul(2)?.checked_add(extent)?;
+        Some(padded.checked_sub(reach)?.checked_div(self.stride[axis])? + 1)
+    }
+
+    /// The part of an axis of the input, which has `extent` there, that the outputs `out` read, padding left out. Where all
+    /// taps lie in the padding it is what is next to them: there is always something to bind.
+    pub(crate) fn input_range(&self, axis: usize, out: Range<usize>, extent: usize) -> Range<usize> {
+        let inside = |padded: usize| padded.saturating_sub(self.pad[axis]);
+        let first = inside(out.start * self.stride[axis]).min(extent - 1);
+        let end = inside(out.start * self.stride[axis] + self.span(axis, out.len())).clamp(first + 1, extent);
         first..end
+    }
+
+    /// From the first to the last input, padding included, that so many outputs side by side read.
+    pub(crate) fn span(&self, axis: usize, outputs: usize) -> usize {
+        (outputs - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel[axis] - 1) + 1
     }
 
     /// Whether at every output position at least one tap lies inside an input of extents `thw`. Pooling needs that:
@@ -338,7 +347,7 @@ mod tests {
             for (start, end) in (0..outputs).flat_map(|start| (start + 1..=outputs).map(move |end| (start, end))) {
                 let taps = (start..end).flat_map(|t| (0..kernel[0]).map(move |tap| t * stride[0] + tap * dilation));
                 let read: Vec<usize> = taps.filter_map(|at| at.checked_sub(pad)).filter(|&at| at < frames).collect();
-                let got = window.input_frames(start..end, frames);
+                let got = window.input_range(0, start..end, frames);
                 assert!(got.start < got.end && got.end <= frames, "{window:?} {start}..{end}: {got:?}");
                 match (read.iter().min(), read.iter().max()) {
                     (Some(&first), Some(&last)) => {

@@ -230,7 +230,7 @@ params! {
         second_quads: u32, second_t: u32, second_h: u32, second_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
-        pool_h: u32, pool_w: u32, pool_rows: u32, lowest: f32,
+        pool_h: u32, pool_w: u32, pool_rows: u32, pool_above: u32, lowest: f32,
     }
 }
 
@@ -290,6 +290,7 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         pool_h: 0,
         pool_w: 0,
         pool_rows: 0,
+        pool_above: 0,
         lowest: f32::NEG_INFINITY,
     }
 }

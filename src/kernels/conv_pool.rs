@@ -49,8 +49,10 @@ pub(super) fn pays(gemm: Gemm, conv: &Conv) -> bool {
 pub(super) fn launch(gemm: Gemm, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
     accepts(gemm, conv)?;
     let (input, pooled) = (slice.inputs[0], slice.output);
-    let [_, h, w] = conv.window.output(input.thw()).ok_or("its window does not fit into the input")?;
-    let own = Shape { h, w, ..pooled };
+    let fits = |axis, extent| conv.window.output_along(axis, extent).ok_or("its window does not fit into the input");
+    // From the row below the first two on that the first pooled row here is the maximum of.
+    let h = fits(1, slice.input_h)? - slice.above * POOL.stride[1];
+    let own = Shape { h, w: fits(2, input.w)?, ..pooled };
     let runs = match gemm {
         Gemm::Tiled(_) => conv_gemm_tiled::patches(pooled),
         Gemm::Registers(..) | Gemm::Subgroup(..) => conv_pool_subgroup::runs(pooled, slice.blocks.len()),
@@ -59,6 +61,7 @@ pub(super) fn launch(gemm: Gemm, conv: &Conv, slice: &Slice, max_groups: u32) ->
         pool_h: pooled.h as u32,
         pool_w: pooled.w as u32,
         pool_rows: runs.rows as u32,
+        pool_above: (slice.above > 0).into(),
         ..conv_gemm::parameters(gemm, &Batch { count: 1, conv }, slice, own, runs.count)
     };
     conv_gemm::launched(Kernel::ConvPool(gemm), params, conv, max_groups)
@@ -69,10 +72,10 @@ pub(super) fn positions(gemm: Gemm, params: &conv_gemm::Params) -> u64 {
     let each = u64::from(params.workgroups) * gemm.run_len() as u64;
     match gemm {
         Gemm::Tiled(_) => each,
-        // All strips but the first have a row of squares more.
+        // A strip below another, of this dispatch or of the one above, has a row of squares more.
         Gemm::Registers(..) | Gemm::Subgroup(..) => {
             let strips = u64::from(params.pool_h.div_ceil(params.pool_rows));
-            each / strips * (u64::from(params.pool_h) + strips - 1)
+            each / strips * (u64::from(params.pool_h) + strips - 1 + u64::from(params.pool_above))
         }
     }
 }

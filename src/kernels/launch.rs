@@ -30,8 +30,9 @@ impl Operand {
 /// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, of rows, or of
 /// blocks of output channels.
 ///
-/// To a kernel a range of frames is an operator on shorter blobs with other padding in time, so that it computes the same
-/// values by the same arithmetic.
+/// To a kernel a range of frames, or of rows, is an operator on smaller blobs with other padding in time, or above, so that
+/// it computes the same values by the same arithmetic. What it needs of an input is bound, as far as there is any: beyond
+/// what is bound is padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Shapes of the inputs as they are bound, at least one.
@@ -42,14 +43,20 @@ pub struct Slice {
     pub output_layout: Layout,
     /// Frames of padding in front of each input; negative where that comes before the first frame needed.
     pub pads_t: Vec<isize>,
-    /// Rows of the output that are computed. Input and output are bound with all their rows nevertheless.
+    /// Rows of padding above each input; negative where what is bound begins above the first row needed.
+    pub pads_h: Vec<isize>,
+    /// Rows of the whole output above the first one that is bound.
+    pub above: usize,
+    /// Rows of the whole first input.
+    pub input_h: usize,
+    /// Rows of the output that are computed, of those that are bound.
     pub rows: Range<usize>,
     /// Blocks of output channels, of those that [`super::Method::constant_blocks`] counts.
     pub blocks: Range<usize>,
 }
 
 impl Slice {
-    /// The parameters of `window`, which slides over the first input, padded in time as this slice has it.
+    /// The parameters of `window`, which slides over the first input, padded as this slice has it.
     pub(super) fn window(&self, window: &Window) -> WindowParams {
         self.window_of(0, window)
     }
@@ -58,7 +65,6 @@ impl Slice {
     pub(super) fn window_of(&self, input: usize, window: &Window) -> WindowParams {
         let [kernel_t, kernel_h, kernel_w] = window.kernel.map(|v| v as u32);
         let [stride_t, stride_h, stride_w] = window.stride.map(|v| v as u32);
-        let [_, pad_h, pad_w] = window.pad.map(|v| v as i32);
         let [dilation_t, dilation_h, dilation_w] = window.dilation.map(|v| v as u32);
         WindowParams {
             kernel_t,
@@ -68,8 +74,8 @@ impl Slice {
             stride_h,
             stride_w,
             pad_t: self.pads_t[input] as i32,
-            pad_h,
-            pad_w,
+            pad_h: self.pads_h[input] as i32,
+            pad_w: window.pad[2] as i32,
             dilation_t,
             dilation_h,
             dilation_w,

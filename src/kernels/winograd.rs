@@ -150,6 +150,7 @@ pub(super) fn launches(
     let inside = Slice {
         inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
         output: products(tile, product, conv, slice),
+        pads_h: vec![0],
         rows: 0..1,
         blocks: 0..slice.blocks.len(),
         ..slice.clone()

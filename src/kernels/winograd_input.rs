@@ -38,7 +38,6 @@ pub(super) fn launch(tile: Tile, domain: Home, conv: &Conv, slice: &Slice, max_g
     let positions = input.n * input.t * tiles_h * tiles_w;
     let quads = input.c.div_ceil(4);
     let (len, grid) = launch::invocations(positions as u64 * quads as u64, max_groups)?;
-    let [_, pad_h, pad_w] = conv.window.pad;
     let params = Params {
         grid_x: grid.x,
         len,
@@ -49,8 +48,8 @@ pub(super) fn launch(tile: Tile, domain: Home, conv: &Conv, slice: &Slice, max_g
         in_h: input.h as u32,
         in_w: input.w as u32,
         // The first of these rows is what the padding is in front of.
-        pad_h: pad_h as i32 - slice.rows.start as i32,
-        pad_w: pad_w as i32,
+        pad_h: slice.pads_h[0] as i32 - slice.rows.start as i32,
+        pad_w: conv.window.pad[2] as i32,
     };
     Ok(Launch {
         kernel: Kernel::WinogradInput(tile, domain),

@@ -16,7 +16,18 @@ pub struct PlanLimits {
     pub offset_alignment: u64,
     /// Rows of an image.
     pub max_image_rows: u32,
+    /// Multiply-adds that are submitted at once, or one byte moved for every [`MACS_PER_BYTE`] of them, unless a single
+    /// dispatch that cannot be cut does more. Systems take a device for hung, and reset it, if what was submitted together is not
+    /// done within some seconds, Windows after two.
+    pub max_macs: u64,
 }
+
+/// What a slow integrated GPU does in a second: 100 GFLOP, or 10 GB moved. So submissions take less than two seconds on
+/// anything that is not twice as slow.
+const SLOW_MACS: u64 = 50_000_000_000;
+
+/// How many multiply-adds take as long as moving a byte, there.
+pub const MACS_PER_BYTE: u64 = 5;
 
 impl Default for PlanLimits {
     /// For planning without an adapter: bindings and buffers of 2^31 - 1 bytes, the most that wgpu offers everywhere, and
@@ -28,6 +39,7 @@ impl Default for PlanLimits {
             max_groups: 65_535,
             offset_alignment: 256,
             max_image_rows: 8192,
+            max_macs: SLOW_MACS,
         }
     }
 }
@@ -40,6 +52,7 @@ impl From<&wgpu::Limits> for PlanLimits {
             max_groups: limits.max_compute_workgroups_per_dimension,
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
             max_image_rows: limits.max_texture_dimension_2d,
+            max_macs: SLOW_MACS,
         }
     }
 }
@@ -53,6 +66,7 @@ impl PlanLimits {
             max_groups: self.max_groups.min(other.max_groups),
             offset_alignment: self.offset_alignment.max(other.offset_alignment),
             max_image_rows: self.max_image_rows.min(other.max_image_rows),
+            max_macs: self.max_macs.min(other.max_macs),
         }
     }
 

@@ -3,45 +3,43 @@
 //! Blobs alive during one step never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
 //! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
 //! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
-//! buffer that is free for its whole life. A blob in several segments counts as several blobs that live alike.
+//! buffer that is free for its whole life. A blob in several segments counts as several blobs, which live alike unless
+//! segments are computed when they are needed. Time is counted in stretches ([`super::Stretch`]), which are steps then.
 
 use crate::graph::BlobId;
 
-/// From the step that writes a blob to the last that reads it, both included.
+/// How long the segments of a blob are needed: from the stretch that first writes one to the last that reads it, both
+/// included.
 #[derive(Clone, Debug)]
 pub(super) struct Lifetime {
-    /// Bytes of its segments.
-    segments: Vec<u64>,
+    /// Bytes of each segment, and when it is needed, once that is known.
+    segments: Vec<(u64, Option<Span>)>,
     /// The blob that holds its values: itself, except behind an identity operator.
     stored_in: usize,
-    /// First and last step, once any is known.
-    span: Option<(usize, usize)>,
 }
+
+type Span = (usize, usize);
 
 impl Lifetime {
     pub fn unused(segments: &[u64], stored_in: usize) -> Self {
-        Self { segments: segments.to_vec(), stored_in, span: None }
+        Self { segments: segments.iter().map(|&bytes| (bytes, None)).collect(), stored_in }
     }
 
-    fn bytes(&self) -> u64 {
-        self.segments.iter().sum()
+    /// A segment is needed in a stretch.
+    pub fn extend(&mut self, segment: usize, stretch: usize) {
+        let span = &mut self.segments[segment].1;
+        let (first, last) = span.unwrap_or((stretch, stretch));
+        *span = Some((first.min(stretch), last.max(stretch)));
     }
 
-    pub fn extend_to(&mut self, step: usize) {
-        let (first, last) = self.span.unwrap_or((step, step));
-        self.span = Some((first.min(step), last.max(step)));
+    /// All segments are needed in a stretch.
+    pub fn extend_all(&mut self, stretch: usize) {
+        (0..self.segments.len()).for_each(|segment| self.extend(segment, stretch));
     }
+}
 
-    fn alive_at(&self, step: usize) -> bool {
-        self.span.is_some_and(|(first, last)| (first..=last).contains(&step))
-    }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        match (self.span, other.span) {
-            (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
-            _ => false,
-        }
-    }
+fn overlap(a: Option<Span>, b: Option<Span>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a.0 <= b.1 && b.0 <= a.1)
 }
 
 /// Buffers for activations, and which blob lives in which.
@@ -49,54 +47,63 @@ impl Lifetime {
 pub struct Memory {
     /// By blob, then by segment.
     buffers_of: Vec<Vec<usize>>,
-    spans: Vec<Option<(usize, usize)>>,
+    spans: Vec<Vec<Option<Span>>>,
     buffers: Vec<u64>,
     lower_bound: u64,
     unshared: u64,
 }
 
 impl Memory {
-    /// Assigns the blobs of a plan of `steps` steps.
-    pub(super) fn assign(lifetimes: &[Lifetime], steps: usize) -> Self {
+    /// Assigns the blobs of a plan of so many stretches.
+    pub(super) fn assign(lifetimes: &[Lifetime], stretches: usize) -> Self {
         let stored = |index: &usize| lifetimes[*index].stored_in == *index;
         let stored: Vec<usize> = (0..lifetimes.len()).filter(stored).collect();
-        let segments =
-            |&blob: &usize| lifetimes[blob].segments.iter().enumerate().map(move |(s, &bytes)| (blob, s, bytes));
-        let mut order: Vec<(usize, usize, u64)> = stored.iter().flat_map(segments).collect();
-        order.sort_by_key(|&(blob, _, bytes)| (std::cmp::Reverse(bytes), lifetimes[blob].span));
+        let segments = |&blob: &usize| {
+            let own = lifetimes[blob].segments.iter().enumerate();
+            own.map(move |(segment, &(bytes, span))| (blob, segment, bytes, span))
+        };
+        let all: Vec<(usize, usize, u64, Option<Span>)> = stored.iter().flat_map(segments).collect();
+        let mut order = all.clone();
+        order.sort_by_key(|&(_, _, bytes, span)| (std::cmp::Reverse(bytes), span));
 
         let mut buffers: Vec<u64> = Vec::new();
-        let mut tenants: Vec<Vec<usize>> = Vec::new();
+        let mut tenants: Vec<Vec<Option<Span>>> = Vec::new();
         let mut buffers_of: Vec<Vec<usize>> =
             lifetimes.iter().map(|own| vec![usize::MAX; own.segments.len()]).collect();
-        for (blob, segment, bytes) in order {
-            let own = &lifetimes[blob];
-            let free = |buffer: &usize| !tenants[*buffer].iter().any(|&other| own.overlaps(&lifetimes[other]));
+        for (blob, segment, bytes, span) in order {
+            let free = |buffer: &usize| !tenants[*buffer].iter().any(|&other| overlap(span, other));
             // Buffers were opened from large to small, so the last free one is the tightest fit.
             let buffer = (0..buffers.len()).rev().find(free).unwrap_or_else(|| {
                 buffers.push(bytes);
                 tenants.push(Vec::new());
                 buffers.len() - 1
             });
-            tenants[buffer].push(blob);
+            tenants[buffer].push(span);
             buffers_of[blob][segment] = buffer;
         }
-        let mut spans = vec![None; lifetimes.len()];
+        let mut spans = Vec::new();
         for (blob, lifetime) in lifetimes.iter().enumerate() {
             buffers_of[blob] = buffers_of[lifetime.stored_in].clone();
-            spans[blob] = lifetimes[lifetime.stored_in].span;
+            spans.push(lifetimes[lifetime.stored_in].segments.iter().map(|(_, span)| *span).collect());
         }
 
-        let alive = |step: usize| {
-            let alive = stored.iter().filter(|&&index| lifetimes[index].alive_at(step));
-            alive.map(|&index| lifetimes[index].bytes()).sum::<u64>()
-        };
+        // What begins to be needed in a stretch, and what no longer is.
+        let mut changes = vec![0i128; stretches + 1];
+        for &(_, _, bytes, span) in &all {
+            let Some((first, last)) = span else { continue };
+            changes[first] += i128::from(bytes);
+            changes[last + 1] -= i128::from(bytes);
+        }
+        let alive = changes.iter().scan(0, |alive, change| {
+            *alive += change;
+            Some(*alive as u64)
+        });
         Self {
             buffers_of,
             spans,
             buffers,
-            lower_bound: (0..steps).map(alive).max().unwrap_or(0),
-            unshared: stored.iter().map(|&index| lifetimes[index].bytes()).sum(),
+            lower_bound: alive.max().unwrap_or(0),
+            unshared: all.iter().map(|(_, _, bytes, _)| bytes).sum(),
         }
     }
 
@@ -110,10 +117,10 @@ impl Memory {
         &self.buffers_of[blob.index()]
     }
 
-    /// The first and the last step during which a blob must be there, as indices into the plan's steps. `None` for a
-    /// blob that nothing uses. Blobs that an identity operator joins live as one.
-    pub fn lifetime(&self, blob: BlobId) -> Option<(usize, usize)> {
-        self.spans[blob.index()]
+    /// The first and the last stretch during which a segment of a blob must be there, as indices into
+    /// [`super::Plan::stretches`]. `None` for a segment that nothing uses. Blobs that an identity operator joins live as one.
+    pub fn lifetime(&self, blob: BlobId, segment: usize) -> Option<(usize, usize)> {
+        self.spans[blob.index()][segment]
     }
 
     /// Bytes of all buffers.
@@ -121,7 +128,7 @@ impl Memory {
         self.buffers.iter().sum()
     }
 
-    /// Largest sum of the blobs alive during one step, clip and requested taps included: no assignment of whole
+    /// Largest sum of the blobs alive during one stretch, clip and requested taps included: no assignment of whole
     /// blobs to buffers can need less.
     pub fn lower_bound_bytes(&self) -> u64 {
         self.lower_bound

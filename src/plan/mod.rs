@@ -1,21 +1,27 @@
 //! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
 
+mod budget;
 mod choices;
 mod limits;
 mod memory;
 mod outline;
+mod reach;
 mod report;
 mod rounds;
+mod schedule;
 mod shapes;
 mod slices;
 mod staging;
 mod storage;
+mod stripes;
+mod submissions;
 mod work;
 
 pub use choices::{Choices, signature};
-pub use limits::PlanLimits;
+pub use limits::{MACS_PER_BYTE, PlanLimits};
 pub use memory::Memory;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
+pub use schedule::Stretch;
 pub use shapes::infer_shapes;
 pub use slices::{Binding, Dispatch};
 pub(crate) use staging::runs;
@@ -29,7 +35,6 @@ use crate::graph::{BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
 use crate::kernels::{AdapterClass, Home, Method, Target};
 use crate::shape::Shape;
 use outline::Outline;
-use rounds::rounds;
 use std::ops::Range;
 
 /// Choices that shape a plan.
@@ -52,6 +57,8 @@ pub struct PlanOptions {
     pub winograd: bool,
     /// What the adapter allows.
     pub limits: PlanLimits,
+    /// Bytes that activations and workspaces may have together ([`Plan::peak_bytes`]), if not as many as they need.
+    pub memory_limit: Option<u64>,
 }
 
 impl Default for PlanOptions {
@@ -65,6 +72,7 @@ impl Default for PlanOptions {
             choices: Choices::default(),
             winograd: true,
             limits: PlanLimits::default(),
+            memory_limit: None,
         }
     }
 }
@@ -99,7 +107,7 @@ pub struct Output {
 ///
 /// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *rounds* of fewer clips,
 /// one after the other in the same buffers. Where those of a single clip do, steps have several dispatches, each for a
-/// range of frames.
+/// range of frames, or of rows. They run in the order of [`Plan::stretches`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
@@ -107,6 +115,9 @@ pub struct Plan {
     shapes: Vec<Shape>,
     rounds: usize,
     steps: Vec<Step>,
+    stretches: Vec<Stretch>,
+    /// Where submissions end, in dispatches.
+    submissions: Vec<usize>,
     storages: Vec<Storage>,
     outputs: Vec<Output>,
     memory: Memory,
@@ -123,7 +134,8 @@ impl Plan {
     /// # Errors
     /// [`Error::UnknownTap`](crate::Error::UnknownTap) for a tap; [`Error::Shape`](crate::Error::Shape) and
     /// [`Error::Size`](crate::Error::Size) where the inputs do not suit the graph; [`Error::Limit`](crate::Error::Limit)
-    /// where not even a few frames of a blob, or a few channels of a weight, are within what the adapter allows;
+    /// where not even a few rows of a blob, or a few channels of a weight, are within what the adapter allows;
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) where nothing was found within the limit on memory;
     /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
@@ -136,33 +148,11 @@ impl Plan {
             graph = project(&graph, &taps(&graph)?);
         }
         let graph = channels_last(&graph, &taps(&graph)?);
-        let limits = &options.limits;
-        let method = |op: &Operator, shapes: &[Shape]| {
-            choose(op, shapes[op.inputs[0].index()], shapes[op.output.index()], options)
-        };
-        let scratch = |op: &Operator, shapes: &[Shape]| {
-            let method = method(op, shapes);
-            method.map_or_else(Vec::new, |method| {
-                let output = shapes[op.output.index()];
-                method.scratch_bytes(shapes[op.inputs[0].index()], output, output.h)
-            })
-        };
-        let (rounds, shapes) = rounds(&graph, inputs, limits, options.target.scratch_budget(u64::MAX), scratch)?;
-        let methods: Vec<Option<Method>> = graph.operators().iter().map(|op| method(op, &shapes)).collect();
-        let outline = Outline { graph, shapes, rounds, methods };
-        let plan = outline.plan(options, limits.max_buffer_bytes)?;
-        let whole_batches = outline.shapes.iter().any(|shape| shape.n > 1);
-        if plan.memory.is_tight() || whole_batches {
-            // Frames of several clips are not cut.
-            return Ok(plan);
+        let plan = Outline::new(&graph, inputs, options, 1)?.best(options)?;
+        match options.memory_limit {
+            Some(limit) if plan.peak_bytes() > limit => budget::within(&graph, inputs, options, limit, &plan),
+            _ => Ok(plan),
         }
-        // A blob in smaller segments leaves room for others sooner. Frames that two of them have, and what pads a dispatch
-        // to whole tiles, are computed besides: for a hundredth more it is worth it.
-        let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
-        let most = macs(&plan) / 100 * 101;
-        let finer = outline.segment_sizes().into_iter().filter_map(|bytes| outline.plan(options, bytes).ok());
-        let finer = finer.filter(|finer| macs(finer) <= most).min_by_key(|finer| finer.memory.peak_bytes());
-        Ok(finer.filter(|finer| finer.memory.peak_bytes() < plan.memory.peak_bytes()).unwrap_or(plan))
     }
 
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
@@ -206,6 +196,12 @@ impl Plan {
         &self.steps
     }
 
+    /// In which order the dispatches of the steps run in a round, and what is copied between them. Usually every step is one
+    /// stretch.
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
     /// How many dispatches a run has, in all rounds.
     pub fn dispatches(&self) -> usize {
         self.rounds * self.steps.iter().map(|step| step.dispatches.len()).sum::<usize>()
@@ -236,6 +232,11 @@ impl Plan {
         &self.scratch
     }
 
+    /// Bytes of all activation buffers and workspaces.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory.peak_bytes() + self.scratch.iter().sum::<u64>()
+    }
+
     /// Bytes of all weights and biases, as packed for the chosen methods.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
@@ -248,16 +249,7 @@ impl Plan {
 
     /// Multiply-adds of an operator of [`Plan::graph`], counted as direct convolution.
     pub fn operator_macs(&self, operator: usize) -> u64 {
-        let op = &self.graph.operators()[operator];
-        match &op.kind {
-            OpKind::Conv(conv) => {
-                let (input, output) = (self.shape(op.inputs[0]), self.shape(op.output));
-                let own = conv.window.output(input.thw()).map_or(output, |thw| output.with(output.c, thw));
-                let each: usize = conv.terms().map(Conv::macs_per_output).sum();
-                own.len() as u64 * each as u64
-            }
-            _ => 0,
-        }
+        work::operator_macs(&self.graph.operators()[operator], &self.shapes) * self.rounds as u64
     }
 
     /// Multiply-adds of the whole graph, counted as direct convolutions.

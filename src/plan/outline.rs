@@ -1,9 +1,11 @@
 //! A plan under one way to cut blobs into segments, and which ways are worth trying.
 
 use super::memory::{Lifetime, Memory};
-use super::slices::{Slicer, constant_parts};
-use super::{Output, Plan, PlanOptions, Staging, Step, Storage, block_bytes};
-use crate::error::Result;
+use super::rounds::rounds;
+use super::schedule::{Slices, Stretch, segments};
+use super::slices::{Cutting, Slicer, constant_parts};
+use super::{Output, Plan, PlanOptions, Staging, Step, Storage, block_bytes, choose};
+use crate::error::{Error, Result};
 use crate::graph::{BlobId, Graph, OpKind, Operator};
 use crate::kernels::Method;
 use crate::shape::Shape;
@@ -19,16 +21,70 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The plan whose blobs have segments of at most so many bytes.
+    /// Of `graph`, in at least `fewest` rounds.
+    ///
+    /// # Errors
+    /// Those of [`rounds`].
+    pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions, fewest: usize) -> Result<Self> {
+        let method = |op: &Operator, shapes: &[Shape]| {
+            choose(op, shapes[op.inputs[0].index()], shapes[op.output.index()], options)
+        };
+        let scratch = |op: &Operator, shapes: &[Shape]| {
+            let method = method(op, shapes);
+            method.map_or_else(Vec::new, |method| {
+                let output = shapes[op.output.index()];
+                method.scratch_bytes(shapes[op.inputs[0].index()], output, output.h)
+            })
+        };
+        let budget = options.target.scratch_budget(u64::MAX);
+        let (rounds, shapes) = rounds(graph, inputs, &options.limits, budget, fewest, scratch)?;
+        let methods = graph.operators().iter().map(|op| method(op, &shapes)).collect();
+        Ok(Self { graph: graph.clone(), shapes, rounds, methods })
+    }
+
+    /// The plan that needs the least memory without more work, blob by blob.
     ///
     /// # Errors
     /// Those of [`Plan::new`] about limits and kernels.
-    pub fn plan(&self, options: &PlanOptions, segment_bytes: u64) -> Result<Plan> {
+    pub fn best(&self, options: &PlanOptions) -> Result<Plan> {
+        let scratch_bytes = self.scratch_budget(options);
+        let segments = |segment_bytes| Cutting { segment_bytes, scratch_bytes, stripes: false, streamed: false };
+        let plan = self.cut(options, segments(options.limits.max_buffer_bytes))?;
+        let whole_batches = self.shapes.iter().any(|shape| shape.n > 1);
+        if plan.memory.is_tight() || whole_batches {
+            // Frames of several clips are not cut.
+            return Ok(plan);
+        }
+        // A blob in smaller segments leaves room for others sooner. Frames that two of them have, and what pads a dispatch
+        // to whole tiles, are computed besides: for a hundredth more it is worth it.
+        let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
+        let most = macs(&plan) / 100 * 101;
+        let finer = self.segment_sizes().into_iter().filter_map(|bytes| self.plan(options, segments(bytes)).ok());
+        let finer = finer.filter(|finer| macs(finer) <= most).min_by_key(|finer| finer.memory.peak_bytes());
+        Ok(finer.filter(|finer| finer.memory.peak_bytes() < plan.memory.peak_bytes()).unwrap_or(plan))
+    }
+
+    /// The plan with blobs and workspaces cut like that, in stripes where frames are too large.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] about limits and kernels.
+    fn cut(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
+        match self.plan(options, cutting) {
+            Err(Error::Limit { .. }) => self.plan(options, Cutting { stripes: true, ..cutting }),
+            plan => plan,
+        }
+    }
+
+    /// The plan with blobs and workspaces cut like that.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] about limits and kernels.
+    pub fn plan(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
         let Self { graph, shapes, rounds, methods } = self;
         let limits = &options.limits;
-        let budget = options.target.scratch_budget(most_at_once(graph, shapes));
-        let mut slicer = Slicer::new(graph, shapes, limits, segment_bytes, budget)?;
+        let mut slicer = Slicer::new(self, limits, cutting)?;
         let mut steps = Vec::new();
+        let mut slices = Vec::new();
         let mut weight_bytes = 0;
         for (operator, (op, method)) in graph.operators().iter().zip(methods).enumerate() {
             let Some(method) = *method else { continue };
@@ -39,7 +95,16 @@ impl Outline {
             let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
             let most_bytes = limits.bindable_in(method.constant_home(0));
             let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
-            let dispatches = slicer.dispatches(op, method, &parts)?;
+            let own = slicer.slices(op, method, &parts)?;
+            slices.push(
+                own.iter()
+                    .scan(0, |end, slice| {
+                        let start = std::mem::replace(end, *end + slice.len());
+                        Some(start..*end)
+                    })
+                    .collect::<Vec<_>>(),
+            );
+            let dispatches = own.into_iter().flatten().collect();
             steps.push(Step { operator, method, parts, dispatches });
         }
         let scratch = slicer.scratch;
@@ -51,15 +116,47 @@ impl Outline {
         };
         let uploads = ports(&mut graph.inputs().iter().copied());
         let readbacks = ports(&mut outputs.iter().map(|output| output.blob));
-        let memory = Memory::assign(&lifetimes(graph, &storages, &steps), steps.len());
-        let (graph, shapes, rounds) = (graph.clone(), shapes.clone(), *rounds);
-        Ok(Plan { graph, shapes, rounds, steps, storages, outputs, memory, scratch, uploads, readbacks, weight_bytes })
+        let parts = Slices { graph, storages: &storages, steps: &steps, slices: &slices, outputs: &outputs };
+        let stretches = match cutting.streamed {
+            true => parts.streamed(&|blob| stored_in(graph, blob)),
+            false => parts.step_by_step(),
+        };
+        let lifetimes = lifetimes(graph, &storages, &steps, &stretches, cutting.streamed);
+        let memory = Memory::assign(&lifetimes, stretches.len());
+        let (graph, shapes, rounds, submissions) = (graph.clone(), shapes.clone(), *rounds, Vec::new());
+        let mut plan = Plan {
+            graph,
+            shapes,
+            rounds,
+            steps,
+            stretches,
+            submissions,
+            storages,
+            outputs,
+            memory,
+            scratch,
+            uploads,
+            readbacks,
+            weight_bytes,
+        };
+        plan.submissions = plan.bounded_submissions(limits.max_macs);
+        Ok(plan)
+    }
+
+    /// Bytes of the blobs.
+    pub fn blob_bytes(&self) -> impl Iterator<Item = u64> {
+        let blobs = self.graph.blobs().iter().zip(&self.shapes);
+        blobs.map(|(blob, &shape)| blob.bytes(shape))
+    }
+
+    /// What workspaces may have together by default.
+    pub fn scratch_budget(&self, options: &PlanOptions) -> u64 {
+        options.target.scratch_budget(most_at_once(&self.graph, &self.shapes))
     }
 
     /// Sizes of segments worth trying: those of blobs that are smaller than the largest.
-    pub fn segment_sizes(&self) -> Vec<u64> {
-        let blobs = self.graph.blobs().iter().zip(&self.shapes);
-        let mut sizes: Vec<u64> = blobs.map(|(blob, &shape)| blob.bytes(shape)).collect();
+    fn segment_sizes(&self) -> Vec<u64> {
+        let mut sizes: Vec<u64> = self.blob_bytes().collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         sizes.dedup();
         sizes.into_iter().skip(1).take(3).collect()
@@ -99,18 +196,31 @@ fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
     blob
 }
 
-/// When every blob is first and last needed by a step.
-fn lifetimes(graph: &Graph, storages: &[Storage], steps: &[Step]) -> Vec<Lifetime> {
-    let stored = |index: usize| stored_in(graph, BlobId(index)).index();
-    let unused = |(index, storage): (usize, &Storage)| Lifetime::unused(storage.segments(), stored(index));
+/// When every blob is first and last needed: all segments of those of a step during it, or each by itself.
+fn lifetimes(
+    graph: &Graph,
+    storages: &[Storage],
+    steps: &[Step],
+    stretches: &[Stretch],
+    by_segment: bool,
+) -> Vec<Lifetime> {
+    let stored = |blob: BlobId| stored_in(graph, blob);
+    let unused =
+        |(index, storage): (usize, &Storage)| Lifetime::unused(storage.segments(), stored(BlobId(index)).index());
     let mut lifetimes: Vec<Lifetime> = storages.iter().enumerate().map(unused).collect();
-    let uploads = graph.inputs().iter().map(|&id| (id, 0));
-    let uses = steps.iter().enumerate().flat_map(|(index, step)| {
+    for (index, stretch) in stretches.iter().enumerate() {
+        let step = &steps[stretch.step];
+        if by_segment {
+            for (_, (blob, segment), _) in segments(&step.dispatches[stretch.dispatches.clone()], &stored) {
+                lifetimes[blob].extend(segment, index);
+            }
+            continue;
+        }
         let op = &graph.operators()[step.operator];
-        op.inputs.iter().chain([&op.output]).map(move |&id| (id, index))
-    });
-    for (id, step) in uploads.chain(uses) {
-        lifetimes[stored(id.index())].extend_to(step);
+        let uploaded = stretch.uploads.iter().map(|&(port, _)| &graph.inputs()[port]);
+        for &id in op.inputs.iter().chain([&op.output]).chain(uploaded) {
+            lifetimes[stored(id).index()].extend_all(index);
+        }
     }
     lifetimes
 }

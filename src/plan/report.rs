@@ -30,6 +30,8 @@ pub struct PlanReport {
     pub dispatches: usize,
     /// How many rounds the batch is run in, each with as many clips, one after the other.
     pub rounds: usize,
+    /// In how many submissions a run goes to the device: more than one where a slow device would take seconds for it.
+    pub submissions: usize,
 }
 
 /// One operator of a [`PlanReport`].
@@ -51,7 +53,7 @@ pub struct OperatorReport {
     pub kernel: Option<&'static str>,
     /// Index into [`MemoryReport::buffers`]; a blob in several has the first here.
     pub buffer: usize,
-    /// How many dispatches it takes in each round: more than one where the frames or weights exceed a binding.
+    /// How many dispatches it takes in each round: more than one where frames, rows or weights are cut.
     pub dispatches: usize,
     /// Names of the reference's operators that this one does as well, in order.
     pub fused: Vec<String>,
@@ -112,7 +114,7 @@ impl PlanReport {
             dim_out: body.dim_out,
             ops: ops.collect(),
             memory: MemoryReport {
-                peak_bytes: memory.peak_bytes() + scratch,
+                peak_bytes: plan.peak_bytes(),
                 scratch_bytes: scratch,
                 lower_bound_bytes: memory.lower_bound_bytes(),
                 unshared_bytes: memory.unshared_bytes(),
@@ -126,6 +128,7 @@ impl PlanReport {
             },
             dispatches: plan.dispatches(),
             rounds: plan.rounds(),
+            submissions: plan.submissions().len(),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use super::limits::PlanLimits;
 use super::shapes::infer_shapes;
+use super::work::operator_macs;
 use crate::error::Result;
 use crate::graph::{Graph, Operator};
 use crate::kernels::scratch_home;
 use crate::shape::Shape;
 
 /// The fewest rounds of equally many clips in which every blob of `graph`, and every workspace of its operators, can be
-/// bound as a whole, and an operator's workspaces are within `budget`; and the shapes of one round. Rounds of single
-/// clips if even they are too large.
+/// bound as a whole, an operator's workspaces are within `budget`, and it does no more than is submitted at once; at least
+/// `fewest` of them; and the shapes of one round. Rounds of single clips if even they are too large.
 ///
 /// `scratch` gives the sizes of an operator's workspaces for blobs of given shapes.
 ///
@@ -20,6 +21,7 @@ pub(super) fn rounds(
     inputs: &[Shape],
     limits: &PlanLimits,
     budget: u64,
+    fewest: usize,
     scratch: impl Fn(&Operator, &[Shape]) -> Vec<u64>,
 ) -> Result<(usize, Vec<Shape>)> {
     let shapes = infer_shapes(graph, inputs)?;
@@ -32,7 +34,8 @@ pub(super) fn rounds(
     let bound = workspaces.iter().flat_map(|own| own.iter().enumerate());
     let bound = bound.map(|(index, &bytes)| parts(bytes, limits.bindable_in(scratch_home(index))));
     let kept = workspaces.iter().map(|own| parts(own.iter().sum(), budget));
-    let least = blobs.chain(bound).chain(kept).max().unwrap_or(1);
+    let work = graph.operators().iter().map(|op| parts(operator_macs(op, &shapes), limits.max_macs));
+    let least = blobs.chain(bound).chain(kept).chain(work).fold(fewest, usize::max);
     let rounds = (least.clamp(1, batch)..=batch).find(|rounds| batch.is_multiple_of(*rounds)).unwrap_or(batch);
     let of_one = |shape: Shape| Shape { n: shape.n / rounds, ..shape };
     Ok((rounds, shapes.into_iter().map(of_one).collect()))

@@ -3,16 +3,21 @@
 //! A dispatch computes a range of output frames, as long as fits, and binds the frames it needs of every blob; where the
 //! weights are too large for one binding it computes a range of blocks of output channels besides. Bindings begin at
 //! aligned offsets: ranges of output frames are cut where frames are aligned, and an input binding begins a few frames
-//! early where it must. To a kernel each is just an operator on shorter blobs ([`Slice`]).
+//! early where it must. Where blobs are in stripes ([`super::stripes`]), a dispatch computes all rows of one where what it
+//! needs is in one stripe too, and else a range of rows of a single frame. To a kernel each is just an operator on smaller
+//! blobs ([`Slice`]).
 //!
 //! Workspaces have a budget besides. To keep to it a method's dispatches are for a range of rows of all those frames, which
-//! costs next to nothing; frames are cut for its sake only where the least rows of all of them would exceed it. Where
-//! everything fits, the one range is everything.
+//! costs next to nothing; frames are cut for its sake only where the least rows of all of them would exceed it. And no
+//! dispatch does more than [`PlanLimits::max_macs`] if that can be helped. Where everything fits, the one range is everything.
 
 use super::limits::PlanLimits;
+use super::outline::Outline;
+use super::reach::Reach;
 use super::storage::{Frames, Piece, Storage};
-use crate::error::Result;
-use crate::graph::{BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
+use super::stripes::gcd;
+use crate::error::{Error, Result};
+use crate::graph::{BlobId, Conv, Graph, Layout, OpKind, Operator};
 use crate::kernels::{Launch, Method, Operand, RowTiles, Slice, scratch_home};
 use crate::shape::Shape;
 use std::cmp::Reverse;
@@ -27,6 +32,8 @@ pub enum Binding {
         blob: BlobId,
         /// Which frames.
         frames: Range<usize>,
+        /// Which rows of them: all those of a stripe, or some of a single frame.
+        rows: Range<usize>,
         /// Which segment of the blob, see [`Storage`].
         segment: usize,
         /// Where in the segment, in bytes.
@@ -60,78 +67,137 @@ pub struct Dispatch {
     pub bindings: Vec<Binding>,
 }
 
+/// How blobs and workspaces are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutting {
+    /// Bytes that a segment of a blob may have.
+    pub segment_bytes: u64,
+    /// What all workspaces may have together, unless the smallest slices have more.
+    pub scratch_bytes: u64,
+    /// Whether blobs are cut into stripes.
+    pub stripes: bool,
+    /// Whether segments are computed when they are needed, and not blob by blob.
+    pub streamed: bool,
+}
+
 /// A graph with its shapes, and where its blobs lie as far as that is known.
 pub(super) struct Slicer<'a> {
-    pub graph: &'a Graph,
-    /// Of one round.
-    pub shapes: &'a [Shape],
+    pub outline: &'a Outline,
     pub limits: &'a PlanLimits,
-    /// Bytes that a segment of a blob may have.
-    segment_bytes: u64,
+    pub segment_bytes: u64,
+    /// Whether segments are computed as they are needed: then each blob has the smallest that it can where it cannot have
+    /// them so small.
+    pub streamed: bool,
+    /// What the dense volumes of planar blobs are packed into.
+    packed_bytes: u64,
     /// By blob; empty for planar ones until the conversion that they belong to has been cut.
     pub storages: Vec<Storage>,
-    /// What all workspaces may have together, unless the smallest slices have more.
-    pub scratch_budget: u64,
+    scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
     pub scratch: Vec<u64>,
 }
 
-/// A range of output frames.
+/// A part of an output that a slice computes.
 struct Cut {
     frames: Range<usize>,
+    rows: Range<usize>,
+    /// The stripe that they are of.
+    stripe: Range<usize>,
     /// Which piece of an output that is channels last.
     piece: usize,
 }
 
-/// How an operator reads one of its inputs.
-enum Reach<'a> {
-    /// Output frame t reads input frame t, which the kernel addresses alike.
-    Alike,
-    /// A window slides over the input.
-    Slides(&'a Window),
+/// A part of a blob: all rows of a stripe, or some of a single frame.
+struct Part {
+    frames: Range<usize>,
+    rows: Range<usize>,
+    stripe: Range<usize>,
 }
 
 impl<'a> Slicer<'a> {
     /// Decides where all blobs lie that are channels last.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the frames that must lie together exceed a buffer.
-    pub fn new(
-        graph: &'a Graph,
-        shapes: &'a [Shape],
-        limits: &'a PlanLimits,
-        segment_bytes: u64,
-        scratch_budget: u64,
-    ) -> Result<Self> {
-        let storages = vec![Storage::default(); shapes.len()];
-        let mut slicer = Self { graph, shapes, limits, segment_bytes, storages, scratch_budget, scratch: Vec::new() };
-        for (index, blob) in graph.blobs().iter().enumerate() {
-            if blob.layout == Layout::ChannelsLast {
-                slicer.storages[index] = slicer.store(BlobId(index))?;
-            }
+    /// [`Error::Limit`] if what must lie together exceeds a buffer.
+    pub fn new(outline: &'a Outline, limits: &'a PlanLimits, cutting: Cutting) -> Result<Self> {
+        let Cutting { segment_bytes, scratch_bytes, stripes, streamed } = cutting;
+        let mut slicer = Self {
+            outline,
+            limits,
+            segment_bytes,
+            streamed,
+            // What is in one buffer with something else lives as long as that.
+            packed_bytes: if streamed { segment_bytes } else { limits.max_buffer_bytes },
+            storages: vec![Storage::default(); outline.shapes.len()],
+            scratch_budget: scratch_bytes,
+            scratch: Vec::new(),
+        };
+        let inside = outline.graph.blobs().iter().enumerate().filter(|(_, blob)| blob.layout == Layout::ChannelsLast);
+        let inside: Vec<BlobId> = inside.map(|(index, _)| BlobId(index)).collect();
+        let whole = |id: BlobId| {
+            let all = 0..slicer.shape(id).h;
+            Vec::from([all])
+        };
+        let rows = |&id: &BlobId| if stripes { slicer.stripes(id) } else { Ok(whole(id)) };
+        let rows = inside.iter().map(rows).collect::<Result<Vec<_>>>()?;
+        let step = |id: BlobId| {
+            let own = inside.iter().zip(&rows).find(|(own, _)| **own == id);
+            own.map_or(1, |(&id, rows)| rows.iter().map(|rows| slicer.frames(id, rows.len()).step).max().unwrap_or(1))
+        };
+        let steps: Vec<usize> = (0..outline.shapes.len()).map(|index| step(BlobId(index))).collect();
+        let stored = inside.iter().zip(&rows).map(|(&id, rows)| slicer.store(id, rows, &steps));
+        let stored = stored.collect::<Result<Vec<_>>>()?;
+        for (id, storage) in inside.into_iter().zip(stored) {
+            slicer.storages[id.index()] = storage;
         }
         Ok(slicer)
     }
 
-    /// Where a blob lies that is channels last.
-    fn store(&self, id: BlobId) -> Result<Storage> {
-        let shape = self.shapes[id.index()];
-        let (frames, overlap) = (self.frames(id), self.overlap(shape));
-        let most = (self.limits.bindable() / frames.bytes).max(1) as usize;
-        if shape.n == 1 && overlap == 0 && most < frames.step {
-            // Not all frames from one aligned one to the next can be bound, but nobody needs two at once.
-            let first = (0..frames.count).step_by(most);
-            let pieces: Vec<_> = first.map(|first| first..(first + most).min(frames.count)).collect();
-            return Ok(Storage::dense(&pieces, frames.bytes, self.limits));
-        }
-        let name = format!("{} ({shape})", self.graph.blob(id).name);
-        Storage::overlapping(frames, overlap, self.segment_bytes, &name)
+    pub(super) fn graph(&self) -> &'a Graph {
+        &self.outline.graph
     }
 
-    /// The frames of a blob.
-    fn frames(&self, id: BlobId) -> Frames {
-        let (blob, shape) = (self.graph.blob(id), self.shapes[id.index()]);
-        let bytes = blob.bytes(Shape { t: 1, ..shape });
+    pub(super) fn shapes(&self) -> &'a [Shape] {
+        &self.outline.shapes
+    }
+
+    fn shape(&self, id: BlobId) -> Shape {
+        self.shapes()[id.index()]
+    }
+
+    pub(super) fn reach<'b>(&self, op: &'b Operator, input: usize) -> Reach<'b> {
+        Reach::of(op, input)
+    }
+
+    /// Where a blob lies that is channels last, in these stripes. `steps` are those of the frames of all blobs.
+    fn store(&self, id: BlobId, stripes: &[Range<usize>], steps: &[usize]) -> Result<Storage> {
+        let shape = self.shape(id);
+        let overlap = self.overlap(id, steps);
+        let name = format!("{} ({shape})", self.graph().blob(id).name);
+        let mut storage = Storage::default();
+        for rows in stripes {
+            let frames = self.frames(id, rows.len());
+            let most = (self.limits.bindable().min(self.packed_bytes) / frames.bytes).max(1) as usize;
+            if shape.n == 1 && overlap == 0 && most < frames.step {
+                // Not all frames from one aligned one to the next can be bound, but nobody needs two at once.
+                for first in (0..frames.count).step_by(most) {
+                    let own = first..(first + most).min(frames.count);
+                    let bytes = own.len() as u64 * frames.bytes;
+                    storage.add_dense(own, rows.clone(), bytes, self.packed_bytes, self.limits);
+                }
+            } else {
+                let least = (overlap.next_multiple_of(frames.step) + frames.step) as u64 * frames.bytes;
+                let least = if self.streamed { least.min(self.limits.bindable()) } else { 0 };
+                storage.add_overlapping(rows, frames, overlap, self.segment_bytes.max(least), &name)?;
+            }
+        }
+        Ok(storage)
+    }
+
+    /// The frames of a stripe of so many rows of a blob.
+    pub(super) fn frames(&self, id: BlobId, rows: usize) -> Frames {
+        let (blob, shape) = (self.graph().blob(id), self.shape(id));
+        let bytes = rows as u64 * self.row_bytes(id);
         let step = match blob.layout {
             // Frames of several clips do not follow one another: all or none.
             _ if shape.n > 1 => shape.t,
@@ -141,40 +207,46 @@ impl<'a> Slicer<'a> {
         Frames { count: shape.t, bytes, step }
     }
 
-    /// How many frames beyond one are read at once of blobs of `shape`. Blobs of one shape have one answer, so that they
-    /// are all stored alike: what an operator reads like its output is cut where its output is.
-    fn overlap(&self, shape: Shape) -> usize {
-        let operators = self.graph.operators().iter();
-        let reads = operators.flat_map(|op| op.inputs.iter().enumerate().map(move |(input, &id)| (op, input, id)));
-        let own = reads.filter(|(_, _, id)| self.shapes[id.index()] == shape);
-        let beyond = own.map(|(op, input, _)| match reach(op, input) {
-            Reach::Alike => 0,
-            Reach::Slides(window) => {
-                (self.frames(op.output).step - 1) * window.stride[0] + window.dilation[0] * (window.kernel[0] - 1)
-            }
-        });
-        beyond.max().unwrap_or(0).min(shape.t - 1)
+    /// Bytes of a row of a frame of a blob, of all clips.
+    pub(super) fn row_bytes(&self, id: BlobId) -> u64 {
+        self.graph().blob(id).bytes(Shape { t: 1, h: 1, ..self.shape(id) })
     }
 
-    /// The dispatches of `op`, whose constants are cut into `parts`. Decides where its planar blob lies if it has one.
+    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that they are all
+    /// stored alike, and what an operator reads like its output is not cut more often. In small segments frames that are
+    /// computed twice count for more, and those of a blob that nobody reads over time are in one segment only.
+    fn overlap(&self, id: BlobId, steps: &[usize]) -> usize {
+        let own = self.readers(self.shape(id)).filter(|(op, input)| !self.streamed || op.inputs[*input] == id);
+        let beyond = own.map(|(op, input)| {
+            let reach = self.reach(op, input);
+            if reach.slides() { reach.span(0, steps[op.output.index()]) - 1 } else { 0 }
+        });
+        beyond.max().unwrap_or(0).min(self.shape(id).t - 1)
+    }
+
+    /// The slices of `op`, whose constants are cut into `parts`, each with its dispatches. Decides where its planar blob lies
+    /// if it has one.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the least range of frames exceeds a binding; [`crate::Error::Kernel`] from the method.
-    pub fn dispatches(&mut self, op: &Operator, method: Method, parts: &[Range<usize>]) -> Result<Vec<Dispatch>> {
+    /// [`Error::Limit`] if the least range exceeds a binding; [`Error::Kernel`] from the method.
+    pub fn slices(&mut self, op: &Operator, method: Method, parts: &[Range<usize>]) -> Result<Vec<Vec<Dispatch>>> {
         let cuts = self.cuts(op, method)?;
-        let ranges: Vec<_> = cuts.iter().map(|cut| cut.frames.clone()).collect();
-        for &id in op.inputs.iter().chain([&op.output]) {
-            if self.graph.blob(id).layout == Layout::Planar {
-                self.storages[id.index()] = Storage::dense(&ranges, self.frames(id).bytes, self.limits);
+        let graph = self.graph();
+        for &id in op.inputs.iter().chain([&op.output]).filter(|id| graph.blob(**id).layout == Layout::Planar) {
+            let row_bytes = self.row_bytes(id);
+            let storage = &mut self.storages[id.index()];
+            for Cut { frames, rows, .. } in &cuts {
+                let bytes = (frames.len() * rows.len()) as u64 * row_bytes;
+                storage.add_dense(frames.clone(), rows.clone(), bytes, self.packed_bytes, self.limits);
             }
         }
-        let mut dispatches = Vec::new();
+        let mut slices = Vec::new();
         for (index, cut) in cuts.iter().enumerate() {
-            let inputs: Vec<Range<usize>> =
-                (0..op.inputs.len()).map(|input| self.read(op, input, &cut.frames)).collect();
-            let rows = self.rows(op, method, &cut.frames);
+            let inputs: Vec<Part> = (0..op.inputs.len()).filter_map(|input| self.read(op, input, cut)).collect();
+            let mut dispatches = Vec::new();
+            let rows = self.rows(op, method, cut);
             for (rows, part) in rows.iter().flat_map(|rows| (0..parts.len()).map(move |part| (rows, part))) {
-                let scratch = self.scratch_bytes(op, method, &cut.frames, rows.len());
+                let scratch = self.scratch_bytes(op, method, cut, rows.len());
                 self.scratch.resize(self.scratch.len().max(scratch.len()), 0);
                 for (own, bytes) in self.scratch.iter_mut().zip(&scratch) {
                     *own = (*own).max(*bytes);
@@ -183,186 +255,276 @@ impl<'a> Slicer<'a> {
                 for launch in method.launches(op, &slice, self.limits.max_groups)? {
                     let bindings = launch.operands.iter().map(|operand| match *operand {
                         Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], index, None),
-                        Operand::Output => self.binding(op.output, &cut.frames, index, Some(cut.piece)),
+                        Operand::Output => self.binding(op.output, &cut.part(), index, Some(cut.piece)),
                         Operand::Constant(index) => Binding::Constant(index),
                         Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index] },
                     });
                     let bindings = bindings.collect();
-                    let (frames, rows) = (cut.frames.clone(), rows.clone());
-                    dispatches.push(Dispatch { bindings, frames, rows, part, launch });
+                    let rows = cut.rows.start + rows.start..cut.rows.start + rows.end;
+                    dispatches.push(Dispatch { bindings, frames: cut.frames.clone(), rows, part, launch });
                 }
             }
+            slices.push(dispatches);
         }
-        Ok(dispatches)
+        Ok(slices)
     }
 
-    /// Sizes of the workspaces of `op` for so many rows of a range of output frames.
-    fn scratch_bytes(&self, op: &Operator, method: Method, frames: &Range<usize>, rows: usize) -> Vec<u64> {
-        let bound = |id: BlobId, frames: Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
-        method.scratch_bytes(bound(op.inputs[0], self.read(op, 0, frames)), bound(op.output, frames.clone()), rows)
+    /// Sizes of the workspaces of `op` for so many rows of a part of its output.
+    fn scratch_bytes(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> Vec<u64> {
+        let bound = |id: BlobId, frames: usize| Shape { t: frames, ..self.shape(id) };
+        let read = self.read(op, 0, cut).map_or(0, |part| part.frames.len());
+        method.scratch_bytes(bound(op.inputs[0], read), bound(op.output, cut.frames.len()), rows)
     }
 
-    /// Whether workspaces for so many rows of a range of output frames can be bound, and keep to the budget. They are
-    /// shared: every one is as large as the operator needs it that needs most of it.
-    fn affords(&self, op: &Operator, method: Method, frames: &Range<usize>, rows: usize) -> bool {
-        let own = self.scratch_bytes(op, method, frames, rows);
+    /// Whether workspaces for so many rows of a part of the output can be bound, and keep to the budget. They are shared:
+    /// every one is as large as the operator needs it that needs most of it.
+    fn affords(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> bool {
+        let own = self.scratch_bytes(op, method, cut, rows);
         let bindable = own.iter().enumerate().all(|(index, &b)| b <= self.limits.bindable_in(scratch_home(index)));
         let shared = own.iter().enumerate().map(|(index, &own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
         bindable && (own.is_empty() || shared.sum::<u64>() <= self.scratch_budget)
     }
 
-    /// The rows of a range of output frames, cut where the workspaces for all of them would be too large: where that pads
-    /// least, into as few ranges as possible.
-    fn rows(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Vec<Range<usize>> {
-        let shape = self.shapes[op.output.index()];
-        let whole = 0..shape.h;
+    /// The rows of a part of an output, counted from its first, cut where the workspaces for all of them would be too large:
+    /// where that pads least, into as few ranges as possible.
+    fn rows(&self, op: &Operator, method: Method, cut: &Cut) -> Vec<Range<usize>> {
+        let (shape, height) = (self.shape(op.output), cut.rows.len());
+        let whole = 0..height;
         let Some(RowTiles { side, run_len }) = method.row_tiles() else { return Vec::from([whole]) };
-        let cut = |rows: usize| (0..shape.h).step_by(rows).map(move |first| first..(first + rows).min(shape.h));
+        let ranges = |rows: usize| (0..height).step_by(rows).map(move |first| first..(first + rows).min(height));
         let padded = |rows: usize| -> usize {
             let tiles =
-                |rows: Range<usize>| shape.n * frames.len() * rows.len().div_ceil(side) * shape.w.div_ceil(side);
-            cut(rows).map(|rows| tiles(rows).next_multiple_of(run_len)).sum()
+                |rows: Range<usize>| shape.n * cut.frames.len() * rows.len().div_ceil(side) * shape.w.div_ceil(side);
+            ranges(rows).map(|rows| tiles(rows).next_multiple_of(run_len)).sum()
         };
-        let choices = (1..=shape.h.div_ceil(side)).map(|tiles| tiles * side);
-        let affordable = choices.filter(|&rows| rows == side || self.affords(op, method, frames, rows));
+        let choices = (1..=height.div_ceil(side)).map(|tiles| tiles * side);
+        let affordable = choices.filter(|&rows| rows == side || self.affords(op, method, cut, rows));
         let best = affordable.min_by_key(|&rows| (padded(rows), Reverse(rows)));
-        cut(best.unwrap_or(side)).collect()
+        ranges(best.unwrap_or(side)).collect()
     }
 
-    /// What the kernel sees of `op` for the output frames of `cut`, which need the frames `inputs` of every input.
-    fn slice(
-        &self,
-        op: &Operator,
-        cut: &Cut,
-        inputs: &[Range<usize>],
-        rows: Range<usize>,
-        blocks: Range<usize>,
-    ) -> Slice {
-        let bound = |id: BlobId, frames: &Range<usize>| Shape { t: frames.len(), ..self.shapes[id.index()] };
-        let pad_t = |(input, frames): (usize, &Range<usize>)| match reach(op, input) {
-            Reach::Alike => 0,
-            Reach::Slides(window) => {
-                window.pad[0] as isize + frames.start as isize - (cut.frames.start * window.stride[0]) as isize
-            }
-        };
+    /// What the kernel sees of `op` for `cut`, which needs the parts `inputs`, one of every input.
+    fn slice(&self, op: &Operator, cut: &Cut, inputs: &[Part], rows: Range<usize>, blocks: Range<usize>) -> Slice {
+        let bound = |id: BlobId, part: &Part| Shape { t: part.frames.len(), h: part.rows.len(), ..self.shape(id) };
+        let reach = |input| self.reach(op, input);
+        let inputs_of = || inputs.iter().enumerate();
+        let pad_t = |(input, part): (usize, &Part)| reach(input).padding(0, cut.frames.start, part.frames.start);
+        let pad_h = |(input, part): (usize, &Part)| reach(input).padding(1, cut.rows.start, part.rows.start);
         Slice {
-            inputs: op.inputs.iter().zip(inputs).map(|(&id, frames)| bound(id, frames)).collect(),
-            output: bound(op.output, &cut.frames),
-            output_layout: self.graph.blob(op.output).layout,
-            pads_t: inputs.iter().enumerate().map(pad_t).collect(),
+            inputs: op.inputs.iter().zip(inputs).map(|(&id, part)| bound(id, part)).collect(),
+            output: bound(op.output, &cut.part()),
+            output_layout: self.graph().blob(op.output).layout,
+            pads_t: inputs_of().map(pad_t).collect(),
+            pads_h: inputs_of().map(pad_h).collect(),
+            above: cut.rows.start,
+            input_h: self.shape(op.inputs[0]).h,
             rows,
             blocks,
         }
     }
 
-    fn piece_with(&self, blob: BlobId, frames: &Range<usize>) -> Option<&Piece> {
-        self.storages[blob.index()].piece_with(frames)
+    /// The piece with a part of a blob.
+    fn piece_with(&self, blob: BlobId, part: &Part) -> Option<&Piece> {
+        self.storages[blob.index()].piece_with(&part.stripe, &part.frames)
     }
 
-    /// Frames of a blob for the cut of an operator of index `cut`, `written` in that piece or read.
-    fn binding(&self, blob: BlobId, frames: &Range<usize>, cut: usize, written: Option<usize>) -> Binding {
+    /// A part of a blob for the cut of an operator of index `cut`, `written` in that piece or read.
+    fn binding(&self, blob: BlobId, part: &Part, cut: usize, written: Option<usize>) -> Binding {
         let pieces = self.storages[blob.index()].pieces();
-        let piece = match (self.graph.blob(blob).layout, written) {
+        let piece = match (self.graph().blob(blob).layout, written) {
             (Layout::Planar, _) => pieces.get(cut),
             (Layout::ChannelsLast, Some(piece)) => pieces.get(piece),
-            (Layout::ChannelsLast, None) => self.piece_with(blob, frames),
+            (Layout::ChannelsLast, None) => self.piece_with(blob, part),
         };
-        let piece = piece.expect("operators are cut so that every range of frames is in one piece");
-        let bytes = self.frames(blob).bytes;
+        let piece = piece.expect("operators are cut so that every part is in one piece");
+        let before = (part.frames.start - piece.frames.start) * piece.rows.len() + part.rows.start - piece.rows.start;
+        let row_bytes = self.row_bytes(blob);
         Binding::Frames {
             blob,
-            frames: frames.clone(),
+            frames: part.frames.clone(),
+            rows: part.rows.clone(),
             segment: piece.segment,
-            offset: piece.offset + (frames.start - piece.frames.start) as u64 * bytes,
-            bytes: frames.len() as u64 * bytes,
+            offset: piece.offset + before as u64 * row_bytes,
+            bytes: (part.frames.len() * part.rows.len()) as u64 * row_bytes,
         }
     }
 
-    /// The output frames of `op`, cut into ranges that can each be bound with all that they need.
+    /// The output of `op`, cut into parts that can each be bound with all that they need.
     fn cuts(&self, op: &Operator, method: Method) -> Result<Vec<Cut>> {
-        let output = &self.storages[op.output.index()];
-        let pieces: Vec<Range<usize>> = match self.graph.blob(op.output).layout {
-            Layout::ChannelsLast => output.pieces().iter().map(|piece| piece.frames.clone()).collect(),
-            // What its input has in pieces, each frame once.
-            Layout::Planar => {
-                let starts = self.storages[op.inputs[0].index()].pieces().iter().map(|piece| piece.frames.start);
-                let ends = starts.clone().skip(1).chain([self.shapes[op.output.index()].t]);
-                starts.zip(ends).map(|(start, end)| start..end).collect()
-            }
-        };
         // Cut where the output is aligned, and what is addressed like it.
-        let alike = op.inputs.iter().enumerate().filter(|(input, _)| matches!(reach(op, *input), Reach::Alike));
-        let addressed = alike.map(|(_, &id)| id).chain([op.output]);
-        let step = addressed.map(|id| self.frames(id).step).max().unwrap_or(1);
-        let least_rows = method.row_tiles().map_or(1, |tiles| tiles.side);
+        let alike = op.inputs.iter().enumerate().filter(|(input, _)| !self.reach(op, *input).slides());
+        let addressed: Vec<BlobId> = alike.map(|(_, &id)| id).chain([op.output]).collect();
         let mut cuts = Vec::new();
-        for (piece, all) in pieces.into_iter().enumerate() {
+        for (piece, (all, stripe)) in self.output_pieces(op).into_iter().enumerate() {
+            let step = addressed.iter().map(|&id| self.frames(id, stripe.len()).step).max().unwrap_or(1);
+            let ranges = self.row_ranges(op, method, &stripe, step == 1 || all.len() == 1)?;
+            let whole = ranges.len() == 1;
+            let step = if whole { step } else { 1 };
             let mut start = all.start;
             while start < all.end {
+                let cut = |end: usize, rows: &Range<usize>| Cut {
+                    frames: start..end.min(all.end),
+                    rows: rows.clone(),
+                    stripe: stripe.clone(),
+                    piece,
+                };
                 let mut end = (start + step).min(all.end);
-                self.check(op, method, &(start..end))?;
-                while end < all.end {
-                    let next = (end + step).min(all.end);
-                    let next_frames = start..next;
-                    let kept = self.affords(op, method, &next_frames, least_rows);
-                    if !kept || self.check(op, method, &next_frames).is_err() {
+                for rows in &ranges {
+                    self.check(op, method, &cut(end, rows))?;
+                }
+                while whole && end < all.end {
+                    let next = cut(end + step, &stripe);
+                    let light = self.macs(op, next.frames.len(), stripe.len()) <= self.limits.max_macs;
+                    let kept = self.affords(op, method, &next, least_rows(method));
+                    if !light || !kept || self.check(op, method, &next).is_err() {
                         break;
                     }
-                    end = next;
+                    end = next.frames.end;
                 }
-                cuts.push(Cut { frames: start..end, piece });
+                cuts.extend(ranges.iter().map(|rows| cut(end, rows)));
                 start = end;
             }
         }
         Ok(cuts)
     }
 
-    /// Whether one dispatch can have the output frames `frames` of `op`.
-    fn check(&self, op: &Operator, method: Method, frames: &Range<usize>) -> Result<()> {
-        let least_rows = method.row_tiles().map_or(1, |tiles| tiles.side);
-        for (index, bytes) in self.scratch_bytes(op, method, frames, least_rows).into_iter().enumerate() {
-            let what = || format!("a workspace of {}, {} frames at once,", op.name, frames.len());
+    /// The pieces of the output of `op`: frames and stripe.
+    fn output_pieces(&self, op: &Operator) -> Vec<(Range<usize>, Range<usize>)> {
+        let pieces = |id: BlobId| {
+            let pieces = self.storages[id.index()].pieces().iter();
+            pieces.map(|piece| (piece.frames.clone(), piece.rows.clone())).collect::<Vec<_>>()
+        };
+        if self.graph().blob(op.output).layout == Layout::ChannelsLast {
+            return pieces(op.output);
+        }
+        // What its input has in pieces, each frame of a stripe once.
+        let mut own = pieces(op.inputs[0]);
+        for next in 1..own.len() {
+            if own[next].1 == own[next - 1].1 {
+                own[next - 1].0.end = own[next].0.start;
+            }
+        }
+        own
+    }
+
+    /// The rows of a stripe of the output of `op`, cut so that what each range needs of an input is in one stripe of that,
+    /// and for the work it is where bindings can begin between rows.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if a binding would have to begin where it cannot.
+    fn row_ranges(
+        &self,
+        op: &Operator,
+        method: Method,
+        stripe: &Range<usize>,
+        aligned: bool,
+    ) -> Result<Vec<Range<usize>>> {
+        let shape = self.shape(op.output);
+        if shape.n > 1 {
+            return Ok(Vec::from([stripe.clone()]));
+        }
+        let held = |rows: &Range<usize>| (0..op.inputs.len()).all(|input| self.stripe_with(op, input, rows).is_some());
+        let light = |rows: &Range<usize>| !aligned || self.macs(op, 1, rows.len()) <= self.limits.max_macs;
+        if held(stripe) && light(stripe) {
+            return Ok(Vec::from([stripe.clone()]));
+        }
+        let grain = self.grain(shape).next_multiple_of(least_rows(method));
+        let mut ranges = Vec::new();
+        let mut start = stripe.start;
+        while start < stripe.end {
+            let mut end = (start + grain).min(stripe.end);
+            while end < stripe.end {
+                let next = start..(end + grain).min(stripe.end);
+                if !held(&next) || !light(&next) {
+                    break;
+                }
+                end = next.end;
+            }
+            if !aligned || !held(&(start..end)) {
+                let Frames { count, bytes, .. } = self.frames(op.output, stripe.len());
+                return Err(Error::Limit {
+                    what: format!("blob {} ({shape}), all frames of it at once,", self.graph().blob(op.output).name),
+                    needed: count as u64 * bytes,
+                    limit: self.limits.bindable(),
+                    limit_name: "binding",
+                });
+            }
+            ranges.push(start..end);
+            start = end;
+        }
+        Ok(ranges)
+    }
+
+    /// Multiply-adds of so many frames and rows of the output of `op`, as a direct convolution.
+    fn macs(&self, op: &Operator, frames: usize, rows: usize) -> u64 {
+        let OpKind::Conv(conv) = &op.kind else { return 0 };
+        let pooled = conv.epilogue.pool.as_ref().map_or(1, |pool| pool.stride.iter().product());
+        let output = Shape { t: frames, h: rows, ..self.shape(op.output) };
+        let each: usize = conv.terms().map(Conv::macs_per_output).sum();
+        (output.len() as u64).saturating_mul((each * pooled) as u64)
+    }
+
+    /// Whether one dispatch can have that part of the output of `op`.
+    fn check(&self, op: &Operator, method: Method, cut: &Cut) -> Result<()> {
+        for (index, bytes) in self.scratch_bytes(op, method, cut, least_rows(method)).into_iter().enumerate() {
+            let what = || format!("a workspace of {}, {} frames at once,", op.name, cut.frames.len());
             self.limits.check_binding_in(scratch_home(index), bytes, what)?;
         }
-        let inputs = op.inputs.iter().enumerate().map(|(input, &id)| (id, self.read(op, input, frames)));
-        for (id, frames) in inputs.chain([(op.output, frames.clone())]) {
-            let blob = self.graph.blob(id);
-            let together = blob.layout == Layout::Planar || self.piece_with(id, &frames).is_some();
-            let bytes = if together { frames.len() as u64 * self.frames(id).bytes } else { u64::MAX };
-            self.limits.check_binding(bytes, || {
-                let count = frames.len();
+        let inputs = op.inputs.iter().enumerate().map(|(input, &id)| (id, self.read(op, input, cut)));
+        for (id, part) in inputs.chain([(op.output, Some(cut.part()))]) {
+            let blob = self.graph().blob(id);
+            let together = |part: &Part| blob.layout == Layout::Planar || self.piece_with(id, part).is_some();
+            let part = part.filter(together);
+            let bytes = |part: &Part| (part.frames.len() * part.rows.len()) as u64 * self.row_bytes(id);
+            let needed = part.as_ref().map_or(u64::MAX, bytes);
+            self.limits.check_binding(needed, || {
+                let count = part.map_or(cut.frames.len(), |part| part.frames.len());
                 let plural = if count == 1 { "frame" } else { "frames" };
-                format!("blob {} ({}), {count} {plural} of it at once,", blob.name, self.shapes[id.index()])
+                format!("blob {} ({}), {count} {plural} of it at once,", blob.name, self.shape(id))
             })?;
         }
         Ok(())
     }
 
-    /// The frames of that input that are bound to compute the output frames `out`: those needed, and a few before them
-    /// where a binding could not begin otherwise.
-    fn read(&self, op: &Operator, input: usize, out: &Range<usize>) -> Range<usize> {
-        let id = op.inputs[input];
-        let Frames { count, step, .. } = self.frames(id);
-        match reach(op, input) {
-            Reach::Alike => out.clone(),
-            Reach::Slides(_) if self.shapes[id.index()].n > 1 => 0..count,
-            Reach::Slides(window) => {
-                let needed = window.input_frames(out.clone(), count);
-                let first = self.piece_with(id, &needed).map_or(0, |piece| piece.frames.start);
-                first + (needed.start - first) / step * step..needed.end
-            }
+    /// The stripe that holds what the rows `out` of the output need of that input.
+    fn stripe_with(&self, op: &Operator, input: usize, out: &Range<usize>) -> Option<Range<usize>> {
+        let (id, reach) = (op.inputs[input], self.reach(op, input));
+        if !reach.slides() {
+            return Some(out.clone());
         }
+        let needed = reach.reads(1, out.clone(), self.shape(id).h);
+        let holds = |stripe: &&Range<usize>| stripe.start <= needed.start && needed.end <= stripe.end;
+        self.storages[id.index()].stripes().rev().find(holds).cloned()
+    }
+
+    /// What is bound of that input to compute `cut`: the frames needed, and a few before them where a binding could not begin
+    /// otherwise, with all rows of their stripe; or what is addressed like the output. `None` if no piece holds it.
+    fn read(&self, op: &Operator, input: usize, cut: &Cut) -> Option<Part> {
+        let (id, reach) = (op.inputs[input], self.reach(op, input));
+        if !reach.slides() {
+            return Some(cut.part());
+        }
+        let rows = self.stripe_with(op, input, &cut.rows)?;
+        let Frames { count, step, .. } = self.frames(id, rows.len());
+        if self.shape(id).n > 1 {
+            return Some(Part { frames: 0..count, stripe: rows.clone(), rows });
+        }
+        let needed = reach.reads(0, cut.frames.clone(), count);
+        let first = self.storages[id.index()].piece_with(&rows, &needed).map_or(0, |piece| piece.frames.start);
+        let frames = first + (needed.start - first) / step * step..needed.end;
+        Some(Part { frames, stripe: rows.clone(), rows })
     }
 }
 
-/// How `op` reads its input of that index.
-fn reach(op: &Operator, input: usize) -> Reach<'_> {
-    match &op.kind {
-        OpKind::Conv(conv) if input == 0 => Reach::Slides(&conv.window),
-        OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) => Reach::Slides(&own.window),
-        OpKind::MaxPool(window) => Reach::Slides(window),
-        _ => Reach::Alike,
+impl Cut {
+    fn part(&self) -> Part {
+        Part { frames: self.frames.clone(), rows: self.rows.clone(), stripe: self.stripe.clone() }
     }
+}
+
+/// The fewest rows of output that a method computes at once.
+fn least_rows(method: Method) -> usize {
+    method.row_tiles().map_or(1, |tiles| tiles.side)
 }
 
 /// The blocks of a constant, of `block_bytes` each, cut into as few equal parts as can be bound, `most_bytes` at a time.
@@ -381,8 +543,4 @@ pub(super) fn constant_parts(
     let parts = blocks.div_ceil(most);
     let length = blocks.div_ceil(parts);
     Ok((0..blocks).step_by(length).map(|first| first..(first + length).min(blocks)).collect())
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -8,6 +8,8 @@ use std::ops::Range;
 pub struct Staging {
     buffers: Vec<u64>,
     transfers: Vec<Transfer>,
+    /// By input or output, the first of its transfers in a round; then how many a round has.
+    first: Vec<usize>,
 }
 
 /// One piece of an input or output, in one round.
@@ -31,7 +33,12 @@ impl Staging {
     /// Room for all pieces of the blobs `ports` in every round, in as few buffers of at most `max_buffer_bytes` as
     /// they fill in order. No piece is larger than that.
     pub(super) fn new(rounds: usize, ports: &[&Storage], max_buffer_bytes: u64) -> Self {
-        let mut staging = Self::default();
+        let pieces = ports.iter().map(|storage| storage.pieces().len());
+        let first = [0].into_iter().chain(pieces.scan(0, |before, pieces| {
+            *before += pieces;
+            Some(*before)
+        }));
+        let mut staging = Self { first: first.collect(), ..Self::default() };
         for round in 0..rounds {
             for (port, storage) in ports.iter().enumerate() {
                 for (piece, bytes) in storage.pieces().iter().map(|piece| piece.bytes).enumerate() {
@@ -57,21 +64,57 @@ impl Staging {
     pub fn transfers(&self) -> &[Transfer] {
         &self.transfers
     }
+
+    /// The transfer of a piece of an input or output in a round, if there is one.
+    pub fn transfer(&self, round: usize, port: usize, piece: usize) -> Option<&Transfer> {
+        self.transfers.get(round * self.first.last()? + self.first.get(port)? + piece)
+    }
 }
 
-/// The runs of values that a dense volume of some frames of `clips` shares with the row-major N×C×T×H×W values they
-/// are part of: `(where in all, where in the volume, how many)`, in values.
+/// The runs of values that a dense volume of some rows of some frames of `clips` shares with the row-major N×C×T×H×W values
+/// they are part of: `(where in all, where in the volume, how many)`, in values.
 pub(crate) fn runs(
     shape: crate::Shape,
     clips: Range<usize>,
     frames: Range<usize>,
+    rows: Range<usize>,
 ) -> impl Iterator<Item = (usize, usize, usize)> {
-    let plane = shape.h * shape.w;
-    // All frames of neighbouring channels and clips follow one another: one run.
-    let (count, len) = match frames.len() == shape.t {
-        true => (1, clips.len() * shape.c * shape.t * plane),
-        false => (clips.len() * shape.c, frames.len() * plane),
-    };
-    let first = (clips.start * shape.c * shape.t + frames.start) * plane;
-    (0..count).map(move |run| (first + run * shape.t * plane, run * len, len))
+    let crate::Shape { c, t, h, w, .. } = shape;
+    let (all_rows, all_frames) = (rows.len() == h, frames.len() == t);
+    // What is there as a whole follows one another: all rows of neighbouring frames are one run, all frames of
+    // neighbouring channels and clips are.
+    let (volumes, planes) = if all_rows && all_frames { (1, 1) } else { (clips.len() * c, frames.len()) };
+    let planes = if all_rows { 1 } else { planes };
+    let len = clips.len() * c * frames.len() * rows.len() * w / (volumes * planes);
+    let first = (clips.start * c * t + frames.start) * h * w + rows.start * w;
+    let run = move |index: usize| first + (index / planes * t + index % planes) * h * w;
+    (0..volumes * planes).map(move |index| (run(index), index * len, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+
+    /// Value by value, for every range of an axis.
+    #[test]
+    fn runs_are_the_values_of_the_volume() {
+        let shape = Shape::new(2, 3, 4, 5, 2);
+        let ranges = |len: usize| (0..len).flat_map(move |start| (start + 1..=len).map(move |end| start..end));
+        for (clips, frames) in ranges(2).flat_map(|clips| ranges(4).map(move |frames| (clips.clone(), frames))) {
+            for rows in ranges(5) {
+                let mut want = Vec::new();
+                for (n, c) in clips.clone().flat_map(|n| (0..3).map(move |c| (n, c))) {
+                    for (t, h) in frames.clone().flat_map(|t| rows.clone().map(move |h| (t, h))) {
+                        want.extend((0..2).map(|w| (((n * 3 + c) * 4 + t) * 5 + h) * 2 + w));
+                    }
+                }
+                let mut got = vec![usize::MAX; want.len()];
+                for (outside, inside, len) in runs(shape, clips.clone(), frames.clone(), rows.clone()) {
+                    (0..len).for_each(|at| got[inside + at] = outside + at);
+                }
+                assert_eq!(got, want, "{clips:?} {frames:?} {rows:?}");
+            }
+        }
+    }
 }

@@ -1,6 +1,17 @@
 //! What a step really does: multiply-adds and bytes, from its dispatches.
 
 use super::{Binding, Dispatch, Plan, Step};
+use crate::graph::{Conv, OpKind, Operator};
+use crate::shape::Shape;
+
+/// Multiply-adds of an operator on blobs of these shapes, counted as direct convolution.
+pub(super) fn operator_macs(op: &Operator, shapes: &[Shape]) -> u64 {
+    let OpKind::Conv(conv) = &op.kind else { return 0 };
+    let (input, output) = (shapes[op.inputs[0].index()], shapes[op.output.index()]);
+    let own = conv.window.output(input.thw()).map_or(output, |thw| output.with(output.c, thw));
+    let each: usize = conv.terms().map(Conv::macs_per_output).sum();
+    own.len() as u64 * each as u64
+}
 
 impl Plan {
     /// Multiply-adds that the dispatches of `step` do, in all rounds: see [`Launch::macs`](crate::kernels::Launch::macs).
@@ -19,7 +30,7 @@ impl Plan {
         self.rounds as u64 * step.dispatches.iter().map(|dispatch| self.dispatch_bytes(step, dispatch)).sum::<u64>()
     }
 
-    fn dispatch_bytes(&self, step: &Step, dispatch: &Dispatch) -> u64 {
+    pub(super) fn dispatch_bytes(&self, step: &Step, dispatch: &Dispatch) -> u64 {
         let op = &self.graph.operators()[step.operator];
         let constants = step.method.constant_lens(&op.kind, self.shape(op.output).c);
         let blocks = step.method.constant_blocks(&op.kind) as u64;
@@ -27,10 +38,13 @@ impl Plan {
         // The same thing bound twice stands in for one that the operator does not have.
         let own = dispatch.bindings.iter().enumerate();
         let own = own.filter(|(index, binding)| !dispatch.bindings[..*index].contains(binding));
-        // Ranges of rows bind whole frames, and read or write their share of them.
-        let (rows, height) = (dispatch.rows.len() as u64, self.shape(op.output).h as u64);
+        // Ranges of rows read or write their share of what is bound, as many of a blob's rows as of the output's.
+        let (written, height) = (dispatch.rows.len() as u64, self.shape(op.output).h as u64);
         own.map(|(_, binding)| match *binding {
-            Binding::Frames { bytes, .. } => bytes / height * rows + bytes % height * rows / height,
+            Binding::Frames { blob, ref rows, bytes, .. } => {
+                let (bound, own) = (rows.len() as u64 * height, written * self.shape(blob).h as u64);
+                if own < bound { bytes / bound * own + bytes % bound * own / bound } else { bytes }
+            }
             Binding::Scratch { bytes, .. } => bytes,
             Binding::Constant(index) => constants[index] as u64 * 4 / blocks * part,
         })

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::gpu::ShaderChecks;
-use crate::graph::OpKind;
+use crate::graph::{Layout, OpKind};
 use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 32] = [
+const REQUIRED: [&str; 37] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -51,6 +51,11 @@ const REQUIRED: [&str; 32] = [
     "split over frames, projection with a stride in T",
     "split, bound from an earlier frame",
     "split, a blob in several buffers",
+    "split into stripes",
+    "split into stripes, window over rows",
+    "split into stripes, stride over rows",
+    "split into stripes, pooling fused",
+    "streamed",
 ];
 
 impl Coverage {
@@ -135,6 +140,11 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);
     let over_rows = step.dispatches.iter().any(|dispatch| dispatch.rows != step.dispatches[0].rows);
     let over_batch = plan.rounds() > 1;
+    let stripes = op.inputs.iter().any(|id| {
+        let blob = plan.storage(*id);
+        plan.graph().blob(*id).layout == Layout::ChannelsLast && blob.stripes().count() > 1
+    });
+    let pooled = matches!(&op.kind, OpKind::Conv(conv) if conv.epilogue.pool.is_some());
     let segments = |id: &crate::graph::BlobId| plan.storage(*id).segments().len();
     let bound = |index: usize| {
         step.dispatches.iter().flat_map(move |dispatch| {
@@ -155,12 +165,18 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         _ => false,
     };
     let frames = plan.shape(op.inputs[0]).t;
-    let early = window
-        .is_some_and(|window| bound(0).any(|(out, read)| read.start < window.input_frames(out.clone(), frames).start));
+    let early = window.is_some_and(|window| {
+        bound(0).any(|(out, read)| read.start < window.input_range(0, out.clone(), frames).start)
+    });
     let split = over_frames || over_rows || over_channels || over_batch;
     vec![
         (format!("split {}", step.method.name()), split),
         ("split over frames".to_owned(), over_frames),
+        ("streamed".to_owned(), plan.stretches().len() > plan.steps().len()),
+        ("split into stripes".to_owned(), stripes),
+        ("split into stripes, window over rows".to_owned(), stripes && window.is_some_and(|w| w.kernel[1] > 1)),
+        ("split into stripes, stride over rows".to_owned(), stripes && window.is_some_and(|w| w.stride[1] > 1)),
+        ("split into stripes, pooling fused".to_owned(), stripes && pooled),
         ("split over rows".to_owned(), over_rows),
         ("split over channels".to_owned(), over_channels),
         ("split over the batch".to_owned(), over_batch),

@@ -51,11 +51,13 @@ pub struct Settings {
     pub bodies: usize,
     /// The seed of all of them: the same seed draws the same cases.
     pub seed: u64,
+    /// Plan all of them within so much memory, see [`PlanOptions::memory_limit`].
+    pub memory_limit: Option<u64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { operators: 200, bodies: 40, seed: 1 }
+        Self { operators: 200, bodies: 40, seed: 1, memory_limit: None }
     }
 }
 
@@ -70,6 +72,8 @@ pub struct Variant {
     pub checks: ShaderChecks,
     /// Artificial limits, under which the plan is split; the result must be that of the unsplit plan bit for bit.
     pub limits: Option<PlanLimits>,
+    /// A limit on memory as well, see [`PlanOptions::memory_limit`].
+    pub memory_limit: Option<u64>,
     /// A deliberate fault.
     pub patch: Option<ShaderPatch>,
 }
@@ -103,6 +107,7 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
             if body && !variant.fusion && (done + index / 2) % 2 == 1 {
                 continue;
             }
+            let variant = Variant { memory_limit: settings.memory_limit, ..variant };
             let whole = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, &FILLS));
             report.count(&drawn, &variant, &whole, |whole| whole.outcome(&expected, None));
             // Every other one, fused and unfused in turn: splitting is the same for both.
@@ -156,7 +161,9 @@ pub fn verify_for(
 pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome> {
     let expected = expected(case)?;
     let run = |variant: &Variant, fills: &[f32]| run(gpu, case, plan(gpu, case, variant)?, variant, fills);
-    let whole = variant.limits.map(|_| run(&Variant { limits: None, ..*variant }, &FILLS[..1])).transpose()?;
+    let is_split = variant.limits.is_some() || variant.memory_limit.is_some();
+    let whole = Variant { limits: None, memory_limit: None, ..*variant };
+    let whole = is_split.then(|| run(&whole, &FILLS[..1])).transpose()?;
     Ok(run(variant, &FILLS)?.outcome(&expected, whole.as_ref()))
 }
 
@@ -180,7 +187,9 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
     }
     let fusions: &[bool] = if case.graph.operators().len() > 1 { &[true, false] } else { &[true] };
     let pairs = methods.iter().flat_map(|&method| fusions.iter().map(move |&fusion| (method, fusion)));
-    pairs.map(|(method, fusion)| Variant { method, fusion, checks, limits: None, patch: None }).collect()
+    pairs
+        .map(|(method, fusion)| Variant { method, fusion, checks, limits: None, memory_limit: None, patch: None })
+        .collect()
 }
 
 /// Whether `variant` of `case` runs the shader of that name at all.
@@ -207,6 +216,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         // What a forced method cannot do others do, whose choice must not depend on the limits.
         winograd: variant.method.is_none_or(Method::is_winograd),
         limits,
+        memory_limit: variant.memory_limit,
     };
     Plan::new(&case.graph, &case.input_shapes(), &options)
 }

@@ -100,7 +100,7 @@ impl Failure {
             number: drawn.number,
             row,
             checked: variant.checks == ShaderChecks::Checked,
-            split: variant.limits.is_some(),
+            split: variant.limits.is_some() || variant.memory_limit.is_some(),
             repeatable: outcome.as_ref().is_ok_and(|outcome| outcome.repeatable),
             as_unsplit: outcome.as_ref().is_ok_and(|outcome| outcome.as_unsplit),
             error: outcome.as_ref().err().map(ToString::to_string),

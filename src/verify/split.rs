@@ -22,40 +22,58 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     let mut limits = PlanLimits {
         max_binding_bytes: largest.max().unwrap_or(0).max(1),
         offset_alignment: [32, 256][rng.usize(..2)],
+        max_macs: [PlanLimits::default().max_macs, 1 << 20, 1 << 18][rng.usize(..3)],
         ..PlanLimits::default()
     };
-    // Downwards until it cannot be done any more, or chance has it: from half of everything to single frames.
+    // Downwards until it cannot be done any more, or chance has it: from half of everything to a few rows.
     let mut found = None;
-    for _ in 0..rng.usize(1..=24) {
+    for _ in 0..rng.usize(1..=8) {
         let smaller = PlanLimits { max_binding_bytes: part(limits.max_binding_bytes, rng), ..limits };
-        if let Some(plan) = attempt(gpu, case, variant, smaller)? {
+        if let Some(plan) = attempt(gpu, case, variant, smaller, variant.memory_limit)? {
             (limits, found) = (smaller, Some(plan));
         }
     }
+    // Now and then a limit on memory.
+    let mut memory_limit = variant.memory_limit;
+    if rng.u32(..8) == 0 {
+        let smaller = part(found.as_ref().unwrap_or(&whole).peak_bytes(), rng);
+        if let Some(plan) = attempt(gpu, case, variant, limits, Some(smaller))? {
+            (memory_limit, found) = (Some(smaller), Some(plan));
+        }
+    }
     // Buffers not much larger than bindings: blobs in several of them.
-    limits.max_buffer_bytes = limits.max_binding_bytes.saturating_mul(8);
-    for _ in 0..rng.usize(0..=12) {
-        let smaller = part(limits.max_buffer_bytes, rng).max(limits.max_binding_bytes);
-        let smaller = PlanLimits { max_buffer_bytes: smaller, ..limits };
-        if let Some(plan) = attempt(gpu, case, variant, smaller)? {
+    let mut buffer = limits.max_binding_bytes.saturating_mul(8);
+    for _ in 0..rng.usize(0..=4) {
+        let smaller = PlanLimits { max_buffer_bytes: buffer, ..limits };
+        buffer = part(buffer, rng).max(limits.max_binding_bytes);
+        if let Some(plan) = attempt(gpu, case, variant, smaller, memory_limit)? {
             (limits, found) = (smaller, Some(plan));
         }
     }
     let segments = |plan: &Plan| plan.storages().map(|(_, storage)| storage.segments().len()).sum::<usize>();
     let split = found.filter(|plan| plan.dispatches() > whole.dispatches() || segments(plan) > segments(&whole));
-    Ok(split.map(|_| Variant { limits: Some(limits), ..*variant }))
+    Ok(split.map(|_| Variant { limits: Some(limits), memory_limit, ..*variant }))
 }
 
-/// Three to nine tenths of `bytes`.
+/// More would only take time.
+const MOST_DISPATCHES: usize = 120;
+
+/// Two to eight tenths of `bytes`.
 fn part(bytes: u64, rng: &mut Rng) -> u64 {
-    bytes * rng.u64(3..=9) / 10
+    bytes * rng.u64(2..=8) / 10
 }
 
-/// The plan under `limits`; `None` where they are too small.
-fn attempt(gpu: &GpuContext, case: &Case, variant: &Variant, limits: PlanLimits) -> Result<Option<Plan>> {
-    match plan(gpu, case, &Variant { limits: Some(limits), ..*variant }) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(Error::Limit { .. }) => Ok(None),
+/// The plan under `limits`; `None` where they are too small, or make it too long.
+fn attempt(
+    gpu: &GpuContext,
+    case: &Case,
+    variant: &Variant,
+    limits: PlanLimits,
+    memory_limit: Option<u64>,
+) -> Result<Option<Plan>> {
+    match plan(gpu, case, &Variant { limits: Some(limits), memory_limit, ..*variant }) {
+        Ok(plan) => Ok(Some(plan).filter(|plan| plan.dispatches() <= MOST_DISPATCHES)),
+        Err(Error::Limit { .. } | Error::MemoryLimit { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -13,7 +13,19 @@ fn plan_has_the_keys_of_the_contract() {
     let report = json(["plan", "--clip", "1x3x8x224x224"]);
     assert_eq!(
         keys(&report),
-        ["clip", "config", "dim_out", "dispatches", "macs", "memory", "ops", "params", "rounds", "spatial_scale"]
+        [
+            "clip",
+            "config",
+            "dim_out",
+            "dispatches",
+            "macs",
+            "memory",
+            "ops",
+            "params",
+            "rounds",
+            "spatial_scale",
+            "submissions"
+        ]
     );
     assert_eq!(
         keys(&report["ops"][0]),

@@ -90,6 +90,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or("wanted a time such as 90s, 10m or 2h".to_owned())
 }
 
+/// How much memory of the device a clip may take.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct MemoryArguments {
+    /// Keep activations and workspaces on the device within this, for example 512M or 2G (1024 MiB each), by splitting the
+    /// clip over batch, time and rows; the result is the same to the bit. Weights are not counted, nor are the buffers that
+    /// the clip and the features pass through. An error says how little would do.
+    #[arg(long = "memory-limit", value_name = "BYTES", value_parser = bytes)]
+    pub memory_limit: Option<u64>,
+}
+
+/// Reads a number of bytes: a whole number, and K, M or G for 1024 of the next smaller each.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("K", 10), ("M", 20), ("G", 30), ("", 0)];
+    let read = units.iter().find_map(|&(unit, shift)| {
+        let digits = text.strip_suffix(unit)?;
+        let number: u64 = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+        number.checked_mul(1 << shift)
+    });
+    read.filter(|&bytes| bytes > 0).ok_or("wanted a number of bytes such as 512M or 2G".to_owned())
+}
+
 fn channel_order(order: ChannelOrder) -> &'static str {
     match order {
         ChannelOrder::Bgr => "bgr",
@@ -207,6 +228,16 @@ mod tests {
         assert!(read.iter().all(|&(text, seconds)| duration(text) == Ok(Duration::from_secs(seconds))));
         for text in ["", "s", "1", "0s", "1.5h", "-1m", "1 s", "9999999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        let read = [("1", 1), ("64K", 64 << 10), ("512M", 512 << 20), ("2G", 2 << 30)];
+        assert!(read.iter().all(|&(text, number)| bytes(text) == Ok(number)));
+        for text in ["", "G", "0", "0M", "1.5G", "-1", "+1", "1 G", "1T", "99999999999999999999", "99999999999999999G"]
+        {
+            assert!(bytes(text).is_err(), "{text}");
         }
     }
 

@@ -7,10 +7,12 @@ mod roofline;
 mod scaling;
 mod sweep;
 
-use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, clip_shape, taps, weights_source};
+use crate::arguments::{
+    InflateArguments, MemoryArguments, PreprocessArguments, WeightsSource, clip_shape, taps, weights_source,
+};
 use crate::cli::Common;
 use crate::features::to_safetensors;
-use crate::forward::adapter_line;
+use crate::forward::{adapter_line, memory_line};
 use crate::input::load;
 use crate::network::{Network, describe};
 use crate::output::{Outputs, note, print, print_json, wrong_usage};
@@ -114,6 +116,9 @@ pub struct Arguments {
     tune: bool,
 
     #[command(flatten)]
+    memory: MemoryArguments,
+
+    #[command(flatten)]
     preprocess: PreprocessArguments,
 }
 
@@ -176,6 +181,7 @@ impl Arguments {
             fusion: !self.no_fusion,
             method: self.kernel,
             tuning: self.tune,
+            memory_limit: self.memory.memory_limit,
             winograd: !self.no_winograd,
             ..Options::default()
         };
@@ -221,6 +227,7 @@ impl Arguments {
             forced: self.kernel,
             winograd: !self.no_winograd,
             limits: gpu.plan_limits(),
+            memory_limit: self.memory.memory_limit,
             ..PlanOptions::default()
         };
         let subject = sweep::Subject {
@@ -285,11 +292,12 @@ impl Arguments {
         let tuning = Instant::now();
         let tuned = tune(&mut backbone, clip.shape())?;
         let tuning = tuning.elapsed();
-        let (work, dispatches) = {
+        let (work, dispatches, memory) = {
             let _progress = Progress::start("preparing the network");
             let plan = backbone.prepare(clip.shape())?;
-            (Work::of(plan), plan.dispatches())
+            (Work::of(plan), plan.dispatches(), memory_line(plan))
         };
+        note(&memory);
         let prepare = started.elapsed() - tuning;
         let mut other = match self.tune {
             true => Some(Comparison::new(GpuBackbone::new(gpu, &network.config, &network.weights, by_table)?, clip)?),

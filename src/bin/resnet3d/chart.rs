@@ -1,4 +1,5 @@
-//! A plan's memory as a picture: steps from left to right, buffers from top to bottom, a bar for each blob.
+//! A plan's memory as a picture: time from left to right, buffers from top to bottom, a bar for each segment of a blob. Time
+//! is counted in stretches, which usually are steps.
 
 use crate::text::mib;
 use resnet3d_wgpu::Plan;
@@ -17,6 +18,8 @@ const CURVE_GAP: f64 = 28.0;
 const LANES: f64 = 420.0;
 const LEAST_LANE: f64 = 12.0;
 const LANE_GAP: f64 = 5.0;
+/// The least width of a column that has a name below it.
+const NAMED: f64 = 16.0;
 /// Below the buffers: names of the operators, upright.
 const BOTTOM: f64 = 150.0;
 
@@ -42,7 +45,7 @@ struct Bar {
 struct Chart<'a> {
     plan: &'a Plan,
     bars: Vec<Bar>,
-    /// A column for each step.
+    /// A column for each stretch.
     columns: usize,
     column_width: f64,
     /// Upper edge and height of each buffer.
@@ -51,7 +54,8 @@ struct Chart<'a> {
 
 impl<'a> Chart<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let columns = plan.steps().len();
+        let columns = plan.stretches().len();
+        let least = if columns > plan.steps().len() { 0.5 } else { NAMED };
         let buffers = plan.memory().buffers();
         let total = plan.memory().peak_bytes().max(1) as f64;
         let mut top = TOP + CURVE + CURVE_GAP;
@@ -64,13 +68,18 @@ impl<'a> Chart<'a> {
             lanes: lanes.collect(),
             bars: bars(plan),
             columns,
-            column_width: (960.0 / columns as f64).clamp(16.0, 48.0),
+            column_width: (960.0 / columns as f64).clamp(least, 48.0),
             plan,
         }
     }
 
     fn x(&self, column: usize) -> f64 {
         LEFT + column as f64 * self.column_width
+    }
+
+    /// Between columns, on either side.
+    fn gap(&self) -> f64 {
+        f64::min(1.0, self.column_width / 8.0)
     }
 
     fn bottom(&self) -> f64 {
@@ -107,7 +116,7 @@ impl<'a> Chart<'a> {
         let _ = writeln!(svg, "<text x=\"16\" y=\"47\">{text}</text>");
     }
 
-    /// Bytes in use during each step, with the sum of all buffers as a line.
+    /// Bytes in use during each stretch, with the sum of all buffers as a line.
     fn curve(&self, svg: &mut String) {
         let memory = self.plan.memory();
         let peak = memory.peak_bytes().max(1) as f64;
@@ -122,7 +131,7 @@ impl<'a> Chart<'a> {
                 "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#b9c3d6\"><title>{} in use\
                  </title></rect>",
                 self.x(column),
-                self.column_width - 1.0,
+                self.column_width - self.gap(),
                 base - top,
                 mib(bytes)
             );
@@ -154,7 +163,8 @@ impl<'a> Chart<'a> {
                 mib(bytes)
             );
         }
-        for column in 0..=self.columns {
+        let lines = if self.column_width < NAMED { 0..0 } else { 0..self.columns + 1 };
+        for column in lines {
             let x = self.x(column);
             let _ = writeln!(
                 svg,
@@ -170,7 +180,8 @@ impl<'a> Chart<'a> {
                 continue;
             };
             let own = (bar.bytes as f64 / size.max(1) as f64 * height).max(3.0).min(height);
-            let (x, width) = (self.x(bar.span.0) + 1.0, (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width - 2.0);
+            let (x, width) = (self.x(bar.span.0), (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width);
+            let (x, width) = (x + self.gap(), width - 2.0 * self.gap());
             let y = top + height - own;
             let _ = writeln!(
                 svg,
@@ -192,11 +203,12 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// The operators' names along the bottom.
+    /// The operators' names along the bottom, where there is room for them.
     fn axis(&self, svg: &mut String) {
         let operators = self.plan.graph().operators();
-        let names = self.plan.steps().iter().map(|step| operators[step.operator].name.as_str());
-        for (column, name) in names.enumerate() {
+        let steps = self.plan.stretches().iter().map(|stretch| &self.plan.steps()[stretch.step]);
+        let names = steps.map(|step| operators[step.operator].name.as_str());
+        for (column, name) in names.enumerate().filter(|_| self.column_width >= NAMED) {
             let (x, y) = (self.x(column) + self.column_width / 2.0 + 4.0, self.bottom() + 10.0);
             let _ = writeln!(
                 svg,
@@ -217,13 +229,12 @@ fn bars(plan: &Plan) -> Vec<Bar> {
     let mut colours = BTreeMap::new();
     let mut bars = Vec::new();
     for id in ids.filter(|&id| !joined(id)) {
-        let Some(span) = plan.memory().lifetime(id) else {
-            continue;
-        };
         let blob = graph.blob(id);
         let shape = plan.shape(id);
         let colour = colour(&blob.name, &mut colours);
-        for (&buffer, &bytes) in plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()) {
+        let segments = plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()).enumerate();
+        for (segment, (&buffer, &bytes)) in segments {
+            let Some(span) = plan.memory().lifetime(id, segment) else { continue };
             let tip = format!("{} {shape}, {}", blob.name, mib(bytes));
             bars.push(Bar { tip, colour, name: blob.name.clone(), buffer, bytes, span });
         }

@@ -58,8 +58,12 @@ fn next_step(error: &Error) -> &'static str {
         Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
         Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",
         Error::Limit { .. } => {
-            "clips of any length are split, single frames are not: use smaller ones (--size, --max-size), or an adapter \
-             with higher limits; `resnet3d adapters` lists them"
+            "clips and frames are split, but not a few rows, or the weights of a few channels: use an adapter with higher \
+             limits; `resnet3d adapters` lists them"
+        }
+        Error::MemoryLimit { .. } => {
+            "raise --memory-limit, or run fewer frames at once (--frames) or smaller ones (--size, --max-size); `resnet3d \
+             plan --memory-limit …` tells what can be done without doing it"
         }
         Error::Kernel { .. } => "this is a defect of the program: please report it with the command and the --config",
         Error::NoAdapter { found, .. } if found == "none" => {

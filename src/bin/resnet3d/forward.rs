@@ -1,11 +1,12 @@
 //! One clip through the network, with what it took.
 
 use crate::network::Network;
+use crate::output::note;
 use crate::progress::Progress;
-use crate::text::{milliseconds, time};
+use crate::text::{grouped, mib, milliseconds, time};
 use crate::tuning::tune;
 use anyhow::Result;
-use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Timing};
+use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Plan, Timing};
 use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
 
@@ -46,16 +47,32 @@ pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Option
     let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
     tune(&mut backbone, clip.shape())?;
     let started = Instant::now();
-    {
+    let memory = {
         let _progress = Progress::start("preparing the network");
-        backbone.prepare(clip.shape())?;
-    }
+        memory_line(backbone.prepare(clip.shape())?)
+    };
     let prepare = started.elapsed();
+    note(&memory);
     let _progress = Progress::start("running the network");
     let started = Instant::now();
     let (features, profile) = backbone.forward_timed(clip, Timing::Total)?;
     let times = Times { prepare, forward: started.elapsed(), device: profile.map(|profile| profile.total) };
     Ok((features, times))
+}
+
+/// What a plan takes of the device, in one line.
+pub fn memory_line(plan: &Plan) -> String {
+    let count = |count: usize, one: &str, many: &str| {
+        format!("{} {}", grouped(count as u64), if count == 1 { one } else { many })
+    };
+    format!(
+        "memory: {} activations + {} workspaces + {} weights, {} in {}",
+        mib(plan.memory().peak_bytes()),
+        mib(plan.scratch().iter().sum()),
+        mib(plan.weight_bytes()),
+        count(plan.dispatches(), "dispatch", "dispatches"),
+        count(plan.submissions().len(), "submission", "submissions")
+    )
 }
 
 /// The adapter in one line.

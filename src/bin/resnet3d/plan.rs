@@ -1,6 +1,6 @@
 //! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
 
-use crate::arguments::{choice, clip_shape, taps};
+use crate::arguments::{MemoryArguments, choice, clip_shape, taps};
 use crate::chart;
 use crate::cli::Common;
 use crate::network::{config_argument, describe};
@@ -42,6 +42,9 @@ pub struct Arguments {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     max_binding: Option<u32>,
 
+    #[command(flatten)]
+    memory: MemoryArguments,
+
     /// Also draw which blob is in which buffer when.
     #[arg(long, value_name = "OUT.svg")]
     svg: Option<PathBuf>,
@@ -53,6 +56,7 @@ EXAMPLES:
   resnet3d plan --clip 1x3x3x187x333 --config '{\"transformation\": \"basic\"}' --no-fusion
   resnet3d plan --clip 1x3x8x224x224 --config r50-conv5 --taps all --json
   resnet3d plan --clip 1x3x250x224x224 --max-binding 128
+  resnet3d plan --clip 1x3x64x720x1280 --max-binding 128 --memory-limit 1G
   resnet3d plan --clip 1x3x8x224x224 --svg memory.svg";
 
 impl Arguments {
@@ -71,6 +75,7 @@ impl Arguments {
             fusion: !self.no_fusion,
             target: self.target(common.limits),
             limits: self.limits(common.limits),
+            memory_limit: self.memory.memory_limit,
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[clip], &options)?;
@@ -227,10 +232,11 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
         .add(
             "work",
             format!(
-                "{:.3} GMAC in {} dispatches{}, kernels for {}",
+                "{:.3} GMAC in {} dispatches{}{}, kernels for {}",
                 report.macs as f64 / 1e9,
                 report.dispatches,
                 if report.rounds > 1 { format!(" ({} rounds)", report.rounds) } else { String::new() },
+                if report.submissions > 1 { format!(", {} submissions", report.submissions) } else { String::new() },
                 class_line(class)
             ),
         )

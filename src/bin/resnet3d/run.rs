@@ -1,6 +1,8 @@
 //! `resnet3d run`: a clip in, features out.
 
-use crate::arguments::{InflateArguments, PreprocessArguments, WeightsSource, choice, taps, weights_source};
+use crate::arguments::{
+    InflateArguments, MemoryArguments, PreprocessArguments, WeightsSource, choice, taps, weights_source,
+};
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
@@ -66,6 +68,9 @@ pub struct Arguments {
     /// Find the quickest kernels for this shape of clips by trying, once: the cache remembers them.
     #[arg(long)]
     tune: bool,
+
+    #[command(flatten)]
+    memory: MemoryArguments,
 
     #[command(flatten)]
     preprocess: PreprocessArguments,
@@ -140,6 +145,7 @@ impl Arguments {
             fusion: !self.no_fusion,
             strict_floats: self.strict_floats,
             tuning: self.tune,
+            memory_limit: self.memory.memory_limit,
             ..Options::default()
         };
         let (features, timing) = forward(&gpu, &network, &input.clip, options)?;

@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::arguments::duration;
+use crate::arguments::{MemoryArguments, duration};
 use crate::cli::Common;
 use crate::output::{Outputs, note, print, print_json};
 use crate::progress::Progress;
@@ -38,7 +38,7 @@ pub struct Arguments {
     time: Option<Duration>,
 
     /// Instead of random cases, run every published body at full width, on a small clip. Takes some minutes.
-    #[arg(long, conflicts_with_all = ["cases", "time", "report"])]
+    #[arg(long, conflicts_with_all = ["cases", "time", "report", "memory_limit"])]
     presets: bool,
 
     /// Seed of the cases: the same seed draws the same ones.
@@ -49,6 +49,9 @@ pub struct Arguments {
     /// limits, the table, and every failure with what draws it again.
     #[arg(long, value_name = "OUT.json")]
     report: Option<PathBuf>,
+
+    #[command(flatten)]
+    memory: MemoryArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -106,7 +109,8 @@ impl Arguments {
         });
         let (usable, unusable): (Vec<_>, Vec<_>) = chosen.partition(|summary| summary.unusable.is_none());
         let operators = self.cases.unwrap_or(if self.time.is_some() { 20 } else { Settings::default().operators });
-        let settings = Settings { operators, bodies: operators.div_ceil(5), seed: self.seed };
+        let memory_limit = self.memory.memory_limit;
+        let settings = Settings { operators, bodies: operators.div_ceil(5), seed: self.seed, memory_limit };
         let time = self.time.map(|time| time / usable.len().max(1) as u32);
         let mut adapters = Vec::new();
         for summary in usable {

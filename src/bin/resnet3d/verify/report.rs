@@ -28,6 +28,8 @@ pub struct Verification {
     /// Drawn for each seed.
     operators: usize,
     bodies: usize,
+    /// Bytes of memory that each was planned within; null where it was not limited.
+    memory_limit: Option<u64>,
     /// For how long new seeds were tried; null where it was one.
     seconds: Option<f64>,
     relative_tolerance: f64,
@@ -87,6 +89,7 @@ impl Verification {
             seed: setting.settings.seed,
             operators: setting.settings.operators,
             bodies: setting.settings.bodies,
+            memory_limit: setting.settings.memory_limit,
             seconds: setting.time.map(|time| time.as_secs_f64()),
             relative_tolerance: RELATIVE_TOLERANCE,
             absolute_tolerance: ABSOLUTE_TOLERANCE,

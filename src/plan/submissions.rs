@@ -1,0 +1,37 @@
+//! How much work is submitted at once.
+
+use super::{MACS_PER_BYTE, Plan};
+
+impl Plan {
+    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all rounds counted; the last is the end
+    /// of the run.
+    pub fn submissions(&self) -> &[usize] {
+        &self.submissions
+    }
+
+    /// The dispatches of a round in their order: of which step, and which of its own.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
+        self.stretches.iter().flat_map(|own| own.dispatches.clone().map(|dispatch| (own.step, dispatch)))
+    }
+
+    /// The same as [`Plan::submissions`] from the work of the dispatches: as many at a time as are worth `most` multiply-adds.
+    pub(super) fn bounded_submissions(&self, most: u64) -> Vec<usize> {
+        let work = |(step, dispatch): (usize, usize)| {
+            let step = &self.steps[step];
+            let dispatch = &step.dispatches[dispatch];
+            dispatch.launch.macs().saturating_add(MACS_PER_BYTE * self.dispatch_bytes(step, dispatch))
+        };
+        let round: Vec<u64> = self.in_order().map(work).collect();
+        let mut ends = Vec::new();
+        let mut submitted = 0u64;
+        for (index, own) in round.iter().cycle().take(self.rounds * round.len()).enumerate() {
+            if submitted > 0 && submitted.saturating_add(*own) > most {
+                ends.push(index);
+                submitted = 0;
+            }
+            submitted = submitted.saturating_add(*own);
+        }
+        ends.push(self.rounds * round.len());
+        ends
+    }
+}
