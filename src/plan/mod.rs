@@ -2,6 +2,7 @@
 
 mod budget;
 mod choices;
+mod cuts;
 mod limits;
 mod memory;
 mod outline;
