@@ -19,9 +19,10 @@ use std::time::Duration;
 
 /// Compare every method with the CPU reference.
 ///
-/// Draws random operators and small bodies, runs each with every method that can do it, fused and (operators always, bodies with every other method) unfused, twice
-/// with differently filled buffers, and compares the results with a float64 reference on the CPU; half of them also
-/// under limits so small that they have to be split, which must not change a bit. Exit code 1 if any is not right.
+/// Draws random operators and small bodies, runs each with every method that can do it, fused and unfused (bodies unfused
+/// with every other method), twice with differently filled buffers, and compares the results with a float64 reference on
+/// the CPU; half of them also under limits so small that they have to be split, which must not change a bit. Exit code 1
+/// if any is not right.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
