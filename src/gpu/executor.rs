@@ -13,6 +13,7 @@ use crate::kernels::{Grid, Kernel, scratch_home};
 use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
@@ -50,6 +51,9 @@ pub struct Executor {
     scratch: Vec<Option<Resource>>,
     /// The dispatches of each step of the plan.
     steps: Vec<Vec<BoundDispatch>>,
+    passes: Arc<[Pass]>,
+    /// Those of a run whose steps are timed.
+    passes_by_step: Arc<[Pass]>,
     uniforms: wgpu::Buffer,
     /// Where the host writes inputs; mapped between runs.
     uploads: StagingBuffers,
@@ -167,6 +171,8 @@ impl Executor {
             activations,
             scratch,
             steps,
+            passes: passes(&plan, false).into(),
+            passes_by_step: passes(&plan, true).into(),
             uniforms,
             timestamps: None,
             plan,
@@ -238,7 +244,11 @@ impl Executor {
         let gpu = self.gpu.clone();
         gpu.scoped(|| {
             self.check(inputs)?;
-            let passes = passes(&self.plan, timing == Timing::Layers);
+            let passes = match timing {
+                Timing::Layers => &self.passes_by_step,
+                Timing::Off | Timing::Total => &self.passes,
+            };
+            let passes = Arc::clone(passes);
             let timed = timed_passes(&passes, timing);
             if timing != Timing::Off && self.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
                 self.timestamps = Timestamps::new(&self.gpu, timed);

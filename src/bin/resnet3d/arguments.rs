@@ -93,7 +93,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// How much memory of the device a clip may take.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct MemoryArguments {
-    /// Keep activations and workspaces on the device within this, for example 512M or 2G (1024 MiB each), by splitting the
+    /// Keep activations and workspaces on the device within this, for example 512M or 2G (units of 1024), by splitting the
     /// clip over batch, time and rows; the result is the same to the bit. Weights are not counted, nor are the buffers that
     /// the clip and the features pass through. An error says how little would do.
     #[arg(long = "memory-limit", value_name = "BYTES", value_parser = bytes)]
