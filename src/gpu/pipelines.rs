@@ -26,19 +26,22 @@ pub enum ShaderChecks {
 pub struct ShaderPatch {
     /// Name of the shader's file, without directory or extension.
     pub shader: &'static str,
-    /// What to replace, wherever it stands (an unrolled loop repeats it); it must occur.
+    /// What to replace, wherever it stands: an unrolled loop repeats it, and a kernel made of other parts of the shader
+    /// may be without it.
     pub from: &'static str,
     /// What to replace it by.
     pub to: &'static str,
 }
 
 impl ShaderPatch {
+    /// The kernels that it changes.
+    pub fn kernels(&self) -> Vec<Kernel> {
+        let changes = |kernel: &Kernel| kernel.shader() == self.shader && kernel.source().contains(self.from);
+        Kernel::ALL.into_iter().filter(changes).collect()
+    }
+
     fn apply(&self, kernel: Kernel, source: String) -> String {
-        if self.shader != kernel.shader() {
-            return source;
-        }
-        assert!(source.contains(self.from), "patch of {}: no {:?}", self.shader, self.from);
-        source.replace(self.from, self.to)
+        if self.shader == kernel.shader() { source.replace(self.from, self.to) } else { source }
     }
 }
 

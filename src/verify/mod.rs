@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::graph::OpKind;
 use crate::graph::fuse::{fuse, fuse_pools};
-use crate::kernels::{Method, Target};
+use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
 use report::Drawn;
@@ -192,14 +192,14 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
         .collect()
 }
 
-/// Whether `variant` of `case` runs the shader of that name at all.
+/// Whether `variant` of `case` runs any of `kernels` at all.
 ///
 /// # Errors
 /// Errors of planning.
-pub fn runs_shader(gpu: &GpuContext, case: &Case, variant: &Variant, shader: &str) -> Result<bool> {
+pub fn runs_any(gpu: &GpuContext, case: &Case, variant: &Variant, kernels: &[Kernel]) -> Result<bool> {
     let plan = plan(gpu, case, variant)?;
     let mut dispatches = plan.steps().iter().flat_map(|step| &step.dispatches);
-    Ok(dispatches.any(|dispatch| dispatch.launch.kernel.shader() == shader))
+    Ok(dispatches.any(|dispatch| kernels.contains(&dispatch.launch.kernel)))
 }
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
