@@ -1,12 +1,12 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
-// A workgroup computes 64 output channels by POSITIONS output positions, each of its LANES = POSITIONS invocations 8 by
-// 8 of them. The products run over entries (tap, input quad) in the order of the weights, STAGE of them at a time. A
+// A workgroup computes 64 output channels by POSITIONS output positions, each of its LANES invocations 8 by EACH of them:
+// 8 where there are registers for that, 4 where there are not. The products run over entries (tap, input quad) in the order of the weights, STAGE of them at a time. A
 // stage is in one half of workgroup memory while the next is on its way: its loads are begun before the products of
 // the stage at hand and stored into the other half after them, so that they have all that time to arrive, and one
 // barrier a stage is enough.
 //
-// Staging. An invocation has one entry of each stage, at STAGE positions: neighbours load neighbouring quads of one
+// Staging. An invocation has one entry of each stage, at INPUTS positions: neighbours load neighbouring quads of one
 // position, whole sectors of memory where channels are 4 * STAGE or more. Taps are walked once a stage, and addresses
 // worked out only where the tap has changed; positions are taken apart once. Weights of a stage lie in a row.
 //
@@ -15,12 +15,12 @@
 // a position are mixed with the entry's number: eight neighbours touch eight different quads, all banks once, both
 // when they store a stage (STAGE entries of successive positions) and when they read one (successive positions).
 //
-// By count, as no GPU has run it yet: for an entry an invocation reads 8 quads and 8 vec4 of weights from workgroup
-// memory for 256 multiply-adds, 1 byte for each. A workgroup reads 1 / 16 + 4 / POSITIONS bytes from memory for each:
-// 0.13 with 64 positions, 0.09 with 128. Registers: 64 sums, 32 for the quads at hand, 4 to 8 for weights, 4 * STAGE +
-// 4 * STAGE * 64 / LANES for the stage on its way, 5 * STAGE for positions: some 170 with 64 positions, 140 with 128.
-// Workgroup memory: 16 KiB, all that WebGPU promises, or 12 KiB. 64 Ki registers are enough for five workgroups of 64
-// invocations, or three of 128; their workgroup memory is 80 or 36 KiB.
+// By count, as no GPU has run it yet: for an entry an invocation reads EACH quads and 8 vec4 of weights from workgroup
+// memory for 32 * EACH multiply-adds, 1 byte for each, or 1.5 with EACH of 4. A workgroup reads 1 / 16 + 4 / POSITIONS
+// bytes from memory for each: 0.13 with 64 positions, 0.09 with 128. Registers: 8 * EACH sums, 4 * EACH for the quads at
+// hand, 4 to 8 for weights, 4 * INPUTS + 4 * WEIGHTS for the stage on its way, 5 * INPUTS for positions. Drivers'
+// compilers use 168 for 8 by 8 with 64 positions, 136 with 128, 96 for 8 by 4 (AMD's, docs/performance.md). Workgroup
+// memory: 16 KiB, all that WebGPU promises, or 12 KiB with 128 positions.
 //
 // With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the 64 positions of a workgroup are a patch of 2 * PATCH_H + 1 by
 // 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go through workgroup memory. Neighbours
@@ -28,9 +28,10 @@
 //
 // Grid: one workgroup for each (batch, run of POSITIONS positions or area, block of 64 output channels), blocks fastest,
 // folded into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
-// The prelude declares: const POSITIONS: u32, 64 or more; const LANES: u32 = POSITIONS; const STAGE: u32, a power of two
-// up to 8; const WEIGHTS: u32 = 64 * STAGE / LANES, the vec4 of weights that an invocation stages; const TERMS: u32;
-// const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32.
+// The prelude declares: const POSITIONS: u32, 64 or more; const EACH: u32, 4 or 8; const LANES: u32 = 8 * POSITIONS / EACH;
+// const STAGE: u32, a power of two up to 8; const INPUTS: u32 = POSITIONS * STAGE / LANES and const WEIGHTS: u32 =
+// 64 * STAGE / LANES, the quads and the vec4 of weights that an invocation stages; const TERMS: u32; const POOLS: u32, 1
+// with pooling, const PATCH_H: u32 and const PATCH_W: u32.
 
 const SPOTS: u32 = LANES / STAGE;
 
@@ -100,13 +101,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if POOLS == 1u {
         area = patch_of(index / p.blocks);
     }
-    let run = lane / 64u * 64u;
+    let run = lane / 64u * 8u * EACH;
     let row = lane / 8u % 8u;
     let column = lane % 8u;
 
-    var sums: array<array<vec4<f32>, 2>, 8>;
+    var sums: array<array<vec4<f32>, 2>, EACH>;
     // unroll
-    for (var j = 0u; j < 8u; j++) {
+    for (var j = 0u; j < EACH; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
             sums[j][q] = bias[part.block * 16u + q * 8u + row];
@@ -122,10 +123,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // unroll
     for (var term = 0u; term < TERMS; term++) {
         let own = field(term);
-        var origins: array<Origin, STAGE>;
-        var quads: array<u32, STAGE>;
+        var origins: array<Origin, INPUTS>;
+        var quads: array<u32, INPUTS>;
         // unroll
-        for (var i = 0u; i < STAGE; i++) {
+        for (var i = 0u; i < INPUTS; i++) {
             if POOLS == 1u {
                 origins[i] = origin_in(own, area, spot + i * SPOTS);
             } else {
@@ -141,7 +142,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let stages = (entries + STAGE - 1u) / STAGE;
         // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
         for (var stage = 0u; stage <= stages; stage++) {
-            var loaded_inputs: array<vec4<f32>, STAGE>;
+            var loaded_inputs: array<vec4<f32>, INPUTS>;
             var loaded_weights: array<vec4<f32>, WEIGHTS>;
             if stage < stages {
                 while quad >= own.in_quads {
@@ -159,14 +160,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
                 if moved {
                     // unroll
-                    for (var i = 0u; i < STAGE; i++) {
+                    for (var i = 0u; i < INPUTS; i++) {
                         quads[i] = quads_at(own, origins[i], tap.x, tap.y, tap.z);
                     }
                     moved = false;
                 }
                 let within = stage * STAGE + slot < entries;
                 // unroll
-                for (var i = 0u; i < STAGE; i++) {
+                for (var i = 0u; i < INPUTS; i++) {
                     let inside = within & (quads[i] != OUTSIDE);
                     loaded_inputs[i] = select(vec4(0.0), input_at(term, select(0u, quads[i] + quad, inside)), inside);
                 }
@@ -184,9 +185,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 for (var s = 0u; s < STAGE; s++) {
                     let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
                     let weights = (half + s) * 64u + row;
-                    var values: array<vec4<f32>, 8>;
+                    var values: array<vec4<f32>, EACH>;
                     // unroll
-                    for (var j = 0u; j < 8u; j++) {
+                    for (var j = 0u; j < EACH; j++) {
                         values[j] = staged_inputs[inputs + j * 8u];
                     }
                     // unroll
@@ -195,7 +196,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         for (var q = 0u; q < 2u; q++) {
                             let weight = staged_weights[weights + k * 16u + q * 8u];
                             // unroll
-                            for (var j = 0u; j < 8u; j++) {
+                            for (var j = 0u; j < EACH; j++) {
                                 sums[j][q] += weight * values[j][k];
                             }
                         }
@@ -207,7 +208,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let half = stage % 2u * STAGE;
                 let inputs = (half + slot) * POSITIONS + (spot ^ mixer(slot));
                 // unroll
-                for (var i = 0u; i < STAGE; i++) {
+                for (var i = 0u; i < INPUTS; i++) {
                     staged_inputs[inputs + i * SPOTS] = loaded_inputs[i];
                 }
                 // unroll
@@ -223,8 +224,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let last = epilogue();
     if POOLS == 1u {
         // unroll
-        for (var j = 0u; j < 8u; j++) {
-            let at = row * POSITIONS + j * 8u + column;
+        for (var j = 0u; j < EACH; j++) {
+            let at = row * POSITIONS + run + j * 8u + column;
             staged_inputs[at] = rectified(last, sums[j][0]);
             staged_weights[at] = rectified(last, sums[j][1]);
         }
@@ -242,7 +243,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         return;
     }
     // unroll
-    for (var j = 0u; j < 8u; j++) {
+    for (var j = 0u; j < EACH; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
             store(last, part.first + run + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);

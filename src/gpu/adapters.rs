@@ -2,7 +2,7 @@
 
 use super::GpuContext;
 use crate::error::{Error, Result};
-use crate::kernels::{AdapterClass, Images};
+use crate::kernels::{AdapterClass, Images, Registers};
 use std::path::PathBuf;
 
 /// The graphics interfaces that can be asked for.
@@ -232,6 +232,20 @@ pub(super) fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
     }
 }
 
+/// Vendors whose GPUs have many registers, by their PCI numbers.
+const AMD: u32 = 0x1002;
+const NVIDIA: u32 = 0x10de;
+
+/// What invocations of an adapter have room for (what drivers' compilers make of the kernels: `docs/performance.md`). Of
+/// AMD's only GCN, and CDNA, have no subgroups of less than 64. Whoever is not known gets what suits all.
+pub(super) fn registers(info: &wgpu::AdapterInfo) -> Registers {
+    match info.vendor {
+        NVIDIA => Registers::Many,
+        AMD if info.subgroup_min_size < 64 => Registers::Many,
+        _ => Registers::Few,
+    }
+}
+
 /// All adapters of the machine, in the order of preference; those that cannot be used say why.
 pub fn list_adapters() -> Vec<AdapterSummary> {
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
@@ -269,6 +283,17 @@ pub(super) fn no_adapter(options: &ContextOptions, all: &[AdapterSummary]) -> Er
 mod tests {
     use super::*;
     use crate::kernels::Kernel;
+
+    #[test]
+    fn registers_are_many_only_where_that_is_known() {
+        let of = |vendor, subgroup_min_size| {
+            let blank = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+            registers(&wgpu::AdapterInfo { vendor, subgroup_min_size, ..blank })
+        };
+        assert_eq!(of(NVIDIA, 32), Registers::Many);
+        assert_eq!((of(AMD, 32), of(AMD, 64)), (Registers::Many, Registers::Few), "RDNA, GCN");
+        assert_eq!((of(0x8086, 8), of(0x106b, 32), of(0, 4)), (Registers::Few, Registers::Few, Registers::Few));
+    }
 
     #[test]
     fn adapters_too_narrow_say_why() {

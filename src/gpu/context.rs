@@ -2,6 +2,7 @@
 
 use super::adapters::{
     AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, no_adapter, preferred_adapter,
+    registers,
 };
 use super::faults::{LossReason, guarded};
 use super::pipelines::Pipelines;
@@ -126,7 +127,8 @@ impl GpuContext {
         self.class
     }
 
-    /// What kernels are chosen for: the class, and the subgroup size where the device has subgroups of one size.
+    /// What kernels are chosen for: the class, the subgroup size where the device has subgroups of one size, and what is
+    /// known of such devices.
     pub fn target(&self) -> Target {
         let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
         let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP) && one_size;
@@ -134,6 +136,7 @@ impl GpuContext {
             class: self.class,
             subgroup_size: subgroups.then_some(self.info.subgroup_min_size),
             images: self.images,
+            registers: registers(&self.info),
         }
     }
 

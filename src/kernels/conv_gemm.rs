@@ -1,9 +1,10 @@
 //! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with the other implicit-GEMM convolutions: parameters,
 //! launch, packed weights.
 
+use super::conv_gemm_tiled::{self, Spread};
 use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
 use super::source::{Prelude, assemble};
-use super::{Kernel, conv_gemm_subgroup, conv_gemm_tiled};
+use super::{Kernel, conv_gemm_subgroup};
 use crate::error::Result;
 use crate::graph::Conv;
 use crate::shape::Shape;
@@ -86,7 +87,7 @@ pub enum Gemm {
     /// From registers, weights broadcast in subgroups of eight.
     Subgroup(Tile, Home),
     /// Through workgroup memory.
-    Tiled(Tile),
+    Tiled(Spread),
 }
 
 impl Gemm {
@@ -100,8 +101,9 @@ impl Gemm {
     pub(super) const SUBGROUP_16X4_IMAGE: Self = Self::subgroup(4, Home::Image);
     pub(super) const SUBGROUP_32X4_IMAGE: Self = Self::subgroup(8, Home::Image);
     pub(super) const SUBGROUP_64X4_IMAGE: Self = Self::subgroup(16, Home::Image);
-    pub(super) const TILED: Self = Self::Tiled(conv_gemm_tiled::NARROW);
-    pub(super) const TILED_WIDE: Self = Self::Tiled(conv_gemm_tiled::WIDE);
+    pub(super) const TILED: Self = Self::Tiled(Spread::NARROW);
+    pub(super) const TILED_WIDE: Self = Self::Tiled(Spread::WIDE);
+    pub(super) const TILED_COMPACT: Self = Self::Tiled(Spread::COMPACT);
 
     const fn registers(channel_vec4s: usize, weights: Home) -> Self {
         Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
@@ -114,7 +116,8 @@ impl Gemm {
     /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
     pub(super) fn tile(self) -> Tile {
         match self {
-            Self::Registers(tile, _) | Self::Subgroup(tile, _) | Self::Tiled(tile) => tile,
+            Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
+            Self::Tiled(spread) => spread.tile(),
         }
     }
 
@@ -137,7 +140,7 @@ impl Gemm {
         match self {
             Self::Registers(..) => LANES,
             Self::Subgroup(..) => conv_gemm_subgroup::LANES,
-            Self::Tiled(_) => conv_gemm_tiled::COLUMNS,
+            Self::Tiled(spread) => spread.columns,
         }
     }
 
@@ -178,7 +181,7 @@ impl Gemm {
         match self {
             Self::Registers(tile, _) => source(tile, homes, terms),
             Self::Subgroup(tile, _) => conv_gemm_subgroup::source(tile, homes, terms),
-            Self::Tiled(tile) => conv_gemm_tiled::source(tile, terms, false),
+            Self::Tiled(spread) => conv_gemm_tiled::source(spread, terms, false),
         }
     }
 

@@ -9,17 +9,44 @@ use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
 
-/// Columns of invocations: those that have the same position modulo 8.
-pub(super) const COLUMNS: usize = 8;
+/// Output channels of a workgroup.
+const CHANNELS: usize = 64;
 
-/// What such a column of a workgroup computes: 64 channels at 8 positions, or at 16.
-pub(super) const NARROW: Tile = Tile { channel_vec4s: 16, positions: 8 };
-pub(super) const WIDE: Tile = Tile { channel_vec4s: 16, positions: 16 };
+/// Rows of invocations: those that have the same eight channels.
+const ROWS: usize = 8;
 
-/// Entries (tap, input quad) staged at a time: 4 with 64 positions, 2 with 128, so that two stages, with 64 vec4 of weights
-/// for each entry, are within the 16 KiB of workgroup memory that every adapter has.
-pub(super) fn stage(tile: Tile) -> usize {
-    32 / tile.positions
+/// The positions of a workgroup, spread over its invocations, each of which has eight channels of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spread {
+    /// Positions of an invocation.
+    pub each: usize,
+    /// Invocations side by side.
+    pub columns: usize,
+}
+
+impl Spread {
+    /// 64 positions, 64 invocations.
+    pub(super) const NARROW: Self = Self { each: 8, columns: 8 };
+    /// 128 positions, 128 invocations.
+    pub(super) const WIDE: Self = Self { each: 8, columns: 16 };
+    /// 64 positions, 128 invocations: half the registers for each, at the price of half as many more loads from workgroup
+    /// memory.
+    pub(super) const COMPACT: Self = Self { each: 4, columns: 16 };
+
+    /// What a column of invocations has.
+    pub(super) fn tile(self) -> Tile {
+        Tile { channel_vec4s: CHANNELS / 4, positions: self.each }
+    }
+
+    fn positions(self) -> usize {
+        self.each * self.columns
+    }
+
+    /// Entries (tap, input quad) staged at a time: 4 with 64 positions, 2 with 128, so that two stages, with 64 vec4 of
+    /// weights for each entry, are within the 16 KiB of workgroup memory that every adapter has.
+    pub(super) fn stage(self) -> usize {
+        256 / self.positions()
+    }
 }
 
 /// Pooled rows and columns below a workgroup of 64 positions that pools: 7 by 9 positions, of which neighbours have a row
@@ -27,16 +54,15 @@ pub(super) fn stage(tile: Tile) -> usize {
 const PATCH: [usize; 2] = [3, 4];
 
 /// The shader for so many terms, or for one with max pooling behind it.
-pub(super) fn source(tile: Tile, terms: usize, pools: bool) -> String {
-    // Every invocation has 8 positions and 8 channels, so 8 invocations have the 64 channels of 8 positions.
-    let positions = COLUMNS * tile.positions;
-    let (lanes, stage) = (positions, stage(tile));
-    let weights = tile.channels() * stage / lanes;
+pub(super) fn source(spread: Spread, terms: usize, pools: bool) -> String {
+    let (positions, stage, lanes) = (spread.positions(), spread.stage(), ROWS * spread.columns);
     let prelude = [
         ("POSITIONS", positions),
         ("LANES", lanes),
+        ("EACH", spread.each),
         ("STAGE", stage),
-        ("WEIGHTS", weights),
+        ("INPUTS", positions * stage / lanes),
+        ("WEIGHTS", CHANNELS * stage / lanes),
         ("POOLS", pools.into()),
         ("PATCH_H", PATCH[0]),
         ("PATCH_W", PATCH[1]),

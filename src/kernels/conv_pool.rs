@@ -12,7 +12,7 @@ use crate::shape::Shape;
 const POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
 /// The kernels, each by the one whose constants it takes.
-pub(super) const GEMMS: [Gemm; 3] = [Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_64X4_IMAGE, Gemm::TILED];
+pub(super) const GEMMS: [Gemm; 4] = [Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_64X4_IMAGE, Gemm::TILED, Gemm::TILED_COMPACT];
 
 /// Workgroups side by side, for each block of output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Runs {
 
 pub(super) fn source(gemm: Gemm) -> String {
     match gemm {
-        Gemm::Tiled(tile) => conv_gemm_tiled::source(tile, 1, true),
+        Gemm::Tiled(spread) => conv_gemm_tiled::source(spread, 1, true),
         Gemm::Registers(tile, weights) | Gemm::Subgroup(tile, weights) => conv_pool_subgroup::source(tile, weights),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
-use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
+use super::{AdapterClass, Home, Images, Kernel, Launch, Registers, Slice, Target};
 use super::{affine, conv_direct, conv_pool, layout, max_pool, relu, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
@@ -40,7 +40,7 @@ pub struct RowTiles {
 }
 
 /// What computes Winograd's products, the names of the methods beside it.
-const PRODUCTS: [(Gemm, &str, &str); 7] = [
+const PRODUCTS: [(Gemm, &str, &str); 8] = [
     (Gemm::REGISTERS_16X8, "winograd_2x2_gemm_16x8", "winograd_4x4_gemm_16x8"),
     (Gemm::REGISTERS_16X8_IMAGE, "winograd_2x2_gemm_16x8_image", "winograd_4x4_gemm_16x8_image"),
     (Gemm::SUBGROUP_32X4, "winograd_2x2_gemm_subgroup_32x4", "winograd_4x4_gemm_subgroup_32x4"),
@@ -48,6 +48,7 @@ const PRODUCTS: [(Gemm, &str, &str); 7] = [
     (Gemm::SUBGROUP_32X4_IMAGE, "winograd_2x2_gemm_subgroup_32x4_image", "winograd_4x4_gemm_subgroup_32x4_image"),
     (Gemm::SUBGROUP_64X4_IMAGE, "winograd_2x2_gemm_subgroup_64x4_image", "winograd_4x4_gemm_subgroup_64x4_image"),
     (Gemm::TILED, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
+    (Gemm::TILED_COMPACT, "winograd_2x2_gemm_tiled_compact", "winograd_4x4_gemm_tiled_compact"),
 ];
 
 impl Method {
@@ -263,12 +264,13 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
     let registers = by_padding(conv.dim_out, target.images);
-    let products = registers.iter().copied().chain([Gemm::TILED]);
+    let tiled = tiled(target.registers);
+    let products = registers.iter().copied().chain(tiled);
     let products = products.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
     let pairs = products.flat_map(|product| Tile::ALL.map(|tile| (product, tile)));
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
     let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
-    let tiled: Vec<Method> = [Gemm::TILED, Gemm::TILED_WIDE].into_iter().filter_map(single).collect();
+    let tiled: Vec<Method> = tiled.into_iter().filter_map(single).collect();
     let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
     direct.retain(|_| conv_direct::accepts(conv).is_ok());
     match target.class {
@@ -283,8 +285,20 @@ fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let mut gemms: Vec<Gemm> =
         conv_pool::GEMMS.into_iter().filter(|gemm| conv_pool::accepts(*gemm, conv).is_ok()).collect();
     let software = target.class == AdapterClass::Software;
-    gemms.sort_by_key(|&gemm| (matches!(gemm, Gemm::Tiled(_)) == software, dear(gemm.weights(), target.images)));
+    let tiled = tiled(target.registers);
+    gemms.sort_by_key(|&gemm| {
+        let place = tiled.iter().position(|own| *own == gemm);
+        (place.is_some() == software, place, dear(gemm.weights(), target.images))
+    });
     gemms.into_iter().map(|gemm| Kernel::ConvPool(gemm).into()).collect()
+}
+
+/// The kernels through workgroup memory, in the order of preference.
+fn tiled(registers: Registers) -> [Gemm; 3] {
+    match registers {
+        Registers::Few => [Gemm::TILED_COMPACT, Gemm::TILED, Gemm::TILED_WIDE],
+        Registers::Many => [Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_COMPACT],
+    }
 }
 
 /// Whether weights are loaded less cheaply from there than from the other home.

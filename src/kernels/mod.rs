@@ -79,6 +79,17 @@ pub enum Images {
     Quicker,
 }
 
+/// How much an invocation may keep in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Registers {
+    /// Some 100 values: beyond that drivers spill them to memory, or too few invocations are left to wait for loads beside
+    /// each other. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN 256 for
+    /// all of a lane's invocations.
+    Few,
+    /// 170 values and more: NVIDIA's GPUs, AMD's RDNA.
+    Many,
+}
+
 /// The device that kernels are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -88,18 +99,20 @@ pub struct Target {
     pub subgroup_size: Option<u32>,
     /// What it thinks of images.
     pub images: Images,
+    /// What its invocations have room for.
+    pub registers: Registers,
 }
 
 impl Target {
-    /// What to plan for where no device of the class is at hand: lavapipe for `software`, subgroups of 32 for
+    /// What to plan for where no device of the class is at hand: lavapipe for `software`, Intel's for `gpu`, NVIDIA's for
     /// `gpu-subgroups`.
     pub fn typical(class: AdapterClass) -> Self {
-        let (subgroup_size, images) = match class {
-            AdapterClass::Software => (Some(8), Images::Quicker),
-            AdapterClass::Gpu => (None, Images::Available),
-            AdapterClass::GpuSubgroups => (Some(32), Images::Available),
+        let (subgroup_size, images, registers) = match class {
+            AdapterClass::Software => (Some(8), Images::Quicker, Registers::Few),
+            AdapterClass::Gpu => (None, Images::Available, Registers::Few),
+            AdapterClass::GpuSubgroups => (Some(32), Images::Available, Registers::Many),
         };
-        Self { class, subgroup_size, images }
+        Self { class, subgroup_size, images, registers }
     }
 
     /// Whether to compute a block's last convolution and the projection of its input in one dispatch
@@ -161,7 +174,7 @@ pub enum Kernel {
 }
 
 /// The names of the kernels of two terms.
-const PROJECTED: [(Gemm, &str); 12] = [
+const PROJECTED: [(Gemm, &str); 13] = [
     (Gemm::REGISTERS_8X8, "conv_gemm_8x8_projected"),
     (Gemm::REGISTERS_16X8, "conv_gemm_16x8_projected"),
     (Gemm::REGISTERS_8X8_IMAGE, "conv_gemm_8x8_image_projected"),
@@ -174,6 +187,7 @@ const PROJECTED: [(Gemm, &str); 12] = [
     (Gemm::SUBGROUP_64X4_IMAGE, "conv_gemm_subgroup_64x4_image_projected"),
     (Gemm::TILED, "conv_gemm_tiled_projected"),
     (Gemm::TILED_WIDE, "conv_gemm_tiled_wide_projected"),
+    (Gemm::TILED_COMPACT, "conv_gemm_tiled_compact_projected"),
 ];
 
 impl Kernel {
@@ -191,13 +205,15 @@ impl Kernel {
     const GEMM_SUBGROUP_64X4_IMAGE: Self = Self::ConvGemm(Gemm::SUBGROUP_64X4_IMAGE);
     const GEMM_TILED: Self = Self::ConvGemm(Gemm::TILED);
     const GEMM_TILED_WIDE: Self = Self::ConvGemm(Gemm::TILED_WIDE);
+    const GEMM_TILED_COMPACT: Self = Self::ConvGemm(Gemm::TILED_COMPACT);
 
     const POOL_SUBGROUP: Self = Self::ConvPool(Gemm::SUBGROUP_64X4);
     const POOL_SUBGROUP_IMAGE: Self = Self::ConvPool(Gemm::SUBGROUP_64X4_IMAGE);
     const POOL_TILED: Self = Self::ConvPool(Gemm::TILED);
+    const POOL_TILED_COMPACT: Self = Self::ConvPool(Gemm::TILED_COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -212,6 +228,7 @@ impl Kernel {
         Self::GEMM_SUBGROUP_64X4_IMAGE,
         Self::GEMM_TILED,
         Self::GEMM_TILED_WIDE,
+        Self::GEMM_TILED_COMPACT,
         Self::ProjectedGemm(Gemm::REGISTERS_8X8),
         Self::ProjectedGemm(Gemm::REGISTERS_16X8),
         Self::ProjectedGemm(Gemm::REGISTERS_8X8_IMAGE),
@@ -224,9 +241,11 @@ impl Kernel {
         Self::ProjectedGemm(Gemm::SUBGROUP_64X4_IMAGE),
         Self::ProjectedGemm(Gemm::TILED),
         Self::ProjectedGemm(Gemm::TILED_WIDE),
+        Self::ProjectedGemm(Gemm::TILED_COMPACT),
         Self::POOL_SUBGROUP,
         Self::POOL_SUBGROUP_IMAGE,
         Self::POOL_TILED,
+        Self::POOL_TILED_COMPACT,
         Self::WinogradInput(winograd::Tile::F2, Home::Buffer),
         Self::WinogradInput(winograd::Tile::F4, Home::Buffer),
         Self::WinogradInput(winograd::Tile::F2, Home::Image),
@@ -259,8 +278,10 @@ impl Kernel {
             Self::GEMM_SUBGROUP_32X4_IMAGE => "conv_gemm_subgroup_32x4_image",
             Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
             Self::GEMM_TILED_WIDE => "conv_gemm_tiled_wide",
+            Self::GEMM_TILED_COMPACT => "conv_gemm_tiled_compact",
             Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
             Self::POOL_TILED => "conv_pool_tiled",
+            Self::POOL_TILED_COMPACT => "conv_pool_tiled_compact",
             Self::WinogradInput(winograd::Tile::F2, Home::Buffer) => "winograd_input_2x2",
             Self::WinogradInput(winograd::Tile::F4, Home::Buffer) => "winograd_input_4x4",
             Self::WinogradInput(winograd::Tile::F2, Home::Image) => "winograd_input_2x2_image",

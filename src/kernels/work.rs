@@ -1,6 +1,6 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_gemm_tiled, conv_pool};
+use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_pool};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -41,7 +41,7 @@ fn product<const N: usize>(factors: [u32; N]) -> u64 {
 fn entries(gemm: Gemm, window: WindowParams, quads: u32) -> u64 {
     let entries = product([window.kernel_t, window.kernel_h, window.kernel_w, quads]);
     match gemm {
-        Gemm::Tiled(tile) => entries.next_multiple_of(conv_gemm_tiled::stage(tile) as u64),
+        Gemm::Tiled(spread) => entries.next_multiple_of(spread.stage() as u64),
         Gemm::Registers(..) | Gemm::Subgroup(..) => entries,
     }
 }
