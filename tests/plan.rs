@@ -310,6 +310,15 @@ fn work_is_counted_from_the_dispatches() {
             macs: 3 * 64 * 64 * 56 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
+        // The same, by twice the invocations.
+        Case {
+            method: "conv_gemm_tiled_compact",
+            input: odd,
+            dim_out: 10,
+            kernel: [3, 3, 3],
+            macs: 3 * 64 * 64 * 56 * 4,
+            values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
+        },
         // Two runs of 128, and stages of two.
         Case {
             method: "conv_gemm_tiled_wide",

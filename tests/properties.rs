@@ -38,7 +38,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 56] = [
+const FAULTS: [(&str, ShaderPatch); 57] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -106,6 +106,10 @@ const FAULTS: [(&str, ShaderPatch); 56] = [
     (
         "stem, tiled: last quad not stored",
         patch("conv_gemm_tiled", "out_quad < last.out_quads", "out_quad + 1u < last.out_quads"),
+    ),
+    (
+        "stem, tiled: half of the positions over the others",
+        patch("conv_gemm_tiled", "row * POSITIONS + run + j", "row * POSITIONS + j"),
     ),
     ("stem, tiled: rows walked as columns", patch("conv_gemm_tiled", "run / across % down", "run / across % across")),
     ("split: GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),

@@ -50,6 +50,9 @@ fn a_tuned_network_agrees_and_is_remembered() {
         for own in &tuned {
             assert!(own.refused.is_empty(), "{own:?}");
             assert!(own.candidates > 3 && own.chosen_ms > 0.0 && own.chosen_ms <= own.table_ms, "{own:?}");
+            assert!(own.times.len() == own.candidates && own.times.is_sorted_by(|a, b| a.ms <= b.ms), "{own:?}");
+            let time = |method: &str| own.times.iter().find(|timed| timed.method == method).unwrap().ms;
+            assert_eq!((time(own.table), time(own.chosen)), (own.table_ms, own.chosen_ms));
         }
         let got = first.forward(&clip).unwrap();
         assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);

@@ -2,7 +2,7 @@
 """One Markdown table of what `scripts/bench-gpu` measured: resnet3d beside the peer, with ratios.
 
 Reads OUT's raw JSON and logs (verify.json, adapters.json, bench-CLIP.json, torch-CLIP.json), prints the table, and
-writes it to OUT/table.md. Exit code 1 if no clip was measured or the outputs do not agree. Standard library only.
+writes it to OUT/table.md; with tune.json a second one, of every method for every kind of operator. Exit code 1 if no clip was measured or the outputs do not agree. Standard library only.
 
 Usage:
   python3 benches/peers/table.py OUT --clips 1x3x8x224x224,8x3x8x224x224 --command 'scripts/bench-gpu'
@@ -22,6 +22,9 @@ from rendering import NONE, number, table
 Json = dict[str, Any]
 COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "GFLOP/s", "ours/peer", "note"]
 RIGHT = range(2, 7)
+TUNE_COLUMNS = ["operator", "like it", "the table's method", "ms", "others, times as long"]
+TUNE_RIGHT = (1, 3)
+SHOWN = 6  # methods beside the table's; all of them are in tune.json
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Session:
     clips: list[Clip]
     verify: Optional[Json] = None
     verify_error: str = ""
+    tune: Optional[Json] = None
+    tune_error: str = ""
     adapters: Json = field(default_factory=dict)
     command: str = "scripts/bench-gpu"
     date: str = ""
@@ -80,11 +85,13 @@ def read_session(out: Path, clips: list[str]) -> Session:
             "" if reports[1] or not logs[1].exists() else reason(logs[1]),
         )
 
-    verify = read_json(out / "verify.json")
+    verify, tune = read_json(out / "verify.json"), read_json(out / "tune.json")
     return Session(
         clips=[clip(shape) for shape in clips],
         verify=verify,
         verify_error="" if verify else reason(out / "verify.log"),
+        tune=tune,
+        tune_error="" if tune or not (out / "tune.log").exists() else reason(out / "tune.log"),
         adapters=read_json(out / "adapters.json") or {},
     )
 
@@ -213,7 +220,30 @@ def render(session: Session) -> str:
     comparable = not is_software(session)
     rows = [row for clip in session.clips for row in clip_rows(clip, comparable)]
     facts = "\n".join(f"- {line}" for line in heading(session))
-    return f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(COLUMNS, RIGHT, rows)}\n"
+    text = f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(COLUMNS, RIGHT, rows)}\n"
+    return text + tune_section(session)
+
+
+def tune_section(session: Session) -> str:
+    """The methods of every kind of operator; nothing where none were tried."""
+    if session.tune is None:
+        return f"\nTuning failed: {session.tune_error}\n" if session.tune_error else ""
+    tuning = session.tune["tuning"]
+    rows = table(TUNE_COLUMNS, TUNE_RIGHT, [tune_row(own) for own in tuning["operators"]])
+    gain = f"by the quickest of each the network is {tuning['gain'] * 100:+.1f} % quicker than by the fixed table"
+    clip = "x".join(str(extent) for extent in session.tune["clip"])
+    return f"\n## Methods, {clip}\n\nMedians of operators alone; {gain}.\n\n{rows}\n"
+
+
+def tune_row(own: Json) -> list[str]:
+    """One kind of operator: the time of the table's method, what others took beside it, the quickest first."""
+    base = own["table_ms"]
+    others = [timed for timed in own["times"] if timed["method"] != own["table"]]
+    notes = [f"{timed['method']} {timed['ms'] / base:.2f}" if base else timed["method"] for timed in others[:SHOWN]]
+    notes += [f"{len(others) - SHOWN} slower"] if len(others) > SHOWN else []
+    notes += [f"{name} REFUSED" for name in own["refused"]]
+    shown = NONE if base is None else number(base)
+    return [own["operator"], str(own["count"]), own["table"], shown, ", ".join(notes) or NONE]
 
 
 def is_good(session: Session) -> bool:

@@ -1,6 +1,6 @@
 //! One operator, every method that can do it: which is right, and which of those is quickest.
 
-use super::{Setting, Tuned, names};
+use super::{Setting, Timed, Tuned, names};
 use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::{Blob, BlobId, Graph, Layout, OpKind};
@@ -113,6 +113,10 @@ impl Contender {
         Ok(outputs.swap_remove(0))
     }
 
+    fn timed(&self) -> Timed {
+        Timed { method: self.method.name(), ms: self.median(), runs: self.times.len() }
+    }
+
     fn median(&self) -> f64 {
         let mut times = self.times.clone();
         times.sort_by(f64::total_cmp);
@@ -137,7 +141,7 @@ impl Contest {
         // The table's first: it is kept in any case, and what is hopeless is so beside it.
         candidates.sort_by_key(|&method| method != self.table);
         let mut left: Vec<Contender> = Vec::new();
-        let mut refused = Vec::new();
+        let (mut refused, mut times) = (Vec::new(), Vec::new());
         let mut best = f64::INFINITY;
         for &method in &candidates {
             let tried = contender(method).and_then(|mut own| {
@@ -150,7 +154,8 @@ impl Contest {
                 Ok((own, deviation)) if deviation.of_tolerance <= 1.0 => {
                     best = best.min(own.median());
                     left.push(own);
-                    left.retain(|own| own.method == self.table || own.median() <= HOPELESS * best);
+                    let worth = |own: &mut Contender| own.method == self.table || own.median() <= HOPELESS * best;
+                    times.extend(left.extract_if(.., |own| !worth(own)).map(|own| own.timed()));
                 }
                 Ok((_, deviation)) => {
                     let beyond = deviation.of_tolerance;
@@ -171,6 +176,8 @@ impl Contest {
             }
         }
 
+        times.extend(left.iter().map(Contender::timed));
+        times.sort_by(|a, b| a.ms.total_cmp(&b.ms));
         let time = |method: Method| left.iter().find(|own| own.method == method).map_or(f64::NAN, Contender::median);
         let table_ms = time(self.table);
         let quickest = left.iter().min_by(|a, b| a.median().total_cmp(&b.median()));
@@ -186,6 +193,7 @@ impl Contest {
             table_ms,
             chosen: chosen.name(),
             chosen_ms,
+            times,
         };
         Ok((tuned, chosen))
     }

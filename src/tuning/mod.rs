@@ -43,6 +43,19 @@ pub struct Tuned {
     pub chosen: &'static str,
     /// Its time in milliseconds, a median.
     pub chosen_ms: f64,
+    /// Every method that was right, the quickest first.
+    pub times: Vec<Timed>,
+}
+
+/// How long a method took for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Timed {
+    /// Its name.
+    pub method: &'static str,
+    /// Its time in milliseconds: the median of so many runs.
+    pub ms: f64,
+    /// A single one where that was hopeless.
+    pub runs: usize,
 }
 
 /// What a network is tuned on and for.
