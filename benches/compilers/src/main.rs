@@ -1,0 +1,165 @@
+//! Gives the kernels to the compilers of the Vulkan drivers that are there, and prints what these make of them. See the
+//! README beside `Cargo.toml`.
+
+#![deny(unsafe_code)]
+
+mod report;
+#[allow(dead_code)] // of the example, which translates into every language
+#[path = "../../../examples/translate/shaders.rs"]
+mod shaders;
+#[allow(dead_code)]
+#[path = "../../../examples/translate/targets.rs"]
+mod targets;
+mod translation;
+#[allow(unsafe_code)]
+mod vulkan;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use report::{Report, Row};
+use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use translation::Translated;
+use vulkan::{Adapter, Device, Executable, Instance, Robustness};
+
+/// What the compilers of GPU drivers make of resnet3d's kernels: registers, spills, instructions. Nothing is run.
+///
+/// Every Vulkan device but the CPU is asked, and printed as a Markdown table. Exit code 0 if every kernel was compiled,
+/// 1 if something was not, 3 if there is no device that tells.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// These only; by default all kernels that GPUs are given, which are those that do not need subgroups of one size.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    kernels: Vec<String>,
+
+    /// Everything that drivers tell, by their own names, as JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Write the compilers' internal representations, assembly among them, into this directory.
+    #[arg(long, value_name = "DIR")]
+    assembly: Option<PathBuf>,
+
+    /// Open devices without robust access to buffers and images, which wgpu asks for.
+    #[arg(long)]
+    no_robustness: bool,
+}
+
+/// No device tells anything.
+const NOTHING_THERE: u8 = 3;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let kernels = chosen(&arguments.kernels)?;
+    let kernels = kernels.into_iter().map(Translated::new).collect::<Result<Vec<_>>>()?;
+    let robustness = if arguments.no_robustness { Robustness::None } else { Robustness::Wgpu };
+    let instance = Instance::new()?;
+    let (mut reports, mut complete) = (Vec::new(), true);
+    for adapter in instance.adapters()?.iter().filter(|adapter| !adapter.software) {
+        if let Some(reason) = &adapter.unusable {
+            eprintln!("skipped: {}: {reason}", adapter.name);
+            continue;
+        }
+        let report = instance
+            .open(adapter, robustness)
+            .and_then(|device| inspect(adapter, &device, robustness, &kernels, arguments.assembly.as_deref()));
+        match report.with_context(|| adapter.name.clone()) {
+            Ok(report) => {
+                complete &= report.is_complete();
+                reports.push(report);
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                complete = false;
+            }
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&reports)?);
+    } else {
+        let tables: Vec<String> = reports.iter().map(Report::markdown).collect();
+        print!("{}", tables.join("\n"));
+    }
+    Ok(match (complete, reports.is_empty()) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => {
+            eprintln!("no GPU's driver is there that tells what it compiles");
+            ExitCode::from(NOTHING_THERE)
+        }
+        (true, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// The kernels of these names, or without names all that GPUs are given.
+fn chosen(names: &[String]) -> Result<Vec<Kernel>> {
+    let find = |name: &String| {
+        let known = Kernel::ALL.into_iter().find(|kernel| kernel.name() == name);
+        known.with_context(|| format!("'{name}' is no kernel; there are {}", Kernel::ALL.map(Kernel::name).join(", ")))
+    };
+    let named = names.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let mut kernels = if names.is_empty() { Kernel::ALL.to_vec() } else { named };
+    kernels.retain(|kernel| {
+        if let (Some(size), false) = (kernel.subgroup_size(), names.is_empty()) {
+            eprintln!("skipped: {} is for subgroups of {size} only, and for no GPU", kernel.name());
+        }
+        kernel.subgroup_size().is_none()
+    });
+    if kernels.is_empty() {
+        bail!("no kernel is left");
+    }
+    Ok(kernels)
+}
+
+/// Gives all kernels to one device's driver.
+fn inspect(
+    adapter: &Adapter,
+    device: &Device<'_>,
+    robustness: Robustness,
+    kernels: &[Translated],
+    assembly: Option<&Path>,
+) -> Result<Report> {
+    let mut rows = Vec::new();
+    for kernel in kernels {
+        match device.compile(&kernel.spirv, ENTRY_POINT, &kernel.resources, assembly.is_some()) {
+            Ok(executables) => {
+                rows.extend(executables.iter().map(|executable| Row::new(kernel.name, executable)));
+                if let Some(directory) = assembly {
+                    write(&directory.join(file_name(&adapter.name)), kernel.name, &executables)?;
+                }
+            }
+            Err(error) => {
+                eprintln!("error: {}: {}: {error:#}", adapter.name, kernel.name);
+                rows.push(Row::failed(kernel.name, &error));
+            }
+        }
+    }
+    Ok(Report::new(adapter, robustness == Robustness::Wgpu, rows))
+}
+
+/// `DIRECTORY/KERNEL.INDEX.REPRESENTATION.txt` for all that there is.
+fn write(directory: &Path, kernel: &str, executables: &[Executable]) -> Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    for (index, executable) in executables.iter().enumerate() {
+        for representation in &executable.representations {
+            let path = directory.join(format!("{kernel}.{index}.{}.txt", file_name(&representation.name)));
+            std::fs::write(&path, &representation.text).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// A driver's words as part of a file's name.
+fn file_name(words: &str) -> String {
+    words.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_")
+}

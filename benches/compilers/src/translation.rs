@@ -1,0 +1,41 @@
+//! Kernels as SPIR-V, as wgpu hands it to drivers of Vulkan 1.3.
+
+use crate::shaders::Shader;
+use crate::targets::{Language, Target};
+use crate::vulkan::Resource;
+use anyhow::{Result, anyhow};
+use resnet3d_wgpu::ShaderChecks;
+use resnet3d_wgpu::kernels::Kernel;
+
+const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", language: Language::Spirv(1, 6) };
+
+/// A kernel that can be compiled.
+pub struct Translated {
+    pub name: &'static str,
+    pub spirv: Vec<u32>,
+    pub resources: Vec<Resource>,
+}
+
+impl Translated {
+    /// Without run-time checks, as the crate has wgpu compile it by default.
+    ///
+    /// # Errors
+    /// Why naga does not translate it.
+    pub fn new(kernel: Kernel) -> Result<Self> {
+        let name = kernel.name();
+        let subgroups = kernel.subgroup_size().is_some();
+        let shader = Shader::new(name, String::new(), kernel.source(), subgroups).map_err(|e| anyhow!(e))?;
+        let bytes = VULKAN_1_3.translate(&shader, ShaderChecks::Unchecked).map_err(|e| anyhow!("{name}: {e}"))?;
+        let (words, _) = bytes.as_chunks();
+        let spirv = words.iter().copied().map(u32::from_le_bytes).collect();
+        Ok(Self { name, spirv, resources: resources(kernel) })
+    }
+}
+
+/// The parameters, and what the kernel binds after them.
+fn resources(kernel: Kernel) -> Vec<Resource> {
+    let operands = (1..).take(kernel.operand_count()).map(|binding| {
+        if kernel.image_bindings().contains(&binding) { Resource::StorageImage } else { Resource::StorageBuffer }
+    });
+    std::iter::once(Resource::Uniforms).chain(operands).collect()
+}
