@@ -109,7 +109,7 @@ const FAULTS: [(&str, ShaderPatch); 57] = [
     ),
     (
         "stem, tiled: half of the positions over the others",
-        patch("conv_gemm_tiled", "row * POSITIONS + run + j", "row * POSITIONS + j"),
+        patch("conv_gemm_tiled", "row * POSITIONS + run +", "row * POSITIONS +"),
     ),
     ("stem, tiled: rows walked as columns", patch("conv_gemm_tiled", "run / across % down", "run / across % across")),
     ("split: GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),
