@@ -1,10 +1,10 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
 // A workgroup computes 64 output channels by POSITIONS output positions, each of its LANES invocations 8 by EACH of them:
-// 8 where there are registers for that, 4 where there are not. The products run over entries (tap, input quad) in the order of the weights, STAGE of them at a time. A
-// stage is in one half of workgroup memory while the next is on its way: its loads are begun before the products of
-// the stage at hand and stored into the other half after them, so that they have all that time to arrive, and one
-// barrier a stage is enough.
+// 8 where there are registers for that, 4 where there are not. The products run over entries (tap, input quad) in the
+// order of the weights, STAGE of them at a time. A stage is in one half of workgroup memory while the next is on its way:
+// its loads are begun before the products of the stage at hand and stored into the other half after them, so that they
+// have all that time to arrive, and one barrier a stage is enough.
 //
 // Staging. An invocation has one entry of each stage, at INPUTS positions: neighbours load neighbouring quads of one
 // position, whole sectors of memory where channels are 4 * STAGE or more. Taps are walked once a stage, and addresses
@@ -43,7 +43,7 @@ fn mixer(slot: u32) -> u32 {
     return slot * (8u / STAGE);
 }
 
-// A area: its frame, and its first pooled row and column.
+// An area of pooled positions: its frame, its first row and column.
 struct Patch {
     frame: u32,
     row: u32,
@@ -69,7 +69,7 @@ fn origin_in(own: Field, area: Patch, index: u32) -> Origin {
     );
 }
 
-// The maximum below pooled position (row, column) of a area, of a quad whose results are in workgroup memory.
+// The maximum below pooled position (row, column) of an area, of a quad whose results are in workgroup memory.
 fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
     var best = vec4(p.lowest);
     for (var tap = 0u; tap < 9u; tap++) {

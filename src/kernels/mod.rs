@@ -84,7 +84,7 @@ pub enum Images {
 pub enum Registers {
     /// Some 100 values: beyond that drivers spill them to memory, or too few invocations are left to wait for loads beside
     /// each other. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN 256 for
-    /// all of a lane's invocations.
+    /// all subgroups of a SIMD together.
     Few,
     /// 170 values and more: NVIDIA's GPUs, AMD's RDNA.
     Many,
