@@ -21,20 +21,33 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
     let settings = Settings { seed: seed(), ..Settings::default() };
     assert!(settings.operators >= 200 && settings.bodies >= 40);
     for gpu in contexts() {
-        let report = verify(&gpu, &settings, &mut |_, _| {}).unwrap();
-        println!("{} operators and {} bodies:", settings.operators, settings.bodies);
-        for row in &report.rows {
-            let (runs, relative) = (row.runs, row.worst_relative);
-            println!("  {:40} {runs:5} runs, worst relative error {relative:.1e}", row.name);
+        // An adapter with fewer methods draws fewer splits: what one seed leaves out the next has to have.
+        let mut uncovered = run_all(&gpu, &settings);
+        for seed in (settings.seed..).skip(1).take(2) {
+            if !uncovered.is_empty() {
+                let further = run_all(&gpu, &Settings { seed, ..settings });
+                uncovered.retain(|property| further.contains(property));
+            }
         }
-        println!("dispatches by property:");
-        for (property, count) in report.coverage.counts() {
-            println!("  {property:40} {count:5}");
-        }
-        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-        assert!(report.coverage.missing().is_empty(), "not covered: {:?}", report.coverage.missing());
+        assert!(uncovered.is_empty(), "not covered: {uncovered:?}");
     }
+}
+
+/// All cases of `settings`, which have to pass; the properties that none of them had.
+fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
+    let report = verify(gpu, settings, &mut |_, _| {}).unwrap();
+    println!("{} operators and {} bodies of seed {}:", settings.operators, settings.bodies, settings.seed);
+    for row in &report.rows {
+        let (runs, relative) = (row.runs, row.worst_relative);
+        println!("  {:40} {runs:5} runs, worst relative error {relative:.1e}", row.name);
+    }
+    println!("dispatches by property:");
+    for (property, count) in report.coverage.counts() {
+        println!("  {property:40} {count:5}");
+    }
+    let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    report.coverage.missing().into_iter().map(str::to_owned).collect()
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
