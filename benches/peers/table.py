@@ -2,7 +2,8 @@
 """One Markdown table of what `scripts/bench-gpu` measured: resnet3d beside the peer, with ratios.
 
 Reads OUT's raw JSON and logs (verify.json, adapters.json, bench-CLIP.json, torch-CLIP.json), prints the table, and
-writes it to OUT/table.md; with tune.json a second one, of every method for every kind of operator. Exit code 1 if no clip was measured or the outputs do not agree. Standard library only.
+writes it to OUT/table.md; with tune.json a second one, of every method for every kind of operator. Exit code 1 if no
+clip was measured or the outputs do not agree. Standard library only.
 
 Usage:
   python3 benches/peers/table.py OUT --clips 1x3x8x224x224,8x3x8x224x224 --command 'scripts/bench-gpu'

@@ -155,7 +155,8 @@ class Table(unittest.TestCase):
         _, text = self.run_table({"tune.json": tune, f"bench-{SHAPE}.json": ours()})
         self.assertIn("## Methods, 1x3x8x224x224", text)
         self.assertIn("the network is +25.0 % quicker", text)
-        self.assertIn("b 0.75, slow3 1.50, slow4 2.00, slow5 2.50, slow6 3.00, slow7 3.50, 2 slower, c REFUSED", self.row(text, "conv1"))
+        others = "b 0.75, slow3 1.50, slow4 2.00, slow5 2.50, slow6 3.00, slow7 3.50, 2 slower, c REFUSED"
+        self.assertIn(others, self.row(text, "conv1"))
         self.assertIn("b, a REFUSED", self.row(text, "conv2"))
         _, text = self.run_table({"tune.log": "error: device lost", f"bench-{SHAPE}.json": ours()})
         self.assertIn("Tuning failed: device lost", text)

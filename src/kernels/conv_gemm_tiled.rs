@@ -29,7 +29,7 @@ impl Spread {
     pub(super) const NARROW: Self = Self { each: 8, columns: 8 };
     /// 128 positions, 128 invocations.
     pub(super) const WIDE: Self = Self { each: 8, columns: 16 };
-    /// 64 positions, 128 invocations: half the registers for each, at the price of half as many more loads from workgroup
+    /// 64 positions, 128 invocations: fewer registers for each, at the price of half as many more loads from workgroup
     /// memory.
     pub(super) const COMPACT: Self = Self { each: 4, columns: 16 };
 
