@@ -78,19 +78,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var j = 0u; j < IN; j++) {
             row[j] = columns[j][i];
         }
-        let values = transform_outputs(row);
+        var values = transform_outputs(row);
+        let first = ((frame * out_h + y + i) * out_w + x) * out_quads + quad;
+        // unroll
+        for (var j = 0u; j < OUT; j++) {
+            values[j] += own_bias;
+        }
+        if add_residual {
+            // Those of a row are loaded together: behind each other's stores each would wait for memory by itself.
+            // unroll
+            for (var j = 0u; j < OUT; j++) {
+                let inside = (y + i < out_h) & (x + j < out_w);
+                values[j] += residual[select(0u, first + j * out_quads, inside)];
+            }
+        }
         // unroll
         for (var j = 0u; j < OUT; j++) {
             if y + i < out_h && x + j < out_w {
-                let at = ((frame * out_h + y + i) * out_w + x + j) * out_quads + quad;
-                var value = values[j] + own_bias;
-                if add_residual {
-                    value += residual[at];
-                }
+                var value = values[j];
                 if relu {
                     value = select(vec4(0.0), value, value > vec4(0.0));
                 }
-                output[at] = value;
+                output[first + j * out_quads] = value;
             }
         }
     }
