@@ -10,10 +10,16 @@
 // position, whole sectors of memory where channels are 4 * STAGE or more. Taps are walked once a stage, and addresses
 // worked out only where the tap has changed; positions are taken apart once. Weights of a stage lie in a row.
 //
-// Products. Of every 64 invocations, number (row, column) of 8 x 8 has the channel quads row and row + 8, and the
-// positions column + 8 * j. In workgroup memory an entry is a row of POSITIONS quads, in which the lowest three bits of
-// a position are mixed with the entry's number: eight neighbours touch eight different quads, all banks once, both
-// when they store a stage (STAGE entries of successive positions) and when they read one (successive positions).
+// Products. Of every 64 invocations, (row, column) of 8 x 8 has the channel quads row and row + 8, and the positions
+// column + 8 * j. Invocations that differ in bit 0 of their number have the same column, those that differ in bit 1 the
+// same row: memory that answers a pair of lanes at once where both want the same 16 bytes, as NVIDIA's is said to do,
+// answers 16 lanes so, of four columns and four rows. In workgroup memory an entry is a row of POSITIONS quads, in which the
+// lowest three bits of a position are mixed with the entry's number: eight neighbours touch no bank twice, neither when
+// they store a stage (STAGE entries of successive positions) nor when they read one.
+//
+// Slices. With SLICES of 4 there are four times as many invocations for the same tile, for adapters that a few workgroups
+// do not fill. Each slice of them computes the products of one of four entries; in the end they add their sums up through
+// workgroup memory, in one order for all positions: (0 + 2) + (1 + 3), of which each slice stores a quarter.
 //
 // By count, as no GPU has run it yet: for an entry an invocation reads EACH quads and 8 vec4 of weights from workgroup
 // memory for 32 * EACH multiply-adds, 1 byte for each, or 1.5 with EACH of 4. A workgroup reads 1 / 16 + 4 / POSITIONS
@@ -28,12 +34,15 @@
 //
 // Grid: one workgroup for each (batch, run of POSITIONS positions or area, block of 64 output channels), blocks fastest,
 // folded into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
-// The prelude declares: const POSITIONS: u32, 64 or more; const EACH: u32, 4 or 8; const LANES: u32 = 8 * POSITIONS / EACH;
-// const STAGE: u32, a power of two up to 8; const INPUTS: u32 = POSITIONS * STAGE / LANES and const WEIGHTS: u32 =
-// 64 * STAGE / LANES, the quads and the vec4 of weights that an invocation stages; const TERMS: u32; const POOLS: u32, 1
-// with pooling, const PATCH_H: u32 and const PATCH_W: u32.
+// The prelude declares: const POSITIONS: u32, 64 or more; const EACH: u32, 4 or 8; const HALF: u32 = EACH / 2 and const
+// QUARTER: u32 = EACH / 4; const SLICES: u32, 1 or 4, and const KEPT: u32 = EACH / SLICES; const LANES: u32 =
+// 8 * POSITIONS / EACH * SLICES; const STAGE: u32, a power of two up to 8 and SLICES or more; const INPUTS: u32 =
+// POSITIONS * STAGE / LANES and const WEIGHTS: u32 = 64 * STAGE / LANES, the quads and the vec4 of weights that an
+// invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32.
 
 const SPOTS: u32 = LANES / STAGE;
+// Invocations of a slice.
+const SLICE: u32 = LANES / SLICES;
 
 var<workgroup> staged_inputs: array<vec4<f32>, 2u * STAGE * POSITIONS>;
 var<workgroup> staged_weights: array<vec4<f32>, 2u * STAGE * 64u>;
@@ -101,16 +110,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if POOLS == 1u {
         area = patch_of(index / p.blocks);
     }
-    let run = lane / 64u * 8u * EACH;
-    let row = lane / 8u % 8u;
-    let column = lane % 8u;
+    var slice = 0u;
+    if SLICES > 1u {
+        slice = lane / SLICE;
+    }
+    let place = lane % SLICE;
+    let run = place / 64u * 8u * EACH;
+    let row = place % 2u + place / 8u % 2u * 2u + place / 32u % 2u * 4u;
+    let column = place / 2u % 4u + place / 16u % 2u * 4u;
 
     var sums: array<array<vec4<f32>, 2>, EACH>;
     // unroll
     for (var j = 0u; j < EACH; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            sums[j][q] = bias[part.block * 16u + q * 8u + row];
+            sums[j][q] = select(vec4(0.0), bias[part.block * 16u + q * 8u + row], slice == 0u);
         }
     }
 
@@ -182,7 +196,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
             if stage > 0u {
                 let half = (stage - 1u) % 2u * STAGE;
-                for (var s = 0u; s < STAGE; s++) {
+                for (var n = 0u; n < STAGE / SLICES; n++) {
+                    let s = n * SLICES + slice;
                     let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
                     let weights = (half + s) * 64u + row;
                     var values: array<vec4<f32>, EACH>;
@@ -221,7 +236,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         weights_first += weights_end;
     }
 
-    let last = epilogue();
+    var last = epilogue();
     if POOLS == 1u {
         // unroll
         for (var j = 0u; j < EACH; j++) {
@@ -242,11 +257,81 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
         return;
     }
-    // unroll
-    for (var j = 0u; j < EACH; j++) {
+    if SLICES == 4u {
+        // The first two slices get one half of the positions, the others the other.
+        let mine = slice % 2u * HALF * SLICE + place;
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(last, part.first + run + j * 8u + column, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
+            if slice < 2u {
+                // unroll
+                for (var j = 0u; j < HALF; j++) {
+                    staged_inputs[mine + j * SLICE] = sums[HALF + j][q];
+                }
+            } else {
+                // unroll
+                for (var j = 0u; j < HALF; j++) {
+                    staged_weights[mine + j * SLICE] = sums[j][q];
+                    sums[j][q] = sums[HALF + j][q];
+                }
+            }
+            workgroupBarrier();
+            // unroll
+            for (var j = 0u; j < HALF; j++) {
+                if slice < 2u {
+                    sums[j][q] += staged_weights[mine + j * SLICE];
+                } else {
+                    sums[j][q] += staged_inputs[mine + j * SLICE];
+                }
+            }
+            workgroupBarrier();
+        }
+        // Of each pair one gets the first quarter, the other the second.
+        let ours = slice / 2u * 2u * QUARTER * SLICE + place;
+        // unroll
+        for (var q = 0u; q < 2u; q++) {
+            // unroll
+            for (var j = 0u; j < QUARTER; j++) {
+                if slice % 2u == 0u {
+                    staged_inputs[ours + (q * QUARTER + j) * SLICE] = sums[QUARTER + j][q];
+                } else {
+                    staged_weights[ours + (q * QUARTER + j) * SLICE] = sums[j][q];
+                    sums[j][q] = sums[QUARTER + j][q];
+                }
+            }
+        }
+        workgroupBarrier();
+        // unroll
+        for (var q = 0u; q < 2u; q++) {
+            // unroll
+            for (var j = 0u; j < QUARTER; j++) {
+                if slice % 2u == 0u {
+                    sums[j][q] += staged_weights[ours + (q * QUARTER + j) * SLICE];
+                } else {
+                    sums[j][q] += staged_inputs[ours + (q * QUARTER + j) * SLICE];
+                }
+            }
+        }
+    }
+    let kept = part.first + run + slice * KEPT * 8u + column;
+    if last.add_residual {
+        // All are loaded here and wait for memory together, where each in `store` would wait for itself.
+        // unroll
+        for (var j = 0u; j < KEPT; j++) {
+            // unroll
+            for (var q = 0u; q < 2u; q++) {
+                let position = kept + j * 8u;
+                let quad = last.first_quad + part.block * 16u + q * 8u + row;
+                let inside = (position < part.end) & (quad < last.out_quads);
+                sums[j][q] += residual[select(0u, position * last.out_quads + quad, inside)];
+            }
+        }
+        last.add_residual = false;
+    }
+    // unroll
+    for (var j = 0u; j < KEPT; j++) {
+        // unroll
+        for (var q = 0u; q < 2u; q++) {
+            store(last, kept + j * 8u, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
         }
     }
 }

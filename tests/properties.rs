@@ -51,7 +51,7 @@ fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 57] = [
+const FAULTS: [(&str, ShaderPatch); 63] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -79,6 +79,14 @@ const FAULTS: [(&str, ShaderPatch); 57] = [
     ),
     ("GEMM: no barrier between stages", patch("conv_gemm_tiled", "workgroupBarrier();", "")),
     ("GEMM: both stages in one half", patch("conv_gemm_tiled", "stage % 2u * STAGE", "0u")),
+    ("GEMM: residual twice", patch("conv_gemm_tiled", "last.add_residual = false;", "")),
+    (
+        "GEMM: residual of the first quad",
+        patch("conv_gemm_tiled", "* last.out_quads + quad, inside", "* last.out_quads, inside"),
+    ),
+    ("slices: the bias in each of them", patch("conv_gemm_tiled", "row], slice == 0u)", "row], true)")),
+    ("slices: one adds its own half", patch("conv_gemm_tiled", "+= staged_inputs[mine", "+= staged_weights[mine")),
+    ("slices: quarters in each other's place", patch("conv_gemm_tiled", "slice * KEPT", "(slice ^ 1u) * KEPT")),
     (
         "GEMM: every batch with the first one's weights",
         patch("conv_gemm", "block * p.batches + batch", "block * p.batches"),
@@ -97,6 +105,10 @@ const FAULTS: [(&str, ShaderPatch); 57] = [
     ("Winograd: padding in W off by one", patch("winograd_input", "- p.pad_w", "- (p.pad_w + 1)")),
     ("Winograd: last row not written", patch("winograd_output", "< out_h &&", "+ 1u < out_h &&")),
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
+    (
+        "Winograd: residual of the clip's first quad",
+        patch("winograd_output", "= residual[select(0u, first", "= residual[select(0u, 0u * first"),
+    ),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
     ("stem: the row above forgotten", patch("conv_pool_subgroup", "] = max(lower, lower_right)", "] = lowest")),

@@ -1,8 +1,8 @@
 //! A device on an adapter.
 
 use super::adapters::{
-    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, no_adapter, preferred_adapter,
-    registers,
+    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, invocations, no_adapter,
+    preferred_adapter, registers,
 };
 use super::faults::{LossReason, guarded};
 use super::pipelines::Pipelines;
@@ -137,6 +137,7 @@ impl GpuContext {
             subgroup_size: subgroups.then_some(self.info.subgroup_min_size),
             images: self.images,
             registers: registers(&self.info),
+            invocations: invocations(&self.device.limits()),
         }
     }
 

@@ -104,6 +104,7 @@ impl Gemm {
     pub(super) const TILED: Self = Self::Tiled(Spread::NARROW);
     pub(super) const TILED_WIDE: Self = Self::Tiled(Spread::WIDE);
     pub(super) const TILED_COMPACT: Self = Self::Tiled(Spread::COMPACT);
+    pub(super) const TILED_SLICED: Self = Self::Tiled(Spread::SLICED);
 
     const fn registers(channel_vec4s: usize, weights: Home) -> Self {
         Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
@@ -144,6 +145,14 @@ impl Gemm {
         }
     }
 
+    /// Invocations of a workgroup.
+    pub(super) fn invocations(self) -> usize {
+        match self {
+            Self::Tiled(spread) => spread.lanes(),
+            Self::Registers(..) | Self::Subgroup(..) => self.lanes(),
+        }
+    }
+
     /// Whether it can compute `conv`.
     ///
     /// # Errors
@@ -159,6 +168,17 @@ impl Gemm {
             return Err(format!("its loop over {rounds} taps and quads would be cut off"));
         }
         Ok(())
+    }
+
+    /// Whether it is meant for as many workgroups as `batch` of so many positions each needs.
+    pub(super) fn suits(self, batch: &Batch, positions: usize) -> bool {
+        match self {
+            Self::Tiled(spread) => {
+                let workgroups = batch.count * positions.div_ceil(self.run_len()) * self.tile().blocks(batch.conv);
+                spread.suits(workgroups, batch.conv.terms().map(entries).sum())
+            }
+            Self::Registers(..) | Self::Subgroup(..) => true,
+        }
     }
 
     /// Output positions of a workgroup.

@@ -22,16 +22,20 @@ pub struct Spread {
     pub each: usize,
     /// Invocations side by side.
     pub columns: usize,
+    /// Times that many, each for a part of the products: 1 or 4.
+    pub slices: usize,
 }
 
 impl Spread {
     /// 64 positions, 64 invocations.
-    pub(super) const NARROW: Self = Self { each: 8, columns: 8 };
+    pub(super) const NARROW: Self = Self { each: 8, columns: 8, slices: 1 };
     /// 128 positions, 128 invocations.
-    pub(super) const WIDE: Self = Self { each: 8, columns: 16 };
+    pub(super) const WIDE: Self = Self { each: 8, columns: 16, slices: 1 };
     /// 64 positions, 128 invocations: fewer registers for each, at the price of half as many more loads from workgroup
     /// memory.
-    pub(super) const COMPACT: Self = Self { each: 4, columns: 16 };
+    pub(super) const COMPACT: Self = Self { each: 4, columns: 16, slices: 1 };
+    /// 64 positions, 256 invocations: four times those of [`Self::NARROW`], for layers of few workgroups.
+    pub(super) const SLICED: Self = Self { each: 8, columns: 8, slices: 4 };
 
     /// What a column of invocations has.
     pub(super) fn tile(self) -> Tile {
@@ -40,6 +44,18 @@ impl Spread {
 
     fn positions(self) -> usize {
         self.each * self.columns
+    }
+
+    /// Invocations of a workgroup.
+    pub(super) fn lanes(self) -> usize {
+        ROWS * self.columns * self.slices
+    }
+
+    /// Whether it is meant for so many workgroups of so many entries. Large GPUs have room for some 130 workgroups, each
+    /// beside four schedulers: where there are no more, one of two subgroups leaves half of these without work. What
+    /// slices cost, adding up and as many barriers for less work between them, is lost in 32 entries and more.
+    pub(super) fn suits(self, workgroups: usize, entries: usize) -> bool {
+        self.slices == 1 || (workgroups <= 128 && entries >= 32)
     }
 
     /// Entries (tap, input quad) staged at a time: 4 with 64 positions, 2 with 128, so that two stages, with 64 vec4 of
@@ -55,11 +71,15 @@ const PATCH: [usize; 2] = [3, 4];
 
 /// The shader for so many terms, or for one with max pooling behind it.
 pub(super) fn source(spread: Spread, terms: usize, pools: bool) -> String {
-    let (positions, stage, lanes) = (spread.positions(), spread.stage(), ROWS * spread.columns);
+    let (positions, stage, lanes) = (spread.positions(), spread.stage(), spread.lanes());
     let prelude = [
         ("POSITIONS", positions),
         ("LANES", lanes),
         ("EACH", spread.each),
+        ("HALF", spread.each / 2),
+        ("QUARTER", spread.each / 4),
+        ("SLICES", spread.slices),
+        ("KEPT", spread.each / spread.slices),
         ("STAGE", stage),
         ("INPUTS", positions * stage / lanes),
         ("WEIGHTS", CHANNELS * stage / lanes),

@@ -40,7 +40,7 @@ pub struct RowTiles {
 }
 
 /// What computes Winograd's products, the names of the methods beside it.
-const PRODUCTS: [(Gemm, &str, &str); 8] = [
+const PRODUCTS: [(Gemm, &str, &str); 9] = [
     (Gemm::REGISTERS_16X8, "winograd_2x2_gemm_16x8", "winograd_4x4_gemm_16x8"),
     (Gemm::REGISTERS_16X8_IMAGE, "winograd_2x2_gemm_16x8_image", "winograd_4x4_gemm_16x8_image"),
     (Gemm::SUBGROUP_32X4, "winograd_2x2_gemm_subgroup_32x4", "winograd_4x4_gemm_subgroup_32x4"),
@@ -49,6 +49,7 @@ const PRODUCTS: [(Gemm, &str, &str); 8] = [
     (Gemm::SUBGROUP_64X4_IMAGE, "winograd_2x2_gemm_subgroup_64x4_image", "winograd_4x4_gemm_subgroup_64x4_image"),
     (Gemm::TILED, "winograd_2x2_gemm_tiled", "winograd_4x4_gemm_tiled"),
     (Gemm::TILED_COMPACT, "winograd_2x2_gemm_tiled_compact", "winograd_4x4_gemm_tiled_compact"),
+    (Gemm::TILED_SLICED, "winograd_2x2_gemm_tiled_sliced", "winograd_4x4_gemm_tiled_sliced"),
 ];
 
 impl Method {
@@ -122,12 +123,17 @@ impl Method {
         }
     }
 
-    /// Whether it is expected to be quicker than what comes behind it among the candidates.
-    pub fn pays(self, kind: &OpKind, output: Shape) -> bool {
+    /// Whether it is expected to be quicker on `target` than what comes behind it among the candidates.
+    ///
+    /// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is split.
+    pub fn pays(self, kind: &OpKind, output: Shape, target: Target) -> bool {
+        let clip = Shape { n: 1, ..output };
         match (self, kind) {
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
-                let cost = |tile| winograd::relative_cost(tile, product, conv, output);
-                cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
+                winograd::pays(tile, product, conv, clip, target.class)
+            }
+            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => {
+                gemm.suits(&Batch { count: 1, conv }, clip.t * clip.h * clip.w)
             }
             (Self::Single(Kernel::ConvPool(gemm)), OpKind::Conv(conv)) => conv_pool::pays(gemm, conv),
             _ => true,
@@ -264,20 +270,19 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
     let registers = by_padding(conv.dim_out, target.images);
-    let tiled = tiled(target.registers);
-    let products = registers.iter().copied().chain(tiled);
-    let products = products.filter(|gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
-    let pairs = products.flat_map(|product| Tile::ALL.map(|tile| (product, tile)));
+    let tiled = tiled(target.registers).to_vec();
+    let gemms = match target.class {
+        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
+        AdapterClass::Software => [registers, tiled].concat(),
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers].concat(),
+    };
+    let products = gemms.iter().filter(|&gemm| PRODUCTS.iter().any(|(product, ..)| product == gemm));
+    let pairs = products.flat_map(|&product| Tile::ALL.map(|tile| (product, tile)));
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
-    let registers: Vec<Method> = registers.into_iter().filter_map(single).collect();
-    let tiled: Vec<Method> = tiled.into_iter().filter_map(single).collect();
+    let gemms: Vec<Method> = gemms.into_iter().filter_map(single).collect();
     let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
     direct.retain(|_| conv_direct::accepts(conv).is_ok());
-    match target.class {
-        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
-        AdapterClass::Software => [winograd, registers, tiled, direct].concat(),
-        AdapterClass::Gpu | AdapterClass::GpuSubgroups => [tiled, registers, winograd, direct].concat(),
-    }
+    [winograd, gemms, direct].concat()
 }
 
 /// The methods for a convolution with the pooling behind it.
@@ -294,10 +299,10 @@ fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
 }
 
 /// The kernels through workgroup memory, in the order of preference.
-fn tiled(registers: Registers) -> [Gemm; 3] {
+fn tiled(registers: Registers) -> [Gemm; 4] {
     match registers {
-        Registers::Few => [Gemm::TILED_COMPACT, Gemm::TILED, Gemm::TILED_WIDE],
-        Registers::Many => [Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_COMPACT],
+        Registers::Few => [Gemm::TILED_COMPACT, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_SLICED],
+        Registers::Many => [Gemm::TILED_SLICED, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_COMPACT],
     }
 }
 

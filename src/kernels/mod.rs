@@ -101,6 +101,8 @@ pub struct Target {
     pub images: Images,
     /// What its invocations have room for.
     pub registers: Registers,
+    /// Invocations of a workgroup, at most.
+    pub invocations: u32,
 }
 
 impl Target {
@@ -112,7 +114,9 @@ impl Target {
             AdapterClass::Gpu => (None, Images::Available, Registers::Few),
             AdapterClass::GpuSubgroups => (Some(32), Images::Available, Registers::Many),
         };
-        Self { class, subgroup_size, images, registers }
+        // What WebGPU promises.
+        let invocations = 256;
+        Self { class, subgroup_size, images, registers, invocations }
     }
 
     /// Whether to compute a block's last convolution and the projection of its input in one dispatch
@@ -133,13 +137,14 @@ impl Target {
     /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
     /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight ranges of
     /// rows cost next to nothing, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
-    /// positions that small ranges would mostly be padding; and a GPU wants many workgroups at once.
+    /// positions that small ranges would mostly be padding; and a GPU wants many workgroups at once: half of 64 MiB are
+    /// the products of 2,048.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         let broadcasts = self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32);
         match self.class {
             AdapterClass::Software if broadcasts => (blobs / 4).clamp(4 << 20, 32 << 20),
             AdapterClass::Software => 32 << 20,
-            AdapterClass::Gpu | AdapterClass::GpuSubgroups => 512 << 20,
+            AdapterClass::Gpu | AdapterClass::GpuSubgroups => 64 << 20,
         }
     }
 }
@@ -174,7 +179,7 @@ pub enum Kernel {
 }
 
 /// The names of the kernels of two terms.
-const PROJECTED: [(Gemm, &str); 13] = [
+const PROJECTED: [(Gemm, &str); 14] = [
     (Gemm::REGISTERS_8X8, "conv_gemm_8x8_projected"),
     (Gemm::REGISTERS_16X8, "conv_gemm_16x8_projected"),
     (Gemm::REGISTERS_8X8_IMAGE, "conv_gemm_8x8_image_projected"),
@@ -188,6 +193,7 @@ const PROJECTED: [(Gemm, &str); 13] = [
     (Gemm::TILED, "conv_gemm_tiled_projected"),
     (Gemm::TILED_WIDE, "conv_gemm_tiled_wide_projected"),
     (Gemm::TILED_COMPACT, "conv_gemm_tiled_compact_projected"),
+    (Gemm::TILED_SLICED, "conv_gemm_tiled_sliced_projected"),
 ];
 
 impl Kernel {
@@ -206,6 +212,7 @@ impl Kernel {
     const GEMM_TILED: Self = Self::ConvGemm(Gemm::TILED);
     const GEMM_TILED_WIDE: Self = Self::ConvGemm(Gemm::TILED_WIDE);
     const GEMM_TILED_COMPACT: Self = Self::ConvGemm(Gemm::TILED_COMPACT);
+    const GEMM_TILED_SLICED: Self = Self::ConvGemm(Gemm::TILED_SLICED);
 
     const POOL_SUBGROUP: Self = Self::ConvPool(Gemm::SUBGROUP_64X4);
     const POOL_SUBGROUP_IMAGE: Self = Self::ConvPool(Gemm::SUBGROUP_64X4_IMAGE);
@@ -213,7 +220,7 @@ impl Kernel {
     const POOL_TILED_COMPACT: Self = Self::ConvPool(Gemm::TILED_COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -229,6 +236,7 @@ impl Kernel {
         Self::GEMM_TILED,
         Self::GEMM_TILED_WIDE,
         Self::GEMM_TILED_COMPACT,
+        Self::GEMM_TILED_SLICED,
         Self::ProjectedGemm(Gemm::REGISTERS_8X8),
         Self::ProjectedGemm(Gemm::REGISTERS_16X8),
         Self::ProjectedGemm(Gemm::REGISTERS_8X8_IMAGE),
@@ -242,6 +250,7 @@ impl Kernel {
         Self::ProjectedGemm(Gemm::TILED),
         Self::ProjectedGemm(Gemm::TILED_WIDE),
         Self::ProjectedGemm(Gemm::TILED_COMPACT),
+        Self::ProjectedGemm(Gemm::TILED_SLICED),
         Self::POOL_SUBGROUP,
         Self::POOL_SUBGROUP_IMAGE,
         Self::POOL_TILED,
@@ -279,6 +288,7 @@ impl Kernel {
             Self::GEMM_SUBGROUP_64X4_IMAGE => "conv_gemm_subgroup_64x4_image",
             Self::GEMM_TILED_WIDE => "conv_gemm_tiled_wide",
             Self::GEMM_TILED_COMPACT => "conv_gemm_tiled_compact",
+            Self::GEMM_TILED_SLICED => "conv_gemm_tiled_sliced",
             Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
             Self::POOL_TILED => "conv_pool_tiled",
             Self::POOL_TILED_COMPACT => "conv_pool_tiled_compact",
@@ -349,10 +359,22 @@ impl Kernel {
         }
     }
 
+    /// Invocations of a workgroup, all along x.
+    pub fn invocations(self) -> u32 {
+        match self {
+            Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::ConvPool(gemm) | Self::WinogradProduct(gemm) => {
+                gemm.invocations() as u32
+            }
+            _ => 64,
+        }
+    }
+
     /// Whether devices like `target` can run it.
     pub fn runs_on(self, target: Target) -> bool {
         let images = self.image_bindings().is_empty() || target.images != Images::Unavailable;
-        images && self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
+        images
+            && self.invocations() <= target.invocations
+            && self.subgroup_size().is_none_or(|size| target.subgroup_size == Some(size))
     }
 
     /// The bindings that are images; all others after the parameters are storage buffers.

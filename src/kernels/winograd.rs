@@ -16,7 +16,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::launch::{Launch, Operand, Slice};
-use super::{Home, Kernel, winograd_input, winograd_output};
+use super::{AdapterClass, Home, Kernel, winograd_input, winograd_output};
 use crate::error::Result;
 use crate::graph::{Conv, Window};
 use crate::shape::Shape;
@@ -116,14 +116,29 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
+/// Whether this is expected to be quicker than the definition for a clip with that output, and than other tiles.
+pub(super) fn pays(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> bool {
+    let cost = |tile| relative_cost(tile, product, conv, output, class);
+    let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
+    let own = class == AdapterClass::Software || matches!(product, Gemm::Tiled(_));
+    let suits = own && product.suits(&batch, output.t * tiles_h * tiles_w);
+    suits && cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
+}
+
 /// What this costs against the definition, `product` computing the products of either: how many they are, with the
 /// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
-///
-/// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is split.
-pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape) -> f64 {
-    /// What one value costs that is loaded or stored in a transform, in products: on the adapters measured a load costs
-    /// as much as some thirty multiply-adds, and a product's own loads are shared by a register tile.
-    const MOVED: f64 = 12.0;
+fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
+    // What one value costs that is loaded or stored in a transform, in products.
+    let moved_cost = match class {
+        // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are shared
+        // by a register tile.
+        AdapterClass::Software => 12.0,
+        // By count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is 64
+        // multiply-adds for a value at 32. What fits into their caches costs less.
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => 64.0,
+    };
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
     let tiles = output.t * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
@@ -133,7 +148,7 @@ pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shap
     let moved = 2.0 * tile.batches() as f64 * channels_in
         + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
     let direct = 9.0 * padded(output.t * output.h * output.w) * per_position;
-    (products + MOVED * moved * tiles as f64) / direct
+    (products + moved_cost * moved * tiles as f64) / direct
 }
 
 /// The three dispatches for a slice: into the Winograd domain, the products, and out of it.
@@ -286,7 +301,8 @@ mod tests {
             epilogue: Default::default(),
         };
         let cost = |tile, channels, side| {
-            relative_cost(tile, Gemm::SUBGROUP_64X4, &conv(channels), Shape::new(1, channels, 1, side, side))
+            let output = Shape::new(1, channels, 1, side, side);
+            relative_cost(tile, Gemm::SUBGROUP_64X4, &conv(channels), output, AdapterClass::Software)
         };
         assert!(cost(Tile::F4, 128, 28) < cost(Tile::F2, 128, 28));
         assert!(cost(Tile::F4, 128, 28) < 0.5);
@@ -294,7 +310,36 @@ mod tests {
         assert!(cost(Tile::F4, 4, 28) > 1.0);
         // A workgroup that spans 512 positions has little to do with the 16 tiles of a small frame.
         let small = Shape::new(1, 256, 4, 14, 14);
-        assert!(relative_cost(Tile::F4, Gemm::REGISTERS_16X8, &conv(256), small) > 1.0);
-        assert!(relative_cost(Tile::F4, Gemm::SUBGROUP_64X4, &conv(256), small) < 0.5);
+        let cost = |product| relative_cost(Tile::F4, product, &conv(256), small, AdapterClass::Software);
+        assert!(cost(Gemm::REGISTERS_16X8) > 1.0);
+        assert!(cost(Gemm::SUBGROUP_64X4) < 0.5);
+    }
+
+    /// The layers of the flagship on a GPU, to which memory is dearer.
+    #[test]
+    fn gpus_want_more_channels_for_the_same_frames() {
+        let conv = |channels, kernel_t| Conv {
+            weight: "w".to_owned(),
+            dim_in: channels,
+            dim_out: channels,
+            groups: 1,
+            window: Window { kernel: [kernel_t, 3, 3], pad: [kernel_t / 2, 1, 1], ..Window::POINTWISE },
+            epilogue: Default::default(),
+        };
+        let paying = |class, channels, kernel_t, side| {
+            let output = Shape::new(1, channels, 8, side, side);
+            let pays = |&tile: &Tile| pays(tile, Gemm::TILED, &conv(channels, kernel_t), output, class);
+            Tile::ALL.into_iter().find(pays)
+        };
+        assert_eq!(paying(AdapterClass::Software, 64, 1, 56), Some(Tile::F4));
+        for class in [AdapterClass::Gpu, AdapterClass::GpuSubgroups] {
+            assert_eq!(paying(class, 64, 1, 56), None);
+            assert_eq!(paying(class, 64, 3, 56), Some(Tile::F4));
+            assert_eq!(paying(class, 128, 3, 28), Some(Tile::F4));
+            assert_eq!(paying(class, 256, 3, 14), Some(Tile::F4));
+        }
+        let registers =
+            pays(Tile::F4, Gemm::REGISTERS_16X8, &conv(256, 3), Shape::new(1, 256, 8, 28, 28), AdapterClass::Gpu);
+        assert!(!registers, "a GPU has better products");
     }
 }

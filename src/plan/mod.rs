@@ -281,7 +281,8 @@ fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     match options.forced {
         Some(forced) => candidates.contains(&forced),
         None => {
-            let pays = |method: &Method| method.pays(&kind, output) && fits(*method, &kind, output, options);
+            let pays =
+                |method: &Method| method.pays(&kind, output, options.target) && fits(*method, &kind, output, options);
             options.target.gains_by_pooling() && candidates.iter().any(pays)
         }
     }
@@ -302,9 +303,9 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
         let method = options.choices.get(&signature(kind, input, output)?)?;
         (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)
     };
-    forced
-        .or_else(chosen)
-        .or_else(|| candidates.iter().copied().find(|method| allowed(method) && method.pays(kind, output)))
+    forced.or_else(chosen).or_else(|| {
+        candidates.iter().copied().find(|method| allowed(method) && method.pays(kind, output, options.target))
+    })
 }
 
 /// Whether a block of the weights of an operator with that output is within a binding, or an image.
