@@ -53,6 +53,11 @@ fn a_tuned_network_agrees_and_is_remembered() {
             assert!(own.times.len() == own.candidates && own.times.is_sorted_by(|a, b| a.ms <= b.ms), "{own:?}");
             let time = |method: &str| own.times.iter().find(|timed| timed.method == method).unwrap().ms;
             assert_eq!((time(own.table), time(own.chosen)), (own.table_ms, own.chosen_ms));
+            assert!(own.kept || own.chosen != own.table, "{own:?}");
+            let plan = first.prepare(clip.shape()).unwrap();
+            let operators = plan.graph().operators();
+            let step = plan.steps().iter().find(|step| operators[step.operator].name == own.operator).unwrap();
+            assert_eq!(step.method.name(), if own.kept { own.chosen } else { own.table });
         }
         let got = first.forward(&clip).unwrap();
         assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);

@@ -193,6 +193,7 @@ impl Contest {
             table_ms,
             chosen: chosen.name(),
             chosen_ms,
+            kept: true,
             times,
         };
         Ok((tuned, chosen))

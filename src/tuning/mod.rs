@@ -3,7 +3,8 @@
 //! The planner chooses methods by a fixed table, which is made of measurements on adapters of a class. Tuning times every
 //! candidate for every distinct operator of a network on a clip of one shape, and puts what won into [`Choices`] for the
 //! planner. A candidate has to be right before it may win: its output is compared with that of the direct kernel, with the
-//! tolerance of [`crate::verify`]. What won is kept on disk where the context has a directory for caches
+//! tolerance of [`crate::verify`]. Then the whole network runs with what won beside itself without, and what does not make
+//! it quicker is dropped. What is left is kept on disk where the context has a directory for caches
 //! ([`GpuContext::cached_in`]).
 //!
 //! Choices are made for a single clip, whatever the batch, as those of the table are. Results of a tuned network agree with
@@ -11,6 +12,7 @@
 
 mod contest;
 mod store;
+mod whole;
 
 use crate::error::Result;
 use crate::gpu::{GpuContext, ShaderChecks, ShaderPatch};
@@ -21,6 +23,7 @@ use crate::shape::Shape;
 use crate::weights::Weights;
 use contest::{Contest, Operator};
 use serde::Serialize;
+use whole::{Network, Winner};
 
 pub(crate) use store::load;
 
@@ -43,6 +46,8 @@ pub struct Tuned {
     pub chosen: &'static str,
     /// Its time in milliseconds, a median.
     pub chosen_ms: f64,
+    /// Whether the network is computed so: not where it was no quicker for it as a whole, and follows the table.
+    pub kept: bool,
     /// Every method that was right, the quickest first.
     pub times: Vec<Timed>,
 }
@@ -91,12 +96,25 @@ pub fn tune(
     let setting = Setting { options: &options, ..setting };
     let plan = Plan::new(graph, &[Shape { n: 1, ..shape }], &options)?;
     let contests = contests(&plan, choices);
-    let mut tuned = Vec::new();
+    let (mut tuned, mut winners) = (Vec::new(), Vec::new());
     for (done, contest) in contests.iter().enumerate() {
         progress(done, contests.len());
-        let result = contest.hold(setting)?;
-        choices.insert(contest.signature.clone(), result.1);
-        tuned.push(result.0);
+        let (own, chosen) = contest.hold(setting)?;
+        let signature = contest.signature.clone();
+        // What is wrong has not been the quicker one.
+        let right = !own.refused.contains(&own.table);
+        if right && chosen != contest.table {
+            let saving = own.count as f64 * (own.table_ms - own.chosen_ms);
+            winners.push((tuned.len(), Winner { signature: signature.clone(), method: chosen, saving }));
+        }
+        choices.insert(signature, if right { contest.table } else { chosen });
+        tuned.push(own);
+    }
+    if !winners.is_empty() {
+        let mut network = Network::new(setting, graph, Shape { n: 1, ..shape }, choices)?;
+        let (indices, winners): (Vec<usize>, Vec<Winner>) = winners.into_iter().unzip();
+        let kept = whole::keep(choices, &winners, &mut |choices| network.is_quicker_by(choices))?;
+        indices.into_iter().zip(kept).for_each(|(index, kept)| tuned[index].kept = kept);
     }
     progress(contests.len(), contests.len());
     // Winners among fewer methods are nothing to others.

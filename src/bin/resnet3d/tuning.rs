@@ -38,6 +38,7 @@ impl TuningReport {
             for own in &self.operators {
                 let same = own.table == own.chosen;
                 let gain = (own.table_ms / own.chosen_ms - 1.0) * 100.0;
+                let dropped = if own.kept { "" } else { ", dropped" };
                 rows.add_row([
                     own.operator.clone(),
                     own.count.to_string(),
@@ -46,10 +47,13 @@ impl TuningReport {
                     format!("{:.3}", own.table_ms),
                     if same { "the same".to_owned() } else { own.chosen.to_owned() },
                     if same { String::new() } else { format!("{:.3}", own.chosen_ms) },
-                    if same { String::new() } else { format!("{gain:.0} %") },
+                    if same { String::new() } else { format!("{gain:.0} %{dropped}") },
                 ]);
             }
             text += &format!("\n{}\n", lines(&rows).join("\n"));
+            if self.operators.iter().any(|own| !own.kept) {
+                text += "dropped: quicker alone, but the network as a whole was not\n";
+            }
         }
         let changed = if self.changed.is_empty() { "no operator".to_owned() } else { self.changed.join(", ") };
         text += &format!("\nby another method than the table's: {changed}\n");

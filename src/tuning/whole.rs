@@ -1,0 +1,168 @@
+//! The whole network by methods that won alone, beside the same without them. What is quicker alone need not be so among
+//! others: operators share caches, workspaces and the budget for these.
+
+use super::Setting;
+use crate::error::Result;
+use crate::gpu::{Constants, Executor, Timing};
+use crate::graph::Graph;
+use crate::kernels::Method;
+use crate::plan::{Choices, Plan, PlanOptions};
+use crate::shape::Shape;
+use crate::weights::random;
+use std::time::{Duration, Instant};
+
+/// Pairs of runs, one of either network: as many as fit into the time, within these bounds.
+const TIME: Duration = Duration::from_secs(2);
+const PAIRS: std::ops::RangeInclusive<usize> = 5..=25;
+
+/// A method that was quicker than the table's for operators of a signature.
+#[derive(Clone, Debug)]
+pub(super) struct Winner {
+    pub signature: String,
+    pub method: Method,
+    /// Milliseconds of a run that this was expected to save.
+    pub saving: f64,
+}
+
+/// Adds to `choices` those winners that are `quicker` together, or else those that are so one after the other, the most
+/// promising first; `quicker` compares with the choices that it last said yes to, at first those given. Which they were.
+///
+/// # Errors
+/// Those of `quicker`.
+pub(super) fn keep(
+    choices: &mut Choices,
+    winners: &[Winner],
+    quicker: &mut dyn FnMut(&Choices) -> Result<bool>,
+) -> Result<Vec<bool>> {
+    let with = |choices: &Choices, winners: &[Winner]| {
+        let mut choices = choices.clone();
+        winners.iter().for_each(|own| choices.insert(own.signature.clone(), own.method));
+        choices
+    };
+    let all = with(choices, winners);
+    if quicker(&all)? {
+        *choices = all;
+        return Ok(vec![true; winners.len()]);
+    }
+    let mut kept = vec![false; winners.len()];
+    let mut order: Vec<usize> = (0..winners.len()).collect();
+    order.sort_by(|&a, &b| winners[b].saving.total_cmp(&winners[a].saving));
+    // A single one has been tried already.
+    for index in order.into_iter().filter(|_| winners.len() > 1) {
+        let one_more = with(choices, &winners[index..=index]);
+        if quicker(&one_more)? {
+            *choices = one_more;
+            kept[index] = true;
+        }
+    }
+    Ok(kept)
+}
+
+/// A network on one clip, by the best choices so far.
+pub(super) struct Network<'a> {
+    setting: Setting<'a>,
+    graph: &'a Graph,
+    shape: Shape,
+    clip: Vec<f32>,
+    constants: Constants,
+    best: Executor,
+}
+
+impl<'a> Network<'a> {
+    /// # Errors
+    /// Those of [`Plan::new`] and [`Executor::new`].
+    pub fn new(setting: Setting<'a>, graph: &'a Graph, shape: Shape, choices: &Choices) -> Result<Self> {
+        let mut constants = Constants::default();
+        let best = executor(setting, graph, shape, choices, &mut constants)?;
+        let clip = random::uniform("clip", 0).take(shape.len()).map(|value| value as f32).collect();
+        Ok(Self { setting, graph, shape, clip, constants, best })
+    }
+
+    /// Whether it is quicker by `choices`: then these are the best so far. What cannot run is not.
+    ///
+    /// # Errors
+    /// If a run fails.
+    pub fn is_quicker_by(&mut self, choices: &Choices) -> Result<bool> {
+        let rival = executor(self.setting, self.graph, self.shape, choices, &mut self.constants);
+        let mut rival = match rival {
+            Ok(rival) => rival,
+            Err(error) => {
+                log::debug!("the network cannot run by what won alone: {error}");
+                return Ok(false);
+            }
+        };
+        let mut pair = || -> Result<[f64; 2]> { Ok([run(&mut self.best, &self.clip)?, run(&mut rival, &self.clip)?]) };
+        let warming: f64 = pair()?.iter().sum();
+        let pairs = (TIME.as_secs_f64() / warming.max(1e-6)) as usize;
+        let mut ratios = Vec::new();
+        for _ in 0..pairs.clamp(*PAIRS.start(), *PAIRS.end()) {
+            let [best, own] = pair()?;
+            ratios.push(own / best);
+        }
+        ratios.sort_by(f64::total_cmp);
+        let quicker = ratios[ratios.len() / 2] < 1.0;
+        if quicker {
+            self.best = rival;
+        }
+        Ok(quicker)
+    }
+}
+
+fn executor(
+    setting: Setting<'_>,
+    graph: &Graph,
+    shape: Shape,
+    choices: &Choices,
+    constants: &mut Constants,
+) -> Result<Executor> {
+    let Setting { gpu, weights, options, checks, patch } = setting;
+    let options = PlanOptions { choices: choices.clone(), ..options.clone() };
+    Executor::new(gpu, Plan::new(graph, &[shape], &options)?, weights, constants, checks, patch)
+}
+
+/// Seconds of a run, from clip to features.
+fn run(executor: &mut Executor, clip: &[f32]) -> Result<f64> {
+    let started = Instant::now();
+    executor.run(&[clip], Timing::Off)?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn winner(signature: &str, saving: f64) -> Winner {
+        Winner { signature: signature.to_owned(), method: Method::by_name("conv_gemm_8x8").unwrap(), saving }
+    }
+
+    /// What is kept of winners that save 1, 3 and 2 ms, where those in `slow` cost more than all the others save.
+    fn kept(slow: &[&str]) -> (Vec<bool>, Vec<String>, Vec<usize>) {
+        let mut choices = Choices::default();
+        choices.insert("known".to_owned(), Method::by_name("conv_gemm_16x8").unwrap());
+        let mut best = 0.0;
+        let mut tried = Vec::new();
+        let mut quicker = |choices: &Choices| {
+            tried.push(choices.len());
+            let saved = |(signature, _): (&str, Method)| match signature {
+                _ if slow.contains(&signature) => -9.0,
+                "known" => 0.0,
+                _ => 1.0,
+            };
+            let saved: f64 = choices.iter().map(saved).sum();
+            let better = saved > best;
+            best = f64::max(saved, best);
+            Ok(better)
+        };
+        let winners = [winner("a", 1.0), winner("b", 3.0), winner("c", 2.0)];
+        let kept = keep(&mut choices, &winners, &mut quicker).unwrap();
+        (kept, choices.iter().map(|(signature, _)| signature.to_owned()).collect(), tried)
+    }
+
+    #[test]
+    fn only_what_helps_the_network_is_kept() {
+        let names = |kept: &[&str]| kept.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(kept(&[]), (vec![true; 3], names(&["a", "b", "c", "known"]), vec![4]));
+        assert_eq!(kept(&["b"]), (vec![true, false, true], names(&["a", "c", "known"]), vec![4, 2, 2, 3]));
+        assert_eq!(kept(&["a", "b", "c"]), (vec![false; 3], names(&["known"]), vec![4, 2, 2, 2]));
+    }
+}
