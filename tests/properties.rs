@@ -147,7 +147,7 @@ const FAULTS: [(&str, ShaderPatch); 63] = [
         patch("conv_pool_subgroup", "strip + p.pool_above > 0u", "strip > 0u"),
     ),
     ("split: stem, tiled, rows above taken for padding", patch("conv_gemm_tiled", "y + p.pool_above >= 1u", "y >= 1u")),
-    ("split: Winograd from the first channel", patch("winograd_output", "p.first_quad + own_quad", "own_quad")),
+    ("split: Winograd from the first channel", patch("winograd_output", "p.first_part + own_part", "own_part")),
     ("layout: batch ignored", patch("layout", "(clip * channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),

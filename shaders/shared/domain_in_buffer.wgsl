@@ -1,7 +1,7 @@
-// The Winograd domain as a buffer; shaders call `put`.
+// The Winograd domain as a buffer; shaders call `put`. Preceded by quads.wgsl or pairs.wgsl.
 
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<Part>;
 
-fn put(index: u32, value: vec4<f32>) {
+fn put(index: u32, value: Part) {
     output[index] = value;
 }

@@ -56,7 +56,7 @@ impl Method {
     /// Every method there is.
     pub fn all() -> impl Iterator<Item = Self> {
         let own = |kernel: &Kernel| match kernel {
-            Kernel::WinogradInput(..) | Kernel::WinogradProduct(_) | Kernel::WinogradOutput(_) => false,
+            Kernel::WinogradInput(..) | Kernel::WinogradProduct(_) | Kernel::WinogradOutput(..) => false,
             kernel => !matches!(kernel, Kernel::ProjectedGemm(_)),
         };
         let single = Kernel::ALL.into_iter().filter(own).map(Self::Single);

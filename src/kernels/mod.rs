@@ -161,11 +161,11 @@ pub enum Kernel {
     /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
     ProjectedGemm(Gemm),
     /// Tiles of the input into the Winograd domain, which lies there.
-    WinogradInput(winograd::Tile, Home),
+    WinogradInput(winograd::Tile, winograd::Width, Home),
     /// The products of that domain where it is an image; of a buffer they are [`Kernel::ConvGemm`]'s.
     WinogradProduct(Gemm),
     /// Out of the Winograd domain.
-    WinogradOutput(winograd::Tile),
+    WinogradOutput(winograd::Tile, winograd::Width),
     /// Max pooling.
     MaxPool,
     /// Affine channel.
@@ -220,7 +220,7 @@ impl Kernel {
     const POOL_TILED_COMPACT: Self = Self::ConvPool(Gemm::TILED_COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -255,15 +255,17 @@ impl Kernel {
         Self::POOL_SUBGROUP_IMAGE,
         Self::POOL_TILED,
         Self::POOL_TILED_COMPACT,
-        Self::WinogradInput(winograd::Tile::F2, Home::Buffer),
-        Self::WinogradInput(winograd::Tile::F4, Home::Buffer),
-        Self::WinogradInput(winograd::Tile::F2, Home::Image),
-        Self::WinogradInput(winograd::Tile::F4, Home::Image),
+        Self::WinogradInput(winograd::Tile::F2, winograd::Width::Quads, Home::Buffer),
+        Self::WinogradInput(winograd::Tile::F4, winograd::Width::Quads, Home::Buffer),
+        Self::WinogradInput(winograd::Tile::F4, winograd::Width::Pairs, Home::Buffer),
+        Self::WinogradInput(winograd::Tile::F2, winograd::Width::Quads, Home::Image),
+        Self::WinogradInput(winograd::Tile::F4, winograd::Width::Quads, Home::Image),
         Self::WinogradProduct(Gemm::REGISTERS_16X8_IMAGE),
         Self::WinogradProduct(Gemm::SUBGROUP_32X4_IMAGE),
         Self::WinogradProduct(Gemm::SUBGROUP_64X4_IMAGE),
-        Self::WinogradOutput(winograd::Tile::F2),
-        Self::WinogradOutput(winograd::Tile::F4),
+        Self::WinogradOutput(winograd::Tile::F2, winograd::Width::Quads),
+        Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Quads),
+        Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Pairs),
         Self::MaxPool,
         Self::Affine,
         Self::Relu,
@@ -292,15 +294,17 @@ impl Kernel {
             Self::POOL_SUBGROUP_IMAGE => "conv_pool_subgroup_image",
             Self::POOL_TILED => "conv_pool_tiled",
             Self::POOL_TILED_COMPACT => "conv_pool_tiled_compact",
-            Self::WinogradInput(winograd::Tile::F2, Home::Buffer) => "winograd_input_2x2",
-            Self::WinogradInput(winograd::Tile::F4, Home::Buffer) => "winograd_input_4x4",
-            Self::WinogradInput(winograd::Tile::F2, Home::Image) => "winograd_input_2x2_image",
-            Self::WinogradInput(winograd::Tile::F4, Home::Image) => "winograd_input_4x4_image",
+            Self::WinogradInput(winograd::Tile::F2, _, Home::Buffer) => "winograd_input_2x2",
+            Self::WinogradInput(winograd::Tile::F4, winograd::Width::Quads, Home::Buffer) => "winograd_input_4x4",
+            Self::WinogradInput(winograd::Tile::F4, winograd::Width::Pairs, Home::Buffer) => "winograd_input_4x4_pairs",
+            Self::WinogradInput(winograd::Tile::F2, _, Home::Image) => "winograd_input_2x2_image",
+            Self::WinogradInput(winograd::Tile::F4, _, Home::Image) => "winograd_input_4x4_image",
             Self::WinogradProduct(Gemm::REGISTERS_16X8_IMAGE) => "winograd_product_16x8_image",
             Self::WinogradProduct(Gemm::SUBGROUP_32X4_IMAGE) => "winograd_product_subgroup_32x4_image",
             Self::WinogradProduct(Gemm::SUBGROUP_64X4_IMAGE) => "winograd_product_subgroup_64x4_image",
-            Self::WinogradOutput(winograd::Tile::F2) => "winograd_output_2x2",
-            Self::WinogradOutput(winograd::Tile::F4) => "winograd_output_4x4",
+            Self::WinogradOutput(winograd::Tile::F2, _) => "winograd_output_2x2",
+            Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Quads) => "winograd_output_4x4",
+            Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Pairs) => "winograd_output_4x4_pairs",
             Self::ProjectedGemm(gemm) => {
                 PROJECTED.iter().find(|(own, _)| *own == gemm).map_or(self.shader(), |(_, name)| *name)
             }
@@ -321,7 +325,7 @@ impl Kernel {
             Self::ConvPool(Gemm::Tiled(_)) => "conv_gemm_tiled",
             Self::ConvPool(_) => "conv_pool_subgroup",
             Self::WinogradInput(..) => "winograd_input",
-            Self::WinogradOutput(_) => "winograd_output",
+            Self::WinogradOutput(..) => "winograd_output",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
@@ -337,9 +341,9 @@ impl Kernel {
             Self::ConvGemm(gemm) => gemm.source(1),
             Self::ProjectedGemm(gemm) => gemm.source(2),
             Self::ConvPool(gemm) => conv_pool::source(gemm),
-            Self::WinogradInput(tile, domain) => winograd_input::source(tile, domain),
+            Self::WinogradInput(tile, width, domain) => winograd_input::source(tile, width, domain),
             Self::WinogradProduct(gemm) => gemm.product_source(),
-            Self::WinogradOutput(tile) => winograd_output::source(tile),
+            Self::WinogradOutput(tile, width) => winograd_output::source(tile, width),
             Self::MaxPool => max_pool::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
@@ -384,7 +388,7 @@ impl Kernel {
                 Home::Image => &[2],
                 Home::Buffer => &[],
             },
-            Self::WinogradInput(_, Home::Image) => &[2],
+            Self::WinogradInput(_, _, Home::Image) => &[2],
             Self::WinogradProduct(_) => &[1, 2],
             _ => &[],
         }
@@ -398,7 +402,7 @@ impl Kernel {
                 conv_gemm::Params::LAYOUT
             }
             Self::WinogradInput(..) => winograd_input::Params::LAYOUT,
-            Self::WinogradOutput(_) => winograd_output::Params::LAYOUT,
+            Self::WinogradOutput(..) => winograd_output::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
@@ -412,7 +416,7 @@ impl Kernel {
         match self {
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) => 5,
             Self::WinogradProduct(_) => 5,
-            Self::WinogradOutput(_) | Self::Affine => 4,
+            Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
             Self::WinogradInput(..) | Self::MaxPool | Self::Relu | Self::Layout => 2,
         }

@@ -151,6 +151,41 @@ fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: A
     (products + moved_cost * moved * tiles as f64) / direct
 }
 
+/// How many channels an invocation of a transform has at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Width {
+    /// Four: whole vec4 to load and to store.
+    Quads,
+    /// Two, for GPUs with few registers: the 36 values of a tile of F(4×4) are 144 registers with four.
+    Pairs,
+}
+
+impl Width {
+    /// What suits devices that compute the products so.
+    fn of(tile: Tile, product: Gemm) -> Self {
+        match (tile, product) {
+            (Tile::F4, Gemm::TILED_COMPACT) => Self::Pairs,
+            _ => Self::Quads,
+        }
+    }
+
+    /// The type of `shaders/shared/`.
+    pub(super) fn source(self) -> &'static str {
+        match self {
+            Self::Quads => include_str!("../../shaders/shared/quads.wgsl"),
+            Self::Pairs => include_str!("../../shaders/shared/pairs.wgsl"),
+        }
+    }
+
+    /// So many quads, in parts of this width.
+    pub(super) fn parts(self, quads: usize) -> u32 {
+        match self {
+            Self::Quads => quads as u32,
+            Self::Pairs => 2 * quads as u32,
+        }
+    }
+}
+
 /// The three dispatches for a slice: into the Winograd domain, the products, and out of it.
 pub(super) fn launches(
     tile: Tile,
@@ -182,10 +217,11 @@ pub(super) fn launches(
         Operand::Constant(1),
         Operand::Scratch(1),
     ];
+    let width = Width::of(tile, product);
     Ok(vec![
-        winograd_input::launch(tile, domain, conv, slice, max_groups)?,
+        winograd_input::launch(tile, width, domain, conv, slice, max_groups)?,
         middle,
-        winograd_output::launch(tile, conv, inside.output, first_quad(product, slice), slice, max_groups)?,
+        winograd_output::launch(tile, width, conv, inside.output, first_quad(product, slice), slice, max_groups)?,
     ])
 }
 

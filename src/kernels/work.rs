@@ -22,7 +22,7 @@ impl Launch {
             Kernel::ConvPool(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
                 conv_pool::positions(gemm, &p) * gemm.tile().channels() as u64 * 4 * entries(gemm, p.window, p.in_quads)
             }),
-            Kernel::WinogradInput(..) | Kernel::WinogradOutput(_) => 0,
+            Kernel::WinogradInput(..) | Kernel::WinogradOutput(..) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
         }
     }
