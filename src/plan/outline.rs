@@ -188,7 +188,7 @@ fn outputs(graph: &Graph, steps: &[Step], taps: &[String]) -> Result<Vec<Output>
 }
 
 /// The blob that holds the values of `blob`: an identity operator's output is its input.
-fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
+pub(super) fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
     let identity = |blob| graph.operators().iter().find(|op| op.output == blob && op.kind == OpKind::StopGradient);
     while let Some(op) = identity(blob) {
         blob = op.inputs[0];

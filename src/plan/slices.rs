@@ -13,7 +13,7 @@
 
 use super::cuts::{Cut, Part};
 use super::limits::PlanLimits;
-use super::outline::Outline;
+use super::outline::{Outline, stored_in};
 use super::reach::Reach;
 use super::storage::{Frames, Piece, Storage};
 use super::stripes::gcd;
@@ -197,9 +197,13 @@ impl<'a> Slicer<'a> {
 
     /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that they are all
     /// stored alike, and what an operator reads like its output is not cut more often. In small segments frames that are
-    /// computed twice count for more, and those of a blob that nobody reads over time are in one segment only.
+    /// computed twice count for more, and those of a blob that nobody reads over time are in one segment only. Blobs that an
+    /// identity operator joins lie in the same place, so that readers of either count for both.
     fn overlap(&self, id: BlobId, steps: &[usize]) -> usize {
-        let own = self.readers(self.shape(id)).filter(|(op, input)| !self.streamed || op.inputs[*input] == id);
+        let stored = |id| stored_in(self.graph(), id);
+        let own = self
+            .readers(self.shape(id))
+            .filter(|(op, input)| !self.streamed || stored(op.inputs[*input]) == stored(id));
         let beyond = own.map(|(op, input)| {
             let reach = self.reach(op, input);
             if reach.slides() { reach.span(0, steps[op.output.index()]) - 1 } else { 0 }
