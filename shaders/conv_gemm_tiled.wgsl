@@ -38,7 +38,8 @@
 // QUARTER: u32 = EACH / 4; const SLICES: u32, 1 or 4, and const KEPT: u32 = EACH / SLICES; const LANES: u32 =
 // 8 * POSITIONS / EACH * SLICES; const STAGE: u32, a power of two up to 8 and SLICES or more; const INPUTS: u32 =
 // POSITIONS * STAGE / LANES and const WEIGHTS: u32 = 64 * STAGE / LANES, the quads and the vec4 of weights that an
-// invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32.
+// invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32; const
+// DEPTH: u32, the channels of a quad that are multiplied: all 4, or with pooling, which is for clips of up to 3 channels, 3.
 
 const SPOTS: u32 = LANES / STAGE;
 // Invocations of a slice.
@@ -206,7 +207,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         values[j] = staged_inputs[inputs + j * 8u];
                     }
                     // unroll
-                    for (var k = 0u; k < 4u; k++) {
+                    for (var k = 0u; k < DEPTH; k++) {
                         // unroll
                         for (var q = 0u; q < 2u; q++) {
                             let weight = staged_weights[weights + k * 16u + q * 8u];

@@ -1,5 +1,6 @@
 // Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers: what is pooled never
-// reaches memory. The stem of the network.
+// reaches memory. The stem of the network, whose input has three channels or fewer: one quad, and a fourth channel of
+// zeros in it that need not be multiplied.
 //
 // For the same adapters as conv_gemm_subgroup.wgsl, and with products like its own: a workgroup is one subgroup of eight
 // lanes, which load weights together and broadcast them. The four positions of an invocation are a square, below one
@@ -38,10 +39,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let kernel_t = own.window.kernel_t;
     let kernel_h = own.window.kernel_h;
     let kernel_w = own.window.kernel_w;
-    let in_quads = own.in_quads;
     let stride_h = i32(own.window.stride_h);
     let stride_w = i32(own.window.stride_w);
-    let entries = kernel_h * kernel_w * in_quads;
+    let taps = kernel_h * kernel_w;
     let lowest = p.lowest;
     // What a value is at least: the ReLU.
     let least = select(lowest, 0.0, p.relu == 1u);
@@ -87,12 +87,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             }
         }
 
-        var at_weights = block * kernel_t * entries * TILE_C + lane;
+        var at_weights = block * kernel_t * taps * TILE_C + lane;
         for (var kt = 0u; kt < kernel_t; kt++) {
             var kh = 0u;
             var kw = 0u;
-            var c = 0u;
-            for (var entry = 0u; entry < entries; entry++) {
+            for (var tap = 0u; tap < taps; tap++) {
                 // The weights of output channel m are in register m / 8 of lane m % 8.
                 var held: array<vec4<f32>, LOADS>;
                 // unroll
@@ -104,7 +103,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 for (var j = 0u; j < 4u; j++) {
                     let quads = quads_at(own, origins[j], kt, kh, kw);
                     let outside = quads == OUTSIDE;
-                    values[j] = select(value_at(select(quads + c, 0u, outside)), vec4(0.0), outside);
+                    values[j] = select(value_at(select(quads, 0u, outside)), vec4(0.0), outside);
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {
@@ -112,14 +111,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                     // unroll
                     for (var j = 0u; j < 4u; j++) {
                         let v = values[j];
-                        sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z + w.w * v.w;
+                        sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z;
                     }
                 }
                 at_weights += TILE_C;
-                c++;
-                let next_column = c == in_quads;
-                c = select(c, 0u, next_column);
-                kw += u32(next_column);
+                kw++;
                 let next_row = kw == kernel_w;
                 kw = select(kw, 0u, next_row);
                 kh += u32(next_row);

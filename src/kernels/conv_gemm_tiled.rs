@@ -4,7 +4,7 @@
 //! pooling behind it, the launch is that of [`super::conv_pool`].
 
 use super::conv_gemm::{Home, Homes, Tile, assemble_gemm};
-use super::conv_pool::Runs;
+use super::conv_pool::{self, Runs};
 use crate::shape::Shape;
 
 const SOURCE: &str = include_str!("../../shaders/conv_gemm_tiled.wgsl");
@@ -86,6 +86,7 @@ pub(super) fn source(spread: Spread, terms: usize, pools: bool) -> String {
         ("POOLS", pools.into()),
         ("PATCH_H", PATCH[0]),
         ("PATCH_W", PATCH[1]),
+        ("DEPTH", if pools { conv_pool::CHANNELS } else { 4 }),
     ];
     assemble_gemm(&prelude, Homes { input: Home::Buffer, weights: Home::Buffer }, terms, SOURCE)
 }

@@ -11,6 +11,9 @@ use crate::shape::Shape;
 /// The pooling: Caffe2's of the stem.
 const POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
+/// Channels of a clip, at most: the fourth of its quad is zero, and these kernels do not multiply it.
+pub(super) const CHANNELS: usize = 3;
+
 /// The kernels, each by the one whose constants it takes.
 pub(super) const GEMMS: [Gemm; 4] = [Gemm::SUBGROUP_64X4, Gemm::SUBGROUP_64X4_IMAGE, Gemm::TILED, Gemm::TILED_COMPACT];
 
@@ -36,6 +39,9 @@ pub(super) fn source(gemm: Gemm) -> String {
 pub(super) fn accepts(gemm: Gemm, conv: &Conv) -> Result<(), String> {
     if conv.epilogue.pool.as_deref() != Some(&POOL) || conv.epilogue.residual {
         return Err("it is for convolutions with pooling of 1x3x3, stride 1x2x2 and no residual".to_owned());
+    }
+    if conv.dim_in > CHANNELS {
+        return Err(format!("it is for clips of {CHANNELS} channels or fewer, not for {}", conv.dim_in));
     }
     gemm.accepts(conv)
 }

@@ -20,7 +20,8 @@ impl Launch {
                 })
             }
             Kernel::ConvPool(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
-                conv_pool::positions(gemm, &p) * gemm.tile().channels() as u64 * 4 * entries(gemm, p.window, p.in_quads)
+                let each = gemm.tile().channels() * conv_pool::CHANNELS;
+                conv_pool::positions(gemm, &p) * each as u64 * entries(gemm, p.window, p.in_quads)
             }),
             Kernel::WinogradInput(..) | Kernel::WinogradOutput(..) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,

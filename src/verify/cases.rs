@@ -57,10 +57,16 @@ const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0
 pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let dim_in = groups * rng.usize(1..=9);
+    let kind = rng.u32(..20);
+    // A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
+    let heavy = kind == 6;
+    let groups = if heavy { 1 } else { groups };
+    // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
+    let pool = heavy || kind > 6 && groups == 1 && rng.u32(..4) == 0;
+    let dim_in = groups * if pool && rng.u32(..4) > 0 { rng.usize(1..=3) } else { rng.usize(1..=9) };
     let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), rng.usize(1..=24), rng.usize(1..=24));
     let data = model.input("data", dim_in);
-    let (description, out, shapes) = match rng.u32(..20) {
+    let (description, out, shapes) = match kind {
         0 | 1 => {
             let window = random_window(rng, shape, true);
             let out = model.max_pool(data, "pool", window);
@@ -73,11 +79,8 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
         5 => projected_convolution(rng, &mut model, data, shape),
-        kind => {
-            // Weights of several blocks of the widest tile that outweigh the frames: limits split them first.
-            let heavy = kind == 6;
-            let (groups, shape) =
-                if heavy { (1, shape.with(dim_in, shape.thw().map(|n| n.min(6)))) } else { (groups, shape) };
+        _ => {
+            let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
             let window = random_window(rng, shape, false);
             // Now and then more than one block of the widest tile.
             let dim_out = groups
@@ -87,8 +90,6 @@ pub fn random_operator(rng: &mut Rng) -> Case {
                     _ => rng.usize(1..=21),
                 };
             let [affine, mut sum, relu] = [(); 3].map(|()| rng.bool());
-            // The stem's pooling, which kernels can take over.
-            let pool = heavy || groups == 1 && rng.u32(..4) == 0;
             sum &= !pool;
             let mut shapes = vec![shape];
             let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
