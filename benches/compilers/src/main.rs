@@ -42,6 +42,11 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     assembly: Option<PathBuf>,
 
+    /// Compile nothing, but write the kernels in Metal's language, KERNEL.metal, into this directory, and print the
+    /// files' names: for `nvidia.py`. Without those that read images.
+    #[arg(long, value_name = "DIR")]
+    metal: Option<PathBuf>,
+
     /// Open devices without robust access to buffers and images, which wgpu asks for.
     #[arg(long)]
     no_robustness: bool,
@@ -61,7 +66,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let kernels = chosen(&arguments.kernels)?;
+    let kernels = chosen(&arguments.kernels, arguments.metal.is_none())?;
+    if let Some(directory) = &arguments.metal {
+        return write_metal(&kernels, directory);
+    }
     let kernels = kernels.into_iter().map(Translated::new).collect::<Result<Vec<_>>>()?;
     let robustness = if arguments.no_robustness { Robustness::None } else { Robustness::Wgpu };
     let instance = Instance::new()?;
@@ -101,8 +109,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// The kernels of these names, or without names all that GPUs are given.
-fn chosen(names: &[String]) -> Result<Vec<Kernel>> {
+/// The kernels of these names, or without names all that GPUs are given, and those that read images.
+fn chosen(names: &[String], images: bool) -> Result<Vec<Kernel>> {
     let find = |name: &String| {
         let known = Kernel::ALL.into_iter().find(|kernel| kernel.name() == name);
         known.with_context(|| format!("'{name}' is no kernel; there are {}", Kernel::ALL.map(Kernel::name).join(", ")))
@@ -110,15 +118,31 @@ fn chosen(names: &[String]) -> Result<Vec<Kernel>> {
     let named = names.iter().map(find).collect::<Result<Vec<_>>>()?;
     let mut kernels = if names.is_empty() { Kernel::ALL.to_vec() } else { named };
     kernels.retain(|kernel| {
-        if let (Some(size), false) = (kernel.subgroup_size(), names.is_empty()) {
-            eprintln!("skipped: {} is for subgroups of {size} only, and for no GPU", kernel.name());
+        let reason = match kernel.subgroup_size() {
+            Some(size) => Some(format!("is for subgroups of {size} only, and for no GPU")),
+            None if images || kernel.image_bindings().is_empty() => None,
+            None => Some("reads images, as on no GPU".to_owned()),
+        };
+        if let (Some(reason), false) = (&reason, names.is_empty()) {
+            eprintln!("skipped: {} {reason}", kernel.name());
         }
-        kernel.subgroup_size().is_none()
+        reason.is_none()
     });
     if kernels.is_empty() {
         bail!("no kernel is left");
     }
     Ok(kernels)
+}
+
+/// `DIRECTORY/KERNEL.metal` for all kernels.
+fn write_metal(kernels: &[Kernel], directory: &Path) -> Result<ExitCode> {
+    std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    for kernel in kernels {
+        let path = directory.join(format!("{}.metal", kernel.name()));
+        std::fs::write(&path, translation::metal(*kernel)?).with_context(|| path.display().to_string())?;
+        println!("{}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Gives all kernels to one device's driver.

@@ -1,4 +1,4 @@
-//! Kernels as SPIR-V, as wgpu hands it to drivers of Vulkan 1.3.
+//! Kernels as SPIR-V, as wgpu hands it to drivers of Vulkan 1.3, and in Metal's language.
 
 use crate::shaders::Shader;
 use crate::targets::{Language, Target};
@@ -8,6 +8,8 @@ use resnet3d_wgpu::ShaderChecks;
 use resnet3d_wgpu::kernels::Kernel;
 
 const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", language: Language::Spirv(1, 6) };
+
+const METAL_2_3: Target = Target { name: "metal2.3", extension: "metal", language: Language::Msl(2, 3) };
 
 /// A kernel that can be compiled.
 pub struct Translated {
@@ -22,14 +24,26 @@ impl Translated {
     /// # Errors
     /// Why naga does not translate it.
     pub fn new(kernel: Kernel) -> Result<Self> {
-        let name = kernel.name();
-        let subgroups = kernel.subgroup_size().is_some();
-        let shader = Shader::new(name, String::new(), kernel.source(), subgroups).map_err(|e| anyhow!(e))?;
-        let bytes = VULKAN_1_3.translate(&shader, ShaderChecks::Unchecked).map_err(|e| anyhow!("{name}: {e}"))?;
+        let bytes = translated(kernel, VULKAN_1_3)?;
         let (words, _) = bytes.as_chunks();
         let spirv = words.iter().copied().map(u32::from_le_bytes).collect();
-        Ok(Self { name, spirv, resources: resources(kernel) })
+        Ok(Self { name: kernel.name(), spirv, resources: resources(kernel) })
     }
+}
+
+/// A kernel in Metal's language, without run-time checks as well.
+///
+/// # Errors
+/// Why naga does not translate it.
+pub fn metal(kernel: Kernel) -> Result<Vec<u8>> {
+    translated(kernel, METAL_2_3)
+}
+
+fn translated(kernel: Kernel, target: Target) -> Result<Vec<u8>> {
+    let name = kernel.name();
+    let subgroups = kernel.subgroup_size().is_some();
+    let shader = Shader::new(name, String::new(), kernel.source(), subgroups).map_err(|e| anyhow!(e))?;
+    target.translate(&shader, ShaderChecks::Unchecked).map_err(|e| anyhow!("{name}: {e}"))
 }
 
 /// The parameters, and what the kernel binds after them.
