@@ -93,6 +93,37 @@ template <typename T> T clamp(T value, T low, T high) {
     return min(max(value, low), high);
 }
 
+// An array in workgroup memory, at addresses of 32 bits, as it has in Vulkan. C++ would count in 64 bits, in which the
+// constant part of an index of 32 bits does not become the instruction's offset.
+template <unsigned int LENGTH> class Shared {
+    float4 data[LENGTH];
+
+    struct Element {
+        uint address;
+
+        operator float4() const {
+            float4 value;
+            asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                         : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+                         : "r"(address)
+                         : "memory");
+            return value;
+        }
+
+        void operator=(float4 value) {
+            asm volatile("st.shared.v4.f32 [%4], {%0, %1, %2, %3};"
+                         :
+                         : "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w), "r"(address)
+                         : "memory");
+        }
+    };
+
+  public:
+    Element operator[](uint index) {
+        return Element{static_cast<uint>(__cvta_generic_to_shared(data)) + index * static_cast<uint>(sizeof(float4))};
+    }
+};
+
 enum class mem_flags { mem_none, mem_device, mem_threadgroup };
 
 inline void threadgroup_barrier(mem_flags) {

@@ -95,6 +95,7 @@ BUILTIN = re.compile(r"([\w:]+) (\w+) \[\[(\w+)\]\]")
 UNIFORMS = re.compile(r"constant (\w+)& (\w+) \[\[buffer\(\d+\)\]\]")
 STORAGE = re.compile(r"device (\w+)( const)?& (\w+) \[\[buffer\(\d+\)\]\]")
 SHARED = re.compile(r"threadgroup (\w+)& (\w+)")
+SHARED_ARRAY = r"(?<=^struct {} \{{\n    )metal::float4 inner\[(\d+)\]"
 # In the order in which they are done. Metal's literals are floats.
 SUBSTITUTIONS = [
     (re.compile(r"^#include .*\n", re.MULTILINE), ""),
@@ -111,7 +112,7 @@ def translate(metal: str) -> Translated:
     signature = SIGNATURE.search(metal)
     if not signature:
         raise Failure(f"there is no kernel '{ENTRY}' in Metal's language")
-    parameters, locals_ = [], []
+    parameters, locals_, above = [], [], metal[: signature.start()]
     for parameter in re.split(r"\n?, ", signature.group(2).strip()):
         if match := BUILTIN.fullmatch(parameter):
             kind, name, attribute = match.groups()
@@ -126,12 +127,14 @@ def translate(metal: str) -> Translated:
             locals_.append(f"{kind}{const}& __restrict__ {name} = *{name}_pointer;")
         elif match := SHARED.fullmatch(parameter):
             locals_.append("__shared__ {} {};".format(*match.groups()))
+            array = SHARED_ARRAY.format(match.group(1))
+            above = re.sub(array, r"metal::Shared<\1> inner", above, flags=re.MULTILINE)
         else:
             raise Failure(f"nothing is known of a parameter '{parameter}'")
     head = f'extern "C" __global__ void __launch_bounds__({signature.group(1)}) {ENTRY}(\n    '
     head += ",\n    ".join(parameters) + "\n) {\n" + "".join(f"    {line}\n" for line in locals_)
     return Translated(
-        f'#include "{HEADER}"\n{substituted(metal[: signature.start()])}{head}{substituted(metal[signature.end() :])}',
+        f'#include "{HEADER}"\n{substituted(above)}{head}{substituted(metal[signature.end() :])}',
         int(signature.group(1)),
     )
 

@@ -26,6 +26,12 @@ float at(
     return A * input[index].x + 1e10;
 }
 
+struct type_2 {
+    metal::float4 inner[512];
+};
+struct type_3 {
+    metal::float4 inner[4];
+};
 struct main_Input {
 };
 [[max_total_threads_per_threadgroup(64)]] kernel void main_(
@@ -77,6 +83,8 @@ class Translation(unittest.TestCase):
             "    uint lane = threadIdx.x;",
             "    type_1& __restrict__ output = *output_pointer;",
             "    __shared__ type_2 staged;",
+            "    metal::Shared<512> inner;",
+            "    metal::float4 inner[4];",
             "    output[lane] = metal::float4(0.0f);",
         ]:
             self.assertIn(f"{line}\n", translated.text)
