@@ -24,9 +24,10 @@
 // By count, as no GPU has run it yet: for an entry an invocation reads EACH quads and 8 vec4 of weights from workgroup
 // memory for 32 * EACH multiply-adds, 1 byte for each, or 1.5 with EACH of 4. A workgroup reads 1 / 16 + 4 / POSITIONS
 // bytes from memory for each: 0.13 with 64 positions, 0.09 with 128. Registers: 8 * EACH sums, 4 * EACH for the quads at
-// hand, 4 to 8 for weights, 4 * INPUTS + 4 * WEIGHTS for the stage on its way, 5 * INPUTS for positions. Drivers'
-// compilers use 168 for 8 by 8 with 64 positions, 136 with 128, 96 for 8 by 4 (AMD's, docs/performance.md). Workgroup
-// memory: 16 KiB, all that WebGPU promises, or 12 KiB with 128 positions.
+// hand, 4 to 8 for weights, 4 * INPUTS + 4 * WEIGHTS for the stage on its way, 5 * INPUTS for positions. Compilers use
+// for 8 by 8 with 64 positions, with 128, in slices, and for 8 by 4: 168, 136, 128 and 96 on AMD's RDNA, and about 212,
+// 168, 174 and 127 on NVIDIA's (docs/performance.md). Workgroup memory: 16 KiB, all that WebGPU promises, or 12 KiB
+// with 128 positions.
 //
 // With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the 64 positions of a workgroup are a patch of 2 * PATCH_H + 1 by
 // 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go through workgroup memory. Neighbours
