@@ -10,69 +10,93 @@ namespace metal {
 
 using uint = unsigned int;
 
-struct bool4 {
-    bool x, y, z, w;
-};
-
 // Aligned as in Metal, so that one instruction loads or stores it.
-struct alignas(16) float4 {
-    float x, y, z, w;
+template <typename T, int N> struct Vector;
 
-    float4() = default;
-    explicit float4(float all) : x(all), y(all), z(all), w(all) {}
-    float4(float x, float y, float z, float w) : x(x), y(y), z(z), w(w) {}
+template <typename T> struct alignas(2 * sizeof(T)) Vector<T, 2> {
+    T x, y;
+
+    Vector() = default;
+    explicit Vector(T all) : x(all), y(all) {}
+    Vector(T x, T y) : x(x), y(y) {}
 };
 
-struct alignas(16) uint3 {
-    uint x, y, z;
+template <typename T> struct alignas(4 * sizeof(T)) Vector<T, 3> {
+    T x, y, z;
 
-    uint3() = default;
-    explicit uint3(uint all) : x(all), y(all), z(all) {}
-    uint3(uint x, uint y, uint z) : x(x), y(y), z(z) {}
+    Vector() = default;
+    explicit Vector(T all) : x(all), y(all), z(all) {}
+    Vector(T x, T y, T z) : x(x), y(y), z(z) {}
 };
 
-#define EACH_COMPONENT(operation)                                                                                      \
-    inline float4 operator operation(float4 a, float4 b) {                                                             \
-        return float4(a.x operation b.x, a.y operation b.y, a.z operation b.z, a.w operation b.w);                     \
+template <typename T> struct alignas(4 * sizeof(T)) Vector<T, 4> {
+    T x, y, z, w;
+
+    Vector() = default;
+    explicit Vector(T all) : x(all), y(all), z(all), w(all) {}
+    Vector(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}
+};
+
+using float2 = Vector<float, 2>;
+using float3 = Vector<float, 3>;
+using float4 = Vector<float, 4>;
+using int2 = Vector<int, 2>;
+using int3 = Vector<int, 3>;
+using int4 = Vector<int, 4>;
+using uint2 = Vector<uint, 2>;
+using uint3 = Vector<uint, 3>;
+using uint4 = Vector<uint, 4>;
+
+// What becomes of every component.
+template <typename F, typename... T> auto each(F f, Vector<T, 2>... v) {
+    return Vector<decltype(f(v.x...)), 2>(f(v.x...), f(v.y...));
+}
+
+template <typename F, typename... T> auto each(F f, Vector<T, 3>... v) {
+    return Vector<decltype(f(v.x...)), 3>(f(v.x...), f(v.y...), f(v.z...));
+}
+
+template <typename F, typename... T> auto each(F f, Vector<T, 4>... v) {
+    return Vector<decltype(f(v.x...)), 4>(f(v.x...), f(v.y...), f(v.z...), f(v.w...));
+}
+
+#define OPERATOR(operation)                                                                                            \
+    template <typename T, int N> auto operator operation(Vector<T, N> a, Vector<T, N> b) {                             \
+        return each([](T a, T b) { return a operation b; }, a, b);                                                     \
     }                                                                                                                  \
-    inline float4 operator operation(float4 a, float b) { return a operation float4(b); }                              \
-    inline float4 operator operation(float a, float4 b) { return float4(a) operation b; }
+    template <typename T, int N> auto operator operation(Vector<T, N> a, T b) { return a operation Vector<T, N>(b); }  \
+    template <typename T, int N> auto operator operation(T a, Vector<T, N> b) { return Vector<T, N>(a) operation b; }
 
-EACH_COMPONENT(+)
-EACH_COMPONENT(-)
-EACH_COMPONENT(*)
-EACH_COMPONENT(/)
-#undef EACH_COMPONENT
+OPERATOR(+)
+OPERATOR(-)
+OPERATOR(*)
+OPERATOR(/)
+OPERATOR(%)
+OPERATOR(<)
+OPERATOR(<=)
+OPERATOR(>)
+OPERATOR(>=)
+OPERATOR(==)
+OPERATOR(!=)
+#undef OPERATOR
 
-inline float4 operator-(float4 a) {
-    return float4(-a.x, -a.y, -a.z, -a.w);
-}
-
-inline bool4 operator>(float4 a, float4 b) {
-    return bool4{a.x > b.x, a.y > b.y, a.z > b.z, a.w > b.w};
-}
-
-inline float4 select(float4 a, float4 b, bool4 second) {
-    return float4(second.x ? b.x : a.x, second.y ? b.y : a.y, second.z ? b.z : a.z, second.w ? b.w : a.w);
+template <typename T, int N> Vector<T, N> operator-(Vector<T, N> v) {
+    return each([](T value) { return -value; }, v);
 }
 
 template <typename T> T select(T a, T b, bool second) {
     return second ? b : a;
 }
 
-inline uint min(uint a, uint b) {
-    return a < b ? a : b;
+template <typename T, int N> Vector<T, N> select(Vector<T, N> a, Vector<T, N> b, Vector<bool, N> second) {
+    return each([](T a, T b, bool second) { return second ? b : a; }, a, b, second);
 }
 
-inline uint max(uint a, uint b) {
-    return a < b ? b : a;
+template <typename T> T min(T a, T b) {
+    return b < a ? b : a;
 }
 
-inline int min(int a, int b) {
-    return a < b ? a : b;
-}
-
-inline int max(int a, int b) {
+template <typename T> T max(T a, T b) {
     return a < b ? b : a;
 }
 
@@ -85,8 +109,12 @@ inline float max(float a, float b) {
     return fmaxf(a, b);
 }
 
-inline float4 max(float4 a, float4 b) {
-    return float4(max(a.x, b.x), max(a.y, b.y), max(a.z, b.z), max(a.w, b.w));
+template <typename T, int N> Vector<T, N> min(Vector<T, N> a, Vector<T, N> b) {
+    return each([](T a, T b) { return min(a, b); }, a, b);
+}
+
+template <typename T, int N> Vector<T, N> max(Vector<T, N> a, Vector<T, N> b) {
+    return each([](T a, T b) { return max(a, b); }, a, b);
 }
 
 template <typename T> T clamp(T value, T low, T high) {
