@@ -19,10 +19,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
     // unroll
-    for (var j = 0u; j < TILE_N; j++) {
+    for (var q = 0u; q < TILE_M; q++) {
+        // Read once: drivers read it anew wherever it stands.
+        let start = bias[part.block * TILE_M + q];
         // unroll
-        for (var q = 0u; q < TILE_M; q++) {
-            sums[j][q] = bias[part.block * TILE_M + q];
+        for (var j = 0u; j < TILE_N; j++) {
+            sums[j][q] = start;
         }
     }
 

@@ -22,10 +22,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
 
     var sums: array<array<f32, TILE_C>, TILE_N>;
     // unroll
-    for (var j = 0u; j < TILE_N; j++) {
+    for (var q = 0u; q < TILE_M; q++) {
+        let start = bias[part.block * TILE_M + q];
         // unroll
-        for (var q = 0u; q < TILE_M; q++) {
-            let start = bias[part.block * TILE_M + q];
+        for (var j = 0u; j < TILE_N; j++) {
             sums[j][4u * q] = start.x;
             sums[j][4u * q + 1u] = start.y;
             sums[j][4u * q + 2u] = start.z;

@@ -123,10 +123,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     var sums: array<array<vec4<f32>, 2>, EACH>;
     // unroll
-    for (var j = 0u; j < EACH; j++) {
+    for (var q = 0u; q < 2u; q++) {
+        let start = select(vec4(0.0), bias[part.block * 16u + q * 8u + row], slice == 0u);
         // unroll
-        for (var q = 0u; q < 2u; q++) {
-            sums[j][q] = select(vec4(0.0), bias[part.block * 16u + q * 8u + row], slice == 0u);
+        for (var j = 0u; j < EACH; j++) {
+            sums[j][q] = start;
         }
     }
 

@@ -77,9 +77,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             origins[j] = corner;
             origins[j].y += (2 * row + i32(j / 2u)) * stride_h;
             origins[j].x += i32(j % 2u) * stride_w;
+        }
+        // unroll
+        for (var q = 0u; q < TILE_M; q++) {
+            let start = bias[block * TILE_M + q];
             // unroll
-            for (var q = 0u; q < TILE_M; q++) {
-                let start = bias[block * TILE_M + q];
+            for (var j = 0u; j < 4u; j++) {
                 sums[j][4u * q] = start.x;
                 sums[j][4u * q + 1u] = start.y;
                 sums[j][4u * q + 2u] = start.z;

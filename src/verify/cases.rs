@@ -64,7 +64,9 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
     let pool = heavy || kind > 6 && groups == 1 && rng.u32(..4) == 0;
     let dim_in = groups * if pool && rng.u32(..4) > 0 { rng.usize(1..=3) } else { rng.usize(1..=9) };
-    let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), rng.usize(1..=24), rng.usize(1..=24));
+    // Pooling leaves half of the rows: clips are higher, so that there are enough to cut.
+    let height = rng.usize(1..=if pool { 64 } else { 24 });
+    let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), height, rng.usize(1..=24));
     let data = model.input("data", dim_in);
     let (description, out, shapes) = match kind {
         0 | 1 => {
