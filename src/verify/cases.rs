@@ -62,7 +62,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     let heavy = kind == 6;
     let groups = if heavy { 1 } else { groups };
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
-    let pool = heavy || kind > 6 && groups == 1 && rng.u32(..4) == 0;
+    let pool = heavy || kind > 7 && groups == 1 && rng.u32(..4) == 0;
     let dim_in = groups * if pool && rng.u32(..4) > 0 { rng.usize(1..=3) } else { rng.usize(1..=9) };
     // Pooling leaves half of the rows: clips are higher, so that there are enough to cut.
     let height = rng.usize(1..=if pool { 64 } else { 24 });
@@ -80,7 +80,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
-        5 => projected_convolution(rng, &mut model, data, shape),
+        5 | 7 => projected_convolution(rng, &mut model, data, shape),
         _ => {
             let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
             let window = random_window(rng, shape, false);
