@@ -1,6 +1,6 @@
 //! One operator, every method that can do it: which is right, and which of those is quickest.
 
-use super::{Setting, Timed, Tuned, names};
+use super::{Setting, Timed, Tuned, median, names, rounds, values};
 use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::{Blob, BlobId, Graph, Layout, OpKind};
@@ -8,7 +8,6 @@ use crate::kernels::Method;
 use crate::plan::{Plan, PlanOptions};
 use crate::shape::Shape;
 use crate::verify::Deviation;
-use crate::weights::random;
 use std::time::{Duration, Instant};
 
 /// Candidates that take so many times the time of the best so far are out after one run.
@@ -17,9 +16,8 @@ const HOPELESS: f64 = 1.5;
 /// How much quicker than the table's method a candidate has to be. Medians of some runs waver by as much.
 const MARGIN: f64 = 0.95;
 
-/// Runs of each candidate that is left: as many as fit into the time, within these bounds.
+/// For the runs of the candidates that are left.
 const TIME: Duration = Duration::from_millis(500);
-const ROUNDS: std::ops::RangeInclusive<usize> = 5..=25;
 
 /// An operator as a graph of its own, with what it is computed on.
 #[derive(Clone, Debug)]
@@ -64,13 +62,10 @@ impl Operator {
         }
     }
 
-    /// Values from -1 to 1 for every input.
+    /// Values for every input.
     fn inputs(&self) -> Vec<Vec<f32>> {
-        let values = |(index, shape): (usize, &Shape)| {
-            let name = &self.graph.blobs[index].name;
-            random::uniform(name, 0).take(shape.len()).map(|value| value as f32).collect()
-        };
-        self.shapes.iter().enumerate().map(values).collect()
+        let inputs = self.graph.blobs.iter().zip(&self.shapes);
+        inputs.map(|(blob, &shape)| values(&blob.name, shape)).collect()
     }
 }
 
@@ -118,9 +113,7 @@ impl Contender {
     }
 
     fn median(&self) -> f64 {
-        let mut times = self.times.clone();
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.times.clone())
     }
 }
 
@@ -168,9 +161,8 @@ impl Contest {
                 }
             }
         }
-        let round: f64 = left.iter().map(Contender::median).sum::<f64>().max(1e-3);
-        let rounds = (TIME.as_secs_f64() * 1e3 / round) as usize;
-        for _ in 0..rounds.clamp(*ROUNDS.start(), *ROUNDS.end()) {
+        let round = left.iter().map(Contender::median).sum::<f64>() / 1e3;
+        for _ in 0..rounds(TIME, round) {
             for own in &mut left {
                 own.run(&inputs)?;
             }

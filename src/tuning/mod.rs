@@ -20,9 +20,10 @@ use crate::graph::Graph;
 use crate::kernels::Method;
 use crate::plan::{Choices, Plan, PlanOptions, signature};
 use crate::shape::Shape;
-use crate::weights::Weights;
+use crate::weights::{Weights, random};
 use contest::{Contest, Operator};
 use serde::Serialize;
+use std::time::Duration;
 use whole::{Network, Winner};
 
 pub(crate) use store::load;
@@ -145,6 +146,22 @@ fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
         }
     }
     contests
+}
+
+/// Values from -1 to 1 for a blob.
+fn values(name: &str, shape: Shape) -> Vec<f32> {
+    random::uniform(name, 0).take(shape.len()).map(|value| value as f32).collect()
+}
+
+/// How many rounds of so many seconds fit into `time`, within bounds that keep a median meaningful and a wait short.
+fn rounds(time: Duration, round: f64) -> usize {
+    ((time.as_secs_f64() / round.max(1e-6)) as usize).clamp(5, 25)
+}
+
+/// NaN of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Names of methods.

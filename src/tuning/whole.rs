@@ -1,19 +1,17 @@
 //! The whole network by methods that won alone, beside the same without them. What is quicker alone need not be so among
 //! others: operators share caches, workspaces and the budget for these.
 
-use super::Setting;
+use super::{Setting, median, rounds, values};
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::Graph;
 use crate::kernels::Method;
 use crate::plan::{Choices, Plan, PlanOptions};
 use crate::shape::Shape;
-use crate::weights::random;
 use std::time::{Duration, Instant};
 
-/// Pairs of runs, one of either network: as many as fit into the time, within these bounds.
+/// For pairs of runs, one of either network.
 const TIME: Duration = Duration::from_secs(2);
-const PAIRS: std::ops::RangeInclusive<usize> = 5..=25;
 
 /// A method that was quicker than the table's for operators of a signature.
 #[derive(Clone, Debug)]
@@ -74,8 +72,7 @@ impl<'a> Network<'a> {
     pub fn new(setting: Setting<'a>, graph: &'a Graph, shape: Shape, choices: &Choices) -> Result<Self> {
         let mut constants = Constants::default();
         let best = executor(setting, graph, shape, choices, &mut constants)?;
-        let clip = random::uniform("clip", 0).take(shape.len()).map(|value| value as f32).collect();
-        Ok(Self { setting, graph, shape, clip, constants, best })
+        Ok(Self { setting, graph, shape, clip: values("clip", shape), constants, best })
     }
 
     /// Whether it is quicker by `choices`: then these are the best so far. What cannot run is not.
@@ -93,14 +90,8 @@ impl<'a> Network<'a> {
         };
         let mut pair = || -> Result<[f64; 2]> { Ok([run(&mut self.best, &self.clip)?, run(&mut rival, &self.clip)?]) };
         let warming: f64 = pair()?.iter().sum();
-        let pairs = (TIME.as_secs_f64() / warming.max(1e-6)) as usize;
-        let mut ratios = Vec::new();
-        for _ in 0..pairs.clamp(*PAIRS.start(), *PAIRS.end()) {
-            let [best, own] = pair()?;
-            ratios.push(own / best);
-        }
-        ratios.sort_by(f64::total_cmp);
-        let quicker = ratios[ratios.len() / 2] < 1.0;
+        let ratios = (0..rounds(TIME, warming)).map(|_| pair().map(|[best, own]| own / best));
+        let quicker = median(ratios.collect::<Result<_>>()?) < 1.0;
         if quicker {
             self.best = rival;
         }
