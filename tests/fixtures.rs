@@ -63,7 +63,7 @@ fn the_winograd_methods_match_the_small_fixtures() {
     for name in BODY_FIXTURES {
         let case = fixture(name);
         for gpu in &contexts {
-            let winograd = Method::all().filter(|m| matches!(m, Method::Winograd { .. }) && m.runs_on(gpu.target()));
+            let winograd = Method::all().filter(|method| method.is_winograd() && method.runs_on(gpu.target()));
             for method in winograd {
                 let options = Options { taps: Taps::Stages, method: Some(method), ..Options::default() };
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();

@@ -240,10 +240,13 @@ fn the_report_adds_up() {
         // 30.25 GFLOP at two for a multiply-add.
         assert_eq!(report.macs, 15_125_053_440);
         assert_eq!(report.params, 4_857_152);
-        let in_domain =
-            report.ops.iter().filter(|op| op.kernel.is_some_and(|name| name.starts_with("winograd"))).count();
+        let by = |prefix: &str| {
+            report.ops.iter().filter(|op| op.kernel.is_some_and(|name| name.starts_with(prefix))).count()
+        };
+        let in_domain = by("winograd_4x4_gemm");
         // To a GPU the 1x3x3 of res2 is not worth the trips through memory.
-        assert_eq!(in_domain, if class == AdapterClass::Software { 6 } else { 4 });
+        let fused = by("winograd_2x2_fused");
+        assert_eq!((in_domain, fused), if class == AdapterClass::Software { (6, 0) } else { (4, 2) });
         let dispatches = report.ops.len() + 2 * in_domain + 2;
         // Winograd's has three, and there is a layout conversion at either end; for a software adapter conv1, its
         // neighbours and the workspaces are cut to need less memory.
@@ -283,6 +286,15 @@ fn work_is_counted_from_the_dispatches() {
             kernel: [1, 1, 1],
             macs: 25_088 * 64 * 64,
             values: 2 * 25_088 * 64 + 64 * 64 + 64,
+        },
+        // Tiles of 2x2 in 16 products each, 6,272 tiles in whole runs of 32; nothing in workspaces.
+        Case {
+            method: "winograd_2x2_fused",
+            input: res2,
+            dim_out: 64,
+            kernel: [1, 3, 3],
+            macs: 16 * 6_272 * 64 * 64,
+            values: 2 * 25_088 * 64 + 16 * 64 * 64 + 64,
         },
         // Tiles of 4x4 in 36 products each, 1,568 tiles in whole runs of 32.
         Case {

@@ -51,7 +51,7 @@ fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 63] = [
+const FAULTS: [(&str, ShaderPatch); 74] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -111,6 +111,26 @@ const FAULTS: [(&str, ShaderPatch); 63] = [
     ),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
+    ("Winograd, fused: padding in W off by one", patch("winograd_fused", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
+    (
+        "Winograd, fused: padding before the first frame read",
+        patch("winograd_fused", "(z >= 0) & (z < in_t)", "z < in_t"),
+    ),
+    ("Winograd, fused: dilation in T ignored", patch("winograd_fused", "z += i32(p.window.dilation_t)", "z += 1")),
+    (
+        "Winograd, fused: every block with the first one's weights",
+        patch("winograd_fused", "(block * stages", "(0u * stages"),
+    ),
+    ("Winograd, fused: halves not exchanged", patch("winograd_fused", "(share % 2u * 4u)", "0u")),
+    ("Winograd, fused: no barriers", patch("winograd_fused", "workgroupBarrier();", "")),
+    ("Winograd, fused: residual forgotten", patch("winograd_fused", "p.add_residual == 1u", "p.add_residual == 2u")),
+    ("Winograd, fused: ReLU forgotten", patch("winograd_fused", "p.relu == 1u", "p.relu == 2u")),
+    ("Winograd, fused: last column not written", patch("winograd_fused", "x < p.out_w", "x + 1u < p.out_w")),
+    (
+        "Winograd, fused: rows counted from the first stripe",
+        patch("winograd_fused", "- p.window.pad_h", "- max(p.window.pad_h, 0)"),
+    ),
+    ("split: Winograd, fused, from the first channel", patch("winograd_fused", "p.first_quad + block", "block")),
     ("stem: the row above forgotten", patch("conv_pool_subgroup", "] = max(lower, lower_right)", "] = lowest")),
     (
         "stem: the column to the left forgotten",

@@ -316,6 +316,8 @@ fn split_networks_give_the_same_bits() {
         (GROUPS, Shape::new(2, 3, 3, 120, 70), limits(48, 100, 32), None, (true, true)),
         (STRIDES, Shape::new(1, 3, 3, 240, 64), limits(200, 300, 256), Some("winograd_4x4_gemm_16x8"), (true, false)),
         (ODD, Shape::new(1, 3, 3, 140, 64), limits(100, 150, 32), Some("winograd_2x2_gemm_16x8"), (true, false)),
+        (STRIDES, Shape::new(1, 3, 30, 64, 64), limits(170, 300, 256), Some("winograd_2x2_fused"), (false, false)),
+        (ODD, Shape::new(1, 3, 3, 140, 64), limits(100, 150, 32), Some("winograd_2x2_fused_compact"), (true, false)),
         (STEM, Shape::new(1, 3, 3, 131, 96), limits(100, 400, 256), Some("conv_pool_tiled"), (true, false)),
         (STEM, Shape::new(1, 3, 1, 260, 96), limits(100, 400, 256), None, (true, false)),
     ];

@@ -205,21 +205,41 @@ impl Gemm {
         }
     }
 
-    fn packing(self) -> Packing {
-        match self {
-            Self::Registers(..) | Self::Tiled(_) => Packing::OutputsInner,
-            Self::Subgroup(..) => Packing::QuadsInner,
-        }
+    pub(super) fn packing(self) -> Packing {
+        let order = match self {
+            Self::Registers(..) | Self::Tiled(_) => Order::OutputsInner,
+            Self::Subgroup(..) => Order::QuadsInner,
+        };
+        Packing { channels: self.tile().channels(), order, batches_inside: false }
     }
 }
 
-/// The order of the weights of one block, tap and quad of input channels.
+/// The order of the weights of one block, batch, tap and quad of input channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
+pub(super) enum Order {
     /// [channel of the quad][output channel]: a vec4 is four output channels.
     OutputsInner,
     /// [output channel][channel of the quad]: a vec4 is a quad.
     QuadsInner,
+}
+
+/// How weights are packed: [block][batch][term][tap][input quad], or with all batches of an input quad together, and then in
+/// that order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packing {
+    /// Output channels of a block.
+    pub channels: usize,
+    pub order: Order,
+    /// [block][term][tap][input quad][batch].
+    pub batches_inside: bool,
+}
+
+impl Packing {
+    /// How many values there are, with the padding to whole blocks and quads.
+    pub fn len(self, conv: &Conv, batches: usize) -> usize {
+        let padded_out = conv.dim_out.next_multiple_of(self.channels);
+        batches * padded_out * conv.terms().map(entries).sum::<usize>() * 4
+    }
 }
 
 /// Convolutions of one window over channels of the same numbers, each with weights of its own: those of Winograd's
@@ -325,16 +345,15 @@ fn entries(term: &Conv) -> usize {
 
 /// Weights of a batch, and its bias.
 pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
-    let (tile, conv) = (gemm.tile(), batch.conv);
-    let padded_out = tile.blocks(conv) * tile.channels();
-    [batch.count * padded_out * conv.terms().map(entries).sum::<usize>() * 4, padded_out]
+    let (packing, conv) = (gemm.packing(), batch.conv);
+    [packing.len(conv, batch.count), conv.dim_out.next_multiple_of(packing.channels)]
 }
 
 /// Weights and bias of a convolution, with the affine channel folded in.
 pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
     let folded = conv.terms().map(|term| fold_affine(term, weights)).collect::<Result<Vec<_>>>()?;
     let terms: Vec<_> = conv.terms().zip(&folded).map(|(term, (weight, _))| (term, weight)).collect();
-    let packed = pack(gemm, conv, |term, out, channel, tap| {
+    let packed = pack(gemm.packing(), conv, |term, out, channel, tap| {
         let (conv, weight) = terms[term];
         [weight[out * conv.macs_per_output() + channel * conv.window.taps() + tap] as f32]
     });
@@ -345,42 +364,40 @@ pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Ve
     Ok(vec![packed, bias])
 }
 
-/// Weights as [block][batch][term][tap][input quad], then in the kernel's [`Packing`]; `value` is that of a term, an output
-/// channel, an input channel and a tap, for every batch.
+/// The weights of every block in their order; `value` is that of a term, an output channel, an input channel and a tap, for
+/// every batch.
 pub(super) fn pack<const BATCHES: usize>(
-    gemm: Gemm,
+    packing: Packing,
     conv: &Conv,
     value: impl Fn(usize, usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
-    let tile = gemm.tile();
-    let [len, _] = constant_lens(gemm, &Batch { count: BATCHES, conv });
     let places = |(term, conv): (usize, &Conv)| {
         let (quads, dim_in) = (conv.dim_in.div_ceil(4), conv.dim_in);
         (0..entries(conv)).map(move |entry| (term, entry / quads, entry % quads * 4, dim_in))
     };
     let places: Vec<_> = conv.terms().enumerate().flat_map(places).collect();
-    let packing = gemm.packing();
-    let mut packed = vec![0.0; len];
-    let entry_len = 4 * tile.channels();
-    let batch_len = places.len() * entry_len;
-    packed.par_chunks_exact_mut(BATCHES * batch_len).enumerate().for_each(|(block, packed)| {
-        let first = block * tile.channels();
+    let Packing { channels, order, batches_inside } = packing;
+    let mut packed = vec![0.0; packing.len(conv, BATCHES)];
+    let entry_len = 4 * channels;
+    packed.par_chunks_exact_mut(BATCHES * places.len() * entry_len).enumerate().for_each(|(block, packed)| {
+        let first = block * channels;
         // All batches of an entry first, then one after the other: their places in memory are powers of two apart, and
         // would push each other out of the processor's caches.
         let mut values = vec![[0.0; BATCHES]; entry_len];
         for (entry, &(term, tap, channel, dim_in)) in places.iter().enumerate() {
             values.fill([0.0; BATCHES]);
-            for out in 0..tile.channels().min(conv.dim_out - first) {
+            for out in 0..channels.min(conv.dim_out - first) {
                 for k in 0..4.min(dim_in - channel) {
-                    let at = match packing {
-                        Packing::OutputsInner => k * tile.channels() + out,
-                        Packing::QuadsInner => out * 4 + k,
+                    let at = match order {
+                        Order::OutputsInner => k * channels + out,
+                        Order::QuadsInner => out * 4 + k,
                     };
                     values[at] = value(term, first + out, channel + k, tap);
                 }
             }
-            for (batch, packed) in packed.chunks_exact_mut(batch_len).enumerate() {
-                for (slot, value) in packed[entry * entry_len..].iter_mut().zip(&values) {
+            for batch in 0..BATCHES {
+                let place = if batches_inside { entry * BATCHES + batch } else { batch * places.len() + entry };
+                for (slot, value) in packed[place * entry_len..].iter_mut().zip(&values) {
                     *slot = value[batch];
                 }
             }

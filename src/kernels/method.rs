@@ -3,7 +3,7 @@
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Registers, Slice, Target};
-use super::{affine, conv_direct, conv_pool, layout, max_pool, relu, sum};
+use super::{affine, conv_direct, conv_pool, layout, max_pool, relu, sum, winograd_fused};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
@@ -15,7 +15,8 @@ use std::cmp::Reverse;
 pub enum Method {
     /// One dispatch of a kernel.
     Single(Kernel),
-    /// Winograd's convolution: tiles of the input transformed, a batch of products, their results transformed back.
+    /// Winograd's convolution in three dispatches: tiles of the input transformed, a batch of products, their results
+    /// transformed back.
     Winograd {
         /// How large the tiles are.
         tile: Tile,
@@ -85,9 +86,18 @@ impl Method {
         Self::all().find(|method| method.name() == name)
     }
 
+    /// The tiles of Winograd's method, if it is that.
+    pub fn winograd_tile(self) -> Option<Tile> {
+        match self {
+            Self::Winograd { tile, .. } => Some(tile),
+            Self::Single(Kernel::WinogradFused(_)) => Some(Tile::F2),
+            Self::Single(_) => None,
+        }
+    }
+
     /// Whether it is Winograd's.
     pub fn is_winograd(self) -> bool {
-        matches!(self, Self::Winograd { .. })
+        self.winograd_tile().is_some()
     }
 
     /// Whether devices like `target` can run it.
@@ -132,6 +142,9 @@ impl Method {
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => {
                 winograd::pays(tile, product, conv, clip, target.class)
             }
+            (Self::Single(Kernel::WinogradFused(spread)), OpKind::Conv(conv)) => {
+                winograd_fused::pays(spread, conv, clip, target.class)
+            }
             (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => {
                 gemm.suits(&Batch { count: 1, conv }, clip.t * clip.h * clip.w)
             }
@@ -165,6 +178,9 @@ impl Method {
                 conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
             }
             (Kernel::ConvPool(gemm), OpKind::Conv(conv)) => conv_pool::launch(gemm, conv, slice, max_groups),
+            (Kernel::WinogradFused(spread), OpKind::Conv(conv)) => {
+                winograd_fused::launch(spread, conv, slice, max_groups)
+            }
             (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
             (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
@@ -195,9 +211,11 @@ impl Method {
         }
     }
 
-    /// How rows of output can be cut to make workspaces smaller; `None` where there are none.
+    /// The squares of rows and columns of output that are computed whole, between which rows can be cut to make workspaces
+    /// smaller; `None` where there are none.
     pub fn row_tiles(self) -> Option<RowTiles> {
         match self {
+            Self::Single(Kernel::WinogradFused(spread)) => Some(spread.row_tiles()),
             Self::Single(_) => None,
             Self::Winograd { tile, product } => Some(RowTiles { side: tile.outputs(), run_len: product.run_len() }),
         }
@@ -217,6 +235,7 @@ impl Method {
     pub fn constant_blocks(self, kind: &OpKind) -> usize {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::blocks(tile, conv),
+            (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => winograd_fused::blocks(conv),
             (_, OpKind::Conv(conv)) => self.gemm().map_or(1, |gemm| gemm.tile().blocks(conv)),
             _ => 1,
         }
@@ -235,6 +254,9 @@ impl Method {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constant_lens(tile, product, conv),
+            (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => {
+                winograd_fused::constant_lens(conv).to_vec()
+            }
             (_, OpKind::Conv(conv)) => self
                 .gemm()
                 .map_or_else(Vec::new, |gemm| conv_gemm::constant_lens(gemm, &Batch { count: 1, conv }).to_vec()),
@@ -251,6 +273,7 @@ impl Method {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constants(tile, product, conv, weights),
+            (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => winograd_fused::constants(conv, weights),
             (_, OpKind::Conv(conv)) => {
                 self.gemm().map_or_else(|| Ok(Vec::new()), |gemm| conv_gemm::constants(gemm, conv, weights))
             }
@@ -280,9 +303,15 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let pairs = products.flat_map(|&product| Tile::ALL.map(|tile| (product, tile)));
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
     let gemms: Vec<Method> = gemms.into_iter().filter_map(single).collect();
+    let fused = match target.registers {
+        Registers::Few => [winograd_fused::Spread::COMPACT, winograd_fused::Spread::NARROW],
+        Registers::Many => [winograd_fused::Spread::NARROW, winograd_fused::Spread::COMPACT],
+    };
+    let mut fused = fused.map(|spread| Kernel::WinogradFused(spread).into()).to_vec();
+    fused.retain(|_| winograd_fused::accepts(conv).is_ok());
     let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
     direct.retain(|_| conv_direct::accepts(conv).is_ok());
-    [winograd, gemms, direct].concat()
+    [fused, winograd, gemms, direct].concat()
 }
 
 /// The methods for a convolution with the pooling behind it.

@@ -20,6 +20,7 @@ pub mod relu;
 mod source;
 pub mod sum;
 pub mod winograd;
+pub mod winograd_fused;
 pub mod winograd_input;
 pub mod winograd_output;
 mod work;
@@ -166,6 +167,8 @@ pub enum Kernel {
     WinogradProduct(Gemm),
     /// Out of the Winograd domain.
     WinogradOutput(winograd::Tile, winograd::Width),
+    /// Winograd's convolution in one dispatch.
+    WinogradFused(winograd_fused::Spread),
     /// Max pooling.
     MaxPool,
     /// Affine channel.
@@ -219,8 +222,11 @@ impl Kernel {
     const POOL_TILED: Self = Self::ConvPool(Gemm::TILED);
     const POOL_TILED_COMPACT: Self = Self::ConvPool(Gemm::TILED_COMPACT);
 
+    const FUSED: Self = Self::WinogradFused(winograd_fused::Spread::NARROW);
+    const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
+
     /// Every kernel there is.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -266,6 +272,8 @@ impl Kernel {
         Self::WinogradOutput(winograd::Tile::F2, winograd::Width::Quads),
         Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Quads),
         Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Pairs),
+        Self::FUSED,
+        Self::FUSED_COMPACT,
         Self::MaxPool,
         Self::Affine,
         Self::Relu,
@@ -305,6 +313,8 @@ impl Kernel {
             Self::WinogradOutput(winograd::Tile::F2, _) => "winograd_output_2x2",
             Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Quads) => "winograd_output_4x4",
             Self::WinogradOutput(winograd::Tile::F4, winograd::Width::Pairs) => "winograd_output_4x4_pairs",
+            Self::FUSED => "winograd_2x2_fused",
+            Self::FUSED_COMPACT => "winograd_2x2_fused_compact",
             Self::ProjectedGemm(gemm) => {
                 PROJECTED.iter().find(|(own, _)| *own == gemm).map_or(self.shader(), |(_, name)| *name)
             }
@@ -326,6 +336,7 @@ impl Kernel {
             Self::ConvPool(_) => "conv_pool_subgroup",
             Self::WinogradInput(..) => "winograd_input",
             Self::WinogradOutput(..) => "winograd_output",
+            Self::WinogradFused(_) => "winograd_fused",
             Self::MaxPool => "max_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
@@ -344,6 +355,7 @@ impl Kernel {
             Self::WinogradInput(tile, width, domain) => winograd_input::source(tile, width, domain),
             Self::WinogradProduct(gemm) => gemm.product_source(),
             Self::WinogradOutput(tile, width) => winograd_output::source(tile, width),
+            Self::WinogradFused(spread) => winograd_fused::source(spread),
             Self::MaxPool => max_pool::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
@@ -369,6 +381,7 @@ impl Kernel {
             Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::ConvPool(gemm) | Self::WinogradProduct(gemm) => {
                 gemm.invocations() as u32
             }
+            Self::WinogradFused(_) => winograd_fused::LANES as u32,
             _ => 64,
         }
     }
@@ -403,6 +416,7 @@ impl Kernel {
             }
             Self::WinogradInput(..) => winograd_input::Params::LAYOUT,
             Self::WinogradOutput(..) => winograd_output::Params::LAYOUT,
+            Self::WinogradFused(_) => winograd_fused::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
@@ -415,7 +429,7 @@ impl Kernel {
     pub fn operand_count(self) -> usize {
         match self {
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) => 5,
-            Self::WinogradProduct(_) => 5,
+            Self::WinogradProduct(_) | Self::WinogradFused(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
             Self::WinogradInput(..) | Self::MaxPool | Self::Relu | Self::Layout => 2,

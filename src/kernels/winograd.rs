@@ -99,6 +99,15 @@ impl Tile {
 /// # Errors
 /// Why not.
 pub(super) fn accepts(product: Gemm, conv: &Conv) -> Result<(), String> {
+    accepts_window(conv)?;
+    product.accepts(&product_of(conv))
+}
+
+/// Whether any form of it can do a convolution of that window.
+///
+/// # Errors
+/// Why not.
+pub(super) fn accepts_window(conv: &Conv) -> Result<(), String> {
     let Window { kernel: [_, kh, kw], stride: [_, sh, sw], dilation: [_, dh, dw], .. } = conv.window;
     if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
         return Err(format!("it is for 3x3 taps side by side with stride 1, the window is {:?}", conv.window));
@@ -106,7 +115,7 @@ pub(super) fn accepts(product: Gemm, conv: &Conv) -> Result<(), String> {
     if conv.epilogue.projection.is_some() {
         return Err("it has no sums that a projection could be added to".to_owned());
     }
-    product.accepts(&product_of(conv))
+    Ok(())
 }
 
 /// The convolution over time that remains for each value of a tile.
@@ -129,7 +138,7 @@ pub(super) fn pays(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class:
 
 /// What this costs against the definition, `product` computing the products of either: how many they are, with the
 /// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
-fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
+pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
     // What one value costs that is loaded or stored in a transform, in products.
     let moved_cost = match class {
         // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are shared
@@ -272,35 +281,42 @@ pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize
 /// The values of these. The affine channel is folded and the filters are transformed in f64, and rounded once.
 pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
     let (folded, mut bias) = fold_affine(conv, weights)?;
+    let (packing, product_conv) = (product.packing(), product_of(conv));
     let packed = match tile {
-        Tile::F2 => transformed::<4, 16>(tile, product, conv, &folded),
-        Tile::F4 => transformed::<6, 36>(tile, product, conv, &folded),
+        Tile::F2 => {
+            let filters = transformed_filters::<4, 16>(tile, conv, &folded);
+            conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
+        }
+        Tile::F4 => {
+            let filters = transformed_filters::<6, 36>(tile, conv, &folded);
+            conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
+        }
     };
     let [_, zeros, outputs] = constant_lens(tile, product, conv)[..] else { unreachable!("three constants") };
     bias.resize(outputs, 0.0);
     Ok(vec![packed, vec![0.0; zeros], bias])
 }
 
-/// The filters of `folded`, (out, in, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis and packed.
-fn transformed<const SIDE: usize, const BATCHES: usize>(
+/// The filters of `folded`, (out, in, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output channel,
+/// input channel and tap in time.
+pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
     tile: Tile,
-    product: Gemm,
     conv: &Conv,
     folded: &[f64],
-) -> Vec<f32> {
+) -> impl Fn(usize, usize, usize) -> [f32; BATCHES] {
     let rows = tile.filter_transform();
     let rows: [[f64; 3]; SIDE] = std::array::from_fn(|at| rows[at]);
     let [kernel_t, ..] = conv.window.kernel;
     let (filters, _) = folded.as_chunks::<9>();
-    conv_gemm::pack(product, &product_of(conv), |_, out, channel, tap| {
+    move |out, channel, tap| {
         let filter = &filters[(out * conv.dim_in + channel) * kernel_t + tap];
         // Along the height, then along the width.
         let lines = rows.map(|[a, b, c]| [0, 1, 2].map(|x| a * filter[x] + b * filter[3 + x] + c * filter[6 + x]));
-        std::array::from_fn::<f32, BATCHES, _>(|at| {
+        std::array::from_fn(|at| {
             let ([x, y, z], [a, b, c]) = (lines[at / SIDE], rows[at % SIDE]);
             (a * x + b * y + c * z) as f32
         })
-    })
+    }
 }
 
 #[cfg(test)]

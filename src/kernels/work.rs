@@ -1,6 +1,6 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_pool};
+use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_pool, winograd_fused};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -23,6 +23,7 @@ impl Launch {
                 let each = gemm.tile().channels() * conv_pool::CHANNELS;
                 conv_pool::positions(gemm, &p) * each as u64 * entries(gemm, p.window, p.in_quads)
             }),
+            Kernel::WinogradFused(spread) => self.read().map_or(0, |p| winograd_fused::macs(spread, &p)),
             Kernel::WinogradInput(..) | Kernel::WinogradOutput(..) => 0,
             Kernel::MaxPool | Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
         }

@@ -294,9 +294,9 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     let candidates = Method::candidates(kind, options.target);
     // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
     let fits = |method: &Method| fits(*method, kind, output, options);
-    let allowed = |method: &Method| match method {
-        Method::Winograd { .. } => options.winograd && fits(method),
-        Method::Single(_) => method.constant_home(0) == Home::Buffer || fits(method),
+    let allowed = |method: &Method| match method.is_winograd() {
+        true => options.winograd && fits(method),
+        false => method.constant_home(0) == Home::Buffer || fits(method),
     };
     let forced = options.forced.filter(|method| candidates.contains(method));
     let chosen = || {

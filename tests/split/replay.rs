@@ -220,7 +220,7 @@ fn replay_stretch(replay: &mut Replay<'_>, step: &Step, dispatches: &[Dispatch],
         assert!(output.rows.start <= rows.start && rows.end <= output.rows.end && (winograd || output.rows == *rows));
         let buffer = |own: &Bound| replay.buffer(own.blob, own.segment);
         assert!(inputs.iter().all(|input| buffer(input) != buffer(output)), "{} writes what it reads", op.name);
-        if let Method::Winograd { tile, .. } = step.method {
+        if let Some(tile) = step.method.winograd_tile() {
             let side = tile.outputs();
             assert!(rows.start.is_multiple_of(side), "{}: rows from {} on, tiles of {side}", op.name, rows.start);
             assert!(rows.end.is_multiple_of(side) || rows.end == plan.shape(op.output).h, "{}: half a tile", op.name);

@@ -42,13 +42,13 @@ impl Family {
     const ALL: [Self; 6] = [Self::Winograd4, Self::Winograd2, Self::Registers, Self::Tiled, Self::Direct, Self::Other];
 
     fn of(method: Method) -> Self {
-        match method {
-            Method::Winograd { tile: Tile::F4, .. } => Self::Winograd4,
-            Method::Winograd { tile: Tile::F2, .. } => Self::Winograd2,
-            Method::Single(Kernel::ConvGemm(Gemm::Registers(..) | Gemm::Subgroup(..))) => Self::Registers,
-            Method::Single(Kernel::ConvGemm(Gemm::Tiled(_))) => Self::Tiled,
-            Method::Single(Kernel::ConvDirect(_)) => Self::Direct,
-            Method::Single(_) => Self::Other,
+        match (method.winograd_tile(), method) {
+            (Some(Tile::F4), _) => Self::Winograd4,
+            (Some(Tile::F2), _) => Self::Winograd2,
+            (None, Method::Single(Kernel::ConvGemm(Gemm::Registers(..) | Gemm::Subgroup(..)))) => Self::Registers,
+            (None, Method::Single(Kernel::ConvGemm(Gemm::Tiled(_)))) => Self::Tiled,
+            (None, Method::Single(Kernel::ConvDirect(_))) => Self::Direct,
+            (None, _) => Self::Other,
         }
     }
 

@@ -1,0 +1,258 @@
+// Winograd convolution F(2x2, 3x3) in one dispatch, through workgroup memory, for GPUs: nothing of the Winograd domain ever
+// reaches memory.
+//
+// A workgroup computes 32 output channels of TILES tiles: the 16 products of every tile, each summed over input channels
+// and over the taps in time. It has 16 invocations for each of the products, every one with 8 channels of EACH tiles: 8
+// where there are registers for that, 4 where there are not.
+//
+// Stages. A stage is one entry (tap in time, input quad). Its loads are begun before the products of the stage before,
+// and have all that time to arrive. Of the lanes some load input, and one more transform is all that they do: a column of
+// the transform is the sum or difference of two columns of a tile, so that each of four lanes loads two columns and has
+// its own four values of the domain. 128 others load weights, which are transformed beforehand.
+//
+// Products. Of 16 invocations, (row, column) of 4 x 4 has the channel quads row and row + 4, and the tiles column + 4 * j.
+// Their numbers are mixed as in conv_gemm_tiled.wgsl, so that memory that answers pairs of lanes at once does. Values and
+// weights of one product are a row of workgroup memory; rows are multiples of 128 bytes apart, and in the odd ones the
+// two halves of every eight vec4 are exchanged, so that invocations of neighbouring products touch different banks.
+//
+// Epilogue. Of eight tiles at a time all products go through workgroup memory to the invocations that need them: one for
+// each (output pixel of a tile, tile, channel quad), which adds up the nine products of it.
+//
+// By count, as no GPU has run it yet: as many loads from workgroup memory for each product as conv_gemm_tiled.wgsl has, 1
+// byte with EACH of 8; from memory or its caches 0.38 bytes, 0.17 for each of the 2.25 times as many multiply-adds of
+// the definition. Workgroup memory: 16 KiB.
+//
+// Layouts, in quads of four channels padded with zeros. input, residual, output: NTHWC. weights: [block of 32 output
+// channels][tap in time][input quad][value of the tile, row-major][channel of the quad] of 8 vec4. bias: [block] of 8
+// vec4. A dispatch may have a range of the blocks only. Grid: one workgroup for each (run of TILES tiles, block), blocks
+// fastest, folded into x and y; tiles are counted through all frames, row by row. Shared code: shared/window.wgsl,
+// shared/quads.wgsl, shared/winograd_2x2.wgsl. The prelude declares: const EACH: u32, 4 or 8; const ROUNDS: u32 =
+// EACH / 2; const TILES: u32 = 4 * EACH.
+
+struct Params {
+    window: Window,
+    // Columns of the folded grid; workgroups with work.
+    grid_x: u32,
+    workgroups: u32,
+    // Blocks of output channels.
+    blocks: u32,
+    // Tiles of all frames, and rows and columns of them in a frame.
+    tiles: u32,
+    tiles_h: u32,
+    tiles_w: u32,
+    // The row of the output where the first tile belongs.
+    first_row: u32,
+
+    in_quads: u32,
+    in_t: u32,
+    in_h: u32,
+    in_w: u32,
+    out_quads: u32,
+    out_t: u32,
+    out_h: u32,
+    out_w: u32,
+    // The first output quad: weights and bias begin there.
+    first_quad: u32,
+
+    // The epilogue: 1 for yes.
+    add_residual: u32,
+    relu: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+// Without a residual this is the bias once more, and never read.
+@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+
+const LANES: u32 = 256u;
+// Lanes that load input, and those behind them that load weights, four vec4 each.
+const INPUT_LANES: u32 = 4u * TILES;
+const WEIGHT_LANES: u32 = 128u;
+// vec4 of the weights of a stage.
+const WEIGHTS: u32 = 512u;
+
+// Values of the domain, then weights: of 16 products each.
+var<workgroup> staged: array<vec4<f32>, 1024>;
+
+// Frame, row and column of an output where a tile begins.
+struct Corner {
+    frame: u32,
+    y: u32,
+    x: u32,
+}
+
+fn corner_of(tile: u32) -> Corner {
+    let row = tile / p.tiles_w;
+    return Corner(row / p.tiles_h, row % p.tiles_h * 2u + p.first_row, tile % p.tiles_w * 2u);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let index = workgroup.y * p.grid_x + workgroup.x;
+    if index >= p.workgroups {
+        return;
+    }
+    let block = index % p.blocks;
+    let first_tile = index / p.blocks * TILES;
+    let in_quads = p.in_quads;
+    let in_t = i32(p.in_t);
+    let in_h = i32(p.in_h);
+    let in_w = i32(p.in_w);
+    let stages = p.window.kernel_t * in_quads;
+
+    // What this invocation loads of input: two columns of a tile, beyond the last tile of that once more, for column
+    // `share` of the domain.
+    let loads_input = lane < INPUT_LANES;
+    let share = lane / TILES;
+    let own = corner_of(min(first_tile + lane % TILES, p.tiles - 1u));
+    let clip = i32(own.frame / p.out_t);
+    let first_z = i32(own.frame % p.out_t * p.window.stride_t) - p.window.pad_t;
+    let top = i32(own.y) - p.window.pad_h;
+    let left = i32(own.x) - p.window.pad_w;
+    // transform_inputs of four columns, of which each share has two: 2 - 0, 2 + 1, 2 - 1, 3 - 1.
+    let columns = vec2(left + select(2, 3, share == 3u), left + select(1, 0, share == 0u));
+    let second = select(-1.0, 1.0, share == 1u);
+    let spot = (lane % TILES) ^ (share % 2u * 4u);
+    // Or of weights.
+    let loads_weights = !loads_input & (lane < INPUT_LANES + WEIGHT_LANES);
+    let weight_lane = lane - INPUT_LANES;
+
+    // What it computes.
+    let product = lane / 16u;
+    let row = lane % 2u + lane / 8u % 2u * 2u;
+    let column = lane / 2u % 4u;
+    let exchange = product % 2u * 4u;
+    let values_even = product * TILES + column + exchange;
+    let values_odd = product * TILES + column - exchange;
+    let weights_even = 16u * TILES + product * 32u + row + exchange;
+    let weights_odd = 16u * TILES + product * 32u + row - exchange;
+    var sums: array<array<vec4<f32>, 2>, EACH>;
+    // unroll
+    for (var j = 0u; j < EACH; j++) {
+        sums[j][0] = vec4(0.0);
+        sums[j][1] = vec4(0.0);
+    }
+
+    var quad = 0u;
+    var z = first_z;
+    // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
+    for (var stage = 0u; stage <= stages; stage++) {
+        var loaded: array<vec4<f32>, 8>;
+        if stage < stages {
+            if loads_input {
+                let inside_z = (z >= 0) & (z < in_t);
+                // unroll
+                for (var i = 0u; i < 4u; i++) {
+                    let y = top + i32(i);
+                    let inside_y = inside_z & (y >= 0) & (y < in_h);
+                    let line = ((clip * in_t + z) * in_h + y) * in_w;
+                    // unroll
+                    for (var j = 0u; j < 2u; j++) {
+                        let x = columns[j];
+                        let inside = inside_y & (x >= 0) & (x < in_w);
+                        let at = select(0u, u32(line + x) * in_quads + quad, inside);
+                        loaded[2u * i + j] = select(vec4(0.0), input[at], inside);
+                    }
+                }
+                quad++;
+                if quad == in_quads {
+                    quad = 0u;
+                    z += i32(p.window.dilation_t);
+                }
+            } else if loads_weights {
+                // unroll
+                for (var i = 0u; i < 4u; i++) {
+                    loaded[i] = weights[(block * stages + stage) * WEIGHTS + i * WEIGHT_LANES + weight_lane];
+                }
+            }
+        }
+
+        if stage > 0u {
+            var values: array<vec4<f32>, EACH>;
+            // unroll
+            for (var j = 0u; j < EACH; j++) {
+                values[j] = staged[select(values_odd, values_even, j % 2u == 0u) + 4u * j];
+            }
+            // unroll
+            for (var k = 0u; k < 4u; k++) {
+                let first = staged[weights_even + k * 8u];
+                let other = staged[weights_odd + k * 8u + 4u];
+                // unroll
+                for (var j = 0u; j < EACH; j++) {
+                    sums[j][0] += first * values[j][k];
+                    sums[j][1] += other * values[j][k];
+                }
+            }
+        }
+        workgroupBarrier();
+
+        if stage < stages {
+            if loads_input {
+                var lines: array<Part, 4>;
+                // unroll
+                for (var i = 0u; i < 4u; i++) {
+                    lines[i] = loaded[2u * i] + second * loaded[2u * i + 1u];
+                }
+                lines = transform_inputs(lines);
+                // unroll
+                for (var i = 0u; i < 4u; i++) {
+                    staged[(i * 4u + share) * TILES + spot] = lines[i];
+                }
+            } else if loads_weights {
+                // unroll
+                for (var i = 0u; i < 4u; i++) {
+                    let at = i * WEIGHT_LANES + weight_lane;
+                    staged[16u * TILES + (at ^ ((at / 8u) & 4u))] = loaded[i];
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    // What this invocation stores: of channel quad `out_quad`, pixel (down, across) of a tile of eight.
+    let own_quad = lane % 8u;
+    let own_tile = lane / 8u % 8u;
+    let down = lane / 64u % 2u;
+    let across = lane / 128u;
+    // transform_outputs, of which each pixel has one row and column: 0 + 1 + 2, or 1 - 2 + 3.
+    let middle_y = select(1.0, -1.0, down == 1u);
+    let middle_x = select(1.0, -1.0, across == 1u);
+    let products = (down * 4u + across) * 64u + own_tile * 8u + (own_quad ^ (own_tile % 2u * 4u));
+    let out_quad = p.first_quad + block * 8u + own_quad;
+    let own_bias = bias[block * 8u + own_quad];
+    // unroll
+    for (var round = 0u; round < ROUNDS; round++) {
+        // unroll
+        for (var half = 0u; half < 2u; half++) {
+            let at = product * 64u + (half * 4u + column) * 8u + (row ^ (column % 2u * 4u));
+            staged[at] = sums[2u * round + half][0];
+            staged[at ^ 4u] = sums[2u * round + half][1];
+        }
+        workgroupBarrier();
+        let tile = first_tile + round * 8u + own_tile;
+        let corner = corner_of(tile);
+        let y = corner.y + down;
+        let x = corner.x + across;
+        if tile < p.tiles && y < p.out_h && x < p.out_w && out_quad < p.out_quads {
+            var lines: array<vec4<f32>, 3>;
+            // unroll
+            for (var i = 0u; i < 3u; i++) {
+                let at = products + i * 256u;
+                lines[i] = staged[at] + middle_x * staged[at + 64u] + staged[at + 128u];
+            }
+            var value = lines[0] + middle_y * lines[1] + lines[2] + own_bias;
+            let at = ((corner.frame * p.out_h + y) * p.out_w + x) * p.out_quads + out_quad;
+            if p.add_residual == 1u {
+                value += residual[at];
+            }
+            if p.relu == 1u {
+                value = select(vec4(0.0), value, value > vec4(0.0));
+            }
+            output[at] = value;
+        }
+        workgroupBarrier();
+    }
+}
