@@ -20,7 +20,8 @@
 //
 // By count, as no GPU has run it yet: as many loads from workgroup memory for each product as conv_gemm_tiled.wgsl has, 1
 // byte with EACH of 8; from memory or its caches 0.38 bytes, 0.17 for each of the 2.25 times as many multiply-adds of
-// the definition. Workgroup memory: 16 KiB.
+// the definition. Compilers use 160 registers with EACH of 8 and 112 with 4 on AMD's RDNA, about 187 and 127 on NVIDIA's
+// (docs/performance.md). Workgroup memory: 16 KiB.
 //
 // Layouts, in quads of four channels padded with zeros. input, residual, output: NTHWC. weights: [block of 32 output
 // channels][tap in time][input quad][value of the tile, row-major][channel of the quad] of 8 vec4. bias: [block] of 8
