@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         // unroll
                         for (var j = 0u; j < TILE_N; j++) {
                             let outside = quads[j] == OUTSIDE;
-                            values[j] = select(input_at(term, select(quads[j] + c, 0u, outside)), vec4(0.0), outside);
+                            values[j] = select(input_at(own, term, select(quads[j] + c, 0u, outside)), vec4(0.0), outside);
                         }
                         // unroll
                         for (var k = 0u; k < 4u; k++) {

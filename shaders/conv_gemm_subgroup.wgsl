@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 for (var j = 0u; j < TILE_N; j++) {
                     let quads = quads_at(own, origins[j], kt, kh, kw);
                     let outside = quads == OUTSIDE;
-                    values[j] = select(input_at(term, select(quads + c, 0u, outside)), vec4(0.0), outside);
+                    values[j] = select(input_at(own, term, select(quads + c, 0u, outside)), vec4(0.0), outside);
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {

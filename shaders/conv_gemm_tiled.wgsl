@@ -186,7 +186,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 // unroll
                 for (var i = 0u; i < INPUTS; i++) {
                     let inside = within & (quads[i] != OUTSIDE);
-                    loaded_inputs[i] = select(vec4(0.0), input_at(term, select(0u, quads[i] + quad, inside)), inside);
+                    loaded_inputs[i] = select(vec4(0.0), input_at(own, term, select(0u, quads[i] + quad, inside)), inside);
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {

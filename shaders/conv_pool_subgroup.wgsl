@@ -106,7 +106,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 for (var j = 0u; j < 4u; j++) {
                     let quads = quads_at(own, origins[j], kt, kh, kw);
                     let outside = quads == OUTSIDE;
-                    values[j] = select(value_at(select(quads, 0u, outside)), vec4(0.0), outside);
+                    values[j] = select(value_at(own, select(quads, 0u, outside)), vec4(0.0), outside);
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {

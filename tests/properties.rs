@@ -71,7 +71,7 @@ const FAULTS: [(&str, ShaderPatch); 74] = [
     ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < own.out_quads", "quad + 1u < own.out_quads")),
     ("GEMM: last position not written", patch("conv_gemm_subgroup", "if position < end", "if position + 1u < end")),
-    ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * own.in_t + z)", "z")),
+    ("GEMM: batch ignored", patch("conv_gemm", "(origin.clip * own.in_frames + z)", "z")),
     ("GEMM: last entry dropped", patch("conv_gemm_tiled", "+ slot < entries", "+ slot + 1u < entries")),
     (
         "GEMM: taps walked along the wrong axis",

@@ -1,5 +1,6 @@
 // Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies. Itself preceded by
-// window.wgsl, by input_in_buffer.wgsl or input_in_image.wgsl, and by weights_in_buffer.wgsl or weights_in_image.wgsl.
+// window.wgsl, by input_in_buffer.wgsl, input_in_image.wgsl or input_in_planes.wgsl, and by weights_in_buffer.wgsl or
+// weights_in_image.wgsl.
 //
 // The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
 // positions). Nothing is gathered: patches are read where they lie.
@@ -10,7 +11,8 @@
 // The product has one term or two: TERMS, which the prelude declares. The second is another convolution, of another
 // input, whose result is added: the projection of a residual block. Its products are further entries of the same sums.
 //
-// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros. weights: [block of 4 * TILE_M
+// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros; in planes the input is NCTHW, and
+// its one quad of up to three channels is gathered. weights: [block of 4 * TILE_M
 // output channels][batch][term][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond
 // the last channel on both sides. bias: [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
 
@@ -32,6 +34,11 @@ struct Params {
     in_t: u32,
     in_h: u32,
     in_w: u32,
+    // Frames of the input from a clip to the next: those of all its planes where it is in planes.
+    in_frames: u32,
+    // In planes, how far behind the first those of the second and of the third channel begin; 0 where there is none.
+    second_plane: u32,
+    third_plane: u32,
     second_quads: u32,
     second_t: u32,
     second_h: u32,
@@ -90,21 +97,34 @@ struct Field {
     in_t: i32,
     in_h: i32,
     in_w: i32,
+    in_frames: i32,
+    second_plane: u32,
+    third_plane: u32,
 }
 
 fn field(term: u32) -> Field {
     if term == 1u {
-        return Field(p.second_window, p.second_quads, i32(p.second_t), i32(p.second_h), i32(p.second_w));
+        let frames = i32(p.second_t);
+        return Field(p.second_window, p.second_quads, frames, i32(p.second_h), i32(p.second_w), frames, 0u, 0u);
     }
-    return Field(p.window, p.in_quads, i32(p.in_t), i32(p.in_h), i32(p.in_w));
+    return Field(
+        p.window,
+        p.in_quads,
+        i32(p.in_t),
+        i32(p.in_h),
+        i32(p.in_w),
+        i32(p.in_frames),
+        p.second_plane,
+        p.third_plane,
+    );
 }
 
 // A quad of a term's input.
-fn input_at(term: u32, at: u32) -> vec4<f32> {
+fn input_at(own: Field, term: u32, at: u32) -> vec4<f32> {
     if term == 1u {
         return residual[at];
     }
-    return value_at(at);
+    return value_at(own, at);
 }
 
 // Entries (tap, input quad) of a term.
@@ -149,7 +169,7 @@ fn quads_at(own: Field, origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
     let y = origin.y + i32(kh * own.window.dilation_h);
     let x = origin.x + i32(kw * own.window.dilation_w);
     let inside = (z >= 0) & (z < own.in_t) & (y >= 0) & (y < own.in_h) & (x >= 0) & (x < own.in_w);
-    let position = ((origin.clip * own.in_t + z) * own.in_h + y) * own.in_w + x;
+    let position = ((origin.clip * own.in_frames + z) * own.in_h + y) * own.in_w + x;
     return select(OUTSIDE, u32(position) * own.in_quads, inside);
 }
 

@@ -2,6 +2,6 @@
 
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 
-fn value_at(index: u32) -> vec4<f32> {
+fn value_at(own: Field, index: u32) -> vec4<f32> {
     return input[index];
 }

@@ -3,6 +3,6 @@
 
 @group(0) @binding(1) var input: texture_storage_2d<rgba32float, read>;
 
-fn value_at(index: u32) -> vec4<f32> {
+fn value_at(own: Field, index: u32) -> vec4<f32> {
     return textureLoad(input, vec2(index % IMAGE_WIDTH, index / IMAGE_WIDTH));
 }

@@ -4,8 +4,8 @@
 //! (folded into the weights when they are uploaded), the residual sum and the ReLU (applied before storing). R-18's 69
 //! operators become 22. A stop-gradient behind a convolution goes the same way, being the identity.
 //!
-//! A convolution can take over the max pooling behind it as well ([`fuse_pools`]), where there is a kernel for it: the
-//! stem's, whose blob is the largest of all.
+//! A convolution of a clip can take over the max pooling behind it as well ([`fuse_pools`]), where there is a kernel for it:
+//! the stem's, whose blob is the largest of all.
 //!
 //! [`project`] goes on from there, for targets that gain by it: a projected shortcut becomes a second term of the
 //! convolution that adds it.
@@ -17,7 +17,7 @@ use super::{BlobId, Conv, Graph, OpKind, Operator, Window};
 
 /// Rewrites `graph`, keeping the blobs `keep` and the output.
 pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
-    rewrite(graph, keep, |conv, next| {
+    rewrite(graph, keep, |_, conv, next| {
         let epilogue = &conv.epilogue;
         let plain = !epilogue.residual && !epilogue.relu;
         epilogue.pool.is_none()
@@ -31,17 +31,17 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
     })
 }
 
-/// Rewrites a graph that [`fuse`] has been through: convolutions take over the max pooling behind them where `takes` says
-/// so of the two.
+/// Rewrites a graph that [`fuse`] has been through: convolutions of the graph's inputs take over the max pooling behind them
+/// where `takes` says so of the two.
 pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window) -> bool) -> Graph {
-    rewrite(graph, keep, |conv, next| match &next.kind {
-        OpKind::MaxPool(window) => conv.epilogue.pool.is_none() && takes(conv, window),
+    rewrite(graph, keep, |input, conv, next| match &next.kind {
+        OpKind::MaxPool(window) => graph.inputs.contains(&input) && conv.epilogue.pool.is_none() && takes(conv, window),
         _ => false,
     })
 }
 
-/// Lets every convolution do what follows it, one operator after the other, as long as it `takes` the next.
-fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Operator) -> bool) -> Graph {
+/// Lets every convolution, of an input, do what follows it, one operator after the other, as long as it `takes` the next.
+fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operator) -> bool) -> Graph {
     let mut uses = vec![0usize; graph.blobs.len()];
     for &id in graph.operators.iter().flat_map(|op| &op.inputs) {
         uses[id.0] += 1;
@@ -102,7 +102,7 @@ fn successor(
     slots: &[Option<Operator>],
     at: usize,
     uses: &[usize],
-    takes: &impl Fn(&Conv, &Operator) -> bool,
+    takes: &impl Fn(BlobId, &Conv, &Operator) -> bool,
 ) -> Option<usize> {
     let op = slots[at].as_ref()?;
     let OpKind::Conv(conv) = &op.kind else { return None };
@@ -113,7 +113,7 @@ fn successor(
     let next = at + 1 + slots[at + 1..].iter().position(reads_it)?;
     let follower = slots[next].as_ref()?;
     // The branch takes the sum, never the shortcut, so that the shortcut is always computed first.
-    let fits = follower.inputs[0] == op.output && takes(conv, follower);
+    let fits = follower.inputs[0] == op.output && takes(op.inputs[0], conv, follower);
     fits.then_some(next)
 }
 

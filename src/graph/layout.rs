@@ -2,9 +2,9 @@
 //!
 //! Callers see NCTHW. Kernels load and store four channels at a time, so between the first and the last dispatch a blob
 //! is N×T×H×W×C, its channels padded to a multiple of four with zeros. This pass adds an operator behind every input
-//! and behind every blob that is read back.
+//! and behind every blob that is read back. Only the stem with its pooling reads an input as it comes.
 
-use super::{Blob, BlobId, Graph, OpKind, Operator};
+use super::{Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator};
 
 /// How the values of a blob lie in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub enum Layout {
     Planar,
     /// NTHWC, channels padded with zeros to a multiple of four: inside.
     ChannelsLast,
+}
+
+/// Whether `op` reads its input as a caller sees it: a convolution with the pooling behind it, which is that of a clip
+/// ([`super::fuse::fuse_pools`]).
+fn reads_planar(op: &Operator) -> bool {
+    matches!(&op.kind, OpKind::Conv(Conv { epilogue: Epilogue { pool: Some(_), .. }, .. }))
 }
 
 /// Puts every blob of `graph` channels last, but for the inputs and new last versions of the blobs `outputs`.
@@ -30,10 +36,14 @@ pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
         operators.push(Operator { name, kind: OpKind::Layout, inputs: vec![from], output: to, fused: Vec::new() });
     };
 
-    // What operators read in place of an input.
+    // What operators read in place of an input, if there are any that do not read the input itself.
     let mut inside = Vec::new();
     for &input in &graph.inputs {
         blobs[input.0].layout = Layout::Planar;
+        let reads = |op: &Operator| op.inputs.contains(&input) && !reads_planar(op);
+        if !(outputs.contains(&input) || graph.output == input || graph.operators.iter().any(reads)) {
+            continue;
+        }
         let copy = version(&mut blobs, input, Layout::ChannelsLast);
         convert(&mut operators, &blobs, input, copy, "channels_last");
         inside.push((input, copy));
@@ -54,7 +64,7 @@ pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
         emit(&mut operators, &mut blobs, input);
     }
     for op in &graph.operators {
-        let inputs = op.inputs.iter().map(|&id| read(id)).collect();
+        let inputs = op.inputs.iter().map(|&id| if reads_planar(op) { id } else { read(id) }).collect();
         operators.push(Operator { inputs, ..op.clone() });
         emit(&mut operators, &mut blobs, op.output);
     }

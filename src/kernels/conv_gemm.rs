@@ -18,6 +18,7 @@ const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
 const SHARED_SOURCE: &str = include_str!("../../shaders/shared/conv_gemm.wgsl");
 const INPUT_IN_BUFFER: &str = include_str!("../../shaders/shared/input_in_buffer.wgsl");
 const INPUT_IN_IMAGE: &str = include_str!("../../shaders/shared/input_in_image.wgsl");
+const INPUT_IN_PLANES: &str = include_str!("../../shaders/shared/input_in_planes.wgsl");
 const WEIGHTS_IN_BUFFER: &str = include_str!("../../shaders/shared/weights_in_buffer.wgsl");
 const WEIGHTS_IN_IMAGE: &str = include_str!("../../shaders/shared/weights_in_image.wgsl");
 
@@ -58,18 +59,28 @@ pub enum Home {
     Image,
 }
 
+/// Where the input of a product lies, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Channels last, in quads.
+    Quads(Home),
+    /// In a buffer, a plane for each channel: a clip as it comes.
+    Planes,
+}
+
 /// Where the operands of a product lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Homes {
-    pub input: Home,
+    pub input: Input,
     pub weights: Home,
 }
 
 impl Homes {
     fn sources(self) -> [&'static str; 2] {
         let input = match self.input {
-            Home::Buffer => INPUT_IN_BUFFER,
-            Home::Image => INPUT_IN_IMAGE,
+            Input::Quads(Home::Buffer) => INPUT_IN_BUFFER,
+            Input::Quads(Home::Image) => INPUT_IN_IMAGE,
+            Input::Planes => INPUT_IN_PLANES,
         };
         let weights = match self.weights {
             Home::Buffer => WEIGHTS_IN_BUFFER,
@@ -197,7 +208,7 @@ impl Gemm {
     }
 
     fn source_from(self, input: Home, terms: usize) -> String {
-        let homes = Homes { input, weights: self.weights() };
+        let homes = Homes { input: Input::Quads(input), weights: self.weights() };
         match self {
             Self::Registers(tile, _) => source(tile, homes, terms),
             Self::Subgroup(tile, _) => conv_gemm_subgroup::source(tile, homes, terms),
@@ -257,7 +268,7 @@ fn source(tile: Tile, homes: Homes, terms: usize) -> String {
 /// The text of one of these shaders for so many terms, `kernel` being its own part.
 pub(super) fn assemble_gemm(own: &Prelude, homes: Homes, terms: usize, kernel: &str) -> String {
     let mut prelude = [own, &[("TERMS", terms)]].concat();
-    if [homes.input, homes.weights].contains(&Home::Image) {
+    if homes.input == Input::Quads(Home::Image) || homes.weights == Home::Image {
         prelude.push(("IMAGE_WIDTH", IMAGE_WIDTH));
     }
     let [input, weights] = homes.sources();
@@ -269,7 +280,7 @@ params! {
     Params {
         window: WindowParams, second_window: WindowParams,
         grid_x: u32, workgroups: u32, batches: u32, runs: u32, blocks: u32, positions: u32,
-        in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
+        in_quads: u32, in_t: u32, in_h: u32, in_w: u32, in_frames: u32, second_plane: u32, third_plane: u32,
         second_quads: u32, second_t: u32, second_h: u32, second_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
@@ -319,6 +330,9 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
+        in_frames: input.t as u32,
+        second_plane: 0,
+        third_plane: 0,
         second_quads: second.c.div_ceil(4) as u32,
         second_t: second.t as u32,
         second_h: second.h as u32,

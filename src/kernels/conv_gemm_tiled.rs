@@ -3,7 +3,7 @@
 //! Parameters, launch, weights and bias are those of [`super::conv_gemm`], in blocks of 64 output channels. With max
 //! pooling behind it, the launch is that of [`super::conv_pool`].
 
-use super::conv_gemm::{Home, Homes, Tile, assemble_gemm};
+use super::conv_gemm::{Home, Homes, Input, Tile, assemble_gemm};
 use super::conv_pool::{self, Runs};
 use crate::shape::Shape;
 
@@ -88,7 +88,8 @@ pub(super) fn source(spread: Spread, terms: usize, pools: bool) -> String {
         ("PATCH_W", PATCH[1]),
         ("DEPTH", if pools { conv_pool::CHANNELS } else { 4 }),
     ];
-    assemble_gemm(&prelude, Homes { input: Home::Buffer, weights: Home::Buffer }, terms, SOURCE)
+    let input = if pools { Input::Planes } else { Input::Quads(Home::Buffer) };
+    assemble_gemm(&prelude, Homes { input, weights: Home::Buffer }, terms, SOURCE)
 }
 
 /// Patches of all frames, each a workgroup.

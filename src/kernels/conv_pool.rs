@@ -1,6 +1,8 @@
 //! A convolution and the max pooling behind it in one kernel: what both kernels for that share.
 //!
 //! Parameters and constants are those of [`super::conv_gemm`], constants as the kernel for the convolution alone has them.
+//! The input is a clip as it comes, plane by plane: so few channels that nothing is gained by having them side by side
+//! first.
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::launch::{Launch, Slice};
@@ -63,7 +65,12 @@ pub(super) fn launch(gemm: Gemm, conv: &Conv, slice: &Slice, max_groups: u32) ->
         Gemm::Tiled(_) => conv_gemm_tiled::patches(pooled),
         Gemm::Registers(..) | Gemm::Subgroup(..) => conv_pool_subgroup::runs(pooled, slice.blocks.len()),
     };
+    let plane = (input.t * input.h * input.w) as u32;
+    let begins = |channel: usize| if channel < input.c { channel as u32 * plane } else { 0 };
     let params = conv_gemm::Params {
+        in_frames: (input.c * input.t) as u32,
+        second_plane: begins(1),
+        third_plane: begins(2),
         pool_h: pooled.h as u32,
         pool_w: pooled.w as u32,
         pool_rows: runs.rows as u32,

@@ -2,7 +2,7 @@
 //!
 //! Parameters and launch are those of [`super::conv_pool`], constants those of [`super::conv_gemm_subgroup`].
 
-use super::conv_gemm::{Home, Homes, Tile, assemble_gemm};
+use super::conv_gemm::{Home, Homes, Input, Tile, assemble_gemm};
 use super::conv_gemm_subgroup::LANES;
 use super::conv_pool::Runs;
 use crate::shape::Shape;
@@ -15,7 +15,7 @@ const WORKGROUPS: usize = 32;
 pub(super) fn source(tile: Tile, weights: Home) -> String {
     let channels = tile.channels();
     let prelude = [("TILE_M", tile.channel_vec4s), ("TILE_C", channels), ("LOADS", channels / LANES)];
-    assemble_gemm(&prelude, Homes { input: Home::Buffer, weights }, 1, SOURCE)
+    assemble_gemm(&prelude, Homes { input: Input::Planes, weights }, 1, SOURCE)
 }
 
 /// Columns of all frames, seven to a workgroup, in as few strips of rows as make enough workgroups.

@@ -166,13 +166,19 @@ impl Slicer<'_> {
         Ok(())
     }
 
-    /// The stripe that holds what the rows `out` of the output need of that input.
+    /// The stripe that holds what the rows `out` of the output need of that input. A planar one is stored for whoever reads
+    /// it: then that is just what they need, if so many rows for one frame of output can be bound.
     fn stripe_with(&self, op: &Operator, input: usize, out: &Range<usize>) -> Option<Range<usize>> {
         let (id, reach) = (op.inputs[input], self.reach(op, input));
         if !reach.slides() {
             return Some(out.clone());
         }
         let needed = reach.reads(1, out.clone(), self.shape(id).h);
+        if self.graph().blob(id).layout == Layout::Planar {
+            let frames = reach.span(0, 1).min(self.shape(id).t);
+            let bytes = (frames * needed.len()) as u64 * self.row_bytes(id);
+            return (bytes <= self.limits.bindable()).then_some(needed);
+        }
         let holds = |stripe: &&Range<usize>| stripe.start <= needed.start && needed.end <= stripe.end;
         self.storages[id.index()].stripes().rev().find(holds).cloned()
     }
@@ -185,6 +191,10 @@ impl Slicer<'_> {
             return Some(cut.part());
         }
         let rows = self.stripe_with(op, input, &cut.rows)?;
+        if self.graph().blob(id).layout == Layout::Planar {
+            let frames = reach.reads(0, cut.frames.clone(), self.shape(id).t);
+            return Some(Part { frames, stripe: rows.clone(), rows });
+        }
         let Frames { count, step, .. } = self.frames(id, rows.len());
         if self.shape(id).n > 1 {
             return Some(Part { frames: 0..count, stripe: rows.clone(), rows });

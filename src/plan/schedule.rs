@@ -126,11 +126,17 @@ impl Slices<'_> {
 
     fn nodes(&self, stored_in: &impl Fn(BlobId) -> BlobId) -> Vec<Node> {
         let mut nodes = Vec::new();
+        // By input, the pieces of it that the steps so far read.
+        let mut uploaded = vec![0; self.graph.inputs().len()];
         for (step, (own, slices)) in self.steps.iter().zip(self.slices).enumerate() {
             let op = &self.graph.operators()[own.operator];
-            // The pieces of planar blobs are the slices of their conversion.
+            // The pieces of a planar blob are the slices of its conversion, or of those that read it, one after the other.
             let input = self.graph.inputs().iter().position(|id| op.inputs.contains(id));
             let output = self.outputs.iter().position(|output| output.blob == op.output);
+            let first = input.map_or(0, |port| uploaded[port]);
+            if let Some(port) = input {
+                uploaded[port] += slices.len();
+            }
             for (piece, dispatches) in slices.iter().enumerate() {
                 let bound: Vec<(BlobId, Segment, Part)> = segments(&own.dispatches[dispatches.clone()], stored_in);
                 let (written, read): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(id, ..)| *id == op.output);
@@ -138,7 +144,7 @@ impl Slices<'_> {
                 let stretch = Stretch {
                     step,
                     dispatches: dispatches.clone(),
-                    uploads: input.map(|port| (port, piece)).into_iter().collect(),
+                    uploads: input.map(|port| (port, first + piece)).into_iter().collect(),
                     readbacks: output.map(|port| (port, piece)).into_iter().collect(),
                 };
                 let reads = read.into_iter().map(|(_, segment, part)| (segment, part)).collect();

@@ -91,7 +91,7 @@ pub(super) struct Slicer<'a> {
     pub streamed: bool,
     /// What the dense volumes of planar blobs are packed into.
     packed_bytes: u64,
-    /// By blob; empty for planar ones until the conversion that they belong to has been cut.
+    /// By blob; empty for planar ones until an operator that they belong to has been cut.
     pub storages: Vec<Storage>,
     scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
@@ -212,24 +212,33 @@ impl<'a> Slicer<'a> {
     }
 
     /// The slices of `op`, whose constants are cut into `parts`, each with its dispatches. Decides where its planar blob lies
-    /// if it has one.
+    /// if it has one: an input that several operators read lies there once for each.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the least range exceeds a binding; [`crate::Error::Kernel`] from the method.
     pub fn slices(&mut self, op: &Operator, method: Method, parts: &[Range<usize>]) -> Result<Vec<Vec<Dispatch>>> {
         let cuts = self.cuts(op, method)?;
         let graph = self.graph();
-        for &id in op.inputs.iter().chain([&op.output]).filter(|id| graph.blob(**id).layout == Layout::Planar) {
+        let inputs_of = |cut: &Cut| (0..op.inputs.len()).filter_map(|input| self.read(op, input, cut)).collect();
+        let inputs: Vec<Vec<Part>> = cuts.iter().map(inputs_of).collect();
+        let mut first_piece = 0;
+        for (input, &id) in op.inputs.iter().chain([&op.output]).enumerate() {
+            if graph.blob(id).layout == Layout::ChannelsLast {
+                continue;
+            }
             let row_bytes = self.row_bytes(id);
             let storage = &mut self.storages[id.index()];
-            for Cut { frames, rows, .. } in &cuts {
+            first_piece = storage.pieces().len();
+            for (inputs, cut) in inputs.iter().zip(&cuts) {
+                let (frames, rows) =
+                    inputs.get(input).map_or((&cut.frames, &cut.rows), |part| (&part.frames, &part.rows));
                 let bytes = (frames.len() * rows.len()) as u64 * row_bytes;
                 storage.add_dense(frames.clone(), rows.clone(), bytes, self.packed_bytes, self.limits);
             }
         }
         let mut slices = Vec::new();
-        for (index, cut) in cuts.iter().enumerate() {
-            let inputs: Vec<Part> = (0..op.inputs.len()).filter_map(|input| self.read(op, input, cut)).collect();
+        for (index, (cut, inputs)) in cuts.iter().zip(&inputs).enumerate() {
+            let planar_piece = first_piece + index;
             let mut dispatches = Vec::new();
             let rows = self.rows(op, method, cut);
             for (rows, part) in rows.iter().flat_map(|rows| (0..parts.len()).map(move |part| (rows, part))) {
@@ -238,11 +247,11 @@ impl<'a> Slicer<'a> {
                 for (own, bytes) in self.scratch.iter_mut().zip(&scratch) {
                     *own = (*own).max(*bytes);
                 }
-                let slice = self.slice(op, cut, &inputs, rows.clone(), parts[part].clone());
+                let slice = self.slice(op, cut, inputs, rows.clone(), parts[part].clone());
                 for launch in method.launches(op, &slice, self.limits.max_groups)? {
                     let bindings = launch.operands.iter().map(|operand| match *operand {
-                        Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], index, None),
-                        Operand::Output => self.binding(op.output, &cut.part(), index, Some(cut.piece)),
+                        Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], planar_piece, None),
+                        Operand::Output => self.binding(op.output, &cut.part(), planar_piece, Some(cut.piece)),
                         Operand::Constant(index) => Binding::Constant(index),
                         Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index] },
                     });
@@ -315,11 +324,11 @@ impl<'a> Slicer<'a> {
         self.storages[blob.index()].piece_with(&part.stripe, &part.frames)
     }
 
-    /// A part of a blob for the cut of an operator of index `cut`, `written` in that piece or read.
-    fn binding(&self, blob: BlobId, part: &Part, cut: usize, written: Option<usize>) -> Binding {
+    /// A part of a blob: of a planar one the piece `planar_piece`, of others `written` in that piece or read.
+    fn binding(&self, blob: BlobId, part: &Part, planar_piece: usize, written: Option<usize>) -> Binding {
         let pieces = self.storages[blob.index()].pieces();
         let piece = match (self.graph().blob(blob).layout, written) {
-            (Layout::Planar, _) => pieces.get(cut),
+            (Layout::Planar, _) => pieces.get(planar_piece),
             (Layout::ChannelsLast, Some(piece)) => pieces.get(piece),
             (Layout::ChannelsLast, None) => self.piece_with(blob, part),
         };

@@ -7,7 +7,7 @@
 //! like that stripe by stripe.
 //!
 //! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, is stored as
-//! the dense volumes that its layout conversion binds, one for each dispatch.
+//! the dense volumes that its layout conversion binds, or the stem that reads it, one for each slice.
 
 use super::limits::PlanLimits;
 use crate::error::{Error, Result};
