@@ -1,6 +1,6 @@
 // Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers: what is pooled never
-// reaches memory. The stem of the network, whose input has three channels or fewer: one quad, and a fourth channel of
-// zeros in it that need not be multiplied.
+// reaches memory. The stem of the network, whose input is a clip as it comes, in planes of three channels or fewer: one
+// quad, and a fourth channel of zeros in it that need not be multiplied.
 //
 // For the same adapters as conv_gemm_subgroup.wgsl, and with products like its own: a workgroup is one subgroup of eight
 // lanes, which load weights together and broadcast them. The four positions of an invocation are a square, below one

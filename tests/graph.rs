@@ -2,7 +2,8 @@
 
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::fuse::{fuse, fuse_pools, project};
-use resnet3d_wgpu::graph::{BlobId, Conv, Graph, OpKind};
+use resnet3d_wgpu::graph::layout::channels_last;
+use resnet3d_wgpu::graph::{BlobId, Conv, Graph, GraphBuilder, Layout, OpKind, Window};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, reference, stage_info};
 use std::collections::HashSet;
@@ -259,6 +260,40 @@ fn a_convolution_takes_over_the_pooling_behind_it() {
     };
     assert!(taken(&[], true) && taken(&[pool1], true));
     assert!(!taken(&[], false) && !taken(&[conv1], true));
+}
+
+/// Of anything but a clip there is no kernel that pools besides.
+#[test]
+fn pooling_of_what_is_no_clip_stays() {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 3);
+    let inner = model.conv_nd(data, "inner", 3, Window::POINTWISE, 1);
+    let outer = model.conv_nd(inner, "outer", 3, Window::POINTWISE, 1);
+    let pool = model.max_pool(outer, "pool", Window { kernel: [1, 3, 3], ..Window::POINTWISE });
+    let graph = model.finish(pool);
+    assert_eq!(fuse_pools(&graph, &[], |_, _| true), graph);
+}
+
+/// A stem that pools reads the clip as it comes, all others a copy, which is there only if somebody needs it.
+#[test]
+fn the_clip_is_converted_for_those_who_need_it() {
+    let fused = fuse(&body("{}").graph, &[]);
+    let pooled = fuse_pools(&fused, &[], |_, _| true);
+    for (graph, tapped, before, layout) in [
+        (&pooled, false, 0, Layout::Planar),
+        // The copy, and what is read back of it.
+        (&pooled, true, 2, Layout::Planar),
+        (&fused, false, 1, Layout::ChannelsLast),
+        (&fused, true, 2, Layout::ChannelsLast),
+    ] {
+        let taps = if tapped { graph.inputs() } else { &[] };
+        let inside = channels_last(graph, taps);
+        let conversions = inside.operators().iter().take_while(|op| op.kind == OpKind::Layout).count();
+        assert_eq!(conversions, before);
+        let stem = &inside.operators()[before];
+        assert_eq!(inside.blob(stem.inputs[0]).layout, layout);
+        assert_eq!(inside.operators().len(), graph.operators().len() + before + 1);
+    }
 }
 
 #[test]

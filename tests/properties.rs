@@ -51,7 +51,7 @@ fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 74] = [
+const FAULTS: [(&str, ShaderPatch); 77] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -143,11 +143,17 @@ const FAULTS: [(&str, ShaderPatch); 74] = [
     ("stem: a row beyond the edge pooled", patch("conv_pool_subgroup", "2 * row + 1 < out_h", "2 * row < out_h")),
     ("stem: a column beyond the edge pooled", patch("conv_pool_subgroup", "2u * column + 1u < p.out_w", "true")),
     ("stem: the last column not stored", patch("conv_pool_subgroup", "counted <= columns", "counted < columns")),
+    ("stem: the second plane once more", patch("conv_pool_subgroup", "own.third_plane]", "own.second_plane]")),
+    (
+        "stem: clips follow one another as if of one plane",
+        patch("conv_pool_subgroup", "origin.clip * own.in_frames", "origin.clip * own.in_t"),
+    ),
     ("stem: from the first channel", patch("conv_pool_subgroup", "p.first_quad + block * TILE_M", "block * TILE_M")),
     (
         "stem, tiled: padding above pooled",
         patch("conv_gemm_tiled", "let inside_y = 2u * area.row + y + p.pool_above >= 1u", "let inside_y = true"),
     ),
+    ("stem, tiled: the first plane once more", patch("conv_gemm_tiled", "index + own.second_plane", "index")),
     (
         "stem, tiled: last quad not stored",
         patch("conv_gemm_tiled", "out_quad < last.out_quads", "out_quad + 1u < last.out_quads"),

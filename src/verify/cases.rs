@@ -206,6 +206,6 @@ pub fn random_body(rng: &mut Rng) -> Result<Case> {
     let shape = Shape::new(rng.usize(1..=2), 3, rng.usize(1..=5), rng.usize(7..=40), rng.usize(7..=40));
     let mut case = Case::new(format!("{} on {shape}", config.to_json()), body.graph, &[shape], rng);
     let blobs = case.graph.blobs();
-    case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(1..blobs.len())].name.clone()).collect();
+    case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(..blobs.len())].name.clone()).collect();
     Ok(case)
 }

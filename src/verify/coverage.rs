@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 37] = [
+const REQUIRED: [&str; 42] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -38,6 +38,9 @@ const REQUIRED: [&str; 37] = [
     "residual fused",
     "ReLU fused",
     "pooling fused",
+    "pooling fused, fewer than three channels",
+    "pooling fused, batch above 1",
+    "a clip read in both layouts",
     "grid folded",
     "tapped",
     "checked shader",
@@ -55,6 +58,8 @@ const REQUIRED: [&str; 37] = [
     "split into stripes, window over rows",
     "split into stripes, stride over rows",
     "split into stripes, pooling fused",
+    "split over frames, pooling fused",
+    "split over rows, pooling fused",
     "streamed",
 ];
 
@@ -105,7 +110,12 @@ impl Coverage {
                 met.push(("affine folded".to_owned(), conv.epilogue.affine.is_some()));
                 met.push(("residual fused".to_owned(), conv.epilogue.residual));
                 met.push(("ReLU fused".to_owned(), conv.epilogue.relu));
-                met.push(("pooling fused".to_owned(), conv.epilogue.pool.is_some()));
+                let pooled = conv.epilogue.pool.is_some();
+                met.push(("pooling fused".to_owned(), pooled));
+                met.push(("pooling fused, fewer than three channels".to_owned(), pooled && conv.dim_in < 3));
+                met.push(("pooling fused, batch above 1".to_owned(), pooled && input.n > 1));
+                let readers = plan.graph().operators().iter().filter(|other| other.inputs.contains(&op.inputs[0]));
+                met.push(("a clip read in both layouts".to_owned(), pooled && readers.count() > 1));
                 let projects = conv.epilogue.projection.is_some();
                 met.push((format!("projection by {}", step.method.name()), projects));
             }
@@ -177,6 +187,8 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         ("split into stripes, window over rows".to_owned(), stripes && window.is_some_and(|w| w.kernel[1] > 1)),
         ("split into stripes, stride over rows".to_owned(), stripes && window.is_some_and(|w| w.stride[1] > 1)),
         ("split into stripes, pooling fused".to_owned(), stripes && pooled),
+        ("split over frames, pooling fused".to_owned(), over_frames && pooled),
+        ("split over rows, pooling fused".to_owned(), over_rows && pooled),
         ("split over rows".to_owned(), over_rows),
         ("split over channels".to_owned(), over_channels),
         ("split over the batch".to_owned(), over_batch),
