@@ -55,10 +55,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let positions = p.positions;
     let part = index % parts;
     let position = index / parts;
-    let frame = position / (p.tiles_h * p.tiles_w);
+    let tiles_h = p.tiles_h;
+    let tiles_w = p.tiles_w;
+    // Each division of what the last one left, as in shared/conv_gemm.wgsl.
+    let row = position / tiles_w;
+    let frame = row / tiles_h;
     let plane = Plane(frame, part, parts, i32(p.in_h), i32(p.in_w));
-    let y = i32(position / p.tiles_w % p.tiles_h * OUT) - p.pad_h;
-    let x = i32(position % p.tiles_w * OUT) - p.pad_w;
+    let y = i32((row - frame * tiles_h) * OUT) - p.pad_h;
+    let x = i32((position - row * tiles_w) * OUT) - p.pad_w;
 
     // By column of the tile: along the height.
     var columns: array<array<Part, IN>, IN>;

@@ -56,9 +56,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let own_bias = bias[own_part];
     let part = p.first_part + own_part;
     let position = index / parts;
-    let frame = position / (p.tiles_h * p.tiles_w);
-    let y = position / p.tiles_w % p.tiles_h * OUT + p.first_row;
-    let x = position % p.tiles_w * OUT;
+    let tiles_h = p.tiles_h;
+    let tiles_w = p.tiles_w;
+    let row = position / tiles_w;
+    let frame = row / tiles_h;
+    let y = (row - frame * tiles_h) * OUT + p.first_row;
+    let x = (position - row * tiles_w) * OUT;
 
     // By column of the tile: along the height.
     var columns: array<array<Part, OUT>, IN>;

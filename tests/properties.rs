@@ -93,10 +93,7 @@ const FAULTS: [(&str, ShaderPatch); 77] = [
     ),
     ("projection: the convolution's own window", patch("conv_gemm", "p.second_window,", "p.window,")),
     ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
-    (
-        "Winograd: tiles walked along the wrong axis",
-        patch("winograd_input", "p.tiles_w % p.tiles_h", "p.tiles_h % p.tiles_w"),
-    ),
+    ("Winograd: tiles walked along the wrong axis", patch("winograd_input", "row / tiles_h;", "row / tiles_w;")),
     ("Winograd: last input row dropped", patch("winograd_input", "y < own.in_h", "y + 1 < own.in_h")),
     (
         "Winograd: domain a row of the image further on",

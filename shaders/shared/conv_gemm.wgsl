@@ -100,14 +100,13 @@ struct Field {
     in_frames: i32,
     second_plane: u32,
     third_plane: u32,
+    out_t: u32,
+    out_h: u32,
+    out_w: u32,
 }
 
 fn field(term: u32) -> Field {
-    if term == 1u {
-        let frames = i32(p.second_t);
-        return Field(p.second_window, p.second_quads, frames, i32(p.second_h), i32(p.second_w), frames, 0u, 0u);
-    }
-    return Field(
+    var own = Field(
         p.window,
         p.in_quads,
         i32(p.in_t),
@@ -116,7 +115,19 @@ fn field(term: u32) -> Field {
         i32(p.in_frames),
         p.second_plane,
         p.third_plane,
+        p.out_t,
+        p.out_h,
+        p.out_w,
     );
+    if term == 1u {
+        own.window = p.second_window;
+        own.in_quads = p.second_quads;
+        own.in_t = i32(p.second_t);
+        own.in_h = i32(p.second_h);
+        own.in_w = i32(p.second_w);
+        own.in_frames = own.in_t;
+    }
+    return own;
 }
 
 // A quad of a term's input.
@@ -150,14 +161,15 @@ struct Origin {
 }
 
 fn origin_at(own: Field, position: u32) -> Origin {
-    let out_x = position % p.out_w;
-    let out_y = position / p.out_w % p.out_h;
-    let out_z = position / (p.out_w * p.out_h) % p.out_t;
+    // One division after the other, each of what the last one left: to software drivers they are dear, lane by lane.
+    let row = position / own.out_w;
+    let frame = row / own.out_h;
+    let clip = frame / own.out_t;
     return Origin(
-        i32(position / (p.out_w * p.out_h * p.out_t)),
-        i32(out_z * own.window.stride_t) - own.window.pad_t,
-        i32(out_y * own.window.stride_h) - own.window.pad_h,
-        i32(out_x * own.window.stride_w) - own.window.pad_w,
+        i32(clip),
+        i32((frame - clip * own.out_t) * own.window.stride_t) - own.window.pad_t,
+        i32((row - frame * own.out_h) * own.window.stride_h) - own.window.pad_h,
+        i32((position - row * own.out_w) * own.window.stride_w) - own.window.pad_w,
     );
 }
 
