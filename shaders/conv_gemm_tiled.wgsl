@@ -29,9 +29,10 @@
 // 168, 174 and 127 on NVIDIA's (docs/performance.md). Workgroup memory: 16 KiB, all that WebGPU promises, or 12 KiB
 // with 128 positions.
 //
-// With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes, and the 64 positions of a workgroup are a patch of 2 * PATCH_H + 1 by
-// 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go through workgroup memory. Neighbours
-// compute the row and the column between them twice: 63 positions for 12 pooled ones, 1.3 times as many products.
+// With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes, and the 64 positions of a
+// workgroup are a patch of 2 * PATCH_H + 1 by 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go
+// through workgroup memory. Neighbours compute the row and the column between them twice: 63 positions for 12 pooled ones,
+// 1.3 times as many products.
 //
 // Grid: one workgroup for each (batch, run of POSITIONS positions or area, block of 64 output channels), blocks fastest,
 // folded into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.

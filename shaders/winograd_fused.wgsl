@@ -6,9 +6,9 @@
 // where there are registers for that, 4 where there are not.
 //
 // Stages. A stage is one entry (tap in time, input quad). Its loads are begun before the products of the stage before,
-// and have all that time to arrive. Of the lanes some load input, and one more transform is all that they do: a column of
-// the transform is the sum or difference of two columns of a tile, so that each of four lanes loads two columns and has
-// its own four values of the domain. 128 others load weights, which are transformed beforehand.
+// and have all that time to arrive. Some of the lanes load input and transform it: a column of the transform is the sum or
+// difference of two columns of a tile, so that each of four lanes loads two columns and has four values of the domain to
+// itself. 128 others load weights, which are transformed beforehand.
 //
 // Products. Of 16 invocations, (row, column) of 4 x 4 has the channel quads row and row + 4, and the tiles column + 4 * j.
 // Their numbers are mixed as in conv_gemm_tiled.wgsl, so that memory that answers pairs of lanes at once does. Values and

@@ -12,9 +12,9 @@
 // input, whose result is added: the projection of a residual block. Its products are further entries of the same sums.
 //
 // Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros; in planes the input is NCTHW, and
-// its one quad of up to three channels is gathered. weights: [block of 4 * TILE_M
-// output channels][batch][term][tap][input quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond
-// the last channel on both sides. bias: [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
+// its one quad of up to three channels is gathered. weights: [block of 4 * TILE_M output channels][batch][term][tap][input
+// quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the last channel on both sides. bias:
+// [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
 
 struct Params {
     window: Window,

@@ -40,7 +40,8 @@ pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window)
     })
 }
 
-/// Lets every convolution, of an input, do what follows it, one operator after the other, as long as it `takes` the next.
+/// Lets every convolution do what follows it, one operator after the other, as long as it `takes` the next. `takes` is told
+/// what the convolution reads as well.
 fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operator) -> bool) -> Graph {
     let mut uses = vec![0usize; graph.blobs.len()];
     for &id in graph.operators.iter().flat_map(|op| &op.inputs) {

@@ -2,7 +2,8 @@
 //!
 //! Callers see NCTHW. Kernels load and store four channels at a time, so between the first and the last dispatch a blob
 //! is N×T×H×W×C, its channels padded to a multiple of four with zeros. This pass adds an operator behind every input
-//! and behind every blob that is read back. Only the stem with its pooling reads an input as it comes.
+//! and behind every blob that is read back; none behind an input that only the stem with its pooling reads, which takes it
+//! as it comes.
 
 use super::{Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator};
 
