@@ -45,8 +45,10 @@ impl Family {
         match (method.winograd_tile(), method) {
             (Some(Tile::F4), _) => Self::Winograd4,
             (Some(Tile::F2), _) => Self::Winograd2,
-            (None, Method::Single(Kernel::ConvGemm(Gemm::Registers(..) | Gemm::Subgroup(..)))) => Self::Registers,
-            (None, Method::Single(Kernel::ConvGemm(Gemm::Tiled(_)))) => Self::Tiled,
+            (None, Method::Single(Kernel::ConvGemm(gemm) | Kernel::ConvPool(gemm))) => match gemm {
+                Gemm::Registers(..) | Gemm::Subgroup(..) => Self::Registers,
+                Gemm::Tiled(_) => Self::Tiled,
+            },
             (None, Method::Single(Kernel::ConvDirect(_))) => Self::Direct,
             (None, _) => Self::Other,
         }
