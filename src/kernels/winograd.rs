@@ -320,8 +320,20 @@ pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A convolution of as many channels to as many, of that time kernel, 3×3 in height and width.
+    pub(in super::super) fn square(channels: usize, kernel_t: usize) -> Conv {
+        Conv {
+            weight: "w".to_owned(),
+            dim_in: channels,
+            dim_out: channels,
+            groups: 1,
+            window: Window { kernel: [kernel_t, 3, 3], pad: [kernel_t / 2, 1, 1], ..Window::POINTWISE },
+            epilogue: Default::default(),
+        }
+    }
 
     /// The identity that everything rests on, for one axis: outputs of a filter from its transform, by the matrices that
     /// belong to the points.
@@ -344,14 +356,7 @@ mod tests {
 
     #[test]
     fn small_outputs_and_few_channels_do_not_pay() {
-        let conv = |channels| Conv {
-            weight: "w".to_owned(),
-            dim_in: channels,
-            dim_out: channels,
-            groups: 1,
-            window: Window { kernel: [1, 3, 3], pad: [0, 1, 1], ..Window::POINTWISE },
-            epilogue: Default::default(),
-        };
+        let conv = |channels| square(channels, 1);
         let cost = |tile, channels, side| {
             let output = Shape::new(1, channels, 1, side, side);
             relative_cost(tile, Gemm::SUBGROUP_64X4, &conv(channels), output, AdapterClass::Software)
@@ -370,17 +375,9 @@ mod tests {
     /// The layers of the flagship on a GPU, to which memory is dearer.
     #[test]
     fn gpus_want_more_channels_for_the_same_frames() {
-        let conv = |channels, kernel_t| Conv {
-            weight: "w".to_owned(),
-            dim_in: channels,
-            dim_out: channels,
-            groups: 1,
-            window: Window { kernel: [kernel_t, 3, 3], pad: [kernel_t / 2, 1, 1], ..Window::POINTWISE },
-            epilogue: Default::default(),
-        };
         let paying = |class, channels, kernel_t, side| {
             let output = Shape::new(1, channels, 8, side, side);
-            let pays = |&tile: &Tile| pays(tile, Gemm::TILED, &conv(channels, kernel_t), output, class);
+            let pays = |&tile: &Tile| pays(tile, Gemm::TILED, &square(channels, kernel_t), output, class);
             Tile::ALL.into_iter().find(pays)
         };
         assert_eq!(paying(AdapterClass::Software, 64, 1, 56), Some(Tile::F4));
@@ -391,7 +388,7 @@ mod tests {
             assert_eq!(paying(class, 256, 3, 14), Some(Tile::F4));
         }
         let registers =
-            pays(Tile::F4, Gemm::REGISTERS_16X8, &conv(256, 3), Shape::new(1, 256, 8, 28, 28), AdapterClass::Gpu);
+            pays(Tile::F4, Gemm::REGISTERS_16X8, &square(256, 3), Shape::new(1, 256, 8, 28, 28), AdapterClass::Gpu);
         assert!(!registers, "a GPU has better products");
     }
 }

@@ -167,22 +167,14 @@ pub(super) fn constants(conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>>
 
 #[cfg(test)]
 mod tests {
+    use super::super::winograd::tests::square;
     use super::*;
-    use crate::graph::Window;
 
     /// The layers of the flagship: what is quicker in three dispatches stays there.
     #[test]
     fn it_pays_where_the_domain_is_dear_to_move() {
         let pays = |spread, class, channels, kernel_t, side| {
-            let conv = Conv {
-                weight: "w".to_owned(),
-                dim_in: channels,
-                dim_out: channels,
-                groups: 1,
-                window: Window { kernel: [kernel_t, 3, 3], pad: [kernel_t / 2, 1, 1], ..Window::POINTWISE },
-                epilogue: Default::default(),
-            };
-            pays(spread, &conv, Shape::new(1, channels, 8, side, side), class)
+            pays(spread, &square(channels, kernel_t), Shape::new(1, channels, 8, side, side), class)
         };
         for spread in [Spread::NARROW, Spread::COMPACT] {
             let gpu = |channels, kernel_t, side| pays(spread, AdapterClass::Gpu, channels, kernel_t, side);
