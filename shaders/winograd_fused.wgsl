@@ -75,7 +75,7 @@ const WEIGHT_LANES: u32 = 128u;
 // vec4 of the weights of a stage.
 const WEIGHTS: u32 = 512u;
 
-// Values of the domain, then weights: of 16 products each.
+// Values of the domain, then weights, 16 rows each; in the epilogue the products of eight tiles.
 var<workgroup> staged: array<vec4<f32>, 1024>;
 
 // Frame, row and column of an output where a tile begins.
@@ -87,7 +87,8 @@ struct Corner {
 
 fn corner_of(tile: u32) -> Corner {
     let row = tile / p.tiles_w;
-    return Corner(row / p.tiles_h, row % p.tiles_h * 2u + p.first_row, tile % p.tiles_w * 2u);
+    let frame = row / p.tiles_h;
+    return Corner(frame, (row - frame * p.tiles_h) * 2u + p.first_row, (tile - row * p.tiles_w) * 2u);
 }
 
 @compute @workgroup_size(LANES)

@@ -26,7 +26,7 @@ pub struct PlanReport {
     pub ops: Vec<OperatorReport>,
     /// Bytes.
     pub memory: MemoryReport,
-    /// Number of dispatches: those of the operators, and the layout conversions at the edges.
+    /// Number of dispatches: those of the operators, and the layout conversions at the edges, where there are any.
     pub dispatches: usize,
     /// How many rounds the batch is run in, each with as many clips, one after the other.
     pub rounds: usize,
