@@ -131,7 +131,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let values_odd = product * TILES + column - exchange;
     let weights_even = 16u * TILES + product * 32u + row + exchange;
     let weights_odd = 16u * TILES + product * 32u + row - exchange;
-    var sums: array<array<vec4<f32>, 2>, EACH>;
+    // The arrays of a function are of Part, all of them: naga's HLSL has a helper for each type of array, named by what it
+    // is made of, and to naga an alias is another type than what it stands for.
+    var sums: array<array<Part, 2>, EACH>;
     // unroll
     for (var j = 0u; j < EACH; j++) {
         sums[j][0] = vec4(0.0);
@@ -142,7 +144,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var z = first_z;
     // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
     for (var stage = 0u; stage <= stages; stage++) {
-        var loaded: array<vec4<f32>, 8>;
+        var loaded: array<Part, 8>;
         if stage < stages {
             if loads_input {
                 let inside_z = (z >= 0) & (z < in_t);
@@ -173,7 +175,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
 
         if stage > 0u {
-            var values: array<vec4<f32>, EACH>;
+            var values: array<Part, EACH>;
             // unroll
             for (var j = 0u; j < EACH; j++) {
                 values[j] = staged[select(values_odd, values_even, j % 2u == 0u) + 4u * j];
@@ -239,7 +241,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let y = corner.y + down;
         let x = corner.x + across;
         if tile < p.tiles && y < p.out_h && x < p.out_w && out_quad < p.out_quads {
-            var lines: array<vec4<f32>, 3>;
+            var lines: array<Part, 3>;
             // unroll
             for (var i = 0u; i < 3u; i++) {
                 let at = products + i * 256u;

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{contexts, fixture};
-use resnet3d_wgpu::{ContextOptions, Features, GpuBackbone, GpuContext, Options};
+use resnet3d_wgpu::gpu::Compilation;
+use resnet3d_wgpu::{ContextOptions, Features, GpuBackbone, GpuContext, Options, Shape};
 use std::path::{Path, PathBuf};
 
 /// A forward on a device of its own that caches in `directory`.
@@ -21,6 +22,29 @@ fn only_file(directory: &Path) -> PathBuf {
     let file = entries.next().expect("a file");
     assert_eq!(entries.next(), None, "one file only");
     file
+}
+
+/// Another thread can see how far it is.
+#[test]
+fn compiling_can_be_watched() {
+    let case = fixture("p01_bottleneck_conv4");
+    for gpu in contexts() {
+        assert_eq!(gpu.compilation(), None);
+        let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, Options::default()).unwrap();
+        let seen: Vec<Compilation> = std::thread::scope(|scope| {
+            let preparing = scope.spawn(|| backbone.prepare(case.clip.shape()).map(drop));
+            let running = || (!preparing.is_finished()).then(|| gpu.compilation());
+            let seen = std::iter::from_fn(running).flatten().collect();
+            preparing.join().unwrap().unwrap();
+            seen
+        });
+        assert!(seen.len() > 1 && seen[0].total > 1, "{} on {}", seen.len(), gpu.backend());
+        assert!(seen.windows(2).all(|pair| pair[0].done <= pair[1].done && pair[0].total == pair[1].total));
+        assert!(seen.iter().all(|compilation| compilation.done <= compilation.total));
+        assert_eq!(gpu.compilation(), None, "nothing is left under way");
+        backbone.prepare(Shape { t: 2, ..case.clip.shape() }).unwrap();
+        assert_eq!(gpu.compilation(), None);
+    }
 }
 
 #[test]

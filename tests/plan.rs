@@ -2,8 +2,9 @@
 
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::{BlobId, GraphBuilder, OpKind, Window};
-use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
+use resnet3d_wgpu::kernels::{AdapterClass, Compiler, Method, Target};
 use resnet3d_wgpu::{BackboneConfig, Body, Error, Plan, PlanLimits, PlanOptions, PlanReport, Shape};
+use std::collections::BTreeSet;
 
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
 
@@ -378,6 +379,25 @@ fn work_is_counted_from_the_dispatches() {
         let (planar, padded) = (input.bytes(), Shape { c: input.c.next_multiple_of(4), ..input }.bytes());
         assert_eq!(plan.step_bytes(conversion), planar + padded, "{method}");
     }
+}
+
+/// The longest of the kernels take FXC several times as long as the others, whatever GPU it compiles for.
+#[test]
+fn fxc_is_given_what_it_compiles_soonest() {
+    let kernels = |compiler| {
+        let target = Target { subgroup_size: None, compiler, ..Target::typical(AdapterClass::GpuSubgroups) };
+        let options = PlanOptions { target, ..PlanOptions::default() };
+        let presets = PRESETS.map(|preset| plan(&body(preset), Shape::new(1, 3, 8, 224, 224), &options));
+        let steps = presets.iter().flat_map(|plan| plan.steps());
+        let launches = steps.flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel.name());
+        launches.collect::<BTreeSet<&str>>()
+    };
+    let long = |name: &&str| {
+        let tiled = name.contains("tiled") || name.contains("fused");
+        name.contains("projected") || name.contains("16x8") || tiled && !name.contains("compact")
+    };
+    assert_eq!(kernels(Compiler::Fxc).into_iter().filter(long).collect::<Vec<_>>(), [""; 0]);
+    assert!(kernels(Compiler::Dxc).iter().filter(|name| long(name)).count() > 3, "which others get");
 }
 
 #[test]

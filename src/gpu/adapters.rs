@@ -1,8 +1,8 @@
 //! Adapters: what there is, what would be used, and why not more.
 
-use super::GpuContext;
+use super::{GpuContext, dx12};
 use crate::error::{Error, Result};
-use crate::kernels::{AdapterClass, Images, Registers};
+use crate::kernels::{AdapterClass, Compiler, Images, Registers};
 use std::path::PathBuf;
 
 /// The graphics interfaces that can be asked for.
@@ -131,6 +131,8 @@ pub struct AdapterSummary {
     pub limits: wgpu::Limits,
     /// The class kernels would be chosen for.
     pub class: AdapterClass,
+    /// What compiles its shaders.
+    pub compiler: Compiler,
     /// Why it cannot be used, if it cannot.
     pub unusable: Option<String>,
     /// The handle.
@@ -138,11 +140,13 @@ pub struct AdapterSummary {
 }
 
 impl AdapterSummary {
-    fn new(adapter: wgpu::Adapter) -> Self {
+    /// The summary of an adapter that an instance with `compiler` for Direct3D 12 has found.
+    fn new(adapter: wgpu::Adapter, compiler: &wgpu::Dx12Compiler) -> Self {
         let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
         let unusable = if compute { too_narrow(&limits) } else { Some("it has no compute shaders".to_owned()) };
-        Self { class: class(&info, features), info, features, limits, unusable, adapter }
+        let compiler = dx12::compiler_on(info.backend, compiler);
+        Self { class: class(&info, features), compiler, info, features, limits, unusable, adapter }
     }
 
     /// The same adapter with no more of it than `limits` allows; [`GpuContext::open`] asks for no more either.
@@ -254,14 +258,32 @@ pub(super) fn invocations(limits: &wgpu::Limits) -> u32 {
 
 /// All adapters of the machine, in the order of preference; those that cannot be used say why.
 pub fn list_adapters() -> Vec<AdapterSummary> {
-    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    let backends = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
-    desc.backends &= backends;
-    let instance = wgpu::Instance::new(desc);
-    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
-    let mut summaries: Vec<AdapterSummary> = adapters.into_iter().map(AdapterSummary::new).collect();
+    let known = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
+    let backends = known & wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends;
+    let compiler = dx12::compiler();
+    let mut summaries = enumerate(backends, &compiler);
+    // Neither a DXC that cannot be loaded nor a driver without shader model 6 leaves any adapter on Direct3D 12.
+    if let wgpu::Dx12Compiler::DynamicDxc { dxc_path } = compiler
+        && backends.contains(wgpu::Backends::DX12)
+        && !summaries.iter().any(|summary| summary.info.backend == wgpu::Backend::Dx12)
+    {
+        let by_fxc = enumerate(wgpu::Backends::DX12, &wgpu::Dx12Compiler::Fxc);
+        if !by_fxc.is_empty() {
+            log::warn!("no adapter of Direct3D 12 takes {dxc_path}: FXC compiles the shaders");
+        }
+        summaries.extend(by_fxc);
+    }
     summaries.sort_by_key(AdapterSummary::rank);
     summaries
+}
+
+/// The adapters of `backends`, with `compiler` for Direct3D 12.
+fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<AdapterSummary> {
+    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    desc.backends = backends;
+    desc.backend_options.dx12.shader_compiler = compiler.clone();
+    let adapters = pollster::block_on(wgpu::Instance::new(desc).enumerate_adapters(backends));
+    adapters.into_iter().map(|adapter| AdapterSummary::new(adapter, compiler)).collect()
 }
 
 /// The adapter among `all`, which are in the order of preference, that [`GpuContext::new`] opens under `options`, apart

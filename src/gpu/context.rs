@@ -4,11 +4,12 @@ use super::adapters::{
     AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, invocations, no_adapter,
     preferred_adapter, registers,
 };
+use super::dx12;
 use super::faults::{LossReason, guarded};
-use super::pipelines::Pipelines;
+use super::pipelines::{Compilation, Pipelines};
 use crate::cache::CacheDirectory;
 use crate::error::{Error, Result};
-use crate::kernels::{AdapterClass, Images, Target};
+use crate::kernels::{AdapterClass, Compiler, Images, Target};
 use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub struct GpuContext {
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
     images: Images,
+    compiler: Compiler,
     cache: Option<CacheDirectory>,
     pub(super) loss: LossReason,
 }
@@ -74,19 +76,21 @@ impl GpuContext {
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));
         let loss = LossReason::listen(&device);
-        Ok(Self { loss, ..Self::from_wgpu(&summary.adapter, device, queue) })
+        Ok(Self { loss, compiler: summary.compiler, ..Self::from_wgpu(&summary.adapter, device, queue) })
     }
 
     /// Runs on a device that the caller has opened, and shares it.
     ///
     /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache of
     /// pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its handlers
-    /// for uncaptured errors and for its loss stay the caller's.
+    /// for uncaptured errors and for its loss stay the caller's. On Direct3D 12 a device without subgroups gets the kernels
+    /// that FXC compiles soonest, since nothing but the lack of them shows that it is FXC that compiles.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self {
             class: class(&info, device.features()),
             images: images(adapter, &device),
+            compiler: dx12::compiler_of(info.backend, device.features()),
             info: Arc::new(info),
             device,
             queue,
@@ -138,7 +142,14 @@ impl GpuContext {
             images: self.images,
             registers: registers(&self.info),
             invocations: invocations(&self.device.limits()),
+            compiler: self.compiler,
         }
+    }
+
+    /// How far the kernels are that are being compiled now, for whatever is prepared on this device; `None` while none is.
+    /// For a display beside the thread that prepares: compiling takes from milliseconds to minutes.
+    pub fn compilation(&self) -> Option<Compilation> {
+        self.pipelines.compilation()
     }
 
     /// What the device allows a plan.

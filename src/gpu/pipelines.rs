@@ -5,7 +5,7 @@ use super::pipeline_file::{PipelineFile, Written};
 use super::trusted::{pipeline_cache, unchecked_module};
 use crate::cache::CacheDirectory;
 use crate::error::Result;
-use crate::kernels::{ENTRY_POINT, Kernel};
+use crate::kernels::{Compiler, ENTRY_POINT, Kernel};
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -17,7 +17,8 @@ pub enum ShaderChecks {
     /// No checks: the kernels are verified, and checks cost time.
     #[default]
     Unchecked,
-    /// All checks.
+    /// All checks. But FXC does not fill workgroup memory with zeros, which no kernel counts on: it writes them out one by
+    /// one, and takes minutes for that.
     Checked,
 }
 
@@ -69,11 +70,48 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
+/// How far compiling is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compilation {
+    /// Kernels compiled.
+    pub done: usize,
+    /// Kernels to compile.
+    pub total: usize,
+}
+
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     made: Mutex<HashMap<Key, Pipeline>>,
+    /// All calls together that are compiling now.
+    underway: Mutex<Compilation>,
     disk: Option<Disk>,
+}
+
+/// Kernels that one call compiles. Dropping it, done or not, takes them out of what is under way.
+struct Batch<'a> {
+    underway: &'a Mutex<Compilation>,
+    own: Mutex<Compilation>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(underway: &'a Mutex<Compilation>, total: usize) -> Self {
+        lock(underway).total += total;
+        Self { underway, own: Mutex::new(Compilation { done: 0, total }) }
+    }
+
+    fn step(&self) {
+        lock(&self.own).done += 1;
+        lock(self.underway).done += 1;
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let (own, mut underway) = (*lock(&self.own), lock(self.underway));
+        underway.done -= own.done;
+        underway.total -= own.total;
+    }
 }
 
 /// What drivers keep of the pipelines they have compiled, and its file.
@@ -98,7 +136,12 @@ impl Pipelines {
             let cache = create(written.as_ref()).or_else(|| create(None))?;
             Some(Disk { cache, file: Mutex::new(file) })
         });
-        Self { made: Mutex::default(), disk }
+        Self { disk, ..Self::default() }
+    }
+
+    /// What is being compiled, if anything is.
+    pub fn compilation(&self) -> Option<Compilation> {
+        Some(*lock(&self.underway)).filter(|underway| underway.total > 0)
     }
 
     /// Pipelines of `kernels`, which are compiled side by side unless they have been before.
@@ -120,7 +163,12 @@ impl Pipelines {
             sources.sort_by_key(|(_, source)| Reverse(source.len()));
             let cache = self.disk.as_ref().map(|disk| &disk.cache);
             // Not under the lock: a thread of rayon's that waits here for others may begin to prepare something else.
-            let compile = |(key, source)| Ok((key, gpu.scoped(|| Ok(compile(&gpu.device, key, source, cache)))?));
+            let batch = Batch::new(&self.underway, sources.len());
+            let compile = |(key, source)| {
+                let pipeline = gpu.scoped(|| Ok(compile(gpu, key, source, cache)))?;
+                batch.step();
+                Ok((key, pipeline))
+            };
             let compiled: Vec<_> = sources.into_par_iter().with_max_len(1).map(compile).collect::<Result<_>>()?;
             lock(&self.made).extend(compiled);
             self.save();
@@ -144,8 +192,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn compile(device: &wgpu::Device, key: Key, source: String, cache: Option<&wgpu::PipelineCache>) -> Pipeline {
-    let kernel = key.kernel;
+fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::PipelineCache>) -> Pipeline {
+    let (device, kernel) = (&gpu.device, key.kernel);
     let label = format!("resnet3d.{}", kernel.name());
     let desc = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let module = match key.checks {
@@ -187,10 +235,32 @@ fn compile(device: &wgpu::Device, key: Key, source: String, cache: Option<&wgpu:
         entry_point: Some(ENTRY_POINT),
         compilation_options: wgpu::PipelineCompilationOptions {
             // Shaders write it before they read it, which is as trusted as their indices are.
-            zero_initialize_workgroup_memory: key.checks == ShaderChecks::Checked,
+            zero_initialize_workgroup_memory: key.checks == ShaderChecks::Checked
+                && gpu.target().compiler != Compiler::Fxc,
             ..Default::default()
         },
         cache,
     });
     Pipeline { pipeline, layout }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_that_of_all_calls() {
+        let pipelines = Pipelines::default();
+        let first = Batch::new(&pipelines.underway, 3);
+        first.step();
+        let second = Batch::new(&pipelines.underway, 2);
+        second.step();
+        second.step();
+        assert_eq!(pipelines.compilation(), Some(Compilation { done: 3, total: 5 }));
+        drop(second);
+        assert_eq!(pipelines.compilation(), Some(Compilation { done: 1, total: 3 }));
+        // Whether all were compiled or one would not.
+        drop(first);
+        assert_eq!(pipelines.compilation(), None);
+    }
 }

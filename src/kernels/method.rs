@@ -2,7 +2,7 @@
 
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
-use super::{AdapterClass, Home, Images, Kernel, Launch, Registers, Slice, Target};
+use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
 use super::{affine, conv_direct, conv_pool, layout, max_pool, relu, sum, winograd_fused};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
@@ -293,7 +293,7 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
     let registers = by_padding(conv.dim_out, target.images);
-    let tiled = tiled(target.registers).to_vec();
+    let tiled = tiled(target).to_vec();
     let gemms = match target.class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
         AdapterClass::Software => [registers, tiled].concat(),
@@ -303,9 +303,9 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let pairs = products.flat_map(|&product| Tile::ALL.map(|tile| (product, tile)));
     let winograd: Vec<Method> = pairs.filter_map(winograd).collect();
     let gemms: Vec<Method> = gemms.into_iter().filter_map(single).collect();
-    let fused = match target.registers {
-        Registers::Few => [winograd_fused::Spread::COMPACT, winograd_fused::Spread::NARROW],
-        Registers::Many => [winograd_fused::Spread::NARROW, winograd_fused::Spread::COMPACT],
+    let fused = match target.prefers_compact() {
+        true => [winograd_fused::Spread::COMPACT, winograd_fused::Spread::NARROW],
+        false => [winograd_fused::Spread::NARROW, winograd_fused::Spread::COMPACT],
     };
     let mut fused = fused.map(|spread| Kernel::WinogradFused(spread).into()).to_vec();
     fused.retain(|_| winograd_fused::accepts(conv).is_ok());
@@ -319,7 +319,7 @@ fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let mut gemms: Vec<Gemm> =
         conv_pool::GEMMS.into_iter().filter(|gemm| conv_pool::accepts(*gemm, conv).is_ok()).collect();
     let software = target.class == AdapterClass::Software;
-    let tiled = tiled(target.registers);
+    let tiled = tiled(target);
     gemms.sort_by_key(|&gemm| {
         let place = tiled.iter().position(|own| *own == gemm);
         (place.is_some() == software, place, dear(gemm.weights(), target.images))
@@ -328,10 +328,10 @@ fn pool_candidates(conv: &Conv, target: Target) -> Vec<Method> {
 }
 
 /// The kernels through workgroup memory, in the order of preference.
-fn tiled(registers: Registers) -> [Gemm; 4] {
-    match registers {
-        Registers::Few => [Gemm::TILED_COMPACT, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_SLICED],
-        Registers::Many => [Gemm::TILED_SLICED, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_COMPACT],
+fn tiled(target: Target) -> [Gemm; 4] {
+    match target.prefers_compact() {
+        true => [Gemm::TILED_COMPACT, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_SLICED],
+        false => [Gemm::TILED_SLICED, Gemm::TILED, Gemm::TILED_WIDE, Gemm::TILED_COMPACT],
     }
 }
 

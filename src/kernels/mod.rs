@@ -91,6 +91,29 @@ pub enum Registers {
     Many,
 }
 
+/// What compiles the shaders of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compiler {
+    /// The driver's own: milliseconds to a few hundred of them for a kernel.
+    Driver,
+    /// Microsoft's DXC, on Direct3D 12: as quick, and it knows subgroups.
+    Dxc,
+    /// Microsoft's FXC, on Direct3D 12 where DXC is not at hand: shader model 5.1, which has no subgroups, and seconds for
+    /// each of the larger kernels (`docs/performance.md`).
+    Fxc,
+}
+
+impl Compiler {
+    /// `driver`, `dxc` or `fxc`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::Dxc => "dxc",
+            Self::Fxc => "fxc",
+        }
+    }
+}
+
 /// The device that kernels are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -104,6 +127,8 @@ pub struct Target {
     pub registers: Registers,
     /// Invocations of a workgroup, at most.
     pub invocations: u32,
+    /// What compiles its shaders.
+    pub compiler: Compiler,
 }
 
 impl Target {
@@ -117,15 +142,21 @@ impl Target {
         };
         // What WebGPU promises.
         let invocations = 256;
-        Self { class, subgroup_size, images, registers, invocations }
+        Self { class, subgroup_size, images, registers, invocations, compiler: Compiler::Driver }
     }
 
     /// Whether to compute a block's last convolution and the projection of its input in one dispatch
     /// ([`crate::graph::fuse::project`]). A GPU is spared a blob that it would write and read, which is most of what such
     /// convolutions cost by count. A software adapter is spared 1 or 2 % of a run, and compiles the kernel for two terms
-    /// for 1.7 s before its first one.
+    /// for 1.7 s before its first one. FXC compiles it for 1.4 to 3.5 s.
     pub fn gains_by_projections(self) -> bool {
-        self.class != AdapterClass::Software
+        self.class != AdapterClass::Software && self.compiler != Compiler::Fxc
+    }
+
+    /// Whether the kernels through workgroup memory are to have the smaller register tiles: where invocations have room
+    /// for no others, and where FXC compiles, which takes half the time for them.
+    pub(crate) fn prefers_compact(self) -> bool {
+        self.registers == Registers::Few || self.compiler == Compiler::Fxc
     }
 
     /// Whether to compute a convolution and the max pooling behind it in one dispatch

@@ -31,6 +31,8 @@ struct Key {
     driver: String,
     /// Lanes of a subgroup, 0 without: a device that may use less of the same adapter has fewer methods to choose from.
     subgroup: u32,
+    /// What compiles the shaders: FXC makes other machine code than DXC.
+    compiler: String,
 }
 
 impl Key {
@@ -41,6 +43,7 @@ impl Key {
             adapter: gpu.adapter_name().to_owned(),
             driver: gpu.driver(),
             subgroup: gpu.target().subgroup_size.unwrap_or(0),
+            compiler: gpu.target().compiler.name().to_owned(),
         }
     }
 }

@@ -267,9 +267,16 @@ fn adapters_say_which_would_be_used() {
     let default = &adapters[report["default"].as_u64().unwrap() as usize];
     assert_eq!(
         keys(default),
-        ["backend", "class", "driver", "features", "limits", "name", "notes", "type", "unusable"]
+        ["backend", "class", "driver", "features", "limits", "name", "notes", "shader_compiler", "type", "unusable"]
     );
     assert!(default["unusable"].is_null());
+    for adapter in adapters {
+        let compilers: &[&str] = if adapter["backend"] == "dx12" { &["dxc", "fxc"] } else { &["driver"] };
+        let compiler = adapter["shader_compiler"].as_str().unwrap();
+        assert!(compilers.contains(&compiler), "{adapter}");
+        let notes = adapter["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap());
+        assert_eq!(notes.filter(|note| note.contains("dxcompiler.dll")).count(), usize::from(compiler != "driver"));
+    }
     let used = json(["bench", "--clip", CLIP, "--config", NARROW, "--runs", "1"]);
     assert_eq!((&used["adapter"], &used["backend"]), (&default["name"], &default["backend"]));
     for adapter in adapters.iter().filter(|adapter| adapter["unusable"].is_null()) {

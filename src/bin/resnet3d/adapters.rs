@@ -6,6 +6,7 @@ use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::gpu::{AdapterSummary, preferred_adapter};
+use resnet3d_wgpu::kernels::Compiler;
 use resnet3d_wgpu::wgpu::{DeviceType, Features};
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -41,6 +42,8 @@ pub struct Adapter {
     pub backend: &'static str,
     pub driver: String,
     class: &'static str,
+    /// What compiles shaders: `driver`, or on Direct3D 12 `dxc` or `fxc`.
+    shader_compiler: &'static str,
     features: FeatureReport,
     limits: LimitReport,
     /// Why it cannot be used; null if it can.
@@ -89,6 +92,7 @@ impl Adapter {
             backend: summary.backend(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             class: summary.class.name(),
+            shader_compiler: summary.compiler.name(),
             features: FeatureReport {
                 timestamps: has(Features::TIMESTAMP_QUERY),
                 f16: has(Features::SHADER_F16),
@@ -137,6 +141,11 @@ impl Adapter {
     }
 }
 
+/// What to do about FXC.
+const FXC_NOTE: &str = "Windows' own FXC compiles its shaders: seconds at every start, and no subgroups. Put Microsoft's \
+                        dxcompiler.dll (DXC, github.com/microsoft/DirectXShaderCompiler/releases) beside this program, or \
+                        into a directory of the PATH";
+
 /// Why an adapter is not used to the full.
 fn notes(summary: &AdapterSummary) -> Vec<String> {
     let has = |feature| summary.features.contains(feature);
@@ -149,6 +158,11 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
     }
     if has(Features::SHADER_F16) {
         notes.push("f16 is there, but this version computes in f32 only".to_owned());
+    }
+    match summary.compiler {
+        Compiler::Driver => {}
+        Compiler::Dxc => notes.push("DXC compiles its shaders (dxcompiler.dll)".to_owned()),
+        Compiler::Fxc => notes.push(FXC_NOTE.to_owned()),
     }
     if has(Features::SUBGROUP) && summary.info.subgroup_min_size != summary.info.subgroup_max_size {
         notes.push("subgroups have no one size: kernels that need one are not chosen".to_owned());

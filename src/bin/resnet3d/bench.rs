@@ -290,10 +290,10 @@ impl Arguments {
         let started = Instant::now();
         let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
         let tuning = Instant::now();
-        let tuned = tune(&mut backbone, clip.shape())?;
+        let tuned = tune(gpu, &mut backbone, clip.shape())?;
         let tuning = tuning.elapsed();
         let (work, dispatches, memory) = {
-            let _progress = Progress::start("preparing the network");
+            let _progress = Progress::start("preparing the network").with_kernels(gpu);
             let plan = backbone.prepare(clip.shape())?;
             (Work::of(plan), plan.dispatches(), memory_line(plan))
         };

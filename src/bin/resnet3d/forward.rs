@@ -45,10 +45,10 @@ impl std::fmt::Display for Times {
 /// Runs `network` once on `clip`.
 pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Options) -> Result<(Features, Times)> {
     let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
-    tune(&mut backbone, clip.shape())?;
+    tune(gpu, &mut backbone, clip.shape())?;
     let started = Instant::now();
     let memory = {
-        let _progress = Progress::start("preparing the network");
+        let _progress = Progress::start("preparing the network").with_kernels(gpu);
         memory_line(backbone.prepare(clip.shape())?)
     };
     let prepare = started.elapsed();

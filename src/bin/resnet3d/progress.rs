@@ -1,6 +1,7 @@
 //! Progress on standard error: a spinner or a bar on a terminal, at most one plain line elsewhere.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use resnet3d_wgpu::GpuContext;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,10 +9,20 @@ use std::time::Duration;
 /// What takes less than this is not worth a line.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a display moves by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+const SPINNER: &str = "{spinner} {msg}{kernels}";
+const BAR: &str = "{msg} {bar:32} {pos}/{len} ({eta} left){kernels}";
+const BAR_WITHOUT_END: &str = "{msg} {bar:32} {pos}/{len}{kernels}";
+const COUNT: &str = "{msg} {pos}{kernels}";
+
 /// A piece of work under way; dropping it ends the display.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    /// Where kernels may have to be compiled for it.
+    gpu: Option<GpuContext>,
     /// Dropping it keeps the line for a pipe or file from being printed.
     _notice: Option<mpsc::Sender<()>>,
 }
@@ -21,7 +32,8 @@ impl Progress {
     pub fn start(what: &'static str) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::new_spinner().with_message(what);
-            bar.enable_steady_tick(Duration::from_millis(100));
+            bar.set_style(style(SPINNER, None));
+            bar.enable_steady_tick(TICK);
             bar
         })
     }
@@ -30,7 +42,7 @@ impl Progress {
     pub fn steps(what: &'static str, steps: u64) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::new(steps).with_message(what);
-            bar.set_style(style("{msg} {bar:32} {pos}/{len} ({eta} left)"));
+            bar.set_style(style(BAR, None));
             bar.tick();
             bar
         })
@@ -40,7 +52,7 @@ impl Progress {
     pub fn counting(what: &'static str) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::no_length().with_message(what);
-            bar.set_style(style("{msg} {pos}"));
+            bar.set_style(style(COUNT, None));
             bar.tick();
             bar
         })
@@ -48,7 +60,7 @@ impl Progress {
 
     fn show(what: &'static str, bar: impl FnOnce() -> ProgressBar) -> Self {
         if std::io::stderr().is_terminal() {
-            return Self { bar: bar(), _notice: None };
+            return Self { bar: bar(), gpu: None, _notice: None };
         }
         let (sender, receiver) = mpsc::channel::<()>();
         std::thread::spawn(move || {
@@ -56,14 +68,22 @@ impl Progress {
                 let _ = writeln!(std::io::stderr(), "{what} ...");
             }
         });
-        Self { bar: ProgressBar::hidden(), _notice: Some(sender) }
+        Self { bar: ProgressBar::hidden(), gpu: None, _notice: Some(sender) }
+    }
+
+    /// Also says how many kernels of how many are compiled, while any are being compiled on `gpu`.
+    pub fn with_kernels(mut self, gpu: &GpuContext) -> Self {
+        self.bar.set_style(with_kernels(self.bar.style(), gpu));
+        self.bar.enable_steady_tick(TICK);
+        self.gpu = Some(gpu.clone());
+        self
     }
 
     /// `done` of `total` steps are done.
     pub fn at(&self, done: usize, total: Option<usize>) {
         if let Some(total) = total {
             if self.bar.length().is_none() {
-                self.bar.set_style(style("{msg} {bar:32} {pos}/{len}"));
+                self.bar.set_style(style(BAR_WITHOUT_END, self.gpu.as_ref()));
             }
             // What was promised may have been too little.
             self.bar.set_length(total.max(done) as u64);
@@ -84,6 +104,20 @@ impl Drop for Progress {
 }
 
 /// The look of a bar; a template that is none leaves the usual one.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+fn style(template: &str, gpu: Option<&GpuContext>) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    match gpu {
+        Some(gpu) => with_kernels(style, gpu),
+        None => style,
+    }
+}
+
+/// `style` with what its templates call `kernels`.
+fn with_kernels(style: ProgressStyle, gpu: &GpuContext) -> ProgressStyle {
+    let gpu = gpu.clone();
+    style.with_key("kernels", move |_: &ProgressState, text: &mut dyn std::fmt::Write| {
+        if let Some(compilation) = gpu.compilation() {
+            let _ = write!(text, ", kernels compiled: {} of {}", compilation.done, compilation.total);
+        }
+    })
 }

@@ -5,13 +5,13 @@ use crate::progress::Progress;
 use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
 use resnet3d_wgpu::tuning::Tuned;
-use resnet3d_wgpu::{Clip, GpuBackbone, Shape, Timing};
+use resnet3d_wgpu::{Clip, GpuBackbone, GpuContext, Shape, Timing};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Tunes `backbone` for clips of `shape`, if it is to be tuned; what was tried just now.
-pub fn tune(backbone: &mut GpuBackbone, shape: Shape) -> Result<Vec<Tuned>> {
-    let progress = Progress::counting("tuning");
+/// Tunes `backbone`, which is on `gpu`, for clips of `shape`, if it is to be tuned; what was tried just now.
+pub fn tune(gpu: &GpuContext, backbone: &mut GpuBackbone, shape: Shape) -> Result<Vec<Tuned>> {
+    let progress = Progress::counting("tuning").with_kernels(gpu);
     Ok(backbone.tune(shape, &mut |done, total| progress.at(done, Some(total)))?)
 }
 

@@ -126,11 +126,12 @@ impl Arguments {
         log::info!("verifying {} ({})", gpu.adapter_name(), gpu.backend());
         Ok(match time {
             Some(time) => {
-                let progress = Progress::counting("cases verified");
+                let progress = Progress::counting("cases verified").with_kernels(gpu);
                 verify_for(gpu, settings, time, &mut |done, _| progress.at(done, None))?
             }
             None => {
-                let progress = Progress::steps("verifying", (settings.operators + settings.bodies) as u64);
+                let progress =
+                    Progress::steps("verifying", (settings.operators + settings.bodies) as u64).with_kernels(gpu);
                 verify(gpu, settings, &mut |done, total| progress.at(done, Some(total)))?
             }
         })

@@ -159,7 +159,7 @@ impl Subject<'_> {
         let frames = sizes.iter().map(|&t| Shape { n: 1, t, ..self.clip });
         let batch = sizes.iter().map(|&n| Shape { n, ..self.clip });
         let mut all = {
-            let _progress = Progress::start("preparing the network");
+            let _progress = Progress::start("preparing the network").with_kernels(self.gpu);
             // One copy of the weights for all.
             let mut constants = Constants::default();
             frames.chain(batch).map(|shape| self.prepare(shape, &mut constants)).collect::<Result<Vec<_>>>()?
