@@ -141,11 +141,6 @@ impl Adapter {
     }
 }
 
-/// What to do about FXC.
-const FXC_NOTE: &str = "Windows' own FXC compiles its shaders: seconds at every start, and no subgroups. Put Microsoft's \
-                        dxcompiler.dll (DXC, github.com/microsoft/DirectXShaderCompiler/releases) beside this program, or \
-                        into a directory of the PATH";
-
 /// Why an adapter is not used to the full.
 fn notes(summary: &AdapterSummary) -> Vec<String> {
     let has = |feature| summary.features.contains(feature);
@@ -162,7 +157,11 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
     match summary.compiler {
         Compiler::Driver => {}
         Compiler::Dxc => notes.push("DXC compiles its shaders (dxcompiler.dll)".to_owned()),
-        Compiler::Fxc => notes.push(FXC_NOTE.to_owned()),
+        Compiler::Fxc => {
+            notes.push("FXC compiles its shaders: seconds at every start, and no subgroups".to_owned());
+            let source = "github.com/microsoft/DirectXShaderCompiler/releases";
+            notes.push(format!("DXC is quicker: put its dxcompiler.dll beside this program or on the PATH ({source})"));
+        }
     }
     if has(Features::SUBGROUP) && summary.info.subgroup_min_size != summary.info.subgroup_max_size {
         notes.push("subgroups have no one size: kernels that need one are not chosen".to_owned());

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
 use log::LevelFilter;
+use resnet3d_wgpu::kernels::Compiler;
 use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
 use std::path::PathBuf;
 
@@ -118,6 +119,9 @@ impl Common {
         self.precision.supported()?;
         let gpu = GpuContext::new(self.context_options())?;
         log::info!("running on {} ({})", gpu.adapter_name(), gpu.backend());
+        if gpu.target().compiler == Compiler::Fxc {
+            log::info!("FXC compiles the shaders; `resnet3d adapters` says how to get a quicker start");
+        }
         Ok(gpu)
     }
 }
