@@ -148,7 +148,7 @@ impl Target {
     /// Whether to compute a block's last convolution and the projection of its input in one dispatch
     /// ([`crate::graph::fuse::project`]). A GPU is spared a blob that it would write and read, which is most of what such
     /// convolutions cost by count. A software adapter is spared 1 or 2 % of a run, and compiles the kernel for two terms
-    /// for 1.7 s before its first one. FXC compiles it for 1.4 to 3.5 s.
+    /// for 1.7 s before its first one. FXC compiles it for 1.4 s and more.
     pub fn gains_by_projections(self) -> bool {
         self.class != AdapterClass::Software && self.compiler != Compiler::Fxc
     }
