@@ -111,6 +111,8 @@ pub enum Error {
         wanted: String,
         /// What it held, or what its reader said.
         given: String,
+        /// What may help, where more is known than that the file is damaged or of another kind.
+        hint: Option<&'static str>,
     },
 
     /// A clip without a body to look at: no frames, frames of different sizes, and the like.
@@ -238,6 +240,6 @@ impl Error {
 
     /// A [`Error::Format`]: what `path` should have held and what it did.
     pub(crate) fn format(path: &std::path::Path, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
-        Self::Format { path: path.to_owned(), wanted: wanted.into(), given: given.to_string() }
+        Self::Format { path: path.to_owned(), wanted: wanted.into(), given: given.to_string(), hint: None }
     }
 }

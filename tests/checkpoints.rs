@@ -154,6 +154,67 @@ fn the_same_weights_by_detectron2_and_maskrcnn_benchmark() {
     }
 }
 
+/// The names of torchvision's state dict as Hugging Face's `ResNetForImageClassification` has them.
+fn hugging_face(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').collect();
+    match *parts.as_slice() {
+        ["conv1", part] => format!("resnet.embedder.embedder.convolution.{part}"),
+        ["bn1", part] => format!("resnet.embedder.embedder.normalization.{part}"),
+        ["fc", part] => format!("classifier.1.{part}"),
+        [layer, block, .., part] if layer.starts_with("layer") => {
+            let stage = layer["layer".len()..].parse::<usize>().unwrap() - 1;
+            let base = format!("resnet.encoder.stages.{stage}.layers.{block}");
+            match parts[2] {
+                "downsample" if parts[3] == "0" => format!("{base}.shortcut.convolution.{part}"),
+                "downsample" => format!("{base}.shortcut.normalization.{part}"),
+                module => {
+                    let kind = if module.starts_with("conv") { "convolution" } else { "normalization" };
+                    let index = module.trim_start_matches(char::is_alphabetic).parse::<usize>().unwrap() - 1;
+                    format!("{base}.layer.{index}.{kind}.{part}")
+                }
+            }
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[test]
+fn the_same_weights_by_hugging_face_are_the_same_bits() {
+    for name in ["torchvision_basic", "torchvision_bottleneck"] {
+        let golden = Golden::read(name);
+        let (own, theirs) = (golden.checkpoint(), golden.renamed(hugging_face));
+        assert_eq!((theirs.naming(), theirs.stride_1x1()), (Naming::HuggingFace, own.stride_1x1()));
+        assert_eq!(theirs.normalization(), Some(Normalization::ImageNet));
+        let config = theirs.config().unwrap().unwrap();
+        assert_eq!(Some(&config), own.config().unwrap().as_ref());
+        let load = |checkpoint: &Checkpoint| checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
+        assert_eq!(load(&theirs), load(&own), "{name}");
+        // Its blocks may have nothing over either.
+        let odd = golden.renamed(|name| match name {
+            "layer2.0.bn1.num_batches_tracked" => "resnet.encoder.stages.1.layers.0.attention.weight".to_owned(),
+            _ => hugging_face(name),
+        });
+        let error = odd.load(&config, &CENTER_ONLY).unwrap_err().to_string();
+        assert!(error.contains("stages.1.layers.0.attention.weight"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_without_its_first_convolution_still_has_its_names() {
+    let golden = Golden::read("torchvision_bottleneck");
+    for (rename, missing) in [
+        (hugging_face as fn(&str) -> String, "resnet.encoder.stages.0.layers.0.layer.0.convolution.weight"),
+        (detectron2, "backbone.bottom_up.res2.0.conv1.weight"),
+        (str::to_owned, "layer1.0.conv1.weight"),
+    ] {
+        let config = golden.checkpoint().config().unwrap().unwrap();
+        let lacking = golden.renamed(|name| if rename(name) == missing { "lost".to_owned() } else { rename(name) });
+        let error = lacking.load(&config, &CENTER_ONLY).unwrap_err();
+        assert!(matches!(&error, Error::MissingBlob { blob, .. } if blob == "res2_0_branch2a_w"), "{error}");
+        assert!(error.to_string().contains(missing), "{error}");
+    }
+}
+
 #[test]
 fn caffe2_s_batch_norms_fold() {
     // The golden's batch norms under Caffe2's names, whose eps is a little larger.
@@ -249,6 +310,24 @@ fn parts_that_no_block_of_this_body_has_are_refused() {
         // What the body leaves out may have any.
         let head = golden.renamed(|name| if name == counter { "layer4.0.se.bias".to_owned() } else { name.to_owned() });
         load(&head, &config).unwrap();
+    }
+    // Other convolutions in the stem make it another network at once.
+    let deep = |from: &str, to: &str, rename: fn(&str) -> String| {
+        let stem = SafeTensors::deserialize(&golden.bytes).unwrap();
+        let mut views: BTreeMap<String, TensorView<'_>> =
+            stem.tensors().into_iter().map(|(name, view)| (rename(&name), view)).collect();
+        views.insert(to.to_owned(), stem.tensor(from).unwrap());
+        Checkpoint::from_bytes("deep.safetensors", safetensors::serialize(&views, None).unwrap())
+    };
+    for (part, rename) in [
+        ("conv2.weight", str::to_owned as fn(&str) -> String),
+        ("conv1.3.weight", str::to_owned),
+        ("backbone.bottom_up.stem.conv2.weight", detectron2),
+        ("resnet.embedder.embedder.0.convolution.weight", hugging_face),
+    ] {
+        let error = deep("layer1.0.conv2.weight", part, rename).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { what, .. } if what.contains(part)), "{part}: {error}");
+        assert!(error.to_string().contains("deep stem"), "{error}");
     }
     // A bottleneck network taken for one of basic blocks.
     let basic = BackboneConfig { transformation: Transformation::Basic, ..config };

@@ -11,6 +11,8 @@ mod converting;
 #[cfg(target_os = "linux")]
 #[path = "cli/footprint.rs"]
 mod footprint;
+#[path = "cli/foreign.rs"]
+mod foreign;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/reports.rs"]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fixture, fixture_path};
 use half::{bf16, f16};
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, Weights};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -233,4 +233,171 @@ fn what_is_wrong_is_named() {
     assert!(matches!(Weights::load("no/such/file.safetensors", &narrow()), Err(Error::File { action: "read", .. })));
     let zip = Checkpoint::from_bytes("model.pth", b"PK\x03\x04 and so on".to_vec());
     assert!(matches!(zip, Err(Error::Unsupported { reason, .. }) if reason.contains("save_file")));
+}
+
+/// The message for loading `tensors` as the narrow network, or as the one that they show.
+fn refused(tensors: &Tensors, own: bool) -> String {
+    let load = || {
+        let checkpoint = Checkpoint::from_bytes("odd.safetensors", bytes(tensors, None))?;
+        let config = if own { checkpoint.config()?.unwrap() } else { narrow() };
+        checkpoint.load(&config, &WeightOptions::default()).map(drop)
+    };
+    let error = load().unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn blobs_of_another_network_are_refused_by_name() {
+    let with = |name: &str, shape: &[usize]| {
+        let mut tensors = f32_tensors();
+        let values = shape.iter().product::<usize>();
+        tensors.insert(name.to_owned(), (Dtype::F32, shape.to_vec(), vec![0; 4 * values]));
+        tensors
+    };
+    for (name, shape) in [
+        ("res3_0_branch2d_w", &[3, 3, 1, 1][..]),
+        ("res3_0_branch2a_b", &[3]),
+        ("res4_0_se_fc1_w", &[1, 4]),
+        ("res4_0_branch2b_offset_w", &[18, 4, 3, 3]),
+        ("conv1_b", &[2]),
+        ("res_conv1_gn_s", &[2]),
+        ("conv2_w", &[2, 2, 3, 3]),
+        ("conv1_2_w", &[2, 2, 3, 3]),
+        ("nonlocal_conv3_0_theta_w", &[1, 2, 1, 1, 1]),
+        ("nonlocal_conv4_1_bn_s", &[2]),
+    ] {
+        let message = refused(&with(name, shape), false);
+        assert!(message.contains(name), "{name}: {message}");
+    }
+    // The same body as one of basic blocks has a convolution over.
+    let basic = BackboneConfig { transformation: resnet3d_wgpu::Transformation::Basic, ..narrow() };
+    let mut tensors = tensors(&basic, |v| v.to_le_bytes().to_vec(), Dtype::F32);
+    tensors.insert("res2_0_branch2c_w".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
+    let checkpoint = Checkpoint::from_bytes("odd.safetensors", bytes(&tensors, None)).unwrap();
+    let error = checkpoint.weights(&basic).unwrap_err().to_string();
+    assert!(error.contains("res2_0_branch2c_w") && error.contains("bottleneck"), "{error}");
+
+    // Heads, momentum, later stages and other things are passed over.
+    for name in [
+        "fc1000_w",
+        "pred_w",
+        "conv_rpn_w",
+        "rpn_cls_logits_w",
+        "fpn_res4_0_sum_w",
+        "bbox_pred_w",
+        "kps_score_w",
+        "mask_fcn_logits_w",
+        "cls_score_w",
+        "conv_fcn1_w",
+        "res5_0_branch2a_w",
+        "res5_0_se_w",
+        "conv1_w_momentum",
+        "res3_0_branch2d_w_momentum",
+        "res2_0_sum",
+        "lr",
+    ] {
+        let checkpoint = Checkpoint::from_bytes("more.safetensors", bytes(&with(name, &[1, 1, 1, 1]), None)).unwrap();
+        checkpoint.weights(&narrow()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(checkpoint.unused(&narrow()).unwrap(), [name]);
+    }
+    // What Detectron carries along of MSRA's ResNet-50.
+    let mut carried = with("conv1_b", &[2]);
+    carried.insert("fc1000_w".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
+    let checkpoint = Checkpoint::from_bytes("r50.safetensors", bytes(&carried, None)).unwrap();
+    assert_eq!(checkpoint.weights(&narrow()).unwrap(), Weights::random(&narrow(), 3).unwrap());
+}
+
+#[test]
+fn a_time_axis_of_1_throughout_is_two_networks_until_one_is_named() {
+    let image = BackboneConfig { time_kernel_dim: 1, ..narrow() };
+    let tensors = tensors(&image, |v| v.to_le_bytes().to_vec(), Dtype::F32);
+    let message = refused(&tensors, true);
+    for part in ["video-nonlocal-net", "Detectron", "--config", &image.to_json()] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let checkpoint = Checkpoint::from_bytes("c2d.safetensors", bytes(&tensors, None)).unwrap();
+    assert_eq!(checkpoint.weights(&image).unwrap(), Weights::random(&image, 3).unwrap());
+    let metadata = HashMap::from([("config".to_owned(), image.to_json())]);
+    let named = Checkpoint::from_bytes("c2d.safetensors", bytes(&tensors, Some(metadata))).unwrap();
+    assert_eq!(named.config().unwrap(), Some(image));
+}
+
+#[test]
+fn names_of_nobody_are_told() {
+    let renamed = |rename: fn(&str) -> String| -> Tensors {
+        f32_tensors().into_iter().map(|(name, tensor)| (rename(&name), tensor)).collect()
+    };
+    let message = refused(&renamed(|name| format!("s1.pathway0_{name}")), false);
+    for part in ["Detectron, torchvision, Detectron2, maskrcnn-benchmark", "s1.pathway0_conv1_w, ", "…", "rename"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let message = refused(&Tensors::new(), false);
+    assert!(message.contains("it has none"), "{message}");
+}
+
+#[test]
+fn contents_go_before_names() {
+    let good = bytes(&f32_tensors(), None);
+    for name in ["weights.pkl", "weights.pth", "weights.bin", "weights"] {
+        let checkpoint = Checkpoint::from_bytes(name, good.clone()).unwrap();
+        assert_eq!(checkpoint.weights(&narrow()).unwrap(), Weights::random(&narrow(), 3).unwrap(), "{name}");
+    }
+    let pickle = std::fs::read(fixture_path("pk01_py2_blobs_cfg.pkl")).unwrap();
+    for name in ["weights.safetensors", "weights.bin", "weights"] {
+        assert!(Checkpoint::from_bytes(name, pickle.clone()).unwrap().config().unwrap().is_some(), "{name}");
+    }
+    let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 97800000\n";
+    let index = br#"{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "model-1.safetensors"}}"#;
+    let old_torch = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.";
+    let class = b"\x80\x02}U\x05blobsccollections\ndefaultdict\n)Rs.";
+    let cases: [(&[u8], &str, &str); 14] = [
+        (lfs, "a text file (a pointer of Git LFS)", "git lfs pull"),
+        (b"<!DOCTYPE html><html><head><title>Access denied</title>", "an HTML page", "download the file itself"),
+        (b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>", "XML", "a server that refused"),
+        (index, "an index of several files", "load_file"),
+        (b"{\n  \"architectures\": []}", "JSON", "another file"),
+        (b"", "an empty file", "no bytes"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "a gzip archive", "gunzip"),
+        (b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0w.npy", "numpy.savez", "numpy.load"),
+        (b"\x93NUMPY\x01\0", "an array of numpy's", ""),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture", "a picture"),
+        (b"Not Found\n", "a text file that begins with \"Not Found\"", ""),
+        (class, "\"collections.defaultdict\"", "pickle.dump({name: numpy.asarray(blob)"),
+        (b"PK\x03\x04", "an archive as torch.save", ""),
+        (old_torch, "an archive as torch.save", ""),
+    ];
+    for (bytes, says, helps) in cases {
+        for name in ["w.safetensors", "w.pkl", "w.pth", "w.bin", "w"] {
+            // Where nothing else shows it, only the name tells that it is a pickle.
+            let error = Checkpoint::from_bytes(name, bytes.to_vec()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(says) && text.contains(name), "{name}: {text}");
+            match error {
+                Error::Format { hint, .. } => assert!(hint.unwrap_or_default().contains(helps), "{name}: {hint:?}"),
+                Error::Unsupported { reason, .. } => {
+                    assert_eq!(
+                        reason,
+                        "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), …)"
+                    );
+                }
+                other => panic!("{name}: {other}"),
+            }
+        }
+    }
+    // Text that is a pickle of the oldest protocol is no poem.
+    let old = Checkpoint::from_bytes("old.pkl", b"(dp0\nS'conv1_w'\np1\nNs.".to_vec()).unwrap_err();
+    assert!(old.to_string().contains("the instruction DICT"), "{old}");
+    assert!(matches!(&old, Error::Format { hint: Some(hint), .. } if hint.contains("protocol=2")), "{old}");
+}
+
+#[test]
+fn the_same_parameters_are_the_same_bytes() {
+    let save = || {
+        let weights = Weights::random(&narrow(), 3).unwrap();
+        let detectron = resnet3d_wgpu::clip::preprocess::Normalization::Detectron;
+        weights.to_safetensors(&narrow(), Some(detectron), resnet3d_wgpu::weights::Storage::F32).unwrap()
+    };
+    let first = save();
+    assert!((0..16).all(|_| save() == first));
 }

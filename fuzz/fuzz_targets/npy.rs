@@ -1,8 +1,9 @@
-//! Any bytes as an `.npy` file, read as a ready clip.
+//! Any bytes as an `.npy` file, read as a ready clip or as pictures.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use resnet3d_wgpu::clip::files::{LoadOptions, load};
+use resnet3d_wgpu::clip::preprocess::Preprocess;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -13,8 +14,11 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     std::fs::write(&*FILE, bytes).expect("the file can be written");
-    if let Ok(clip) = load(&*FILE, &LoadOptions::default()) {
+    // Small, so that what is found is found soon.
+    let preprocess = Preprocess { target_size: 16, max_size: Some(32), ..Preprocess::default() };
+    if let Ok(clip) = load(&*FILE, &LoadOptions { preprocess, ..LoadOptions::default() }) {
         assert_eq!(clip.data().len(), clip.shape().len());
-        assert!(clip.data().len() * 2 <= bytes.len(), "values out of nowhere");
+        // A picture of one pixel, three bytes, becomes 3x16x32 values at most; a float is two bytes at least.
+        assert!(clip.data().len() <= bytes.len() * 16 * 32, "values out of nowhere");
     }
 });

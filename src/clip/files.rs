@@ -6,7 +6,9 @@
 //! * a video file of any common container, decoded by the program `ffmpeg`;
 //! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or else with uint8 tensors `frames.0`,
 //!   `frames.1`, …, each T×H×W×3 and each one clip of the batch;
-//! * an `.npy` of floats, a ready clip.
+//! * an `.npy` of floats, a ready clip, or of uint8, pictures T×H×W×3, T×3×H×W or 3×T×H×W, with N before for a batch.
+//!
+//! What a file is, its contents say; only where they do not, its name.
 //!
 //! Frames are chosen ([`FrameSelection`]) and preprocessed one by one as they are read, so that memory is needed for the
 //! clip only; a ready clip is taken as it is.
@@ -25,6 +27,7 @@ pub use self::selection::FrameSelection;
 pub use self::tensors::save_clip;
 use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
+use crate::content::{self, Content};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -33,8 +36,10 @@ use crate::shape::Shape;
 pub struct LoadOptions {
     /// What frames become. Ready clips are not touched.
     pub preprocess: Preprocess,
-    /// The order of the channels in `frames.*` tensors. Picture and video files know their own.
-    pub channel_order: ChannelOrder,
+    /// The order of the channels in arrays of pictures. `None` takes those of `frames.*` tensors for blue, green, red, as
+    /// OpenCV reads and as it has always been, and warns of it; those of an `.npy` for red, green, blue, as other readers
+    /// (decord, PyAV, imageio, torchvision) have them. Picture and video files know their own.
+    pub channel_order: Option<ChannelOrder>,
     /// Which frames are taken. Nothing can be chosen from a ready clip.
     pub selection: FrameSelection,
     /// How the values of a ready clip must have been normalised, if its file says how they were. `None` takes any.
@@ -141,13 +146,41 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
     if metadata.is_dir() {
         return pictures::read(path, gathering).map(|()| None);
     }
-    match extension(path).as_str() {
-        "npy" => npy::read(path).map(|clip| Some(Ready { clip, normalization: None })),
-        "safetensors" => tensors::read(path, gathering),
-        "png" | "jpg" | "jpeg" => Err(unsupported("a single picture, which has to be in a directory")),
-        "pkl" | "pickle" | "pth" | "pt" | "npz" => Err(unsupported("a file that holds weights or several arrays")),
+    // Of what is no regular file, the first bytes would be gone once they are looked at.
+    let head = if metadata.is_file() { Some(content::head(path)?) } else { None };
+    let content = head.as_deref().map_or(Content::Unknown, Content::of);
+    let extension = extension(path);
+    match (content, extension.as_str()) {
+        (Content::Npy, _) => npy::read(path, gathering),
+        (Content::Safetensors, _) => tensors::read(path, gathering),
+        (Content::Foreign { .. } | Content::Picture(_), "npy") => Err(refused(path, content, "a .npy file")),
+        (Content::Foreign { .. } | Content::Picture(_), "safetensors") => {
+            Err(refused(path, content, "a whole safetensors file"))
+        }
+        (Content::Foreign { .. }, _) => Err(refused(path, content, "a video that ffmpeg can open")),
+        (Content::Pickle | Content::OldTorch | Content::Zip { .. }, _) => {
+            Err(unsupported("a file that holds weights or several arrays"))
+        }
+        (Content::Video(_), _) => video::read(path, gathering).map(|()| None),
+        (_, "npy") => npy::read(path, gathering),
+        (_, "safetensors") => tensors::read(path, gathering),
+        (_, "png" | "jpg" | "jpeg") => Err(unsupported("a single picture, which has to be in a directory")),
+        (_, "pkl" | "pickle" | "pth" | "pt" | "npz") => Err(unsupported("a file that holds weights or several arrays")),
         _ if !metadata.is_file() => Err(unsupported("what is no regular file")),
-        _ => video::read(path, gathering).map(|()| None),
+        _ => video::read(path, gathering).map(|()| None).map_err(|error| with_text(error, head.as_deref())),
+    }
+}
+
+/// The error for a file that plainly is something else than what was `wanted`.
+fn refused(path: &Path, content: Content, wanted: &str) -> Error {
+    content.refusal(path, wanted).unwrap_or_else(|| Error::format(path, wanted, "something else"))
+}
+
+/// Says of a file that is no video that it is text, if it is.
+fn with_text(error: Error, head: Option<&[u8]>) -> Error {
+    match (error, head.and_then(content::describe_text)) {
+        (Error::Format { path, wanted, hint, .. }, Some(given)) => Error::Format { path, wanted, given, hint },
+        (error, _) => error,
     }
 }
 
@@ -166,7 +199,21 @@ fn check_ready(path: &Path, ready: &Ready, options: &LoadOptions, before: &[(&Pa
             wanted: format!("a clip preprocessed as {}", expected.name()),
             given: format!("{}, which was preprocessed as {}", path.display(), given.name()),
         }),
-        _ => Ok(()),
+        _ => {
+            warn_of_pixels(path, ready);
+            Ok(())
+        }
+    }
+}
+
+/// Warns of a clip that nothing says to be normalised, and that does not look it.
+fn warn_of_pixels(path: &Path, ready: &Ready) {
+    if ready.normalization.is_none() && !ready.clip.data().iter().any(|&value| value < 0.0) {
+        log::warn!(
+            "{}: no value of this clip is below 0, and of normalised pictures some are: if these are pixels, store them as \
+             bytes (uint8, TxHxWx3), and they are preprocessed; floats are taken as they are",
+            path.display()
+        );
     }
 }
 

@@ -7,12 +7,13 @@ use super::recognise::Source;
 use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file};
 use crate::clip::preprocess::Normalization;
 use crate::config::{BackboneConfig, Transformation};
+use crate::content::{self, Content};
 use crate::error::{Error, Result};
 use crate::graph::resnet::Body;
 use std::path::{Path, PathBuf};
 
 /// An opened weight file: safetensors, or a pickle as Detectron writes it. The names of its tensors are those of Caffe2's
-/// blobs, or of torchvision, Detectron2 or maskrcnn-benchmark.
+/// blobs, or of torchvision, Detectron2, maskrcnn-benchmark or Hugging Face's ResNets.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -22,8 +23,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a weight file. A name that ends in `.pkl` means a pickle, `.safetensors` means that; otherwise the first
-    /// bytes tell.
+    /// Reads a weight file. Its first bytes tell its kind; only where they do not, a name that ends in `.pkl` means a
+    /// pickle.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
@@ -36,24 +37,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Format`] if it is truncated or no such file, or uses instructions or globals of pickles that weight files
-    /// do not need; [`Error::Unsupported`] for archives of PyTorch's, and for networks that are known to be no such body.
+    /// do not need; [`Error::Unsupported`] for archives of PyTorch's, and for networks that are known to be no such body or
+    /// have parts that it has not.
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
         let path = path.into();
-        let contents = match Kind::of(&path, &bytes) {
-            Kind::Safetensors => safetensors_file::read(&bytes)
-                .map_err(|error| Error::format(&path, "a whole safetensors file", error))?,
-            Kind::Pickle => pickle::read(&bytes).map_err(|refusal| {
-                let given = format!("{} at byte {}", refusal.what, refusal.at);
-                Error::format(&path, "a pickle of numpy arrays by name", given)
-            })?,
-            Kind::Zip => {
-                return Err(Error::Unsupported {
-                    what: format!("{}, a zip archive as torch.save writes it,", path.display()),
-                    reason: "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), …)"
-                        .to_owned(),
-                });
-            }
-        };
+        let contents = contents(&path, &bytes)?;
         let source = Source::find(&contents, &path.display().to_string())?;
         Ok(Self { path, bytes, contents, source })
     }
@@ -106,7 +94,17 @@ impl Checkpoint {
     /// See [`Weights::load_with`].
     pub fn load(&self, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
         let graph = Body::new(config)?.graph;
+        if !self.source.known {
+            return Err(self.unknown_names());
+        }
         let loaded = self.tensors().assemble(&graph, options)?;
+        if self.source.of_two_networks(&self.contents) && self.contents.tensors.contains_key("pred_w") {
+            log::warn!(
+                "{}: weights with a time axis of 1 throughout, and pred_w: video-nonlocal-net's C2D has just these, and is \
+                 another network than the one that was asked for",
+                self.path.display()
+            );
+        }
         if config.transformation == Transformation::Bottleneck
             && self.stride_1x1().is_some_and(|own| own != config.stride_1x1)
         {
@@ -133,29 +131,86 @@ impl Checkpoint {
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 
+    /// The error for a file by nobody's names that are known.
+    fn unknown_names(&self) -> Error {
+        const SHOWN: usize = 5;
+        let mut names: Vec<String> =
+            self.contents.names().take(SHOWN).map(|name| name.chars().take(80).collect()).collect();
+        if self.contents.names().nth(SHOWN).is_some() {
+            names.push("…".to_owned());
+        }
+        let first =
+            if names.is_empty() { "it has none".to_owned() } else { format!("its first are {}", names.join(", ")) };
+        Error::Unsupported {
+            what: format!(
+                "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark and Hugging Face's \
+                 ResNets,",
+                self.path.display()
+            ),
+            reason: format!(
+                "{first}; if it is such a ResNet, rename its tensors as torchvision does, layer1.0.conv1.weight …"
+            ),
+        }
+    }
+
     fn tensors(&self) -> Tensors<'_> {
         Tensors { file: &self.bytes, contents: &self.contents, names: &self.source.names }
     }
 }
 
-/// Kinds of files.
-enum Kind {
-    Safetensors,
-    Pickle,
-    Zip,
-}
-
-impl Kind {
-    fn of(path: &Path, bytes: &[u8]) -> Self {
-        let named = |wanted| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted));
-        // Safetensors begin with the length of a header in JSON, pickles with the instruction PROTO.
-        let json = bytes.get(8) == Some(&b'{');
-        match bytes {
-            [b'P', b'K', 3, 4, ..] => Self::Zip,
-            _ if named("safetensors") => Self::Safetensors,
-            _ if named("pkl") || named("pickle") => Self::Pickle,
-            [0x80, 2..=5, ..] if !json => Self::Pickle,
-            _ => Self::Safetensors,
+/// What the file `bytes`, called `path`, holds.
+fn contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
+    const SAFETENSORS: &str = "a whole safetensors file";
+    const PICKLE: &str = "a pickle of numpy arrays by name";
+    let named =
+        |wanted: &[&str]| path.extension().is_some_and(|e| wanted.iter().any(|name| e.eq_ignore_ascii_case(name)));
+    let (named_safetensors, named_pickle) = (named(&["safetensors"]), named(&["pkl", "pickle"]));
+    // What it turns out to be is said only where its reader does not understand it.
+    let given = |said: String| content::describe_text(bytes).filter(|_| !is_protocol_0(bytes)).unwrap_or(said);
+    let safetensors = || safetensors_file::read(bytes).map_err(|said| Error::format(path, SAFETENSORS, given(said)));
+    let pickle = || {
+        pickle::read(bytes).map_err(|refusal| Error::Format {
+            path: path.to_owned(),
+            wanted: PICKLE.to_owned(),
+            given: given(format!("{} at byte {}", refusal.what, refusal.at)),
+            hint: refusal.hint,
+        })
+    };
+    let kind = Content::of(bytes);
+    match kind {
+        Content::Safetensors => {
+            warn_of_name(path, named_pickle, "a safetensors file");
+            safetensors()
+        }
+        Content::Pickle => {
+            warn_of_name(path, named_safetensors, "a pickle");
+            pickle()
+        }
+        Content::OldTorch | Content::Zip { arrays: false } => Err(Error::Unsupported {
+            what: format!("{}, an archive as torch.save writes it,", path.display()),
+            reason: "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), …)".to_owned(),
+        }),
+        Content::Unknown if named_pickle => pickle(),
+        Content::Unknown => safetensors(),
+        other => {
+            let wanted = match (named_safetensors, named_pickle) {
+                (true, _) => SAFETENSORS.to_owned(),
+                (_, true) => PICKLE.to_owned(),
+                _ => format!("{SAFETENSORS} or {PICKLE}"),
+            };
+            Err(other.refusal(path, &wanted).unwrap_or_else(|| Error::format(path, wanted, "another file")))
         }
     }
+}
+
+/// Says that a file is read by its contents where its name says something else.
+fn warn_of_name(path: &Path, misnamed: bool, what: &str) {
+    if misnamed {
+        log::warn!("{}: by its contents this is {what}, and it is read as one", path.display());
+    }
+}
+
+/// Whether text may be a pickle of protocol 0, which is text too: it is a dictionary or a call, and ends with STOP.
+fn is_protocol_0(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'(' | b'c' | b'}' | b'0'..=b'9', .., b'.'])
 }

@@ -1,7 +1,7 @@
 //! Weights of another network: what is missing, what is there instead.
 
 use super::assemble::Tensors;
-use super::names::{Branch, Layer, Names, Naming, parameter};
+use super::names::{Branch, Layer, Naming, Place, parameter};
 use crate::error::{Error, Result};
 use crate::graph::Parameter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,8 @@ const LISTED: usize = 5;
 /// The longest name, and the most names, that are compared for likeness.
 const COMPARED: (usize, usize) = (96, 4096);
 
-/// Checks that every parameter has all its tensors, and that PyTorch's blocks have no other parts; warns of blocks that
-/// the network does not have.
+/// Checks that every parameter has all its tensors, and that stem and blocks have no other parts; warns of blocks that the
+/// network does not have.
 ///
 /// # Errors
 /// [`Error::MissingBlob`] for the first missing one, with a hint that lists the others, the nearest names and the unused
@@ -26,7 +26,7 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     let Some((first, name)) = missing.first() else {
         let counts = block_counts(wanted);
         warn_of_other_blocks(tensors, &counts);
-        return refuse_other_parts(&unused(tensors, wanted), tensors.names, &counts);
+        return refuse_other_parts(&unused(tensors, wanted), tensors, &counts);
     };
     let unused = unused(tensors, wanted);
     let mut hints = Vec::new();
@@ -90,37 +90,31 @@ fn block_counts(wanted: &[Parameter]) -> BTreeMap<usize, usize> {
     counts
 }
 
-/// Ignoring what the body does not use is right for heads, and would make wrong features of a network whose blocks have
-/// parts that these have not: biases, gates, a third convolution. Caffe2's blobs may have anything beside them, momentum
-/// to begin with.
-fn refuse_other_parts(unused: &[&str], names: &Names, counts: &BTreeMap<usize, usize>) -> Result<()> {
-    if names.naming == Naming::Caffe2 {
-        return Ok(());
-    }
-    let blocks: BTreeSet<String> = counts
-        .iter()
-        .flat_map(|(&stage, &count)| (0..count).map(move |block| names.pytorch_block(stage, block)))
-        .collect();
-    let stem_bias = names.weight(Layer::Stem).strip_suffix("weight").map(|conv| format!("{conv}bias"));
-    let in_block = |name: &str| {
-        let behind = name.strip_prefix(names.prefix.as_str())?;
-        let block: String = behind.split_inclusive('.').take(2).collect();
-        blocks.contains(&block).then_some(())
+/// Ignoring what the body does not use is right for heads, momentum and later stages, and would make wrong features of a
+/// network whose stem or blocks have parts that these have not: biases, gates, a third convolution.
+fn refuse_other_parts(unused: &[&str], tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) -> Result<()> {
+    let of_body = |name: &str| match tensors.names.place(name) {
+        Some(Place::Stem) => true,
+        Some(Place::Block { stage, block }) => counts.get(&stage).is_some_and(|&count| block < count),
+        None => false,
+    };
+    // MSRA's ResNet-50 came with a bias behind conv1. Detectron's body has none there; its files carry that one along,
+    // beside the classifier that it does not use either.
+    let carried_along = |name: &str| {
+        tensors.names.naming == Naming::Caffe2 && name == "conv1_b" && tensors.contents.tensors.contains_key("fc1000_w")
     };
     let counter = |name: &str| name.ends_with(".num_batches_tracked");
-    let other: Vec<&str> = unused
-        .iter()
-        .copied()
-        .filter(|name| !counter(name) && (stem_bias.as_deref() == Some(*name) || in_block(name).is_some()))
-        .collect();
+    let nothing = |name: &str| tensors.contents.others.get(name) == Some(&"None");
+    let is_other = |name: &&str| of_body(name) && !counter(name) && !nothing(name) && !carried_along(name);
+    let other: Vec<&str> = unused.iter().copied().filter(is_other).collect();
     if other.is_empty() {
         return Ok(());
     }
     Err(Error::Unsupported {
         what: format!("a network with {}", list(&other)),
         reason:
-            "the blocks that were asked for have no such parts, and without them the features would be wrong (a third \
-                 convolution would be of bottleneck blocks)"
+            "the stem and the blocks that were asked for have no such parts, and without them the features would be wrong \
+                 (a third convolution would be of bottleneck blocks)"
                 .to_owned(),
     })
 }

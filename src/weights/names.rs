@@ -15,16 +15,20 @@ pub enum Naming {
     Detectron2,
     /// maskrcnn-benchmark: `backbone.body.layer2.0.conv2.weight`, with a `stem`.
     MaskRcnnBenchmark,
+    /// Hugging Face's `ResNetModel`: `resnet.encoder.stages.1.layers.0.layer.1.convolution.weight`. The values are those of
+    /// torchvision's networks.
+    HuggingFace,
 }
 
 impl Naming {
-    /// `caffe2`, `torchvision`, `detectron2` or `maskrcnn-benchmark`.
+    /// `caffe2`, `torchvision`, `detectron2`, `maskrcnn-benchmark` or `huggingface`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Caffe2 => "caffe2",
             Self::Torchvision => "torchvision",
             Self::Detectron2 => "detectron2",
             Self::MaskRcnnBenchmark => "maskrcnn-benchmark",
+            Self::HuggingFace => "huggingface",
         }
     }
 
@@ -32,7 +36,7 @@ impl Naming {
     pub(crate) fn eps(self) -> f64 {
         match self {
             Self::Caffe2 => EPS_CAFFE2,
-            Self::Torchvision | Self::Detectron2 => EPS_PYTORCH,
+            Self::Torchvision | Self::Detectron2 | Self::HuggingFace => EPS_PYTORCH,
             // Its FrozenBatchNorm2d adds none.
             Self::MaskRcnnBenchmark => 0.0,
         }
@@ -61,6 +65,8 @@ pub(crate) enum Branch {
 }
 
 impl Branch {
+    const ALL: [Self; 4] = [Self::A, Self::B, Self::C, Self::Projection];
+
     fn caffe2(self) -> &'static str {
         match self {
             Self::A => "branch2a",
@@ -89,7 +95,7 @@ pub(crate) fn parameter(blob: &str) -> Option<(Layer, Part)> {
     }
     let mut words = base.strip_prefix("res")?.split('_');
     let (stage, block, branch) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
-    let branch = [Branch::A, Branch::B, Branch::C, Branch::Projection].into_iter().find(|b| b.caffe2() == branch)?;
+    let branch = Branch::ALL.into_iter().find(|b| b.caffe2() == branch)?;
     words.next().is_none().then_some((Layer::Block { stage, block, branch }, part))
 }
 
@@ -100,6 +106,17 @@ pub(crate) struct NormNames {
     pub bias: String,
     pub mean: String,
     pub variance: String,
+}
+
+/// Where in the body a name belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Stem,
+    /// Block `block` of stage `stage`, which is 2 for res2.
+    Block {
+        stage: usize,
+        block: usize,
+    },
 }
 
 /// The names in one file: whose, and what is in front of each.
@@ -113,15 +130,23 @@ impl Names {
     /// Finds out how the body's tensors are named, by the first convolution of the first block: all the ways that fit,
     /// with their prefixes. There may be none; several are several networks in one file.
     pub fn find(contents: &Contents) -> Vec<Self> {
+        const FIRST: [(u8, &str); 3] = [
+            (1, "layer1.0.conv1.weight"),
+            (2, "res2.0.conv1.weight"),
+            (3, "encoder.stages.0.layers.0.layer.0.convolution.weight"),
+        ];
         let mut found = BTreeSet::new();
         for name in contents.tensors.keys() {
-            if name == "conv1_w" || name == "res2_0_branch2a_w" {
+            if parameter(name).is_some() {
                 found.insert((0, String::new()));
             }
-            for (kind, suffix) in [(1, "layer1.0.conv1.weight"), (2, "res2.0.conv1.weight")] {
+            for (kind, suffix) in FIRST {
                 let prefix = name.strip_suffix(suffix).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
                 found.extend(prefix.map(|prefix| (kind, prefix.to_owned())));
             }
+        }
+        if found.is_empty() {
+            found = Self::find_without_the_first(contents);
         }
         let named = found.into_iter().map(|(kind, prefix)| {
             let stem = contents.tensors.contains_key(&format!("{prefix}stem.conv1.weight"));
@@ -129,11 +154,36 @@ impl Names {
                 0 => Naming::Caffe2,
                 1 if stem => Naming::MaskRcnnBenchmark,
                 1 => Naming::Torchvision,
-                _ => Naming::Detectron2,
+                2 => Naming::Detectron2,
+                _ => Naming::HuggingFace,
             };
             Self { naming, prefix }
         });
         named.collect()
+    }
+
+    /// The same by any other convolution, of a file that lacks the first: so that this can be said. None if that does not
+    /// show one way.
+    fn find_without_the_first(contents: &Contents) -> BTreeSet<(u8, String)> {
+        const STAGES: [(u8, Naming, &str); 3] = [
+            (1, Naming::Torchvision, "layer"),
+            (2, Naming::Detectron2, "res"),
+            (3, Naming::HuggingFace, "encoder.stages."),
+        ];
+        let mut found = BTreeSet::new();
+        for name in contents.tensors.keys() {
+            for (kind, naming, start) in STAGES {
+                for (at, _) in name.match_indices(start).take(8) {
+                    let names = Self { naming, prefix: name[..at].to_owned() };
+                    let Some(Place::Block { stage: stage @ 2..=5, block }) = names.place(name) else { continue };
+                    let mut branches = Branch::ALL.into_iter();
+                    if branches.any(|branch| names.weight(Layer::Block { stage, block, branch }) == *name) {
+                        found.insert((kind, names.prefix));
+                    }
+                }
+            }
+        }
+        if found.len() > 1 { BTreeSet::new() } else { found }
     }
 
     /// The names of Caffe2's blobs, as they are.
@@ -172,21 +222,70 @@ impl Names {
         }
     }
 
-    /// What all names of PyTorch's for a block begin with behind the prefix.
-    pub fn pytorch_block(&self, stage: usize, block: usize) -> String {
-        match self.naming {
-            Naming::Detectron2 => format!("res{stage}.{block}."),
-            _ => format!("layer{}.{block}.", stage - 1),
+    /// Where in the body a tensor of this name belongs, whether or not the body has such a part; `None` for heads and
+    /// whatever else is beside it.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        let own = name.strip_prefix(self.prefix.as_str()).filter(|own| !own.ends_with("_momentum"))?;
+        // Stage and block as numbers, and what parts them.
+        let numbers = |text: &str, between: &str, end: char| {
+            let (stage, rest) = text.split_once(between)?;
+            let (block, _) = rest.split_once(end)?;
+            Some((stage.parse::<usize>().ok()?, block.parse::<usize>().ok()?))
+        };
+        let (block, first) = match self.naming {
+            // Blobs that are no parameters may have such names too.
+            Naming::Caffe2 if !["_w", "_b", "_s", "_rm", "_riv"].iter().any(|end| own.ends_with(end)) => return None,
+            Naming::Caffe2 => (own.strip_prefix("res").and_then(|rest| numbers(rest, "_", '_')), 0),
+            Naming::Detectron2 => (own.strip_prefix("res").and_then(|rest| numbers(rest, ".", '.')), 0),
+            Naming::Torchvision | Naming::MaskRcnnBenchmark => {
+                (own.strip_prefix("layer").and_then(|rest| numbers(rest, ".", '.')), 1)
+            }
+            Naming::HuggingFace => {
+                (own.strip_prefix("encoder.stages.").and_then(|rest| numbers(rest, ".layers.", '.')), 2)
+            }
+        };
+        if let Some((stage, block)) = block {
+            return Some(Place::Block { stage: stage.checked_add(first)?, block });
         }
+        let in_stem = match self.naming {
+            Naming::Caffe2 => ["conv1_", "conv2_", "conv3_", "res_conv1_"].iter().any(|start| own.starts_with(start)),
+            Naming::Torchvision => {
+                let module = own.split('.').next().unwrap_or_default();
+                let numbered = ["conv", "bn"].iter().find_map(|kind| module.strip_prefix(kind));
+                matches!(module, "stem" | "layer0") || matches!(numbered, Some("1" | "2" | "3"))
+            }
+            // Detectron2's converter puts torchvision's classifier there.
+            Naming::Detectron2 | Naming::MaskRcnnBenchmark => own.starts_with("stem.") && !own.starts_with("stem.fc."),
+            Naming::HuggingFace => own.starts_with("embedder."),
+        };
+        let is_parameter = self.naming == Naming::Caffe2
+            || [".weight", ".bias", ".running_mean", ".running_var"].iter().any(|end| own.ends_with(end));
+        (in_stem && is_parameter).then_some(Place::Stem)
     }
 
     /// PyTorch's modules for a layer: the convolution and its batch norm.
     fn pytorch(&self, layer: Layer) -> (String, String) {
+        if self.naming == Naming::HuggingFace {
+            let base = match layer {
+                Layer::Stem => "embedder.embedder".to_owned(),
+                Layer::Block { stage, block, branch } => {
+                    let part = match branch {
+                        Branch::A => "layer.0",
+                        Branch::B => "layer.1",
+                        Branch::C => "layer.2",
+                        Branch::Projection => "shortcut",
+                    };
+                    format!("encoder.stages.{}.layers.{block}.{part}", stage - 2)
+                }
+            };
+            return (format!("{base}.convolution"), format!("{base}.normalization"));
+        }
         let detectron2 = self.naming == Naming::Detectron2;
         let base = match layer {
             Layer::Stem if self.naming == Naming::Torchvision => String::new(),
             Layer::Stem => "stem.".to_owned(),
-            Layer::Block { stage, block, .. } => self.pytorch_block(stage, block),
+            Layer::Block { stage, block, .. } if detectron2 => format!("res{stage}.{block}."),
+            Layer::Block { stage, block, .. } => format!("layer{}.{block}.", stage - 1),
         };
         let (conv, norm) = match layer {
             Layer::Stem | Layer::Block { branch: Branch::A, .. } => ("conv1", "bn1"),
@@ -250,6 +349,22 @@ mod tests {
                 ["stem.conv1", "res2.0.conv1", "res4.1.conv3", "res3.0.shortcut"],
                 ["stem.conv1.norm", "res2.0.conv1.norm", "res4.1.conv3.norm", "res3.0.shortcut.norm"],
             ),
+            (
+                Naming::HuggingFace,
+                "resnet.",
+                [
+                    "embedder.embedder.convolution",
+                    "encoder.stages.0.layers.0.layer.0.convolution",
+                    "encoder.stages.2.layers.1.layer.2.convolution",
+                    "encoder.stages.1.layers.0.shortcut.convolution",
+                ],
+                [
+                    "embedder.embedder.normalization",
+                    "encoder.stages.0.layers.0.layer.0.normalization",
+                    "encoder.stages.2.layers.1.layer.2.normalization",
+                    "encoder.stages.1.layers.0.shortcut.normalization",
+                ],
+            ),
         ];
         for (naming, prefix, convs, norms) in cases {
             let names = Names { naming, prefix: prefix.to_owned() };
@@ -261,6 +376,39 @@ mod tests {
                 assert_eq!(got.mean, format!("{prefix}{norm}.running_mean"));
                 assert_eq!(got.variance, format!("{prefix}{norm}.running_var"));
             }
+        }
+    }
+    #[test]
+    fn names_have_their_place_in_the_body_or_none() {
+        let block = |stage, block| Some(Place::Block { stage, block });
+        let stem = Some(Place::Stem);
+        let cases = [
+            (Naming::Caffe2, "", "res3_1_branch2d_w", block(3, 1)),
+            (Naming::Caffe2, "", "res3_1_se_fc1_w", block(3, 1)),
+            (Naming::Caffe2, "", "res3_1_branch2a_w_momentum", None),
+            (Naming::Caffe2, "", "res3_1_sum", None),
+            (Naming::Caffe2, "", "conv1_b", stem),
+            (Naming::Caffe2, "", "res_conv1_gn_s", stem),
+            (Naming::Caffe2, "", "conv_rpn_w", None),
+            (Naming::Caffe2, "", "fpn_res4_5_sum_w", None),
+            (Naming::Torchvision, "module.", "module.layer2.0.se.fc1.weight", block(3, 0)),
+            (Naming::Torchvision, "module.", "layer2.0.se.fc1.weight", None),
+            (Naming::Torchvision, "", "conv1.3.weight", stem),
+            (Naming::Torchvision, "", "bn3.weight", stem),
+            (Naming::Torchvision, "", "convert.weight", None),
+            (Naming::Torchvision, "", "fc.weight", None),
+            (Naming::Detectron2, "backbone.", "backbone.res4.10.conv3.bias", block(4, 10)),
+            (Naming::Detectron2, "backbone.", "backbone.stem.conv2.weight", stem),
+            (Naming::Detectron2, "", "stem.fc.weight", None),
+            (Naming::Detectron2, "", "stem.data", None),
+            (Naming::Detectron2, "backbone.", "backbone.fpn_output4.weight", None),
+            (Naming::HuggingFace, "resnet.", "resnet.encoder.stages.1.layers.3.attention.weight", block(3, 3)),
+            (Naming::HuggingFace, "resnet.", "resnet.embedder.embedder.0.convolution.weight", stem),
+            (Naming::HuggingFace, "resnet.", "classifier.1.weight", None),
+        ];
+        for (naming, prefix, name, wanted) in cases {
+            let names = Names { naming, prefix: prefix.to_owned() };
+            assert_eq!(names.place(name), wanted, "{naming:?} {name}");
         }
     }
 }

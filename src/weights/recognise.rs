@@ -1,7 +1,7 @@
 //! What network a file holds the weights of, from the names and shapes of its tensors.
 
 use super::cfg::Cfg;
-use super::names::{Branch, Layer, Names, Naming};
+use super::names::{Branch, Layer, Names, Naming, Part, Place, parameter};
 use super::raw::Contents;
 use crate::clip::preprocess::Normalization;
 use crate::config::{BackboneConfig, Transformation};
@@ -17,6 +17,8 @@ const TIME_KERNEL: usize = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub names: Names,
+    /// Whether these are the names of the file; else they are nobody's that is known, and Caffe2's are looked for.
+    pub known: bool,
     /// Whether bottlenecks have their stride on the first 1×1, where the source is known to be one way.
     pub stride_1x1: Option<bool>,
     /// What the pixels were that the network was trained on, where that is known.
@@ -24,8 +26,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's, so that what is missing
-    /// can be said.
+    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for networks that are known and are no such body, and for several in one file.
@@ -38,8 +39,12 @@ impl Source {
                 reason: format!("keep one of those whose names begin with {}", prefixes.join(", ")),
             });
         }
-        let names = found.pop().unwrap_or_else(Names::caffe2);
+        let found = found.pop();
+        let known = found.is_some();
+        let names = found.unwrap_or_else(Names::caffe2);
         refuse_video_resnets(contents, &names, file)?;
+        refuse_non_local(contents, file)?;
+        refuse_deep_stems(contents, &names, file)?;
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
         let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
@@ -49,21 +54,21 @@ impl Source {
                 (Some(cfg.stride_1x1.unwrap_or(!grouped)), Some(Normalization::Detectron))
             }
             Naming::Caffe2 => (None, None),
-            Naming::Torchvision => (Some(false), Some(Normalization::ImageNet)),
+            Naming::Torchvision | Naming::HuggingFace => (Some(false), Some(Normalization::ImageNet)),
             Naming::Detectron2 if converted => (Some(false), Some(Normalization::ImageNet)),
             // Detectron2 divides the pixels of its ResNeXts by their deviation and keeps them in BGR: neither of ours.
             Naming::Detectron2 if grouped => (Some(false), None),
             Naming::Detectron2 | Naming::MaskRcnnBenchmark => (Some(!grouped), Some(Normalization::Detectron)),
         };
         let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
-        Ok(Self { names, stride_1x1, normalization: stated.or(normalization) })
+        Ok(Self { names, known, stride_1x1, normalization: stated.or(normalization) })
     }
 
     /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body
     /// unless Detectron's own configuration names a conv5 one. `None` if they do not show one.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if they show a network that is no such body.
+    /// [`Error::Unsupported`] if they show a network that is no such body, or that may be one of two.
     pub fn config(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let weight = |stage, block, branch| {
@@ -129,7 +134,25 @@ impl Source {
                 ));
             }
         }
+        if self.of_two_networks(contents) {
+            return refused(format!(
+                "names and shapes are those of two: Detectron's, run frame by frame, and the C2D of video-nonlocal-net, \
+                 which strides elsewhere and pools over time behind res2, and cannot be run; if it is Detectron's, say so \
+                 with --config '{}'",
+                config.to_json()
+            ));
+        }
         Ok(Some(config))
+    }
+
+    /// Whether Caffe2's convolutions all have a time axis, and none spans frames: Detectron's networks without time are 4-D,
+    /// and those with time have kernels of 3 from res3 on, but what video-nonlocal-net publishes as C2D is just that.
+    pub fn of_two_networks(&self, contents: &Contents) -> bool {
+        let mut times = contents.tensors.iter().filter_map(|(name, tensor)| match (parameter(name), &*tensor.shape) {
+            (Some((_, Part::Weight)), &[_, _, kt, _, _]) => Some(kt),
+            _ => None,
+        });
+        self.names.naming == Naming::Caffe2 && times.next() == Some(1) && times.all(|kt| kt == 1)
     }
 }
 
@@ -163,6 +186,37 @@ fn refuse_video_resnets(contents: &Contents, names: &Names, file: &str) -> Resul
         ),
         _ => Ok(()),
     }
+}
+
+/// Refuses networks with attention between their blocks, whatever else of them fits.
+fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
+    let non_local = |name: &&str| name.split('.').any(|module| module.starts_with("nonlocal_"));
+    match contents.names().find(non_local) {
+        None => Ok(()),
+        Some(name) => Err(Error::Unsupported {
+            what: format!("a network with non-local blocks, {name}, ({file})"),
+            reason: "this body has no attention, and without it the features would be wrong".to_owned(),
+        }),
+    }
+}
+
+/// Refuses networks with other convolutions in the stem than one of 7×7, whatever else of them fits.
+fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<()> {
+    let own = names.weight(Layer::Stem);
+    let of_stem = |name: &str| *name != own && names.place(name) == Some(Place::Stem);
+    let convolution = |shape: &[usize]| shape.len() >= 4;
+    let tensors = contents.tensors.iter().filter(|(name, tensor)| convolution(&tensor.shape) && of_stem(name));
+    let mut others: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    others.truncate(4);
+    Err(Error::Unsupported {
+        what: format!("a ResNet with a deep stem, or another one, {}, ({file})", others.join(", ")),
+        reason: format!(
+            "the stem of this body is one convolution of 7x7, here {own}, and with others it is another network"
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::Weights;
 use crate::clip::preprocess::Normalization;
 use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
+use crate::tensor_file::{Entry, serialize};
 use half::f16;
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The element type of stored parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub enum Storage {
 
 impl Weights {
     /// The bytes of a safetensors file with the parameters by blob name; its metadata says under `config` which network
-    /// they are of and under `preprocess`, where that is known, what pixels it wants.
+    /// they are of and under `preprocess`, where that is known, what pixels it wants. The same parameters make the same
+    /// bytes.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a value that float16 cannot hold.
@@ -39,21 +40,15 @@ impl Weights {
             Ok((name.as_str(), tensor.shape.clone(), bytes))
         });
         let encoded = encoded.collect::<Result<Vec<(&str, Vec<usize>, Vec<u8>)>>>()?;
+        let entries: Vec<Entry<'_>> =
+            encoded.iter().map(|(name, shape, bytes)| Entry { name, shape: shape.clone(), bytes }).collect();
         let dtype = match storage {
             Storage::F32 => Dtype::F32,
             Storage::F16 => Dtype::F16,
         };
-        let mut metadata = HashMap::from([("config".to_owned(), config.to_json())]);
-        metadata.extend(preprocess.map(|way| ("preprocess".to_owned(), way.name().to_owned())));
-        let views =
-            encoded.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(dtype, shape.clone(), bytes)?)));
-        views
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .and_then(|views| safetensors::serialize(views, Some(metadata)))
-            .map_err(|error: safetensors::SafeTensorError| Error::Unsupported {
-                what: "weights of this kind in a safetensors file".to_owned(),
-                reason: error.to_string(),
-            })
+        let mut metadata = BTreeMap::from([("config", config.to_json())]);
+        metadata.extend(preprocess.map(|way| ("preprocess", way.name().to_owned())));
+        serialize(&entries, dtype, &metadata)
     }
 }
 

@@ -146,7 +146,7 @@ fn bad_weights_clips_and_outputs() {
             weights("garbage.safetensors", &["garbage.safetensors", "depth", "time_kernel_dim"]),
             weights("truncated.safetensors", &["truncated.safetensors", "a whole safetensors file"]),
             weights("foreign.safetensors", &["foreign.safetensors", "a whole safetensors file"]),
-            weights("weights.pkl", &["weights.pkl", "a pickle of numpy arrays", "at byte 0"]),
+            weights("weights.pkl", &["weights.pkl", "a pickle of numpy arrays", "begins with \"this is no pickle\""]),
             weights("evil.pkl", &["evil.pkl", "os.system", "refused", "at byte 2"]),
             weights("cut.pkl", &["cut.pkl", "bytes of"]),
             weights("flat.pkl", &["res3_0_branch2a_w", "2-D", "center-only, mean-repeat, repeat or center-only-rest"]),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions, load, load_batch, load_inputs, save_clip};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, preprocess};
 use resnet3d_wgpu::{Clip, Error, Shape};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -14,7 +14,7 @@ use super::{fixture, read_fixture, sizes};
 fn unscaled() -> LoadOptions {
     LoadOptions {
         preprocess: sizes(6, 8, None),
-        channel_order: ChannelOrder::Rgb,
+        channel_order: Some(ChannelOrder::Rgb),
         keep_frames: true,
         ..LoadOptions::default()
     }
@@ -45,7 +45,7 @@ fn fixtures_load_as_files() {
         let (sizes, frames, expected) = read_fixture(name);
         let options = LoadOptions {
             preprocess: sizes,
-            channel_order: frames[0].order(),
+            channel_order: Some(frames[0].order()),
             keep_frames: true,
             ..LoadOptions::default()
         };
@@ -356,4 +356,187 @@ fn written_files_obey_the_umask_links_and_devices() {
 
     write_atomically("/dev/null", b"away").unwrap();
     assert!(Path::new("/dev/null").metadata().unwrap().file_type().is_char_device());
+}
+
+/// Two clips of two frames of 4x5 pixels, every byte another, as N×T×H×W×3.
+fn pixel(n: usize, t: usize, h: usize, w: usize, c: usize) -> u8 {
+    u8::try_from((((n * 2 + t) * 4 + h) * 5 + w) * 3 + c).unwrap()
+}
+
+#[test]
+fn arrays_of_bytes_are_pictures() {
+    let directory = tempfile::tempdir().unwrap();
+    // What the axes are, by a letter each.
+    let extent = |axis: char| match axis {
+        'n' | 't' => 2,
+        'h' => 4,
+        'w' => 5,
+        _ => 3,
+    };
+    for layout in ["thwc", "tchw", "cthw", "nthwc", "ntchw", "ncthw"] {
+        for fortran in [false, true] {
+            let axes: Vec<char> = layout.chars().collect();
+            let total = axes.iter().map(|&axis| extent(axis)).product();
+            let mut data = vec![0; total];
+            for (position, byte) in data.iter_mut().enumerate() {
+                // The place of each axis, taken from the position by the axis that runs fastest.
+                let mut rest = position;
+                let mut place = HashMap::from([('n', 0)]);
+                let mut take = |axis: char| {
+                    place.insert(axis, rest % extent(axis));
+                    rest /= extent(axis);
+                };
+                if fortran {
+                    axes.iter().for_each(|&axis| take(axis))
+                } else {
+                    axes.iter().rev().for_each(|&a| take(a))
+                }
+                *byte = pixel(place[&'n'], place[&'t'], place[&'h'], place[&'w'], place[&'c']);
+            }
+            let shape = axes.iter().map(|&axis| extent(axis).to_string()).collect::<Vec<_>>().join(", ");
+            let path = directory.path().join("pictures.npy");
+            std::fs::write(&path, npy("|u1", fortran, &format!("({shape})"), &data)).unwrap();
+
+            let clips = if layout.starts_with('n') { 2 } else { 1 };
+            let frames: Vec<Frames> = (0..clips)
+                .map(|n| {
+                    let places = (0..2).flat_map(|t| (0..4).flat_map(move |h| (0..5).map(move |w| (t, h, w))));
+                    let bytes = places.flat_map(|(t, h, w)| [0, 1, 2].map(|c| pixel(n, t, h, w, c)));
+                    Frames::new([2, 4, 5], ChannelOrder::Rgb, bytes.collect()).unwrap()
+                })
+                .collect();
+            let sizes = sizes(4, 5, None);
+            let options = LoadOptions { preprocess: sizes, keep_frames: true, ..LoadOptions::default() };
+            // Red first, unless somebody says otherwise.
+            let input = load_inputs(&[&path], &options).unwrap();
+            assert_eq!(input.clip, preprocess(&frames, &sizes).unwrap(), "{layout} fortran {fortran}");
+            assert_eq!((input.frames, input.normalization), (frames.clone(), Some(Normalization::Detectron)));
+            let said = |order| LoadOptions { channel_order: Some(order), ..options };
+            let rgb = load(&path, &said(ChannelOrder::Rgb)).unwrap();
+            let bgr = load(&path, &said(ChannelOrder::Bgr)).unwrap();
+            assert_eq!(rgb, input.clip);
+            assert_ne!(bgr, rgb);
+            // One frame of them.
+            let selection = FrameSelection { start: 1, ..FrameSelection::default() };
+            let last = load(&path, &LoadOptions { selection, ..options }).unwrap();
+            assert_eq!(last.shape(), Shape::new(clips, 3, 1, 4, 5));
+            assert_eq!(last.data()[..20], input.clip.data()[20..40]);
+        }
+    }
+}
+
+#[test]
+fn pictures_that_may_be_two_things_are_neither() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |descr: &str, axes: &[usize], bytes: usize| {
+        let path = directory.path().join("a.npy");
+        let shape = axes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        std::fs::write(&path, npy(descr, false, &format!("({shape},)"), &vec![0; bytes])).unwrap();
+        load(&path, &LoadOptions { preprocess: sizes(4, 5, None), ..LoadOptions::default() })
+    };
+    // An axis of three is a side of the picture only where nothing else can be.
+    for (axes, frames) in
+        [(&[3, 4, 5, 3][..], 3), (&[3, 6, 4, 5], 6), (&[6, 3, 4, 5], 6), (&[1, 3, 4, 5, 3], 3), (&[2, 4, 3, 3], 2)]
+    {
+        let clip = read("|u1", axes, axes.iter().product()).unwrap();
+        assert_eq!(clip.shape().t, frames, "{axes:?}");
+    }
+    for (axes, says) in [
+        (&[3, 3, 4, 5][..], "[3, 3, 4, 5], which may be Tx3xHxW or 3xTxHxW"),
+        (&[2, 3, 4, 3], "TxHxWx3 or Tx3xHxW"),
+        (&[1, 3, 3, 4, 5], "Tx3xHxW or 3xTxHxW"),
+        (&[2, 4, 5, 1], "without an axis of 3 channels"),
+        (&[2, 4, 5, 4], "without an axis of 3 channels"),
+        (&[4, 5, 3], "3 axes, [4, 5, 3]"),
+        (&[4, 5], "TxHxWx3, Tx3xHxW or 3xTxHxW"),
+    ] {
+        let error = read("|u1", axes, axes.iter().product()).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Shape { .. }) && text.contains(says) && text.contains("a.npy"), "{text}");
+    }
+    for axes in [&[0, 4, 5, 3][..], &[2, 0, 5, 3], &[0, 2, 4, 5, 3]] {
+        let error = read("|u1", axes, 0).unwrap_err().to_string();
+        assert!(error.contains("at least one frame") && error.contains("a.npy"), "{error}");
+    }
+    for (axes, bytes) in [(&[2, 4, 5, 3][..], 119), (&[2, 4, 5, 3], 121), (&[2, usize::MAX, usize::MAX, 3], 6)] {
+        let error = read("|u1", axes, bytes).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{error}");
+    }
+    // Floats by the axes of pictures are told what pictures are.
+    for axes in [&[2, 4, 5, 3][..], &[1, 2, 4, 5, 3], &[1, 2, 3, 4, 5], &[2, 3, 4, 5]] {
+        let text = read("<f4", axes, 4 * axes.iter().product::<usize>()).unwrap_err().to_string();
+        assert!(text.contains("five axes") && text.contains("bytes (uint8)"), "{text}");
+    }
+}
+
+#[test]
+fn headers_are_read_as_numpy_reads_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clip.npy");
+    let native: Vec<u8> = (0..12).flat_map(|i| (i as f32 - 5.0).to_ne_bytes()).collect();
+    let swapped: Vec<u8> = native.as_chunks::<4>().0.iter().flat_map(|b| b.iter().rev().copied()).collect();
+    let (here, there) = if cfg!(target_endian = "big") { ('>', '<') } else { ('<', '>') };
+    for (header, data) in [
+        ("{'descr': '@f4', 'fortran_order': False, 'shape': (1L, 3L, 1L, 2L, 2L), }", &native),
+        ("{'descr': '@f4', 'fortran_order': False, 'shape': (1L, 3, 1, 2L, 2L,)}", &native),
+        ("{'descr': '=f4', 'fortran_order': False, 'shape': (1, 3, 1, 2, 2), }", &native),
+        ("{'descr': '|f4', 'fortran_order': False, 'shape': (1, 3, 1, 2, 2), }", &native),
+        ("{'descr': 'f4', 'fortran_order': False, 'shape': (1, 3, 1, 2, 2), }", &native),
+        ("{'descr': 'float32', 'fortran_order': False, 'shape': (1, 3, 1, 2, 2), }", &native),
+        ("{\"descr\": \"@f4\", \"fortran_order\": False, \"shape\": (1, 3, 1, 2, 2)}", &native),
+        ("{\"shape\": (1L, 3L, 1L, 2L, 2L), 'fortran_order' :False,\"descr\":'=f4'}", &native),
+        ("{'descr': '!f4', 'fortran_order': False, 'shape': (1, 3, 1, 2, 2), }", &swapped),
+    ] {
+        let header = header.replace('@', &here.to_string()).replace('!', &there.to_string());
+        let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+        std::fs::write(&path, [b"\x93NUMPY\x01\x00".as_slice(), &length, header.as_bytes(), data].concat()).unwrap();
+        let clip = load(&path, &LoadOptions::default()).unwrap_or_else(|error| panic!("{header}: {error}"));
+        assert_eq!(clip.shape(), Shape::new(1, 3, 1, 2, 2), "{header}");
+        assert_eq!((clip.data()[0], clip.data()[11]), (-5.0, 6.0), "{header}");
+    }
+    for descr in ["<i4", "|b1", "<c8", "<f16", "=", "", "|O"] {
+        std::fs::write(&path, npy(descr, false, "(1, 3, 1, 2, 2)", &native)).unwrap();
+        let error = load(&path, &LoadOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::ElementType { .. }), "{descr}: {error}");
+    }
+}
+
+#[test]
+fn inputs_are_what_their_contents_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let clip = Clip::new(Shape::new(1, 3, 1, 2, 2), (0..12).map(|i| i as f32 - 5.0).collect()).unwrap();
+    save_clip(&clip, None, at("clip.npy")).unwrap();
+    let floats: Vec<u8> = clip.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::fs::write(at("clip.mp4"), npy("<f4", false, "(1, 3, 1, 2, 2)", &floats)).unwrap();
+    for name in ["clip.npy", "clip.mp4"] {
+        assert_eq!(load(at(name), &LoadOptions::default()).unwrap(), clip, "{name}");
+    }
+    let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 97800000\n";
+    std::fs::create_dir(at("frames")).unwrap();
+    let cases: [(&[u8], &str, &str); 4] = [
+        (lfs, "a text file (a pointer of Git LFS)", "git lfs pull"),
+        (b"<!doctype html>\n<title>403</title>", "an HTML page", "download the file itself"),
+        (b"", "an empty file", "no bytes"),
+        (b"\x1f\x8b\x08\0", "a gzip archive", "gunzip"),
+    ];
+    for (bytes, says, helps) in cases {
+        for name in ["x.npy", "x.mp4", "x.safetensors", "x", "frames/0.png", "frames/0.jpg"] {
+            std::fs::write(at(name), bytes).unwrap();
+            let input = if name.starts_with("frames") { at("frames") } else { at(name) };
+            let error = load(input, &LoadOptions::default()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(says) && text.contains(&at(name).display().to_string()), "{name}: {text}");
+            assert!(matches!(error, Error::Format { hint: Some(hint), .. } if hint.contains(helps)), "{name}: {text}");
+            std::fs::remove_file(at(name)).unwrap();
+        }
+    }
+    for name in ["x.npy", "x.mp4", "x.safetensors"] {
+        std::fs::write(at(name), "Not Found").unwrap();
+        let text = load(at(name), &LoadOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("a text file that begins with \"Not Found\""), "{name}: {text}");
+        std::fs::write(at(name), b"\x80\x02}q\0.").unwrap();
+        let text = load(at(name), &LoadOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("holds weights"), "{name}: {text}");
+    }
 }

@@ -129,7 +129,7 @@ fn chosen_frames_are_the_same_of_videos_directories_and_tensors() {
         for (start, count, stride, wanted) in cases {
             let options = LoadOptions {
                 selection: FrameSelection { start, count, stride },
-                channel_order: all.order(),
+                channel_order: Some(all.order()),
                 ..unscaled()
             };
             let what = format!("{name}, {:?}", options.selection);

@@ -1,10 +1,11 @@
 //! Options that several commands share, and how their values are read.
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,9 +48,10 @@ pub struct PreprocessArguments {
     #[arg(long, value_name = "N")]
     pad_stride: Option<usize>,
 
-    /// The order of the channels in `frames.*` tensors; pictures and videos know their own.
-    #[arg(long, default_value = "bgr", value_parser = choice(&[ChannelOrder::Bgr, ChannelOrder::Rgb], channel_order))]
-    channel_order: ChannelOrder,
+    /// The order of the channels in arrays of pictures; pictures and videos know their own. By default `bgr` in `frames.*`
+    /// tensors, as OpenCV reads, with a warning; `rgb` in a uint8 .npy, as decord, PyAV, imageio and torchvision read.
+    #[arg(long, value_parser = choice(&[ChannelOrder::Bgr, ChannelOrder::Rgb], channel_order))]
+    channel_order: Option<ChannelOrder>,
 
     #[command(flatten)]
     selection: SelectionArguments,
@@ -172,8 +174,15 @@ pub enum WeightsSource {
     File(PathBuf),
 }
 
-/// Reads `FILE|random[:SEED]`.
-pub fn weights_source(text: &str) -> Result<WeightsSource, String> {
+/// A parser of `FILE|random[:SEED]`. A file may have any name that the system allows, text or not.
+pub fn weights_source() -> impl TypedValueParser<Value = WeightsSource> {
+    OsStringValueParser::new().try_map(weights_source_of)
+}
+
+fn weights_source_of(value: OsString) -> Result<WeightsSource, String> {
+    let Some(text) = value.to_str() else {
+        return Ok(WeightsSource::File(value.into()));
+    };
     match text.strip_prefix("random") {
         Some("") => Ok(WeightsSource::Random(0)),
         Some(rest) if rest.starts_with(':') => match rest[1..].parse() {
@@ -181,7 +190,7 @@ pub fn weights_source(text: &str) -> Result<WeightsSource, String> {
             Err(_) => Err(format!("wanted random:SEED with a whole number from 0 on, got {:?}", &rest[1..])),
         },
         _ if text.is_empty() => Err("wanted a file or random[:SEED], got nothing".to_owned()),
-        _ => Ok(WeightsSource::File(text.into())),
+        _ => Ok(WeightsSource::File(value.into())),
     }
 }
 
@@ -214,11 +223,12 @@ mod tests {
 
     #[test]
     fn weights_are_random_or_a_file() {
-        assert_eq!(weights_source("random"), Ok(WeightsSource::Random(0)));
-        assert_eq!(weights_source("random:7"), Ok(WeightsSource::Random(7)));
-        assert_eq!(weights_source("random.safetensors"), Ok(WeightsSource::File("random.safetensors".into())));
+        let source = |text: &str| weights_source_of(text.into());
+        assert_eq!(source("random"), Ok(WeightsSource::Random(0)));
+        assert_eq!(source("random:7"), Ok(WeightsSource::Random(7)));
+        assert_eq!(source("random.safetensors"), Ok(WeightsSource::File("random.safetensors".into())));
         for text in ["", "random:", "random:x", "random:-1"] {
-            assert!(weights_source(text).is_err(), "{text}");
+            assert!(source(text).is_err(), "{text}");
         }
     }
 

@@ -80,7 +80,7 @@ pub struct Arguments {
     sweep_to: u16,
 
     /// Weights, as for `run`; `random` generates some, always the same for a seed.
-    #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
+    #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source())]
     weights: WeightsSource,
 
     #[command(flatten)]

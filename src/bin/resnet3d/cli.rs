@@ -8,6 +8,7 @@ use etcetera::BaseStrategy as _;
 use log::LevelFilter;
 use resnet3d_wgpu::kernels::Compiler;
 use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
@@ -69,7 +70,7 @@ pub struct Common {
     /// The network: a preset such as r18-conv4, a JSON file, or JSON that starts with '{'. It beats what a weight file
     /// shows or has as `config` in its metadata. What is not said is as in r18-conv4.
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
-    pub config: Option<String>,
+    pub config: Option<OsString>,
 
     /// Keep what makes later starts faster, what the driver has compiled and --tune has found, in this directory. By default in
     /// `resnet3d` where the system keeps such files, on Linux in ~/.cache; the variable RESNET3D_CACHE_DIR goes before

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2 or maskrcnn-benchmark.
+    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2, maskrcnn-benchmark or
+    /// Hugging Face's ResNets.
     #[arg(value_name = "IN")]
     input: PathBuf,
 

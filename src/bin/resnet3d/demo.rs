@@ -32,7 +32,7 @@ pub struct Arguments {
     output: PathBuf,
 
     /// Weights, as for `run`; `random` generates some, always the same for a seed.
-    #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source)]
+    #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source())]
     weights: WeightsSource,
 
     #[command(flatten)]
@@ -47,7 +47,7 @@ EXAMPLES:
 /// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
 const LOAD_OPTIONS: LoadOptions = LoadOptions {
     preprocess: Preprocess { target_size: 144, max_size: Some(192), ..Preprocess::usual(Normalization::Detectron) },
-    channel_order: ChannelOrder::Rgb,
+    channel_order: Some(ChannelOrder::Rgb),
     selection: FrameSelection { start: 0, count: None, stride: 1 },
     expected: None,
     keep_frames: true,

@@ -37,13 +37,18 @@ fn next_step(error: &Error) -> &'static str {
         Error::MissingBlob { .. } => OTHER_NETWORK,
         Error::Shape { what, .. } if what.starts_with("weights") => OTHER_NETWORK,
         Error::Shape { .. } => {
-            "a clip has five axes, batch x 3 channels x frames x height x width; `resnet3d clip` makes one from frames"
+            "a ready clip has five axes, batch x 3 channels x frames x height x width, and normalised values; pictures are \
+             uint8, frames x height x width x 3, and preprocessed here"
         }
         Error::NeedsInflation { .. } => {
             "--inflate center-only leaves an image network what it was on every frame; or run it frame by frame, with \
              --config '{…, \"time_kernel_dim\": 1}'"
         }
-        Error::ElementType { .. } => "store the tensor as float32 and try again",
+        Error::ElementType { what, .. } if what.starts_with("weights") => "store the tensor as float32 and try again",
+        Error::ElementType { .. } => {
+            "store pictures as uint8, frames x height x width x 3, which are then preprocessed (--channel-order says in \
+             which order their channels are); only a ready clip, of values that are normalised already, is float32"
+        }
         Error::NonFinite { .. } => "the file is damaged, or the training diverged: export the weights again",
         Error::UnknownTap { .. } => {
             "`resnet3d plan --no-fusion --clip 1x3x8x224x224` lists every blob that can be tapped (give it the same \
@@ -54,6 +59,7 @@ fn next_step(error: &Error) -> &'static str {
             (_, ErrorKind::NotFound) => "check the path; relative ones start in the current directory",
             _ => "check the path and its permissions",
         },
+        Error::Format { hint: Some(hint), .. } => hint,
         Error::Format { .. } => "the file is damaged, incomplete, or of another kind: fetch or export it again",
         Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
         Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",

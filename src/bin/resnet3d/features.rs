@@ -2,11 +2,11 @@
 
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
+use resnet3d_wgpu::tensor_file::{Entry, serialize};
 use resnet3d_wgpu::{BackboneConfig, Feature, GpuContext, Shape};
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them.
 pub fn to_safetensors(
@@ -17,22 +17,19 @@ pub fn to_safetensors(
 ) -> Result<Vec<u8>> {
     let bytes: Vec<Vec<u8>> =
         features.iter().map(|feature| feature.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let tensors = features
+    let entries: Vec<Entry<'_>> = features
         .iter()
         .zip(&bytes)
-        .map(|(feature, bytes)| {
-            let shape: [usize; 5] = feature.shape.into();
-            Ok((feature.name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([
-        ("config".to_owned(), config.to_json()),
-        ("spatial_scale".to_owned(), spatial_scale.to_string()),
-        ("adapter".to_owned(), gpu.adapter_name().to_owned()),
-        ("backend".to_owned(), gpu.backend().to_owned()),
-        ("driver".to_owned(), gpu.driver()),
+        .map(|(feature, bytes)| Entry { name: &feature.name, shape: <[usize; 5]>::from(feature.shape).to_vec(), bytes })
+        .collect();
+    let metadata = BTreeMap::from([
+        ("config", config.to_json()),
+        ("spatial_scale", spatial_scale.to_string()),
+        ("adapter", gpu.adapter_name().to_owned()),
+        ("backend", gpu.backend().to_owned()),
+        ("driver", gpu.driver()),
     ]);
-    safetensors::serialize(tensors, Some(metadata)).context("the features cannot be put into a safetensors file")
+    serialize(&entries, Dtype::F32, &metadata).context("the features cannot be put into a safetensors file")
 }
 
 /// A blob in five numbers.

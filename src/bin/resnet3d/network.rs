@@ -8,6 +8,7 @@ use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::resnet::Body;
 use resnet3d_wgpu::weights::Loaded;
 use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// A network with its weights.
@@ -25,7 +26,7 @@ pub struct Network {
 
 impl Network {
     /// Reads or generates the weights. The network is that of `config`, else the one that the file shows, else r18-conv4.
-    pub fn load(source: &WeightsSource, config: Option<&str>, options: &WeightOptions) -> Result<Self> {
+    pub fn load(source: &WeightsSource, config: Option<&OsStr>, options: &WeightOptions) -> Result<Self> {
         let choice = config.map(Choice::new).transpose()?;
         let _progress = Progress::start("reading weights");
         match source {
@@ -82,35 +83,38 @@ pub struct Choice {
 
 impl Choice {
     /// Reads the value of `--config`: JSON, a preset's name, or a file of JSON.
-    pub fn new(text: &str) -> Result<Self> {
+    pub fn new(value: &OsStr) -> Result<Self> {
         let of_json = |json: &str| -> resnet3d_wgpu::Result<Self> {
             let config = BackboneConfig::from_json(json)?;
             let keys: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
             Ok(Self { config, says_stride: keys.get("stride_1x1").is_some() })
         };
-        if text.trim_start().starts_with('{') {
-            return Ok(of_json(text)?);
+        match value.to_str() {
+            Some(text) if text.trim_start().starts_with('{') => return Ok(of_json(text)?),
+            Some(text) if PRESETS.contains(&text) => {
+                return Ok(Self { config: BackboneConfig::preset(text)?, says_stride: false });
+            }
+            _ => {}
         }
-        if PRESETS.contains(&text) {
-            return Ok(Self { config: BackboneConfig::preset(text)?, says_stride: false });
-        }
-        if !Path::new(text).exists() {
+        // Any other value is the name of a file, which need not be text.
+        let path = Path::new(value);
+        if !path.exists() {
             let error = Error::Config {
                 field: "--config".to_owned(),
                 wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
-                given: format!("{text:?}, and there is no such file"),
+                given: format!("{:?}, and there is no such file", path.display().to_string()),
             };
             return Err(error.into());
         }
-        let json = std::fs::read_to_string(text);
-        let json = json.map_err(|source| Error::File { action: "read", path: text.into(), source })?;
-        of_json(&json).with_context(|| format!("the configuration in {text} is no network"))
+        let json = std::fs::read_to_string(path);
+        let json = json.map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+        of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))
     }
 }
 
 /// The network that the value of `--config` means.
-pub fn config_argument(text: &str) -> Result<BackboneConfig> {
-    Choice::new(text).map(|choice| choice.config)
+pub fn config_argument(value: &OsStr) -> Result<BackboneConfig> {
+    Choice::new(value).map(|choice| choice.config)
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.

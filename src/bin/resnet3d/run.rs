@@ -24,13 +24,13 @@ use std::path::PathBuf;
 /// Run the network on a clip and write its features.
 ///
 /// The clip is a video file, a directory of PNG or JPEG frames, a .safetensors (a ready clip `data`, or pictures
-/// `frames.0`, …) or an .npy. Videos are decoded by the program `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
+/// `frames.0`, …) or an .npy (floats are a ready clip, uint8 are pictures). Videos are decoded by the program `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2 or maskrcnn-benchmark;
-    /// `random` generates some, always the same for a seed.
-    #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source)]
+    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2, maskrcnn-benchmark or
+    /// Hugging Face's ResNets; `random` generates some, always the same for a seed.
+    #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source())]
     weights: WeightsSource,
 
     #[command(flatten)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::extension;
 use super::gather::{Gathering, Picture, pixels};
 use crate::clip::preprocess::ChannelOrder;
+use crate::content::Content;
 use crate::error::{Error, Result};
 
 /// Reads the selected PNG and JPEG files of `directory` as one clip.
@@ -48,6 +49,9 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// One picture as it is meant to be seen: like OpenCV's reader, this obeys the EXIF orientation and drops any alpha.
 fn decode(path: &Path) -> Result<image::RgbImage> {
+    if let foreign @ Content::Foreign { .. } = Content::of_file(path)? {
+        return Err(super::refused(path, foreign, WANTED));
+    }
     let reader = image::ImageReader::open(path)
         .and_then(image::ImageReader::with_guessed_format)
         .map_err(Error::file("read", path))?;

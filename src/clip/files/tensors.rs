@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
 use super::gather::{Gathering, Picture};
 use super::{Ready, npy};
 use crate::atomic_file::write_atomically;
 use crate::clip::Clip;
 use crate::clip::preprocess::{ChannelOrder, Frames, Normalization};
+use crate::content;
 use crate::error::{Error, Result};
 
 /// The key of the metadata that says how a clip's values were normalised.
@@ -33,8 +34,11 @@ pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl A
 
 /// Reads the ready clip `data`, or else the selected frames of `frames.0`, `frames.1`, …
 pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready>> {
-    let damaged = |error| Error::format(path, "a safetensors file", error);
     let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let damaged = |error: SafeTensorError| {
+        let given = content::describe_text(&bytes).unwrap_or_else(|| error.to_string());
+        Error::format(path, "a whole safetensors file", given)
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     if let Ok(tensor) = file.tensor("data") {
@@ -43,10 +47,11 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
         return Ok(Some(Ready { clip: ready_clip(path, &tensor)?, normalization }));
     }
     let selection = into.options().selection;
+    let order = into.options().channel_order;
     let mut found = 0;
     while let Ok(tensor) = file.tensor(&format!("frames.{found}")) {
         let name = format!("frames.{found} of {}", path.display());
-        let frames = frames(&name, &tensor, into.options().channel_order)?;
+        let frames = frames(&name, &tensor, order.unwrap_or(ChannelOrder::Bgr))?;
         selection.check(&name, frames.count())?;
         into.begin(name.clone(), Some(selection.taken_of(frames.count())));
         let size = [frames.height(), frames.width()];
@@ -54,6 +59,13 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
             into.push(&name, &Picture { size, order: frames.order(), bytes })?;
         }
         found += 1;
+    }
+    if found > 0 && order.is_none() {
+        log::warn!(
+            "{}: the channels of frames.* are taken for blue, green, red, which is OpenCV's order; decord, PyAV, imageio and \
+             torchvision give red, green, blue: say which it is (--channel-order)",
+            path.display()
+        );
     }
     if found == 0 {
         return Err(Error::format(

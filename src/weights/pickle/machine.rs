@@ -16,7 +16,17 @@ const MAX_INSTRUCTIONS: usize = 1 << 18;
 pub struct Refusal {
     pub at: usize,
     pub what: String,
+    /// What may help where the file is not damaged, but holds more than weights.
+    pub hint: Option<&'static str>,
 }
+
+/// What helps against classes and functions in a file.
+pub const PLAIN_ARRAYS: &str = "the file holds other objects than numpy arrays by name: load it in Python where it came from, and write the arrays \
+     alone, as pickle.dump({name: numpy.asarray(blob), …}, file, protocol=2) or safetensors.numpy.save_file";
+
+/// What helps against the instructions of old protocols.
+const PROTOCOL_2: &str =
+    "the file is of a protocol that is not read: in Python, pickle.dump(pickle.load(old), new, protocol=2)";
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -61,7 +71,12 @@ impl<'a> Machine<'a> {
     }
 
     fn refuse(&self, what: impl Into<String>) -> Refusal {
-        Refusal { at: self.start, what: what.into() }
+        Refusal { at: self.start, what: what.into(), hint: None }
+    }
+
+    /// A refusal of what is whole, but no weight file.
+    fn refuse_foreign(&self, what: impl Into<String>, hint: &'static str) -> Refusal {
+        Refusal { hint: Some(hint), ..self.refuse(what) }
     }
 
     fn step(&mut self, code: u8) -> Result<()> {
@@ -166,9 +181,14 @@ impl<'a> Machine<'a> {
             }
 
             _ => {
-                let name = op::name(code).map_or_else(|| format!("{code:#04x}"), str::to_owned);
-                let way = if op::is_text(code) { " (pickle the file again, by protocol 2)" } else { "" };
-                return Err(self.refuse(format!("the instruction {name}, which is refused{way}")));
+                let refused = |name: &str, way: &str| format!("the instruction {name}, which is refused{way}");
+                return Err(match op::name(code) {
+                    None => self.refuse(refused(&format!("{code:#04x}"), "")),
+                    Some(name) if op::is_text(code) => {
+                        self.refuse_foreign(refused(name, " (pickle the file again, by protocol 2)"), PROTOCOL_2)
+                    }
+                    Some(name) => self.refuse_foreign(refused(name, ""), PLAIN_ARRAYS),
+                });
             }
         }
         Ok(())
@@ -314,7 +334,7 @@ impl<'a> Machine<'a> {
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
         let Some(global) = Global::by_name(module, name) else {
             let name: String = format!("{module}.{name}").chars().take(80).collect();
-            return Err(self.refuse(format!("the global {name:?}, which is refused")));
+            return Err(self.refuse_foreign(format!("the global {name:?}, which is refused"), PLAIN_ARRAYS));
         };
         self.push(Value::Global(global));
         Ok(())

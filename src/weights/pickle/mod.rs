@@ -14,6 +14,7 @@ mod value;
 
 use super::raw::Contents;
 use machine::Machine;
+use machine::PLAIN_ARRAYS;
 pub(crate) use machine::Refusal;
 use numpy::{name, text};
 use value::{Heap, Value};
@@ -22,7 +23,7 @@ use value::{Heap, Value};
 /// (Detectron2).
 pub(crate) fn read(file: &[u8]) -> Result<Contents, Refusal> {
     let (root, heap) = Machine::run(file)?;
-    let refuse = |what: String| Refusal { at: file.len(), what };
+    let refuse = |what: String| Refusal { at: file.len(), what, hint: Some(PLAIN_ARRAYS) };
     let Value::Dict(root) = root else {
         return Err(refuse(format!("{} instead of a dictionary of blobs", root.kind())));
     };
