@@ -21,7 +21,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Video files, directories of PNG or JPEG frames, or .safetensors with uint8 tensors `frames.0`, `frames.1`, …
+    /// Video files, directories of PNG, JPEG, WebP, BMP or TIFF frames, or .safetensors with uint8 tensors `frames.0`, `frames.1`, …
     /// (T,H,W,3).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
