@@ -271,7 +271,7 @@ fn a_frame_that_is_there_twice_is_an_error() {
     let error = read(directory.path()).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Clip { .. }), "{text}");
-    assert!(text.contains("f0.bmp and f0.png, and 1 more such names: move"), "{text}");
+    assert!(text.contains("f0.bmp and f0.png, and as well 1 more: move"), "{text}");
 }
 
 #[test]

@@ -59,10 +59,9 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     if !passed_over.is_empty() {
         log::warn!(
-            "{}: {} are passed over; frames are {KINDS} files ({}) that are not hidden",
+            "{}: passed over {}: frames are {KINDS} files that are not hidden",
             directory.display(),
-            others(&passed_over),
-            extensions()
+            others(&passed_over)
         );
     }
     check_unique(directory, &frames)?;
@@ -78,10 +77,10 @@ fn extensions() -> String {
 /// How many there are, and the name of one.
 fn others(paths: &[PathBuf]) -> String {
     let first = paths[0].file_name().unwrap_or_default().display();
-    format!(
-        "{} with names of pictures (such as {first})",
-        if paths.len() == 1 { "1 file".to_owned() } else { format!("{} files", paths.len()) }
-    )
+    match paths.len() {
+        1 => format!("1 file with the name of a picture ({first})"),
+        count => format!("{count} files with names of pictures (such as {first})"),
+    }
 }
 
 /// Refuses files that differ in their extension only: the same frame saved twice, or a picture and its mask.
@@ -95,7 +94,7 @@ fn check_unique(directory: &Path, frames: &[PathBuf]) -> Result<()> {
     names.sort();
     let more = match twice.count() {
         0 => String::new(),
-        more => format!(", and {more} more such names"),
+        more => format!(", and as well {more} more"),
     };
     Err(Error::Clip {
         wanted: format!("one file for each frame in {}", directory.display()),
