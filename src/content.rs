@@ -139,15 +139,6 @@ impl Content {
         let (what, hint) = self.describe()?;
         Some(Error::Format { path: path.to_owned(), wanted: wanted.to_owned(), given: what.to_owned(), hint })
     }
-
-    /// What a file on disk is.
-    ///
-    /// # Errors
-    /// [`Error::File`] if it cannot be read.
-    #[cfg(feature = "cli")]
-    pub fn of_file(path: &Path) -> crate::error::Result<Self> {
-        Ok(Self::of(&head(path)?))
-    }
 }
 
 /// The first bytes of a file, [`HEAD`] at most.

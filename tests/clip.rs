@@ -3,6 +3,9 @@
 #[cfg(feature = "cli")]
 #[path = "clip/files.rs"]
 mod files;
+#[cfg(feature = "cli")]
+#[path = "clip/pictures.rs"]
+mod pictures;
 #[path = "clip/torchvision.rs"]
 mod torchvision;
 #[cfg(feature = "cli")]

@@ -1,4 +1,5 @@
-//! Weight files that are cut off, damaged or made to do harm: errors, never a panic, a call or a large allocation.
+//! Weight files and pictures that are cut off, damaged or made to do harm: errors, never a panic, a call or a large
+//! allocation.
 
 mod common;
 
@@ -130,6 +131,44 @@ fn a_hundred_thousand_damaged_files_are_survived() {
         }
         use_up(name, &file);
     });
+}
+
+/// Every kind of picture, damaged in a few bytes. (What ends early is in `tests/clip/pictures.rs`.)
+#[cfg(feature = "cli")]
+#[test]
+fn damaged_pictures_are_survived() {
+    use resnet3d_wgpu::clip::files::{LoadOptions, load};
+    use resnet3d_wgpu::clip::preprocess::Preprocess;
+
+    let entries = golden_path("pictures").read_dir().unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.push(fixture_path("overflow.jpg"));
+    files.sort();
+    let files: Vec<_> = files.into_iter().map(|path| (path.display().to_string(), read(path))).collect();
+    let preprocess = Preprocess { target_size: 8, max_size: Some(16), ..Preprocess::default() };
+    let options = LoadOptions { preprocess, ..LoadOptions::default() };
+    let seed = std::env::var("RESNET3D_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    println!("seed {seed}");
+    let directory = || tempfile::tempdir().unwrap();
+    let refused = (0..20_000u64).into_par_iter().map_init(directory, |directory, case| {
+        let mut random = fastrand::Rng::with_seed(seed ^ case << 20);
+        let (name, file) = &files[random.usize(..files.len())];
+        let mut file = file.clone();
+        for _ in 0..random.usize(1..=4) {
+            let head = if random.bool() { file.len() } else { file.len().min(200) };
+            let at = random.usize(..head);
+            file[at] = random.u8(..);
+        }
+        std::fs::write(directory.path().join("0.png"), &file).unwrap();
+        let (outcome, peak) = peak_of(|| load(directory.path(), &options));
+        // A block of a JPEG has a bit at least; the other kinds may be as large as pictures may be.
+        let allowed = if file.starts_with(b"\xff\xd8\xff") { ALLOWED + (file.len() << 14) } else { 3 << 29 };
+        assert!(peak <= allowed, "{name}, case {case}: {peak} bytes for a file of {}", file.len());
+        let refused = outcome.err().map(|error| error.to_string());
+        assert!(!refused.as_ref().is_some_and(|text| text.contains("gave up")), "{name}, case {case}: a panic");
+        usize::from(refused.is_some())
+    });
+    assert!(refused.sum::<usize>() > 2_000);
 }
 
 /// A pickle of protocol 2 from its instructions.

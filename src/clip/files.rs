@@ -2,7 +2,8 @@
 //!
 //! An input is one of:
 //!
-//! * a directory of PNG or JPEG frames, taken in natural order (`frame9.png` before `frame10.png`);
+//! * a directory of PNG, JPEG, WebP, BMP or TIFF frames, taken in natural order (`frame9.png` before `frame10.png`,
+//!   `0.5.png` before `1.25.png` before `1.3.png`);
 //! * a video file of any common container, decoded by the program `ffmpeg`;
 //! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or else with uint8 tensors `frames.0`,
 //!   `frames.1`, …, each T×H×W×3 and each one clip of the batch;
@@ -139,7 +140,8 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
     let unsupported = |kind: &str| Error::Unsupported {
         what: format!("input {}", path.display()),
         reason: format!(
-            "wanted a directory of PNG or JPEG frames, a video file, a .safetensors or a .npy file, got {kind}"
+            "wanted a directory of {} frames, a video file, a .safetensors or a .npy file, got {kind}",
+            pictures::KINDS
         ),
     };
     let metadata = path.metadata().map_err(Error::file("read", path))?;
@@ -164,7 +166,7 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
         (Content::Video(_), _) => video::read(path, gathering).map(|()| None),
         (_, "npy") => npy::read(path, gathering),
         (_, "safetensors") => tensors::read(path, gathering),
-        (_, "png" | "jpg" | "jpeg") => Err(unsupported("a single picture, which has to be in a directory")),
+        _ if pictures::is_frame(path) => Err(unsupported("a single picture, which has to be in a directory")),
         (_, "pkl" | "pickle" | "pth" | "pt" | "npz") => Err(unsupported("a file that holds weights or several arrays")),
         _ if !metadata.is_file() => Err(unsupported("what is no regular file")),
         _ => video::read(path, gathering).map(|()| None).map_err(|error| with_text(error, head.as_deref())),

@@ -163,7 +163,7 @@ fn bad_weights_clips_and_outputs() {
             input("cut.npy", &["cut.npy"]),
             input("video.mp4", &["video.mp4", "a video that ffmpeg can open"]),
             input("weights.pkl", &["weights.pkl", "holds weights"]),
-            input("no_frames", &["no_frames", "PNG or JPEG", "none"]),
+            input("no_frames", &["no_frames", "PNG, JPEG, WebP, BMP or TIFF", "none"]),
             input("foreign.safetensors", &["foreign.safetensors", "safetensors"]),
             input("absent", &["cannot read", "absent"]),
             with("--output >out.safetensors --taps res9_1_sum", &["res9_1_sum", "res4_1_sum", "plan --no-fusion"]),

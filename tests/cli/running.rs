@@ -142,6 +142,43 @@ fn clips_come_from_numpy_and_from_frames() {
 }
 
 #[test]
+fn what_is_passed_over_in_a_directory_of_frames_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    Scene { frames: 2, height: 30, width: 40 }.write_png_frames(at("frames")).unwrap();
+    let clip = |common: &[&str]| {
+        let (frames, output) = (at("frames"), at("clip.safetensors"));
+        run(["clip", text(&frames), "--output", text(&output), "--size", "24"].iter().chain(common))
+    };
+    // Neither pictures by name nor what a foreign system leaves beside each file.
+    for name in ["notes.txt", "Thumbs.db", ".DS_Store", "._000000.png"] {
+        std::fs::write(at("frames").join(name), "no frame").unwrap();
+    }
+    let silent = clip(&[]);
+    assert_eq!((silent.code, silent.stderr.as_str()), (0, ""));
+    std::fs::write(at("frames/000002.GIF"), "a picture of another kind").unwrap();
+    std::fs::write(at("frames/.000003.png"), "hidden").unwrap();
+    std::fs::create_dir(at("frames/old.jpg")).unwrap();
+    for common in [&[][..], &["--json"]] {
+        let warned = clip(common);
+        assert_eq!(warned.code, 0, "{}", warned.stderr);
+        for mention in ["WARN", text(&at("frames")), "3 files with names of pictures", ".000003.png", "passed over"] {
+            assert!(warned.stderr.contains(mention), "{mention}: {}", warned.stderr);
+        }
+        assert!(!warned.stdout.contains("WARN"), "{}", warned.stdout);
+    }
+    assert_eq!(read_tensors(&at("clip.safetensors")).0["data"].0[2], 2);
+
+    // Where nothing is left, the error says so.
+    for frame in ["frames/000000.png", "frames/000001.png"] {
+        std::fs::remove_file(at(frame)).unwrap();
+    }
+    let refused = clip(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("none in it, but 3 files with names of pictures"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_heatmap_shows_all_stages_and_writes_no_more_than_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let picture = directory.path().join("heatmap.png");

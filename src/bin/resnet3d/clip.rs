@@ -21,8 +21,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Video files, directories of PNG or JPEG frames, .safetensors with uint8 tensors `frames.0`, `frames.1`, … (T,H,W,3),
-    /// or a uint8 .npy (T,H,W,3, T,3,H,W or 3,T,H,W, with N before for several clips).
+    /// Video files, directories of PNG, JPEG, WebP, BMP or TIFF frames, .safetensors with uint8 tensors `frames.0`,
+    /// `frames.1`, … (T,H,W,3), or a uint8 .npy (T,H,W,3, T,3,H,W or 3,T,H,W, with N before for several clips).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

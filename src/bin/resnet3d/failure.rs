@@ -90,7 +90,7 @@ fn next_step(error: &Error) -> &'static str {
         }
         Error::Program { .. } => {
             "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH: apt-get install ffmpeg; or use a \
-             directory of PNG or JPEG frames"
+             directory of PNG, JPEG, WebP, BMP or TIFF frames"
         }
         Error::Unsupported { .. } => {
             "`resnet3d help` says what this version does, docs/weights.md which weights it reads"

@@ -23,8 +23,9 @@ use std::path::PathBuf;
 
 /// Run the network on a clip and write its features.
 ///
-/// The clip is a video file, a directory of PNG or JPEG frames, a .safetensors (a ready clip `data`, or pictures
-/// `frames.0`, …) or an .npy (floats are a ready clip, uint8 are pictures). Videos are decoded by the program `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
+/// The clip is a video file, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors (a ready clip `data`, or
+/// pictures `frames.0`, …) or an .npy (floats are a ready clip, uint8 are pictures). Videos are decoded by the program
+/// `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

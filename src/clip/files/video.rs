@@ -126,7 +126,7 @@ fn refusal(path: &Path, end: &End) -> Error {
         what: format!("input {}", path.display()),
         reason: format!(
             "ffmpeg takes it for {container:?}, which is none of the containers that hold a whole video themselves; wanted \
-             one of those, a directory of PNG or JPEG frames, a .safetensors or a .npy file"
+             one of those, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors or a .npy file"
         ),
     }
 }

@@ -1,0 +1,125 @@
+//! A picture file as 8-bit RGB, by the values of OpenCV's reader.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, RgbImage};
+
+use super::super::gather::pixels;
+use super::super::refused;
+use super::{KINDS, jpeg};
+use crate::content::Content;
+use crate::error::{Error, Result};
+
+/// The most bytes of a JPEG file: far more than the most pixels can need.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// One picture as it is meant to be seen: like OpenCV's reader, this obeys the EXIF orientation, drops any alpha, and
+/// takes the first picture of a file that has several.
+pub(super) fn decode(path: &Path) -> Result<RgbImage> {
+    // Decoders are other people's, and panics of theirs on damaged pictures have been reported more than once. What they
+    // work on is dropped here, so nothing can see it half done.
+    catch_unwind(AssertUnwindSafe(|| picture(path)))
+        .unwrap_or_else(|_| Err(Error::format(path, wanted(), "one that its decoder gave up on")))
+}
+
+/// What [`decode`] wants.
+fn wanted() -> String {
+    format!("a {KINDS} picture")
+}
+
+fn picture(path: &Path) -> Result<RgbImage> {
+    let failed = |error| Error::file("read", path)(error);
+    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let start = reader.fill_buf().map_err(failed)?;
+    if let foreign @ Content::Foreign { .. } = Content::of(start) {
+        return Err(refused(path, foreign, &wanted()));
+    }
+    // The contents count, not the name.
+    match image::guess_format(start) {
+        Ok(ImageFormat::Jpeg) => {
+            let mut bytes = Vec::new();
+            if reader.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)? as u64 > MOST_BYTES {
+                let reason = "a JPEG file of more than 2^30 bytes".to_owned();
+                return Err(Error::Size { what: path.display().to_string(), reason });
+            }
+            jpeg::decode(path, bytes)
+        }
+        Ok(format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
+            other(reader, format, path)
+        }
+        Ok(format) => Err(Error::format(path, wanted(), format!("a picture of another kind, {format:?}"))),
+        Err(_) => Err(Error::format(path, wanted(), "a file that begins like none of them")),
+    }
+}
+
+/// Anything but JPEG.
+fn other(reader: BufReader<File>, format: ImageFormat, path: &Path) -> Result<RgbImage> {
+    let foreign = |error: image::ImageError| match error {
+        image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::file("read", path)(error)
+        }
+        error => Error::format(path, wanted(), error),
+    };
+    match format {
+        ImageFormat::Tiff => check_tiff(path)?,
+        ImageFormat::WebP => check_webp(path, reader.buffer())?,
+        _ => {}
+    }
+    let mut decoder = image::ImageReader::with_format(reader, format).into_decoder().map_err(foreign)?;
+    let (width, height) = decoder.dimensions();
+    pixels(path.display(), [height as usize, width as usize])?;
+    let orientation = decoder.orientation().map_err(foreign)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(foreign)?;
+    picture.apply_orientation(orientation);
+    eight_bits(picture, format)
+        .ok_or_else(|| Error::format(path, "a picture of 8 or 16 bits a channel", "one of floats"))
+}
+
+/// Refuses a TIFF that holds JPEG data, which its reader decodes in another way, and also where they end early.
+fn check_tiff(path: &Path) -> Result<()> {
+    use tiff::decoder::Decoder;
+    use tiff::tags::{CompressionMethod, Tag};
+    let foreign = |error| Error::format(path, wanted(), error);
+    let file = BufReader::new(File::open(path).map_err(Error::file("read", path))?);
+    let compression = Decoder::new(file).and_then(|mut decoder| decoder.find_tag_unsigned::<u16>(Tag::Compression));
+    match compression.map_err(foreign)?.map(CompressionMethod::from_u16_exhaustive) {
+        Some(CompressionMethod::JPEG | CompressionMethod::ModernJPEG) => {
+            Err(Error::format(path, "a TIFF without JPEG compression, or a JPEG file", "a TIFF with it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a WebP that is shorter than it says at its `start`: not every end that is too early is noticed later.
+fn check_webp(path: &Path, start: &[u8]) -> Result<()> {
+    let size =
+        start.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |&size| u64::from(u32::from_le_bytes(size)));
+    let length = path.metadata().map_err(Error::file("read", path))?.len();
+    if length < 8 + size {
+        return Err(Error::format(path, format!("a WebP picture of {} bytes", 8 + size), format!("{length} of them")));
+    }
+    Ok(())
+}
+
+/// The picture in 8 bits a channel. 16 bits become 8 as OpenCV has it: the upper 8 of them, but rounded in a TIFF with
+/// colours. `None` for floats, whose range nobody knows.
+fn eight_bits(picture: DynamicImage, format: ImageFormat) -> Option<RgbImage> {
+    let (width, height) = (picture.width(), picture.height());
+    match picture {
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => None,
+        DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) if format == ImageFormat::Tiff => {
+            Some(picture.into_rgb8())
+        }
+        DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageLumaA16(_)
+        | DynamicImage::ImageRgb16(_)
+        | DynamicImage::ImageRgba16(_) => {
+            let bytes = picture.into_rgb16().iter().map(|&sample| (sample >> 8) as u8).collect();
+            RgbImage::from_raw(width, height, bytes)
+        }
+        picture => Some(picture.into_rgb8()),
+    }
+}
