@@ -55,6 +55,10 @@ fn next_step(error: &Error) -> &'static str {
             _ => "check the path and its permissions",
         },
         Error::Format { .. } => "the file is damaged, incomplete, or of another kind: fetch or export it again",
+        Error::Damaged { .. } => {
+            "fetch or export the video again; or --damaged keep takes the damaged frames as they are, --damaged drop leaves \
+             them out, and --start and --frames choose whole ones"
+        }
         Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
         Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",
         Error::Limit { .. } => {
@@ -83,8 +87,8 @@ fn next_step(error: &Error) -> &'static str {
             "try another adapter or backend (`resnet3d adapters`), a smaller clip, or a newer driver"
         }
         Error::Program { .. } => {
-            "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH: apt-get install ffmpeg; or use a \
-             directory of PNG or JPEG frames"
+            "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH and to work (try `ffmpeg -version` and \
+             `ffprobe -version`): apt-get install ffmpeg; or use a directory of PNG or JPEG frames"
         }
         Error::Unsupported { .. } => {
             "`resnet3d help` says what this version does, docs/weights.md which weights it reads"
