@@ -85,6 +85,7 @@ pub(super) fn runs(runs: &[Range<usize>]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // runs of frames
 mod tests {
     use super::*;
 
