@@ -259,7 +259,7 @@ impl Survey {
             }
             if let Some(index) = made_of(packet) {
                 // What is missing is unknown, so only a key frame that was decoded later will do.
-                let earlier = |frame: &Frame| !frame.key || frame.packet.is_some_and(|own| own <= packet);
+                let earlier = |frame: &Frame| !frame.key || frame.packet.is_none_or(|own| own <= packet);
                 let key = index + self.frames[index..].iter().take_while(|frame| earlier(frame)).count();
                 marks.until_key(index.saturating_sub(MOST_REORDERED), index, key, Some(packet));
             }
@@ -345,8 +345,9 @@ impl Marks {
     fn frames(&self, frames: &[Frame]) -> Vec<bool> {
         let mut damaged = vec![false; frames.len()];
         for (&end, mark) in &self.until_key {
-            for index in mark.from..end {
-                damaged[index] |= match (mark.packet, frames[index].packet) {
+            let shown = mark.from.min(end)..end;
+            for (index, frame) in shown.clone().zip(&frames[shown]) {
+                damaged[index] |= match (mark.packet, frame.packet) {
                     (Some(from), Some(own)) => own >= from,
                     _ => index >= mark.surely,
                 };
@@ -514,13 +515,12 @@ mod tests {
     #[test]
     fn a_gap_before_a_key_frame_is_none() {
         // Behind which packet something is missing, and what is damaged.
-        for (packet, wanted) in [(5, &[][..]), (2, &[2..6][..]), (11, &[11..12])] {
+        for (packet, wanted) in [(5_i64, &[][..]), (2, &[2..6][..]), (11, &[11..12])] {
             let mut all = events(5, true, &[]);
-            let at =
-                all.iter().position(|event| *event == Event::Read { decoded: i64::try_from(packet).ok() }).unwrap();
+            let at = all.iter().position(|event| *event == Event::Read { decoded: Some(packet) }).unwrap();
             // The reader is one packet ahead.
             let at = if packet < 11 { at - 3 } else { at };
-            all.splice(at..at, [Event::Incomplete { decoded: i64::try_from(packet).ok() }, Event::PacketCorrupt]);
+            all.splice(at..at, [Event::Incomplete { decoded: Some(packet) }, Event::PacketCorrupt]);
             assert_eq!(found("mpeg2video", all).damaged, wanted, "{packet}");
         }
     }
