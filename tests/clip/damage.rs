@@ -99,7 +99,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         ("mpeg4.avi", MPEG4, Harm::Hole(200), 0),
         ("mpeg2.ts", MPEG2, Harm::LostPackets(2), 0),
         ("mpeg2.mkv", MPEG2, Harm::Hole(100), 0),
-        ("mjpeg.avi", MJPEG, Harm::Hole(100), 0),
+        ("mjpeg.avi", MJPEG, Harm::Hole(200), 0),
         ("mjpeg.mov", MJPEG, Harm::Hole(100), 0),
         ("lost.h264.ts", H264, Harm::LostPicture(7), 1),
         ("lost.mpeg2.ts", MPEG2, Harm::LostPicture(7), 1),
