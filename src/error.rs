@@ -115,6 +115,15 @@ pub enum Error {
         hint: Option<&'static str>,
     },
 
+    /// A video of which something that is wanted is damaged or missing.
+    #[error("{}: wanted a whole video, got {given}", path.display())]
+    Damaged {
+        /// The video.
+        path: PathBuf,
+        /// How many of its frames are whole, and which are not.
+        given: String,
+    },
+
     /// A clip without a body to look at: no frames, frames of different sizes, and the like.
     #[error("clip: wanted {wanted}, got {given}")]
     Clip {

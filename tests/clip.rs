@@ -1,6 +1,9 @@
 //! From frames and files to clips: the reference's preprocessing, the kinds of input, and what is refused.
 
 #[cfg(feature = "cli")]
+#[path = "clip/damage.rs"]
+mod damage;
+#[cfg(feature = "cli")]
 #[path = "clip/files.rs"]
 mod files;
 #[cfg(feature = "cli")]

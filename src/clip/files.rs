@@ -14,6 +14,7 @@
 //! Frames are chosen ([`FrameSelection`]) and preprocessed one by one as they are read, so that memory is needed for the
 //! clip only; a ready clip is taken as it is.
 
+mod damage;
 mod gather;
 mod npy;
 mod pictures;
@@ -21,8 +22,9 @@ mod selection;
 mod tensors;
 mod video;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use self::damage::{Damage, DamagePolicy};
 use self::gather::Gathering;
 pub use self::selection::FrameSelection;
 pub use self::tensors::save_clip;
@@ -47,6 +49,8 @@ pub struct LoadOptions {
     pub expected: Option<Normalization>,
     /// Whether [`Input::frames`] is wanted, the original pictures.
     pub keep_frames: bool,
+    /// What becomes of damaged pictures of videos.
+    pub damaged: DamagePolicy,
 }
 
 /// What was read: the clip, and the pictures it was made from.
@@ -59,6 +63,8 @@ pub struct Input {
     pub frames: Vec<Frames>,
     /// How the values of the clip were normalised; `None` where a ready clip does not say.
     pub normalization: Option<Normalization>,
+    /// What was damaged in videos, one entry for each that was, and what became of it.
+    pub damage: Vec<Damage>,
 }
 
 /// How far reading has come.
@@ -91,12 +97,12 @@ pub fn load_batch<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<
 /// All frames get the same padded size; ready clips are joined as they are.
 ///
 /// # Errors
-/// [`Error::File`] for what cannot be read; [`Error::Format`] for a file that is not what its name says, that lacks the
-/// tensors, or whose video is damaged; [`Error::ElementType`] and [`Error::Shape`] for tensors of another type or shape;
+/// [`Error::File`] for what cannot be read; [`Error::Format`] for a file that is not what its name says, or that lacks the
+/// tensors; [`Error::Damaged`] for a video that is, unless [`LoadOptions::damaged`] says otherwise; [`Error::ElementType`] and [`Error::Shape`] for tensors of another type or shape;
 /// [`Error::Clip`] for a directory without frames, for frames of several sizes, for fewer frames than are chosen, for
 /// inputs of unequal length, for frames beside ready clips, and for a ready clip of another normalisation than is
 /// expected; [`Error::Size`] for a clip that would be too large; [`Error::Program`] if a video cannot be decoded for
-/// want of `ffmpeg`; [`Error::Unsupported`] for other kinds of files.
+/// want of an `ffmpeg` that works; [`Error::Unsupported`] for other kinds of files.
 pub fn load_inputs<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<Input> {
     load_inputs_watched(paths, options, &mut |_| {})
 }
@@ -148,13 +154,16 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
     if metadata.is_dir() {
         return pictures::read(path, gathering).map(|()| None);
     }
-    // Of what is no regular file, the first bytes would be gone once they are looked at.
-    let head = if metadata.is_file() { Some(content::head(path)?) } else { None };
-    let content = head.as_deref().map_or(Content::Unknown, Content::of);
-    let extension = extension(path);
-    match (content, extension.as_str()) {
-        (Content::Npy, _) => npy::read(path, gathering),
-        (Content::Safetensors, _) => tensors::read(path, gathering),
+    if !metadata.is_file() {
+        return Err(unsupported(&format!("{}: write what it gives into a file first", kind(&metadata))));
+    }
+    let file = pointed_at(path).map_err(|_| unsupported("an open file whose name cannot be found"))?;
+    let file = file.as_path();
+    let head = content::head(file)?;
+    let content = Content::of(&head);
+    match (content, extension(file).as_str()) {
+        (Content::Npy, _) => npy::read(file, gathering),
+        (Content::Safetensors, _) => tensors::read(file, gathering),
         (Content::Foreign { .. } | Content::Picture(_), "npy") => Err(refused(path, content, "a .npy file")),
         (Content::Foreign { .. } | Content::Picture(_), "safetensors") => {
             Err(refused(path, content, "a whole safetensors file"))
@@ -163,13 +172,13 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
         (Content::Pickle | Content::OldTorch | Content::Zip { .. }, _) => {
             Err(unsupported("a file that holds weights or several arrays"))
         }
-        (Content::Video(_), _) => video::read(path, gathering).map(|()| None),
-        (_, "npy") => npy::read(path, gathering),
-        (_, "safetensors") => tensors::read(path, gathering),
-        _ if pictures::is_frame(path) => Err(unsupported("a single picture, which has to be in a directory")),
+        (Content::Video(_), _) => video::read(path, file, gathering).map(|()| None),
+        (_, "npy") => npy::read(file, gathering),
+        (_, "safetensors") => tensors::read(file, gathering),
+        _ if pictures::is_frame(file) => Err(unsupported("a single picture, which has to be in a directory")),
         (_, "pkl" | "pickle" | "pth" | "pt" | "npz") => Err(unsupported("a file that holds weights or several arrays")),
-        _ if !metadata.is_file() => Err(unsupported("what is no regular file")),
-        _ => video::read(path, gathering).map(|()| None).map_err(|error| with_text(error, head.as_deref())),
+        // What other programs read has been opened above, since their words for what keeps them from it are less clear.
+        _ => video::read(path, file, gathering).map(|()| None).map_err(|error| with_text(error, &head)),
     }
 }
 
@@ -179,11 +188,57 @@ fn refused(path: &Path, content: Content, wanted: &str) -> Error {
 }
 
 /// Says of a file that is no video that it is text, if it is.
-fn with_text(error: Error, head: Option<&[u8]>) -> Error {
-    match (error, head.and_then(content::describe_text)) {
+fn with_text(error: Error, head: &[u8]) -> Error {
+    match (error, content::describe_text(head)) {
         (Error::Format { path, wanted, hint, .. }, Some(given)) => Error::Format { path, wanted, given, hint },
         (error, _) => error,
     }
+}
+
+/// What a file is that is neither a regular one nor a directory.
+fn kind(metadata: &std::fs::Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    let _ = metadata;
+    "what is no regular file"
+}
+
+/// The file itself, where `path` leads through names that mean another file in another process, as `/dev/stdin` and
+/// `/dev/fd/3` do; else `path`.
+///
+/// # Errors
+/// If that file has no name.
+fn pointed_at(path: &Path) -> std::io::Result<PathBuf> {
+    /// More links than a system follows.
+    const MOST_LINKS: usize = 64;
+    let of_a_process = |path: &Path| path.starts_with("/dev") || path.starts_with("/proc");
+    let mut at = std::path::absolute(path)?;
+    for _ in 0..MOST_LINKS {
+        if of_a_process(&at) {
+            let real = std::fs::canonicalize(&at)?;
+            // Where these are no links, a file that was opened cannot be found by them.
+            return if real.starts_with("/dev/fd") || real.starts_with("/proc") {
+                Err(std::io::ErrorKind::NotFound.into())
+            } else {
+                Ok(real)
+            };
+        }
+        let Ok(target) = std::fs::read_link(&at) else { break };
+        at = at.parent().unwrap_or(&at).join(target);
+    }
+    Ok(path.to_owned())
 }
 
 /// Refuses a ready clip that frames are chosen from, and one that was normalised otherwise than is expected or than the
@@ -246,5 +301,5 @@ fn join(clips: Vec<(&Path, Ready)>) -> Result<Input> {
         shape.n += clip.shape.n;
         data.extend_from_slice(&clip.data);
     }
-    Ok(Input { clip: Clip::new(shape, data)?, frames: Vec::new(), normalization })
+    Ok(Input { clip: Clip::new(shape, data)?, frames: Vec::new(), normalization, damage: Vec::new() })
 }

@@ -167,12 +167,22 @@ fn programs_that_are_not_ffmpeg_are_found_out() {
     let (directory, video) = video();
     const PROBE: (&str, &str) = ("ffprobe", "ffprobe");
     type Found = &'static [(&'static str, &'static str)];
-    let cases: [(Found, &[&str]); 6] = [
+    let cases: [(Found, &[&str]); 10] = [
         (&[("ffprobe", "true")], &["ffprobe", "not understood"]),
         (&[("ffprobe", "false")], &["video.mkv", "exit status: 1"]),
         (&[("ffprobe", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["ffprobe", "does not end"]),
         (&[PROBE, ("ffmpeg", "true")], &["video.mkv", "at least one frame"]),
         (&[PROBE, ("ffmpeg", "false")], &["video.mkv", "exit status: 1"]),
+        (
+            &[("ffprobe", "#!/bin/sh\necho 'error while loading shared libraries: libx.so' >&2; exit 127")],
+            &["cannot use the program ffprobe", "does not run", "libx.so", "try `ffmpeg -version`"],
+        ),
+        (&[("ffprobe", "#!/bin/sh\nexit 126")], &["cannot use the program ffprobe", "does not run"]),
+        (&[PROBE, ("ffmpeg", "#!/bin/sh\nexit 127")], &["cannot use the program ffmpeg", "does not run"]),
+        (
+            &[PROBE, ("ffmpeg", "#!/bin/sh\necho 'file:video.mkv: Permission denied' >&2; exit 1")],
+            &["cannot use the program ffmpeg", "may not open", "video.mkv"],
+        ),
         (&[PROBE, ("ffmpeg", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["no picture"]),
     ];
     for (found, mentions) in cases {
@@ -224,4 +234,204 @@ fn an_ffmpeg_before_5_1_will_do() {
     let older = read_tensors(&directory.path().join("clip.safetensors")).0;
     succeed(["clip", text(&video), "--output", text(&directory.path().join("newer.safetensors")), "--size", "48"]);
     assert_eq!(older, read_tensors(&directory.path().join("newer.safetensors")).0);
+}
+
+/// What ffmpeg makes of arguments that have no blanks within, in `directory`.
+fn ffmpeg(directory: &Path, arguments: &str) {
+    let arguments = arguments.split_whitespace();
+    let made =
+        Command::new("ffmpeg").current_dir(directory).args(["-nostdin", "-v", "error", "-y"]).args(arguments).status();
+    assert!(made.expect("the tests need ffmpeg; on Debian: apt-get install ffmpeg").success());
+}
+
+/// 24 frames in groups of six, with 200 bytes of zeros in the middle.
+fn video_with_a_hole() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hole.mp4");
+    let source = "-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.96";
+    ffmpeg(directory.path(), &format!("{source} -c:v libx264 -pix_fmt yuv420p -qp 10 -g 6 -bf 2 hole.mp4"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 200].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn damage_is_told_and_an_option_says_what_becomes_of_it() {
+    let (directory, video) = video_with_a_hole();
+    let output = directory.path().join("o.safetensors");
+    let clip = ["clip", text(&video), "--output", text(&output), "--size", "48"];
+    let refused = run(clip);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    for mention in
+        ["hole.mp4: wanted a whole video, got 24 frames", " are whole", "hint: ", "--damaged keep", "--damaged drop"]
+    {
+        assert!(refused.stderr.contains(mention), "{mention:?} is not in {}", refused.stderr);
+    }
+    assert_eq!(listing(directory.path()), ["hole.mp4"]);
+
+    let network = ["--weights", "random:3", "--config", NARROW];
+    let runs = ["run", "--input", text(&video), "--output", text(&output), "--size", "48"];
+    let bench = ["bench", "--runs", "1", "--input", text(&video), "--size", "48"];
+    for policy in ["keep", "drop"] {
+        let option = ["--damaged", policy, "--json"];
+        let ran = run(clip.iter().chain(&option));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let damaged = &report["damaged"][0];
+        let run = &damaged["frames"][0];
+        let [first, last] = [0, 1].map(|at| run[at].as_u64().unwrap());
+        assert!((6..=last).contains(&first) && last < 18, "{damaged}");
+        let gone = if policy == "drop" { last - first + 1 } else { 0 };
+        assert_eq!(report["clip"][2], 24 - gone);
+        assert_eq!((&damaged["dropped"], &damaged["looked_at"]), (&serde_json::json!(policy == "drop"), &24.into()));
+        let numbers =
+            if first == last { format!("frame {first} of 24") } else { format!("frames {first} to {last} of 24") };
+        assert!(ran.stderr.contains("hole.mp4") && ran.stderr.contains(&numbers), "{numbers} is not in {}", ran.stderr);
+        for command in [&runs[..], &bench[..]] {
+            assert_eq!(
+                json(command.iter().chain(&network).chain(&option[..2]))["damaged"],
+                report["damaged"],
+                "{policy}"
+            );
+        }
+    }
+    let wrong = run(clip.iter().chain(&["--damaged", "ignore"]));
+    assert!(wrong.code == 2 && wrong.stderr.contains("error, keep, drop"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_damaged_video_ends_the_same_way_every_time() {
+    let (directory, video) = video_with_a_hole();
+    let output = directory.path().join("o.safetensors");
+    for policy in ["error", "keep", "drop"] {
+        let arguments = ["clip", text(&video), "--output", text(&output), "--size", "48", "--damaged", policy];
+        let outcome = |mut command: Command| {
+            let _ = std::fs::remove_file(&output);
+            let ran = command.output().unwrap();
+            // Progress is told only where it takes a while.
+            let said = String::from_utf8(ran.stderr).unwrap();
+            let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("reading the clip")).collect();
+            (ran.status.code(), ran.stdout, said.join("\n"), std::fs::read(&output).ok())
+        };
+        let first = outcome(command(arguments));
+        assert_eq!(first.0, Some(i32::from(policy == "error")), "{}", first.2);
+        for _ in 0..8 {
+            let again = outcome(command(arguments));
+            assert!(again == first, "{policy}: {}{}", first.2, again.2);
+        }
+        if cfg!(target_os = "linux") {
+            let mut bound = Command::new("taskset");
+            bound.args(["-c", "0", env!("CARGO_BIN_EXE_resnet3d")]).args(arguments).env_remove("RUST_LOG");
+            assert!(outcome(bound) == first, "{policy}, on one core");
+        }
+    }
+}
+
+#[test]
+fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let at = |name: &str| here.join(name);
+    let source = "-f lavfi -i testsrc2=size=64x48:rate=12:duration=2";
+    ffmpeg(here, &format!("{source} -c:v mjpeg -q:v 2 whole.avi"));
+    // From the first bytes of a picture on: nothing is left of it.
+    let mut bytes = std::fs::read(at("whole.avi")).unwrap();
+    let first = (0..bytes.len()).find(|&i| bytes[i..].starts_with(b"movi")).unwrap();
+    let at_picture = (first..bytes.len()).filter(|&i| bytes[i..].starts_with(b"00dc")).nth(12).unwrap();
+    let length = u32::from_le_bytes(bytes[at_picture + 4..at_picture + 8].try_into().unwrap()) as usize;
+    bytes[at_picture + 8..at_picture + 8 + length].fill(0);
+    std::fs::write(at("hole.avi"), bytes).unwrap();
+    ffmpeg(here, &format!("{source} -frames:v 8 -c:v libx264 small.ts"));
+    ffmpeg(here, &format!("{source} -frames:v 8 -vf scale=96:80 -c:v libx264 large.ts"));
+    let joined = [std::fs::read(at("small.ts")).unwrap(), std::fs::read(at("large.ts")).unwrap()].concat();
+    std::fs::write(at("joined.ts"), joined).unwrap();
+
+    let cases: [(&str, &[&str], usize, &[&str]); 5] = [
+        ("whole.avi", &[], 24, &[]),
+        ("hole.avi", &[], 23, &["hole.avi: 23 of 24 frames", "1 picture could not be decoded, before frame 12"]),
+        ("hole.avi", &["--frames", "12"], 12, &[]),
+        ("joined.ts", &[], 16, &["joined.ts: from frame 8 on", "96x80 pixels", "scaled to the size of the first"]),
+        ("joined.ts", &["--frames", "8"], 8, &[]),
+    ];
+    for (name, further, frames, mentions) in cases {
+        let output = at("o.safetensors");
+        let clip = ["clip", text(&at(name)), "--output", text(&output), "--json"].map(str::to_owned);
+        let ran = run(clip.iter().map(String::as_str).chain(further.iter().copied()));
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(report["clip"][2], frames, "{name} {further:?}");
+        for mention in mentions {
+            assert!(ran.stderr.contains(mention), "{name}: {mention:?} is not in {}", ran.stderr);
+        }
+        assert!(!mentions.is_empty() || ran.stderr.is_empty(), "{name} {further:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn inputs_that_are_no_files_are_what_they_point_to_or_refused() {
+    let (directory, video) = video();
+    let at = |name: &str| directory.path().join(name);
+    let output = at("o.safetensors");
+    let clip = |input: &str| command(["clip", input, "--output", text(&output), "--size", "48"]);
+    succeed(["clip", text(&video), "--output", text(&output), "--size", "48"]);
+    let wanted = std::fs::read(&output).unwrap();
+    symlink("/dev/stdin", at("link")).unwrap();
+    for input in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", text(&at("link"))] {
+        if input.starts_with("/proc") && !cfg!(target_os = "linux") {
+            continue;
+        }
+        std::fs::remove_file(&output).unwrap();
+        let ran = clip(input).stdin(std::fs::File::open(&video).unwrap()).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        if cfg!(target_os = "linux") {
+            assert!(ran.status.success() && std::fs::read(&output).unwrap() == wanted, "{input}: {said}");
+        } else {
+            assert!(ran.status.code() == Some(1) && said.contains("name cannot be found"), "{input}: {said}");
+            std::fs::write(&output, &wanted).unwrap();
+        }
+    }
+    assert!(Command::new("mkfifo").arg(at("pipe.npy")).status().unwrap().success());
+    std::fs::create_dir(at("directory.mp4")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.mp4")).unwrap();
+    let cases = [
+        ("/dev/stdin", "a pipe: write what it gives into a file first"),
+        (text(&at("pipe.npy")), "a pipe: write what it gives into a file first"),
+        ("/dev/null", "a device"),
+        (text(&at("socket.mp4")), "a socket"),
+        (text(&at("directory.mp4")), "none in it"),
+        (text(&at("absent.mp4")), "check the path"),
+    ]
+    .map(|(input, mention)| (input.to_owned(), mention));
+    for (input, mention) in cases {
+        let ran = clip(&input).stdin(std::process::Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.code() == Some(1) && said.contains(mention) && said.contains(&input), "{input}: {said}");
+        assert!(!said.contains("the file is damaged"), "{input}: {said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_video_that_may_not_be_read_is_not_called_damaged() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (directory, video) = video();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(&video, std::fs::Permissions::from_mode(0)).unwrap();
+    let program = directory.path().join("resnet3d");
+    std::fs::copy(env!("CARGO_BIN_EXE_resnet3d"), &program).unwrap();
+    let output = directory.path().join("o.safetensors");
+    let arguments = ["clip", text(&video), "--output", text(&output)];
+    // Nothing is forbidden to root.
+    let ran = if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let mut other = Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments).output()
+    } else {
+        Command::new(&program).args(arguments).output()
+    };
+    let ran = ran.unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    let mentions = ["cannot read", "video.mkv", "Permission denied", "check the path and its permissions"];
+    assert!(ran.status.code() == Some(1) && mentions.iter().all(|mention| said.contains(mention)), "{said}");
 }

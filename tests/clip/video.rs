@@ -8,7 +8,7 @@ use resnet3d_wgpu::clip::preprocess::{Frames, Preprocess};
 use resnet3d_wgpu::{Error, Result};
 
 /// Settings that leave a frame of 48x64 pixels as it is.
-fn unscaled() -> LoadOptions {
+pub fn unscaled() -> LoadOptions {
     LoadOptions {
         preprocess: Preprocess { target_size: 48, max_size: None, ..Preprocess::default() },
         keep_frames: true,
@@ -18,7 +18,7 @@ fn unscaled() -> LoadOptions {
 
 /// Runs ffmpeg with arguments that have no blanks within, in `directory`.
 #[track_caller]
-fn ffmpeg(directory: &Path, arguments: &str) {
+pub fn ffmpeg(directory: &Path, arguments: &str) {
     /// The option that keeps it from doubling and dropping frames; versions before 5.1 call it otherwise.
     const RATE_OPTION: &str = "-fps_mode";
     let run = |arguments: &str| {
@@ -34,7 +34,7 @@ fn ffmpeg(directory: &Path, arguments: &str) {
 }
 
 /// Moving shapes of 64x48 pixels, without loss.
-const SOURCE: &str = "-f lavfi -i testsrc2=size=64x48:rate=10:duration=2";
+pub const SOURCE: &str = "-f lavfi -i testsrc2=size=64x48:rate=10:duration=2";
 const LOSSLESS: &str = "-c:v ffv1 -pix_fmt bgr0";
 
 /// The frames of `arguments` as PNG files in `directory/name`.
@@ -43,7 +43,7 @@ fn pictures(directory: &Path, name: &str, arguments: &str) {
     ffmpeg(directory, &format!("{arguments} -fps_mode passthrough -pix_fmt rgb24 {name}/%03d.png"));
 }
 
-fn read(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Input> {
+pub fn read(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Input> {
     load_inputs(&[path], options)
 }
 
@@ -287,8 +287,8 @@ fn what_is_no_whole_video_is_said() {
     std::fs::copy(at("sound.wav"), at("picture.png")).unwrap();
 
     let cases = [
-        ("cut.mkv", "format", "a whole video"),
-        ("cut.mp4", "format", "a whole video"),
+        ("cut.mkv", "damaged", "a whole video"),
+        ("cut.mp4", "damaged", "a whole video"),
         ("empty.avi", "format", "at least one frame"),
         ("sound.wav", "format", "wav without a video stream"),
         ("cover.flac", "format", "flac without a video stream"),
@@ -311,6 +311,7 @@ fn what_is_no_whole_video_is_said() {
         };
         let kind = match &error {
             Error::Format { .. } => "format",
+            Error::Damaged { .. } => "damaged",
             Error::Clip { .. } => "clip",
             Error::Unsupported { .. } => "unsupported",
             _ => "other",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions};
+use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
@@ -72,6 +72,12 @@ struct SelectionArguments {
     /// Take every Nth frame: the first, the Nth after it, and so on.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     stride: usize,
+
+    /// What becomes of damaged pictures of a video: `error` refuses them where they are among the frames chosen, `keep`
+    /// takes what ffmpeg makes of them, in their places, `drop` leaves them out, and --start, --frames and --stride count
+    /// the rest. Pictures predicted from a damaged one are damaged too.
+    #[arg(long, default_value = "error", value_parser = choice(&DamagePolicy::ALL, DamagePolicy::name))]
+    damaged: DamagePolicy,
 }
 
 /// Reads a whole number from 1 on.
@@ -141,6 +147,7 @@ impl PreprocessArguments {
             },
             expected,
             keep_frames: false,
+            damaged: self.selection.damaged,
         }
     }
 }

@@ -27,6 +27,7 @@ use layers::{Work, gflops, timed};
 pub use report::Spread;
 use report::{Report, SweepReport};
 use resnet3d_wgpu::backbone::tap_names;
+use resnet3d_wgpu::clip::files::Damage;
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
@@ -169,7 +170,7 @@ impl Arguments {
         if self.sweep.is_some() {
             return self.sweep(common, &network, &outputs);
         }
-        let clip = self.clip(network.normalization)?;
+        let (clip, damaged) = self.clip(network.normalization)?;
         let gpu = self.open(common)?;
         let timestamps = gpu.device().features().contains(DeviceFeatures::TIMESTAMP_QUERY);
         if self.roofline.is_some() && !timestamps {
@@ -186,6 +187,7 @@ impl Arguments {
             ..Options::default()
         };
         let (report, features) = self.measure(&gpu, &network, &clip, options)?;
+        let report = Report { damaged, ..report };
         if self.roofline.is_some() && report.layers.is_empty() {
             bail!(
                 "--roofline needs the time of every layer, and the {} dispatches are too many for {}",
@@ -265,15 +267,19 @@ impl Arguments {
         Ok(gpu)
     }
 
-    fn clip(&self, wanted: Option<Normalization>) -> Result<Clip> {
+    /// The clip, and what was damaged in the video that it is.
+    fn clip(&self, wanted: Option<Normalization>) -> Result<(Clip, Vec<Damage>)> {
         match &self.input {
-            Some(path) => Ok(load(&[path], &self.preprocess.load_options(wanted))?.clip),
+            Some(path) => {
+                let input = load(&[path], &self.preprocess.load_options(wanted))?;
+                Ok((input.clip, input.damage))
+            }
             None => {
                 let mut shape: Shape = self.clip.parse()?;
                 if let Some(batch) = self.batch {
                     shape.n = batch as usize;
                 }
-                Ok(random::clip(shape, 0)?)
+                Ok((random::clip(shape, 0)?, Vec::new()))
             }
         }
     }
@@ -356,6 +362,7 @@ impl Arguments {
             driver: gpu.driver(),
             precision,
             clip: clip.shape(),
+            damaged: Vec::new(),
             gflops: gflops(macs, gpu_ms.unwrap_or(latency_ms).median),
             latency_ms,
             gpu_ms,

@@ -49,7 +49,7 @@ impl Arguments {
         for input in &self.inputs {
             outputs.keep("INPUT", input);
         }
-        let Input { clip, normalization, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
+        let Input { clip, normalization, damage, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
         {
             let _progress = Progress::start("writing the clip");
             save_clip(&clip, normalization, &self.output)?;
@@ -57,7 +57,11 @@ impl Arguments {
         if common.json {
             let preprocess = normalization.map(Normalization::name);
             let output = self.output.display().to_string();
-            return print_json(&json!({"clip": clip.shape(), "preprocess": preprocess, "output": output}));
+            let mut report = json!({"clip": clip.shape(), "preprocess": preprocess, "output": output});
+            if !damage.is_empty() {
+                report["damaged"] = json!(damage);
+            }
+            return print_json(&report);
         }
         let mut facts = Facts::default();
         facts

@@ -12,7 +12,7 @@ use crate::run::draw;
 use crate::text::Facts;
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{FrameSelection, Input, LoadOptions, load_inputs};
+use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
 use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
@@ -51,6 +51,7 @@ const LOAD_OPTIONS: LoadOptions = LoadOptions {
     selection: FrameSelection { start: 0, count: None, stride: 1 },
     expected: None,
     keep_frames: true,
+    damaged: DamagePolicy::Error,
 };
 
 /// What `--json` prints.

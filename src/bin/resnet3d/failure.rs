@@ -61,6 +61,10 @@ fn next_step(error: &Error) -> &'static str {
         },
         Error::Format { hint: Some(hint), .. } => hint,
         Error::Format { .. } => "the file is damaged, incomplete, or of another kind: fetch or export it again",
+        Error::Damaged { .. } => {
+            "fetch or export the video again; or --damaged keep takes the damaged frames as they are, --damaged drop leaves \
+             them out, and --start and --frames choose whole ones"
+        }
         Error::Clip { .. } => "`resnet3d clip --help` says what an input may be",
         Error::Size { .. } => "choose a clip with at least one frame and pixel on every axis, and not too many of them",
         Error::Limit { .. } => {
@@ -89,8 +93,8 @@ fn next_step(error: &Error) -> &'static str {
             "try another adapter or backend (`resnet3d adapters`), a smaller clip, or a newer driver"
         }
         Error::Program { .. } => {
-            "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH: apt-get install ffmpeg; or use a \
-             directory of PNG, JPEG, WebP, BMP or TIFF frames"
+            "videos are decoded by ffmpeg and ffprobe, which have to be on the PATH and to work (try `ffmpeg -version` and \
+             `ffprobe -version`): apt-get install ffmpeg; or use a directory of frames"
         }
         Error::Unsupported { .. } => {
             "`resnet3d help` says what this version does, docs/weights.md which weights it reads"

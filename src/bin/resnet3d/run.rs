@@ -14,7 +14,7 @@ use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::files::{Input, LoadOptions};
+use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
 use resnet3d_wgpu::{BackboneConfig, Feature, Options, Shape, Taps};
@@ -106,6 +106,9 @@ struct Report<'a> {
     config: &'a BackboneConfig,
     clip: Shape,
     preprocess: Option<&'static str>,
+    /// Of videos, what was; absent if nothing.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    damaged: &'a [Damage],
     spatial_scale: f64,
     taps: &'a [Statistics],
     timing: Times,
@@ -170,6 +173,7 @@ impl Arguments {
                 config: &network.config,
                 clip: input.clip.shape(),
                 preprocess: input.normalization.map(Normalization::name),
+                damaged: &input.damage,
                 spatial_scale: features.spatial_scale(),
                 taps: &statistics,
                 timing,

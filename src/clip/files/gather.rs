@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Input, LoadOptions, LoadProgress};
+use super::{Damage, Input, LoadOptions, LoadProgress};
 use crate::clip::preprocess::{ChannelOrder, Frames, Item, assemble, check_equal_counts};
 use crate::error::{Error, Result};
 
@@ -40,6 +40,7 @@ pub(super) struct Gathering<'a> {
     inputs: Vec<Gathered>,
     /// How many more bytes of pictures are kept; `None` if there are to be none.
     room: Option<usize>,
+    damage: Vec<Damage>,
 }
 
 /// One input.
@@ -55,7 +56,8 @@ struct Gathered {
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(options: &'a LoadOptions, progress: &'a mut dyn FnMut(LoadProgress)) -> Self {
-        Self { options, progress, inputs: Vec::new(), room: options.keep_frames.then_some(MOST_KEPT) }
+        let room = options.keep_frames.then_some(MOST_KEPT);
+        Self { options, progress, inputs: Vec::new(), room, damage: Vec::new() }
     }
 
     /// The options that the inputs are read with.
@@ -71,6 +73,19 @@ impl<'a> Gathering<'a> {
     /// The next input begins; `expected` frames are to be taken of it, if that is known.
     pub(super) fn begin(&mut self, name: String, expected: Option<usize>) {
         self.inputs.push(Gathered { name, expected, first: None, item: None, pictures: Vec::new() });
+    }
+
+    /// The frames of the input at hand come again, from the first one on.
+    pub(super) fn restart(&mut self) {
+        if let Some(input) = self.inputs.last_mut() {
+            self.room = self.room.map(|room| room + input.pictures.len());
+            (input.first, input.item, input.pictures) = (None, None, Vec::new());
+        }
+    }
+
+    /// Something of the input at hand was damaged.
+    pub(super) fn damage(&mut self, damage: Damage) {
+        self.damage.push(damage);
     }
 
     /// The next frame of the input; `name` is for messages.
@@ -119,7 +134,8 @@ impl<'a> Gathering<'a> {
             items.extend(input.item);
         }
         let clip = assemble(items, &self.options.preprocess)?;
-        Ok(Input { clip, frames, normalization: Some(self.options.preprocess.normalization) })
+        let normalization = Some(self.options.preprocess.normalization);
+        Ok(Input { clip, frames, normalization, damage: self.damage })
     }
 }
 

@@ -4,19 +4,30 @@
 //! into a pipe, one PPM picture each: raw red, green and blue bytes behind a line with the size. So the size is always
 //! what `ffmpeg` really made, after the rotation that a viewer would apply too, and nothing is written to disk.
 //!
+//! Where `ffmpeg` says that something is wrong, a survey tells which frames are damaged: the video is decoded again, by one
+//! thread and without its frames. Whole videos are decoded once.
+//!
 //! A video may come from anywhere, so `ffmpeg` may open nothing but the file itself: no other protocol than `file`, and
 //! no container that names further files, as playlists do.
 
+mod decoder;
+mod log;
 mod process;
+mod survey;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
-use std::io::{BufRead, BufReader, Read};
+use std::ffi::OsString;
+use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
-use std::process::ChildStdout;
 
+use self::decoder::{Decoder, Outcome, Threads};
+use self::log::{Event, Line, Subject};
 use self::process::{End, Process, joined};
-use super::gather::{Gathering, MOST_PIXELS, Picture, pixels};
+use self::survey::{Findings, MOST_REORDERED, Survey};
+use super::damage::{Damage, DamagePolicy, runs};
+use super::gather::{Gathering, MOST_PIXELS, Picture};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
 
@@ -27,37 +38,215 @@ const CONTAINERS: &str = "aac,ac3,aiff,amr,apng,asf,av1,avi,avs2,avs3,caf,cavsvi
                           moflex,mov,mp3,mpeg,mpegts,mpegvideo,mxf,mxg,nsv,nut,nuv,obu,ogg,pva,r3d,rm,roq,ser,smjpeg,\
                           swf,ty,vc1,vc1test,vivo,vvc,w64,wav,webm,wtv,yuv4mpegpipe";
 
-/// What `ffmpeg` says of a file that ends too early. It takes that for the end, and counts it as a success.
-const CUT_OFF: [&str; 3] = ["ended prematurely", "partial file", "truncat"];
-
-/// Reads the selected frames of a video.
+/// Reads the selected frames of a video. `file` is what the programs open, `path` what it is called.
 ///
 /// All frames up to the last selected one are decoded: finding a frame by its time is not exact, and this way the
 /// number of frames in a message is the true one.
-pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<()> {
-    let (name, selection) = (path.display().to_string(), into.options().selection);
-    let expected = probe(path)?;
-    into.begin(name.clone(), expected.map_or(selection.count, |there| Some(selection.taken_of(there))));
-    let mut decoder = Decoder::start(path)?;
+pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result<()> {
+    let (name, selection, policy) = (path.display().to_string(), into.options().selection, into.options().damaged);
+    let probed = probe(path, file)?;
+    into.begin(name.clone(), probed.frames.map_or(selection.count, |there| Some(selection.taken_of(there))));
+    let mut outcome = decode(path, file, Threads::Any, &[], into)?;
+    if !outcome.suspicious && outcome.cut_off.is_none() {
+        return conclude(&name, &probed, &outcome, outcome.frames, into);
+    }
+
+    let drops = policy == DamagePolicy::Drop;
+    let findings = survey(file, &probed.subject, selection.last(), drops)?;
+    // Frames behind the last one that is needed are of no interest, and how many of them were looked at is chance.
+    let dropped = |range: &Range<usize>| if drops { range.len() } else { 0 };
+    let mut unusable = findings.damaged.clone();
+    if drops {
+        unusable.extend(findings.doubtful.iter().map(|&index| index..index + 1));
+        unusable.sort_unstable_by_key(|range| range.start);
+    }
+    let mut end = selection.last().map_or(usize::MAX, |last| last.saturating_add(1));
+    for range in &unusable {
+        if range.start < end {
+            end = end.saturating_add(dropped(range));
+        }
+    }
+    let end = end.min(findings.frames);
+    let within = |ranges: &[Range<usize>]| -> Vec<Range<usize>> {
+        ranges.iter().filter(|range| range.start < end).map(|range| range.start..range.end.min(end)).collect()
+    };
+    let (damaged, unusable) = (within(&findings.damaged), within(&unusable));
+    let lost: Vec<usize> = findings.lost.iter().copied().filter(|&before| before < end || outcome.ended).collect();
+    let cut_off = outcome.cut_off.clone().filter(|_| outcome.ended);
+
+    if policy == DamagePolicy::Error {
+        let taken = damaged.iter().any(|range| range.clone().any(|index| selection.takes(index)));
+        if taken || cut_off.is_some() {
+            return Err(damage_error(path, &outcome, end, &damaged, cut_off.as_deref()));
+        }
+    }
+    if !unusable.is_empty() {
+        // Several threads may have made other pictures of it than they would the next time.
+        into.restart();
+        outcome = decode(path, file, Threads::One, if drops { &unusable } else { &[] }, into)?;
+        if outcome.ended && outcome.frames != findings.frames {
+            let reason =
+                format!("it made {} frames of {name} once, and {} another time", findings.frames, outcome.frames);
+            return Err(Error::Program { program: "ffmpeg", reason });
+        }
+    }
+    report(&name, &findings, end);
+    if !damaged.is_empty() || !lost.is_empty() || cut_off.is_some() || drops && !unusable.is_empty() {
+        let frames = if drops { &unusable } else { &damaged };
+        let damage = Damage {
+            input: name.clone(),
+            looked_at: end,
+            frames: frames.iter().map(|range| [range.start, range.end - 1]).collect(),
+            lost,
+            cut_off: cut_off.is_some(),
+            dropped: drops && !unusable.is_empty(),
+        };
+        ::log::warn!("{damage}");
+        into.damage(damage);
+    }
+    let left_out: usize = unusable.iter().map(dropped).sum();
+    conclude(&name, &probed, &outcome, outcome.frames - left_out.min(outcome.frames), into)
+}
+
+/// Decodes the frames that are needed and hands out those selected. `left_out` are not counted.
+fn decode(
+    path: &Path,
+    file: &Path,
+    threads: Threads,
+    left_out: &[Range<usize>],
+    into: &mut Gathering<'_>,
+) -> Result<Outcome> {
+    let selection = into.options().selection;
+    let mut decoder = Decoder::start(path, file, threads)?;
+    let mut counted = 0;
+    let mut left_out = left_out.iter().peekable();
     while let Some(frame) = decoder.next()? {
-        if selection.takes(frame.index) {
-            let name = format_args!("frame {} of {name}", frame.index);
+        while left_out.next_if(|range| range.end <= frame.index).is_some() {}
+        if left_out.peek().is_some_and(|range| range.contains(&frame.index)) {
+            continue;
+        }
+        if selection.takes(counted) {
+            let name = format_args!("frame {} of {}", frame.index, path.display());
             into.push(name, &Picture { size: frame.size, order: ChannelOrder::Rgb, bytes: frame.bytes })?;
         }
-        if selection.last() == Some(frame.index) {
-            return Ok(());
+        if selection.last() == Some(counted) {
+            return Ok(decoder.stop());
+        }
+        counted += 1;
+    }
+    decoder.finish()
+}
+
+/// Decodes a video for what `ffmpeg` says about it: as far as frame `last`, or to the end. With `drops`, as far as there
+/// are enough frames that are whole.
+fn survey(file: &Path, subject: &Subject, last: Option<usize>, drops: bool) -> Result<Findings> {
+    let mut enough = last.map(|last| last.saturating_add(1));
+    loop {
+        let (findings, ended) = survey_until(file, subject, enough)?;
+        let Some((needed, until)) = last.map(|last| last.saturating_add(1)).zip(enough).filter(|_| drops && !ended)
+        else {
+            return Ok(findings);
+        };
+        let unusable = findings.damaged.iter().map(|range| range.start..range.end.min(until)).map(|range| range.len());
+        let whole = until.saturating_sub(unusable.sum::<usize>() + findings.doubtful.len());
+        if whole >= needed {
+            return Ok(findings);
+        }
+        enough = Some(until.saturating_mul(2).max(needed));
+    }
+}
+
+/// [`survey`] with a fixed number of frames. Whether that is all of them.
+fn survey_until(file: &Path, subject: &Subject, enough: Option<usize>) -> Result<(Findings, bool)> {
+    /// Events that the program may be ahead; it has to wait then.
+    const AHEAD: usize = 1024;
+    let mut arguments: Vec<OsString> =
+        ["-nostdin", "-nostats", "-threads", "1", "-debug_ts"].into_iter().map(Into::into).collect();
+    arguments.extend(opening(file, "repeat+level+verbose"));
+    arguments.extend(["-map", "0:V:0", "-f", "null", "-"].map(Into::into));
+    let (sender, events) = std::sync::mpsc::sync_channel(AHEAD);
+    let about = subject.clone();
+    let mut sender = Some(sender);
+    let watch = move |line: &str| {
+        if let Some(event) = Event::of(&Line::of(line), &about)
+            && sender.as_ref().is_some_and(|sender| sender.send(event).is_err())
+        {
+            // Nobody wants to know any more.
+            sender = None;
+        }
+        false
+    };
+    let (_process, _output) = Process::start_watched("ffmpeg", arguments, watch)?;
+    let mut survey = Survey::of(&subject.codec);
+    // What is shown before is decoded after, so some more are looked at than are needed.
+    let most = enough.map_or(usize::MAX, |enough| enough.saturating_add(2 * MOST_REORDERED));
+    for event in events {
+        survey.take(event);
+        if survey.count() >= most {
+            return Ok((survey.findings(), false));
         }
     }
-    let frames = decoder.finish()?;
-    if frames == 0 {
-        return Err(Error::format(path, "a video with at least one frame", "none"));
+    Ok((survey.findings(), true))
+}
+
+/// The error for damage among the frames before frame `end`.
+fn damage_error(path: &Path, outcome: &Outcome, end: usize, damaged: &[Range<usize>], cut_off: Option<&str>) -> Error {
+    let mut given = format!("{end} frames");
+    if !outcome.ended {
+        given += " up to the last one that is needed";
     }
-    selection.check(&name, frames)
+    if let Some(first) = damaged.first() {
+        let bad: usize = damaged.iter().map(Range::len).sum();
+        given += &format!(
+            ", {} of them whole: damaged {} {}, counted from 0, so the first {} are whole",
+            end - bad,
+            if bad == 1 { "is" } else { "are" },
+            runs(damaged),
+            first.start
+        );
+    }
+    if let Some(told) = cut_off {
+        given += &format!(", and then from ffmpeg: {told}");
+    }
+    Error::Damaged { path: path.to_owned(), given }
+}
+
+/// Warns of what is no damage of a frame.
+fn report(name: &str, findings: &Findings, end: usize) {
+    let doubtful: Vec<Range<usize>> =
+        findings.doubtful.iter().filter(|&&index| index < end).map(|&index| index..index + 1).collect();
+    if !doubtful.is_empty() {
+        ::log::warn!("{name}: {} may be damaged: their ends or tables are odd", runs(&doubtful));
+    }
+    for (index, [width, height]) in findings.sizes.iter().filter(|(index, _)| *index < end) {
+        ::log::warn!(
+            "{name}: from frame {index} on, frames have {width}x{height} pixels; they are scaled to the size of the first"
+        );
+    }
+}
+
+/// Checks that the frames are as many as are asked for and as the file says. `counted` are those that were not left out.
+fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, into: &mut Gathering<'_>) -> Result<()> {
+    if !outcome.ended {
+        return Ok(());
+    }
+    if let Some(said) = probed.frames.filter(|&said| said > outcome.frames) {
+        ::log::warn!(
+            "{name}: {} of {said} frames: the file says that it has {said}, and {} came out of it",
+            outcome.frames,
+            outcome.frames
+        );
+    }
+    let complaints = plain(&outcome.complaints.to_string());
+    if !complaints.is_empty() {
+        ::log::warn!("ffmpeg says of {name}: {complaints}");
+    }
+    into.options().selection.check(name, counted)
 }
 
 /// What is said to be in a file; absent where nobody knows.
 #[derive(serde::Deserialize)]
-struct Probed {
+struct Answer {
     #[serde(default)]
     streams: Vec<Stream>,
     #[serde(default)]
@@ -66,6 +255,8 @@ struct Probed {
 
 #[derive(serde::Deserialize)]
 struct Stream {
+    index: Option<usize>,
+    codec_name: Option<String>,
     /// A number in quotes.
     nb_frames: Option<String>,
 }
@@ -75,13 +266,21 @@ struct Format {
     format_name: Option<String>,
 }
 
-/// How many frames a file says its first video has, if it does.
-fn probe(path: &Path) -> Result<Option<usize>> {
+/// What a file says about its first video.
+struct Probed {
+    /// How many frames it has.
+    frames: Option<usize>,
+    subject: Subject,
+}
+
+/// Asks `ffprobe`.
+fn probe(path: &Path, file: &Path) -> Result<Probed> {
     /// More than this is no answer to what is asked.
     const LONGEST_ANSWER: u64 = 1 << 20;
-    let mut arguments = opening(path);
+    let mut arguments = opening(file, "error");
     // Capital V leaves out pictures that are attached to sound.
-    for argument in ["-select_streams", "V:0", "-show_entries", "stream=nb_frames:format=format_name", "-of", "json"] {
+    let wanted = "stream=index,codec_name,nb_frames:format=format_name";
+    for argument in ["-select_streams", "V:0", "-show_entries", wanted, "-of", "json"] {
         arguments.push(argument.into());
     }
     let (mut process, stdout) = Process::start("ffprobe", arguments)?;
@@ -95,28 +294,36 @@ fn probe(path: &Path) -> Result<Option<usize>> {
     if !end.status.success() {
         return Err(refusal(path, &end));
     }
-    let probed: Probed =
+    let answer: Answer =
         serde_json::from_slice(&json).map_err(|error| unclear(format!("its answer is not understood: {error}")))?;
-    match probed.streams.into_iter().next() {
-        Some(stream) => Ok(stream.nb_frames.and_then(|count| count.parse().ok())),
-        None => {
-            let container = probed.format.format_name.unwrap_or_else(|| "an unknown container".to_owned());
-            Err(Error::format(path, "a video", format!("{container} without a video stream")))
-        }
+    let container = answer.format.format_name.unwrap_or_else(|| "an unknown container".to_owned());
+    match answer.streams.into_iter().next() {
+        Some(stream) => Ok(Probed {
+            frames: stream.nb_frames.and_then(|count| count.parse().ok()),
+            subject: Subject {
+                container,
+                codec: stream.codec_name.unwrap_or_default(),
+                stream: stream.index.unwrap_or_default(),
+            },
+        }),
+        None => Err(Error::format(path, "a video", format!("{container} without a video stream"))),
     }
 }
 
-/// The arguments with which both programs open `path` and nothing else.
-fn opening(path: &Path) -> Vec<std::ffi::OsString> {
+/// The arguments with which both programs open `file` and nothing else, and what they log.
+fn opening(file: &Path, log: &str) -> Vec<OsString> {
     // The prefix keeps names that begin with a dash or have a colon from being taken for options or protocols.
-    let file = joined("file:", path);
+    let file = joined("file:", file);
     let most_pixels = MOST_PIXELS.to_string();
-    let options = ["-v", "error", "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
+    let options = ["-v", log, "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
     options.into_iter().chain(["-max_pixels", &most_pixels, "-i"]).map(Into::into).chain([file]).collect()
 }
 
 /// Why a program would not open `path`.
 fn refusal(path: &Path, end: &End) -> Error {
+    if let Some(error) = program_at_fault("ffprobe", path, end) {
+        return error;
+    }
     let Some(line) = end.complaints.lines().iter().find(|line| line.contains("Format not on whitelist")) else {
         return Error::format(path, "a video that ffmpeg can open", told(path, end));
     };
@@ -131,9 +338,52 @@ fn refusal(path: &Path, end: &End) -> Error {
     }
 }
 
+/// The error if a program failed for a reason of its own, and not for what is in `path`.
+fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Error> {
+    /// What the loader, or the program itself, says where it is not what it should be.
+    const BROKEN: [&str; 12] = [
+        "error while loading shared libraries",
+        "Library not loaded",
+        "symbol lookup error",
+        "Unrecognized option",
+        "Option not found",
+        "Unknown encoder",
+        "Unknown decoder",
+        "not found for input stream",
+        "no decoder found for",
+        "not a suitable output format",
+        "Protocol not found",
+        "Cannot allocate memory",
+    ];
+    /// This process has opened the file, so it is the other one that may not.
+    const KEPT_OUT: [&str; 3] = ["Permission denied", "Operation not permitted", "No such file or directory"];
+    if end.status.success() {
+        return None;
+    }
+    let says =
+        |phrases: &[&str]| end.complaints.lines().iter().any(|line| phrases.iter().any(|phrase| line.contains(phrase)));
+    let told = told(path, end);
+    let reason = match end.status.code() {
+        Some(126 | 127) => format!("it does not run: {told}"),
+        // Windows ends programs that find no library, or that crash, with such numbers.
+        Some(code) if cfg!(windows) && code < 0 => format!("it does not run, or crashes on {}: {told}", path.display()),
+        None => format!("it was killed, or crashed, on {}: {told}", path.display()),
+        Some(_) if says(&BROKEN) => format!("it fails on {}: {told}", path.display()),
+        Some(_) if says(&KEPT_OUT) => {
+            format!(
+                "it may not open {}, which this program may: is it confined, as snaps are? It says: {told}",
+                path.display()
+            )
+        }
+        Some(_) => return None,
+    };
+    Some(Error::Program { program, reason })
+}
+
 /// How a program ended, and what it said.
 fn told(path: &Path, end: &End) -> String {
-    let complaints = end.complaints.to_string().replace(&format!("file:{}: ", path.display()), "");
+    let complaints = plain(&end.complaints.to_string());
+    let complaints = complaints.replace(&format!("file:{}: ", path.display()), "");
     match (end.status.success(), complaints.is_empty()) {
         (true, true) => "nothing".to_owned(),
         (true, false) => complaints,
@@ -142,136 +392,13 @@ fn told(path: &Path, end: &End) -> String {
     }
 }
 
-/// Reading from the pipe failed.
-fn failed(error: std::io::Error) -> Error {
-    Error::Program { program: "ffmpeg", reason: format!("its output cannot be read: {error}") }
-}
-
-/// A decoded frame.
-struct Frame<'a> {
-    /// Its number, counted from 0.
-    index: usize,
-    size: [usize; 2],
-    /// Red, green, blue.
-    bytes: &'a [u8],
-}
-
-/// The frames of a video, one after another.
-struct Decoder<'a> {
-    path: &'a Path,
-    process: Process,
-    output: BufReader<ChildStdout>,
-    /// The frame at hand; grows with what arrives, not with what is promised.
-    frame: Vec<u8>,
-    /// How many frames there were.
-    count: usize,
-}
-
-impl<'a> Decoder<'a> {
-    fn start(path: &'a Path) -> Result<Self> {
-        // Both mean that no frame is doubled or dropped to keep a rate. The first is known from version 5.1 on, the second
-        // until version 8.
-        let mut decoder = Self::with_option(path, "-fps_mode")?;
-        if decoder.output.fill_buf().map_err(failed)?.is_empty()
-            && decoder.process.finish()?.complaints.lines().iter().any(|line| line.contains("option 'fps_mode'"))
-        {
-            decoder = Self::with_option(path, "-vsync")?;
-        }
-        Ok(decoder)
+/// What was said, without the levels of the lines and the addresses of the speakers, which are others every time.
+fn plain(told: &str) -> String {
+    let mut told = told.replace("[error] ", "").replace("[fatal] ", "").replace("[panic] ", "");
+    while let Some(at) = told.find(" @ 0x") {
+        let rest = &told[at + " @ 0x".len()..];
+        let behind = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+        told.replace_range(at..told.len() - rest.len() + behind, "");
     }
-
-    fn with_option(path: &'a Path, rate_option: &str) -> Result<Self> {
-        let mut arguments = vec!["-nostdin".into(), "-xerror".into()];
-        arguments.extend(opening(path));
-        for argument in ["-map", "0:V:0", rate_option, "passthrough", "-c:v", "ppm", "-pix_fmt", "rgb24"] {
-            arguments.push(argument.into());
-        }
-        arguments.extend(["-f", "image2pipe", "pipe:1"].map(Into::into));
-        Ok(Self::new(path, Process::start("ffmpeg", arguments)?))
-    }
-
-    fn new(path: &'a Path, (process, output): (Process, ChildStdout)) -> Self {
-        Self { path, process, output: BufReader::with_capacity(1 << 16, output), frame: Vec::new(), count: 0 }
-    }
-
-    /// The next frame; `None` where the output ends.
-    fn next(&mut self) -> Result<Option<Frame<'_>>> {
-        if self.output.fill_buf().map_err(failed)?.is_empty() {
-            return Ok(None);
-        }
-        let Some([height, width]) = self.size().map_err(failed)? else {
-            return Err(self.broken_off());
-        };
-        let frame = format_args!("frame {} of {}", self.count, self.path.display());
-        let wanted = pixels(frame, [height, width])? * 3;
-        self.frame.clear();
-        (&mut self.output).take(wanted as u64).read_to_end(&mut self.frame).map_err(failed)?;
-        if self.frame.len() < wanted {
-            return Err(self.broken_off());
-        }
-        self.count += 1;
-        Ok(Some(Frame { index: self.count - 1, size: [height, width], bytes: &self.frame }))
-    }
-
-    /// Height and width from the header of a PPM: `P6`, width and height, the largest value, each on its own line.
-    /// `None` where there is no such header.
-    fn size(&mut self) -> std::io::Result<Option<[usize; 2]>> {
-        /// Longer than any line of a header can be.
-        const LONGEST_LINE: u64 = 64;
-        let mut lines = [const { String::new() }; 3];
-        for line in &mut lines {
-            let mut bytes = Vec::new();
-            (&mut self.output).take(LONGEST_LINE).read_until(b'\n', &mut bytes)?;
-            *line = String::from_utf8_lossy(&bytes).into_owned();
-        }
-        let [kind, size, largest] = &lines;
-        let mut sides = size.trim_end().split(' ').map(|side| side.parse().ok());
-        Ok(match (kind.as_str(), sides.next(), sides.next(), sides.next(), largest.as_str()) {
-            ("P6\n", Some(Some(width)), Some(Some(height)), None, "255\n") => Some([height, width]),
-            _ => None,
-        })
-    }
-
-    /// The error for what is no whole frame.
-    fn broken_off(&mut self) -> Error {
-        let count = self.count;
-        match self.output.fill_buf() {
-            Ok([]) => match self.process.finish() {
-                Ok(end) => {
-                    let told = told(self.path, &end);
-                    let given = format!("{count} frames and a part of one, and then from ffmpeg: {told}");
-                    Error::format(self.path, "a whole video", given)
-                }
-                Err(error) => error,
-            },
-            Ok(_) => Error::Program {
-                program: "ffmpeg",
-                reason: format!("its output after {count} frames of {} is no picture", self.path.display()),
-            },
-            Err(error) => failed(error),
-        }
-    }
-
-    /// The output has ended between two frames: how many there were.
-    fn finish(mut self) -> Result<usize> {
-        let (path, count) = (self.path, self.count);
-        let end = self.process.finish()?;
-        let told = told(path, &end);
-        if !end.status.success() && count == 0 {
-            return Err(Error::format(path, "a video that ffmpeg can decode", told));
-        }
-        // The file's own name may have such a word in it.
-        let words = |line: &String| line.replace(&*path.to_string_lossy(), "").to_lowercase();
-        let cut_off = |line: &String| CUT_OFF.iter().any(|phrase| words(line).contains(phrase));
-        if !end.status.success() || end.complaints.lines().iter().any(cut_off) {
-            let given = format!(
-                "{count} frames, and then from ffmpeg: {told} (to have the frames all the same, ask for no more of them)"
-            );
-            return Err(Error::format(path, "a whole video", given));
-        }
-        if !end.complaints.lines().is_empty() {
-            log::warn!("ffmpeg says of {}: {told}", path.display());
-        }
-        Ok(count)
-    }
+    told
 }

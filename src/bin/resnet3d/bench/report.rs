@@ -5,6 +5,7 @@ use super::sweep::Sweep;
 use crate::text::{Facts, mib};
 use crate::tuning::TuningReport;
 use resnet3d_wgpu::Shape;
+use resnet3d_wgpu::clip::files::Damage;
 use resnet3d_wgpu::gpu::Ceilings;
 use serde::Serialize;
 
@@ -16,6 +17,9 @@ pub struct Report {
     pub driver: String,
     pub precision: &'static str,
     pub clip: Shape,
+    /// Of the video that is the clip, what was; absent if nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Damage>,
     pub latency_ms: Spread,
     pub gpu_ms: Option<Spread>,
     pub gflops: f64,

@@ -1,8 +1,9 @@
 //! Another program as a child process: its output is read as it comes, what it complains about is kept, and no way out
 //! leaves it behind.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 /// How much of a program's complaints is kept, from their end.
 const COMPLAINTS_BYTES: usize = 4096;
+/// How much of a line is read; the rest of it is passed over.
+const LINE_BYTES: usize = 2048;
 /// How many lines of them are told in a message.
 const LINES_TOLD: usize = 3;
 
@@ -21,7 +24,7 @@ const LINES_TOLD: usize = 3;
 pub(super) struct Process {
     program: &'static str,
     child: Child,
-    complaints: Arc<Mutex<Vec<u8>>>,
+    complaints: Arc<Mutex<VecDeque<String>>>,
     /// Reads standard error, so that the program never waits for room in that pipe.
     listener: Option<JoinHandle<()>>,
 }
@@ -57,13 +60,26 @@ impl std::fmt::Display for Complaints {
 }
 
 impl Process {
-    /// Starts `program` without input.
+    /// Starts `program` without input. All that it writes to standard error is kept as a complaint.
     ///
     /// # Errors
     /// [`Error::Program`] if it is not there or cannot be started.
     pub(super) fn start(
         program: &'static str,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<(Self, ChildStdout)> {
+        Self::start_watched(program, arguments, |_| true)
+    }
+
+    /// Starts `program` without input. `watch` sees every line of its standard error, and says whether it is to be kept as
+    /// a complaint.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub(super) fn start_watched(
+        program: &'static str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        watch: impl FnMut(&str) -> bool + Send + 'static,
     ) -> Result<(Self, ChildStdout)> {
         let fail = |reason: String| Error::Program { program, reason };
         let mut child = Command::new(program)
@@ -87,7 +103,7 @@ impl Process {
         let complaints = Arc::clone(&process.complaints);
         let listener = std::thread::Builder::new().name(format!("{program} stderr"));
         process.listener =
-            Some(listener.spawn(move || listen(stderr, &complaints)).map_err(|error| fail(error.to_string()))?);
+            Some(listener.spawn(move || listen(stderr, watch, &complaints)).map_err(|error| fail(error.to_string()))?);
         Ok((process, stdout))
     }
 
@@ -108,19 +124,29 @@ impl Process {
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
-        // Normally at once; a program that this one left behind may hold the pipe open, and is not waited for.
+        self.hear_out(deadline);
+        Ok(End { status, complaints: self.complaints() })
+    }
+
+    /// Ends a program that is no longer needed, and reads the rest of what it has said.
+    pub(super) fn stop(&mut self) -> Complaints {
+        // It may have ended already, and then there is nothing to kill.
+        let _ = self.child.kill();
+        self.hear_out(Instant::now() + PATIENCE);
+        self.complaints()
+    }
+
+    /// Waits for the end of standard error. Normally it is there at once; a program that this one left behind may hold the
+    /// pipe open, and is not waited for.
+    fn hear_out(&self, deadline: Instant) {
         while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(End { status, complaints: self.complaints() })
     }
 
     /// The last of standard error so far.
     fn complaints(&self) -> Complaints {
-        let kept = lock(&self.complaints);
-        let text = String::from_utf8_lossy(&kept);
-        let readable = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
-        Complaints(text.lines().map(readable).filter(|line| !line.is_empty()).collect())
+        Complaints(lock(&self.complaints).iter().cloned().collect())
     }
 
     /// The id that the system knows it by.
@@ -135,31 +161,57 @@ impl Drop for Process {
         // It may have ended already, and then there is nothing to kill.
         let _ = self.child.kill();
         if let Err(error) = self.child.wait() {
-            log::warn!("cannot wait for {}: {error}", self.program);
+            ::log::warn!("cannot wait for {}: {error}", self.program);
         }
     }
 }
 
-/// Reads `stderr` to its end, keeping the last of it.
-fn listen(mut stderr: impl Read, kept: &Mutex<Vec<u8>>) {
-    let mut buffer = [0; 1024];
-    loop {
-        match stderr.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => {
-                let mut kept = lock(kept);
-                kept.extend_from_slice(&buffer[..count]);
-                let excess = kept.len().saturating_sub(COMPLAINTS_BYTES);
-                kept.drain(..excess);
+/// Reads `stderr` to its end line by line, keeping the last of those that `watch` wants kept.
+fn listen(stderr: impl Read, mut watch: impl FnMut(&str) -> bool, kept: &Mutex<VecDeque<String>>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    let mut bytes = 0;
+    // Some programs end their lines of progress with a carriage return; nothing of that is asked for here.
+    while let Ok(ended) = read_line(&mut stderr, &mut line) {
+        let text = String::from_utf8_lossy(&line);
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let text = text.trim();
+        if !text.is_empty() && watch(text) {
+            let mut kept = lock(kept);
+            bytes += text.len();
+            kept.push_back(text.to_owned());
+            while bytes > COMPLAINTS_BYTES && kept.len() > 1 {
+                bytes -= kept.pop_front().map_or(0, |line| line.len());
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return,
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Reads the next line into `line`, or the first part of it if it is long. Whether there is nothing more to read.
+fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    loop {
+        let buffer = match from.fill_buf() {
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let room = LINE_BYTES - line.len();
+        line.extend_from_slice(&buffer[..end.unwrap_or(buffer.len()).min(room)]);
+        let (used, over) = (end.map_or(buffer.len(), |end| end + 1), buffer.is_empty());
+        from.consume(used);
+        if over || end.is_some() {
+            return Ok(over);
         }
     }
 }
 
 /// What a thread that panicked has left is as good as any.
-fn lock(kept: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+fn lock(kept: &Mutex<VecDeque<String>>) -> MutexGuard<'_, VecDeque<String>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -197,7 +249,27 @@ mod tests {
         let end = process.finish().unwrap();
         assert_eq!((out.as_str(), end.status.code()), ("out\n", Some(3)));
         assert_eq!(end.complaints.to_string(), "one more; one more; last [1mwords");
-        assert!(lock(&process.complaints).len() <= COMPLAINTS_BYTES);
+        assert!(lock(&process.complaints).iter().map(String::len).sum::<usize>() <= COMPLAINTS_BYTES);
+    }
+
+    #[test]
+    fn lines_are_watched_as_they_come_and_long_ones_are_cut() {
+        let (sender, lines) = std::sync::mpsc::channel();
+        let watch = move |line: &str| {
+            let _ = sender.send(line.to_owned());
+            line.len() < 9
+        };
+        let script = "echo one >&2; head -c 5000 /dev/zero | tr '\\0' x >&2; printf '\\ntwo\\n\\nthree' >&2";
+        let (mut process, _stdout) = Process::start_watched("sh", ["-c", script], watch).unwrap();
+        assert_eq!(process.finish().unwrap().complaints.lines(), ["one", "two", "three"]);
+        assert_eq!(lines.iter().map(|line| line.len()).collect::<Vec<_>>(), [3, LINE_BYTES, 3, 5]);
+    }
+
+    #[test]
+    fn what_it_said_before_it_was_stopped_is_heard() {
+        let (mut process, mut stdout) = shell("echo warned >&2; echo ready; exec sleep 1000");
+        stdout.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(process.stop().lines(), ["warned"]);
     }
 
     #[test]

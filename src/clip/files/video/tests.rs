@@ -5,11 +5,11 @@ use super::*;
 
 /// A decoder whose `ffmpeg` is a script.
 fn decoder(script: &str) -> Decoder<'static> {
-    Decoder::new(Path::new("video.mkv"), Process::start("sh", ["-c", script]).unwrap())
+    Decoder::new(Path::new("video.mkv"), |watch| Process::start_watched("sh", ["-c", script], watch)).unwrap()
 }
 
 /// All frames and the outcome.
-fn decode(mut decoder: Decoder<'_>) -> (Vec<Vec<u8>>, Result<usize>) {
+fn decode(mut decoder: Decoder<'_>) -> (Vec<Vec<u8>>, Result<Outcome>) {
     let mut frames = Vec::new();
     loop {
         match decoder.next() {
@@ -25,12 +25,38 @@ const FRAME: &str = r"printf 'P6\n2 1\n255\nabcdef'; ";
 #[test]
 fn whole_frames_are_frames() {
     // The bytes of a picture may look like anything, a header included.
-    let (frames, count) = decode(decoder(&format!("{FRAME} printf 'P6\\n1 2\\n255\\nP6\\n2 1'")));
+    let (frames, outcome) = decode(decoder(&format!("{FRAME} printf 'P6\\n1 2\\n255\\nP6\\n2 1'")));
     assert_eq!(frames, [b"abcdef", b"P6\n2 1"]);
-    assert_eq!(count.unwrap(), 2);
-    assert_eq!(decode(decoder("exit 0")).1.unwrap(), 0);
-    let (_, count) = decode(decoder(&format!("{FRAME} echo 'a little noise' >&2")));
-    assert_eq!(count.unwrap(), 1, "a complaint alone is no failure");
+    let outcome = outcome.unwrap();
+    assert!(outcome.frames == 2 && outcome.ended && !outcome.suspicious && outcome.cut_off.is_none());
+    let (_, outcome) = decode(decoder(&format!("{FRAME} echo 'a little noise' >&2")));
+    let outcome = outcome.unwrap();
+    assert!(outcome.frames == 1 && !outcome.suspicious, "a complaint alone is no failure");
+    assert_eq!(outcome.complaints.lines(), ["a little noise"]);
+}
+
+#[test]
+fn what_hints_at_damage_is_noticed() {
+    let cases = [
+        ("[h264 @ 0x1] [error] error while decoding MB 6 2", true, false),
+        ("[warning] a.mp4: corrupt decoded frame in stream 0", true, false),
+        ("[h264 @ 0x1] [info] concealing 54 DC, 54 AC, 54 MV errors in P frame", true, false),
+        ("[mjpeg @ 0x1] [warning] EOI missing, emulating", true, false),
+        ("[mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 1)", false, false),
+        ("[swscaler @ 0x1] [warning] deprecated pixel format used", false, false),
+        ("[matroska,webm @ 0x1] [error] File ended prematurely", true, true),
+        ("[graph 0 input @ 0x1] [verbose] w:2 h:1 pixfmt:rgb24", false, false),
+        ("[graph 0 input @ 0x1] [verbose] w:4 h:1 pixfmt:rgb24", true, false),
+    ];
+    for (line, suspicious, cut_off) in cases {
+        let first = "echo '[graph 0 input @ 0x1] [verbose] w:2 h:1 pixfmt:rgb24' >&2; ";
+        let outcome = decode(decoder(&format!("{first}{FRAME}echo '{line}' >&2"))).1.unwrap();
+        assert_eq!((outcome.suspicious, outcome.cut_off.is_some()), (suspicious, cut_off), "{line}");
+        // Also where nobody waits for the end.
+        let mut decoder = decoder(&format!("{first}echo '{line}' >&2; {FRAME}exec sleep 1000"));
+        assert!(decoder.next().unwrap().is_some());
+        assert_eq!(decoder.stop().suspicious, suspicious, "{line}");
+    }
 }
 
 #[test]
@@ -39,11 +65,11 @@ fn anything_else_is_an_error() {
     let cases: [(&str, &[&str]); 12] = [
         (r"printf 'P6\n2 1\n255\nabc'; echo sorry >&2; exit 3", &["1 frames and a part", "status: 3", "sorry"]),
         (r"printf 'P6\n2 1\n255\nabc'", &["1 frames and a part", "nothing"]),
-        (r"printf 'P6\n2 1\n255\nabc'; kill -9 $$", &["1 frames and a part", "signal: 9"]),
+        (r"printf 'P6\n2 1\n255\nabc'; kill -9 $$", &["the program ffmpeg", "on video.mkv", "signal: 9"]),
         (r"printf 'P6\n2'", &["1 frames and a part"]),
         ("echo 'sorry' >&2; exit 1", &["a whole video", "1 frames, and then", "status: 1", "sorry"]),
-        ("kill -11 $$", &["1 frames, and then", "signal: 11"]),
-        ("echo 'File ended prematurely' >&2", &["1 frames, and then", "prematurely"]),
+        ("kill -11 $$", &["the program ffmpeg", "crashed", "signal: 11"]),
+        ("echo 'libx.so: no such thing' >&2; exit 127", &["the program ffmpeg", "does not run", "libx.so"]),
         ("exec yes", &["no picture"]),
         (r"printf 'P5\n2 1\n255\nab'; exec sleep 1000", &["no picture"]),
         (r"printf 'P6\n2 1 1\n255\nabcdef'; exec sleep 1000", &["no picture"]),
@@ -55,7 +81,7 @@ fn anything_else_is_an_error() {
         let id = decoder.process.id();
         let (frames, outcome) = decode(decoder);
         assert_eq!(frames, [b"abcdef"], "{script}");
-        let error = outcome.unwrap_err().to_string();
+        let error = outcome.err().unwrap().to_string();
         for mention in mentions {
             assert!(error.contains(mention), "{script}: {mention:?} is not in {error}");
         }
@@ -82,14 +108,27 @@ fn stopping_early_ends_a_program_that_would_go_on() {
 }
 
 #[test]
-fn readers_that_may_not_be_used_are_named() {
-    let said = |lines: &[&str]| {
-        let status = Process::start("sh", ["-c", "exit 1"]).unwrap().0.finish().unwrap().status;
+fn readers_that_may_not_be_used_are_named_and_programs_that_do_not_run() {
+    let ended = |code: u8, lines: &[&str]| {
+        let status = Process::start("sh", ["-c", &format!("exit {code}")]).unwrap().0.finish().unwrap().status;
         refusal(Path::new("clip.mp4"), &End { status, complaints: Complaints::of(lines) })
     };
+    let said = |lines: &[&str]| ended(1, lines);
     let error = said(&["[hls @ 0x55dd8] Format not on whitelist 'avi,mov'", "file:clip.mp4: Invalid argument"]);
     assert!(matches!(&error, Error::Unsupported { reason, .. } if reason.contains("\"hls\"")), "{error}");
     let error = said(&["file:clip.mp4: Invalid data found"]).to_string();
     assert!(error.starts_with("clip.mp4: wanted a video that ffmpeg can open"), "{error}");
     assert!(error.ends_with("exit status: 1: Invalid data found"), "{error}");
+
+    let cases: [(u8, &str, &str); 5] = [
+        (127, "ffprobe: error while loading shared libraries: libopenh264.so.5", "does not run"),
+        (126, "sh: ffprobe: Permission denied", "does not run"),
+        (1, "Unrecognized option 'format_whitelist'.", "fails on clip.mp4"),
+        (1, "Decoding requested, but no decoder found for: h264", "fails on clip.mp4"),
+        (1, "file:clip.mp4: Permission denied", "may not open clip.mp4"),
+    ];
+    for (code, line, mention) in cases {
+        let error = ended(code, &[line]);
+        assert!(matches!(&error, Error::Program { program: "ffprobe", reason } if reason.contains(mention)), "{error}");
+    }
 }

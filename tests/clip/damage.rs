@@ -1,0 +1,201 @@
+//! Damaged videos: what is damaged is told, and all other frames are those of the undamaged file.
+
+use std::ops::Range;
+use std::path::Path;
+
+use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions};
+use resnet3d_wgpu::{Error, Result};
+
+use crate::video::{ffmpeg, read, unscaled};
+
+/// 24 frames, a key frame every six, no picture predicted across it.
+const SOURCE: &str = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=0.96";
+const GROUP: usize = 6;
+const H264: &str = "-c:v libx264 -pix_fmt yuv420p -qp 10 -g 6 -bf 2";
+const MPEG4: &str = "-c:v mpeg4 -qscale 3 -g 6 -bf 2";
+const MPEG2: &str = "-c:v mpeg2video -qscale 3 -g 6 -bf 2 -flags +cgop -sc_threshold 1000000000";
+const MJPEG: &str = "-c:v mjpeg -q:v 2";
+
+fn with(policy: DamagePolicy) -> LoadOptions {
+    LoadOptions { damaged: policy, ..unscaled() }
+}
+
+/// The pictures of an input of one clip.
+fn pictures(input: &Input) -> Vec<&[u8]> {
+    let [frames] = &input.frames[..] else { panic!("one clip") };
+    assert_eq!(frames.count(), input.clip.shape().t);
+    frames.iter().collect()
+}
+
+/// The damaged frames that were told.
+fn told(input: &Input) -> Vec<Range<usize>> {
+    let runs = input.damage.iter().flat_map(|damage| &damage.frames);
+    runs.map(|&[first, last]| first..last + 1).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Harm {
+    /// Zeros in the middle.
+    Hole(usize),
+    /// Packets of a transport stream lost in the middle.
+    LostPackets(usize),
+    /// All packets of a picture of a transport stream lost, counted in the order of the file.
+    LostPicture(usize),
+}
+
+/// What is left of `whole`.
+fn harmed(whole: &[u8], harm: Harm) -> Vec<u8> {
+    const PACKET: usize = 188;
+    let mut bytes = whole.to_vec();
+    match harm {
+        Harm::Hole(length) => {
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + length].fill(0);
+        }
+        Harm::LostPackets(count) => {
+            let middle = bytes.len() / PACKET / 2 * PACKET;
+            bytes.drain(middle..middle + count * PACKET);
+        }
+        Harm::LostPicture(number) => {
+            let is_video = |packet: &[u8]| ((u16::from(packet[1] & 0x1f) << 8) | u16::from(packet[2])) == 0x100;
+            let mut begun = 0;
+            let kept = whole.chunks(PACKET).filter(|packet| {
+                begun += usize::from(is_video(packet) && packet[1] & 0x40 != 0);
+                !(is_video(packet) && begun == number + 1)
+            });
+            bytes = kept.collect::<Vec<_>>().concat();
+        }
+    }
+    bytes
+}
+
+/// Makes `name` and a harmed copy of it.
+fn make(here: &Path, name: &str, codec: &str, harm: Harm) -> String {
+    ffmpeg(here, &format!("{SOURCE} {codec} {name}"));
+    let damaged = format!("damaged_{name}");
+    std::fs::write(here.join(&damaged), harmed(&std::fs::read(here.join(name)).unwrap(), harm)).unwrap();
+    damaged
+}
+
+#[track_caller]
+fn refused(outcome: Result<Input>, name: &str) -> String {
+    match outcome {
+        Err(error @ Error::Damaged { .. }) => error.to_string(),
+        other => panic!("{name}: wanted the damage as an error, got {:?}", other.map(|input| input.clip.shape())),
+    }
+}
+
+#[test]
+fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    // Also how many pictures are gone altogether.
+    let cases = [
+        ("h264.mp4", H264, Harm::Hole(200), 0),
+        ("h264.ts", H264, Harm::LostPackets(3), 0),
+        ("h264.avi", H264, Harm::Hole(200), 0),
+        ("h264.mkv", H264, Harm::Hole(200), 0),
+        ("mpeg4.mp4", MPEG4, Harm::Hole(200), 0),
+        ("mpeg4.avi", MPEG4, Harm::Hole(200), 0),
+        ("mpeg2.ts", MPEG2, Harm::LostPackets(2), 0),
+        ("mpeg2.mkv", MPEG2, Harm::Hole(100), 0),
+        ("mjpeg.avi", MJPEG, Harm::Hole(200), 0),
+        ("mjpeg.mov", MJPEG, Harm::Hole(100), 0),
+        ("lost.h264.ts", H264, Harm::LostPicture(7), 1),
+        ("lost.mpeg2.ts", MPEG2, Harm::LostPicture(7), 1),
+    ];
+    for (name, codec, harm, gone) in cases {
+        let damaged = make(here, name, codec, harm);
+        let whole = read(here.join(name), &unscaled()).unwrap();
+        assert!(whole.damage.is_empty(), "{name}");
+        let whole = pictures(&whole);
+        let kept = read(here.join(&damaged), &with(DamagePolicy::Keep)).unwrap();
+        let runs = told(&kept);
+        let kept = pictures(&kept);
+        assert_eq!(kept.len() + gone, whole.len(), "{name}");
+        let [run] = &runs[..] else { panic!("{name}: one run of damage, got {runs:?}") };
+        // Pictures shown before a key frame may be predicted from it.
+        assert!(run.len() < 2 * GROUP && run.end <= kept.len(), "{name}: {run:?}");
+        assert!(run.clone().any(|index| !whole.contains(&kept[index])), "{name}: {run:?}");
+        assert!(kept[..run.start] == whole[..run.start], "{name}: before {run:?}");
+        assert!(kept[run.end..] == whole[run.end + gone..], "{name}: behind {run:?}");
+
+        let text = refused(read(here.join(&damaged), &unscaled()), name);
+        let whole_of_all = format!("got {} frames, {} of them whole", kept.len(), kept.len() - run.len());
+        let first = format!("the first {} are whole", run.start);
+        for mention in [&whole_of_all, &first, &damaged] {
+            assert!(text.contains(mention), "{name}: {mention:?} is not in {text}");
+        }
+
+        let dropped = read(here.join(&damaged), &with(DamagePolicy::Drop)).unwrap();
+        assert!(dropped.damage[0].dropped && told(&dropped) == runs, "{name}");
+        let rest = [&kept[..run.start], &kept[run.end..]].concat();
+        assert!(pictures(&dropped) == rest, "{name}: without {run:?}");
+
+        // What is handed out is counted.
+        let selection = FrameSelection { start: run.start - 2, count: Some(3), stride: 2 };
+        let chosen =
+            |damaged| read(here.join(format!("damaged_{name}")), &LoadOptions { selection, damaged, ..unscaled() });
+        let every_other =
+            |from: &[&[u8]]| from[run.start - 2..].iter().step_by(2).take(3).map(|p| p.to_vec()).collect();
+        let wanted: [Vec<Vec<u8>>; 2] = [every_other(&kept), every_other(&rest)];
+        for (policy, wanted) in [DamagePolicy::Keep, DamagePolicy::Drop].into_iter().zip(wanted) {
+            assert!(pictures(&chosen(policy).unwrap()) == wanted, "{name}: {}", policy.name());
+        }
+        refused(chosen(DamagePolicy::Error), name);
+
+        // Frames before the damage, and behind it, are no error.
+        let before = FrameSelection { count: Some(run.start), ..FrameSelection::default() };
+        let behind = FrameSelection { start: run.end, ..FrameSelection::default() };
+        for (selection, wanted) in [(before, &kept[..run.start]), (behind, &kept[run.end..])] {
+            let input = read(here.join(&damaged), &LoadOptions { selection, ..unscaled() }).unwrap();
+            assert!(pictures(&input) == wanted, "{name}: {selection:?}");
+        }
+        let into = FrameSelection { count: Some(run.start + 1), ..FrameSelection::default() };
+        refused(read(here.join(&damaged), &LoadOptions { selection: into, ..unscaled() }), name);
+    }
+}
+
+#[test]
+fn recordings_behind_one_another_are_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for (codec, name) in [(H264, "h264"), (MPEG2, "mpeg2"), (MPEG4, "mpeg4")] {
+        ffmpeg(here, &format!("{SOURCE} {codec} one.ts"));
+        ffmpeg(here, &format!("{SOURCE} -vf negate -frames:v 10 {codec} other.ts"));
+        let bytes = |name: &str| std::fs::read(here.join(name)).unwrap();
+        std::fs::write(here.join("joined.ts"), [bytes("one.ts"), bytes("other.ts"), bytes("one.ts")].concat()).unwrap();
+        let [one, other, joined] =
+            ["one.ts", "other.ts", "joined.ts"].map(|name| read(here.join(name), &unscaled()).unwrap());
+        let wanted = [pictures(&one), pictures(&other), pictures(&one)].concat();
+        assert!(pictures(&joined) == wanted, "{name}: {} of {} frames", pictures(&joined).len(), wanted.len());
+        assert!(joined.damage.is_empty(), "{name}: {:?}", joined.damage);
+        let selection = FrameSelection { start: 23, count: Some(3), stride: 1 };
+        let chosen = read(here.join("joined.ts"), &LoadOptions { selection, ..unscaled() }).unwrap();
+        assert!(pictures(&chosen) == wanted[23..26], "{name}");
+    }
+}
+
+#[test]
+fn a_video_that_was_cut_off_gives_its_frames_to_who_asks_for_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    ffmpeg(here, &format!("{SOURCE} {H264} -movflags +faststart whole.mp4"));
+    let bytes = std::fs::read(here.join("whole.mp4")).unwrap();
+    std::fs::write(here.join("cut.mp4"), &bytes[..bytes.len() * 7 / 10]).unwrap();
+    let text = refused(read(here.join("cut.mp4"), &unscaled()), "cut.mp4");
+    assert!(text.contains("partial file"), "{text}");
+    let whole = read(here.join("whole.mp4"), &unscaled()).unwrap();
+    for policy in [DamagePolicy::Keep, DamagePolicy::Drop] {
+        let cut = read(here.join("cut.mp4"), &with(policy)).unwrap();
+        let [damage] = &cut.damage[..] else { panic!("{:?}", cut.damage) };
+        assert!(damage.cut_off && damage.to_string().contains("ends too early"), "{damage}");
+        let runs = told(&cut);
+        let (cut, whole) = (pictures(&cut), pictures(&whole));
+        assert!((8..20).contains(&cut.len()) && cut[..8] == whole[..8], "{}", cut.len());
+        for (index, picture) in cut.iter().enumerate() {
+            let damaged = runs.iter().any(|run| run.contains(&index));
+            assert!(damaged || whole.contains(picture), "frame {index}");
+        }
+    }
+}
