@@ -21,8 +21,9 @@ mod video;
 use std::path::Path;
 
 use self::gather::Gathering;
+pub use self::pictures::is_frame_name;
 pub use self::selection::FrameSelection;
-pub use self::tensors::save_clip;
+pub use self::tensors::{ClipFile, save_clip};
 use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
 use crate::error::{Error, Result};

@@ -3,11 +3,12 @@
 use crate::arguments::WeightsSource;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
+use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::resnet::Body;
 use resnet3d_wgpu::weights::Loaded;
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, Taps, WeightOptions, Weights};
 use std::path::Path;
 
 /// A network with its weights.
@@ -24,9 +25,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads or generates the weights. The network is that of `config`, else the one that the file shows, else r18-conv4.
-    pub fn load(source: &WeightsSource, config: Option<&str>, options: &WeightOptions) -> Result<Self> {
-        let choice = config.map(Choice::new).transpose()?;
+    /// Reads or generates the weights. The network is that of `choice`, else the one that the file shows, else r18-conv4.
+    pub fn load(source: &WeightsSource, choice: Option<Choice>, options: &WeightOptions) -> Result<Self> {
         let _progress = Progress::start("reading weights");
         match source {
             WeightsSource::Random(seed) => {
@@ -71,6 +71,23 @@ pub fn config_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) 
     }
 }
 
+/// Checks `taps` before the weights are read, where the network is known by then.
+pub fn check_taps(source: &WeightsSource, choice: Option<&Choice>, taps: &Taps) -> Result<()> {
+    let config = match (choice, source) {
+        (Some(choice), _) => choice.config.clone(),
+        (None, WeightsSource::Random(_)) => BackboneConfig::default(),
+        (None, WeightsSource::File(_)) => return Ok(()),
+    };
+    tap_names(&Body::new(&config)?, taps)?;
+    Ok(())
+}
+
+/// The file that a value of `--config` names, if it names one.
+pub fn config_file(text: &str) -> Option<&Path> {
+    let is_file = !text.trim_start().starts_with('{') && !PRESETS.contains(&text) && Path::new(text).exists();
+    is_file.then_some(Path::new(text))
+}
+
 /// What `--config` asks for.
 #[derive(Debug)]
 pub struct Choice {
@@ -94,23 +111,18 @@ impl Choice {
         if PRESETS.contains(&text) {
             return Ok(Self { config: BackboneConfig::preset(text)?, says_stride: false });
         }
-        if !Path::new(text).exists() {
+        let Some(path) = config_file(text) else {
             let error = Error::Config {
                 field: "--config".to_owned(),
                 wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
                 given: format!("{text:?}, and there is no such file"),
             };
             return Err(error.into());
-        }
-        let json = std::fs::read_to_string(text);
-        let json = json.map_err(|source| Error::File { action: "read", path: text.into(), source })?;
+        };
+        let json = std::fs::read_to_string(path);
+        let json = json.map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
         of_json(&json).with_context(|| format!("the configuration in {text} is no network"))
     }
-}
-
-/// The network that the value of `--config` means.
-pub fn config_argument(text: &str) -> Result<BackboneConfig> {
-    Choice::new(text).map(|choice| choice.config)
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.

@@ -24,15 +24,20 @@ pub(super) fn read(directory: &Path, into: &mut Gathering<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether a file of this name is read as a frame of the directory that it is in.
+pub fn is_frame_name(path: &Path) -> bool {
+    // Hidden files with such names are the droppings of file managers, not frames.
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && matches!(extension(path).as_str(), "png" | "jpg" | "jpeg")
+}
+
 /// The files that are frames, in natural order.
 fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let list = |error| Error::file("list", directory)(error);
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in directory.read_dir().map_err(list)? {
         let path = entry.map_err(list)?.path();
-        // Hidden files with such names are the droppings of file managers, not frames.
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden && matches!(extension(&path).as_str(), "png" | "jpg" | "jpeg") && path.is_file() {
+        if is_frame_name(&path) && path.is_file() {
             paths.push(path);
         }
     }
