@@ -117,7 +117,7 @@ impl<'a> Staged<'a> {
     }
 
     fn stage(path: &Path, contents: &'a dyn Contents, mode: Mode) -> Result<Self> {
-        let way = stage(path, contents, mode).map_err(Error::file("write", path))?;
+        let way = stage(path, contents, mode, true).map_err(Error::file("write", path))?;
         Ok(Self { path: path.to_owned(), way })
     }
 
@@ -142,7 +142,8 @@ fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).append(is_file).open(path)
 }
 
-fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode) -> io::Result<Way<'a>> {
+/// Writes `contents` to where they go their way from, into a file without a name if `unnamed` and the system allows.
+fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool) -> io::Result<Way<'a>> {
     let (target, existing) = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory"));
@@ -166,10 +167,12 @@ fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode) -> io::Result<
     // Said here, the reason does not name a temporary file that nobody has heard of.
     directory.metadata()?;
     #[cfg(target_os = "linux")]
-    if let Some(mut file) = unnamed::create(directory, mode, existing.is_some())? {
+    if unnamed && let Some(mut file) = unnamed::create(directory, mode, existing.is_some())? {
         fill(&mut file, contents, mode, existing.as_ref())?;
         return Ok(Way::Link(file, target));
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = unnamed;
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(first_mode(mode, existing.is_some())));
@@ -283,5 +286,85 @@ mod unnamed {
         let named = temporary().make_in(directory_of(target), |path| Ok(link_to(path)?));
         let named = named.map_err(|error| io::Error::from(error.kind()))?;
         named.into_temp_path().persist(target).map_err(|error| error.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be written to its end.
+    struct Broken;
+
+    impl Contents for Broken {
+        fn write_to(&self, file: &mut dyn Write) -> io::Result<()> {
+            file.write_all(b"the first half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = directory.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    fn stage_at<'a>(path: &Path, contents: &'a dyn Contents, unnamed: bool) -> io::Result<Staged<'a>> {
+        let way = stage(path, contents, Mode::Kept, unnamed)?;
+        Ok(Staged { path: path.to_owned(), way })
+    }
+
+    /// With and without a name for the temporary file, where there is a choice.
+    #[test]
+    fn files_are_whole_or_as_they_were() {
+        for unnamed in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("file");
+            drop(stage_at(&path, &b"new".as_slice(), unnamed).unwrap());
+            assert!(stage_at(&path, &Broken, unnamed).is_err() && names(directory.path()).is_empty());
+            for contents in [b"first".as_slice(), b"then".as_slice()] {
+                stage_at(&path, &contents, unnamed).unwrap().commit().unwrap();
+                assert_eq!(std::fs::read(&path).unwrap(), contents);
+                assert!(stage_at(&path, &Broken, unnamed).is_err());
+                drop(stage_at(&path, &b"never".as_slice(), unnamed).unwrap());
+                assert_eq!(
+                    (std::fs::read(&path).unwrap().as_slice(), names(directory.path())),
+                    (contents, vec!["file".into()])
+                );
+                #[cfg(unix)]
+                {
+                    use std::os::unix::fs::PermissionsExt as _;
+                    let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+                    assert!(contents == b"first" || mode() == 0o640, "{:o}", mode());
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+                }
+            }
+            // What has come between is replaced: the last one wins.
+            std::fs::remove_file(&path).unwrap();
+            let late = b"late".as_slice();
+            let staged = stage_at(&path, &late, unnamed).unwrap();
+            std::fs::write(&path, "between").unwrap();
+            staged.commit().unwrap();
+            assert_eq!((std::fs::read(&path).unwrap().as_slice(), names(directory.path()).len()), (late, 1));
+            write_private(&path, b"private").unwrap();
+            #[cfg(unix)]
+            assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777, 0o600);
+        }
+    }
+
+    /// Nothing is to be seen of a file before it is complete.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn temporary_files_have_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let contents = b"contents".as_slice();
+        let staged = Staged::new(&path, &contents).unwrap();
+        if matches!(staged.way, Way::Rename(..)) {
+            println!("skipped: the file system here has no files without a name");
+            return;
+        }
+        assert!(names(directory.path()).is_empty());
+        staged.commit().unwrap();
+        assert_eq!(names(directory.path()), ["file"]);
     }
 }

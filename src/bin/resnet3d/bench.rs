@@ -34,7 +34,9 @@ use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
-use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing};
+use resnet3d_wgpu::{
+    Clip, Error, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -210,6 +212,10 @@ impl Arguments {
     /// The shape of the generated clip.
     fn generated(&self) -> Result<Shape> {
         let mut shape: Shape = self.clip.parse()?;
+        if shape.c != 3 {
+            let (wanted, given) = ("Nx3xTxHxW (3 channels)".to_owned(), shape.to_string());
+            return Err(Error::Shape { what: "clip".to_owned(), wanted, given }.into());
+        }
         if self.sweep.is_some() && shape.n != 1 {
             wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {shape}"));
         }
