@@ -173,6 +173,7 @@ fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool)
     }
     #[cfg(not(target_os = "linux"))]
     let _ = unnamed;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(first_mode(mode, existing.is_some())));

@@ -255,7 +255,8 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// Those of [`GpuBackbone::prepare`]; [`Error::DeviceLost`] if the device is lost: then this backbone is of no use any
-    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise.
+    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise, or takes
+    /// too long: the next clip of that shape is prepared for anew.
     pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
