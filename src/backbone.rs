@@ -255,7 +255,8 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// Those of [`GpuBackbone::prepare`]; [`Error::DeviceLost`] if the device is lost: then this backbone is of no use any
-    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise.
+    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise, or takes
+    /// too long: the next clip of that shape is prepared for anew.
     pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
@@ -266,9 +267,10 @@ impl GpuBackbone {
     /// As [`GpuBackbone::forward`].
     pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(Features, Option<Profile>)> {
         let spatial_scale = self.body.spatial_scale;
-        let executor = self.executor(clip.shape())?;
-        let (values, profile) = executor.run(&[clip.data()], timing)?;
-        let plan = executor.plan();
+        let shape = clip.shape();
+        let ran = self.executor(shape)?.run(&[clip.data()], timing);
+        let (values, profile) = ran.inspect_err(|_| self.forget(shape))?;
+        let plan = self.executor(shape)?.plan();
         let last = &plan.graph().blob(plan.graph().output()).name;
         let blobs: Vec<Feature> = plan
             .outputs()
@@ -286,7 +288,8 @@ impl GpuBackbone {
     /// # Errors
     /// As [`GpuBackbone::prepare`].
     pub fn fill_activations(&mut self, shape: Shape, value: f32) -> Result<()> {
-        self.executor(shape)?.fill_activations(value)
+        let filled = self.executor(shape)?.fill_activations(value);
+        filled.inspect_err(|_| self.forget(shape))
     }
 
     /// Blobs, operators, width and scale of the body.
@@ -306,14 +309,44 @@ impl GpuBackbone {
         } else {
             self.tune(shape, &mut |_, _| ())?;
             let plan = Plan::new(&self.body.graph, &[shape], &self.plan_options)?;
+            let executor = self.make(plan)?;
+            // Only now: a shape that is refused costs none of those that work.
             if self.executors.len() == KEPT_PLANS {
                 self.executors.remove(0);
             }
-            let executor = Executor::new(&self.gpu, plan, &self.weights, &mut self.constants, self.checks, None)?;
             self.executors.push((shape, executor));
         }
         let (_, executor) = self.executors.last_mut().expect("just put there");
         Ok(executor)
+    }
+
+    /// An executor of `plan`. Where there is no memory for one more, the shape unused for longest makes way first; should
+    /// that not help, it is prepared again.
+    fn make(&mut self, plan: Plan) -> Result<Executor> {
+        let Self { gpu, weights, constants, checks, .. } = self;
+        let mut make = |plan| Executor::new(gpu, plan, weights, constants, *checks, None);
+        if self.executors.len() < KEPT_PLANS {
+            return make(plan);
+        }
+        match make(plan.clone()) {
+            Err(Error::OutOfMemory { .. }) => {}
+            made => return made,
+        }
+        let (shape, oldest) = self.executors.remove(0);
+        let oldest = oldest.into_plan();
+        let made = make(plan);
+        if made.is_err()
+            && let Ok(oldest) = make(oldest)
+        {
+            self.executors.insert(0, (shape, oldest));
+        }
+        made
+    }
+
+    /// Drops what was prepared for `shape`: after an error its buffers may be on their way to the host still. The next
+    /// clip of that shape gets new ones.
+    fn forget(&mut self, shape: Shape) {
+        self.executors.retain(|(own, _)| *own != shape);
     }
 }
 

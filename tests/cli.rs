@@ -8,6 +8,8 @@ mod caches;
 mod common;
 #[path = "cli/converting.rs"]
 mod converting;
+#[path = "cli/environment.rs"]
+mod environment;
 #[cfg(target_os = "linux")]
 #[path = "cli/footprint.rs"]
 mod footprint;
@@ -15,6 +17,8 @@ mod footprint;
 mod foreign;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/outputs.rs"]
+mod outputs;
 #[path = "cli/reports.rs"]
 mod reports;
 #[path = "cli/running.rs"]

@@ -179,6 +179,11 @@ fn starve(gpu: &GpuContext) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let mut backbone = backbone(gpu);
     let want = backbone.forward(&clip(1)).unwrap();
+    // As many shapes as are kept.
+    for t in 1..4 {
+        backbone.prepare(Shape { t: CLIP.t + t, ..CLIP }).unwrap();
+    }
+    let prepared = backbone.device_bytes();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
@@ -195,6 +200,7 @@ fn starve(gpu: &GpuContext) {
                 assert_eq!(adapter, gpu.adapter_name());
                 assert!(reason.contains("resnet3d.activation0"), "{reason}");
                 assert_eq!(gpu.lost(), None);
+                assert_eq!(backbone.device_bytes(), prepared, "every shape is as it was");
                 assert!(backbone.forward(&clip(1)).unwrap() == want, "what was there before is as it was");
             }
             (_, other) => panic!("{other:?}"),
@@ -210,11 +216,16 @@ fn what_does_not_fit_leaves_the_rest_working() {
     for gpu in contexts() {
         let mut backbone = backbone(&gpu);
         let want = backbone.forward(&clip(1)).unwrap();
+        for t in 1..4 {
+            backbone.prepare(Shape { t: CLIP.t + t, ..CLIP }).unwrap();
+        }
+        let prepared = backbone.device_bytes();
         let limit = gpu.plan_limits().max_binding_bytes;
         // One row is larger than any binding; and one has more values than there may be.
         for shape in [Shape::new(1, 3, 1, 8, (limit >> 3) as usize), Shape::new(1, 3, 1, 1 << 20, 1 << 20)] {
             let refused = backbone.prepare(shape);
             assert!(matches!(refused, Err(Error::Limit { .. } | Error::Size { .. })), "{refused:?}");
+            assert_eq!(backbone.device_bytes(), prepared, "every shape is as it was");
             assert!(backbone.forward(&clip(1)).unwrap() == want);
         }
     }

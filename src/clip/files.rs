@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::damage::{Damage, DamagePolicy};
 use self::gather::Gathering;
+pub use self::pictures::is_frame_name;
 pub use self::selection::FrameSelection;
-pub use self::tensors::save_clip;
+pub use self::tensors::{ClipFile, save_clip};
 use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
 use crate::content::{self, Content};

@@ -127,15 +127,20 @@ pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
     let side = |axis: usize| options.padded(items.iter().map(|item| item.converter.extent[axis]).max().unwrap_or(0));
     let frames = items.first().map_or(0, Item::count);
     let shape = Shape::new(items.len(), 3, frames, side(0)?, side(1)?).checked("clip")?;
-    let mut data = zeros(shape)?;
-    let channel = shape.t * shape.h * shape.w;
-    for (item, out) in items.into_iter().zip(data.chunks_exact_mut(3 * channel)) {
+    let mut data: Vec<f32> = Vec::new();
+    // An error where memory does not suffice, as a user may ask for any size.
+    data.try_reserve_exact(shape.len()).map_err(|_| too_large(shape))?;
+    // Each channel is dropped once it is copied, and what is not yet written takes no memory: there are never two whole
+    // clips.
+    for item in items {
         let [height, width] = item.converter.extent;
-        for (values, out) in item.channels.into_iter().zip(out.chunks_exact_mut(channel)) {
-            for (frame, out) in values.chunks_exact(height * width).zip(out.chunks_exact_mut(shape.h * shape.w)) {
-                for (row, out) in frame.chunks_exact(width).zip(out.chunks_exact_mut(shape.w)) {
-                    out[..width].copy_from_slice(row);
+        for channel in item.channels {
+            for frame in channel.chunks_exact(height * width) {
+                for row in frame.chunks_exact(width) {
+                    data.extend_from_slice(row);
+                    data.resize(data.len() + shape.w - width, 0.0);
                 }
+                data.resize(data.len() + (shape.h - height) * shape.w, 0.0);
             }
         }
     }
@@ -154,14 +159,6 @@ pub(super) fn check_equal_counts(counts: &[usize], name: impl Fn(usize) -> Strin
             given: format!("{} frames in {}", counts[other], name(other)),
         }),
     }
-}
-
-/// A clip's worth of zeros; an error where memory does not suffice, as a user may ask for any size.
-fn zeros(shape: Shape) -> Result<Vec<f32>> {
-    let mut data = Vec::new();
-    data.try_reserve_exact(shape.len()).map_err(|_| too_large(shape))?;
-    data.resize(shape.len(), 0.0);
-    Ok(data)
 }
 
 fn too_large(shape: Shape) -> Error {

@@ -93,9 +93,10 @@ impl ContextOptions {
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
     }
 
-    /// All adapters of the machine, as [`list_adapters`], with no more of each than is asked for.
+    /// All adapters of the machine, as [`list_adapters`], with no more of each than is asked for. Where a backend is asked
+    /// for, the variable `WGPU_BACKEND` hides none of them.
     pub fn adapters(&self) -> Vec<AdapterSummary> {
-        list_adapters().into_iter().map(|summary| summary.limited_to(self.limits)).collect()
+        list(&self.allowed()).into_iter().map(|summary| summary.limited_to(self.limits)).collect()
     }
 
     /// A device on `summary`'s adapter, as [`GpuContext::open`], with the directory for caches.
@@ -110,12 +111,21 @@ impl ContextOptions {
         })
     }
 
+    /// The backends to look at: where one is asked for, the environment hides none.
+    fn allowed(&self) -> Allowed {
+        if self.backend.is_some() { Allowed::all() } else { Allowed::by_variable() }
+    }
+
     fn describe(&self) -> String {
-        match (&self.adapter, self.backend) {
+        let own = match (&self.adapter, self.backend) {
             (None, None) => "with compute shaders".to_owned(),
             (Some(name), None) => format!("whose name contains {name:?}"),
             (None, Some(backend)) => format!("on {}", backend.name()),
             (Some(name), Some(backend)) => format!("on {} whose name contains {name:?}", backend.name()),
+        };
+        match self.allowed().variable {
+            Some(value) => format!("{own} among those that {BACKEND_VARIABLE}={value} allows"),
+            None => own,
         }
     }
 }
@@ -256,10 +266,55 @@ pub(super) fn invocations(limits: &wgpu::Limits) -> u32 {
     limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
 }
 
-/// All adapters of the machine, in the order of preference; those that cannot be used say why.
+/// wgpu's variable for the backends that may be used, such as `vulkan` or `vk,gl`.
+const BACKEND_VARIABLE: &str = "WGPU_BACKEND";
+
+/// The backends that are looked at.
+#[derive(Debug, PartialEq, Eq)]
+struct Allowed {
+    backends: wgpu::Backends,
+    /// What the variable says, where it hides others.
+    variable: Option<String>,
+}
+
+impl Allowed {
+    /// All that this program was built for.
+    fn all() -> Self {
+        let all: wgpu::Backends = Backend::ALL.iter().map(|backend| wgpu::Backends::from(backend.wgpu())).collect();
+        Self { backends: all & wgpu::Instance::enabled_backend_features(), variable: None }
+    }
+
+    /// Those that the variable `WGPU_BACKEND` names.
+    fn by_variable() -> Self {
+        std::env::var(BACKEND_VARIABLE).map_or_else(|_| Self::all(), |value| Self::named(&value))
+    }
+
+    /// Those that `value` names; all, where it names none that this crate knows. (wgpu would take that for none at all.)
+    fn named(value: &str) -> Self {
+        let named = value.split(',').filter_map(|name| match name.trim().to_lowercase().as_str() {
+            "vulkan" | "vk" => Some(Backend::Vulkan),
+            "metal" | "mtl" => Some(Backend::Metal),
+            "dx12" | "d3d12" => Some(Backend::Dx12),
+            "opengl" | "gles" | "gl" => Some(Backend::Gl),
+            _ => None,
+        });
+        let named: wgpu::Backends = named.map(|backend| wgpu::Backends::from(backend.wgpu())).collect();
+        let all = Self::all();
+        if named.is_empty() || named.contains(all.backends) {
+            return all;
+        }
+        Self { backends: all.backends & named, variable: Some(value.to_owned()) }
+    }
+}
+
+/// All adapters of the machine, in the order of preference; those that cannot be used say why. The variable `WGPU_BACKEND`
+/// hides the backends that it does not name; where it names none that this crate knows, it hides none.
 pub fn list_adapters() -> Vec<AdapterSummary> {
-    let known = Backend::ALL.iter().fold(wgpu::Backends::empty(), |all, b| all | b.wgpu().into());
-    let backends = known & wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends;
+    list(&Allowed::by_variable())
+}
+
+fn list(allowed: &Allowed) -> Vec<AdapterSummary> {
+    let backends = allowed.backends;
     let compiler = dx12::compiler();
     let mut summaries = enumerate(backends, &compiler);
     // Neither a DXC that cannot be loaded nor a driver without shader model 6 leaves any adapter on Direct3D 12.
@@ -279,8 +334,14 @@ pub fn list_adapters() -> Vec<AdapterSummary> {
 
 /// The adapters of `backends`, with `compiler` for Direct3D 12.
 fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<AdapterSummary> {
-    let mut desc = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    desc.backends = backends;
+    // What wgpu takes from its other variables. Of backends it would warn in its own words.
+    let mut desc = wgpu::InstanceDescriptor {
+        backends,
+        flags: wgpu::InstanceFlags::default().with_env(),
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds::default(),
+        backend_options: wgpu::BackendOptions::from_env_or_default(),
+        display: None,
+    };
     desc.backend_options.dx12.shader_compiler = compiler.clone();
     let adapters = pollster::block_on(wgpu::Instance::new(desc).enumerate_adapters(backends));
     adapters.into_iter().map(|adapter| AdapterSummary::new(adapter, compiler)).collect()
@@ -321,6 +382,24 @@ mod tests {
         assert_eq!(of(NVIDIA, 32), Registers::Many);
         assert_eq!((of(AMD, 32), of(AMD, 64)), (Registers::Many, Registers::Few), "RDNA, GCN");
         assert_eq!((of(0x8086, 8), of(0x106b, 32), of(0, 4)), (Registers::Few, Registers::Few, Registers::Few));
+    }
+
+    #[test]
+    fn the_variable_hides_backends_only_where_it_names_one() {
+        let all = Allowed::all();
+        for nothing in ["", " ", ",", "cuda", "vulcan", "webgpu", "noop", "all"] {
+            assert_eq!(Allowed::named(nothing), all, "{nothing:?}");
+        }
+        for everything in ["vulkan,metal,dx12,gl", "VK, mtl ,D3D12,OpenGL,cuda"] {
+            assert_eq!(Allowed::named(everything), all, "{everything:?}");
+        }
+        let metal = Allowed::named("Metal");
+        assert_eq!(metal.backends, all.backends & wgpu::Backends::METAL);
+        for one in ["gl", "cuda, gles"] {
+            let gl = Allowed::named(one);
+            assert_eq!(gl.backends, all.backends & wgpu::Backends::GL, "{one:?}");
+            assert_eq!(gl.variable.as_deref(), (all.backends != gl.backends).then_some(one));
+        }
     }
 
     #[test]

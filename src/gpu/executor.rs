@@ -57,7 +57,6 @@ pub struct Executor {
     uniforms: wgpu::Buffer,
     /// Where the host writes inputs; mapped between runs.
     uploads: StagingBuffers,
-    uploads_mapped: bool,
     /// Where the device leaves outputs.
     readbacks: StagingBuffers,
     timestamps: Option<Timestamps>,
@@ -165,7 +164,6 @@ impl Executor {
 
         Ok(Self {
             uploads: StagingBuffers::uploads(gpu, plan.uploads()),
-            uploads_mapped: true,
             readbacks: StagingBuffers::readbacks(gpu, plan.readbacks()),
             gpu: gpu.clone(),
             activations,
@@ -237,6 +235,9 @@ impl Executor {
     /// Runs the plan on `inputs`, NCTHW values in the order of the graph's inputs, and returns the values of
     /// [`Plan::outputs`] in their order, with the device's timing if it was asked for and the device can.
     ///
+    /// After an error of the device no further run succeeds: buffers may be on their way to the host still. Make a new
+    /// executor.
+    ///
     /// # Errors
     /// [`Error::Shape`] if an input has the wrong number of values; [`Error::DeviceLost`], or [`Error::Device`] if the device
     /// fails otherwise.
@@ -253,7 +254,7 @@ impl Executor {
             if timing != Timing::Off && self.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
                 self.timestamps = Timestamps::new(&self.gpu, timed);
             }
-            self.write_inputs(inputs)?;
+            self.uploads.write(&self.gpu, &self.plan, inputs)?;
             let submission = self.submit(&passes, timing);
             self.read_outputs(submission, &passes, timing)
         })
@@ -270,18 +271,6 @@ impl Executor {
                 given: format!("{given:?} values"),
             });
         }
-        Ok(())
-    }
-
-    fn write_inputs(&mut self, inputs: &[&[f32]]) -> Result<()> {
-        if !self.uploads_mapped {
-            // An earlier run broke off before it had the buffers back.
-            let mappings = self.uploads.map();
-            self.wait(None)?;
-            mapped(&self.gpu, &mappings)?;
-        }
-        self.uploads.write(&self.gpu, &self.plan, inputs)?;
-        self.uploads_mapped = false;
         Ok(())
     }
 
@@ -376,7 +365,6 @@ impl Executor {
             _ => None,
         };
         mapped(&self.gpu, &uploads)?;
-        self.uploads_mapped = true;
         Ok((outputs, profile))
     }
 

@@ -73,6 +73,11 @@ impl Scene {
         Frames::new(dims, ChannelOrder::Rgb, data)
     }
 
+    /// What the files of the frames are called, in order: `000000.png`, `000001.png`, ….
+    pub fn file_names(&self) -> impl Iterator<Item = String> + use<> {
+        (0..self.frames).map(|t| format!("{t:06}.png"))
+    }
+
     /// Writes the frames as `000000.png`, `000001.png`, … into `directory`, which is created if need be.
     ///
     /// # Errors
@@ -81,9 +86,9 @@ impl Scene {
         let directory = directory.as_ref();
         let frames = self.render()?;
         std::fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
-        for (t, frame) in frames.data().chunks_exact(self.height * self.width * 3).enumerate() {
+        for (name, frame) in self.file_names().zip(frames.data().chunks_exact(self.height * self.width * 3)) {
             let png = encode_png(frame, self.width, self.height)?;
-            write_atomically(directory.join(format!("{t:06}.png")), &png)?;
+            write_atomically(directory.join(name), &png)?;
         }
         Ok(())
     }

@@ -253,6 +253,62 @@ fn bad_networks() {
     );
 }
 
+/// Weights and inputs that are not there would be complained about, were they looked at.
+#[test]
+fn what_needs_no_input_is_checked_first() {
+    let prepared = prepare();
+    let absent = if cfg!(target_os = "macos") { "dx12" } else { "metal" };
+    let mut cases = Vec::new();
+    for command in [
+        "run --weights absent.safetensors --input absent.mp4 --output >o",
+        "bench --weights absent.safetensors --input absent.mp4",
+        "bench --weights absent.safetensors --sweep >sweep.svg",
+        "demo --weights absent.safetensors --output >demo",
+    ] {
+        let with = |more: &str, mentions: &[&'static str]| failure(&format!("{command} {more}"), mentions);
+        cases.extend([
+            with("--adapter nosuch", &["nosuch", "found:"]),
+            with(&format!("--backend {absent} --limits webgpu"), &["no adapter on "]),
+            with("--precision f16", &["f16", "f32"]),
+            with("--config {\"depth\":18}", &["depth"]),
+            with("--config nowhere.json", &["nowhere.json", "no such file"]),
+            with("--cache-dir @good.safetensors", &["cannot keep caches in", "good.safetensors"]),
+            with("--cache-dir @good.safetensors/below", &["cannot write", "good.safetensors"]),
+        ]);
+    }
+    for command in
+        ["run --weights absent.safetensors --input absent.mp4 --output >o", "bench --weights absent.safetensors"]
+    {
+        let with = |more: &str, mentions: &[&'static str]| failure(&format!("{command} {more}"), mentions);
+        cases.extend([
+            with("--config r18-conv4 --taps res9_1_sum", &["res9_1_sum", "res4_1_sum"]),
+            with("--size 0", &["--size", "at least 1"]).usage(),
+            with("--max-size 0", &["--max-size", "at least 1"]).usage(),
+            with("--crop 0", &["--crop", "at least 1"]).usage(),
+            with("--pad-stride 0", &["--pad-stride", "at least 1"]).usage(),
+        ]);
+    }
+    cases.extend([
+        failure("run --weights random --input absent.mp4 --output >o --taps res9_1_sum", &["res9_1_sum"]),
+        failure("run --weights absent --input absent.mp4 --output >o --heatmap >absent/h.png", &["cannot write"]),
+        failure("bench --weights absent.safetensors --clip 1x4x1x8x8", &["1x4x1x8x8", "3 channels"]),
+        wrong_usage("bench --weights absent --sweep >sweep.svg --clip 2x3x1x8x8", &["--sweep", "2x3x1x8x8"]),
+        failure("bench --weights absent --roofline >absent/r.svg", &["cannot write"]),
+        failure("clip absent.mp4 --output >absent/clip.safetensors", &["cannot write"]),
+        failure("clip absent.mp4 --output >clip.safetensors --config {\"depth\":18}", &["depth"]),
+        failure("clip absent.mp4 --output >clip.safetensors --precision f16", &["f16", "f32"]),
+        wrong_usage("clip absent.mp4 --output >clip.safetensors --crop 0", &["--crop", "at least 1"]),
+        failure("convert absent.pkl >out.safetensors --config {\"depth\":18}", &["depth"]),
+        failure("convert absent.pkl >absent/out.safetensors", &["cannot write"]),
+        failure("demo --weights absent.safetensors --output @good.safetensors", &["cannot write", "good.safetensors"]),
+        failure("verify --cases 1 --adapter nosuch", &["nosuch", "found:"]),
+        failure("verify --presets --adapter nosuch", &["nosuch", "found:"]),
+        failure("verify --cases 1 --report >absent/report.json", &["cannot write"]),
+        failure("verify --cases 1 --cache-dir @good.safetensors", &["cannot keep caches in"]),
+    ]);
+    check(prepared.path(), &cases);
+}
+
 #[test]
 fn wrong_usage_is_told_from_failure() {
     let nothing = run::<&str>([]);

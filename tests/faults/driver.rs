@@ -1,7 +1,7 @@
 //! A driver that fails: lavapipe with chosen calls of one function failing (`failing_driver.c`), a process for each.
 
-use super::{backbone, clip, this_binary};
-use resnet3d_wgpu::{Backend, ContextOptions, Error, GpuContext};
+use super::{CLIP, backbone, clip, this_binary};
+use resnet3d_wgpu::{Backend, ContextOptions, Error, GpuContext, Timing};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +13,7 @@ const NO_HOST_MEMORY: i32 = -1;
 const NO_MEMORY: i32 = -2;
 const LOST: i32 = -4;
 const NOT_MAPPED: i32 = -5;
+const TIMEOUT: i32 = 2;
 
 #[test]
 fn a_failing_driver_is_a_typed_error() {
@@ -64,6 +65,49 @@ fn a_failing_driver_is_a_typed_error() {
     ] {
         assert!(kinds.contains_key(&(function, kind.to_owned())), "{function} never led to {kind}: {kinds:?}");
     }
+}
+
+/// A run that is given up because the device takes too long leaves nothing behind: the next one of that shape is right.
+#[test]
+fn a_timeout_does_not_poison_a_shape() {
+    if std::env::var_os(CHILD).is_some() {
+        return after_a_timeout();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let Some(driver) = build(directory.path()) else { return };
+    let mut given_up = 0;
+    for call in 1..12 {
+        let Some(mut child) = this_binary() else {
+            println!("skipped: this was not started as itself");
+            return;
+        };
+        child.args(["--exact", "driver::a_timeout_does_not_poison_a_shape", "--nocapture"]).env(CHILD, "1");
+        child.envs([("VK_ICD_FILENAMES", driver.manifest.as_os_str()), ("FAILING_DRIVER", driver.real.as_os_str())]);
+        let output = child.env("FAILING_CALLS", format!("vkWaitSemaphores:{call}:1:{TIMEOUT}")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "call {call}: {:?}\n{said}", output.status);
+        given_up += said.matches("given up: ").count();
+    }
+    assert!(given_up > 3, "a wait of a run was to fail, and that happened {given_up} times");
+}
+
+/// Of all runs on a driver with one wait that fails at once, at most one is an error.
+fn after_a_timeout() {
+    let options = ContextOptions { backend: Some(Backend::Vulkan), ..ContextOptions::default() };
+    let gpu = GpuContext::new(options).unwrap();
+    let mut backbone = backbone(&gpu);
+    // The wait that fails may be this one's.
+    let _ = backbone.prepare(CLIP);
+    backbone.prepare(CLIP).unwrap();
+    let mut good = Vec::new();
+    for _ in 0..12 {
+        match backbone.forward_timed(&clip(1), Timing::Layers) {
+            Ok((features, _)) => good.push(features),
+            Err(Error::Device { reason, .. }) => println!("given up: {reason}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(good.len() >= 11 && good.iter().all(|features| *features == good[0]), "{} of 12", good.len());
 }
 
 /// Code 1, what happened, what to do; and `verify` writes down what it has found so far.

@@ -172,6 +172,7 @@ fn notes(summary: &AdapterSummary) -> Vec<String> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
+        common.check()?;
         let options = common.context_options();
         let all = options.adapters();
         let chosen = preferred_adapter(&all, &options)?;

@@ -6,7 +6,7 @@ use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A parser of one of `all`, each called by `name`.
@@ -32,20 +32,21 @@ pub struct PreprocessArguments {
     preprocess: Option<Normalization>,
 
     /// The shorter side of the frames after resizing, in pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().target_size)]
+    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().target_size,
+          value_parser = positive)]
     size: usize,
 
     /// The most that the longer side may then have; where it would have more, it gets this and --size gives way. By
     /// default 333 with `detectron`, without limit with `imagenet`.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = positive)]
     max_size: Option<usize>,
 
     /// Cut a square of this side out of the middle after resizing.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = positive)]
     crop: Option<usize>,
 
     /// Pad the sides of the clip to a multiple of this, at the bottom and on the right.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pad_stride: Option<usize>,
 
     /// The order of the channels in arrays of pictures; pictures and videos know their own. By default `bgr` in `frames.*`
@@ -179,6 +180,16 @@ pub enum WeightsSource {
     Random(u64),
     /// A file.
     File(PathBuf),
+}
+
+impl WeightsSource {
+    /// The file, if it is one, with the option that names it.
+    pub fn file(&self) -> Option<(&'static str, &Path)> {
+        match self {
+            Self::Random(_) => None,
+            Self::File(path) => Some(("--weights", path)),
+        }
+    }
 }
 
 /// A parser of `FILE|random[:SEED]`. A file may have any name that the system allows, text or not.

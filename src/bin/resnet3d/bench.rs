@@ -14,8 +14,9 @@ use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::{adapter_line, memory_line};
 use crate::input::load;
-use crate::network::{Network, describe};
-use crate::output::{Outputs, note, print, print_json, wrong_usage};
+use crate::network::{Network, check_taps, describe};
+use crate::output::{note, wrong_usage};
+use crate::outputs::Outputs;
 use crate::plan::class_line;
 use crate::progress::Progress;
 use crate::text::{Facts, milliseconds, today};
@@ -26,6 +27,7 @@ use clap::builder::ArgPredicate;
 use layers::{Work, gflops, timed};
 pub use report::Spread;
 use report::{Report, SweepReport};
+use resnet3d_wgpu::atomic_file::Contents;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::Damage;
 use resnet3d_wgpu::clip::preprocess::Normalization;
@@ -33,7 +35,9 @@ use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
-use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing};
+use resnet3d_wgpu::{
+    Clip, Error, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -147,35 +151,27 @@ const SWEPT_CLIP: &str = "1x3x4x112x112";
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        common.precision.supported()?;
-        let mut outputs = Outputs::default();
-        if let Some(path) = &self.output {
-            outputs.add("--output", path)?;
-        }
-        if let Some(path) = &self.roofline {
-            outputs.add("--roofline", path)?;
-        }
-        if let Some(path) = &self.sweep {
-            outputs.add("--sweep", path)?;
-        }
-        if let Some(input) = &self.input {
-            outputs.keep("--input", input);
-        }
-        if let WeightsSource::File(weights) = &self.weights {
-            outputs.keep("--weights", weights);
-        }
-        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
+        // What needs no input is checked first.
+        common.check()?;
+        let input = self.input.as_deref().map(|path| ("--input", path));
+        let inputs = [input, self.weights.file(), common.config_file()];
+        let outputs = [
+            ("--output", self.output.as_deref()),
+            ("--roofline", self.roofline.as_deref()),
+            ("--sweep", self.sweep.as_deref()),
+        ];
+        let outputs = Outputs::new(outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
+        let generated = self.generated()?;
+        let choice = common.choice()?;
         let taps = self.taps.clone().unwrap_or_default();
+        check_taps(&self.weights, choice.as_ref(), &taps)?;
+        let gpu = self.open(common)?;
+        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
         tap_names(&network.body()?, &taps)?;
         if self.sweep.is_some() {
-            return self.sweep(common, &network, &outputs);
+            return self.sweep(common, &gpu, &network, generated, &outputs);
         }
-        let (clip, damaged) = self.clip(network.normalization)?;
-        let gpu = self.open(common)?;
-        let timestamps = gpu.device().features().contains(DeviceFeatures::TIMESTAMP_QUERY);
-        if self.roofline.is_some() && !timestamps {
-            bail!("--roofline needs the time of every layer, and {} has no timestamp queries", gpu.adapter_name());
-        }
+        let (clip, damaged) = self.clip(generated, network.normalization)?;
         let options = Options {
             precision: common.precision,
             taps,
@@ -204,25 +200,43 @@ impl Arguments {
             let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &network, common);
             files.push(roofline::svg(&report.layers, ceilings, &about).into_bytes());
         }
-        outputs.write(&files)?;
+        outputs.write(&files.iter().map(|bytes| bytes as &dyn Contents).collect::<Vec<_>>())?;
         if common.json {
-            return print_json(&report);
+            return outputs.print_json(&report);
         }
         let mut text = heading(&gpu, &network) + &report.text();
         for (name, path) in [("features", &self.output), ("picture", &self.roofline)] {
             text += &path.as_deref().map_or(String::new(), |path| written(name, path));
         }
-        print(&text)
+        outputs.print(&text)
+    }
+
+    /// The shape of the generated clip.
+    fn generated(&self) -> Result<Shape> {
+        let mut shape: Shape = self.clip.parse()?;
+        if shape.c != 3 {
+            let (wanted, given) = ("Nx3xTxHxW (3 channels)".to_owned(), shape.to_string());
+            return Err(Error::Shape { what: "clip".to_owned(), wanted, given }.into());
+        }
+        if self.sweep.is_some() && shape.n != 1 {
+            wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {shape}"));
+        }
+        if let Some(batch) = self.batch {
+            shape.n = batch as usize;
+        }
+        Ok(shape)
     }
 
     /// `--sweep`.
-    fn sweep(&self, common: &Common, network: &Network, outputs: &Outputs<'_>) -> Result<()> {
-        let clip: Shape = self.clip.parse()?;
-        if clip.n != 1 {
-            wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {clip}"));
-        }
+    fn sweep(
+        &self,
+        common: &Common,
+        gpu: &GpuContext,
+        network: &Network,
+        clip: Shape,
+        outputs: &Outputs<'_>,
+    ) -> Result<()> {
         let body = network.body()?;
-        let gpu = self.open(common)?;
         let options = PlanOptions {
             fusion: !self.no_fusion,
             target: gpu.target(),
@@ -233,7 +247,7 @@ impl Arguments {
             ..PlanOptions::default()
         };
         let subject = sweep::Subject {
-            gpu: &gpu,
+            gpu,
             body: &body,
             weights: &network.weights,
             options: &options,
@@ -242,10 +256,10 @@ impl Arguments {
             runs: self.runs,
         };
         let sweep = subject.sweep()?;
-        let about = about("Latency over frames and over clips", &gpu, network, common);
-        outputs.write(&[scaling::svg(&sweep, clip, &about).into_bytes()])?;
+        let about = about("Latency over frames and over clips", gpu, network, common);
+        outputs.write(&[&scaling::svg(&sweep, clip, &about).into_bytes()])?;
         if common.json {
-            return print_json(&SweepReport {
+            return outputs.print_json(&SweepReport {
                 adapter: gpu.adapter_name().to_owned(),
                 backend: gpu.backend(),
                 driver: gpu.driver(),
@@ -255,32 +269,29 @@ impl Arguments {
             });
         }
         let picture = self.sweep.as_deref().map_or(String::new(), |path| written("picture", path));
-        print(&(heading(&gpu, network) + &sweep.text() + "\n" + &picture))
+        outputs.print(&(heading(gpu, network) + &sweep.text() + "\n" + &picture))
     }
 
-    /// The device, if it can run the kernel asked for.
+    /// The device, if it can run the kernel asked for, and time layers where they are to be drawn.
     fn open(&self, common: &Common) -> Result<GpuContext> {
         let gpu = common.open()?;
         if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
             bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
         }
+        if self.roofline.is_some() && !gpu.device().features().contains(DeviceFeatures::TIMESTAMP_QUERY) {
+            bail!("--roofline needs the time of every layer, and {} has no timestamp queries", gpu.adapter_name());
+        }
         Ok(gpu)
     }
 
     /// The clip, and what was damaged in the video that it is.
-    fn clip(&self, wanted: Option<Normalization>) -> Result<(Clip, Vec<Damage>)> {
+    fn clip(&self, generated: Shape, wanted: Option<Normalization>) -> Result<(Clip, Vec<Damage>)> {
         match &self.input {
             Some(path) => {
                 let input = load(&[path], &self.preprocess.load_options(wanted))?;
                 Ok((input.clip, input.damage))
             }
-            None => {
-                let mut shape: Shape = self.clip.parse()?;
-                if let Some(batch) = self.batch {
-                    shape.n = batch as usize;
-                }
-                Ok((random::clip(shape, 0)?, Vec::new()))
-            }
+            None => Ok((random::clip(generated, 0)?, Vec::new())),
         }
     }
 

@@ -1,15 +1,17 @@
 //! The commands, and the options that all of them share.
 
 use crate::arguments::choice;
+use crate::network::{Choice, config_file};
+use crate::outputs::check_creatable;
 use crate::{adapters, bench, clip, convert, demo, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
 use log::LevelFilter;
 use resnet3d_wgpu::kernels::Compiler;
-use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
+use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, Error, GpuContext, Precision};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
 ///
@@ -115,9 +117,33 @@ impl Common {
         })
     }
 
+    /// Checks what can be checked of these options alone, apart from the adapter.
+    pub fn check(&self) -> Result<()> {
+        self.precision.supported()?;
+        match &self.cache_dir {
+            // One that may only be read is of use.
+            Some(directory) if directory.is_dir() || directory.as_os_str().is_empty() => Ok(()),
+            Some(directory) if directory.exists() => {
+                let source = std::io::ErrorKind::NotADirectory.into();
+                Err(Error::File { action: "keep caches in", path: directory.clone(), source }.into())
+            }
+            Some(directory) => check_creatable(&directory.join("cache")),
+            None => Ok(()),
+        }
+    }
+
+    /// The file that `--config` names, if it names one.
+    pub fn config_file(&self) -> Option<(&'static str, &Path)> {
+        self.config.as_deref().and_then(config_file).map(|path| ("--config", path))
+    }
+
+    /// The network that `--config` asks for. Its file is read once, as it may be a pipe.
+    pub fn choice(&self) -> Result<Option<Choice>> {
+        self.config.as_deref().map(Choice::new).transpose()
+    }
+
     /// A device on the adapter that was asked for.
     pub fn open(&self) -> Result<GpuContext> {
-        self.precision.supported()?;
         let gpu = GpuContext::new(self.context_options())?;
         log::info!("running on {} ({})", gpu.adapter_name(), gpu.backend());
         if gpu.target().compiler == Compiler::Fxc {
@@ -146,6 +172,14 @@ impl Cli {
             .format_timestamp(None)
             .parse_default_env()
             .init();
+    }
+
+    /// Whether the command looks for adapters.
+    pub fn looks_for_adapters(&self) -> bool {
+        match self.command {
+            Command::Run(_) | Command::Verify(_) | Command::Bench(_) | Command::Adapters(_) | Command::Demo(_) => true,
+            Command::Clip(_) | Command::Convert(_) | Command::Plan(_) => false,
+        }
     }
 
     /// Does what was asked for.

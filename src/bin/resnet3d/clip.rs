@@ -3,12 +3,12 @@
 use crate::arguments::PreprocessArguments;
 use crate::cli::Common;
 use crate::input::load;
-use crate::output::{Outputs, print, print_json};
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{Input, save_clip};
+use resnet3d_wgpu::clip::files::{ClipFile, Input};
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use serde_json::json;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// Where the clip goes.
+    /// Where the clip goes; `-` is standard output, and what is printed else goes to standard error then.
     #[arg(long, value_name = "CLIP.safetensors")]
     output: PathBuf,
 
@@ -44,15 +44,14 @@ EXAMPLES:
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mut outputs = Outputs::default();
-        outputs.add("--output", &self.output)?;
-        for input in &self.inputs {
-            outputs.keep("INPUT", input);
-        }
+        common.check()?;
+        let inputs = self.inputs.iter().map(|input| ("INPUT", input.as_path())).chain(common.config_file());
+        let outputs = Outputs::new([("--output", Some(self.output.as_path()))], &inputs.collect::<Vec<_>>())?;
+        common.choice()?;
         let Input { clip, normalization, damage, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
         {
             let _progress = Progress::start("writing the clip");
-            save_clip(&clip, normalization, &self.output)?;
+            outputs.write(&[&ClipFile::new(&clip, normalization)?])?;
         }
         if common.json {
             let preprocess = normalization.map(Normalization::name);
@@ -61,13 +60,13 @@ impl Arguments {
             if !damage.is_empty() {
                 report["damaged"] = json!(damage);
             }
-            return print_json(&report);
+            return outputs.print_json(&report);
         }
         let mut facts = Facts::default();
         facts
             .add("clip", format!("{} ({})", clip.shape(), mib(clip.shape().bytes())))
             .add("preprocess", normalization.map_or("not said", Normalization::name))
             .add("written", self.output.display().to_string());
-        print(&facts.to_string())
+        outputs.print(&facts.to_string())
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::arguments::InflateArguments;
 use crate::cli::Common;
-use crate::network::{Choice, config_for, describe, load};
-use crate::output::{Outputs, print, print_json};
+use crate::network::{config_for, describe, load};
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(value_name = "IN")]
     input: PathBuf,
 
-    /// Where the converted weights go.
+    /// Where the converted weights go; `-` is standard output, and what is printed else goes to standard error then.
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
 
@@ -47,21 +47,21 @@ EXAMPLES:
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        let mut outputs = Outputs::default();
-        outputs.add("OUT", &self.output)?;
-        outputs.keep("IN", &self.input);
-        let choice = common.config.as_deref().map(Choice::new).transpose()?;
+        common.check()?;
+        let inputs: Vec<_> = [("IN", self.input.as_path())].into_iter().chain(common.config_file()).collect();
+        let outputs = Outputs::new([("OUT", Some(self.output.as_path()))], &inputs)?;
+        let choice = common.choice()?;
         let progress = Progress::start("converting weights");
         let checkpoint = Checkpoint::open(&self.input)?;
         let config = config_for(&checkpoint, &self.input, choice)?;
         let loaded = load(&checkpoint, &self.input, &config, &self.inflate.options())?;
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
         let bytes = loaded.weights.to_safetensors(&config, checkpoint.normalization(), storage)?;
-        outputs.write(std::slice::from_ref(&bytes))?;
+        outputs.write(&[&bytes])?;
         drop(progress);
         let report =
             Report { arguments: self, checkpoint: &checkpoint, config: &config, loaded: &loaded, bytes: bytes.len() };
-        if common.json { print_json(&report.json()) } else { print(&report.text()) }
+        if common.json { outputs.print_json(&report.json()) } else { outputs.print(&report.text()) }
     }
 }
 

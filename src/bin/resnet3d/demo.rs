@@ -5,14 +5,15 @@ use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
 use crate::network::Network;
-use crate::output::{Outputs, print, print_json};
+use crate::output::{print, print_json, wrong_usage};
+use crate::outputs::Outputs;
 use crate::plan::summary;
 use crate::progress::Progress;
 use crate::run::draw;
 use crate::text::Facts;
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, load_inputs};
+use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, is_frame_name, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
 use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
@@ -71,23 +72,36 @@ struct Report<'a> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        // Without an adapter nothing is to be left behind, not even the directory.
-        let gpu = common.open()?;
-        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
+        common.check()?;
+        if self.output == Path::new("-") {
+            wrong_usage("--output wants a directory, and - is standard output; a directory of that name is ./-");
+        }
         let frames = self.output.join("frames");
         let (heatmap, features) = (self.output.join("heatmap.png"), self.output.join("features.safetensors"));
-        let input = self.render(&frames)?;
-        let mut outputs = Outputs::default();
-        outputs.add("features", &features)?;
-        outputs.add("heatmap", &heatmap)?;
+        let scene = Scene::default();
+        let pictures: Vec<PathBuf> = scene.file_names().map(|name| frames.join(name)).collect();
+        let inputs: Vec<_> = self.weights.file().into_iter().chain(common.config_file()).collect();
+        Outputs::in_new_directories(pictures.iter().map(|path| ("--output", Some(path.as_path()))), &inputs)?;
+        let outputs = [&features, &heatmap].map(|path| ("--output", Some(path.as_path())));
+        let outputs = Outputs::in_new_directories(outputs, &inputs)?;
+        check_alone(&frames, &pictures)?;
+        let choice = common.choice()?;
+        // Without an adapter nothing is to be left behind, not even the directory.
+        let gpu = common.open()?;
+        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
+        let input = {
+            let _progress = Progress::start("rendering the scene");
+            scene.write_png_frames(&frames)?;
+            load_inputs(&[&frames], &LOAD_OPTIONS)?
+        };
 
         let plan = self.plan(&gpu, &network, &input)?;
         let options = Options { precision: common.precision, taps: Taps::Stages, ..Options::default() };
         let (result, timing) = forward(&gpu, &network, &input.clip, options)?;
         let blobs: Vec<&Feature> = result.blobs().iter().collect();
         outputs.write(&[
-            to_safetensors(&blobs, &network.config, result.spatial_scale(), &gpu)?,
-            draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,
+            &to_safetensors(&blobs, &network.config, result.spatial_scale(), &gpu)?,
+            &draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,
         ])?;
 
         let taps: Vec<Statistics> = blobs.iter().map(|feature| Statistics::of(feature)).collect();
@@ -114,23 +128,6 @@ impl Arguments {
         print(&format!("{}\n{ran}\n{}\n{written}", summary(&plan, gpu.class()), statistics_table(&taps)))
     }
 
-    /// Writes the scene's frames and reads them as any others are read.
-    fn render(&self, directory: &Path) -> Result<Input> {
-        let _progress = Progress::start("rendering the scene");
-        let scene = Scene::default();
-        scene.write_png_frames(directory)?;
-        let input = load_inputs(&[directory], &LOAD_OPTIONS)?;
-        let count = input.clip.shape().t;
-        if count != scene.frames {
-            let error = Error::Clip {
-                wanted: format!("the {} frames of the demo alone in {}", scene.frames, directory.display()),
-                given: format!("{count} frames: others were there before; choose another --output"),
-            };
-            return Err(error.into());
-        }
-        Ok(input)
-    }
-
     fn plan(&self, gpu: &GpuContext, network: &Network, input: &Input) -> Result<PlanReport> {
         let body = network.body()?;
         let options = PlanOptions {
@@ -142,4 +139,18 @@ impl Arguments {
         let plan = Plan::new(&body.graph, &[input.clip.shape()], &options)?;
         Ok(PlanReport::new(&network.config, &body, &plan))
     }
+}
+
+/// Checks that `directory`, if it is there, has no frames but `own`: others would become part of the clip.
+fn check_alone(directory: &Path, own: &[PathBuf]) -> Result<()> {
+    let there = directory.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let others = there.filter(|path| is_frame_name(path) && !own.contains(path)).count();
+    if others == 0 {
+        return Ok(());
+    }
+    let error = Error::Clip {
+        wanted: format!("the {} frames of the demo alone in {}", own.len(), directory.display()),
+        given: format!("{} frames: others were there before; choose another --output", own.len() + others),
+    };
+    Err(error.into())
 }

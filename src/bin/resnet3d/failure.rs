@@ -55,7 +55,7 @@ fn next_step(error: &Error) -> &'static str {
              --config)"
         }
         Error::File { action, source, .. } => match (*action, source.kind()) {
-            ("write" | "create", _) => "choose a file in a directory that exists and that you may write to",
+            ("write" | "create" | "keep caches in", kind) => about_writing(kind),
             (_, ErrorKind::NotFound) => "check the path; relative ones start in the current directory",
             _ => "check the path and its permissions",
         },
@@ -76,6 +76,10 @@ fn next_step(error: &Error) -> &'static str {
              plan --memory-limit …` tells what can be done without doing it"
         }
         Error::Kernel { .. } => "this is a defect of the program: please report it with the command and the --config",
+        Error::NoAdapter { wanted, .. } if wanted.contains("WGPU_BACKEND") => {
+            "unset the variable WGPU_BACKEND, which hides the other backends; or choose one with --backend, which goes \
+             before it"
+        }
         Error::NoAdapter { found, .. } if found == "none" => {
             "install a driver; without a GPU, a software one does: apt-get install mesa-vulkan-drivers libegl1 \
              libgl1-mesa-dri"
@@ -100,6 +104,26 @@ fn next_step(error: &Error) -> &'static str {
             "`resnet3d help` says what this version does, docs/weights.md which weights it reads"
         }
         _ => "run again with -vv to see more",
+    }
+}
+
+/// What may help where a file cannot be written.
+fn about_writing(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room there, or choose a file on another disk; nothing is left of this one, and an older file is as it was"
+        }
+        ErrorKind::PermissionDenied => {
+            "choose a file that you may write to, in a directory that you may write to: a result is written beside the old \
+             one, and then takes its place"
+        }
+        ErrorKind::ReadOnlyFilesystem => "choose a file on a disk that can be written to",
+        ErrorKind::NotFound => "create the directory first, or choose a file in one that exists",
+        ErrorKind::IsADirectory => "choose a name for a file in that directory",
+        ErrorKind::NotADirectory => {
+            "a part of the path, or all of it, is a file where a directory is needed: choose another"
+        }
+        _ => "choose a file in a directory that exists and that you may write to",
     }
 }
 

@@ -8,12 +8,15 @@ mod cli;
 mod clip;
 mod convert;
 mod demo;
+mod display;
 mod failure;
 mod features;
 mod forward;
 mod input;
 mod network;
 mod output;
+mod outputs;
+mod place;
 mod plan;
 mod progress;
 mod run;
@@ -28,6 +31,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     cli.start_logging();
+    if cli.looks_for_adapters() {
+        display::quieten();
+    }
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

@@ -3,11 +3,12 @@
 use crate::arguments::WeightsSource;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
+use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::config::PRESETS;
 use resnet3d_wgpu::graph::resnet::Body;
 use resnet3d_wgpu::weights::Loaded;
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, Taps, WeightOptions, Weights};
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -25,9 +26,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads or generates the weights. The network is that of `config`, else the one that the file shows, else r18-conv4.
-    pub fn load(source: &WeightsSource, config: Option<&OsStr>, options: &WeightOptions) -> Result<Self> {
-        let choice = config.map(Choice::new).transpose()?;
+    /// Reads or generates the weights. The network is that of `choice`, else the one that the file shows, else r18-conv4.
+    pub fn load(source: &WeightsSource, choice: Option<Choice>, options: &WeightOptions) -> Result<Self> {
         let _progress = Progress::start("reading weights");
         match source {
             WeightsSource::Random(seed) => {
@@ -72,6 +72,24 @@ pub fn config_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) 
     }
 }
 
+/// Checks `taps` before the weights are read, where the network is known by then.
+pub fn check_taps(source: &WeightsSource, choice: Option<&Choice>, taps: &Taps) -> Result<()> {
+    let config = match (choice, source) {
+        (Some(choice), _) => choice.config.clone(),
+        (None, WeightsSource::Random(_)) => BackboneConfig::default(),
+        (None, WeightsSource::File(_)) => return Ok(()),
+    };
+    tap_names(&Body::new(&config)?, taps)?;
+    Ok(())
+}
+
+/// The file that a value of `--config` names, if it names one.
+pub fn config_file(value: &OsStr) -> Option<&Path> {
+    let is_text = |text: &str| text.trim_start().starts_with('{') || PRESETS.contains(&text);
+    let path = Path::new(value);
+    (!value.to_str().is_some_and(is_text) && path.exists()).then_some(path)
+}
+
 /// What `--config` asks for.
 #[derive(Debug)]
 pub struct Choice {
@@ -97,15 +115,14 @@ impl Choice {
             _ => {}
         }
         // Any other value is the name of a file, which need not be text.
-        let path = Path::new(value);
-        if !path.exists() {
+        let Some(path) = config_file(value) else {
             let error = Error::Config {
                 field: "--config".to_owned(),
                 wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
-                given: format!("{:?}, and there is no such file", path.display().to_string()),
+                given: format!("{:?}, and there is no such file", Path::new(value).display().to_string()),
             };
             return Err(error.into());
-        }
+        };
         let json = std::fs::read_to_string(path);
         let json = json.map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
         of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))

@@ -3,8 +3,8 @@
 use crate::arguments::{MemoryArguments, choice, clip_shape, taps};
 use crate::chart;
 use crate::cli::Common;
-use crate::network::{config_argument, describe};
-use crate::output::{Outputs, print, print_json};
+use crate::network::describe;
+use crate::outputs::Outputs;
 use crate::text::{Facts, grouped, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
@@ -62,13 +62,10 @@ EXAMPLES:
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        common.precision.supported()?;
+        common.check()?;
         let clip: Shape = self.clip.parse()?;
-        let mut outputs = Outputs::default();
-        if let Some(path) = &self.svg {
-            outputs.add("--svg", path)?;
-        }
-        let config = common.config.as_deref().map(config_argument).transpose()?.unwrap_or_default();
+        let outputs = Outputs::new([("--svg", self.svg.as_deref())], common.config_file().as_slice())?;
+        let config = common.choice()?.map(|choice| choice.config).unwrap_or_default();
         let body = Body::new(&config)?;
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
@@ -81,16 +78,16 @@ impl Arguments {
         let plan = Plan::new(&body.graph, &[clip], &options)?;
         let report = PlanReport::new(&config, &body, &plan);
         if self.svg.is_some() {
-            outputs.write(&[chart::svg(&plan).into_bytes()])?;
+            outputs.write(&[&chart::svg(&plan).into_bytes()])?;
         }
         if common.json {
-            return print_json(&report);
+            return outputs.print_json(&report);
         }
         let mut text = operators(&plan, config.freeze_at) + "\n" + &summary(&report, options.target.class);
         if let Some(path) = &self.svg {
             text += &format!("picture     {}\n", path.display());
         }
-        print(&text)
+        outputs.print(&text)
     }
 }
 

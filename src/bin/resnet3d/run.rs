@@ -7,12 +7,14 @@ use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
 use crate::input::load;
-use crate::network::{Network, describe};
-use crate::output::{Outputs, note, print, print_json};
+use crate::network::{Network, check_taps, describe};
+use crate::output::note;
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
+use resnet3d_wgpu::atomic_file::Contents;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
@@ -41,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE|DIR")]
     input: PathBuf,
 
-    /// Where the features go.
+    /// Where the features go; `-` is standard output, and what is printed else goes to standard error then.
     #[arg(long, value_name = "OUT.safetensors")]
     output: PathBuf,
 
@@ -119,22 +121,18 @@ struct Report<'a> {
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        // What costs nothing is checked first, so that no wait ends in a complaint about a name.
-        common.precision.supported()?;
-        let mut outputs = Outputs::default();
-        outputs.add("--output", &self.output)?;
-        if let Some(path) = &self.heatmap {
-            outputs.add("--heatmap", path)?;
-        }
-        outputs.keep("--input", &self.input);
-        if let WeightsSource::File(path) = &self.weights {
-            outputs.keep("--weights", path);
-        }
-
-        let network = Network::load(&self.weights, common.config.as_deref(), &self.inflate.options())?;
-        let body = network.body()?;
+        // What needs no input is checked first, so that no wait ends in a complaint about a name.
+        common.check()?;
+        let inputs = [Some(("--input", self.input.as_path())), self.weights.file(), common.config_file()];
+        let outputs = [("--output", Some(self.output.as_path())), ("--heatmap", self.heatmap.as_deref())];
+        let outputs = Outputs::new(outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
+        let choice = common.choice()?;
         let asked = self.taps.clone().unwrap_or_default();
-        let written = tap_names(&body, &asked)?;
+        check_taps(&self.weights, choice.as_ref(), &asked)?;
+        let gpu = common.open()?;
+
+        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
+        let written = tap_names(&network.body()?, &asked)?;
         if common.verbose > 0 && !network.unused.is_empty() {
             note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
         }
@@ -142,7 +140,6 @@ impl Arguments {
             LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(network.normalization) };
         let input = load(&[&self.input], &load_options)?;
 
-        let gpu = common.open()?;
         let options = Options {
             precision: common.precision,
             taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
@@ -161,11 +158,11 @@ impl Arguments {
         if self.heatmap.is_some() {
             contents.push(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?);
         }
-        outputs.write(&contents)?;
+        outputs.write(&contents.iter().map(|bytes| bytes as &dyn Contents).collect::<Vec<_>>())?;
 
         let statistics: Vec<Statistics> = kept.iter().map(|feature| Statistics::of(feature)).collect();
         if common.json {
-            return print_json(&Report {
+            return outputs.print_json(&Report {
                 adapter: gpu.adapter_name(),
                 backend: gpu.backend(),
                 driver: gpu.driver(),
@@ -194,7 +191,7 @@ impl Arguments {
         if let Some(path) = &self.heatmap {
             below.add("heatmap", path.display().to_string());
         }
-        print(&format!("{above}\n{}\n{below}", statistics_table(&statistics)))
+        outputs.print(&format!("{above}\n{}\n{below}", statistics_table(&statistics)))
     }
 }
 

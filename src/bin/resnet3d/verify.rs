@@ -4,7 +4,8 @@ mod report;
 
 use crate::arguments::{MemoryArguments, duration};
 use crate::cli::Common;
-use crate::output::{Outputs, note, print, print_json};
+use crate::output::{note, print, print_json};
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::text::{grouped, lines, table};
 use anyhow::{Context as _, Result, bail};
@@ -68,24 +69,23 @@ EXAMPLES:
 impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
-        common.precision.supported()?;
+        common.check()?;
+        let outputs = Outputs::new([("--report", self.report.as_deref())], common.config_file().as_slice())?;
+        common.choice()?;
         if self.presets {
             let options = common.context_options();
             let contexts = if self.all_adapters { GpuContext::all(&options)? } else { vec![common.open()?] };
             return self.presets(&contexts, common);
         }
-        let mut outputs = Outputs::default();
-        if let Some(path) = &self.report {
-            outputs.add("--report", path)?;
-        }
         let verification = self.verification(common)?;
         if self.report.is_some() {
-            outputs.write(&[serde_json::to_vec_pretty(&verification).context("the result has no JSON")?])?;
+            let report = serde_json::to_vec_pretty(&verification).context("the result has no JSON")?;
+            outputs.write(&[&report])?;
         }
         if common.json {
-            print_json(&verification)?;
+            outputs.print_json(&verification)?;
         } else {
-            print(&verification.text())?;
+            outputs.print(&verification.text())?;
         }
         for line in verification.complaints() {
             note(&line);

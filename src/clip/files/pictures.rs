@@ -13,6 +13,7 @@ use crate::clip::preprocess::ChannelOrder;
 use crate::error::Result;
 
 pub(super) use self::listing::is_frame;
+pub use self::listing::is_frame_name;
 
 /// The kinds of pictures that are read, for messages.
 pub(super) const KINDS: &str = "PNG, JPEG, WebP, BMP or TIFF";

@@ -1,13 +1,15 @@
 //! Ready clips and frames from safetensors files, and clips into them.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::gather::{Gathering, Picture};
 use super::{Ready, npy};
-use crate::atomic_file::write_atomically;
+use crate::atomic_file::{Contents, Staged};
 use crate::clip::Clip;
 use crate::clip::preprocess::{ChannelOrder, Frames, Normalization};
 use crate::content;
@@ -22,14 +24,50 @@ const NORMALIZATION_KEY: &str = "preprocess";
 /// # Errors
 /// [`Error::File`] if it cannot be written.
 pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let bytes: Vec<u8> = clip.data().iter().flat_map(|value| value.to_le_bytes()).collect();
-    let shape: [usize; 5] = clip.shape().into();
-    let metadata = normalization.map(|it| HashMap::from([(NORMALIZATION_KEY.to_owned(), it.name().to_owned())]));
-    let serialized = TensorView::new(Dtype::F32, shape.to_vec(), &bytes)
-        .and_then(|tensor| safetensors::serialize([("data", tensor)], metadata))
-        .map_err(|error| Error::format(path, "a clip that safetensors can hold", error))?;
-    write_atomically(path, &serialized)
+    Staged::new(path, &ClipFile::new(clip, normalization)?)?.commit()
+}
+
+/// What [`save_clip`] writes. The values go into the file piece by piece, without a copy of all of them.
+#[derive(Debug)]
+pub struct ClipFile<'a> {
+    /// The length of what follows, and the description of the tensor.
+    header: Vec<u8>,
+    values: &'a [f32],
+}
+
+impl<'a> ClipFile<'a> {
+    /// The file of `clip`, whose values were normalised by `normalization`, if that is known.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a clip that the format has no description of.
+    pub fn new(clip: &'a Clip, normalization: Option<Normalization>) -> Result<Self> {
+        let said = normalization.map(|it| HashMap::from([(NORMALIZATION_KEY.to_owned(), it.name().to_owned())]));
+        let shape: [usize; 5] = clip.shape().into();
+        let info = TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (0, size_of_val(clip.data())) };
+        let unsupported =
+            |reason: String| Error::Unsupported { what: "a clip of this kind as safetensors".to_owned(), reason };
+        let described = Metadata::new(said, vec![("data".to_owned(), info)]);
+        let described = described.map_err(|error| unsupported(error.to_string()))?;
+        let mut text = serde_json::to_vec(&described).map_err(|error| unsupported(error.to_string()))?;
+        // The values start at a multiple of 8 bytes.
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        Ok(Self { header, values: clip.data() })
+    }
+}
+
+impl Contents for ClipFile<'_> {
+    fn write_to(&self, file: &mut dyn Write) -> io::Result<()> {
+        const VALUES_AT_ONCE: usize = 1 << 16;
+        file.write_all(&self.header)?;
+        let mut bytes = Vec::with_capacity(4 * VALUES_AT_ONCE);
+        for values in self.values.chunks(VALUES_AT_ONCE) {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            file.write_all(&bytes)?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads the ready clip `data`, or else the selected frames of `frames.0`, `frames.1`, …

@@ -23,6 +23,12 @@ pub(in super::super) fn is_frame(path: &Path) -> bool {
     READ.contains(&extension(path).as_str())
 }
 
+/// Whether a file of this name is read as a frame of the directory that it is in. Hidden files are not.
+pub fn is_frame_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && is_frame(path)
+}
+
 /// The files that are frames, in order. What looks like a picture and is none of them is named in a warning.
 ///
 /// # Errors
@@ -37,13 +43,13 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
         if name.starts_with("._") {
             continue;
         }
-        let (frame, hidden) = (is_frame(&path), name.starts_with('.'));
+        let frame = is_frame_name(&path);
         // A link to nowhere stays a frame: it is one that cannot be read.
         let readable =
             path.is_file() || path.symlink_metadata().is_ok_and(|entry| entry.is_symlink()) && !path.exists();
-        if frame && !hidden && readable {
+        if frame && readable {
             frames.push(path);
-        } else if frame || NOT_READ.contains(&extension(&path).as_str()) {
+        } else if is_frame(&path) || NOT_READ.contains(&extension(&path).as_str()) {
             passed_over.push(path);
         }
     }
