@@ -101,8 +101,8 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         ("mpeg2.mkv", MPEG2, Harm::Hole(100), 0),
         ("mjpeg.avi", MJPEG, Harm::Hole(200), 0),
         ("mjpeg.mov", MJPEG, Harm::Hole(100), 0),
-        ("lost.h264.ts", H264, Harm::LostPicture(7), 1),
-        ("lost.mpeg2.ts", MPEG2, Harm::LostPicture(7), 1),
+        // Fewer packets than the 16 after which their counter is the same again.
+        ("lost.h264.ts", "-c:v libx264 -pix_fmt yuv420p -qp 30 -g 6 -bf 2", Harm::LostPicture(7), 1),
     ];
     for (name, codec, harm, gone) in cases {
         let damaged = make(here, name, codec, harm);
