@@ -170,9 +170,10 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
             Err(refused(path, content, "a whole safetensors file"))
         }
         (Content::Foreign { .. }, _) => Err(refused(path, content, "a video that ffmpeg can open")),
-        (Content::Pickle | Content::OldTorch | Content::Zip { .. }, _) => {
-            Err(unsupported("a file that holds weights or several arrays"))
+        (Content::Zip { .. }, _) => {
+            Err(unsupported("a zip archive, which holds weights or several arrays: take one out and numpy.save it"))
         }
+        (Content::Pickle | Content::OldTorch, _) => Err(unsupported("a file that holds weights or several arrays")),
         (Content::Video(_), _) => video::read(path, file, gathering).map(|()| None),
         (_, "npy") => npy::read(file, gathering),
         (_, "safetensors") => tensors::read(file, gathering),

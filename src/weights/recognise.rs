@@ -194,7 +194,7 @@ fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
     match contents.names().find(non_local) {
         None => Ok(()),
         Some(name) => Err(Error::Unsupported {
-            what: format!("a network with non-local blocks, {name}, ({file})"),
+            what: format!("a network with non-local blocks ({name}) in {file}"),
             reason: "this body has no attention, and without it the features would be wrong".to_owned(),
         }),
     }
@@ -212,7 +212,7 @@ fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<(
     }
     others.truncate(4);
     Err(Error::Unsupported {
-        what: format!("a ResNet with a deep stem, or another one, {}, ({file})", others.join(", ")),
+        what: format!("a ResNet with a deep stem or another one ({}) in {file}", others.join(", ")),
         reason: format!(
             "the stem of this body is one convolution of 7x7, here {own}, and with others it is another network"
         ),

@@ -2,8 +2,8 @@
 
 use crate::common::{fixture_path, golden_path};
 use crate::harness::{NARROW, Ran, Tensors, read_tensors, run, succeed, write_npy, write_tensors};
-use resnet3d_wgpu::Shape;
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Preprocess, preprocess};
+use resnet3d_wgpu::{BackboneConfig, Shape, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::HashMap;
@@ -45,6 +45,24 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
             assert!(hint(&ran).contains(helps) && !hint(&ran).contains("damaged"), "{name}: {}", ran.stderr);
         }
     }
+    // A network that may be one of two runs once it is named, with a warning that stays.
+    let image = r#"{"block_counts": [1, 1, 1], "feat_dims": [4, 4, 8, 8], "width_per_group": 4, "time_kernel_dim": 1}"#;
+    let config = BackboneConfig::from_json(image).unwrap();
+    let own = Weights::random(&config, 1).unwrap();
+    let mut tensors: Tensors = own
+        .tensors()
+        .map(|(name, tensor)| (name.to_owned(), (tensor.shape().to_vec(), tensor.data().to_vec())))
+        .collect();
+    tensors.insert("pred_w".to_owned(), (vec![1], vec![0.0]));
+    let c2d = at("c2d.safetensors");
+    write_tensors(&c2d, &tensors, &HashMap::new());
+    let ran = run(["convert", text(&c2d), text(&output)]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("video-nonlocal-net") && ran.stderr.contains("--config '{"), "{}", ran.stderr);
+    let ran = run(["convert", text(&c2d), text(&at("c2d_named.safetensors")), "--config", image]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("video-nonlocal-net"), "{}", ran.stderr);
+
     // Both kinds of torch.save's archives are told the same.
     std::fs::write(at("new.pth"), b"PK\x03\x04").unwrap();
     std::fs::write(at("old.pth"), b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.").unwrap();

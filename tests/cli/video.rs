@@ -418,7 +418,7 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     use std::os::unix::fs::MetadataExt as _;
     let (directory, video) = video();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    std::fs::set_permissions(&video, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&video, std::fs::Permissions::from_mode(0o000)).unwrap();
     let program = directory.path().join("resnet3d");
     std::fs::copy(env!("CARGO_BIN_EXE_resnet3d"), &program).unwrap();
     let output = directory.path().join("o.safetensors");

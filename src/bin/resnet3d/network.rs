@@ -129,11 +129,6 @@ impl Choice {
     }
 }
 
-/// The network that the value of `--config` means.
-pub fn config_argument(value: &OsStr) -> Result<BackboneConfig> {
-    Choice::new(value).map(|choice| choice.config)
-}
-
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
 pub fn describe(config: &BackboneConfig) -> String {
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");

@@ -106,11 +106,12 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
         );
     }
     if found == 0 {
-        return Err(Error::format(
-            path,
-            "a tensor data (a clip) or tensors frames.0, frames.1, … (uint8 pictures)",
-            tensor_names(&file),
-        ));
+        return Err(Error::Format {
+            path: path.to_owned(),
+            wanted: "a tensor data (a clip) or tensors frames.0, frames.1, … (uint8 pictures)".to_owned(),
+            given: tensor_names(&file),
+            hint: Some("name the tensor data if it is a ready clip, and frames.0 if it is uint8 pictures, TxHxWx3"),
+        });
     }
     Ok(None)
 }
