@@ -170,7 +170,8 @@ fn other_kinds_under_the_names_of_pictures_are_named() {
     assert_eq!(alone.read(&png).unwrap(), Alone::new("0.png").read(&png).unwrap(), "the contents count");
     for (bytes, given) in [
         (b"".as_slice(), "an empty file"),
-        (b"<html><body>404 not found</body></html>", "begins like none of them"),
+        (b"<html><body>404 not found</body></html>", "an HTML page"),
+        (b"\x05\x06\x07\x08\x00\x01", "begins like none of them"),
         (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "another kind, Gif"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "another kind, Avif"),
         (b"P6 1 1 255\n\0\0\0", "another kind, Pnm"),
