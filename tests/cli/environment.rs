@@ -1,6 +1,6 @@
 //! Variables of the environment that change what is looked at, or what others print.
 
-use crate::harness::{command, run};
+use crate::harness::command;
 use std::process::Output;
 
 fn adapters(variable: Option<&str>, arguments: &[&str]) -> (i32, String, String) {
@@ -47,6 +47,7 @@ fn wgpu_s_variable_is_obeyed_and_named() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_system_without_a_display_is_none_of_the_users_business() {
+    use crate::harness::run;
     let quiet = |value: Option<&str>, more: &[(&str, &str)]| {
         let mut command = command(["adapters"]);
         command.env_remove("XDG_RUNTIME_DIR").env_remove("NODEVICE_SELECT").envs(more.iter().copied());

@@ -7,7 +7,6 @@ use resnet3d_wgpu::{BackboneConfig, Shape, Weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::path::Path;
 
 fn text(path: &Path) -> &str {
@@ -117,6 +116,7 @@ fn the_same_run_writes_the_same_bytes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_are_no_text_are_names() {
+    use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
     let directory = tempfile::tempdir().unwrap();
     let latin1 = |start: &str, end: &str| {

@@ -1,7 +1,7 @@
 //! What is written where: nothing that is read, whole or not at all, and otherwise as any program writes a file.
 
 use crate::common::fixture_path;
-use crate::harness::{NARROW, Ran, command, listing, read_tensors, run};
+use crate::harness::{NARROW, Ran, command, read_tensors, run};
 use resnet3d_wgpu::picture::Scene;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -182,6 +182,7 @@ fn an_output_may_be_where_standard_output_goes() {
 #[cfg(unix)]
 mod on_unix {
     use super::*;
+    use crate::harness::listing;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     use std::os::unix::process::CommandExt as _;
 
