@@ -301,8 +301,13 @@ mod on_unix {
     #[test]
     #[cfg(target_os = "linux")]
     fn signals_leave_no_temporary_file() {
+        use rustix::fs::{Mode, OFlags};
         use rustix::process::{Pid, Signal, kill_process};
         let root = prepare();
+        if rustix::fs::open(root.path(), OFlags::TMPFILE | OFlags::WRONLY, Mode::RWXU).is_err() {
+            println!("skipped: the file system of {} has no files without a name", root.path().display());
+            return;
+        }
         for frame in 2..40 {
             std::fs::hard_link(root.path().join("fr2/000000.png"), root.path().join(format!("fr2/{frame:06}.png")))
                 .unwrap();
