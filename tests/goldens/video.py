@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""Makes the goldens of networks for video: what the projects' own code computes, narrow and untrained.
+
+    python3 -m venv venv && venv/bin/pip install -r requirements-video.txt
+    venv/bin/python video.py PROJECTS [NAME…]
+
+PROJECTS is a directory with clones of the projects, at these commits or later ones that compute the same:
+
+    facebookresearch/pytorchvideo@f3142bb0      kenshohara/3D-ResNets-PyTorch@540a0ea1
+    facebookresearch/SlowFast@287ec007          hassony2/inflated_convnets_pytorch@e2e2bf11
+    facebookresearch/VMZ@4cc542d5               open-mmlab/mmaction2@4d6c9347
+
+torchvision's networks are those of its wheel. Every network is built by its project's own function, as its configuration
+has it; then its convolutions, batch norms and classifier are replaced by the same of a thirty-second part of the width, and of the
+blocks of a stage those after the second (or third) are left out. What is computed stays the project's code. Batch-norm
+statistics are far from those of a fresh network, some variances so small that `eps` shows, and all values are rounded to
+half precision, as which they are stored. Each network makes `video/NAME.safetensors`: the state dict as the project names
+it; `data`, a clip; `expect.res<stage>_<block>_sum`, `expect.pool5` (the mean over time, height and width) and `expect.pred`
+(the classifier of that), in float64, rounded once. The metadata's `cfg` is what a file of the project has beside its
+tensors, if that matters.
+"""
+
+import functools
+import importlib
+import sys
+import types
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+HERE = Path(__file__).parent
+SHRINK = 32
+CLASSES = 5
+
+
+def narrow_width(width):
+    """A thirty-second part; the channels of a clip stay."""
+    return width if width == 3 else max(1, width // SHRINK)
+
+
+def narrow(module):
+    """Replaces whatever has a width by the same of a thirty-second part of it."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, (nn.Conv2d, nn.Conv3d)):
+            own = nn.Conv2d if isinstance(child, nn.Conv2d) else nn.Conv3d
+            inside, outside = narrow_width(child.in_channels), narrow_width(child.out_channels)
+            depthwise = child.groups == child.in_channels
+            groups = 1 if child.groups == 1 else inside if depthwise else 2
+            conv = own(inside, outside, child.kernel_size, child.stride, child.padding, child.dilation, groups,
+                       bias=child.bias is not None)
+            setattr(module, name, conv)
+        elif isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            # inflated_convnets_pytorch lets a 2-D one take 3-D maps.
+            own = nn.BatchNorm3d if "_check_input_dim" in vars(child) else type(child)
+            setattr(module, name, own(narrow_width(child.num_features), eps=child.eps))
+        elif isinstance(child, nn.Linear):
+            setattr(module, name, nn.Linear(narrow_width(child.in_features), CLASSES))
+        else:
+            narrow(child)
+
+
+def randomise(model):
+    """Batch norms as after training: nothing is 0 or 1, and a few variances are tiny."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            n = module.num_features
+            module.weight.data = torch.empty(n).uniform_(0.5, 1.5)
+            module.bias.data = torch.empty(n).uniform_(-0.5, 0.5)
+            module.running_mean = torch.empty(n).uniform_(-0.5, 0.5)
+            module.running_var = torch.empty(n).uniform_(0.3, 2.0)
+            module.running_var[0] = 2e-3
+            # Keeps the channel whose variance is tiny from drowning the others.
+            module.weight.data[0] *= 0.05
+            module.num_batches_tracked += 7
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.half().float()
+
+
+def keep_blocks(stage, count):
+    """Leaves out the blocks after the first `count`."""
+    del stage[count:]
+
+
+class Golden:
+    """One network: the project's model, its stages, and its classifier."""
+
+    def __init__(self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40)):
+        self.model, self.stages, self.classifier, self.prefix, self.cfg = model, stages, classifier, prefix, cfg
+        self.shape = shape
+
+    def write(self, name):
+        torch.manual_seed(sum(name.encode()))
+        narrow(self.model)
+        randomise(self.model)
+        for module in self.model.modules():
+            # Hara's shortcut A is no module but a function of the width.
+            shortcut = getattr(module, "downsample", None)
+            if isinstance(shortcut, functools.partial):
+                shortcut.keywords["planes"] = narrow_width(shortcut.keywords["planes"])
+        # What was replaced is looked up again.
+        stages, classifier = self.stages(self.model), self.classifier(self.model)
+        state = {self.prefix + key: value.clone() for key, value in self.model.state_dict().items()}
+        data = torch.randn(self.shape).half().float()
+        outputs = []
+        hooks = [stage[-1].register_forward_hook(lambda _m, _i, out: outputs.append(out)) for stage in stages]
+        with torch.no_grad():
+            run_backbone(self.model.double().eval(), data.double(), len(stages), outputs)
+        for hook in hooks:
+            hook.remove()
+        # mmaction2's C2D takes frames for clips.
+        frames = lambda out: out if out.dim() == 5 else out.unflatten(0, (self.shape[0], -1)).transpose(1, 2)
+        outputs = [frames(out) for out in outputs]
+        expect = {f"res{i + 2}_{len(stage) - 1}_sum": out for i, (stage, out) in enumerate(zip(stages, outputs))}
+        pooled = outputs[-1].mean((2, 3, 4))
+        expect["pool5"] = pooled[:, :, None, None, None]
+        if classifier is not None:
+            with torch.no_grad():
+                expect["pred"] = classifier(pooled)[:, :, None, None, None]
+        tensors = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        tensors["data"] = data.half()
+        tensors.update({f"expect.{key}": value.float().contiguous() for key, value in expect.items()})
+        path = HERE / "video" / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save_file(tensors, path, metadata={"cfg": self.cfg} if self.cfg else None)
+        shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in expect.items())
+        print(f"{name}: {path.stat().st_size // 1024} KiB; {shapes}")
+
+
+class Done(Exception):
+    """All stages have run; the heads, which are made for full-width maps, need not."""
+
+
+def run_backbone(model, clip, stages, outputs):
+    def stop(_module, _inputs):
+        if len(outputs) == stages:
+            raise Done
+    hooks = [m.register_forward_pre_hook(stop) for m in model.modules() if isinstance(m, (nn.Linear, nn.AvgPool3d, nn.Dropout))]
+    hooks += [m.register_forward_pre_hook(stop) for m in model.modules() if isinstance(m, nn.AdaptiveAvgPool3d)]
+    try:
+        model(clip)
+    except Done:
+        pass
+    for hook in hooks:
+        hook.remove()
+    assert len(outputs) == stages, len(outputs)
+
+
+def layers(model, counts=(2, 2, 2, 2), of=lambda model: model):
+    """`layer1` to `layer4` of a model, shortened."""
+    own = of(model)
+    stages = [own.layer1, own.layer2, own.layer3, own.layer4]
+    for stage, count in zip(stages, counts):
+        keep_blocks(stage, count)
+    return lambda model: [getattr(of(model), f"layer{i}") for i in range(1, 5)]
+
+
+def stub(module, *names):
+    """A module that a project imports, and these networks do not use."""
+    for count in range(module.count(".") + 1):
+        name = ".".join(module.split(".")[:count + 1])
+        if name not in sys.modules:
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                sys.modules[name] = types.ModuleType(name)
+                sys.modules[name].__path__ = []
+    for name in names:
+        if not hasattr(sys.modules[module], name):
+            setattr(sys.modules[module], name, None)
+
+
+def torchvision_network(name):
+    import torchvision
+    model = getattr(torchvision.models.video, name)()
+    return Golden(model, layers(model), lambda model: model.fc)
+
+
+def pytorchvideo(function, module="resnet", counts=(2, 2, 3, 2)):
+    hub = importlib.import_module(f"pytorchvideo.models.hub.{module}")
+    model = getattr(hub, function)(pretrained=False)
+    stages = lambda model: [block.res_blocks for block in model.blocks if hasattr(block, "res_blocks")]
+    for stage, count in zip(stages(model), counts):
+        keep_blocks(stage, count)
+    return Golden(model, stages, lambda model: model.blocks[-1].proj)
+
+
+def pyslowfast(config, counts=(2, 2, 3, 2)):
+    stub("detectron2.layers", "ROIAlign")
+    stub("pytorchvideo.losses.soft_target_cross_entropy", "SoftTargetCrossEntropyLoss")
+    from slowfast.config.defaults import get_cfg
+    from slowfast.models.video_model_builder import ResNet
+    cfg = get_cfg()
+    cfg.merge_from_file(PROJECTS / "SlowFast/configs/Kinetics" / config)
+    model = ResNet(cfg)
+    stages = [getattr(model, f"s{i}") for i in range(2, 6)]
+    for stage, count in zip(stages, counts):
+        for block in range(count, 100):
+            if hasattr(stage, f"pathway0_res{block}"):
+                delattr(stage, f"pathway0_res{block}")
+        stage.num_blocks = [count]
+
+    class Blocks:
+        """The blocks of a stage, which PySlowFast keeps by name."""
+
+        def __init__(self, stage):
+            self.blocks = [getattr(stage, f"pathway0_res{i}") for i in range(stage.num_blocks[0])]
+
+        def __len__(self):
+            return len(self.blocks)
+
+        def __getitem__(self, index):
+            return self.blocks[index]
+
+    # The builder takes one clip for each pathway.
+    forward = model.forward
+    model.forward = lambda clip: forward([clip])
+    cfg_text = f"MODEL:\n  ARCH: {cfg.MODEL.ARCH}\n"
+    return Golden(model, lambda model: [Blocks(getattr(model, f"s{i}")) for i in range(2, 6)],
+                  lambda model: model.head.projection, cfg=cfg_text)
+
+
+def hara(builder):
+    sys.path.insert(0, str(PROJECTS / "3D-ResNets-PyTorch"))
+    try:
+        for name in [name for name in sys.modules if name == "models" or name.startswith("models.") or name == "utils"]:
+            del sys.modules[name]
+        resnet = importlib.import_module("models.resnet")
+        resnext = importlib.import_module("models.resnext")
+        model = builder(resnet, resnext)
+    finally:
+        sys.path.pop(0)
+    return Golden(model, layers(model), lambda model: model.fc, prefix="module.", shape=(1, 3, 16, 32, 40))
+
+
+def hara_resnext(resnet, resnext):
+    """ResNeXt-101 as published in 2018: the constructor of 2020 hands the count of classes on as the width's factor."""
+    class Block(resnext.ResNeXtBottleneck):
+        def __init__(self, in_planes, planes, stride=1, downsample=None):
+            super().__init__(in_planes, planes, 32, stride, downsample)
+
+    # The stem stays 64 wide, where the blocks are twice as wide as ResNet's.
+    model = resnet.ResNet(Block, [3, 4, 23, 3], [64, 128, 256, 512])
+    model.in_planes = 64
+    for i, planes in enumerate(resnext.get_inplanes()):
+        setattr(model, f"layer{i + 1}", model._make_layer(Block, planes, [3, 4, 23, 3][i], "B", 1 if i == 0 else 2))
+    model.fc = nn.Linear(2048, 400)
+    return model
+
+
+def i3resnet():
+    import torchvision
+    sys.path.insert(0, str(PROJECTS / "inflated_convnets_pytorch"))
+    try:
+        i3res = importlib.import_module("src.i3res")
+        model = i3res.I3ResNet(torchvision.models.resnet50(), frame_nb=16)
+    finally:
+        sys.path.pop(0)
+    return Golden(model, layers(model), lambda model: model.fc, shape=(1, 3, 16, 32, 40))
+
+
+def vmz(module, builder):
+    # Its own start imports data sets of a torchvision of that time.
+    package = types.ModuleType("vmz")
+    package.__path__ = [str(PROJECTS / "VMZ/pt/vmz")]
+    sys.modules["vmz"] = package
+    model = getattr(importlib.import_module(f"vmz.models.{module}"), builder)()
+    return Golden(model, layers(model), lambda model: model.fc)
+
+
+def mmaction2(config, shape=(1, 3, 8, 32, 40), **changes):
+    from mmaction.models import backbones, heads
+    from mmengine.registry import init_default_scope
+    init_default_scope("mmaction")
+    path = PROJECTS / "mmaction2/configs/_base_/models" / config
+    settings = {}
+    exec(path.read_text(), settings)
+    backbone = settings["model"]["backbone"]
+    backbone.update(changes)
+    kind = backbone.pop("type")
+    for key in ("pretrained", "pretrained2d"):
+        backbone.pop(key, None)
+    norm = backbone.get("norm_cfg")
+    if norm:
+        norm["type"] = "BN3d"
+    model = nn.Module()
+    model.backbone = getattr(backbones, kind)(pretrained=None, **backbone)
+    head = settings["model"]["cls_head"]
+    model.cls_head = heads.I3DHead(num_classes=400, in_channels=head["in_channels"])
+    model.forward = lambda clip: model.backbone(clip)
+    return Golden(model, layers(model, (2, 2, 3, 2), of=lambda model: model.backbone),
+                  lambda model: model.cls_head.fc_cls, shape=shape)
+
+
+NETWORKS = {
+    "torchvision_mc3": lambda: torchvision_network("mc3_18"),
+    "pytorchvideo_c2d": lambda: pytorchvideo("c2d_r50"),
+    "pytorchvideo_csn": lambda: pytorchvideo("csn_r101", "csn"),
+    "pytorchvideo_r2plus1d": lambda: pytorchvideo("r2plus1d_r50", "r2plus1d"),
+    "pyslowfast_slow": lambda: pyslowfast("SLOW_8x8_R50.yaml"),
+    "pyslowfast_i3d": lambda: pyslowfast("I3D_8x8_R50.yaml"),
+    "pyslowfast_c2d": lambda: pyslowfast("C2D_8x8_R50.yaml"),
+    "hara_basic": lambda: hara(lambda resnet, _: resnet.generate_model(18)),
+    "hara_shortcut_a": lambda: hara(lambda resnet, _: resnet.generate_model(18, shortcut_type="A")),
+    "hara_resnext": lambda: hara(hara_resnext),
+    "i3resnet": i3resnet,
+    "vmz_r2plus1d": lambda: vmz("r2plus1d", "r2plus1d_34"),
+    "vmz_ir_csn": lambda: vmz("csn", "ir_csn_152"),
+    "vmz_ip_csn": lambda: vmz("csn", "ip_csn_152"),
+    "mmaction2_slowonly": lambda: mmaction2("slowonly_r50.py"),
+    "mmaction2_i3d": lambda: mmaction2("i3d_r50.py", shape=(1, 3, 16, 32, 40)),
+    "mmaction2_c2d": lambda: mmaction2("c2d_r50.py"),
+    "mmaction2_r2plus1d": lambda: mmaction2("r2plus1d_r34.py"),
+    "mmaction2_ir_csn": lambda: mmaction2("ircsn_r152.py"),
+    "mmaction2_ip_csn": lambda: mmaction2("ircsn_r152.py", bottleneck_mode="ip"),
+}
+
+if __name__ == "__main__":
+    PROJECTS = Path(sys.argv[1]).resolve()
+    for project in ("pytorchvideo", "SlowFast", "mmaction2"):
+        sys.path.insert(0, str(PROJECTS / project))
+    for wanted in sys.argv[2:] or NETWORKS:
+        NETWORKS[wanted]().write(wanted)
