@@ -5,7 +5,7 @@
 
 use crate::clip::Clip;
 use crate::error::{Error, Result};
-use crate::graph::{BlobId, Conv, Graph, OpKind, Operator, Window};
+use crate::graph::{Affine, Axes, BlobId, Conv, Graph, OpKind, Operator, Window};
 use crate::plan::infer_shapes;
 use crate::shape::Shape;
 use crate::weights::Weights;
@@ -76,9 +76,7 @@ fn operator<'a>(
             let term = |conv: &Conv, input: &Volume| -> Result<Vec<f64>> {
                 let mut data = convolve(conv, input, own, weights.get(&conv.weight, &conv.weight_shape())?);
                 if let Some(affine) = &conv.epilogue.affine {
-                    let scale = weights.get(&affine.scale, &[shape.c])?;
-                    let bias = weights.get(&affine.bias, &[shape.c])?;
-                    scale_and_shift(&mut data, channel_len, scale, bias);
+                    scale_and_shift(&mut data, channel_len, affine, weights, shape.c)?;
                 }
                 Ok(data)
             };
@@ -99,25 +97,34 @@ fn operator<'a>(
         }
         OpKind::Affine(affine) => {
             let mut data = input.data.clone();
-            let scale = weights.get(&affine.scale, &[shape.c])?;
-            let bias = weights.get(&affine.bias, &[shape.c])?;
-            scale_and_shift(&mut data, channel_len, scale, bias);
+            scale_and_shift(&mut data, channel_len, affine, weights, shape.c)?;
             data
         }
         // The maximum of a NaN and zero is zero, here and in the reference, whose ReLU asks whether a value is above zero.
         OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
         OpKind::MaxPool(window) => max_pool(window, input, shape),
+        OpKind::AveragePool(axes) => average_pool(*axes, input),
         OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),
         OpKind::StopGradient | OpKind::Layout => input.data.clone(),
     })
 }
 
-/// `x * scale[c] + bias[c]`.
-fn scale_and_shift(data: &mut [f64], channel_len: usize, scale: &[f32], bias: &[f32]) {
+/// `x * scale[c] + bias[c]`, or `x + bias[c]`, for blobs of `channels` channels.
+fn scale_and_shift(
+    data: &mut [f64],
+    channel_len: usize,
+    affine: &Affine,
+    weights: &Weights,
+    channels: usize,
+) -> Result<()> {
+    let scale = affine.scale.as_ref().map(|name| weights.get(name, &[channels])).transpose()?;
+    let bias = weights.get(&affine.bias, &[channels])?;
     for (index, channel) in data.chunks_exact_mut(channel_len).enumerate() {
-        let c = index % scale.len();
-        channel.iter_mut().for_each(|v| *v = *v * f64::from(scale[c]) + f64::from(bias[c]));
+        let c = index % channels;
+        let (scale, bias) = (scale.map_or(1.0, |scale| f64::from(scale[c])), f64::from(bias[c]));
+        channel.iter_mut().for_each(|v| *v = *v * scale + bias);
     }
+    Ok(())
 }
 
 /// The input coordinate that `tap` of the output at `out` reads, unless it lies in the padding.
@@ -186,6 +193,24 @@ fn max_pool(window: &Window, input: &Volume, shape: Shape) -> Vec<f64> {
         }
     });
     output
+}
+
+fn average_pool(axes: Axes, input: &Volume) -> Vec<f64> {
+    let Shape { t, h, w, .. } = input.shape;
+    let mean = |values: &mut dyn ExactSizeIterator<Item = f64>| {
+        let count = values.len() as f64;
+        values.sum::<f64>() / count
+    };
+    match axes {
+        Axes::Space => input.data.chunks_exact(h * w).map(|frame| mean(&mut frame.iter().copied())).collect(),
+        Axes::Time => {
+            let of_channel = |channel: &[f64]| {
+                let through = |at: usize| mean(&mut (0..t).map(|frame| channel[frame * h * w + at]));
+                (0..h * w).map(through).collect::<Vec<_>>()
+            };
+            input.data.chunks_exact(t * h * w).flat_map(of_channel).collect()
+        }
+    }
 }
 
 /// All taps of a kernel, in the order of its weights.

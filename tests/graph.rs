@@ -30,6 +30,70 @@ fn convs(graph: &Graph) -> impl Iterator<Item = (&str, &Conv)> {
     })
 }
 
+/// A network that classifies: its stage, the mean of that, a weight and a bias, and no scale.
+fn head() -> Graph {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 3);
+    let stage = model.conv_affine_nd(data, "stage", 8, Window::POINTWISE, 1, true);
+    let stage = model.relu(stage);
+    let pooled = model.average_pool(stage, "pool5");
+    model.linear(pooled, "pred", 5);
+    model.finish(stage)
+}
+
+#[test]
+fn a_head_has_a_weight_and_a_bias() {
+    let graph = head();
+    let want = [
+        "conv data -> stage",
+        "affine_channel stage -> stage",
+        "relu stage -> stage",
+        "average_pool stage -> pool5_frames",
+        "average_pool pool5_frames -> pool5",
+        "conv pool5 -> pred",
+        "bias pred -> pred",
+    ];
+    assert_eq!(outline(&graph), want);
+    let parameters = graph.parameters();
+    let names: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["stage_w", "stage_bn_s", "stage_bn_b", "pred_w", "pred_b"]);
+    let shapes: Vec<&[usize]> = parameters.iter().map(|p| &p.shape[..]).collect();
+    assert_eq!(shapes[3..], [&[5, 8, 1, 1, 1][..], &[5]]);
+    assert_eq!(graph.parameter_count(), 3 * 8 + 2 * 8 + 8 * 5 + 5);
+    let fused = fuse(&graph, &[]);
+    assert_eq!(outline(&fused)[1..], [want[3], want[4], want[5]]);
+    assert_eq!(fused.parameters(), parameters);
+    // The fused convolution adds the bias, and multiplies by nothing.
+    let affine = convs(&fused).last().and_then(|(_, conv)| conv.epilogue.affine.as_ref()).unwrap();
+    assert_eq!((affine.scale.as_deref(), &affine.bias[..]), (None, "pred_b"));
+}
+
+/// By hand: means of means, and the bias added once.
+#[test]
+fn a_head_is_the_mean_and_a_product() {
+    let graph = head();
+    let weights = Weights::random_for(&graph, 3);
+    let clip = random::clip(Shape::new(2, 3, 4, 3, 5), 3).unwrap();
+    let wanted = ["stage", "pool5_frames", "pool5", "pred"].map(|name| graph.find(name).unwrap());
+    let blobs = reference::execute(&graph, &[&clip], &weights, &wanted).unwrap();
+    let [stage, frames, pooled, scores] = &blobs[..] else { panic!("four blobs") };
+    let shapes = [frames, pooled, scores].map(|blob| blob.shape.to_string());
+    assert_eq!(shapes, ["2x8x4x1x1", "2x8x1x1x1", "2x5x1x1x1"]);
+    for (index, channel) in stage.data.chunks_exact(4 * 15).enumerate() {
+        let mean = channel.iter().sum::<f64>() / 60.0;
+        assert!((pooled.data[index] - mean).abs() < 1e-12, "{index}");
+        let frame = channel[15..30].iter().sum::<f64>() / 15.0;
+        assert!((frames.data[index * 4 + 1] - frame).abs() < 1e-12, "{index}");
+    }
+    let weight = weights.get("pred_w", &[5, 8, 1, 1, 1]).unwrap();
+    let bias = weights.get("pred_b", &[5]).unwrap();
+    for (index, &score) in scores.data.iter().enumerate() {
+        let (clip, class) = (index / 5, index % 5);
+        let product = (0..8).map(|c| f64::from(weight[class * 8 + c]) * pooled.data[clip * 8 + c]).sum::<f64>();
+        assert!((score - product - f64::from(bias[class])).abs() < 1e-12, "{index}");
+    }
+}
+
 /// What `add_ResNet_convX_body` adds for one bottleneck block a stage, read off the reference.
 #[test]
 fn bottleneck_body_reads_like_the_reference() {

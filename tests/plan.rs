@@ -75,6 +75,44 @@ fn memory_stays_near_the_lower_bound() {
     }
 }
 
+/// The output is not what runs last where a head follows: it is delivered all the same, and the head where it is tapped.
+#[test]
+fn a_head_is_planned_behind_the_output() {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 3);
+    let window = Window { kernel: [3; 3], pad: [1; 3], ..Window::POINTWISE };
+    let stage = model.conv_affine_nd(data, "stage", 64, window, 1, true);
+    let stage = model.relu(stage);
+    let pooled = model.average_pool(stage, "pool5");
+    model.linear(pooled, "pred", 400);
+    let graph = model.finish(stage);
+    let shape = Shape::new(1, 3, 8, 64, 64);
+    let cases: [(&[&str], &[&str]); 3] =
+        [(&[], &["stage"]), (&["pred"], &["pred", "stage"]), (&["pool5", "pred"], &["pool5", "pred", "stage"])];
+    for (taps, want) in cases {
+        let taps: Vec<String> = taps.iter().map(|&tap| tap.to_owned()).collect();
+        let options = PlanOptions { taps, ..PlanOptions::default() };
+        let whole = Plan::new(&graph, &[shape], &options).unwrap();
+        // Within a third of the memory, the means are of frames computed one after the other.
+        let limit = Some(whole.peak_bytes() / 3);
+        let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: limit, ..options }).unwrap();
+        assert!(small.peak_bytes() <= limit.unwrap() && small.dispatches() > whole.dispatches());
+        for plan in [&whole, &small] {
+            let names: Vec<&str> = plan.outputs().iter().map(|output| output.name.as_str()).collect();
+            assert_eq!(names, want);
+            let read = plan.stretches().iter().flat_map(|stretch| &stretch.readbacks).map(|&(port, _)| port);
+            assert_eq!(read.collect::<BTreeSet<_>>().len(), want.len());
+            let shape_of = |name: &str| {
+                let output = plan.outputs().iter().find(|output| output.name == name);
+                output.map(|output| plan.shape(output.blob).to_string())
+            };
+            assert!(shape_of("pred").is_none_or(|shape| shape == "1x400x1x1x1"));
+            assert!(shape_of("pool5").is_none_or(|shape| shape == "1x64x1x1x1"));
+            assert_eq!(plan.macs(), (shape.t * 64 * 64 * 64 * 3 * 27 + 64 * 400) as u64);
+        }
+    }
+}
+
 /// Replays the dispatches and checks that every blob is still there when it is read: the buffers tell the truth.
 #[test]
 fn no_blob_is_overwritten_while_it_is_needed() {

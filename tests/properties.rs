@@ -3,11 +3,13 @@
 mod common;
 
 use common::contexts;
-use resnet3d_wgpu::gpu::ShaderPatch;
+use resnet3d_wgpu::gpu::{Constants, Executor, ShaderPatch};
+use resnet3d_wgpu::graph::GraphBuilder;
 use resnet3d_wgpu::verify::{
     Settings, Variant, check, random_body, random_operator, runs_any, split, variants, verify,
 };
-use resnet3d_wgpu::{GpuContext, ShaderChecks};
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{Clip, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights, reference};
 
 /// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.
 fn seed() -> u64 {
@@ -50,8 +52,33 @@ fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
     report.coverage.missing().into_iter().map(str::to_owned).collect()
 }
 
+/// Sums of many values of one sign, one after the other, would be off by several of the last digits.
+#[test]
+fn the_mean_of_a_large_map_is_accurate() {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 6);
+    let pooled = model.average_pool(data, "pool5");
+    let graph = model.finish(pooled);
+    let shape = Shape::new(1, 6, 32, 64, 64);
+    let values = random::uniform("data", seed()).take(shape.len()).map(|u| u as f32 + 1.25);
+    let clip = Clip::new(shape, values.collect()).unwrap();
+    let weights = Weights::random_for(&graph, 0);
+    let want = &reference::execute(&graph, &[&clip], &weights, &[graph.output()]).unwrap()[0];
+    for gpu in contexts() {
+        let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
+        let plan = Plan::new(&graph, &[shape], &options).unwrap();
+        let mut executor =
+            Executor::new(&gpu, plan, &weights, &mut Constants::default(), ShaderChecks::Unchecked, None).unwrap();
+        let got = &executor.run(&[clip.data()], Timing::Off).unwrap().0[0];
+        let errors = got.iter().zip(&want.data).map(|(&got, want)| (f64::from(got) / want - 1.0).abs());
+        let worst = errors.fold(0.0, f64::max);
+        println!("means of {shape}: worst relative error {worst:.1e}");
+        assert!(got.len() == 6 && worst < 2e-7, "{worst:e}");
+    }
+}
+
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 77] = [
+const FAULTS: [(&str, ShaderPatch); 85] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -67,6 +94,14 @@ const FAULTS: [(&str, ShaderPatch); 77] = [
     ("groups ignored", patch("conv_direct", "group * p.group_in_c + c;", "c;")),
     ("pooling: padding in H off by one", patch("max_pool", "- window.pad_h", "- (window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
+    ("mean: the last value dropped", patch("average_pool", "while value < count {", "while value + 1u < count {")),
+    ("mean: divided by too much", patch("average_pool", "/ f32(count)", "/ f32(count + 1u)")),
+    ("mean: frames and rows one value apart", patch("average_pool", "value * step", "value")),
+    ("mean: no barriers", patch("average_pool", "workgroupBarrier();", "")),
+    ("mean: half of the sums dropped", patch("average_pool", "half = SHARES / 2u;", "half = SHARES / 4u;")),
+    ("mean: last quad not written", patch("average_pool", "quad < quads {", "quad + 1u < quads {")),
+    ("split: mean of the first frame bound", patch("average_pool", "% p.out_t + p.first_t", "% p.out_t")),
+    ("split: mean of the first row bound", patch("average_pool", "% p.out_h + p.first_h", "% p.out_h")),
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
     ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < own.out_quads", "quad + 1u < own.out_quads")),

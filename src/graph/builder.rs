@@ -1,6 +1,6 @@
 //! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
 
-use super::{Affine, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
+use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
 
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
@@ -56,7 +56,7 @@ impl GraphBuilder {
 
     /// `x * <name>_s[c] + <name>_b[c]` (`AffineChannelNd`). In place it writes the input's name, else the blob `name`.
     pub fn affine_channel_nd(&mut self, blob_in: BlobId, name: &str, inplace: bool) -> BlobId {
-        let affine = Affine { scale: format!("{name}_s"), bias: format!("{name}_b") };
+        let affine = Affine { scale: Some(format!("{name}_s")), bias: format!("{name}_b") };
         let output =
             if inplace { self.next_version(blob_in) } else { self.blob(name.to_owned(), self.channels(blob_in)) };
         self.push(name.to_owned(), OpKind::Affine(affine), vec![blob_in], output)
@@ -76,6 +76,19 @@ impl GraphBuilder {
         self.affine_channel_nd(conv, &format!("{prefix}_bn"), inplace)
     }
 
+    /// `x + <name>_b[c]`, in place.
+    pub fn bias(&mut self, blob: BlobId, name: &str) -> BlobId {
+        let affine = Affine { scale: None, bias: format!("{name}_b") };
+        self.in_place(blob, OpKind::Affine(affine), vec![blob], "bias")
+    }
+
+    /// A fully connected layer over the channels of every position into the blob `name`: a pointwise convolution with the
+    /// weight `<name>_w`, of shape (`dim_out`, channels, 1, 1, 1), and the bias `<name>_b`.
+    pub fn linear(&mut self, blob_in: BlobId, name: &str, dim_out: usize) -> BlobId {
+        let product = self.conv_nd(blob_in, name, dim_out, Window::POINTWISE, 1);
+        self.bias(product, name)
+    }
+
     /// `max(x, 0)`, in place (`Relu(x, x)`).
     pub fn relu(&mut self, blob: BlobId) -> BlobId {
         self.in_place(blob, OpKind::Relu, vec![blob], "relu")
@@ -85,6 +98,19 @@ impl GraphBuilder {
     pub fn max_pool(&mut self, blob_in: BlobId, name: &str, window: Window) -> BlobId {
         let output = self.blob(name.to_owned(), self.channels(blob_in));
         self.push(name.to_owned(), OpKind::MaxPool(window), vec![blob_in], output)
+    }
+
+    /// The mean of every clip and channel over time, height and width into the blob `name`, N×C×1×1×1, that of every frame
+    /// into the blob `<name>_frames`, N×C×T×1×1, on the way.
+    pub fn average_pool(&mut self, blob_in: BlobId, name: &str) -> BlobId {
+        let frames = self.mean(blob_in, &format!("{name}_frames"), Axes::Space);
+        self.mean(frames, name, Axes::Time)
+    }
+
+    /// The mean over some axes into the blob `name`.
+    pub fn mean(&mut self, blob_in: BlobId, name: &str, axes: Axes) -> BlobId {
+        let output = self.blob(name.to_owned(), self.channels(blob_in));
+        self.push(name.to_owned(), OpKind::AveragePool(axes), vec![blob_in], output)
     }
 
     /// `a + b` (`Sum([a, b], name)`), or onto `a`'s own name where `name` is `None`.

@@ -30,6 +30,10 @@ pub fn add_network(model: &mut GraphBuilder, network: &Description) -> BlobId {
             blob = model.max_pool(last, &format!("pool{}", i + 2), pool.window());
         }
     }
+    if let Some(classes) = network.classes {
+        let pooled = model.average_pool(last, "pool5");
+        model.linear(pooled, "pred", classes);
+    }
     last
 }
 

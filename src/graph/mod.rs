@@ -1,8 +1,8 @@
 //! Blobs and operators, by the reference's names.
 //!
 //! A [`Graph`] is what the reference's builders would have added to a Caffe2 net: convolution, affine channel, ReLU, sum,
-//! max pooling, stop-gradient. [`resnet`] builds it from a [`crate::BackboneConfig`], [`described`] from the description of
-//! any network; [`fuse`](fuse::fuse) rewrites it into
+//! max pooling, stop-gradient; and what the heads of other networks have, the mean of all positions. [`resnet`] builds it
+//! from a [`crate::BackboneConfig`], [`described`] from the description of any network; [`fuse`](fuse::fuse) rewrites it into
 //! fewer operators that compute the same. Everything downstream (planner, CPU reference) takes either form.
 //!
 //! Caffe2 lets an operator write its input's blob (`Relu(x, x)`). Here every operator has an output [`BlobId`] of its own,
@@ -125,13 +125,20 @@ impl Window {
     }
 }
 
-/// The per-channel `x * scale[c] + bias[c]` (a folded batch norm), by the names of its parameters.
+/// The per-channel `x * scale[c] + bias[c]` (a folded batch norm), or `x + bias[c]`, by the names of its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affine {
-    /// Name of the scale, `…_s`.
-    pub scale: String,
+    /// Name of the scale, `…_s`; `None` where there is a bias only.
+    pub scale: Option<String>,
     /// Name of the bias, `…_b`.
     pub bias: String,
+}
+
+impl Affine {
+    /// The names of its parameters, the scale first where there is one.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.scale.iter().chain([&self.bias]).map(String::as_str)
+    }
 }
 
 /// What a convolution does to its result before storing it, in this order. Empty in a graph as built.
@@ -184,6 +191,40 @@ impl Conv {
     }
 }
 
+/// What an average is taken over.
+///
+/// The mean of a clip is that of its frames' means: two operators, so that where a blob is too large to be read at once
+/// nothing but a frame has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Axes {
+    /// Height and width: N×C×T×H×W becomes N×C×T×1×1.
+    Space,
+    /// Time: N×C×T×H×W becomes N×C×1×H×W.
+    Time,
+}
+
+impl Axes {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Space, Self::Time];
+
+    /// Extents of the mean of a blob of extents `thw`.
+    pub fn output(self, [t, h, w]: [usize; 3]) -> [usize; 3] {
+        match self {
+            Self::Space => [t, 1, 1],
+            Self::Time => [1, h, w],
+        }
+    }
+
+    /// The window that lies over all of these axes of a blob of extents `thw`, and nowhere else.
+    pub(crate) fn window(self, [t, h, w]: [usize; 3]) -> Window {
+        let kernel = match self {
+            Self::Space => [1, h, w],
+            Self::Time => [t, 1, 1],
+        };
+        Window { kernel, ..Window::POINTWISE }
+    }
+}
+
 /// What an operator computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpKind {
@@ -195,6 +236,8 @@ pub enum OpKind {
     Relu,
     /// Max pooling; padding never wins.
     MaxPool(Window),
+    /// Average pooling: the mean over all of these axes.
+    AveragePool(Axes),
     /// Elementwise sum of two blobs of equal shape.
     Sum,
     /// The identity: where training stops the gradient.
@@ -208,9 +251,11 @@ impl OpKind {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Conv(_) => "conv",
-            Self::Affine(_) => "affine_channel",
+            Self::Affine(Affine { scale: Some(_), .. }) => "affine_channel",
+            Self::Affine(Affine { scale: None, .. }) => "bias",
             Self::Relu => "relu",
             Self::MaxPool(_) => "max_pool",
+            Self::AveragePool(_) => "average_pool",
             Self::Sum => "sum",
             Self::StopGradient => "stop_gradient",
             Self::Layout => "layout",
@@ -303,9 +348,8 @@ impl Graph {
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = Vec::new();
         let affine = |affine: &Affine, channels: usize, list: &mut Vec<Parameter>| {
-            for name in [&affine.scale, &affine.bias] {
-                list.push(Parameter { name: name.clone(), shape: vec![channels] });
-            }
+            let own = affine.parameters();
+            list.extend(own.map(|name| Parameter { name: name.to_owned(), shape: vec![channels] }));
         };
         for op in &self.operators {
             match &op.kind {
@@ -318,13 +362,14 @@ impl Graph {
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
-                OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
+                OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) => {}
+                OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
             }
         }
         parameters
     }
 
-    /// Number of trained values: convolution weights and every affine's scale and bias.
+    /// Number of trained values: convolution weights, every affine's scale and bias, every bias.
     pub fn parameter_count(&self) -> u64 {
         let count = |p: Parameter| p.shape.iter().map(|&n| n as u64).product::<u64>();
         self.parameters().into_iter().map(count).sum()

@@ -25,12 +25,11 @@ pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
     })
 }
 
-/// Scale and bias, zero in the padding.
+/// Scale and bias, zero in the padding; a scale of one where there is a bias only.
 pub(super) fn constants(affine: &Affine, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let padded = |name: &str| {
-        let mut values = weights.get(name, &[channels])?.to_vec();
-        values.resize(channels.next_multiple_of(4), 0.0);
-        Ok(values)
-    };
-    Ok(vec![padded(&affine.scale)?, padded(&affine.bias)?])
+    let read = |name: &str| weights.get(name, &[channels]).map(<[f32]>::to_vec);
+    let scale = affine.scale.as_deref().map_or_else(|| Ok(vec![1.0; channels]), read)?;
+    let mut constants = vec![scale, read(&affine.bias)?];
+    constants.iter_mut().for_each(|values| values.resize(channels.next_multiple_of(4), 0.0));
+    Ok(constants)
 }

@@ -6,6 +6,7 @@
 //! grid, and the operands to bind. Trained values reach the GPU as the *constants* that [`Method::constants`] lays out.
 
 pub mod affine;
+pub mod average_pool;
 pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
@@ -202,6 +203,8 @@ pub enum Kernel {
     WinogradFused(winograd_fused::Spread),
     /// Max pooling.
     MaxPool,
+    /// Average pooling over whole axes.
+    AveragePool,
     /// Affine channel.
     Affine,
     /// Rectifier.
@@ -257,7 +260,7 @@ impl Kernel {
     const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -306,6 +309,7 @@ impl Kernel {
         Self::FUSED,
         Self::FUSED_COMPACT,
         Self::MaxPool,
+        Self::AveragePool,
         Self::Affine,
         Self::Relu,
         Self::Sum,
@@ -369,6 +373,7 @@ impl Kernel {
             Self::WinogradOutput(..) => "winograd_output",
             Self::WinogradFused(_) => "winograd_fused",
             Self::MaxPool => "max_pool",
+            Self::AveragePool => "average_pool",
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
@@ -388,6 +393,7 @@ impl Kernel {
             Self::WinogradOutput(tile, width) => winograd_output::source(tile, width),
             Self::WinogradFused(spread) => winograd_fused::source(spread),
             Self::MaxPool => max_pool::source(),
+            Self::AveragePool => average_pool::SOURCE.to_owned(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
@@ -449,6 +455,7 @@ impl Kernel {
             Self::WinogradOutput(..) => winograd_output::Params::LAYOUT,
             Self::WinogradFused(_) => winograd_fused::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
+            Self::AveragePool => average_pool::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
             Self::Sum => sum::Params::LAYOUT,
@@ -463,7 +470,7 @@ impl Kernel {
             Self::WinogradProduct(_) | Self::WinogradFused(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
-            Self::WinogradInput(..) | Self::MaxPool | Self::Relu | Self::Layout => 2,
+            Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool | Self::Relu | Self::Layout => 2,
         }
     }
 }

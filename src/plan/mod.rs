@@ -269,6 +269,11 @@ impl Step {
     pub fn is_cut_over_frames(&self) -> bool {
         self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)
     }
+
+    /// Whether the rows of output frames are cut into several ranges.
+    pub fn is_cut_over_rows(&self) -> bool {
+        self.dispatches.iter().any(|dispatch| dispatch.rows != self.dispatches[0].rows)
+    }
 }
 
 /// Whether `conv` is to take over the pooling behind it: there is a method for both at once that pays and is within

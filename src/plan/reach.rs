@@ -1,26 +1,29 @@
 //! What of its inputs an operator reads for a part of its output.
 
 use crate::graph::{Conv, Epilogue, OpKind, Operator, Window};
+use crate::shape::Shape;
 use std::ops::Range;
 
 /// How an operator reads one of its inputs.
-pub(super) enum Reach<'a> {
+pub(super) enum Reach {
     /// Output position (t, y, x) reads input position (t, y, x), which the kernel addresses alike.
     Alike,
     /// A window slides over the input, and where there is another, that one over what the first leaves.
-    Slides(&'a Window, Option<&'a Window>),
+    Slides(Window, Option<Window>),
 }
 
-impl<'a> Reach<'a> {
-    /// How `op` reads its input of that index.
-    pub fn of(op: &'a Operator, input: usize) -> Self {
+impl Reach {
+    /// How `op` reads its input of that index, which has this shape.
+    pub fn of(op: &Operator, input: usize, shape: Shape) -> Self {
         match &op.kind {
-            OpKind::Conv(conv) if input == 0 => Self::Slides(&conv.window, conv.epilogue.pool.as_deref()),
+            OpKind::Conv(conv) if input == 0 => Self::Slides(conv.window, conv.epilogue.pool.as_deref().copied()),
             OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) => {
-                Self::Slides(&own.window, None)
+                Self::Slides(own.window, None)
             }
-            OpKind::MaxPool(window) => Self::Slides(window, None),
-            _ => Self::Alike,
+            OpKind::MaxPool(window) => Self::Slides(*window, None),
+            OpKind::AveragePool(axes) => Self::Slides(axes.window(shape.thw()), None),
+            OpKind::Conv(_) | OpKind::Affine(_) | OpKind::Relu => Self::Alike,
+            OpKind::Sum | OpKind::StopGradient | OpKind::Layout => Self::Alike,
         }
     }
 

@@ -37,6 +37,7 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
                 conv.epilogue.pool.as_ref().map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, pool, own)?)))?
             }
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
+            OpKind::AveragePool(axes) => input.with(input.c, axes.output(input.thw())),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
         check_blob(shape, &graph.blob(op.output).name)?;

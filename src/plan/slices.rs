@@ -148,8 +148,8 @@ impl<'a> Slicer<'a> {
         self.shapes()[id.index()]
     }
 
-    pub(super) fn reach<'b>(&self, op: &'b Operator, input: usize) -> Reach<'b> {
-        Reach::of(op, input)
+    pub(super) fn reach(&self, op: &Operator, input: usize) -> Reach {
+        Reach::of(op, input, self.shape(op.inputs[input]))
     }
 
     /// Where a blob lies that is channels last, in these stripes. `steps` are those of the frames of all blobs.

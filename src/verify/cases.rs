@@ -3,8 +3,7 @@
 use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
-use crate::graph::Body;
-use crate::graph::{BlobId, Graph, GraphBuilder, Window};
+use crate::graph::{Axes, BlobId, Body, Graph, GraphBuilder, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use fastrand::Rng;
@@ -57,7 +56,7 @@ const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0
 pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let kind = rng.u32(..20);
+    let kind = rng.u32(..22);
     // A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
     let heavy = kind == 6;
     let groups = if heavy { 1 } else { groups };
@@ -74,7 +73,13 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let out = model.max_pool(data, "pool", window);
             (format!("max_pool {window:?} of {shape}"), out, vec![shape])
         }
+        20 => {
+            let axes = Axes::ALL[rng.usize(..2)];
+            (format!("mean of {shape} over {axes:?}"), model.mean(data, "mean", axes), vec![shape])
+        }
+        21 => return head(rng, model, data, shape),
         2 => (format!("relu of {shape}"), model.relu(data), vec![shape]),
+        3 if rng.bool() => (format!("bias of {shape}"), model.bias(data, "bn"), vec![shape]),
         3 => (format!("affine of {shape}"), model.affine_channel_nd(data, "bn", false), vec![shape]),
         4 => {
             let shortcut = model.input("shortcut", dim_in);
@@ -92,11 +97,15 @@ pub fn random_operator(rng: &mut Rng) -> Case {
                     _ => rng.usize(1..=21),
                 };
             let [affine, mut sum, relu] = [(); 3].map(|()| rng.bool());
+            let scaled = rng.u32(..4) > 0;
             sum &= !pool;
             let mut shapes = vec![shape];
             let mut out = model.conv_nd(data, "conv", dim_out, window, groups);
             if affine {
-                out = model.affine_channel_nd(out, "conv_bn", true);
+                out = match scaled {
+                    true => model.affine_channel_nd(out, "conv_bn", true),
+                    false => model.bias(out, "conv"),
+                };
             }
             if sum {
                 let thw = window.output(shape.thw()).expect("drawn to fit");
@@ -110,12 +119,29 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             if pool {
                 out = model.max_pool(out, "pool", STEM_POOL);
             }
-            let extras = format!("affine {affine}, sum {sum}, relu {relu}, pool {pool}");
+            let extras = format!("affine {affine}, scaled {scaled}, sum {sum}, relu {relu}, pool {pool}");
             (format!("conv {window:?} of {shape} to {dim_out}, groups {groups}, {extras}"), out, shapes)
         }
     };
     let graph = model.finish(out);
     Case::new(description, graph, &shapes, rng)
+}
+
+/// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the three is
+/// the graph's output, and others are tapped.
+fn head(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
+    let dim_out = rng.usize(1..=40);
+    let stage = model.conv_affine_nd(data, "stage", dim_out, random_window(rng, shape, false), 1, true);
+    let stage = model.relu(stage);
+    let pooled = model.average_pool(stage, "pool");
+    let classes = if rng.bool() { rng.usize(1..=21) } else { rng.usize(22..=150) };
+    let scores = model.linear(pooled, "pred", classes);
+    let mut blobs = vec![(stage, "stage"), (pooled, "pool"), (scores, "pred")];
+    let (output, last) = blobs.swap_remove(rng.usize(..3));
+    blobs.retain(|_| rng.bool());
+    let taps: Vec<String> = blobs.into_iter().map(|(_, name)| name.to_owned()).collect();
+    let description = format!("a head of {dim_out} channels and {classes} classes on {shape}, {last} and {taps:?}");
+    Case { taps, ..Case::new(description, model.finish(output), &[shape], rng) }
 }
 
 /// The end of a bottleneck block: a pointwise convolution of `data`, and one of another input, with any strides, added.

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::gpu::ShaderChecks;
-use crate::graph::{Layout, OpKind};
+use crate::graph::{Axes, Layout, OpKind};
 use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 41] = [
+const REQUIRED: [&str; 48] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -35,12 +35,19 @@ const REQUIRED: [&str; 41] = [
     "channels not a multiple of 4",
     "batch above 1",
     "affine folded",
+    "bias folded",
+    "operators behind the output",
+    "operators behind the output, tapped",
     "residual fused",
     "ReLU fused",
     "pooling fused",
     "pooling fused, fewer than three channels",
     "pooling fused, batch above 1",
     "a clip read in both layouts",
+    "mean over space",
+    "mean over time, of frames of several positions",
+    "mean over space, split over frames",
+    "mean over time, split over rows",
     "grid folded",
     "tapped",
     "checked shader",
@@ -95,7 +102,20 @@ impl Coverage {
             let uneven = input.c % 4 != 0 || output.c % 4 != 0;
             met.push(("channels not a multiple of 4".to_owned(), uneven));
             met.push(("channels a multiple of 4".to_owned(), !uneven));
+            // The output is read back in another layout: what else reads the blob that it is made of is behind it.
+            let output = plan.graph().operators().iter().find(|other| other.output == plan.graph().output());
+            let behind = output.is_some_and(|last| last.inputs[0] == op.inputs[0]) && op.kind != OpKind::Layout;
+            met.push(("operators behind the output".to_owned(), behind));
+            met.push(("operators behind the output, tapped".to_owned(), behind && !case.taps.is_empty()));
             met.extend(split_properties(plan, step));
+            if let OpKind::AveragePool(axes) = op.kind {
+                let (space, time) = (axes == Axes::Space, axes == Axes::Time);
+                met.push(("mean over space".to_owned(), space && input.h * input.w > 1));
+                let large = time && input.t > 1 && input.h * input.w > 1;
+                met.push(("mean over time, of frames of several positions".to_owned(), large));
+                met.push(("mean over space, split over frames".to_owned(), space && step.is_cut_over_frames()));
+                met.push(("mean over time, split over rows".to_owned(), large && step.is_cut_over_rows()));
+            }
             if let OpKind::Conv(conv) = &op.kind {
                 for stride in 1..=3 {
                     met.push((format!("stride {stride}"), conv.window.stride.contains(&stride)));
@@ -106,7 +126,9 @@ impl Coverage {
                 met.push(("dilation in T".to_owned(), conv.window.dilation[0] > 1));
                 met.push(("groups 1".to_owned(), conv.groups == 1));
                 met.push(("groups above 1".to_owned(), conv.groups > 1));
-                met.push(("affine folded".to_owned(), conv.epilogue.affine.is_some()));
+                let scaled = conv.epilogue.affine.as_ref().map(|affine| affine.scale.is_some());
+                met.push(("affine folded".to_owned(), scaled == Some(true)));
+                met.push(("bias folded".to_owned(), scaled == Some(false)));
                 met.push(("residual fused".to_owned(), conv.epilogue.residual));
                 met.push(("ReLU fused".to_owned(), conv.epilogue.relu));
                 let pooled = conv.epilogue.pool.is_some();
@@ -147,7 +169,7 @@ impl Coverage {
 fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let op = &plan.graph().operators()[step.operator];
     let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);
-    let over_rows = step.dispatches.iter().any(|dispatch| dispatch.rows != step.dispatches[0].rows);
+    let over_rows = step.is_cut_over_rows();
     let over_batch = plan.rounds() > 1;
     let stripes = op.inputs.iter().any(|id| {
         let blob = plan.storage(*id);
@@ -165,9 +187,10 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         })
     };
     let window = match &op.kind {
-        OpKind::Conv(conv) => Some(&conv.window),
-        OpKind::MaxPool(window) => Some(window),
-        _ => None,
+        OpKind::Conv(conv) => Some(conv.window),
+        OpKind::MaxPool(window) => Some(*window),
+        OpKind::AveragePool(axes) => Some(axes.window(plan.shape(op.inputs[0]).thw())),
+        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => None,
     };
     let projected_with_stride = match &op.kind {
         OpKind::Conv(conv) => conv.epilogue.projection.as_ref().is_some_and(|own| own.window.stride[0] > 1),

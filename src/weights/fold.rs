@@ -5,18 +5,21 @@ use crate::error::Result;
 use crate::graph::Conv;
 
 /// The weight of `conv`, (out, in/groups, kt, kh, kw), times the scale of its epilogue's affine channel, and the bias,
-/// (out). The products are exact; who packs them rounds once. Without an affine channel the bias is zero.
+/// (out). The products are exact; who packs them rounds once. Without a scale the weight is as it is, and without an affine
+/// channel the bias is zero.
 pub(crate) fn fold_affine(conv: &Conv, weights: &Weights) -> Result<(Vec<f64>, Vec<f32>)> {
     let weight = weights.get(&conv.weight, &conv.weight_shape())?;
     let Some(affine) = &conv.epilogue.affine else {
         return Ok((weight.iter().map(|&w| f64::from(w)).collect(), vec![0.0; conv.dim_out]));
     };
-    let scale = weights.get(&affine.scale, &[conv.dim_out])?;
     let bias = weights.get(&affine.bias, &[conv.dim_out])?;
-    let folded = weight
-        .chunks_exact(conv.macs_per_output())
-        .zip(scale)
-        .flat_map(|(row, &s)| row.iter().map(move |&w| f64::from(w) * f64::from(s)))
-        .collect();
+    let folded = match &affine.scale {
+        None => weight.iter().map(|&w| f64::from(w)).collect(),
+        Some(scale) => {
+            let scale = weights.get(scale, &[conv.dim_out])?;
+            let rows = weight.chunks_exact(conv.macs_per_output()).zip(scale);
+            rows.flat_map(|(row, &s)| row.iter().map(move |&w| f64::from(w) * f64::from(s))).collect()
+        }
+    };
     Ok((folded, bias.to_vec()))
 }

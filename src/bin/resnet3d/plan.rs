@@ -9,7 +9,7 @@ use crate::text::{Facts, grouped, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::graph::{Conv, Layout, OpKind, Operator, Window};
+use resnet3d_wgpu::graph::{Affine, Axes, Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::plan::Step;
 use resnet3d_wgpu::{Body, DeviceLimits, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps, wgpu};
@@ -182,7 +182,9 @@ fn operator(op: &Operator) -> String {
     match &op.kind {
         OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) => format!("{label} {}", window(own)),
         OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
-        _ => label.to_owned(),
+        OpKind::AveragePool(Axes::Space) => format!("{label} over space"),
+        OpKind::AveragePool(Axes::Time) => format!("{label} over time"),
+        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => label.to_owned(),
     }
 }
 
@@ -191,8 +193,10 @@ fn fused(op: &Operator) -> String {
     let OpKind::Conv(conv) = &op.kind else {
         return String::new();
     };
+    let scaled = conv.epilogue.affine.as_ref().map(|affine| affine.scale.is_some());
     let parts = [
-        ("affine", conv.epilogue.affine.is_some()),
+        ("affine", scaled == Some(true)),
+        ("bias", scaled == Some(false)),
         ("projection", conv.epilogue.projection.is_some()),
         ("sum", conv.epilogue.residual),
         ("relu", conv.epilogue.relu),
@@ -204,14 +208,15 @@ fn fused(op: &Operator) -> String {
 
 /// Trained values of an operator that writes `channels` channels.
 fn params(op: &Operator, channels: usize) -> u64 {
-    let affine = 2 * channels as u64;
+    let affine = |affine: &Affine| (affine.parameters().count() * channels) as u64;
     match &op.kind {
         OpKind::Conv(conv) => {
             let weight = |conv: &Conv| conv.weight_shape().iter().map(|&n| n as u64).product::<u64>();
-            conv.terms().map(|own| weight(own) + if own.epilogue.affine.is_some() { affine } else { 0 }).sum()
+            conv.terms().map(|own| weight(own) + own.epilogue.affine.as_ref().map_or(0, affine)).sum()
         }
-        OpKind::Affine(_) => affine,
-        OpKind::Relu | OpKind::MaxPool(_) | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
+        OpKind::Affine(own) => affine(own),
+        OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) => 0,
+        OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
     }
 }
 

@@ -1,0 +1,77 @@
+//! Host side of `shaders/average_pool.wgsl`: average pooling over whole axes.
+
+use super::Kernel;
+use super::launch::{Grid, Launch, Operand, Slice, params};
+use crate::graph::Axes;
+use crate::shape::Shape;
+
+pub(super) const SOURCE: &str = include_str!("../../shaders/average_pool.wgsl");
+
+/// Quads that a workgroup computes, and invocations for each of them.
+const QUADS: usize = 8;
+const SHARES: usize = 8;
+
+/// Values that an invocation adds up before it adds their sum to its own.
+const BLOCK: usize = 16;
+
+/// Rounds of a loop that no driver cuts off, see [`super::Gemm`].
+const MOST_ROUNDS: usize = 65_000;
+
+params! {
+    /// Uniform parameters.
+    Params {
+        grid_x: u32, workgroups: u32, quads: u32, quad_groups: u32,
+        in_t: u32, in_h: u32, in_w: u32,
+        out_t: u32, out_h: u32, out_w: u32,
+        first_t: u32, first_h: u32,
+        count: u32, step: u32,
+    }
+}
+
+/// How many positions of an input an output is the mean of, and how far they are apart.
+fn positions(axes: Axes, input: Shape) -> (usize, usize) {
+    match axes {
+        Axes::Space => (input.h * input.w, 1),
+        Axes::Time => (input.t, input.h * input.w),
+    }
+}
+
+/// Refuses means of more positions than drivers let a loop count.
+pub(super) fn accepts(axes: Axes, input: Shape) -> Result<(), String> {
+    let (count, _) = positions(axes, input);
+    if count.div_ceil(BLOCK * SHARES) > MOST_ROUNDS {
+        return Err(format!("its loop over the {count} positions of {input} would be cut off"));
+    }
+    Ok(())
+}
+
+pub(super) fn launch(axes: Axes, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
+    let (input, output) = (slice.inputs[0], slice.output);
+    let (quads, quad_groups) = (output.c.div_ceil(4), output.c.div_ceil(4 * QUADS));
+    let workgroups = (output.n * output.t * output.h * output.w * quad_groups) as u64;
+    let grid = Grid::fold(workgroups, max_groups)?;
+    // All of an axis that is averaged is bound. Of another, what is bound may begin above what is computed.
+    let (count, step) = positions(axes, input);
+    let params = Params {
+        grid_x: grid.x,
+        workgroups: workgroups as u32,
+        quads: quads as u32,
+        quad_groups: quad_groups as u32,
+        in_t: input.t as u32,
+        in_h: input.h as u32,
+        in_w: input.w as u32,
+        out_t: output.t as u32,
+        out_h: output.h as u32,
+        out_w: output.w as u32,
+        first_t: -slice.pads_t[0] as u32,
+        first_h: -slice.pads_h[0] as u32,
+        count: count as u32,
+        step: step as u32,
+    };
+    Ok(Launch {
+        kernel: Kernel::AveragePool,
+        params: bytemuck::bytes_of(&params).to_vec(),
+        grid,
+        operands: vec![Operand::Input(0), Operand::Output],
+    })
+}
