@@ -1,11 +1,11 @@
 //! The library's front door: a network, its weights and a device, from clips to features.
 
 use crate::clip::Clip;
-use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
-use crate::graph::resnet::Body;
+use crate::graph::Body;
 use crate::kernels::Method;
+use crate::network::Network;
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
 use crate::tuning::{self, Setting, Tuned};
@@ -150,7 +150,7 @@ impl Features {
         self.blobs.iter().find(|blob| blob.name == name)
     }
 
-    /// Nominal scale of the last blob against the clip, see [`BackboneConfig::spatial_scale`].
+    /// Scale of the last blob against the clip, see [`Body::spatial_scale`].
     pub fn spatial_scale(&self) -> f64 {
         self.spatial_scale
     }
@@ -185,14 +185,15 @@ pub struct GpuBackbone {
 }
 
 impl GpuBackbone {
-    /// The body of `config` with `weights` on the device of `gpu`. Nothing is uploaded before a clip shape is known.
+    /// The body of `network`, which may be a [`crate::BackboneConfig`], with `weights` on the device of `gpu`. Nothing is
+    /// uploaded before a clip shape is known.
     ///
     /// # Errors
     /// [`Error::Config`]; [`Error::MissingBlob`] or [`Error::Shape`] if `weights` are another network's;
     /// [`Error::UnknownTap`]; [`Error::Unsupported`] for a precision.
-    pub fn new(gpu: &GpuContext, config: &BackboneConfig, weights: &Weights, options: Options) -> Result<Self> {
+    pub fn new(gpu: &GpuContext, network: impl Into<Network>, weights: &Weights, options: Options) -> Result<Self> {
         options.precision.supported()?;
-        let body = Body::new(config)?;
+        let body = Body::new(network)?;
         for parameter in body.graph.parameters() {
             weights.get(&parameter.name, &parameter.shape)?;
         }

@@ -237,8 +237,8 @@ pub enum Error {
 
 impl Error {
     /// A [`Error::Config`] from anything printable.
-    pub(crate) fn config(field: &str, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
-        Self::Config { field: field.to_owned(), wanted: wanted.into(), given: given.to_string() }
+    pub(crate) fn config(field: impl Into<String>, wanted: impl Into<String>, given: impl std::fmt::Display) -> Self {
+        Self::Config { field: field.into(), wanted: wanted.into(), given: given.to_string() }
     }
 
     /// A closure for `map_err` on I/O: what was being done, and to which path.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod network;
 #[cfg(feature = "cli")]
 pub mod picture;
 pub mod plan;
@@ -26,8 +27,8 @@ pub use clip::Clip;
 pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, Result};
 pub use gpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Profile, ShaderChecks, Timing};
-pub use graph::resnet::Body;
-pub use graph::{StageInfo, stage_info};
+pub use graph::{Body, StageInfo, stage_info};
+pub use network::Network;
 pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
 pub use shape::Shape;
 pub use weights::{Checkpoint, InflateMode, WeightOptions, Weights};

@@ -7,7 +7,7 @@ use common::{contexts, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::weights::{Naming, Storage};
 use resnet3d_wgpu::{
-    BackboneConfig, Body, Checkpoint, Clip, Error, GpuBackbone, InflateMode, Options, Taps, Transformation,
+    BackboneConfig, Body, Checkpoint, Clip, Error, GpuBackbone, InflateMode, Network, Options, Taps, Transformation,
     WeightOptions, Weights, reference,
 };
 use safetensors::tensor::TensorView;
@@ -59,6 +59,14 @@ impl Golden {
     }
 }
 
+/// The body of the reference that the file is of.
+fn body_of(checkpoint: &Checkpoint) -> BackboneConfig {
+    match checkpoint.network().unwrap() {
+        Some(Network::Reference(config)) => config,
+        other => panic!("a body of the reference, not {other:?}"),
+    }
+}
+
 fn tensor(bytes: &[u8], name: &str) -> (Vec<usize>, Vec<f32>) {
     let file = SafeTensors::deserialize(bytes).unwrap();
     let view = file.tensor(name).unwrap();
@@ -72,7 +80,7 @@ fn torchvision_s_features_are_pytorch_s_on_every_adapter() {
     for name in ["torchvision_basic", "torchvision_bottleneck", "torchvision_grouped"] {
         let golden = Golden::read(name);
         let checkpoint = golden.checkpoint();
-        let config = checkpoint.config().unwrap().unwrap();
+        let config = body_of(&checkpoint);
         let own = checkpoint.load(&config, &CENTER_ONLY).unwrap();
         let error = golden.error(&config, &own.weights, "expect");
         assert!(error < 1e-6, "{name} on the CPU: {error:e}");
@@ -109,7 +117,7 @@ fn torchvision_s_networks_are_recognised() {
         ),
     ] {
         let checkpoint = Golden::read(name).checkpoint();
-        assert_eq!(checkpoint.config().unwrap(), Some(BackboneConfig::from_json(json).unwrap()), "{name}");
+        assert_eq!(checkpoint.network().unwrap(), Some(BackboneConfig::from_json(json).unwrap().into()), "{name}");
         assert_eq!((checkpoint.naming(), checkpoint.stride_1x1()), (Naming::Torchvision, Some(false)));
         assert_eq!(checkpoint.normalization(), Some(Normalization::ImageNet));
     }
@@ -142,7 +150,7 @@ fn the_same_weights_by_detectron2_and_maskrcnn_benchmark() {
     for (checkpoint, naming, label) in cases {
         assert_eq!((checkpoint.naming(), checkpoint.stride_1x1()), (naming, Some(true)));
         assert_eq!(checkpoint.normalization(), Some(Normalization::Detectron));
-        let config = checkpoint.config().unwrap().unwrap();
+        let config = body_of(&checkpoint);
         assert_eq!(config.block_counts, [2, 3, 2]);
         let weights = checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
         let error = golden.error(&config, &weights, label);
@@ -185,8 +193,8 @@ fn the_same_weights_by_hugging_face_are_the_same_bits() {
         let (own, theirs) = (golden.checkpoint(), golden.renamed(hugging_face));
         assert_eq!((theirs.naming(), theirs.stride_1x1()), (Naming::HuggingFace, own.stride_1x1()));
         assert_eq!(theirs.normalization(), Some(Normalization::ImageNet));
-        let config = theirs.config().unwrap().unwrap();
-        assert_eq!(Some(&config), own.config().unwrap().as_ref());
+        let config = body_of(&theirs);
+        assert_eq!(config, body_of(&own));
         let load = |checkpoint: &Checkpoint| checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
         assert_eq!(load(&theirs), load(&own), "{name}");
         // Its blocks may have nothing over either.
@@ -207,7 +215,7 @@ fn a_file_without_its_first_convolution_still_has_its_names() {
         (detectron2, "backbone.bottom_up.res2.0.conv1.weight"),
         (str::to_owned, "layer1.0.conv1.weight"),
     ] {
-        let config = golden.checkpoint().config().unwrap().unwrap();
+        let config = body_of(&golden.checkpoint());
         let lacking = golden.renamed(|name| if rename(name) == missing { "lost".to_owned() } else { rename(name) });
         let error = lacking.load(&config, &CENTER_ONLY).unwrap_err();
         assert!(matches!(&error, Error::MissingBlob { blob, .. } if blob == "res2_0_branch2a_w"), "{error}");
@@ -232,7 +240,7 @@ fn caffe2_s_batch_norms_fold() {
     };
     let checkpoint = golden.renamed(caffe2);
     assert_eq!(checkpoint.naming(), Naming::Caffe2);
-    let config = checkpoint.config().unwrap().unwrap();
+    let config = body_of(&checkpoint);
     let loaded = checkpoint.load(&config, &CENTER_ONLY).unwrap();
     let error = golden.error(&config, &loaded.weights, "expect");
     assert!(error < 1e-6, "{error:e}");
@@ -250,7 +258,7 @@ fn caffe2_s_batch_norms_fold() {
 fn what_was_done_is_told() {
     let golden = Golden::read("torchvision_bottleneck");
     let checkpoint = golden.checkpoint();
-    let config = checkpoint.config().unwrap().unwrap();
+    let config = body_of(&checkpoint);
     let loaded = checkpoint.load(&config, &CENTER_ONLY).unwrap();
     let of = |blob: &str| loaded.origins.iter().find(|origin| origin.blob == blob).unwrap();
     let weight = of("res3_0_branch2b_w");
@@ -274,7 +282,7 @@ fn what_was_done_is_told() {
 #[test]
 fn another_network_is_told_by_what_is_missing() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
-    let own = checkpoint.config().unwrap().unwrap();
+    let own = body_of(&checkpoint);
     let wrong = BackboneConfig { transformation: Transformation::Bottleneck, ..own.clone() };
     let error = checkpoint.load(&wrong, &CENTER_ONLY).unwrap_err();
     assert!(matches!(error, Error::MissingBlob { .. }));
@@ -298,7 +306,7 @@ fn another_network_is_told_by_what_is_missing() {
 fn parts_that_no_block_of_this_body_has_are_refused() {
     let golden = Golden::read("torchvision_bottleneck");
     let load = |checkpoint: &Checkpoint, config: &BackboneConfig| checkpoint.load(config, &CENTER_ONLY).map(drop);
-    let config = golden.checkpoint().config().unwrap().unwrap();
+    let config = body_of(&golden.checkpoint());
     for (counter, part) in [
         ("layer2.0.bn1.num_batches_tracked", "layer2.0.se.fc1.weight"),
         ("layer1.1.bn1.num_batches_tracked", "layer1.1.conv1.bias"),
@@ -338,12 +346,12 @@ fn parts_that_no_block_of_this_body_has_are_refused() {
 #[test]
 fn what_is_saved_is_loaded() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
-    let config = checkpoint.config().unwrap().unwrap();
+    let config = body_of(&checkpoint);
     let weights = checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
     for (storage, tolerance) in [(Storage::F32, 0.0), (Storage::F16, 6e-4)] {
         let bytes = weights.to_safetensors(&config, checkpoint.normalization(), storage).unwrap();
         let again = Checkpoint::from_bytes("saved.safetensors", bytes).unwrap();
-        assert_eq!(again.config().unwrap(), Some(config.clone()));
+        assert_eq!(body_of(&again), config);
         assert_eq!(again.normalization(), Some(Normalization::ImageNet));
         assert!(again.unused(&config).unwrap().is_empty());
         let loaded = again.weights(&config).unwrap();
@@ -366,7 +374,7 @@ fn what_is_saved_is_loaded() {
 #[test]
 fn inflation_is_bounded() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
-    let own = checkpoint.config().unwrap().unwrap();
+    let own = body_of(&checkpoint);
     let long = BackboneConfig { time_kernel_dim: 999, ..own.clone() };
     let error = checkpoint.load(&long, &CENTER_ONLY).unwrap_err();
     assert!(matches!(&error, Error::Config { field, .. } if field == "time_kernel_dim"), "{error}");

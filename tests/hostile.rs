@@ -71,7 +71,7 @@ const OPTIONS: WeightOptions = WeightOptions { inflate: Some(InflateMode::Center
 fn use_up(name: &str, bytes: &[u8]) {
     let ((), peak) = peak_of(|| {
         let Ok(checkpoint) = Checkpoint::from_bytes(name, bytes.to_vec()) else { return };
-        let config = checkpoint.config().ok().flatten().unwrap_or_default();
+        let config = checkpoint.network().ok().flatten().unwrap_or_default();
         drop(checkpoint.load(&config, &OPTIONS));
     });
     assert!(peak <= ALLOWED + 8 * bytes.len(), "{name}: {peak} bytes for a file of {}", bytes.len());

@@ -4,6 +4,7 @@ mod common;
 
 use common::{fixture, fixture_path};
 use half::{bf16, f16};
+use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, WeightOptions, Weights};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::collections::HashMap;
@@ -86,18 +87,18 @@ fn what_the_body_does_not_use_is_ignored_and_listed() {
 fn metadata_names_the_config() {
     let case = fixture("p06_time_stride");
     let checkpoint = Checkpoint::open(&fixture_path("p06_time_stride.safetensors")).unwrap();
-    assert_eq!(checkpoint.config().unwrap(), Some(case.config));
+    assert_eq!(checkpoint.network().unwrap(), Some(case.config.into()));
     let with = |json: &str| {
         let metadata = HashMap::from([("config".to_owned(), json.to_owned())]);
-        Checkpoint::open(&file(&bytes(&f32_tensors(), Some(metadata))).path).unwrap().config()
+        Checkpoint::open(&file(&bytes(&f32_tensors(), Some(metadata))).path).unwrap().network()
     };
-    assert_eq!(with(&narrow().to_json()).unwrap(), Some(narrow()));
+    assert_eq!(with(&narrow().to_json()).unwrap(), Some(narrow().into()));
     assert!(matches!(with(r#"{"depth": 18}"#), Err(Error::Config { .. })));
     // Without it, names and shapes do.
     let bare = Checkpoint::open(&file(&bytes(&f32_tensors(), None)).path).unwrap();
-    assert_eq!(bare.config().unwrap(), Some(narrow()));
+    assert_eq!(bare.network().unwrap(), Some(narrow().into()));
     let foreign = Tensors::from([("data".to_owned(), (Dtype::F32, vec![1], vec![0; 4]))]);
-    assert_eq!(Checkpoint::open(&file(&bytes(&foreign, None)).path).unwrap().config().unwrap(), None);
+    assert_eq!(Checkpoint::open(&file(&bytes(&foreign, None)).path).unwrap().network().unwrap(), None);
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn what_is_wrong_is_named() {
 fn refused(tensors: &Tensors, own: bool) -> String {
     let load = || {
         let checkpoint = Checkpoint::from_bytes("odd.safetensors", bytes(tensors, None))?;
-        let config = if own { checkpoint.config()?.unwrap() } else { narrow() };
+        let config = if own { checkpoint.network()?.unwrap() } else { narrow().into() };
         checkpoint.load(&config, &WeightOptions::default()).map(drop)
     };
     let error = load().unwrap_err();
@@ -313,14 +314,17 @@ fn a_time_axis_of_1_throughout_is_two_networks_until_one_is_named() {
     let image = BackboneConfig { time_kernel_dim: 1, ..narrow() };
     let tensors = tensors(&image, |v| v.to_le_bytes().to_vec(), Dtype::F32);
     let message = refused(&tensors, true);
-    for part in ["video-nonlocal-net", "Detectron", "--config", &image.to_json()] {
+    for part in ["video-nonlocal-net", "Detectron", "--family pyslowfast|video-nonlocal-net|detectron"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     let checkpoint = Checkpoint::from_bytes("c2d.safetensors", bytes(&tensors, None)).unwrap();
     assert_eq!(checkpoint.weights(&image).unwrap(), Weights::random(&image, 3).unwrap());
+    let said =
+        Checkpoint::from_bytes("c2d.safetensors", bytes(&tensors, None)).unwrap().of_family(Family::Detectron).unwrap();
+    assert_eq!(said.network().unwrap(), Some((&image).into()));
     let metadata = HashMap::from([("config".to_owned(), image.to_json())]);
     let named = Checkpoint::from_bytes("c2d.safetensors", bytes(&tensors, Some(metadata))).unwrap();
-    assert_eq!(named.config().unwrap(), Some(image));
+    assert_eq!(named.network().unwrap(), Some(image.into()));
 }
 
 #[test]
@@ -345,7 +349,7 @@ fn contents_go_before_names() {
     }
     let pickle = std::fs::read(fixture_path("pk01_py2_blobs_cfg.pkl")).unwrap();
     for name in ["weights.safetensors", "weights.bin", "weights"] {
-        assert!(Checkpoint::from_bytes(name, pickle.clone()).unwrap().config().unwrap().is_some(), "{name}");
+        assert!(Checkpoint::from_bytes(name, pickle.clone()).unwrap().network().unwrap().is_some(), "{name}");
     }
     let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 97800000\n";
     let index = br#"{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "model-1.safetensors"}}"#;

@@ -6,7 +6,7 @@ use resnet3d_wgpu::{Checkpoint, InflateMode, WeightOptions};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(checkpoint) = Checkpoint::from_bytes("fuzz.pkl", bytes.to_vec()) else { return };
-    let config = checkpoint.config().ok().flatten().unwrap_or_default();
+    let config = checkpoint.network().ok().flatten().unwrap_or_default();
     let options = WeightOptions { inflate: Some(InflateMode::MeanRepeat), seed: 0 };
     let _ = checkpoint.load(&config, &options);
     let _ = checkpoint.unused(&config);

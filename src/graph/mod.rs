@@ -1,19 +1,23 @@
 //! Blobs and operators, by the reference's names.
 //!
 //! A [`Graph`] is what the reference's builders would have added to a Caffe2 net: convolution, affine channel, ReLU, sum,
-//! max pooling, stop-gradient. [`resnet`] builds it from a [`crate::BackboneConfig`]; [`fuse`](fuse::fuse) rewrites it into
+//! max pooling, stop-gradient. [`resnet`] builds it from a [`crate::BackboneConfig`], [`described`] from the description of
+//! any network; [`fuse`](fuse::fuse) rewrites it into
 //! fewer operators that compute the same. Everything downstream (planner, CPU reference) takes either form.
 //!
 //! Caffe2 lets an operator write its input's blob (`Relu(x, x)`). Here every operator has an output [`BlobId`] of its own,
 //! and an in-place operator's output just has the *name* of its input: a name therefore means its last version, which is
 //! what fetching the blob after a Caffe2 run gives.
 
+mod body;
 mod builder;
+pub mod described;
 pub mod fuse;
 pub mod layout;
 pub mod resnet;
 mod stages;
 
+pub use body::Body;
 pub use builder::GraphBuilder;
 pub use layout::Layout;
 pub use stages::{StageInfo, stage_info};

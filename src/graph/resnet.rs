@@ -1,32 +1,7 @@
 //! The ResNet3D body: `lib/modeling/ResNet3D.py` of *Detect-and-Track*, function by function.
 
-use super::{BlobId, Graph, GraphBuilder, Window};
+use super::{BlobId, GraphBuilder, Window};
 use crate::config::{BackboneConfig, Transformation};
-use crate::error::Result;
-
-/// A body and what the reference's builder returns of it.
-#[derive(Clone, Debug)]
-pub struct Body {
-    /// Blobs and operators.
-    pub graph: Graph,
-    /// Width of the last blob.
-    pub dim_out: usize,
-    /// Nominal scale of the last blob against the clip, see [`BackboneConfig::spatial_scale`].
-    pub spatial_scale: f64,
-}
-
-impl Body {
-    /// The body that `config` describes.
-    ///
-    /// # Errors
-    /// Those of [`BackboneConfig::validate`].
-    pub fn new(config: &BackboneConfig) -> Result<Self> {
-        config.validate()?;
-        let mut model = GraphBuilder::new();
-        let (last, dim_out, spatial_scale) = add_resnet_convx_body(&mut model, config);
-        Ok(Self { graph: model.finish(last), dim_out, spatial_scale })
-    }
-}
 
 /// What a stage, and each block and transformation in it, is built with.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! What a feature pyramid needs to know of a body: its stages.
 
-use crate::config::BackboneConfig;
+use super::Body;
 use crate::error::Result;
+use crate::network::{Description, Network};
 
 /// The stages of a body, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,14 +11,15 @@ pub struct StageInfo {
     pub blobs: Vec<String>,
     /// Their widths, in channels.
     pub dims: Vec<usize>,
-    /// Their scales in height and width against the clip, for example 1/16. They are nominal, see
-    /// [`BackboneConfig::spatial_scale`].
+    /// Their scales in height and width against the clip, for example 1/16. Those of the reference's bodies are nominal, see
+    /// [`crate::BackboneConfig::spatial_scale`].
     pub spatial_scales: Vec<f64>,
 }
 
-/// The stages of the body that `config` describes, deepest first.
+/// The stages of `network`, which may be a [`crate::BackboneConfig`], deepest first.
 ///
-/// The deepest scale is that of the body, [`BackboneConfig::spatial_scale`]: with a dilated res5 it is `dilation`/32.
+/// The deepest scale of the reference's bodies is [`crate::BackboneConfig::spatial_scale`]: with a dilated res5 it is
+/// `dilation`/32.
 ///
 /// ```
 /// use resnet3d_wgpu::{BackboneConfig, stage_info};
@@ -30,17 +32,26 @@ pub struct StageInfo {
 /// ```
 ///
 /// # Errors
-/// Those of [`BackboneConfig::validate`].
-pub fn stage_info(config: &BackboneConfig) -> Result<StageInfo> {
-    config.validate()?;
-    let stages = (0..config.block_counts.len()).rev();
-    let scale = |stage: usize| match stage {
-        3 => config.spatial_scale(),
-        _ => 0.25 / (1 << stage) as f64,
+/// Those of [`Body::new`].
+pub fn stage_info(network: impl Into<Network>) -> Result<StageInfo> {
+    let network = network.into();
+    let graph = Body::new(&network)?.graph;
+    let scales: Vec<f64> = match &network {
+        Network::Reference(config) => (0..config.block_counts.len())
+            .map(|stage| if stage == 3 { config.spatial_scale() } else { 0.25 / (1 << stage) as f64 })
+            .collect(),
+        Network::Described(description) => (1..=description.stages.len())
+            .map(|count| {
+                let stages = description.stages[..count].to_vec();
+                let [_, height, _] = Description { stages, ..description.clone() }.stride();
+                1.0 / height as f64
+            })
+            .collect(),
     };
+    let blobs = graph.stages().iter().rev().map(|&id| graph.blob(id));
     Ok(StageInfo {
-        blobs: stages.clone().map(|stage| format!("res{}_{}_sum", stage + 2, config.block_counts[stage] - 1)).collect(),
-        dims: stages.clone().map(|stage| config.feat_dims[stage + 1]).collect(),
-        spatial_scales: stages.map(scale).collect(),
+        blobs: blobs.clone().map(|blob| blob.name.clone()).collect(),
+        dims: blobs.map(|blob| blob.channels).collect(),
+        spatial_scales: scales.into_iter().rev().collect(),
     })
 }

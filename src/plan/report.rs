@@ -1,9 +1,9 @@
 //! A plan as data for people and programs: what `resnet3d plan --json` prints.
 
 use super::Plan;
-use crate::config::BackboneConfig;
+use crate::graph::Body;
 use crate::graph::OpKind;
-use crate::graph::resnet::Body;
+use crate::network::Network;
 use crate::shape::Shape;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanReport {
     /// The network.
-    pub config: BackboneConfig,
+    pub config: Network,
     /// Shape of the clip.
     pub clip: Shape,
     /// Multiply-adds of the convolutions, computed directly.
@@ -84,8 +84,8 @@ pub struct BufferReport {
 }
 
 impl PlanReport {
-    /// The report of `plan`, which is a plan of `body`, the body of `config`.
-    pub fn new(config: &BackboneConfig, body: &Body, plan: &Plan) -> Self {
+    /// The report of `plan`, which is a plan of `body`, the body of `network`.
+    pub fn new(network: impl Into<Network>, body: &Body, plan: &Plan) -> Self {
         let graph = plan.graph();
         let name = |id: &crate::graph::BlobId| graph.blob(*id).name.clone();
         // Conversions between layouts are dispatches, but no operators of the network.
@@ -106,7 +106,7 @@ impl PlanReport {
         let memory = plan.memory();
         let scratch: u64 = plan.scratch().iter().sum();
         Self {
-            config: config.clone(),
+            config: network.into(),
             clip: plan.shape(graph.inputs()[0]),
             macs: plan.macs(),
             params: body.graph.parameter_count(),

@@ -3,7 +3,7 @@
 use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
-use crate::graph::resnet::Body;
+use crate::graph::Body;
 use crate::graph::{BlobId, Graph, GraphBuilder, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};

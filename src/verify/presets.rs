@@ -7,7 +7,7 @@ use super::outcome::Deviation;
 use crate::config::{BackboneConfig, PRESETS};
 use crate::error::Result;
 use crate::gpu::GpuContext;
-use crate::graph::resnet::Body;
+use crate::graph::Body;
 use crate::reference::{self, Volume};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};

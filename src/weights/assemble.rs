@@ -4,7 +4,7 @@ use super::batch_norm::BatchNorm;
 use super::file::WeightFile;
 use super::inflate::InflateMode;
 use super::mismatch;
-use super::names::{Names, NormNames, Part, parameter};
+use super::names::Names;
 use super::raw::{Contents, Element, RawTensor};
 use super::{Tensor, WeightOptions, Weights};
 use crate::error::{Error, Result};
@@ -108,26 +108,9 @@ impl Tensors<'_> {
         Ok(())
     }
 
-    /// The names that `blob` is made from in this file: one, or for a batch norm four. Names that are not there are
-    /// among them.
+    /// The names that `blob` is made from in this file, see [`Names::sources`].
     pub fn sources(&self, blob: &str) -> Vec<String> {
-        let Some((layer, part)) = parameter(blob) else {
-            return vec![blob.to_owned()];
-        };
-        let norm = match part {
-            Part::Weight => return vec![self.names.weight(layer)],
-            Part::Scale | Part::Bias => self.names.norm(layer),
-        };
-        // Caffe2's networks mostly come with their batch norms folded; the statistics tell which ones do not.
-        let folds = [&norm.mean, &norm.variance].into_iter().any(|name| self.contents.tensors.contains_key(name));
-        let pytorch = self.names.naming != super::Naming::Caffe2;
-        let NormNames { scale, bias, mean, variance } = norm;
-        match (folds || pytorch, part) {
-            (false, Part::Bias) => vec![bias],
-            (false, _) => vec![scale],
-            (true, Part::Bias) => vec![bias, scale, mean, variance],
-            (true, _) => vec![scale, bias, mean, variance],
-        }
+        self.names.sources(blob, self.contents)
     }
 
     /// The values of one parameter, and where they are from. All its sources must be there.
@@ -157,6 +140,8 @@ impl Tensors<'_> {
             given,
         };
         match (wanted.shape.as_slice(), first.shape.as_slice()) {
+            // A linear layer's.
+            (&[out, dim_in, 1, 1, 1], &[rows, columns]) if [rows, columns] == [out, dim_in] => Ok((values()?, origin)),
             (&[out, of_group, kt, kh, kw], given) if given == [out, of_group, kh, kw] => {
                 if kt == 1 {
                     return Ok((values()?, origin));
@@ -199,9 +184,9 @@ impl Tensors<'_> {
             }
             self.values(name, tensor, |v| v)
         };
-        let is_bias = parameter(&wanted.name).is_some_and(|(_, part)| part == Part::Bias);
+        let is_bias = wanted.name.ends_with("_b");
         let (scale, bias) = if is_bias { (1, 0) } else { (0, 1) };
-        let eps = self.names.naming.eps();
+        let eps = self.names.eps_of(&wanted.name);
         let norm = BatchNorm { scale: part(scale)?, bias: part(bias)?, mean: part(2)?, variance: part(3)?, eps };
         Ok(if is_bias { norm.affine_bias() } else { norm.affine_scale() })
     }

@@ -1,7 +1,7 @@
-//! What of Detectron's own configuration the tensors of a checkpoint cannot show.
+//! What of a project's own configuration the tensors of a checkpoint cannot show.
 //!
-//! Detectron keeps the configuration that a network was trained with beside its blobs, as YAML. Counts and widths are
-//! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only four
+//! Detectron and PySlowFast keep the configuration that a network was trained with beside its blobs, as YAML. Counts and widths are
+//! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only five
 //! settings are looked up, each a plain value under the name of its section. Nothing else of the text is understood,
 //! which is why there is no YAML reader: tags of Python classes, anchors and tuples cannot be in the way.
 
@@ -16,6 +16,8 @@ pub(crate) struct Cfg {
     pub dilation: Option<usize>,
     /// Whether `MODEL.CONV_BODY` names a body with res5.
     pub conv5: bool,
+    /// `MODEL.ARCH` of PySlowFast's.
+    pub arch: Option<String>,
 }
 
 impl Cfg {
@@ -35,6 +37,7 @@ impl Cfg {
                 .and_then(|text| text.parse().ok())
                 .filter(|n| (1..=64).contains(n)),
             conv5: find("MODEL", "CONV_BODY").is_some_and(|body| body.contains("conv5")),
+            arch: find("MODEL", "ARCH").filter(|arch| !arch.is_empty()).map(str::to_owned),
         }
     }
 }
@@ -85,7 +88,8 @@ mod tests {
 
     #[test]
     fn settings_are_found_in_their_section_however_it_is_written() {
-        let want = Cfg { stride_1x1: Some(false), time_stride_on: Some(true), dilation: Some(2), conv5: true };
+        let want =
+            Cfg { stride_1x1: Some(false), time_stride_on: Some(true), dilation: Some(2), conv5: true, arch: None };
         let block = "MODEL:\n  CONV_BODY: FPN3D.add_fpn_ResNet101_conv5_body\n  DILATION: 2\nMRCNN:\n  DILATION: 4\n\
                      RESNETS: {NUM_GROUPS: 1, STRIDE_1X1: false}\nVIDEO:\n  TIME_KERNEL_DIM:\n    BODY: 3\n  \
                      TIME_STRIDE_ON: true\n";

@@ -1,16 +1,18 @@
 //! Weight files of every kind, opened: what network they are of, and its parameters.
 
 use super::assemble::{Loaded, Tensors};
+use super::families::{Family, Whose};
 use super::file::WeightFile;
 use super::names::Naming;
 use super::raw::Contents;
 use super::recognise::Source;
 use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file, torch};
 use crate::clip::preprocess::Normalization;
-use crate::config::{BackboneConfig, Transformation};
+use crate::config::Transformation;
 use crate::content::{self, Content};
 use crate::error::{Error, Result};
-use crate::graph::resnet::Body;
+use crate::graph::Body;
+use crate::network::Network;
 use std::path::{Path, PathBuf};
 
 /// What a pickle should be, for messages.
@@ -56,8 +58,25 @@ impl Checkpoint {
         if let Some(config) = &contents.meta_config {
             log::debug!("{}: the file has the configuration of its training:\n{config}", file.path().display());
         }
-        let source = Source::find(&contents, &file.path().display().to_string())?;
+        let source = Source::find(&contents, &file.path().display().to_string(), None)?;
         Ok(Self { file, contents, source })
+    }
+
+    /// The same file, said to be of that family: whose a network is neither its names nor its shapes always tell.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if they tell that it is another's.
+    pub fn of_family(mut self, family: Family) -> Result<Self> {
+        self.source = Source::find(&self.contents, &self.file.path().display().to_string(), Some(family))?;
+        Ok(self)
+    }
+
+    /// Who published the network, of those for video where that is known.
+    pub fn family(&self) -> Option<Family> {
+        match self.source.whose {
+            Whose::Of(family) => Some(family),
+            Whose::Image | Whose::OneOf(..) => None,
+        }
     }
 
     /// The network that the file is of: that of its metadata's `config`, else what the names and shapes of its tensors
@@ -70,10 +89,10 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Config`] if what the metadata names is no network; [`Error::Unsupported`] if the tensors are of one that
     /// this body cannot be.
-    pub fn config(&self) -> Result<Option<BackboneConfig>> {
+    pub fn network(&self) -> Result<Option<Network>> {
         match &self.contents.config {
-            Some(json) => BackboneConfig::from_json(json).map(Some),
-            None => self.source.config(&self.contents, &self.file.path().display().to_string()),
+            Some(json) => Network::from_json(json).map(Some),
+            None => self.source.network(&self.contents, &self.file.path().display().to_string()),
         }
     }
 
@@ -94,32 +113,39 @@ impl Checkpoint {
         self.source.normalization
     }
 
-    /// The parameters of the body `config`, from weights that need no inflation.
+    /// The parameters of `network`, from weights that need no inflation.
     ///
     /// # Errors
     /// See [`Weights::load`].
-    pub fn weights(&self, config: &BackboneConfig) -> Result<Weights> {
-        self.load(config, &WeightOptions::default()).map(|loaded| loaded.weights)
+    pub fn weights(&self, network: impl Into<Network>) -> Result<Weights> {
+        self.load(network, &WeightOptions::default()).map(|loaded| loaded.weights)
     }
 
-    /// The parameters of the body `config`, and how each came to be.
+    /// The parameters of `network`, and how each came to be.
     ///
     /// # Errors
     /// See [`Weights::load_with`].
-    pub fn load(&self, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
-        let graph = Body::new(config)?.graph;
+    pub fn load(&self, network: impl Into<Network>, options: &WeightOptions) -> Result<Loaded> {
+        let network = network.into();
+        let graph = Body::new(&network)?.graph;
         if !self.source.known {
             return Err(self.unknown_names());
         }
         let loaded = self.tensors().assemble(&graph, options)?;
-        if self.source.of_two_networks(&self.contents) && self.contents.tensors.contains_key("pred_w") {
-            log::warn!(
-                "{}: weights with a time axis of 1 throughout, and pred_w: video-nonlocal-net's C2D has just these, and is \
-                 another network than the one that was asked for",
-                self.file.path().display()
-            );
+        if let Whose::OneOf(..) = self.source.whose {
+            if self.naming() != Naming::Caffe2 {
+                return Err(self.source.whose.undecided(&self.file.path().display().to_string()));
+            }
+            if self.contents.config.is_none() && self.contents.tensors.contains_key("pred_w") {
+                log::warn!(
+                    "{}: weights with a time axis of 1 in the middle of the blocks, and pred_w: those of PySlowFast and \
+                     video-nonlocal-net are such, and may be of another network than the one that was asked for",
+                    self.file.path().display()
+                );
+            }
         }
-        if config.transformation == Transformation::Bottleneck
+        if let Network::Reference(config) = &network
+            && config.transformation == Transformation::Bottleneck
             && self.stride_1x1().is_some_and(|own| own != config.stride_1x1)
         {
             log::warn!(
@@ -133,12 +159,12 @@ impl Checkpoint {
         Ok(loaded)
     }
 
-    /// Names of the file that the body `config` does not use, sorted.
+    /// Names of the file that `network` does not use, sorted.
     ///
     /// # Errors
     /// [`Error::Config`] for the config.
-    pub fn unused(&self, config: &BackboneConfig) -> Result<Vec<String>> {
-        let graph = Body::new(config)?.graph;
+    pub fn unused(&self, network: impl Into<Network>) -> Result<Vec<String>> {
+        let graph = Body::new(network)?.graph;
         let tensors = self.tensors();
         let mut names = mismatch::unused(&tensors, &graph.parameters());
         names.sort_unstable();

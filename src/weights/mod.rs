@@ -4,7 +4,7 @@
 //!
 //! 1. `safetensors_file`, `pickle` or `torch`: from bytes (`file`) to tensors by the file's own names, none of them read
 //!    (`raw`, with `encoding` and `strided` for those that lie otherwise than plainly).
-//! 2. `names`, `recognise`: whose names these are, and what network they show. `cfg` looks up in Detectron's own
+//! 2. `names`, `recognise`, `families`: whose names these are, and what network they show. `cfg` looks up in a project's own
 //!    configuration what tensors cannot show.
 //! 3. `assemble`: the body's parameters, each found by name, put in row-major order, folded (`batch_norm`) and inflated
 //!    (`inflate`). `mismatch` says what is wrong where the file is of another network.
@@ -16,6 +16,7 @@ mod batch_norm;
 mod cfg;
 mod checkpoint;
 mod encoding;
+mod families;
 mod file;
 mod fold;
 mod inflate;
@@ -32,15 +33,15 @@ mod torch;
 
 pub use assemble::{Dropped, Loaded, Origin};
 pub use checkpoint::Checkpoint;
+pub use families::Family;
 pub(crate) use fold::fold_affine;
 pub use inflate::InflateMode;
 pub use names::Naming;
 pub use save::Storage;
 
-use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::graph::resnet::Body;
+use crate::graph::{Body, Graph};
+use crate::network::Network;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -96,33 +97,33 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads the parameters of the body `config` from a weight file (see [`Checkpoint`]). Other tensors are ignored.
+    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file (see [`Checkpoint`]). Other tensors are ignored.
     ///
     /// F16 and BF16 are widened and F64 is rounded to float32; batch norms are folded. 2-D weights are taken where the
     /// network's time kernel is 1, as in res2; [`Weights::load_with`] inflates them.
     ///
     /// # Errors
     /// As [`Weights::load_with`].
-    pub fn load(path: impl AsRef<Path>, config: &BackboneConfig) -> Result<Self> {
-        Self::load_with(path, config, &WeightOptions::default())
+    pub fn load(path: impl AsRef<Path>, network: impl Into<Network>) -> Result<Self> {
+        Self::load_with(path, network, &WeightOptions::default())
     }
 
-    /// Reads the parameters of the body `config` from a weight file, inflating 2-D weights.
+    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file, inflating 2-D weights.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Format`] and [`Error::Unsupported`] for the file; [`Error::MissingBlob`],
     /// [`Error::Shape`], [`Error::NeedsInflation`], [`Error::ElementType`], [`Error::NonFinite`] for a parameter;
     /// [`Error::Config`] for the config.
-    pub fn load_with(path: impl AsRef<Path>, config: &BackboneConfig, options: &WeightOptions) -> Result<Self> {
-        Checkpoint::open(path.as_ref())?.load(config, options).map(|loaded| loaded.weights)
+    pub fn load_with(path: impl AsRef<Path>, network: impl Into<Network>, options: &WeightOptions) -> Result<Self> {
+        Checkpoint::open(path.as_ref())?.load(network, options).map(|loaded| loaded.weights)
     }
 
     /// Deterministic random parameters, see [`random`].
     ///
     /// # Errors
     /// [`Error::Config`] for the config.
-    pub fn random(config: &BackboneConfig, seed: u64) -> Result<Self> {
-        Ok(Self::random_for(&Body::new(config)?.graph, seed))
+    pub fn random(network: impl Into<Network>, seed: u64) -> Result<Self> {
+        Ok(Self::random_for(&Body::new(network)?.graph, seed))
     }
 
     /// Deterministic random parameters of any graph, see [`random`].

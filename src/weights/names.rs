@@ -1,8 +1,9 @@
 //! How weight files name the parameters of a body.
 
 use super::batch_norm::{EPS_CAFFE2, EPS_PYTORCH};
+use super::families::{Hints, canonical};
 use super::raw::Contents;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose names the tensors of a file have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,10 +19,20 @@ pub enum Naming {
     /// Hugging Face's `ResNetModel`: `resnet.encoder.stages.1.layers.0.layer.1.convolution.weight`. The values are those of
     /// torchvision's networks.
     HuggingFace,
+    /// torchvision's networks for video, and what VMZ and ig65m made of their code: `layer2.0.conv2.0.weight`, with a `stem`.
+    TorchvisionVideo,
+    /// PyTorchVideo: `blocks.2.res_blocks.0.branch2.conv_b.weight`.
+    PyTorchVideo,
+    /// PySlowFast: `s3.pathway0_res0.branch2.b.weight`.
+    PySlowFast,
+    /// 3D-ResNets-PyTorch and other inflated ResNets: torchvision's names with weights that span frames.
+    ThreeDResNets,
+    /// mmaction2: `backbone.layer2.0.conv2.conv.weight`.
+    Mmaction2,
 }
 
 impl Naming {
-    /// `caffe2`, `torchvision`, `detectron2`, `maskrcnn-benchmark` or `huggingface`.
+    /// The project's name, for example `maskrcnn-benchmark`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Caffe2 => "caffe2",
@@ -29,16 +40,38 @@ impl Naming {
             Self::Detectron2 => "detectron2",
             Self::MaskRcnnBenchmark => "maskrcnn-benchmark",
             Self::HuggingFace => "huggingface",
+            Self::TorchvisionVideo => "torchvision (video)",
+            Self::PyTorchVideo => "pytorchvideo",
+            Self::PySlowFast => "pyslowfast",
+            Self::ThreeDResNets => "3d-resnets",
+            Self::Mmaction2 => "mmaction2",
         }
     }
 
-    /// `eps` of its batch norms.
-    pub(crate) fn eps(self) -> f64 {
+    /// `eps` of its batch norms, as far as names tell.
+    fn eps(self) -> f64 {
         match self {
             Self::Caffe2 => EPS_CAFFE2,
-            Self::Torchvision | Self::Detectron2 | Self::HuggingFace => EPS_PYTORCH,
             // Its FrozenBatchNorm2d adds none.
             Self::MaskRcnnBenchmark => 0.0,
+            Self::Torchvision
+            | Self::Detectron2
+            | Self::HuggingFace
+            | Self::TorchvisionVideo
+            | Self::PyTorchVideo
+            | Self::PySlowFast
+            | Self::ThreeDResNets
+            | Self::Mmaction2 => EPS_PYTORCH,
+        }
+    }
+
+    /// Whether these are the names of networks for video, which are told by [`canonical`].
+    pub(super) fn is_of_video(self) -> bool {
+        match self {
+            Self::TorchvisionVideo | Self::PyTorchVideo | Self::PySlowFast | Self::ThreeDResNets | Self::Mmaction2 => {
+                true
+            }
+            Self::Caffe2 | Self::Torchvision | Self::Detectron2 | Self::MaskRcnnBenchmark | Self::HuggingFace => false,
         }
     }
 }
@@ -108,6 +141,24 @@ pub(crate) struct NormNames {
     pub variance: String,
 }
 
+/// How many axes weights have to have for a name to be somebody's.
+#[derive(Clone, Copy)]
+enum Axes {
+    Any,
+    OfImages,
+    OfVideo,
+}
+
+impl Axes {
+    fn fit(self, rank: usize) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OfImages => rank != 5,
+            Self::OfVideo => rank == 5,
+        }
+    }
+}
+
 /// Where in the body a name belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -120,28 +171,43 @@ pub(crate) enum Place {
 }
 
 /// The names in one file: whose, and what is in front of each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Names {
     pub naming: Naming,
     pub prefix: String,
+    /// What batch norms add to the variance, and those between the halves of a factored convolution.
+    pub eps: [f64; 2],
+    /// Whether a pooling between the stages takes a number of its own.
+    pub pool_is_numbered: bool,
+    /// The file's names by those of blobs, of networks for video.
+    renamed: BTreeMap<String, String>,
 }
 
 impl Names {
     /// Finds out how the body's tensors are named, by the first convolution of the first block: all the ways that fit,
     /// with their prefixes. There may be none; several are several networks in one file.
     pub fn find(contents: &Contents) -> Vec<Self> {
-        const FIRST: [(u8, &str); 3] = [
-            (1, "layer1.0.conv1.weight"),
-            (2, "res2.0.conv1.weight"),
-            (3, "encoder.stages.0.layers.0.layer.0.convolution.weight"),
+        const FIRST: [(u8, Axes, &str); 11] = [
+            (1, Axes::OfImages, "layer1.0.conv1.weight"),
+            (2, Axes::Any, "res2.0.conv1.weight"),
+            (3, Axes::Any, "encoder.stages.0.layers.0.layer.0.convolution.weight"),
+            (4, Axes::OfVideo, "layer1.0.conv1.0.weight"),
+            (4, Axes::OfVideo, "layer1.0.conv1.0.0.weight"),
+            (5, Axes::Any, "blocks.1.res_blocks.0.branch2.conv_a.weight"),
+            (6, Axes::Any, "s2.pathway0_res0.branch2.a.weight"),
+            (7, Axes::OfVideo, "layer1.0.conv1.weight"),
+            (7, Axes::OfVideo, "layer1.0.conv1_s.weight"),
+            (8, Axes::Any, "layer1.0.conv1.conv.weight"),
+            (8, Axes::Any, "layer1.0.conv1.conv.conv_s.weight"),
         ];
         let mut found = BTreeSet::new();
-        for name in contents.tensors.keys() {
+        for (name, tensor) in &contents.tensors {
             if parameter(name).is_some() {
                 found.insert((0, String::new()));
             }
-            for (kind, suffix) in FIRST {
+            for (kind, axes, suffix) in FIRST {
                 let prefix = name.strip_suffix(suffix).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
+                let prefix = prefix.filter(|_| axes.fit(tensor.shape.len()));
                 found.extend(prefix.map(|prefix| (kind, prefix.to_owned())));
             }
         }
@@ -155,9 +221,14 @@ impl Names {
                 1 if stem => Naming::MaskRcnnBenchmark,
                 1 => Naming::Torchvision,
                 2 => Naming::Detectron2,
+                4 => Naming::TorchvisionVideo,
+                5 => Naming::PyTorchVideo,
+                6 => Naming::PySlowFast,
+                7 => Naming::ThreeDResNets,
+                8 => Naming::Mmaction2,
                 _ => Naming::HuggingFace,
             };
-            Self { naming, prefix }
+            Self::new(naming, prefix).with_renamed(contents)
         });
         named.collect()
     }
@@ -174,7 +245,7 @@ impl Names {
         for name in contents.tensors.keys() {
             for (kind, naming, start) in STAGES {
                 for (at, _) in name.match_indices(start).take(8) {
-                    let names = Self { naming, prefix: name[..at].to_owned() };
+                    let names = Self::new(naming, name[..at].to_owned());
                     let Some(Place::Block { stage: stage @ 2..=5, block }) = names.place(name) else { continue };
                     let mut branches = Branch::ALL.into_iter();
                     if branches.any(|branch| names.weight(Layer::Block { stage, block, branch }) == *name) {
@@ -188,16 +259,93 @@ impl Names {
 
     /// The names of Caffe2's blobs, as they are.
     pub fn caffe2() -> Self {
-        Self { naming: Naming::Caffe2, prefix: String::new() }
+        Self::new(Naming::Caffe2, String::new())
+    }
+
+    fn new(naming: Naming, prefix: String) -> Self {
+        Self { naming, prefix, eps: [naming.eps(); 2], pool_is_numbered: false, renamed: BTreeMap::new() }
+    }
+
+    /// With the names of a network for video among `contents`.
+    fn with_renamed(mut self, contents: &Contents) -> Self {
+        if self.naming.is_of_video() {
+            let hints =
+                Hints::new(self.naming, |name| contents.tensors.contains_key(&format!("{}{name}", self.prefix)));
+            self.pool_is_numbered = hints.pool_is_numbered;
+            for name in contents.tensors.keys() {
+                if let Some(blob) = self.own(name).and_then(|own| canonical(self.naming, own, hints)) {
+                    self.renamed.entry(blob).or_insert_with(|| name.clone());
+                }
+            }
+        }
+        self
+    }
+
+    /// `name` without the prefix; `None` if it has another.
+    fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+        // The classifier of mmaction2's is beside the backbone.
+        let outside = self.prefix.strip_suffix("backbone.").filter(|_| self.naming == Naming::Mmaction2);
+        let head = outside.and_then(|prefix| name.strip_prefix(prefix)).filter(|own| own.starts_with("cls_head."));
+        head.or_else(|| name.strip_prefix(self.prefix.as_str()))
+    }
+
+    /// The name that the file has for the parameter `blob`, or for a statistic of a batch norm by the name that Caffe2 gives
+    /// it. Where the file has none, it is the blob's own.
+    pub fn name_of(&self, blob: &str) -> String {
+        if let Some(name) = self.renamed.get(blob) {
+            return name.clone();
+        }
+        let Some((layer, part)) = parameter(blob).filter(|_| !self.naming.is_of_video()) else {
+            return blob.to_owned();
+        };
+        let norm = || self.norm(layer);
+        match part {
+            Part::Weight => self.weight(layer),
+            Part::Scale => norm().scale,
+            Part::Bias => norm().bias,
+        }
+    }
+
+    /// The names that `blob` is made from in a file of `contents`: one, or for a batch norm four, the part itself first, then
+    /// the other of scale and bias, mean and variance. Names that are not there are among them.
+    pub fn sources(&self, blob: &str, contents: &Contents) -> Vec<String> {
+        let (base, scale_first) = match (blob.strip_suffix("_bn_s"), blob.strip_suffix("_bn_b")) {
+            (Some(base), _) => (base, true),
+            (_, Some(base)) => (base, false),
+            _ => return vec![self.name_of(blob)],
+        };
+        let NormNames { scale, bias, mean, variance } = match parameter(blob).filter(|_| !self.naming.is_of_video()) {
+            Some((layer, _)) => self.norm(layer),
+            None => {
+                let name = |suffix: &str| self.name_of(&format!("{base}_bn_{suffix}"));
+                NormNames { scale: name("s"), bias: name("b"), mean: name("rm"), variance: name("riv") }
+            }
+        };
+        // Caffe2's networks mostly come with their batch norms folded; the statistics tell which ones do not.
+        let folds = [&mean, &variance].into_iter().any(|name| contents.tensors.contains_key(name));
+        match (folds || self.naming != Naming::Caffe2, scale_first) {
+            (false, true) => vec![scale],
+            (false, false) => vec![bias],
+            (true, true) => vec![scale, bias, mean, variance],
+            (true, false) => vec![bias, scale, mean, variance],
+        }
+    }
+
+    /// What the batch norm adds to the variance that the scale or bias `blob` is made from.
+    pub fn eps_of(&self, blob: &str) -> f64 {
+        let [whole, mid] = self.eps;
+        if blob.ends_with("_mid_bn_s") || blob.ends_with("_mid_bn_b") { mid } else { whole }
     }
 
     /// The name of a layer's weight.
     pub fn weight(&self, layer: Layer) -> String {
-        match (self.naming, layer) {
-            (Naming::Caffe2, Layer::Stem) => "conv1_w".to_owned(),
-            (Naming::Caffe2, Layer::Block { stage, block, branch }) => {
-                format!("res{stage}_{block}_{}_w", branch.caffe2())
-            }
+        let blob = match layer {
+            Layer::Stem => "conv1_w".to_owned(),
+            Layer::Block { stage, block, branch } => format!("res{stage}_{block}_{}_w", branch.caffe2()),
+        };
+        match self.naming {
+            Naming::Caffe2 => blob,
+            naming if naming.is_of_video() => self.name_of(&blob),
             _ => format!("{}{}.weight", self.prefix, self.pytorch(layer).0),
         }
     }
@@ -226,6 +374,16 @@ impl Names {
     /// whatever else is beside it.
     pub fn place(&self, name: &str) -> Option<Place> {
         let own = name.strip_prefix(self.prefix.as_str()).filter(|own| !own.ends_with("_momentum"))?;
+        let is_parameter = [".weight", ".bias", ".running_mean", ".running_var"].iter().any(|end| own.ends_with(end));
+        if self.naming.is_of_video() {
+            let starts: &[&str] = match self.naming {
+                Naming::TorchvisionVideo => &["stem.", "layer"],
+                Naming::PyTorchVideo => &["blocks."],
+                Naming::PySlowFast => &["s1", "s2", "s3", "s4", "s5"],
+                _ => &["conv1", "bn1", "layer"],
+            };
+            return (is_parameter && starts.iter().any(|start| own.starts_with(start))).then_some(Place::Stem);
+        }
         // Stage and block as numbers, and what parts them.
         let numbers = |text: &str, between: &str, end: char| {
             let (stage, rest) = text.split_once(between)?;
@@ -240,9 +398,7 @@ impl Names {
             Naming::Torchvision | Naming::MaskRcnnBenchmark => {
                 (own.strip_prefix("layer").and_then(|rest| numbers(rest, ".", '.')), 1)
             }
-            Naming::HuggingFace => {
-                (own.strip_prefix("encoder.stages.").and_then(|rest| numbers(rest, ".layers.", '.')), 2)
-            }
+            _ => (own.strip_prefix("encoder.stages.").and_then(|rest| numbers(rest, ".layers.", '.')), 2),
         };
         if let Some((stage, block)) = block {
             return Some(Place::Block { stage: stage.checked_add(first)?, block });
@@ -256,11 +412,9 @@ impl Names {
             }
             // Detectron2's converter puts torchvision's classifier there.
             Naming::Detectron2 | Naming::MaskRcnnBenchmark => own.starts_with("stem.") && !own.starts_with("stem.fc."),
-            Naming::HuggingFace => own.starts_with("embedder."),
+            _ => own.starts_with("embedder."),
         };
-        let is_parameter = self.naming == Naming::Caffe2
-            || [".weight", ".bias", ".running_mean", ".running_var"].iter().any(|end| own.ends_with(end));
-        (in_stem && is_parameter).then_some(Place::Stem)
+        (in_stem && (is_parameter || self.naming == Naming::Caffe2)).then_some(Place::Stem)
     }
 
     /// PyTorch's modules for a layer: the convolution and its batch norm.
@@ -303,7 +457,7 @@ impl Names {
 mod tests {
     use super::*;
     use crate::config::BackboneConfig;
-    use crate::graph::resnet::Body;
+    use crate::graph::Body;
 
     #[test]
     fn every_parameter_of_every_body_has_a_layer_and_the_reference_s_name() {
@@ -367,7 +521,7 @@ mod tests {
             ),
         ];
         for (naming, prefix, convs, norms) in cases {
-            let names = Names { naming, prefix: prefix.to_owned() };
+            let names = Names::new(naming, prefix.to_owned());
             for (layer, (conv, norm)) in layers.into_iter().zip(convs.into_iter().zip(norms)) {
                 assert_eq!(names.weight(layer), format!("{prefix}{conv}.weight"));
                 let got = names.norm(layer);
@@ -407,7 +561,7 @@ mod tests {
             (Naming::HuggingFace, "resnet.", "classifier.1.weight", None),
         ];
         for (naming, prefix, name, wanted) in cases {
-            let names = Names { naming, prefix: prefix.to_owned() };
+            let names = Names::new(naming, prefix.to_owned());
             assert_eq!(names.place(name), wanted, "{naming:?} {name}");
         }
     }

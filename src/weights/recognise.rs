@@ -1,11 +1,13 @@
 //! What network a file holds the weights of, from the names and shapes of its tensors.
 
 use super::cfg::Cfg;
-use super::names::{Branch, Layer, Names, Naming, Part, Place, parameter};
+use super::families::{Family, Rules, Shapes, Whose, describe};
+use super::names::{Branch, Layer, Names, Naming, Place};
 use super::raw::{Contents, Kind};
 use crate::clip::preprocess::Normalization;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
+use crate::network::Network;
 
 /// The most blocks of a stage that are looked for.
 const MAX_BLOCKS: usize = 1000;
@@ -23,14 +25,18 @@ pub(crate) struct Source {
     pub stride_1x1: Option<bool>,
     /// What the pixels were that the network was trained on, where that is known.
     pub normalization: Option<Normalization>,
+    /// Who published it.
+    pub whose: Whose,
 }
 
 impl Source {
-    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's.
+    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's. `asked` is whose network
+    /// it is said to be.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for networks that are known and are no such body, and for several in one file.
-    pub fn find(contents: &Contents, file: &str) -> Result<Self> {
+    /// [`Error::Unsupported`] for networks that are known and cannot be run, for several in one file, and for those of
+    /// another family than is said.
+    pub fn find(contents: &Contents, file: &str, asked: Option<Family>) -> Result<Self> {
         let mut found = Names::find(contents);
         if found.len() > 1 {
             let prefixes: Vec<String> = found.iter().map(|names| format!("{:?}", names.prefix)).collect();
@@ -41,10 +47,21 @@ impl Source {
         }
         let found = found.pop();
         let known = found.is_some();
-        let names = found.unwrap_or_else(Names::caffe2);
-        refuse_video_resnets(contents, &names, file)?;
+        let mut names = found.unwrap_or_else(Names::caffe2);
         refuse_non_local(contents, file)?;
-        refuse_deep_stems(contents, &names, file)?;
+        refuse_two_pathways(contents, file)?;
+        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
+        let whose = shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch.as_deref()));
+        let whose = match asked {
+            Some(asked) => whose.said_to_be(asked, file)?,
+            None => whose,
+        };
+        if !names.naming.is_of_video() {
+            refuse_deep_stems(contents, &names, file)?;
+        } else if let Whose::Of(family) = whose {
+            let rules = shapes(contents, &names, |shapes| Rules::of(family, shapes, arch.as_deref()));
+            names.eps = [rules.eps, rules.eps_mid];
+        }
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
         let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
@@ -59,9 +76,39 @@ impl Source {
             // Detectron2 divides the pixels of its ResNeXts by their deviation and keeps them in BGR: neither of ours.
             Naming::Detectron2 if grouped => (Some(false), None),
             Naming::Detectron2 | Naming::MaskRcnnBenchmark => (Some(!grouped), Some(Normalization::Detectron)),
+            Naming::TorchvisionVideo
+            | Naming::PyTorchVideo
+            | Naming::PySlowFast
+            | Naming::ThreeDResNets
+            | Naming::Mmaction2 => (None, None),
         };
         let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
-        Ok(Self { names, known, stride_1x1, normalization: stated.or(normalization) })
+        Ok(Self { names, known, stride_1x1, normalization: stated.or(normalization), whose })
+    }
+
+    /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if they show a network that cannot be built, or that may be one of two.
+    pub fn network(&self, contents: &Contents, file: &str) -> Result<Option<Network>> {
+        let family = match &self.whose {
+            Whose::Image | Whose::Of(Family::Detectron) => {
+                return Ok(self.body(contents, file)?.map(Network::Reference));
+            }
+            &Whose::Of(family) => family,
+            Whose::OneOf(..) => return Err(self.whose.undecided(file)),
+        };
+        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
+        let description =
+            shapes(contents, &self.names, |shapes| describe(shapes, &Rules::of(family, shapes, arch.as_deref())));
+        let Some(description) = description else { return Ok(None) };
+        match description.validate() {
+            Ok(()) => Ok(Some(Network::Described(description))),
+            Err(error) => Err(Error::Unsupported {
+                what: format!("the network of {file}"),
+                reason: format!("its tensors are of none that can be built ({error})"),
+            }),
+        }
     }
 
     /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body
@@ -69,7 +116,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if they show a network that is no such body, or that may be one of two.
-    pub fn config(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
+    fn body(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let weight = |stage, block, branch| {
             contents.shape(&self.names.weight(Layer::Block { stage, block, branch })).filter(|shape| shape.len() >= 4)
@@ -134,25 +181,25 @@ impl Source {
                 ));
             }
         }
-        if self.of_two_networks(contents) {
-            return refused(format!(
-                "names and shapes are those of two: Detectron's, run frame by frame, and the C2D of video-nonlocal-net, \
-                 which strides elsewhere and pools over time behind res2, and cannot be run; if it is Detectron's, say so \
-                 with --config '{}'",
-                config.to_json()
-            ));
-        }
         Ok(Some(config))
     }
+}
 
-    /// Whether Caffe2's convolutions all have a time axis, and none spans frames: Detectron's networks without time are 4-D,
-    /// and those with time have kernels of 3 from res3 on, but what video-nonlocal-net publishes as C2D is just that.
-    pub fn of_two_networks(&self, contents: &Contents) -> bool {
-        let mut times = contents.tensors.iter().filter_map(|(name, tensor)| match (parameter(name), &*tensor.shape) {
-            (Some((_, Part::Weight)), &[_, _, kt, _, _]) => Some(kt),
-            _ => None,
-        });
-        self.names.naming == Naming::Caffe2 && times.next() == Some(1) && times.all(|kt| kt == 1)
+/// The shapes of a file's parameters by the names of blobs.
+fn shapes<T>(contents: &Contents, names: &Names, look: impl FnOnce(&Shapes<'_>) -> T) -> T {
+    let of = |blob: &str| contents.shape(&names.name_of(blob)).map(<[usize]>::to_vec);
+    look(&Shapes { of: &of, pool_is_numbered: names.pool_is_numbered, of_caffe2: names.naming == Naming::Caffe2 })
+}
+
+/// Refuses networks of two pathways.
+fn refuse_two_pathways(contents: &Contents, file: &str) -> Result<()> {
+    const MARKS: [&str; 4] = ["multipathway_", "pathway1_", "fast_path.", "t_res2_"];
+    match contents.names().find(|name| MARKS.iter().any(|mark| name.contains(mark))) {
+        None => Ok(()),
+        Some(name) => Err(Error::Unsupported {
+            what: format!("a SlowFast network ({name}) in {file}"),
+            reason: "networks of two pathways cannot be run yet".to_owned(),
+        }),
     }
 }
 
@@ -162,30 +209,6 @@ fn groups(contents: &Contents, names: &Names) -> Option<usize> {
     let inner = *shape(Branch::A)?.first()?;
     let of_group = *shape(Branch::B)?.get(1)?;
     (of_group > 0 && inner > 0 && inner.is_multiple_of(of_group)).then(|| inner / of_group)
-}
-
-/// Says why PyTorch's ResNets for video cannot be run.
-fn refuse_video_resnets(contents: &Contents, names: &Names, file: &str) -> Result<()> {
-    let refused = |what: &str, reason: &str| {
-        Err(Error::Unsupported { what: format!("{what} ({file})"), reason: reason.to_owned() })
-    };
-    for (name, tensor) in &contents.tensors {
-        let factored = name.ends_with("stem.0.weight") || name.ends_with("layer1.0.conv1.0.weight");
-        if tensor.shape.len() == 5 && factored {
-            return refused(
-                "a video ResNet of torchvision's (r3d_18, mc3_18, r2plus1d_18)",
-                "it is another network: its stem spans several frames and has no pooling, res2 spans frames too, and \
-                 later stages stride over time; resnet18 and the like from torchvision.models can be inflated instead",
-            );
-        }
-    }
-    match contents.shape(&names.weight(Layer::Stem)) {
-        Some(&[_, _, kt, _, _]) if kt != 1 && names.naming != Naming::Caffe2 => refused(
-            "a ResNet whose stem spans several frames",
-            "the stem of this body is 1x7x7: it looks at every frame by itself",
-        ),
-        _ => Ok(()),
-    }
 }
 
 /// Refuses networks with attention between their blocks, whatever else of them fits.
@@ -223,7 +246,7 @@ fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<(
 mod tests {
     use super::*;
     use crate::config::PRESETS;
-    use crate::graph::resnet::Body;
+    use crate::graph::Body;
     use crate::weights::raw::{Element, Payload, RawTensor};
     use std::collections::BTreeMap;
 
@@ -235,8 +258,8 @@ mod tests {
         Contents { tensors: tensors.collect(), ..Contents::default() }
     }
 
-    fn recognise(contents: &Contents) -> Result<Option<BackboneConfig>> {
-        Source::find(contents, "file")?.config(contents, "file")
+    fn recognise(contents: &Contents) -> Result<Option<Network>> {
+        Source::find(contents, "file", None)?.network(contents, "file")
     }
 
     /// Names and shapes as torchvision has them, by network.
@@ -258,11 +281,11 @@ mod tests {
             let mut contents = contents(parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())));
             // Res5 is only read where Detectron's configuration asks for it.
             if want.block_counts.len() == 4 {
-                let short = recognise(&contents).unwrap().unwrap();
+                let Some(Network::Reference(short)) = recognise(&contents).unwrap() else { panic!("{preset}") };
                 assert_eq!(short.block_counts, want.block_counts[..3], "{preset}");
                 contents.cfg = Some("MODEL:\n  CONV_BODY: FPN.add_fpn_ResNet_conv5_body\n".to_owned());
             }
-            assert_eq!(recognise(&contents).unwrap(), Some(want), "{preset}");
+            assert_eq!(recognise(&contents).unwrap(), Some(want.into()), "{preset}");
         }
     }
 
@@ -283,22 +306,18 @@ mod tests {
         ] {
             let contents = of_torchvision(name);
             let want = BackboneConfig::from_json(&json).unwrap();
-            assert_eq!(recognise(&contents).unwrap(), Some(want), "{name}");
-            let source = Source::find(&contents, name).unwrap();
+            assert_eq!(recognise(&contents).unwrap(), Some(want.into()), "{name}");
+            let source = Source::find(&contents, name, None).unwrap();
             assert_eq!(source.normalization, Some(Normalization::ImageNet));
         }
     }
 
     #[test]
-    fn torchvision_s_video_networks_are_refused() {
+    fn torchvision_s_video_networks_are_its_presets() {
         for name in ["r3d_18", "mc3_18", "r2plus1d_18"] {
-            let error = recognise(&of_torchvision(name)).unwrap_err().to_string();
-            assert!(error.contains("r3d_18") && error.contains("stem spans several frames"), "{error}");
+            let want = Network::from_json(&format!(r#"{{"preset": "{name}", "classes": 400}}"#)).unwrap();
+            assert_eq!(recognise(&of_torchvision(name)).unwrap(), Some(want), "{name}");
         }
-        let shapes: [(&str, &[usize]); 2] =
-            [("conv1.weight", &[64, 3, 7, 7, 7]), ("layer1.0.conv1.weight", &[64, 64, 3, 3, 3])];
-        let error = recognise(&contents(shapes)).unwrap_err().to_string();
-        assert!(error.contains("1x7x7"), "{error}");
     }
 
     #[test]
@@ -337,7 +356,7 @@ mod tests {
             ("metadata", stated, (Some(true), Some(ImageNet))),
             ("blobs in safetensors", plain, (None, None)),
         ] {
-            let source = Source::find(&contents, "file").unwrap();
+            let source = Source::find(&contents, "file", None).unwrap();
             assert_eq!((source.stride_1x1, source.normalization), want, "{what}");
         }
     }

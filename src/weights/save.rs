@@ -2,8 +2,8 @@
 
 use super::Weights;
 use crate::clip::preprocess::Normalization;
-use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::tensor_file::{Entry, serialize};
 use half::f16;
 use safetensors::Dtype;
@@ -28,7 +28,7 @@ impl Weights {
     /// [`Error::Unsupported`] for a value that float16 cannot hold.
     pub fn to_safetensors(
         &self,
-        config: &BackboneConfig,
+        network: impl Into<Network>,
         preprocess: Option<Normalization>,
         storage: Storage,
     ) -> Result<Vec<u8>> {
@@ -46,7 +46,7 @@ impl Weights {
             Storage::F32 => Dtype::F32,
             Storage::F16 => Dtype::F16,
         };
-        let mut metadata = BTreeMap::from([("config", config.to_json())]);
+        let mut metadata = BTreeMap::from([("config", network.into().to_json())]);
         metadata.extend(preprocess.map(|way| ("preprocess", way.name().to_owned())));
         serialize(&entries, dtype, &metadata)
     }

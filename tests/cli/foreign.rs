@@ -57,7 +57,7 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
     write_tensors(&c2d, &tensors, &HashMap::new());
     let ran = run(["convert", text(&c2d), text(&output)]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("video-nonlocal-net") && ran.stderr.contains("--config '{"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("video-nonlocal-net") && ran.stderr.contains("--family pyslowfast"), "{}", ran.stderr);
     let ran = run(["convert", text(&c2d), text(&at("c2d_named.safetensors")), "--config", image]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("video-nonlocal-net"), "{}", ran.stderr);

@@ -5,7 +5,7 @@
 
 * everything.pth, everything_legacy.pth: a training's checkpoint with a state dict of every kind of tensor, and beside it
   objects that are no tensors; everything.safetensors: the values of its tensors as float32.
-* resnet.pth, resnet_legacy.pth, resnet_half.pth (bfloat16), resnet.safetensors: the state dict of a very narrow ResNet with
+* resnet.pth, resnet_legacy.pth, resnet_half.pth (bfloat16, legacy), resnet.safetensors: the state dict of a very narrow ResNet with
   torchvision's names, and its twin.
 * model_state.pyth (PySlowFast's wrapper, names with `module.`), model.pth, bare.pth (a state dict alone, in which two
   tensors are one): as other projects wrap it.
@@ -102,7 +102,7 @@ def everything():
 
 def resnet():
     """One basic block a stage of res2 to res4, and a classifier."""
-    widths = [2, 2, 4, 6]
+    widths = [2, 2, 4, 8]
     tensors = collections.OrderedDict()
 
     def conv(name, out, inner, size):
@@ -130,7 +130,7 @@ def resnet():
     tensors["fc.weight"] = torch.randn(5, widths[-1])
     both(tensors, "resnet")
     halves = {name: value.bfloat16() if value.is_floating_point() else value for name, value in tensors.items()}
-    torch.save(halves, HERE / "resnet_half.pth")
+    torch.save(halves, HERE / "resnet_half.pth", _use_new_zipfile_serialization=False)
     save_file(dict(tensors), HERE / "resnet.safetensors")
 
 

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
+use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -153,9 +154,13 @@ impl PreprocessArguments {
     }
 }
 
-/// How 2-D weights become 3-D ones.
+/// How a weight file is read.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct InflateArguments {
+pub struct WeightArguments {
+    /// Whose network the weight file is of, where the file does not tell.
+    #[arg(long, value_name = "NAME", value_parser = choice(&Family::ALL, Family::name))]
+    pub family: Option<Family>,
+
     /// Make weights over time of the 2-D weights of an image network: by the kernel in the middle and zeros around it
     /// (center-only), by equal shares of it (mean-repeat), by copies (repeat), or in the middle with noise around it.
     #[arg(long, value_name = "MODE", value_parser = choice(&InflateMode::ALL, InflateMode::name))]
@@ -166,7 +171,7 @@ pub struct InflateArguments {
     seed: u64,
 }
 
-impl InflateArguments {
+impl WeightArguments {
     /// The same for the library.
     pub fn options(&self) -> WeightOptions {
         WeightOptions { inflate: self.inflate, seed: self.seed }

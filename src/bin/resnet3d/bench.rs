@@ -8,13 +8,13 @@ mod scaling;
 mod sweep;
 
 use crate::arguments::{
-    InflateArguments, MemoryArguments, PreprocessArguments, WeightsSource, clip_shape, taps, weights_source,
+    MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, clip_shape, taps, weights_source,
 };
 use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::{adapter_line, memory_line};
 use crate::input::load;
-use crate::network::{Network, check_taps, describe};
+use crate::network::{Model, check_taps, describe};
 use crate::output::{note, wrong_usage};
 use crate::outputs::Outputs;
 use crate::plan::class_line;
@@ -89,7 +89,7 @@ pub struct Arguments {
     weights: WeightsSource,
 
     #[command(flatten)]
-    inflate: InflateArguments,
+    how: WeightArguments,
 
     /// A clip or video to run on, as for `run`, instead of a generated one.
     #[arg(long, value_name = "FILE|DIR")]
@@ -166,12 +166,12 @@ impl Arguments {
         let taps = self.taps.clone().unwrap_or_default();
         check_taps(&self.weights, choice.as_ref(), &taps)?;
         let gpu = self.open(common)?;
-        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
-        tap_names(&network.body()?, &taps)?;
+        let model = Model::load(&self.weights, choice, &self.how)?;
+        tap_names(&model.body()?, &taps)?;
         if self.sweep.is_some() {
-            return self.sweep(common, &gpu, &network, generated, &outputs);
+            return self.sweep(common, &gpu, &model, generated, &outputs);
         }
-        let (clip, damaged) = self.clip(generated, network.normalization)?;
+        let (clip, damaged) = self.clip(generated, model.normalization)?;
         let options = Options {
             precision: common.precision,
             taps,
@@ -182,7 +182,7 @@ impl Arguments {
             winograd: !self.no_winograd,
             ..Options::default()
         };
-        let (report, features) = self.measure(&gpu, &network, &clip, options)?;
+        let (report, features) = self.measure(&gpu, &model, &clip, options)?;
         let report = Report { damaged, ..report };
         if self.roofline.is_some() && report.layers.is_empty() {
             bail!(
@@ -194,17 +194,17 @@ impl Arguments {
         let mut files = Vec::new();
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
-            files.push(to_safetensors(&blobs, &network.config, features.spatial_scale(), &gpu)?);
+            files.push(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu)?);
         }
         if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
-            let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &network, common);
+            let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &model, common);
             files.push(roofline::svg(&report.layers, ceilings, &about).into_bytes());
         }
         outputs.write(&files.iter().map(|bytes| bytes as &dyn Contents).collect::<Vec<_>>())?;
         if common.json {
             return outputs.print_json(&report);
         }
-        let mut text = heading(&gpu, &network) + &report.text();
+        let mut text = heading(&gpu, &model) + &report.text();
         for (name, path) in [("features", &self.output), ("picture", &self.roofline)] {
             text += &path.as_deref().map_or(String::new(), |path| written(name, path));
         }
@@ -232,11 +232,11 @@ impl Arguments {
         &self,
         common: &Common,
         gpu: &GpuContext,
-        network: &Network,
+        model: &Model,
         clip: Shape,
         outputs: &Outputs<'_>,
     ) -> Result<()> {
-        let body = network.body()?;
+        let body = model.body()?;
         let options = PlanOptions {
             fusion: !self.no_fusion,
             target: gpu.target(),
@@ -249,14 +249,14 @@ impl Arguments {
         let subject = sweep::Subject {
             gpu,
             body: &body,
-            weights: &network.weights,
+            weights: &model.weights,
             options: &options,
             clip,
             most: self.sweep_to.into(),
             runs: self.runs,
         };
         let sweep = subject.sweep()?;
-        let about = about("Latency over frames and over clips", gpu, network, common);
+        let about = about("Latency over frames and over clips", gpu, model, common);
         outputs.write(&[&scaling::svg(&sweep, clip, &about).into_bytes()])?;
         if common.json {
             return outputs.print_json(&SweepReport {
@@ -269,7 +269,7 @@ impl Arguments {
             });
         }
         let picture = self.sweep.as_deref().map_or(String::new(), |path| written("picture", path));
-        outputs.print(&(heading(gpu, network) + &sweep.text() + "\n" + &picture))
+        outputs.print(&(heading(gpu, model) + &sweep.text() + "\n" + &picture))
     }
 
     /// The device, if it can run the kernel asked for, and time layers where they are to be drawn.
@@ -295,17 +295,11 @@ impl Arguments {
         }
     }
 
-    fn measure(
-        &self,
-        gpu: &GpuContext,
-        network: &Network,
-        clip: &Clip,
-        options: Options,
-    ) -> Result<(Report, Features)> {
+    fn measure(&self, gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(Report, Features)> {
         let precision = options.precision.name();
         let by_table = Options { tuning: false, ..options.clone() };
         let started = Instant::now();
-        let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+        let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
         let tuning = Instant::now();
         let tuned = tune(gpu, &mut backbone, clip.shape())?;
         let tuning = tuning.elapsed();
@@ -317,7 +311,7 @@ impl Arguments {
         note(&memory);
         let prepare = started.elapsed() - tuning;
         let mut other = match self.tune {
-            true => Some(Comparison::new(GpuBackbone::new(gpu, &network.config, &network.weights, by_table)?, clip)?),
+            true => Some(Comparison::new(GpuBackbone::new(gpu, &model.network, &model.weights, by_table)?, clip)?),
             false => None,
         };
 
@@ -390,11 +384,11 @@ impl Arguments {
 }
 
 /// What stands above every result.
-fn heading(gpu: &GpuContext, network: &Network) -> String {
+fn heading(gpu: &GpuContext, model: &Model) -> String {
     let mut facts = Facts::default();
     facts.add("adapter", adapter_line(gpu));
     facts.add("kernels", format!("for {}", class_line(gpu.class())));
-    facts.add("network", describe(&network.config));
+    facts.add("network", describe(&model.network));
     facts.to_string()
 }
 
@@ -403,11 +397,11 @@ fn written(name: &'static str, path: &Path) -> String {
 }
 
 /// What stands above every picture: a heading, what was run, and on what, by what, when.
-fn about(title: &str, gpu: &GpuContext, network: &Network, common: &Common) -> [String; 3] {
+fn about(title: &str, gpu: &GpuContext, model: &Model, common: &Common) -> [String; 3] {
     let version = env!("CARGO_PKG_VERSION");
     [
         format!("{title}, {}", common.precision.name()),
-        describe(&network.config),
+        describe(&model.network),
         format!("{}; resnet3d {version}, {}", adapter_line(gpu), today()),
     ]
 }

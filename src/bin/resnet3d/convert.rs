@@ -1,15 +1,15 @@
 //! `resnet3d convert`: weights of any kind as a safetensors file of blobs.
 
-use crate::arguments::InflateArguments;
+use crate::arguments::WeightArguments;
 use crate::cli::Common;
-use crate::network::{config_for, describe, load};
+use crate::network::{describe, load, network_for, open};
 use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::weights::{Dropped, Loaded, Origin, Storage};
-use resnet3d_wgpu::{BackboneConfig, Checkpoint};
+use resnet3d_wgpu::{Checkpoint, Network};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct Arguments {
     output: PathBuf,
 
     #[command(flatten)]
-    inflate: InflateArguments,
+    how: WeightArguments,
 
     /// Store float16 instead of float32.
     #[arg(long)]
@@ -52,15 +52,15 @@ impl Arguments {
         let outputs = Outputs::new([("OUT", Some(self.output.as_path()))], &inputs)?;
         let choice = common.choice()?;
         let progress = Progress::start("converting weights");
-        let checkpoint = Checkpoint::open(&self.input)?;
-        let config = config_for(&checkpoint, &self.input, choice)?;
-        let loaded = load(&checkpoint, &self.input, &config, &self.inflate.options())?;
+        let checkpoint = open(&self.input, &self.how)?;
+        let network = network_for(&checkpoint, &self.input, choice)?;
+        let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
-        let bytes = loaded.weights.to_safetensors(&config, checkpoint.normalization(), storage)?;
+        let bytes = loaded.weights.to_safetensors(&network, checkpoint.normalization(), storage)?;
         outputs.write(&[&bytes])?;
         drop(progress);
         let report =
-            Report { arguments: self, checkpoint: &checkpoint, config: &config, loaded: &loaded, bytes: bytes.len() };
+            Report { arguments: self, checkpoint: &checkpoint, network: &network, loaded: &loaded, bytes: bytes.len() };
         if common.json { outputs.print_json(&report.json()) } else { outputs.print(&report.text()) }
     }
 }
@@ -69,7 +69,7 @@ impl Arguments {
 struct Report<'a> {
     arguments: &'a Arguments,
     checkpoint: &'a Checkpoint,
-    config: &'a BackboneConfig,
+    network: &'a Network,
     loaded: &'a Loaded,
     bytes: usize,
 }
@@ -119,7 +119,7 @@ impl Report<'_> {
         let mut facts = Facts::default();
         facts
             .add("names", self.checkpoint.naming().name())
-            .add("network", describe(self.config))
+            .add("network", describe(self.network))
             .add("pixels", self.preprocess().unwrap_or("not known"))
             .add(
                 "blobs",
@@ -155,7 +155,7 @@ impl Report<'_> {
             "input": self.arguments.input.display().to_string(),
             "output": self.arguments.output.display().to_string(),
             "names": self.checkpoint.naming().name(),
-            "config": self.config,
+            "config": self.network,
             "preprocess": self.preprocess(),
             "storage": if self.arguments.f16 { "f16" } else { "f32" },
             "bytes": self.bytes,

@@ -1,10 +1,10 @@
 //! `resnet3d demo`: the whole path on a rendered scene, without any file.
 
-use crate::arguments::{InflateArguments, WeightsSource, weights_source};
+use crate::arguments::{WeightArguments, WeightsSource, weights_source};
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
-use crate::network::Network;
+use crate::network::Model;
 use crate::output::{print, print_json, wrong_usage};
 use crate::outputs::Outputs;
 use crate::plan::summary;
@@ -37,7 +37,7 @@ pub struct Arguments {
     weights: WeightsSource,
 
     #[command(flatten)]
-    inflate: InflateArguments,
+    how: WeightArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -88,19 +88,19 @@ impl Arguments {
         let choice = common.choice()?;
         // Without an adapter nothing is to be left behind, not even the directory.
         let gpu = common.open()?;
-        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
+        let model = Model::load(&self.weights, choice, &self.how)?;
         let input = {
             let _progress = Progress::start("rendering the scene");
             scene.write_png_frames(&frames)?;
             load_inputs(&[&frames], &LOAD_OPTIONS)?
         };
 
-        let plan = self.plan(&gpu, &network, &input)?;
+        let plan = self.plan(&gpu, &model, &input)?;
         let options = Options { precision: common.precision, taps: Taps::Stages, ..Options::default() };
-        let (result, timing) = forward(&gpu, &network, &input.clip, options)?;
+        let (result, timing) = forward(&gpu, &model, &input.clip, options)?;
         let blobs: Vec<&Feature> = result.blobs().iter().collect();
         outputs.write(&[
-            &to_safetensors(&blobs, &network.config, result.spatial_scale(), &gpu)?,
+            &to_safetensors(&blobs, &model.network, result.spatial_scale(), &gpu)?,
             &draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,
         ])?;
 
@@ -128,8 +128,8 @@ impl Arguments {
         print(&format!("{}\n{ran}\n{}\n{written}", summary(&plan, gpu.class()), statistics_table(&taps)))
     }
 
-    fn plan(&self, gpu: &GpuContext, network: &Network, input: &Input) -> Result<PlanReport> {
-        let body = network.body()?;
+    fn plan(&self, gpu: &GpuContext, model: &Model, input: &Input) -> Result<PlanReport> {
+        let body = model.body()?;
         let options = PlanOptions {
             taps: resnet3d_wgpu::backbone::tap_names(&body, &Taps::Stages)?,
             target: gpu.target(),
@@ -137,7 +137,7 @@ impl Arguments {
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[input.clip.shape()], &options)?;
-        Ok(PlanReport::new(&network.config, &body, &plan))
+        Ok(PlanReport::new(&model.network, &body, &plan))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::tensor_file::{Entry, serialize};
-use resnet3d_wgpu::{BackboneConfig, Feature, GpuContext, Shape};
+use resnet3d_wgpu::{Feature, GpuContext, Network, Shape};
 use safetensors::Dtype;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them.
 pub fn to_safetensors(
     features: &[&Feature],
-    config: &BackboneConfig,
+    network: &Network,
     spatial_scale: f64,
     gpu: &GpuContext,
 ) -> Result<Vec<u8>> {
@@ -23,7 +23,7 @@ pub fn to_safetensors(
         .map(|(feature, bytes)| Entry { name: &feature.name, shape: <[usize; 5]>::from(feature.shape).to_vec(), bytes })
         .collect();
     let metadata = BTreeMap::from([
-        ("config", config.to_json()),
+        ("config", network.to_json()),
         ("spatial_scale", spatial_scale.to_string()),
         ("adapter", gpu.adapter_name().to_owned()),
         ("backend", gpu.backend().to_owned()),

@@ -1,6 +1,6 @@
 //! One clip through the network, with what it took.
 
-use crate::network::Network;
+use crate::network::Model;
 use crate::output::note;
 use crate::progress::Progress;
 use crate::text::{grouped, mib, milliseconds, time};
@@ -43,8 +43,8 @@ impl std::fmt::Display for Times {
 }
 
 /// Runs `network` once on `clip`.
-pub fn forward(gpu: &GpuContext, network: &Network, clip: &Clip, options: Options) -> Result<(Features, Times)> {
-    let mut backbone = GpuBackbone::new(gpu, &network.config, &network.weights, options)?;
+pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(Features, Times)> {
+    let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
     tune(gpu, &mut backbone, clip.shape())?;
     let started = Instant::now();
     let memory = {

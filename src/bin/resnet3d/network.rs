@@ -1,22 +1,21 @@
 //! Which network, and with which weights: `--config` and `--weights` put together.
 
-use crate::arguments::WeightsSource;
+use crate::arguments::{WeightArguments, WeightsSource};
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
-use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::graph::resnet::Body;
+use resnet3d_wgpu::network::{Description, presets};
 use resnet3d_wgpu::weights::Loaded;
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, Taps, WeightOptions, Weights};
+use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Error, Network, Taps, Transformation, WeightOptions, Weights};
 use std::ffi::OsStr;
 use std::path::Path;
 
 /// A network with its weights.
 #[derive(Debug)]
-pub struct Network {
+pub struct Model {
     /// The network.
-    pub config: BackboneConfig,
+    pub network: Network,
     /// Its weights.
     pub weights: Weights,
     /// Tensors of the weight file that the network does not use.
@@ -25,47 +24,62 @@ pub struct Network {
     pub normalization: Option<Normalization>,
 }
 
-impl Network {
+impl Model {
     /// Reads or generates the weights. The network is that of `choice`, else the one that the file shows, else r18-conv4.
-    pub fn load(source: &WeightsSource, choice: Option<Choice>, options: &WeightOptions) -> Result<Self> {
+    pub fn load(source: &WeightsSource, choice: Option<Choice>, how: &WeightArguments) -> Result<Self> {
         let _progress = Progress::start("reading weights");
         match source {
             WeightsSource::Random(seed) => {
-                let config = choice.map(|choice| choice.config).unwrap_or_default();
-                Ok(Self { weights: Weights::random(&config, *seed)?, config, unused: Vec::new(), normalization: None })
+                let network = choice.map(|choice| choice.network).unwrap_or_default();
+                Ok(Self {
+                    weights: Weights::random(&network, *seed)?,
+                    network,
+                    unused: Vec::new(),
+                    normalization: None,
+                })
             }
             WeightsSource::File(path) => {
-                let checkpoint = Checkpoint::open(path)?;
-                let config = config_for(&checkpoint, path, choice)?;
-                let loaded = load(&checkpoint, path, &config, options)?;
+                let checkpoint = open(path, how)?;
+                let network = network_for(&checkpoint, path, choice)?;
+                let loaded = load(&checkpoint, path, &network, &how.options())?;
                 let unused = loaded.dropped.into_iter().map(|dropped| dropped.name).collect();
-                Ok(Self { weights: loaded.weights, config, unused, normalization: checkpoint.normalization() })
+                Ok(Self { weights: loaded.weights, network, unused, normalization: checkpoint.normalization() })
             }
         }
     }
 
     /// The network as a graph.
     pub fn body(&self) -> Result<Body> {
-        Ok(Body::new(&self.config)?)
+        Ok(Body::new(&self.network)?)
     }
 }
 
-/// The parameters of `config` from an opened file.
-pub fn load(checkpoint: &Checkpoint, path: &Path, config: &BackboneConfig, options: &WeightOptions) -> Result<Loaded> {
-    let loaded = checkpoint.load(config, options);
+/// Opens a weight file, as one of the family that is asked for.
+pub fn open(path: &Path, how: &WeightArguments) -> Result<Checkpoint> {
+    let checkpoint = Checkpoint::open(path)?;
+    Ok(match how.family {
+        Some(family) => checkpoint.of_family(family)?,
+        None => checkpoint,
+    })
+}
+
+/// The parameters of `network` from an opened file.
+pub fn load(checkpoint: &Checkpoint, path: &Path, network: &Network, options: &WeightOptions) -> Result<Loaded> {
+    let loaded = checkpoint.load(network, options);
     loaded.with_context(|| format!("{} does not give the weights of this network", path.display()))
 }
 
 /// The network to read the file `path` as: the one that was asked for, else the one that it shows, else r18-conv4.
-pub fn config_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) -> Result<BackboneConfig> {
+pub fn network_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) -> Result<Network> {
     match choice {
-        Some(Choice { config, says_stride: true }) => Ok(config),
         // Where the stride is goes with the weights, and a preset's is that of Detectron's.
-        Some(Choice { config, .. }) => {
-            Ok(BackboneConfig { stride_1x1: checkpoint.stride_1x1().unwrap_or(config.stride_1x1), ..config })
+        Some(Choice { network: Network::Reference(config), says_stride: false }) => {
+            let stride_1x1 = checkpoint.stride_1x1().unwrap_or(config.stride_1x1);
+            Ok(BackboneConfig { stride_1x1, ..config }.into())
         }
+        Some(Choice { network, .. }) => Ok(network),
         None => {
-            let own = checkpoint.config();
+            let own = checkpoint.network();
             let own = own.with_context(|| format!("{} shows no network that can be run", path.display()))?;
             Ok(own.unwrap_or_default())
         }
@@ -74,18 +88,18 @@ pub fn config_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) 
 
 /// Checks `taps` before the weights are read, where the network is known by then.
 pub fn check_taps(source: &WeightsSource, choice: Option<&Choice>, taps: &Taps) -> Result<()> {
-    let config = match (choice, source) {
-        (Some(choice), _) => choice.config.clone(),
-        (None, WeightsSource::Random(_)) => BackboneConfig::default(),
+    let network = match (choice, source) {
+        (Some(choice), _) => choice.network.clone(),
+        (None, WeightsSource::Random(_)) => Network::default(),
         (None, WeightsSource::File(_)) => return Ok(()),
     };
-    tap_names(&Body::new(&config)?, taps)?;
+    tap_names(&Body::new(network)?, taps)?;
     Ok(())
 }
 
 /// The file that a value of `--config` names, if it names one.
 pub fn config_file(value: &OsStr) -> Option<&Path> {
-    let is_text = |text: &str| text.trim_start().starts_with('{') || PRESETS.contains(&text);
+    let is_text = |text: &str| text.trim_start().starts_with('{') || Network::preset(text).is_ok();
     let path = Path::new(value);
     (!value.to_str().is_some_and(is_text) && path.exists()).then_some(path)
 }
@@ -94,7 +108,7 @@ pub fn config_file(value: &OsStr) -> Option<&Path> {
 #[derive(Debug)]
 pub struct Choice {
     /// The network.
-    pub config: BackboneConfig,
+    pub network: Network,
     /// Whether it says itself where bottlenecks stride.
     says_stride: bool,
 }
@@ -103,22 +117,23 @@ impl Choice {
     /// Reads the value of `--config`: JSON, a preset's name, or a file of JSON.
     pub fn new(value: &OsStr) -> Result<Self> {
         let of_json = |json: &str| -> resnet3d_wgpu::Result<Self> {
-            let config = BackboneConfig::from_json(json)?;
+            let network = Network::from_json(json)?;
             let keys: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
-            Ok(Self { config, says_stride: keys.get("stride_1x1").is_some() })
+            Ok(Self { network, says_stride: keys.get("stride_1x1").is_some() })
         };
         match value.to_str() {
             Some(text) if text.trim_start().starts_with('{') => return Ok(of_json(text)?),
-            Some(text) if PRESETS.contains(&text) => {
-                return Ok(Self { config: BackboneConfig::preset(text)?, says_stride: false });
-            }
+            Some(text) if let Ok(network) = Network::preset(text) => return Ok(Self { network, says_stride: false }),
             _ => {}
         }
         // Any other value is the name of a file, which need not be text.
         let Some(path) = config_file(value) else {
             let error = Error::Config {
                 field: "--config".to_owned(),
-                wanted: format!("a preset ({}), a file, or JSON that starts with '{{'", PRESETS.join(", ")),
+                wanted: format!(
+                    "a preset ({}), a file, or JSON that starts with '{{'",
+                    presets::all().collect::<Vec<_>>().join(", ")
+                ),
                 given: format!("{:?}, and there is no such file", Path::new(value).display().to_string()),
             };
             return Err(error.into());
@@ -130,18 +145,28 @@ impl Choice {
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
-pub fn describe(config: &BackboneConfig) -> String {
-    let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let preset = PRESETS.iter().find(|name| BackboneConfig::preset(name).is_ok_and(|preset| preset == *config));
+pub fn describe(network: &Network) -> String {
+    let preset = presets::all().find(|name| Network::preset(name).is_ok_and(|preset| preset == *network));
+    let name = preset.map(|name| format!("{name}: ")).unwrap_or_default();
+    name + &match network {
+        Network::Reference(config) => describe_body(config),
+        Network::Described(description) => describe_units(description),
+    }
+}
+
+fn list(numbers: impl IntoIterator<Item = usize>) -> String {
+    numbers.into_iter().map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn describe_body(config: &BackboneConfig) -> String {
     let kind = match config.transformation {
-        resnet3d_wgpu::Transformation::Bottleneck => "bottleneck",
-        resnet3d_wgpu::Transformation::Basic => "basic",
+        Transformation::Bottleneck => "bottleneck",
+        Transformation::Basic => "basic",
     };
-    let mut text = preset.map(|name| format!("{name}: ")).unwrap_or_default();
-    text += &format!(
+    let mut text = format!(
         "{kind} blocks {}, widths {}, time kernel {}",
-        list(&config.block_counts),
-        list(&config.feat_dims),
+        list(config.block_counts.iter().copied()),
+        list(config.feat_dims.iter().copied()),
         config.time_kernel_dim
     );
     for (name, value, usual) in [
@@ -153,11 +178,27 @@ pub fn describe(config: &BackboneConfig) -> String {
             text += &format!(", {name} {value}");
         }
     }
-    if config.transformation == resnet3d_wgpu::Transformation::Bottleneck && !config.stride_1x1 {
+    if config.transformation == Transformation::Bottleneck && !config.stride_1x1 {
         text += ", stride on the 3x3";
     }
     if config.time_stride_on {
         text += ", strides over time";
     }
     text
+}
+
+fn describe_units(network: &Description) -> String {
+    let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
+    let stem = network.stem.convs.iter().map(|unit| match &unit.mid {
+        Some(mid) => format!("{} + {}", axes(mid.kernel), axes(unit.kernel)),
+        None => axes(unit.kernel),
+    });
+    let counts = list(network.stages.iter().map(|stage| stage.blocks.len()));
+    let widths = list(network.stages.iter().filter_map(|stage| Some(stage.blocks.last()?.branch.last()?.width)));
+    let classes = network.classes.map(|n| format!(", {n} classes")).unwrap_or_default();
+    format!(
+        "stem {}, blocks {counts}, widths {widths}, strides {} in all{classes}",
+        stem.collect::<Vec<_>>().join(", "),
+        axes(network.stride())
+    )
 }

@@ -65,8 +65,8 @@ impl Arguments {
         common.check()?;
         let clip: Shape = self.clip.parse()?;
         let outputs = Outputs::new([("--svg", self.svg.as_deref())], common.config_file().as_slice())?;
-        let config = common.choice()?.map(|choice| choice.config).unwrap_or_default();
-        let body = Body::new(&config)?;
+        let network = common.choice()?.map(|choice| choice.network).unwrap_or_default();
+        let body = Body::new(&network)?;
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
             fusion: !self.no_fusion,
@@ -76,14 +76,14 @@ impl Arguments {
             ..PlanOptions::default()
         };
         let plan = Plan::new(&body.graph, &[clip], &options)?;
-        let report = PlanReport::new(&config, &body, &plan);
+        let report = PlanReport::new(&network, &body, &plan);
         if self.svg.is_some() {
             outputs.write(&[&chart::svg(&plan).into_bytes()])?;
         }
         if common.json {
             return outputs.print_json(&report);
         }
-        let mut text = operators(&plan, config.freeze_at) + "\n" + &summary(&report, options.target.class);
+        let mut text = operators(&plan, network.freeze_at()) + "\n" + &summary(&report, options.target.class);
         if let Some(path) = &self.svg {
             text += &format!("picture     {}\n", path.display());
         }

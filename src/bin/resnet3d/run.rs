@@ -1,13 +1,13 @@
 //! `resnet3d run`: a clip in, features out.
 
 use crate::arguments::{
-    InflateArguments, MemoryArguments, PreprocessArguments, WeightsSource, choice, taps, weights_source,
+    MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, choice, taps, weights_source,
 };
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
 use crate::input::load;
-use crate::network::{Network, check_taps, describe};
+use crate::network::{Model, check_taps, describe};
 use crate::output::note;
 use crate::outputs::Outputs;
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
-use resnet3d_wgpu::{BackboneConfig, Feature, Options, Shape, Taps};
+use resnet3d_wgpu::{Feature, Network, Options, Shape, Taps};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ pub struct Arguments {
     weights: WeightsSource,
 
     #[command(flatten)]
-    inflate: InflateArguments,
+    how: WeightArguments,
 
     /// The clip. May be the weight file, if that has a tensor `data`.
     #[arg(long, value_name = "FILE|DIR")]
@@ -105,7 +105,7 @@ struct Report<'a> {
     backend: &'a str,
     driver: String,
     precision: &'a str,
-    config: &'a BackboneConfig,
+    config: &'a Network,
     clip: Shape,
     preprocess: Option<&'static str>,
     /// Of videos, what was; absent if nothing.
@@ -131,13 +131,13 @@ impl Arguments {
         check_taps(&self.weights, choice.as_ref(), &asked)?;
         let gpu = common.open()?;
 
-        let network = Network::load(&self.weights, choice, &self.inflate.options())?;
-        let written = tap_names(&network.body()?, &asked)?;
-        if common.verbose > 0 && !network.unused.is_empty() {
-            note(&format!("unused tensors of the weight file: {}", network.unused.join(", ")));
+        let model = Model::load(&self.weights, choice, &self.how)?;
+        let written = tap_names(&model.body()?, &asked)?;
+        if common.verbose > 0 && !model.unused.is_empty() {
+            note(&format!("unused tensors of the weight file: {}", model.unused.join(", ")));
         }
         let load_options =
-            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(network.normalization) };
+            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(model.normalization) };
         let input = load(&[&self.input], &load_options)?;
 
         let options = Options {
@@ -149,12 +149,12 @@ impl Arguments {
             memory_limit: self.memory.memory_limit,
             ..Options::default()
         };
-        let (features, timing) = forward(&gpu, &network, &input.clip, options)?;
+        let (features, timing) = forward(&gpu, &model, &input.clip, options)?;
 
         let last = features.last();
         let kept: Vec<&Feature> =
             features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
-        let mut contents = vec![to_safetensors(&kept, &network.config, features.spatial_scale(), &gpu)?];
+        let mut contents = vec![to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu)?];
         if self.heatmap.is_some() {
             contents.push(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?);
         }
@@ -167,7 +167,7 @@ impl Arguments {
                 backend: gpu.backend(),
                 driver: gpu.driver(),
                 precision: common.precision.name(),
-                config: &network.config,
+                config: &model.network,
                 clip: input.clip.shape(),
                 preprocess: input.normalization.map(Normalization::name),
                 damaged: &input.damage,
@@ -181,7 +181,7 @@ impl Arguments {
         let mut above = Facts::default();
         above
             .add("adapter", adapter_line(&gpu))
-            .add("network", describe(&network.config))
+            .add("network", describe(&model.network))
             .add("clip", input.clip.shape().to_string())
             .add("preprocess", input.normalization.map_or("not said", Normalization::name));
         let mut below = Facts::default();

@@ -1,0 +1,241 @@
+//! The published networks, by their projects' names.
+//!
+//! Counts and widths are those of the projects' own code: torchvision `models/video/resnet.py`, PyTorchVideo
+//! `models/hub/*.py` with `models/{resnet,csn,r2plus1d}.py`, 3D-ResNets-PyTorch `models/{resnet,resnext}.py`, VMZ
+//! `pt/vmz/models/*.py`.
+
+use super::{Block, Description, FirstHalf, Pool, Shortcut, Stage, Stem, Unit};
+use crate::config::PRESETS;
+
+/// The names that `preset` takes beside those of [`PRESETS`]. Behind Hara's, `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`
+/// adds the classifier of the data that a file was trained on, as in the names of those files.
+pub const NAMES: [&str; 21] = [
+    "r3d_18",
+    "mc3_18",
+    "r2plus1d_18",
+    "slow_r50",
+    "c2d_r50",
+    "i3d_r50",
+    "csn_r101",
+    "r2plus1d_r50",
+    "r3d10",
+    "r3d18",
+    "r3d34",
+    "r3d50",
+    "r3d101",
+    "r3d152",
+    "r3d200",
+    "resnext101",
+    "r2plus1d_34",
+    "ir_csn_50",
+    "ir_csn_152",
+    "ip_csn_50",
+    "ip_csn_152",
+];
+
+/// What Hara's networks were trained on, and how many classes that has: Kinetics-700, Moments in Time, STAIR Actions, and
+/// those together.
+const TRAINED_ON: [(&str, usize); 7] =
+    [("K", 700), ("KM", 1039), ("KMS", 1139), ("KS", 800), ("M", 339), ("MS", 439), ("S", 100)];
+
+/// Behind the stems of most.
+const MAX_1X3X3: Pool = Pool { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
+
+/// Behind the stems of Hara's.
+const MAX_3X3X3: Pool = Pool { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
+
+/// Behind res2 of those that halve the frames there.
+const MAX_2X1X1: Pool = Pool { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
+
+/// Widths inside a stage; those of what basic blocks leave.
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+
+/// All names that `preset` takes.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    PRESETS.into_iter().chain(NAMES)
+}
+
+/// The network called `name`, if there is one.
+pub(super) fn described(name: &str) -> Option<Description> {
+    Some(match name {
+        "r3d_18" => torchvision([2; 4], [3; 4]),
+        "mc3_18" => torchvision([2; 4], [3, 1, 1, 1]),
+        "r2plus1d_18" => r2plus1d([2; 4], false),
+        "r2plus1d_34" => r2plus1d([3, 4, 6, 3], true),
+        "slow_r50" => pytorchvideo(1, [&[1], &[1], &[3], &[3]], None),
+        "c2d_r50" => pytorchvideo(1, [&[1]; 4], Some(MAX_2X1X1)),
+        "i3d_r50" => pytorchvideo(5, [&[3], &[3, 1], &[3, 1], &[1, 3]], Some(MAX_2X1X1)),
+        "csn_r101" => csn([3, 4, 23, 3], false),
+        "ir_csn_50" => csn([3, 4, 6, 3], false),
+        "ir_csn_152" => csn([3, 8, 36, 3], false),
+        "ip_csn_50" => csn([3, 4, 6, 3], true),
+        "ip_csn_152" => csn([3, 8, 36, 3], true),
+        "r2plus1d_r50" => r2plus1d_r50(),
+        "resnext101" => resnext101(),
+        _ => {
+            let (depth, trained_on) = match name.strip_prefix("r3d")?.split_once('_') {
+                Some((depth, trained_on)) => (depth, Some(trained_on)),
+                None => (name.strip_prefix("r3d")?, None),
+            };
+            let mut network = hara(depth, counts(depth)?);
+            if let Some(short) = trained_on {
+                let (_, classes) = TRAINED_ON.iter().find(|(name, _)| name.eq_ignore_ascii_case(short))?;
+                network.classes = Some(*classes);
+            }
+            network
+        }
+    })
+}
+
+/// Blocks in each stage of Hara's networks.
+fn counts(depth: &str) -> Option<[usize; 4]> {
+    Some(match depth {
+        "10" => [1, 1, 1, 1],
+        "18" => [2, 2, 2, 2],
+        "34" | "50" => [3, 4, 6, 3],
+        "101" => [3, 4, 23, 3],
+        "152" => [3, 8, 36, 3],
+        "200" => [3, 24, 36, 3],
+        _ => return None,
+    })
+}
+
+/// torchvision's of basic blocks, 3×3×3 or 1×3×3 by stage.
+fn torchvision(counts: [usize; 4], time_kernels: [usize; 4]) -> Description {
+    let stem = stem(Unit::new(64, [3, 7, 7]), None);
+    network(stem, counts, |At { dim_in, stage, first, .. }| {
+        let [kt, stride] = [time_kernels[stage], if first && stage > 0 { 2 } else { 1 }];
+        let unit = Unit::new(WIDTHS[stage], [kt, 3, 3]);
+        let stride = [if kt > 1 { stride } else { 1 }, stride, stride];
+        residual(dim_in, vec![unit.clone().strided(stride), unit])
+    })
+}
+
+/// R(2+1)D of basic blocks. In torchvision's, both convolutions of a block have the width between the halves that its
+/// first one's widths give; in VMZ's and ig65m's each has that of its own (`own_mids`).
+fn r2plus1d(counts: [usize; 4], own_mids: bool) -> Description {
+    let first = Unit { mid: Some(spatial(45, [1, 7, 7], 2)), ..Unit::new(64, [3, 1, 1]) };
+    let stem = Stem { convs: vec![first], pool: None };
+    network(stem, counts, |At { dim_in, stage, first, .. }| {
+        let width = WIDTHS[stage];
+        let mid = |dim_in: usize| (dim_in * width * 27) / (dim_in * 9 + 3 * width);
+        let unit = |mid: usize, stride: usize| Unit {
+            mid: Some(spatial(mid, [1, 3, 3], stride)),
+            ..Unit::new(width, [3, 1, 1]).strided([stride, 1, 1])
+        };
+        let second = if own_mids { mid(width) } else { mid(dim_in) };
+        residual(dim_in, vec![unit(mid(dim_in), if first && stage > 0 { 2 } else { 1 }), unit(second, 1)])
+    })
+}
+
+/// The spatial half of a factored convolution.
+fn spatial(width: usize, kernel: [usize; 3], stride: usize) -> FirstHalf {
+    FirstHalf { width, kernel, stride: [1, stride, stride], relu: true }
+}
+
+/// PyTorchVideo's ResNet-50s: the time kernels of the first units of a stage's blocks come by turns.
+fn pytorchvideo(stem_time: usize, time_kernels: [&[usize]; 4], pool: Option<Pool>) -> Description {
+    let stem = stem(Unit::new(64, [stem_time, 7, 7]), Some(MAX_1X3X3));
+    let mut network = network(stem, [3, 4, 6, 3], |At { dim_in, stage, block, first }| {
+        let stride = if first && stage > 0 { 2 } else { 1 };
+        let kt = time_kernels[stage][block % time_kernels[stage].len()];
+        let inner = WIDTHS[stage];
+        let branch = vec![
+            Unit::new(inner, [kt, 1, 1]),
+            Unit::new(inner, [1, 3, 3]).strided([1, stride, stride]),
+            Unit::pointwise(4 * inner),
+        ];
+        residual(dim_in, branch)
+    });
+    network.stages[0].pool = pool;
+    network
+}
+
+/// Channel-separated networks: the 3×3×3 is depthwise, and in the interaction-preserved ones has a 1×1×1 in front.
+fn csn(counts: [usize; 4], interaction_preserved: bool) -> Description {
+    let stem = stem(Unit::new(64, [3, 7, 7]), Some(MAX_1X3X3));
+    network(stem, counts, |At { dim_in, stage, first, .. }| {
+        let stride = if first && stage > 0 { 2 } else { 1 };
+        let inner = WIDTHS[stage];
+        let mid =
+            interaction_preserved.then_some(FirstHalf { width: inner, kernel: [1; 3], stride: [1; 3], relu: false });
+        let depthwise = Unit { groups: inner, mid, ..Unit::new(inner, [3; 3]).strided([stride; 3]) };
+        residual(dim_in, vec![Unit::pointwise(inner), depthwise, Unit::pointwise(4 * inner)])
+    })
+}
+
+/// PyTorchVideo's R(2+1)D-50: time first, no pooling, every stage strides.
+fn r2plus1d_r50() -> Description {
+    let stem = stem(Unit::new(64, [1, 7, 7]), None);
+    network(stem, [3, 4, 6, 3], |At { dim_in, stage, first, .. }| {
+        let [time, space] = if first { [[1, 1, 2, 2][stage], 2] } else { [1, 1] };
+        let inner = WIDTHS[stage];
+        let mid = FirstHalf { width: inner, kernel: [3, 1, 1], stride: [time, 1, 1], relu: true };
+        let factored = Unit { mid: Some(mid), ..Unit::new(inner, [1, 3, 3]).strided([1, space, space]) };
+        residual(dim_in, vec![Unit::pointwise(inner), factored, Unit::pointwise(4 * inner)])
+    })
+}
+
+/// Hara's, with projected shortcuts.
+fn hara(depth: &str, counts: [usize; 4]) -> Description {
+    let basic = matches!(depth, "10" | "18" | "34");
+    let stem = stem(Unit::new(64, [7; 3]), Some(MAX_3X3X3));
+    network(stem, counts, |At { dim_in, stage, first, .. }| {
+        let stride = [if first && stage > 0 { 2 } else { 1 }; 3];
+        let unit = Unit::new(WIDTHS[stage], [3; 3]);
+        let branch = if basic {
+            vec![unit.clone().strided(stride), unit]
+        } else {
+            vec![Unit::pointwise(WIDTHS[stage]), unit.strided(stride), Unit::pointwise(4 * WIDTHS[stage])]
+        };
+        residual(dim_in, branch)
+    })
+}
+
+/// Hara's ResNeXt-101 of 32 groups.
+fn resnext101() -> Description {
+    let stem = stem(Unit::new(64, [7; 3]), Some(MAX_3X3X3));
+    network(stem, [3, 4, 23, 3], |At { dim_in, stage, first, .. }| {
+        let stride = [if first && stage > 0 { 2 } else { 1 }; 3];
+        let inner = 2 * WIDTHS[stage];
+        let grouped = Unit { groups: 32, ..Unit::new(inner, [3; 3]).strided(stride) };
+        residual(dim_in, vec![Unit::pointwise(inner), grouped, Unit::pointwise(2 * inner)])
+    })
+}
+
+fn stem(unit: Unit, pool: Option<Pool>) -> Stem {
+    Stem { convs: vec![unit.strided([1, 2, 2])], pool }
+}
+
+/// Where a block is: in which stage and how far from its first, and what comes in.
+struct At {
+    stage: usize,
+    block: usize,
+    first: bool,
+    dim_in: usize,
+}
+
+fn network(stem: Stem, counts: [usize; 4], block_at: impl Fn(At) -> Block) -> Description {
+    let mut dim_in = stem.convs.last().map_or(0, |unit| unit.width);
+    let mut stages = Vec::new();
+    for (stage, count) in counts.into_iter().enumerate() {
+        let mut blocks = Vec::new();
+        for block in 0..count {
+            let made = block_at(At { stage, block, first: block == 0, dim_in });
+            dim_in = made.width();
+            blocks.push(made);
+        }
+        stages.push(Stage { blocks, pool: None, stop_gradient: false });
+    }
+    Description { stem, stages, classes: None }
+}
+
+/// A block of these units, whose shortcut is projected where it has to be.
+fn residual(dim_in: usize, branch: Vec<Unit>) -> Block {
+    let mut block = Block { branch, shortcut: Shortcut::Identity };
+    let (width, stride) = (block.width(), block.stride());
+    if dim_in != width || stride != [1; 3] {
+        block.shortcut = Shortcut::Projection(Unit::pointwise(width).strided(stride));
+    }
+    block
+}

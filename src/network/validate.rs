@@ -1,0 +1,151 @@
+//! Whether a described network can be built and run.
+
+use super::json::MAX_BLOCKS;
+use super::{Block, Description, FirstHalf, Pool, Shortcut, Unit};
+use crate::error::{Error, Result};
+
+/// The largest width, kernel, stride or count of classes: far beyond any use, and small enough that no product of two
+/// overflows 64 bits.
+const LARGEST: usize = 1 << 20;
+
+/// The most stages, of which the last is called res5.
+const MAX_STAGES: usize = 4;
+
+/// The most units of a branch: one for each letter.
+const MAX_UNITS: usize = 26;
+
+impl Description {
+    /// Checks that the network can be built and run.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming the first field at fault: one to four stages of at least one block; no zero; odd kernels
+    /// (an even one would give T + 1 frames and the residual sum could not be formed); groups that divide the widths around
+    /// them; convolutions whose weights can be indexed; shortcuts of the branch's width and stride.
+    pub fn validate(&self) -> Result<()> {
+        if self.stem.convs.is_empty() || self.stem.convs.len() > 3 {
+            return Err(Error::config("stem.convs", "one to three convolutions", self.stem.convs.len()));
+        }
+        if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
+            return Err(Error::config("stages", format!("one to {MAX_STAGES} stages"), self.stages.len()));
+        }
+        if let Some(classes @ (0 | LARGEST..)) = self.classes {
+            return Err(Error::config("classes", format!("1 to {LARGEST}"), classes));
+        }
+        // What a clip has.
+        let mut width = 3;
+        for (i, unit) in self.stem.convs.iter().enumerate() {
+            width = unit.validate(width, &format!("stem.convs[{i}]"))?;
+        }
+        validate_pool(self.stem.pool.as_ref(), "stem.pool")?;
+        for (i, stage) in self.stages.iter().enumerate() {
+            let place = format!("stages[{i}]");
+            if stage.blocks.is_empty() || stage.blocks.len() > MAX_BLOCKS {
+                let wanted = format!("1 to {MAX_BLOCKS} blocks");
+                return Err(Error::config(format!("{place}.blocks"), wanted, stage.blocks.len()));
+            }
+            for (j, block) in stage.blocks.iter().enumerate() {
+                width = block.validate(width, &format!("{place}.blocks[{j}]"))?;
+            }
+            validate_pool(stage.pool.as_ref(), &format!("{place}.pool"))?;
+        }
+        if self.stride().iter().any(|&stride| stride > LARGEST) {
+            let wanted = format!("at most {LARGEST} in all, along each axis");
+            return Err(Error::config("stride", wanted, format!("{:?}", self.stride())));
+        }
+        if let Some(classes) = self.classes {
+            check_weight(width, classes, [1; 3], "classes")?;
+        }
+        Ok(())
+    }
+}
+
+impl Block {
+    /// Checks the block, whose input has `dim_in` channels; returns how many it leaves.
+    fn validate(&self, dim_in: usize, place: &str) -> Result<usize> {
+        if self.branch.is_empty() || self.branch.len() > MAX_UNITS {
+            let wanted = format!("1 to {MAX_UNITS} units");
+            return Err(Error::config(format!("{place}.branch"), wanted, self.branch.len()));
+        }
+        let mut width = dim_in;
+        for (i, unit) in self.branch.iter().enumerate() {
+            width = unit.validate(width, &format!("{place}.branch[{i}]"))?;
+        }
+        let stride = self.stride();
+        let wanted = format!("{width} channels at stride {stride:?}, as the branch has");
+        match &self.shortcut {
+            Shortcut::Identity if dim_in != width || stride != [1; 3] => {
+                let given = format!("identity: {dim_in} channels at stride 1");
+                Err(Error::config(format!("{place}.shortcut"), wanted, given))
+            }
+            Shortcut::Identity => Ok(width),
+            Shortcut::Projection(unit) => {
+                let place = format!("{place}.shortcut.projection");
+                unit.validate(dim_in, &place)?;
+                if unit.width != width || unit.total_stride() != stride {
+                    let given = format!("{} channels at stride {:?}", unit.width, unit.total_stride());
+                    return Err(Error::config(place, wanted, given));
+                }
+                Ok(width)
+            }
+        }
+    }
+}
+
+impl Unit {
+    /// Checks the unit, whose input has `dim_in` channels; returns how many it leaves.
+    fn validate(&self, dim_in: usize, place: &str) -> Result<usize> {
+        let mut dim_in = dim_in;
+        if let Some(FirstHalf { width, kernel, stride, .. }) = self.mid {
+            let place = format!("{place}.mid");
+            check_sizes(&[width], kernel, stride, &place)?;
+            check_weight(dim_in, width, kernel, &place)?;
+            dim_in = width;
+        }
+        check_sizes(&[self.width, self.groups], self.kernel, self.stride, place)?;
+        if let Some(&dilation) = self.dilation.iter().find(|&&d| d == 0 || d > LARGEST) {
+            return Err(Error::config(format!("{place}.dilation"), format!("1 to {LARGEST}"), dilation));
+        }
+        if !dim_in.is_multiple_of(self.groups) || !self.width.is_multiple_of(self.groups) {
+            let wanted = format!("a divisor of the {dim_in} and {} channels around it", self.width);
+            return Err(Error::config(format!("{place}.groups"), wanted, self.groups));
+        }
+        check_weight(dim_in / self.groups, self.width, self.kernel, place)?;
+        Ok(self.width)
+    }
+}
+
+fn validate_pool(pool: Option<&Pool>, place: &str) -> Result<()> {
+    let Some(pool) = pool else { return Ok(()) };
+    for axis in 0..3 {
+        let (kernel, stride, pad) = (pool.kernel[axis], pool.stride[axis], pool.pad[axis]);
+        if kernel == 0 || kernel > LARGEST || stride == 0 || stride > LARGEST || pad >= kernel {
+            let wanted = "kernel and stride of at least 1, and less padding than kernel";
+            return Err(Error::config(place, wanted, format!("{pool:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_sizes(widths: &[usize], kernel: [usize; 3], stride: [usize; 3], place: &str) -> Result<()> {
+    let out_of_range = |&&n: &&usize| n == 0 || n > LARGEST;
+    for (field, values) in [("width or groups", widths), ("kernel", &kernel), ("stride", &stride)] {
+        if let Some(&value) = values.iter().find(out_of_range) {
+            return Err(Error::config(format!("{place}.{field}"), format!("1 to {LARGEST}"), value));
+        }
+    }
+    if kernel.iter().any(|n| n.is_multiple_of(2)) {
+        let wanted = "odd (an even kernel would leave another extent, which cannot be summed with the shortcut)";
+        return Err(Error::config(format!("{place}.kernel"), wanted, format!("{kernel:?}")));
+    }
+    Ok(())
+}
+
+/// Every convolution's weight must be addressable.
+fn check_weight(of_group: usize, width: usize, kernel: [usize; 3], place: &str) -> Result<()> {
+    let values = kernel.iter().fold(of_group as u128 * width as u128, |all, &n| all * n as u128);
+    if values > u128::from(u32::MAX / 4) {
+        let wanted = "a convolution of fewer than 2^30 weights";
+        return Err(Error::config(place, wanted, format!("{width}x{of_group} channels of {kernel:?}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Whose a video network is: how its project names the parameters, and what of the network neither names nor shapes show.
+//!
+//! [`modules`] turns a project's names into those of blobs, and [`whose`] tells by them and by shapes who published the
+//! network; [`rules`] has what its code alone tells: where the strides are, what is pooled, what the batch norms add.
+//! [`mod@describe`] makes a [`crate::network::Description`] of both.
+
+mod describe;
+mod modules;
+mod rules;
+mod whose;
+
+pub(crate) use describe::{Shapes, describe};
+pub(crate) use modules::{Hints, canonical};
+pub(crate) use rules::Rules;
+pub(crate) use whose::Whose;
+
+/// Who published a video network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// torchvision: r3d_18, mc3_18, r2plus1d_18.
+    Torchvision,
+    /// VMZ and ig65m: R(2+1)D, CSN, R3D and MCx.
+    Vmz,
+    /// PyTorchVideo's hub.
+    PyTorchVideo,
+    /// PySlowFast.
+    PySlowFast,
+    /// video-nonlocal-net, whose networks are Caffe2's.
+    VideoNonlocalNet,
+    /// 3D-ResNets-PyTorch, Hara's.
+    ThreeDResNets,
+    /// Inflated ResNets of inflated_convnets_pytorch.
+    I3ResNet,
+    /// mmaction2.
+    Mmaction2,
+    /// Detectron and Detect-and-Track.
+    Detectron,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Torchvision,
+        Self::Vmz,
+        Self::PyTorchVideo,
+        Self::PySlowFast,
+        Self::VideoNonlocalNet,
+        Self::ThreeDResNets,
+        Self::I3ResNet,
+        Self::Mmaction2,
+        Self::Detectron,
+    ];
+
+    /// The project's name, for example `3d-resnets`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Vmz => "vmz",
+            Self::PyTorchVideo => "pytorchvideo",
+            Self::PySlowFast => "pyslowfast",
+            Self::VideoNonlocalNet => "video-nonlocal-net",
+            Self::ThreeDResNets => "3d-resnets",
+            Self::I3ResNet => "i3resnet",
+            Self::Mmaction2 => "mmaction2",
+            Self::Detectron => "detectron",
+        }
+    }
+
+    /// The family of that name, if there is one.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+}

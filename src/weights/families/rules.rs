@@ -1,0 +1,98 @@
+//! What of a network neither names nor shapes of its parameters show: strides, poolings, what batch norms add.
+
+use super::Family;
+use super::describe::Shapes;
+use crate::network::Pool;
+
+/// What a project's code tells of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rules {
+    /// Steps of the stem's convolution.
+    pub stem_stride: [usize; 3],
+    /// Pooling behind the stem.
+    pub pool1: Option<Pool>,
+    /// Pooling behind res2.
+    pub pool2: Option<Pool>,
+    /// Steps over height and width of the first block of every stage.
+    pub space: [usize; 4],
+    /// Steps over time of the same, where its strided convolution spans frames.
+    pub time: [usize; 4],
+    /// Whether it strides over time even where no convolution of it spans frames.
+    pub time_always: bool,
+    /// What batch norms add to the variance.
+    pub eps: f64,
+    /// The same of those between the halves of a factored convolution.
+    pub eps_mid: f64,
+}
+
+/// Behind the stems of most.
+const MAX_1X3X3: Pool = Pool { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
+
+/// Behind res2 of those that halve the frames there.
+const MAX_2X1X1: Pool = Pool { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
+
+/// Behind the stems of Hara's.
+const MAX_3X3X3: Pool = Pool { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
+
+/// `eps` of PyTorch's batch norms.
+const EPS: f64 = 1e-5;
+
+/// `eps` of VMZ's.
+const EPS_VMZ: f64 = 1e-3;
+
+/// What most have: strides over space alone.
+const USUAL: Rules = Rules {
+    stem_stride: [1, 2, 2],
+    pool1: Some(MAX_1X3X3),
+    pool2: None,
+    space: [1, 2, 2, 2],
+    time: [1; 4],
+    time_always: false,
+    eps: EPS,
+    eps_mid: EPS,
+};
+
+impl Rules {
+    /// Those of the network of `family` whose parameters are of `shapes`; `arch` is what PySlowFast's configuration calls it.
+    pub fn of(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
+        let strided = Self { time: [1, 2, 2, 2], ..USUAL };
+        match family {
+            Family::Torchvision => Self { pool1: None, ..strided },
+            Family::Vmz => {
+                Self { pool1: shapes.is_depthwise().then_some(MAX_1X3X3), eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided }
+            }
+            Family::PyTorchVideo if shapes.is_depthwise() => strided,
+            Family::PyTorchVideo if shapes.is_factored() => {
+                Self { pool1: None, space: [2; 4], time: [1, 1, 2, 2], ..USUAL }
+            }
+            // Where the pooling takes a number, its stages tell.
+            Family::PyTorchVideo if shapes.pool_is_numbered => Self { pool2: Some(MAX_2X1X1), ..USUAL },
+            Family::PyTorchVideo => USUAL,
+            Family::PySlowFast => {
+                let pools = arch.map_or_else(|| shapes.spans_alike(), |arch| matches!(arch, "c2d" | "i3d"));
+                Self { pool2: pools.then_some(MAX_2X1X1), ..USUAL }
+            }
+            Family::ThreeDResNets | Family::I3ResNet => Self { pool1: Some(MAX_3X3X3), time_always: true, ..strided },
+            Family::Mmaction2 if shapes.is_depthwise() => Self { eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided },
+            Family::Mmaction2 if shapes.is_factored() => Self { eps: EPS_VMZ, ..strided },
+            Family::Mmaction2 => match shapes.stem_time() {
+                // I3D halves the frames in the stem, behind it and behind res2.
+                5 => Self {
+                    stem_stride: [2, 2, 2],
+                    pool1: Some(Pool { stride: [2, 2, 2], ..MAX_1X3X3 }),
+                    pool2: Some(MAX_2X1X1),
+                    ..USUAL
+                },
+                // C2D has the weights of images, and pads no pooling.
+                _ if shapes.is_flat() => {
+                    Self { pool1: Some(Pool { pad: [0; 3], ..MAX_1X3X3 }), pool2: Some(MAX_2X1X1), ..USUAL }
+                }
+                _ => USUAL,
+            },
+            Family::VideoNonlocalNet => {
+                Self { pool1: Some(Pool { pad: [0; 3], ..MAX_1X3X3 }), pool2: Some(MAX_2X1X1), ..USUAL }
+            }
+            Family::Detectron => USUAL,
+        }
+    }
+}
