@@ -15,11 +15,11 @@ pub(crate) enum Content {
     Safetensors,
     /// An array of numpy's.
     Npy,
-    /// A pickle of protocol 2 or later.
+    /// A pickle of protocol 2 or later, or a dictionary by protocol 0.
     Pickle,
     /// What `torch.save` wrote before PyTorch 1.6: several pickles behind one another.
     OldTorch,
-    /// A zip archive; whether it holds arrays as `numpy.savez` packs them. `torch.save` writes one too.
+    /// A zip archive; whether it holds arrays as `numpy.savez` packs them. Others are mostly of `torch.save`.
     Zip {
         arrays: bool,
     },
@@ -85,6 +85,11 @@ const INDEX: Content = packed(
      and save_file for all",
 );
 
+const OLDEST_TORCH: Content = packed(
+    "a tar archive of torch.save, as PyTorch 0.1 wrote it",
+    "load it in Python with a later PyTorch and save it again: torch.save(torch.load(old), new)",
+);
+
 const JSON: Content = packed("a text file of JSON", "check the path: the tensors are in another file");
 
 impl Content {
@@ -106,10 +111,17 @@ impl Content {
             [0x80, 1..=5, rest @ ..] if is_old_torch(rest) => Self::OldTorch,
             // 0 is no instruction, but the length of a safetensors header that was cut off behind it has many.
             [0x80, 2..=5, next, ..] if *next != 0 => Self::Pickle,
+            [b'(', b'd', b'p', b'0' | b'1', b'\n', ..] => Self::Pickle,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Picture("a WebP picture"),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => Self::Video("an AVI video"),
             [_, _, _, _, b'f', b't', b'y', b'p', ..] => Self::Video("an MP4 or MOV video"),
-            _ if head.get(257..262) == Some(b"ustar") => packed("a tar archive", "unpack it first: tar -xf"),
+            _ if head.get(257..262) == Some(b"ustar") => {
+                if head.starts_with(b"sys_info\0") {
+                    OLDEST_TORCH
+                } else {
+                    packed("a tar archive", "unpack it first: tar -xf")
+                }
+            }
             _ => text(head).map_or(Self::Unknown, of_text),
         }
     }
@@ -229,7 +241,9 @@ mod tests {
         tar[257..262].copy_from_slice(b"ustar");
         let zip =
             |name: &str| [b"PK\x03\x04".as_slice(), &[0; 22], &[name.len() as u8, 0, 0, 0], name.as_bytes()].concat();
-        let cases: [(&[u8], Option<&str>); 25] = [
+        let mut oldest_torch = tar.clone();
+        oldest_torch[..9].copy_from_slice(b"sys_info\0");
+        let cases: [(&[u8], Option<&str>); 27] = [
             (b"", Some("an empty file")),
             (lfs, Some("a text file (a pointer of Git LFS)")),
             (b"\n <!DOCTYPE HTML><title>403</title>", Some("an HTML page")),
@@ -240,6 +254,7 @@ mod tests {
             (b"{\"a\": 1}", Some("a text file of JSON")),
             (b"\x1f\x8b\x08\0", Some("a gzip archive")),
             (&tar, Some("a tar archive")),
+            (&oldest_torch, Some("a tar archive of torch.save, as PyTorch 0.1 wrote it")),
             (b"PK\x03\x04", Some("a zip archive")),
             (&zip("clip.npy"), Some("a zip archive of numpy arrays (numpy.savez)")),
             (&zip("archive/data.pkl"), Some("a zip archive")),
@@ -256,7 +271,8 @@ mod tests {
             (b"\0\0\0\x20ftypisom", Some("an MP4 or MOV video")),
             (b"\x89HDF\r\n\x1a\n", Some("an HDF5 file")),
             (b"this is a poem", None),
-            (b"(dp0\nS'conv1_w'\n", None),
+            (b"(dp0\nS'conv1_w'\n", Some("a pickle of Python's")),
+            (b"(dpa\n", None),
             (b"YUV4MPEG2 W64 H48\nFRAME\n", None),
         ];
         for (head, wanted) in cases {

@@ -81,11 +81,14 @@ fn read(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Small whole files of both kinds, with the names that tell their kinds.
+/// Small whole files of all kinds, with the names that tell their kinds.
 fn small_files() -> Vec<(&'static str, Vec<u8>)> {
     let mut files: Vec<_> =
-        (2..=5).map(|n| ("small.pkl", read(golden_path(&format!("py3_protocol{n}.pkl"))))).collect();
+        (0..=5).map(|n| ("small.pkl", read(golden_path(&format!("py3_protocol{n}.pkl"))))).collect();
     files.push(("small.safetensors", read(golden_path("pickles.safetensors"))));
+    for name in ["everything.pth", "everything_legacy.pth", "resnet.pth", "resnet_legacy.pth"] {
+        files.push((name, read(golden_path("torch").join(name))));
+    }
     files
 }
 
@@ -243,6 +246,171 @@ fn one_array_is_not_a_whole_network() {
     assert!(error.contains("one array as several parameters"), "{error}");
     assert!(peak <= ALLOWED + 8 * file.len(), "{peak}");
     use_up("shared.pkl", &file);
+}
+
+/// A tensor of PyTorch's for [`legacy`]: its name, its extents and strides, and which storage it is of.
+type Tensor<'a> = (String, &'a [usize], &'a [usize], usize);
+
+/// A legacy archive of these tensors, over storages of so many floats, all of them 0.
+fn legacy(tensors: &[Tensor<'_>], storages: &[usize]) -> Vec<u8> {
+    let whole = |n: usize| [b"J".as_slice(), &i32::try_from(n).unwrap().to_le_bytes()].concat();
+    let tuple = |axes: &[usize]| [b"(".to_vec(), axes.iter().flat_map(|&n| whole(n)).collect(), b"t".to_vec()].concat();
+    let mut file = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.M\xe9\x03.}.}".to_vec();
+    for (name, shape, strides, storage) in tensors {
+        file.extend(string(name.as_bytes()));
+        file.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\n");
+        file.extend(string(storage.to_string().as_bytes()));
+        file.extend(b"U\x03cpu");
+        file.extend(whole(storages[*storage]));
+        file.extend([b"tQK\0".as_slice(), &tuple(shape), &tuple(strides), b"\x89}tRs"].concat());
+    }
+    file.extend(b".](");
+    (0..storages.len()).for_each(|storage| file.extend(string(storage.to_string().as_bytes())));
+    file.extend(b"e.");
+    for &len in storages {
+        file.extend((len as u64).to_le_bytes());
+        file.resize(file.len() + 4 * len, 0);
+    }
+    file
+}
+
+/// The network of [`blocks`].
+fn of_blocks(width: usize, count: usize) -> BackboneConfig {
+    BackboneConfig {
+        feat_dims: vec![width, width, 2 * width, 4 * width],
+        block_counts: vec![count; 3],
+        transformation: resnet3d_wgpu::Transformation::Basic,
+        width_per_group: width,
+        time_kernel_dim: 1,
+        ..BackboneConfig::default()
+    }
+}
+
+/// Every tensor of a network of basic blocks by torchvision's names: its shape, and the strides of row-major order.
+fn blocks(width: usize, count: usize) -> Vec<(String, Vec<usize>, Vec<usize>)> {
+    let mut tensors = Vec::new();
+    let mut put = |name: String, shape: Vec<usize>| {
+        let strides = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
+        tensors.push((name, shape, strides));
+    };
+    let mut layer = |conv: String, norm: String, shape: [usize; 4]| {
+        put(format!("{conv}.weight"), shape.to_vec());
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            put(format!("{norm}.{part}"), vec![shape[0]]);
+        }
+    };
+    layer("conv1".to_owned(), "bn1".to_owned(), [width, 3, 7, 7]);
+    let mut before = width;
+    for (stage, block) in (1..=3).flat_map(|stage| (0..count).map(move |block| (stage, block))) {
+        let (base, own) = (format!("layer{stage}.{block}"), width << (stage - 1));
+        layer(format!("{base}.conv1"), format!("{base}.bn1"), [own, before, 3, 3]);
+        layer(format!("{base}.conv2"), format!("{base}.bn2"), [own, own, 3, 3]);
+        if before != own {
+            layer(format!("{base}.downsample.0"), format!("{base}.downsample.1"), [own, before, 1, 1]);
+        }
+        before = own;
+    }
+    tensors
+}
+
+#[test]
+fn one_value_is_not_a_whole_network() {
+    // One value many times, and one storage as many tensors.
+    let tensors = blocks(256, 30);
+    let expanded: Vec<Tensor<'_>> =
+        tensors.iter().map(|(name, shape, _)| (name.clone(), &shape[..], &[0; 4][..shape.len()], 0)).collect();
+    let shared: Vec<Tensor<'_>> =
+        tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
+    for (what, file) in [("expanded", legacy(&expanded, &[1])), ("shared", legacy(&shared, &[1024 * 1024 * 9]))] {
+        let checkpoint = Checkpoint::from_bytes("bomb.pth", file.clone()).unwrap();
+        let (result, peak) = peak_of(|| checkpoint.load(&of_blocks(256, 30), &OPTIONS).map(drop));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("one array as several parameters"), "{what}: {error}");
+        assert!(peak < 4 << 20, "{what}: {peak}");
+        use_up("bomb.pth", &file);
+    }
+    // Tensors that share a storage are no harm where the file is as large as what becomes of them.
+    let tensors = blocks(4, 1);
+    let mut tied: Vec<Tensor<'_>> =
+        tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
+    tied.push(("fc.weight".to_owned(), &[16384], &[1], 0));
+    let checkpoint = Checkpoint::from_bytes("tied.pth", legacy(&tied, &[16384])).unwrap();
+    checkpoint.load(&of_blocks(4, 1), &OPTIONS).unwrap();
+}
+
+/// What nobody asks for is not read, and not even the file is held.
+#[test]
+fn large_files_are_read_only_where_they_are_wanted() {
+    let mut tensors = blocks(4, 1);
+    tensors.push(("fc.weight".to_owned(), vec![8 << 20], vec![1]));
+    let sizes: Vec<usize> = tensors.iter().map(|(_, shape, _)| shape.iter().product()).collect();
+    let torch: Vec<Tensor<'_>> = tensors
+        .iter()
+        .enumerate()
+        .map(|(index, (name, shape, strides))| (name.clone(), &shape[..], &strides[..], index))
+        .collect();
+    let zeros = vec![0; 4 * (8 << 20)];
+    let views = tensors.iter().zip(&sizes).map(|((name, shape, _), size)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), &zeros[..4 * size]);
+        (name.as_str(), view.unwrap())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes) in
+        [("large.pth", legacy(&torch, &sizes)), ("large.safetensors", safetensors::serialize(views, None).unwrap())]
+    {
+        assert!(bytes.len() > 32 << 20);
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let (weights, peak) = peak_of(|| Checkpoint::open(&path).unwrap().weights(&of_blocks(4, 1)).unwrap());
+        assert_eq!(weights.tensors().count(), 9 * 3);
+        println!("{name}: {peak} bytes");
+        // A megabyte is looked through for the pickles.
+        assert!(peak < 3 << 20, "{name}: {peak}");
+    }
+}
+
+#[test]
+fn bombs_of_torch_stay_small() {
+    let million = 1 << 20;
+    let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.M\xe9\x03.}.";
+    let archive = |parts: &[&[u8]]| [head.as_slice(), &parts.concat(), b"."].concat();
+    let storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tq\x00Qq\x01";
+    let view = [b"ctorch._utils\n_rebuild_tensor_v2\nq\x020(h\x01K\0(K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01tq\x03h\x03\x89}tq\x040"]
+        .concat();
+    let name = [b"X".as_slice(), &1000u32.to_le_bytes(), &vec![b'x'; 1000], b"q\x00"].concat();
+    let bombs: Vec<(&str, Vec<u8>)> = vec![
+        ("storages", archive(&[storage, &b"h\0Q0".repeat(million / 8)])),
+        ("tensors", archive(&[storage, &view, &b"h\x02h\x04R0".repeat(million / 8)])),
+        ("objects", archive(&[b"ca\nb\nq\x00", &b"h\x00)\x81".repeat(million / 8)])),
+        ("classes", archive(&[&name, &b"h\x00h\x00\x930".repeat(million / 8)])),
+        ("lists", archive(&[&b"]NNNee".repeat(2), &b"]Na".repeat(million / 8)])),
+        ("sets", archive(&[&vec![0x8f; million]])),
+        ("numbers", archive(&[b"\x8b\xff\xff\xff\x7f"])),
+        ("lines", archive(&[&vec![b'S'; million]])),
+        ("keys", [head.as_slice(), b"}.", &b"](".repeat(1), &b"U\x010".repeat(million / 8), b"e."].concat()),
+        ("a storage of exabytes", {
+            let object =
+                b"(U\x07storagectorch\nByteStorage\nU\x010U\x03cpu\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7ftQ.]U\x010a.";
+            [head.as_slice(), object, &i64::MAX.to_le_bytes()].concat()
+        }),
+    ];
+    for (name, bomb) in bombs {
+        let (result, peak) = peak_of(|| Checkpoint::from_bytes("bomb.pth", bomb.clone()).map(drop));
+        println!("{name}: {:.1} MiB for {:.1} MiB", peak as f64 / 1048576.0, bomb.len() as f64 / 1048576.0);
+        assert!(result.is_err(), "{name}");
+        assert!(peak <= ALLOWED + bomb.len(), "{name}: {peak}");
+    }
+    // A directory of nothing but the same entry.
+    let entry = b"PK\x01\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let local = b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let (count, len) = (u16::MAX, u32::from(u16::MAX) * 46);
+    let end =
+        [b"PK\x05\x06\0\0\0\0".as_slice(), &count.to_le_bytes(), &count.to_le_bytes(), &len.to_le_bytes()].concat();
+    let zip = [local.as_slice(), &entry.repeat(count.into()), &end, b"\x1e\0\0\0\0\0"].concat();
+    let (result, peak) = peak_of(|| Checkpoint::from_bytes("bomb.pth", zip.clone()).map(drop));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("overlaps") || error.contains("twice"), "{error}");
+    assert!(peak <= ALLOWED + zip.len(), "{peak}");
 }
 
 #[test]

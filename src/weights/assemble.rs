@@ -1,6 +1,7 @@
 //! From the tensors of a file to the parameters of a body: found by name, put in order, folded, inflated, checked.
 
 use super::batch_norm::BatchNorm;
+use super::file::WeightFile;
 use super::inflate::InflateMode;
 use super::mismatch;
 use super::names::Names;
@@ -26,7 +27,7 @@ pub struct Origin {
     pub sources: Vec<String>,
     /// The element type of the first of them, as the file has it: `F32`, …
     pub element: String,
-    /// Whether the values were put from Fortran's order into row-major order.
+    /// Whether the values were put into row-major order from another, such as Fortran's.
     pub transposed: bool,
     /// Whether a batch norm was folded.
     pub folded: bool,
@@ -64,7 +65,7 @@ pub struct Loaded {
 /// A file's tensors under their names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tensors<'a> {
-    pub file: &'a [u8],
+    pub file: &'a WeightFile,
     pub contents: &'a Contents,
     pub names: &'a Names,
 }
@@ -92,12 +93,12 @@ impl Tensors<'_> {
         Ok(Loaded { weights, origins, dropped })
     }
 
-    /// Refuses to load one array as many parameters: a pickle may have it under any number of names, and a small file
-    /// would become a very large network.
+    /// Refuses to load one array as many parameters, or one value as an array of many: a file may have the same values
+    /// under any number of names and in any shape, and a small one would become a very large network.
     fn check_sharing(&self, wanted: &[Parameter]) -> Result<()> {
         let names: BTreeSet<String> = wanted.iter().flat_map(|parameter| self.sources(&parameter.name)).collect();
         let tensors = names.iter().filter_map(|name| self.contents.tensors.get(name));
-        let bytes = tensors.fold(0usize, |sum, tensor| sum.saturating_add(tensor.payload.range.len()));
+        let bytes = tensors.fold(0usize, |sum, tensor| sum.saturating_add(tensor.bytes()));
         if bytes > self.file.len() {
             return Err(Error::Unsupported {
                 what: "one array as several parameters".to_owned(),
@@ -121,7 +122,7 @@ impl Tensors<'_> {
             shape: wanted.shape.clone(),
             given: first.shape.clone(),
             element: first.element.name().to_owned(),
-            transposed: first.fortran && first.shape.iter().filter(|&&axis| axis > 1).count() > 1,
+            transposed: first.is_transposed(),
             folded: sources.len() > 1,
             inflated: None,
             sources,
@@ -194,8 +195,8 @@ impl Tensors<'_> {
         self.contents.tensors.get(name).ok_or_else(|| mismatch::missing(self, blob, name))
     }
 
-    fn values<T: Copy + Default>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
-        tensor.values(self.file, narrow).ok_or_else(|| Error::ElementType {
+    fn values<T: Copy>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
+        tensor.values(self.file, narrow)?.ok_or_else(|| Error::ElementType {
             what: format!("weights: tensor {name:?}"),
             wanted: Element::WANTED,
             given: tensor.element.name().to_owned(),

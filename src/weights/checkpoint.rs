@@ -2,10 +2,11 @@
 
 use super::assemble::{Loaded, Tensors};
 use super::families::{Family, Whose};
+use super::file::WeightFile;
 use super::names::Naming;
 use super::raw::Contents;
 use super::recognise::Source;
-use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file};
+use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file, torch};
 use crate::clip::preprocess::Normalization;
 use crate::config::Transformation;
 use crate::content::{self, Content};
@@ -14,38 +15,51 @@ use crate::graph::Body;
 use crate::network::Network;
 use std::path::{Path, PathBuf};
 
-/// An opened weight file: safetensors, or a pickle as Detectron writes it. The names of its tensors are those of Caffe2's
+/// What a pickle should be, for messages.
+const PICKLE: &str = "a pickle of numpy arrays by name";
+
+/// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. The names of its tensors are those of Caffe2's
 /// blobs, or of torchvision, Detectron2, maskrcnn-benchmark or Hugging Face's ResNets.
 #[derive(Debug)]
 pub struct Checkpoint {
-    path: PathBuf,
-    bytes: Vec<u8>,
+    file: WeightFile,
     contents: Contents,
     source: Source,
 }
 
 impl Checkpoint {
-    /// Reads a weight file. Its first bytes tell its kind; only where they do not, a name that ends in `.pkl` means a
+    /// Opens a weight file. Its first bytes tell its kind; only where they do not, a name that ends in `.pkl` means a
     /// pickle.
+    ///
+    /// What is read is what says which tensors there are; of their values, only those that are asked for, when they are.
+    /// The file should stay as it is until then.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
-        Self::from_bytes(path, bytes)
+        Self::new(WeightFile::open(path)?)
     }
 
     /// The weight file `bytes`, called `path` in messages and for telling its kind. No tensor is decoded yet.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is truncated or no such file, or uses instructions or globals of pickles that weight files
-    /// do not need; [`Error::Unsupported`] for archives of PyTorch's, and for networks that are known to be no such body or
-    /// have parts that it has not.
+    /// [`Error::Format`] if it is truncated or no such file, or holds what is neither tensors nor passed over: in an archive
+    /// of `torch.save` anything instead of them, in a pickle any instruction or global that weight files do not need;
+    /// [`Error::Unsupported`] for networks that are known to be no such body or have parts that it has not.
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
-        let path = path.into();
-        let contents = contents(&path, &bytes)?;
-        let source = Source::find(&contents, &path.display().to_string(), None)?;
-        Ok(Self { path, bytes, contents, source })
+        Self::new(WeightFile::from_bytes(path.into(), bytes))
+    }
+
+    fn new(file: WeightFile) -> Result<Self> {
+        let contents = contents(&file)?;
+        if let Some(arch) = &contents.arch {
+            log::debug!("{}: the file calls its network {arch:?}", file.path().display());
+        }
+        if let Some(config) = &contents.meta_config {
+            log::debug!("{}: the file has the configuration of its training:\n{config}", file.path().display());
+        }
+        let source = Source::find(&contents, &file.path().display().to_string(), None)?;
+        Ok(Self { file, contents, source })
     }
 
     /// The same file, said to be of that family: whose a network is neither its names nor its shapes always tell.
@@ -53,7 +67,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Unsupported`] if they tell that it is another's.
     pub fn of_family(mut self, family: Family) -> Result<Self> {
-        self.source = Source::find(&self.contents, &self.path.display().to_string(), Some(family))?;
+        self.source = Source::find(&self.contents, &self.file.path().display().to_string(), Some(family))?;
         Ok(self)
     }
 
@@ -78,7 +92,7 @@ impl Checkpoint {
     pub fn network(&self) -> Result<Option<Network>> {
         match &self.contents.config {
             Some(json) => Network::from_json(json).map(Some),
-            None => self.source.network(&self.contents, &self.path.display().to_string()),
+            None => self.source.network(&self.contents, &self.file.path().display().to_string()),
         }
     }
 
@@ -120,13 +134,13 @@ impl Checkpoint {
         let loaded = self.tensors().assemble(&graph, options)?;
         if let Whose::OneOf(..) = self.source.whose {
             if self.naming() != Naming::Caffe2 {
-                return Err(self.source.whose.undecided(&self.path.display().to_string()));
+                return Err(self.source.whose.undecided(&self.file.path().display().to_string()));
             }
             if self.contents.config.is_none() && self.contents.tensors.contains_key("pred_w") {
                 log::warn!(
                     "{}: weights with a time axis of 1 in the middle of the blocks, and pred_w: those of PySlowFast and \
                      video-nonlocal-net are such, and may be of another network than the one that was asked for",
-                    self.path.display()
+                    self.file.path().display()
                 );
             }
         }
@@ -136,7 +150,7 @@ impl Checkpoint {
         {
             log::warn!(
                 "{}: the network has stride_1x1 {}, and weights of this source ({}) were trained with {}",
-                self.path.display(),
+                self.file.path().display(),
                 config.stride_1x1,
                 self.naming().name(),
                 !config.stride_1x1
@@ -171,7 +185,7 @@ impl Checkpoint {
             what: format!(
                 "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark and Hugging Face's \
                  ResNets,",
-                self.path.display()
+                self.file.path().display()
             ),
             reason: format!(
                 "{first}; if it is such a ResNet, rename its tensors as torchvision does, layer1.0.conv1.weight …"
@@ -180,53 +194,66 @@ impl Checkpoint {
     }
 
     fn tensors(&self) -> Tensors<'_> {
-        Tensors { file: &self.bytes, contents: &self.contents, names: &self.source.names }
+        Tensors { file: &self.file, contents: &self.contents, names: &self.source.names }
     }
 }
 
-/// What the file `bytes`, called `path`, holds.
-fn contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
-    const SAFETENSORS: &str = "a whole safetensors file";
-    const PICKLE: &str = "a pickle of numpy arrays by name";
+/// What a file holds.
+fn contents(file: &WeightFile) -> Result<Contents> {
+    let path = file.path();
     let named =
         |wanted: &[&str]| path.extension().is_some_and(|e| wanted.iter().any(|name| e.eq_ignore_ascii_case(name)));
     let (named_safetensors, named_pickle) = (named(&["safetensors"]), named(&["pkl", "pickle"]));
-    // What it turns out to be is said only where its reader does not understand it.
-    let given = |said: String| content::describe_text(bytes).filter(|_| !is_protocol_0(bytes)).unwrap_or(said);
-    let safetensors = || safetensors_file::read(bytes).map_err(|said| Error::format(path, SAFETENSORS, given(said)));
-    let pickle = || {
-        pickle::read(bytes).map_err(|refusal| Error::Format {
-            path: path.to_owned(),
-            wanted: PICKLE.to_owned(),
-            given: given(format!("{} at byte {}", refusal.what, refusal.at)),
-            hint: refusal.hint,
-        })
-    };
-    let kind = Content::of(bytes);
+    let named_torch = named(&["pth", "pt", "pyth"]);
+    let head = file.head(content::HEAD)?;
+    let kind = Content::of(&head);
     match kind {
         Content::Safetensors => {
-            warn_of_name(path, named_pickle, "a safetensors file");
-            safetensors()
+            warn_of_name(path, named_pickle || named_torch, "a safetensors file");
+            safetensors_file::read(file)
         }
         Content::Pickle => {
             warn_of_name(path, named_safetensors, "a pickle");
-            pickle()
+            read_pickle(file)
         }
-        Content::OldTorch | Content::Zip { arrays: false } => Err(Error::Unsupported {
-            what: format!("{}, an archive as torch.save writes it,", path.display()),
-            reason: "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), …)".to_owned(),
-        }),
-        Content::Unknown if named_pickle => pickle(),
-        Content::Unknown => safetensors(),
+        Content::OldTorch => {
+            warn_of_name(path, named_safetensors, "an archive of torch.save");
+            torch::read_legacy(file)
+        }
+        Content::Zip { arrays: false } => {
+            warn_of_name(path, named_safetensors, "an archive of torch.save");
+            torch::read_zip(file)
+        }
+        // What it turns out to be is said only where its reader does not understand it.
+        Content::Unknown => {
+            let read = if named_pickle { read_pickle } else { safetensors_file::read };
+            let described = content::describe_text(&head).filter(|_| !is_protocol_0(file));
+            read(file).map_err(|error| match (error, described) {
+                (Error::Format { path, wanted, hint, .. }, Some(given)) => Error::Format { path, wanted, given, hint },
+                (error, _) => error,
+            })
+        }
         other => {
-            let wanted = match (named_safetensors, named_pickle) {
-                (true, _) => SAFETENSORS.to_owned(),
-                (_, true) => PICKLE.to_owned(),
-                _ => format!("{SAFETENSORS} or {PICKLE}"),
+            let wanted = match (named_safetensors, named_pickle, named_torch) {
+                (true, _, _) => safetensors_file::WANTED.to_owned(),
+                (_, true, _) => PICKLE.to_owned(),
+                (_, _, true) => torch::WANTED.to_owned(),
+                _ => format!("{} or {PICKLE}", safetensors_file::WANTED),
             };
             Err(other.refusal(path, &wanted).unwrap_or_else(|| Error::format(path, wanted, "another file")))
         }
     }
+}
+
+/// What a pickle of arrays holds, all of which is read.
+fn read_pickle(file: &WeightFile) -> Result<Contents> {
+    let bytes = file.range(0..file.len())?;
+    pickle::read(&bytes).map_err(|refusal| Error::Format {
+        path: file.path().to_owned(),
+        wanted: PICKLE.to_owned(),
+        given: format!("{} at byte {}", refusal.what, refusal.at),
+        hint: refusal.hint,
+    })
 }
 
 /// Says that a file is read by its contents where its name says something else.
@@ -237,6 +264,8 @@ fn warn_of_name(path: &Path, misnamed: bool, what: &str) {
 }
 
 /// Whether text may be a pickle of protocol 0, which is text too: it is a dictionary or a call, and ends with STOP.
-fn is_protocol_0(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'(' | b'c' | b'}' | b'0'..=b'9', .., b'.'])
+fn is_protocol_0(file: &WeightFile) -> bool {
+    let last = file.len().saturating_sub(1);
+    let byte_at = |at: usize| file.range(at..at + 1).ok().and_then(|byte| byte.first().copied());
+    matches!((byte_at(0), byte_at(last)), (Some(b'(' | b'c' | b'}' | b'0'..=b'9'), Some(b'.')))
 }

@@ -2,7 +2,8 @@
 //!
 //! A file goes through these rooms, each of which knows nothing of the ones behind it:
 //!
-//! 1. `safetensors_file` or `pickle`: from bytes to tensors by the file's own names, none of them decoded (`raw`).
+//! 1. `safetensors_file`, `pickle` or `torch`: from bytes (`file`) to tensors by the file's own names, none of them read
+//!    (`raw`, with `encoding` and `strided` for those that lie otherwise than plainly).
 //! 2. `names`, `recognise`, `families`: whose names these are, and what network they show. `cfg` looks up in a project's own
 //!    configuration what tensors cannot show.
 //! 3. `assemble`: the body's parameters, each found by name, put in row-major order, folded (`batch_norm`) and inflated
@@ -14,7 +15,9 @@ mod assemble;
 mod batch_norm;
 mod cfg;
 mod checkpoint;
+mod encoding;
 mod families;
+mod file;
 mod fold;
 mod inflate;
 mod mismatch;
@@ -25,6 +28,8 @@ mod raw;
 mod recognise;
 mod safetensors_file;
 mod save;
+mod strided;
+mod torch;
 
 pub use assemble::{Dropped, Loaded, Origin};
 pub use checkpoint::Checkpoint;

@@ -1,5 +1,8 @@
 //! Tensors as they lie in a file: not yet read, of any element type, order of bytes and order of axes.
 
+use super::file::WeightFile;
+use super::strided;
+use crate::error::Result;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +22,16 @@ impl Element {
     /// The element types that weights can have, for messages.
     pub const WANTED: &str = "F32, F16, BF16 or F64";
 
+    /// Bytes of a value; `None` of what no weight can be.
+    pub fn size(&self) -> Option<usize> {
+        match self {
+            Self::F16 | Self::Bf16 => Some(2),
+            Self::F32 => Some(4),
+            Self::F64 => Some(8),
+            Self::Other(_) => None,
+        }
+    }
+
     /// The name that messages and tables use.
     pub fn name(&self) -> &str {
         match self {
@@ -31,45 +44,44 @@ impl Element {
     }
 }
 
+/// How the bytes of a tensor are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As they are.
+    Plain,
+    /// The UTF-8 of Latin-1 text, one character for a byte: how Python 3 writes bytes by protocol 2.
+    Latin1,
+    /// A literal of Python's, without its quotes: how Python 2 writes bytes by protocol 0.
+    Literal,
+    /// Latin-1 in which `\u0000` and the like stand for some bytes: how Python 3 writes bytes by protocol 0.
+    RawUnicode,
+}
+
 /// Where the bytes of a tensor are in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payload {
     /// Bytes of the file.
     pub range: Range<usize>,
-    /// Whether they are the UTF-8 of Latin-1 text, one character for a byte: how Python 3 writes bytes by protocol 2.
-    pub latin1: bool,
+    pub encoding: Encoding,
 }
 
 impl Payload {
-    /// The bytes, decoded where they have to be; `None` if the range is not in the file or the text is not Latin-1.
-    pub fn bytes<'a>(&self, file: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let bytes = file.get(self.range.clone())?;
-        if self.latin1 { decode_latin1(bytes).map(Cow::Owned) } else { Some(Cow::Borrowed(bytes)) }
+    /// Bytes as they are.
+    pub fn plain(range: Range<usize>) -> Self {
+        Self { range, encoding: Encoding::Plain }
     }
-}
 
-/// The bytes that Latin-1 text in UTF-8 stands for; `None` for any other text.
-fn decode_latin1(utf8: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(utf8.len());
-    let mut rest = utf8;
-    while let Some((&first, tail)) = rest.split_first() {
-        let (byte, tail) = match (first, tail.split_first()) {
-            (0..0x80, _) => (first, tail),
-            (0xc2 | 0xc3, Some((&second @ 0x80..=0xbf, tail))) => (first << 6 | (second & 0x3f), tail),
-            _ => return None,
-        };
-        decoded.push(byte);
-        rest = tail;
+    /// The bytes, decoded where they have to be; `None` if they are not of their encoding.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::error::Error::File) if the file cannot be read.
+    pub fn bytes<'a>(&self, file: &'a WeightFile) -> Result<Option<Cow<'a, [u8]>>> {
+        let bytes = file.range(self.range.clone())?;
+        Ok(match self.encoding {
+            Encoding::Plain => Some(bytes),
+            other => other.decode(&bytes).map(Cow::Owned),
+        })
     }
-    Some(decoded)
-}
-
-/// How many bytes Latin-1 text in UTF-8 stands for; `None` for any other text.
-pub(crate) fn latin1_len(utf8: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(utf8).ok()?;
-    let high = utf8.iter().filter(|&&byte| byte >= 0x80).count();
-    // Every character beyond ASCII is two bytes exactly if it is below U+0800; Latin-1 ends before that.
-    text.chars().all(|c| u32::from(c) < 0x100).then_some(utf8.len() - high / 2)
 }
 
 /// A tensor in a file.
@@ -78,30 +90,65 @@ pub(crate) struct RawTensor {
     pub element: Element,
     /// The extents, outermost first.
     pub shape: Vec<usize>,
-    /// Whether the first axis, not the last, is the innermost in memory.
-    pub fortran: bool,
+    /// How many elements lie between neighbours along each axis, 0 where all are the same one; `None` if the tensor is in
+    /// row-major order without gaps.
+    pub strides: Option<Vec<usize>>,
     pub big_endian: bool,
+    /// From the first element to the last.
     pub payload: Payload,
 }
 
 impl RawTensor {
+    /// A little-endian tensor in row-major order without gaps.
+    pub fn dense(element: Element, shape: Vec<usize>, payload: Payload) -> Self {
+        Self { element, shape, strides: None, big_endian: false, payload }
+    }
+
+    /// The bytes that its values would be in row-major order; 0 if they cannot be weights.
+    pub fn bytes(&self) -> usize {
+        let size = self.element.size().unwrap_or(0);
+        self.shape.iter().fold(size, |bytes, &axis| bytes.saturating_mul(axis))
+    }
+
+    /// Whether an axis lies further in than its place in the shape says.
+    pub fn is_transposed(&self) -> bool {
+        let axes = self.strides.iter().flatten().zip(&self.shape);
+        let strides = axes.filter(|(stride, axis)| **axis > 1 && **stride > 0).map(|(stride, _)| stride);
+        !strides.is_sorted_by(|outer, inner| outer >= inner)
+    }
+
     /// The values in row-major order, as f64 narrowed by `narrow`; `None` if the element type is none of
     /// [`Element::WANTED`], or the bytes are not what the shape takes.
-    pub fn values<T: Copy + Default>(&self, file: &[u8], narrow: fn(f64) -> T) -> Option<Vec<T>> {
-        let bytes = self.payload.bytes(file)?;
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::error::Error::File) if the file cannot be read.
+    pub fn values<T: Copy>(&self, file: &WeightFile, narrow: fn(f64) -> T) -> Result<Option<Vec<T>>> {
+        if matches!(self.element, Element::Other(_)) {
+            return Ok(None);
+        }
+        Ok(self.payload.bytes(file)?.and_then(|bytes| self.decode(&bytes, narrow)))
+    }
+
+    fn decode<T: Copy>(&self, bytes: &[u8], narrow: fn(f64) -> T) -> Option<Vec<T>> {
         let big = self.big_endian;
-        let values = match &self.element {
-            Element::F32 => each(&bytes, big, |b| narrow(f32::from_le_bytes(b).into())),
-            Element::F64 => each(&bytes, big, |b| narrow(f64::from_le_bytes(b))),
-            Element::F16 => each(&bytes, big, |b| narrow(half::f16::from_le_bytes(b).to_f64())),
-            Element::Bf16 => each(&bytes, big, |b| narrow(half::bf16::from_le_bytes(b).to_f64())),
+        let stored = match &self.element {
+            Element::F32 => each(bytes, big, |b| narrow(f32::from_le_bytes(b).into())),
+            Element::F64 => each(bytes, big, |b| narrow(f64::from_le_bytes(b))),
+            Element::F16 => each(bytes, big, |b| narrow(half::f16::from_le_bytes(b).to_f64())),
+            Element::Bf16 => each(bytes, big, |b| narrow(half::bf16::from_le_bytes(b).to_f64())),
             Element::Other(_) => return None,
         };
-        let len = self.shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n))?;
-        if len != values.len() {
+        let span = match &self.strides {
+            None => self.shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n)),
+            Some(strides) => strided::span(&self.shape, strides),
+        };
+        if span != Some(stored.len()) {
             return None;
         }
-        Some(if self.fortran { row_major(&values, &self.shape) } else { values })
+        match &self.strides {
+            None => Some(stored),
+            Some(strides) => strided::row_major(&stored, &self.shape, strides),
+        }
     }
 }
 
@@ -115,22 +162,15 @@ fn each<const N: usize, T>(bytes: &[u8], big_endian: bool, value: impl Fn([u8; N
     bytes.as_chunks().0.iter().map(|&chunk| value(little_endian(chunk))).collect()
 }
 
-/// `values`, which lie with the first axis innermost, with the last axis innermost.
-fn row_major<T: Copy + Default>(values: &[T], shape: &[usize]) -> Vec<T> {
-    let mut index = vec![0; shape.len()];
-    let mut sorted = vec![T::default(); values.len()];
-    for &value in values {
-        let at = index.iter().zip(shape).fold(0, |at, (&i, &n)| at * n + i);
-        sorted[at] = value;
-        for (i, &n) in index.iter_mut().zip(shape) {
-            *i += 1;
-            if *i < n {
-                break;
-            }
-            *i = 0;
-        }
-    }
-    sorted
+/// Whose a weight file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Safetensors,
+    /// A pickle of arrays, as Detectron and Caffe2 write it.
+    Pickle,
+    /// An archive of `torch.save`.
+    Torch,
 }
 
 /// What a weight file holds, whatever its kind.
@@ -143,12 +183,15 @@ pub(crate) struct Contents {
     pub config: Option<String>,
     /// Metadata `preprocess` of a safetensors file, unread.
     pub preprocess: Option<String>,
-    /// The configuration that Detectron keeps beside the blobs, as YAML.
+    /// The configuration beside the tensors, as YAML: Detectron's, or PySlowFast's and PyTorchVideo's.
     pub cfg: Option<String>,
+    /// The configuration in `meta`, as Python: mmaction2's.
+    pub meta_config: Option<String>,
+    /// `arch` beside the tensors: `resnet-50` and the like, as Hara's 3D-ResNets have it.
+    pub arch: Option<String>,
     /// Who made a Detectron2 file (`__author__`).
     pub author: Option<String>,
-    /// Whether it is a pickle.
-    pub pickle: bool,
+    pub kind: Kind,
 }
 
 impl Contents {
@@ -167,42 +210,54 @@ impl Contents {
 mod tests {
     use super::*;
 
-    fn tensor(element: Element, shape: &[usize], bytes: &[u8]) -> RawTensor {
-        let payload = Payload { range: 0..bytes.len(), latin1: false };
-        RawTensor { element, shape: shape.to_vec(), fortran: false, big_endian: false, payload }
+    fn file(bytes: &[u8]) -> WeightFile {
+        WeightFile::from_bytes("file".into(), bytes.to_vec())
     }
 
-    #[test]
-    fn latin1_text_is_bytes() {
-        let all: Vec<u8> = (0..=255).collect();
-        let text: String = all.iter().map(|&byte| char::from(byte)).collect();
-        let payload = Payload { range: 0..text.len(), latin1: true };
-        assert_eq!(payload.bytes(text.as_bytes()).as_deref(), Some(all.as_slice()));
-        assert_eq!(latin1_len(text.as_bytes()), Some(256));
-        for other in ["\u{100}".as_bytes(), "€".as_bytes(), b"\xc2", b"\xff", b"\xc0\x80"] {
-            assert_eq!((decode_latin1(other), latin1_len(other)), (None, None), "{other:?}");
-        }
+    fn tensor(element: Element, shape: &[usize], bytes: &[u8]) -> RawTensor {
+        RawTensor::dense(element, shape.to_vec(), Payload::plain(0..bytes.len()))
     }
 
     #[test]
     fn axes_and_bytes_are_put_in_order() {
         let bytes: Vec<u8> = (0..6u8).flat_map(|i| f32::from(i).to_be_bytes()).collect();
+        let file = file(&bytes);
+        let values = |tensor: &RawTensor| tensor.values(&file, |v| v).unwrap().unwrap();
         let mut tensor = tensor(Element::F32, &[2, 3], &bytes);
         tensor.big_endian = true;
-        assert_eq!(tensor.values(&bytes, |v| v).unwrap(), [0., 1., 2., 3., 4., 5.]);
-        tensor.fortran = true;
-        assert_eq!(tensor.values(&bytes, |v| v).unwrap(), [0., 2., 4., 1., 3., 5.]);
+        assert_eq!(values(&tensor), [0., 1., 2., 3., 4., 5.]);
+        assert!(!tensor.is_transposed());
+        tensor.strides = Some(vec![1, 2]);
+        assert_eq!(values(&tensor), [0., 2., 4., 1., 3., 5.]);
+        assert!(tensor.is_transposed());
         tensor.shape = vec![1, 2, 3];
-        assert_eq!(tensor.values(&bytes, |v| v).unwrap(), [0., 2., 4., 1., 3., 5.]);
+        tensor.strides = Some(vec![1, 1, 2]);
+        assert_eq!(values(&tensor), [0., 2., 4., 1., 3., 5.]);
+        // An axis of one has no neighbours, however far away.
+        tensor.strides = Some(vec![0, 3, 1]);
+        assert_eq!(values(&tensor), [0., 1., 2., 3., 4., 5.]);
+        assert!(!tensor.is_transposed());
+        // A part of each of two rows, and one value many times.
+        tensor.payload.range = 4..24;
+        (tensor.shape, tensor.strides) = (vec![2, 2], Some(vec![3, 1]));
+        assert_eq!(values(&tensor), [1., 2., 4., 5.]);
+        tensor.payload.range = 8..12;
+        (tensor.shape, tensor.strides) = (vec![2, 2], Some(vec![0, 0]));
+        assert_eq!(values(&tensor), [2.; 4]);
+        assert_eq!(tensor.bytes(), 16);
     }
 
     #[test]
     fn bytes_that_do_not_fit_the_shape_are_no_values() {
-        let bytes = [0; 8];
-        assert!(tensor(Element::F32, &[2], &bytes).values(&bytes, |v| v).is_some());
-        assert!(tensor(Element::F32, &[3], &bytes).values(&bytes, |v| v).is_none());
-        assert!(tensor(Element::F32, &[usize::MAX, 4], &bytes).values(&bytes, |v| v).is_none());
-        assert!(tensor(Element::F32, &[2], &bytes).values(&bytes[1..], |v| v).is_none());
-        assert!(tensor(Element::Other("i8".to_owned()), &[1], &bytes).values(&bytes, |v| v).is_none());
+        let whole = file(&[0; 8]);
+        let values = |element, shape: &[usize]| tensor(element, shape, &[0; 8]).values(&whole, |v| v).unwrap();
+        assert!(values(Element::F32, &[2]).is_some());
+        assert!(values(Element::F32, &[3]).is_none());
+        assert!(values(Element::F32, &[usize::MAX, 4]).is_none());
+        assert!(values(Element::Other("i8".to_owned()), &[1]).is_none());
+        assert_eq!(tensor(Element::F32, &[usize::MAX, 4], &[]).bytes(), usize::MAX);
+        // A file that has become shorter is another matter.
+        let cut = tensor(Element::F32, &[2], &[0; 8]).values(&file(&[0; 7]), |v| v);
+        assert!(matches!(cut, Err(crate::Error::File { .. })));
     }
 }

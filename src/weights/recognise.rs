@@ -3,7 +3,7 @@
 use super::cfg::Cfg;
 use super::families::{Family, Rules, Shapes, Whose, describe};
 use super::names::{Branch, Layer, Names, Naming, Place};
-use super::raw::Contents;
+use super::raw::{Contents, Kind};
 use crate::clip::preprocess::Normalization;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ impl Source {
         let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
         let converted = contents.author.as_deref() == Some("torchvision");
         let (stride_1x1, normalization) = match names.naming {
-            Naming::Caffe2 if contents.pickle => {
+            Naming::Caffe2 if contents.kind == Kind::Pickle => {
                 (Some(cfg.stride_1x1.unwrap_or(!grouped)), Some(Normalization::Detectron))
             }
             Naming::Caffe2 => (None, None),
@@ -253,9 +253,7 @@ mod tests {
     /// Tensors without values.
     fn contents<'a>(shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Contents {
         let tensors = shapes.into_iter().map(|(name, shape)| {
-            let payload = Payload { range: 0..0, latin1: false };
-            let shape = shape.to_vec();
-            (name.to_owned(), RawTensor { element: Element::F32, shape, fortran: false, big_endian: false, payload })
+            (name.to_owned(), RawTensor::dense(Element::F32, shape.to_vec(), Payload::plain(0..0)))
         });
         Contents { tensors: tensors.collect(), ..Contents::default() }
     }
@@ -341,12 +339,12 @@ mod tests {
         let blobs = |cfg: Option<&str>, groups: usize| {
             let shapes: [(&str, &[usize]); 2] =
                 [("res2_0_branch2a_w", &[64, 64, 1, 1]), ("res2_0_branch2b_w", &[64, 64 / groups, 3, 3])];
-            Contents { pickle: true, cfg: cfg.map(str::to_owned), ..contents(shapes) }
+            Contents { kind: Kind::Pickle, cfg: cfg.map(str::to_owned), ..contents(shapes) }
         };
         let detectron2 = rename("layer1", "res2");
         let converted = Contents { author: Some("torchvision".to_owned()), ..detectron2.clone() };
         let stated = Contents { preprocess: Some("imagenet".to_owned()), ..blobs(None, 1) };
-        let plain = Contents { pickle: false, ..blobs(None, 1) };
+        let plain = Contents { kind: Kind::Safetensors, ..blobs(None, 1) };
         for (what, contents, want) in [
             ("torchvision", of_torchvision("resnet50"), (Some(false), Some(ImageNet))),
             ("maskrcnn-benchmark", rename("", ""), (Some(true), Some(Detectron))),

@@ -1,23 +1,48 @@
 //! Weight files of the safetensors kind.
 
+use super::file::WeightFile;
 use super::raw::{Contents, Element, Payload, RawTensor};
-use safetensors::{Dtype, SafeTensors};
+use crate::error::{Error, Result};
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError};
 
-/// The tensors of a safetensors file; the error is what its reader said.
-pub(crate) fn read(file: &[u8]) -> Result<Contents, String> {
-    let (header_len, header) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
-    // Of this the crate has checked that it covers the file exactly.
-    let start = size_of::<u64>() + header_len;
+/// What such a file should be, for messages.
+pub(crate) const WANTED: &str = "a whole safetensors file";
+
+/// More than this no header may have.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The tensors of a safetensors file, of which only the header is read.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be read; [`Error::Format`] with what the crate `safetensors` said, or else would have.
+pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
+    let refused = |said: SafeTensorError| Error::format(file.path(), WANTED, said);
+    if file.len() < size_of::<u64>() {
+        return Err(refused(SafeTensorError::HeaderTooSmall));
+    }
+    let mut length = [0; size_of::<u64>()];
+    length.copy_from_slice(&file.range(0..size_of::<u64>())?);
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER {
+        return Err(refused(SafeTensorError::HeaderTooLarge));
+    }
+    let start = size_of::<u64>() + length as usize;
+    if start > file.len() {
+        return Err(refused(SafeTensorError::InvalidHeaderLength));
+    }
+    let header = file.range(size_of::<u64>()..start)?;
+    let header = std::str::from_utf8(&header).map_err(|said| refused(SafeTensorError::InvalidHeader(said)))?;
+    // What is read has been checked by the crate: the tensors lie behind one another without gaps.
+    let header: Metadata =
+        serde_json::from_str(header).map_err(|said| refused(SafeTensorError::InvalidHeaderDeserialization(said)))?;
+    if start.checked_add(header.data_len()) != Some(file.len()) {
+        return Err(refused(SafeTensorError::MetadataIncompleteBuffer));
+    }
     let tensors = header.tensors().into_iter().map(|(name, info)| {
         let (begin, end) = info.data_offsets;
-        let tensor = RawTensor {
-            element: element(info.dtype),
-            shape: info.shape.clone(),
-            fortran: false,
-            big_endian: false,
-            payload: Payload { range: start + begin..start + end, latin1: false },
-        };
-        (name, tensor)
+        let payload = Payload::plain(start + begin..start + end);
+        (name, RawTensor::dense(element(info.dtype), info.shape.clone(), payload))
     });
     let said = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned();
     Ok(Contents {

@@ -62,16 +62,18 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("video-nonlocal-net"), "{}", ran.stderr);
 
-    // Both kinds of torch.save's archives are told the same.
-    std::fs::write(at("new.pth"), b"PK\x03\x04").unwrap();
-    std::fs::write(at("old.pth"), b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.").unwrap();
-    let said = |name: &str| {
-        let ran = run(["convert", text(&at(name)), text(&output)]);
-        assert_eq!(ran.code, 1);
-        assert!(ran.stderr.contains("safetensors.torch.save_file(model.state_dict(), …)"), "{}", ran.stderr);
-        ran.stderr.replace(name, "")
-    };
-    assert_eq!(said("new.pth"), said("old.pth"));
+    // What torch.save wrote of a model as an object is told the same in both kinds of its archives.
+    let whole = "torch.save(model.state_dict(), 'weights.pth')";
+    for (name, says, helps) in [
+        ("whole.pth", "an object of __main__.Whole instead of a dictionary of tensors", whole),
+        ("whole_legacy.pth", "a whole model, as torch.save(model) writes it", whole),
+        ("script.pt", "a TorchScript archive", "torch.jit.load"),
+    ] {
+        let ran = run(["convert", text(&golden_path("torch").join(name)), text(&output)]);
+        assert_eq!(ran.code, 1, "{name}");
+        assert!(ran.stderr.contains(says) && ran.stderr.contains(name), "{name}: {}", ran.stderr);
+        assert!(hint(&ran).contains(helps), "{name}: {}", ran.stderr);
+    }
     assert!(!output.exists());
 }
 

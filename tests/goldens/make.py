@@ -12,7 +12,7 @@ of a fresh network, some variances so small that `eps` shows. Files:
   bottleneck also has `expect_1x1.*` (the stride on the first 1x1, as in MSRA's networks) and `expect_eps0.*` (that,
   and no eps in the batch norms, as in maskrcnn-benchmark).
 * shapes.json: names and shapes of the full-width networks, for telling them apart. torchvision writes them.
-* py*.pkl: one dictionary of arrays of several kinds, by the pickle protocols 2 to 5 of Python 3; pickles.safetensors:
+* py*.pkl: one dictionary of arrays of several kinds, by the pickle protocols 0 to 5 of Python 3; pickles.safetensors:
   the same values as float32.
 """
 
@@ -142,7 +142,7 @@ def pickles():
         "counts": np.arange(4, dtype="<i8"),
         "truth": True,
     }
-    for protocol in (2, 3, 4, 5):
+    for protocol in range(6):
         blobs = OrderedDict(values | others) if protocol == 4 else values | others
         file = {"blobs": blobs, "cfg": "MODEL:\n  TYPE: x\n"}
         (HERE / f"py3_protocol{protocol}.pkl").write_bytes(pickle.dumps(file, protocol=protocol))

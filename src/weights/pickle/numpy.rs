@@ -1,14 +1,19 @@
 //! What the calls in a weight file mean. Nothing is called: each becomes a value, or is refused.
 
-use super::value::{Dtype, Global, Heap, Value};
-use crate::weights::raw::{Element, Payload, RawTensor, latin1_len};
+use super::value::{Array, Dtype, Global, Heap, Value};
+use crate::weights::raw::{Element, Encoding, Payload, RawTensor};
+use crate::weights::strided;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Why a call was refused.
 pub type Refused<T> = std::result::Result<T, String>;
 
 /// Most axes of an array. Weights have five at most.
-const MAX_RANK: usize = 8;
+pub const MAX_RANK: usize = 8;
+
+/// Most entries that dictionaries made of lists may bring. Others take two instructions each.
+const MAX_ENTRIES: usize = 1 << 17;
 
 /// Longest name that is looked at, in bytes.
 pub const MAX_NAME: usize = 1024;
@@ -25,27 +30,26 @@ pub fn call(
     arguments: &[Value],
 ) -> Refused<Value> {
     match (function, arguments) {
-        (Global::Reconstruct, [Value::Global(Global::NdArray), ..]) => {
-            heap.arrays.push(None);
-            Ok(Value::Array(heap.arrays.len() - 1))
-        }
+        (Global::Reconstruct, [Value::Global(Global::NdArray), ..]) => Ok(heap.new_array(Array::Unbuilt)),
         (Global::Dtype, [given, ..]) => {
             let name = name(file, given).ok_or_else(|| format!("an element type named by {}", given.kind()))?;
             heap.dtypes.push(dtype(name)?);
             Ok(Value::Dtype(heap.dtypes.len() - 1))
         }
-        (Global::Encode, [Value::Text(range), encoding]) => {
+        (Global::Encode, [text @ (Value::Text(range) | Value::Escaped(range)), encoding]) => {
             if !matches!(name(file, encoding), Some("latin1" | "latin-1")) {
                 return Err("text encoded other than by latin1".to_owned());
             }
             *to_scan = to_scan.checked_sub(range.len()).ok_or("the same text encoded again and again")?;
-            let bytes = file.get(range.clone()).unwrap_or_default();
-            let len = latin1_len(bytes).ok_or("text that is not latin1 where bytes should be")?;
-            Ok(Value::Bytes(Payload { range: range.clone(), latin1: true }, len))
+            let encoding = if matches!(text, Value::Text(_)) { Encoding::Latin1 } else { Encoding::RawUnicode };
+            let len = encoding.len(file.get(range.clone()).unwrap_or_default());
+            let len = len.ok_or("text that is not latin1 where bytes should be")?;
+            Ok(Value::Bytes(Payload { range: range.clone(), encoding }, len))
         }
-        (Global::Scalar, [Value::Dtype(_), ..]) => Ok(Value::Scalar),
-        (Global::Bytes, []) => Ok(Value::Bytes(Payload { range: 0..0, latin1: false }, 0)),
+        (Global::Scalar, [Value::Dtype(_), ..]) => Ok(Value::Number),
+        (Global::Bytes, []) => Ok(Value::Bytes(Payload::plain(0..0), 0)),
         (Global::OrderedDict, []) => Ok(heap.new_dict()),
+        (Global::OrderedDict, [items]) => ordered_dict(heap, to_scan, items),
         (Global::FromBuffer, [data, dtype, shape, order]) => {
             let fortran = match name(file, order) {
                 Some("C") => false,
@@ -53,8 +57,7 @@ pub fn call(
                 _ => return Err("an array of neither C nor F order".to_owned()),
             };
             let tensor = array(heap, shape, dtype, fortran, data)?;
-            heap.arrays.push(Some(tensor));
-            Ok(Value::Array(heap.arrays.len() - 1))
+            Ok(heap.new_array(Array::Whole(tensor)))
         }
         (function, arguments) => {
             let given = arguments.iter().map(Value::kind).collect::<Vec<_>>().join(", ");
@@ -80,24 +83,29 @@ pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> Ref
             };
             let tensor = array(heap, shape, dtype, *fortran, data)?;
             if let Some(slot) = heap.arrays.get_mut(*index) {
-                *slot = Some(tensor);
+                *slot = Array::Whole(tensor);
             }
             Ok(())
         }
         Value::Dtype(index) => {
             let items = items(heap).unwrap_or_default();
-            let ([_, order, rest @ ..], Some(slot)) = (items.as_slice(), heap.dtypes.get_mut(*index)) else {
-                return Err("an element type whose state is not a version and an order of bytes".to_owned());
+            let Some(slot) = heap.dtypes.get_mut(*index) else {
+                return Err("a state for an element type that is not there".to_owned());
             };
-            match name(file, order) {
-                Some("<" | "|" | "=") => slot.big_endian = false,
-                Some(">") => slot.big_endian = true,
-                _ => return Err("an element type of unknown order of bytes".to_owned()),
-            }
+            let big_endian = match items.as_slice() {
+                [_, order, ..] => match name(file, order) {
+                    Some("<" | "|" | "=") => Some(false),
+                    Some(">") => Some(true),
+                    _ => None,
+                },
+                _ => None,
+            };
             // Subtype, names and fields: what makes a structure of it.
-            if rest.iter().take(3).any(|part| *part != Value::None) {
+            let is_structure = items.iter().skip(2).take(3).any(|part| *part != Value::None);
+            if is_structure || big_endian.is_none() {
                 *slot = Dtype { element: Element::Other("structure".to_owned()), size: 0, big_endian: false };
             }
+            slot.big_endian = big_endian.ok_or("an element type whose state is not a version and an order of bytes")?;
             Ok(())
         }
         // Attributes of an OrderedDict, which torch puts there, say nothing about its entries.
@@ -132,13 +140,38 @@ fn array(heap: &Heap, shape: &Value, dtype: &Value, fortran: bool, data: &Value)
     if dtype.size > 0 && wanted != Some(*len) {
         return Err(format!("an array of shape {shape:?} and {} with {len} bytes", dtype.element.name()));
     }
-    Ok(RawTensor {
-        element: dtype.element.clone(),
-        shape,
-        fortran,
-        big_endian: dtype.big_endian,
-        payload: payload.clone(),
-    })
+    let strides = if fortran { Some(first_innermost(&shape)) } else { None };
+    let strides = strides.and_then(|strides| strided::unless_dense(&shape, strides));
+    let (element, big_endian) = (dtype.element.clone(), dtype.big_endian);
+    Ok(RawTensor { element, shape, strides, big_endian, payload: payload.clone() })
+}
+
+/// The strides of an array in Fortran's order. Its size has been checked, so that they are within it.
+fn first_innermost(shape: &[usize]) -> Vec<usize> {
+    let mut next = 1usize;
+    let axis = |&n: &usize| {
+        let stride = next;
+        next = next.saturating_mul(n);
+        stride
+    };
+    shape.iter().map(axis).collect()
+}
+
+/// The dictionary of pairs of key and value, as Python 2 writes an ordered one.
+fn ordered_dict(heap: &mut Heap, to_scan: &mut usize, items: &Value) -> Refused<Value> {
+    let pairs = heap.items_of(items).ok_or_else(|| format!("an ordered dictionary of {}", items.kind()))?;
+    // The same list may be made a dictionary of any number of times.
+    *to_scan = to_scan.checked_sub(pairs.len()).ok_or("the same items put in order again and again")?;
+    if heap.entries.len() + pairs.len() > MAX_ENTRIES {
+        return Err(format!("more than {MAX_ENTRIES} entries"));
+    }
+    let pair = |pair: &Value| match heap.items_of(pair) {
+        Some([key, value]) => Some((heap.dicts, key.clone(), value.clone())),
+        _ => None,
+    };
+    let entries: Option<Vec<_>> = pairs.iter().map(pair).collect();
+    heap.entries.extend(entries.ok_or("an ordered dictionary of others than pairs")?);
+    Ok(heap.new_dict())
 }
 
 /// The element type that numpy calls `name`: a letter for the kind and the bytes, such as `f4`.
@@ -171,13 +204,22 @@ pub fn name<'a>(file: &'a [u8], value: &Value) -> Option<&'a str> {
 }
 
 /// The text of a value that is some, of any length.
-pub fn text<'a>(file: &'a [u8], value: &Value) -> Option<&'a str> {
-    text_range(value).and_then(|range| utf8(file, range))
+pub fn text<'a>(file: &'a [u8], value: &Value) -> Option<Cow<'a, str>> {
+    match value {
+        Value::Bytes(Payload { range, encoding }, _) if *encoding != Encoding::Plain => {
+            String::from_utf8(encoding.decode(file.get(range.clone())?)?).ok().map(Cow::Owned)
+        }
+        Value::Escaped(range) => {
+            let latin1 = Encoding::RawUnicode.decode(file.get(range.clone())?)?;
+            Some(latin1.into_iter().map(char::from).collect())
+        }
+        plain => text_range(plain).and_then(|range| utf8(file, range)).map(Cow::Borrowed),
+    }
 }
 
 fn text_range(value: &Value) -> Option<Range<usize>> {
     match value {
-        Value::Text(range) | Value::Bytes(Payload { range, latin1: false }, _) => Some(range.clone()),
+        Value::Text(range) | Value::Bytes(Payload { range, encoding: Encoding::Plain }, _) => Some(range.clone()),
         _ => None,
     }
 }

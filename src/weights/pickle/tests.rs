@@ -1,7 +1,8 @@
 //! The reader on files of Python's, on files put together by hand, and on bombs.
 
-use super::machine::Refusal;
-use super::read;
+use super::value::{Dialect, Value};
+use super::{Machine, Refusal, read};
+use crate::weights::file::WeightFile;
 use crate::weights::raw::Contents;
 use std::path::PathBuf;
 
@@ -12,23 +13,25 @@ fn file(path: &str) -> Vec<u8> {
 
 #[test]
 fn arrays_of_every_kind_by_every_protocol() {
-    let want_file = file("goldens/pickles.safetensors");
+    let in_memory = |path: &str| WeightFile::from_bytes(path.into(), file(path));
+    let want_file = in_memory("goldens/pickles.safetensors");
     let want = crate::weights::safetensors_file::read(&want_file).unwrap();
-    for protocol in 2..=5 {
-        let bytes = file(&format!("goldens/py3_protocol{protocol}.pkl"));
-        let got = read(&bytes).unwrap();
+    for protocol in 0..=5 {
+        let got_file = in_memory(&format!("goldens/py3_protocol{protocol}.pkl"));
+        let got = read(&got_file.range(0..got_file.len()).unwrap()).unwrap();
         assert_eq!(got.cfg.as_deref(), Some("MODEL:\n  TYPE: x\n"));
         let arrays: Vec<&str> = got.tensors.keys().map(String::as_str).collect();
         assert_eq!(arrays, ["again", "big", "counts", "empty", "f2", "f4", "f8", "fortran", "scalar_array"]);
         for (name, want) in &want.tensors {
             let tensor = &got.tensors[name];
             assert_eq!(tensor.shape, want.shape, "{name} by protocol {protocol}");
-            let values = tensor.values(&bytes, |v| v as f32).unwrap();
-            assert_eq!(values, want.values(&want_file, |v| v as f32).unwrap(), "{name} by protocol {protocol}");
+            let values = tensor.values(&got_file, |v| v as f32).unwrap().unwrap();
+            let want = want.values(&want_file, |v| v as f32).unwrap().unwrap();
+            assert_eq!(values, want, "{name} by protocol {protocol}");
         }
-        assert!(got.tensors["fortran"].fortran && got.tensors["big"].big_endian);
+        assert!(got.tensors["fortran"].is_transposed() && got.tensors["big"].big_endian);
         assert_eq!(got.tensors["counts"].element.name(), "i8");
-        assert!(got.tensors["counts"].values(&bytes, |v| v).is_none());
+        assert!(got.tensors["counts"].values(&got_file, |v| v).unwrap().is_none());
         let others: Vec<(&str, &str)> = got.others.iter().map(|(name, what)| (name.as_str(), *what)).collect();
         let number = "a number";
         let want = [
@@ -107,6 +110,83 @@ fn a_file_by_hand_is_read() {
     assert_eq!(contents.tensors["w"].shape, [2, 3]);
 }
 
+/// As Python 2's `cPickle` writes a dictionary of one array by protocol 0: all of it text.
+#[test]
+fn the_oldest_protocol_is_read() {
+    let state = "(I1\n(I2\nI2\ntp8\ncnumpy\ndtype\np9\n(S'f4'\nI0\nI1\ntRp10\n(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n\
+                 S'\\x00\\x00\\x80?\\x00\\x00\\x00@\\x00\\x00@@\\x00\\x00\\n\\''\ntb";
+    let array = "cnumpy.core.multiarray\n_reconstruct\np3\n(cnumpy\nndarray\np4\n(I0\ntS'b'\ntRp5\n";
+    let numbers = "sS'rate'\nF0.1\nsS'large'\nL123456789012345678901L\nsS'list'\n(lp6\nI01\na";
+    let file = format!("(dp1\nS'conv1_w'\np2\n{array}{state}{numbers}sVname\ng2\ns.");
+    let contents = read(file.as_bytes()).unwrap();
+    let in_memory = WeightFile::from_bytes("old.pkl".into(), file.clone().into_bytes());
+    let tensor = &contents.tensors["conv1_w"];
+    assert_eq!(tensor.shape, [2, 2]);
+    let last = f32::from_le_bytes([0, 0, b'\n', b'\'']);
+    assert_eq!(tensor.values(&in_memory, |v| v as f32).unwrap().unwrap(), [1.0, 2.0, 3.0, last]);
+    let others: Vec<(&str, &str)> = contents.others.iter().map(|(name, what)| (name.as_str(), *what)).collect();
+    assert_eq!(others, [("large", "a number"), ("list", "a list"), ("name", "a string"), ("rate", "a number")]);
+}
+
+/// Python 2 writes an ordered dictionary as a call with a list of pairs, where Python 3 puts its entries behind.
+#[test]
+fn ordered_dictionaries_of_python_2_are_read() {
+    let pairs =
+        Pickle::new().op("ccollections\nOrderedDict\n](](").text("first").op("Ne](").text("second").op(b"K\x01ee\x85R");
+    let contents = pairs.read().unwrap();
+    assert_eq!(
+        contents.others.into_iter().collect::<Vec<_>>(),
+        [("first".to_owned(), "None"), ("second".to_owned(), "a number")]
+    );
+}
+
+#[test]
+fn objects_of_torch_s_files_are_inert() {
+    let run =
+        |program: &[u8]| Machine::run(program, 0, Dialect::Torch).map(|outcome| outcome.heap.describe(&outcome.root));
+    for (program, want) in [
+        (b"cos\nsystem\nU\x02ls\x85R.".as_slice(), "an object of os.system"),
+        (b"cos\nsystem\n.", "os.system"),
+        (b"c__builtin__\neval\n)\x81}b.", "an object of __builtin__.eval"),
+        (b"c__builtin__\neval\n)}\x92Nb.", "an object of __builtin__.eval"),
+        (b"ca\nb\n)R)R(NNu(NeNaNNs.", "an object of a.b"),
+        (b"cnumpy\ndtype\nN\x85R.", "an object"),
+        (b"\x8f(K\x01K\x02\x90.", "a set"),
+        (b"(K\x01\x91.", "a set"),
+        (b"\x8b\x09\0\0\x00123456789.", "a number"),
+        (b"ctorch\nSize\n(K\x01K\x02t\x85R.", "a tuple"),
+        (b"ctorch\nfloat32\n.", "a class or function"),
+        (b"ctorch\nfloat99\n.", "torch.float99"),
+    ] {
+        assert_eq!(run(program).as_deref(), Ok(want), "{program:?}");
+    }
+    for (program, says) in [
+        (b"NK\x01\x85R.".as_slice(), "a call of None"),
+        (b"N)\x81.", "an object of None"),
+        (b"N(K\x01\x90.", "no set"),
+        (b"ios\nsystem\n.", "INST"),
+        (b"ctorch\nSize\nN\x85R.", "Size called with (None)"),
+    ] {
+        let refusal = run(program).unwrap_err();
+        assert!(refusal.what.contains(says), "{program:?}: {refusal:?}");
+    }
+}
+
+#[test]
+fn where_a_program_ends_is_said() {
+    let two = [b"\x80\x02K\x07.".as_slice(), b"\x80\x02U\x01x."].concat();
+    let first = Machine::run(&two, 0, Dialect::Torch).unwrap();
+    assert_eq!((first.root, first.end), (Value::Int(7), 5));
+    let second = Machine::run(&two, first.end, Dialect::Torch).unwrap();
+    assert_eq!((second.root.kind(), second.end), ("a string", two.len()));
+    // Only an end is mended by more bytes.
+    for len in 6..two.len() {
+        let refusal = Machine::run(&two[..len], first.end, Dialect::Torch).err().unwrap();
+        assert!(refusal.ended && refusal.at >= first.end, "{len}: {refusal:?}");
+    }
+    assert!(!Machine::run(b"\xff", 0, Dialect::Torch).err().unwrap().ended);
+}
+
 #[test]
 fn what_is_no_weight_file_is_refused_by_name() {
     let system = |module: &str| Pickle::new().op(format!("c{module}\nsystem\n")).text("touch /tmp/x").op([0x85, b'R']);
@@ -119,11 +199,19 @@ fn what_is_no_weight_file_is_refused_by_name() {
     Pickle::new().op("(ios\nsystem\n").refused("INST");
     Pickle::new().op("(cos\nsystem\no").refused("\"os.system\"");
     Pickle::new().op(b"cnumpy\nndarray\n)\x81").refused("the instruction NEWOBJ");
-    for (code, name) in [(b'o', "OBJ"), (0x81, "NEWOBJ"), (0x92, "NEWOBJ_EX"), (0x82, "EXT1"), (b'P', "PERSID")] {
+    for (code, name) in [
+        (b'o', "OBJ"),
+        (0x81, "NEWOBJ"),
+        (0x92, "NEWOBJ_EX"),
+        (0x82, "EXT1"),
+        (b'P', "PERSID"),
+        (b'Q', "BINPERSID"),
+        (0x8b, "LONG4"),
+        (0x8f, "EMPTY_SET"),
+    ] {
         Pickle::new().op([code]).refused(&format!("the instruction {name}, which is refused"));
     }
     Pickle::new().op([0xff]).refused("0xff");
-    Pickle::new().op("(dp0\n").refused("the instruction DICT, which is refused (pickle the file again, by protocol 2)");
     Pickle::new().op([0x80, 6]).refused("protocol 6");
     // Functions that are known, called otherwise than weight files do.
     Pickle::new().op("cnumpy\nndarray\n)R").refused("NdArray called with ()");
@@ -156,6 +244,16 @@ fn broken_programs_are_refused() {
         (b"X\xff\xff\xff\xff", "4294967295 bytes of"),
         (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "bytes of"),
         (b"\x8a\x09123456789", "a whole number of 9 bytes"),
+        (b"I1.5\n", "a whole number of no digits"),
+        (b"gx\n", "an index of no digits"),
+        (b"Sabc\n", "a string without quotes"),
+        (b"S'\n", "a string without quotes"),
+        (b"S'\\q'\n", "an unknown escape"),
+        (b"I1", "a line without an end"),
+        (b"(Nd", "a key without a value"),
+        (b"a", "a list that is not there"),
+        (b"ccollections\nOrderedDict\n](NNtaa\x85R", "no list"),
+        (b"ccollections\nOrderedDict\n]Na\x85R", "others than pairs"),
         (b"N", "None instead of a dictionary"),
         (b"}NNs", "None where a blob's name should be"),
     ] {
@@ -204,6 +302,10 @@ fn bombs_neither_explode_nor_overflow_the_stack() {
     // A key of a megabyte under which eighty thousand values are put.
     let keys = Pickle::new().op("X").op((1u32 << 20).to_le_bytes()).op(vec![b'x'; 1 << 20]).op("q\x000}");
     keys.op(b"h\x00Ns".repeat(80_000)).refused("text where a blob's name should be");
+    // One list of pairs, made a dictionary of again and again.
+    let pairs =
+        Pickle::new().op("ccollections\nOrderedDict\nq\x000](").op(b"NN\x86".repeat(30_000)).op(b"eq\x01\x85q\x020");
+    pairs.op(b"h\x00h\x02R0".repeat(30_000)).refused("more than 131072 entries");
     // One array that is the state of many objects' tuple of a hundred thousand.
     let state = Pickle::new().op("(").op(vec![b'N'; 100_000]).op("tq\x000cnumpy\ndtype\n").text("f4").op([0x85, b'R']);
     state.op(b"h\x00b".repeat(70_000)).refused("whose state");

@@ -1,0 +1,13 @@
+//! Any bytes as a weight file of this kind, zip or legacy: opened, its network recognised, its weights folded and inflated.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use resnet3d_wgpu::{Checkpoint, InflateMode, WeightOptions};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(checkpoint) = Checkpoint::from_bytes("fuzz.pth", bytes.to_vec()) else { return };
+    let config = checkpoint.network().ok().flatten().unwrap_or_default();
+    let options = WeightOptions { inflate: Some(InflateMode::MeanRepeat), seed: 0 };
+    let _ = checkpoint.load(&config, &options);
+    let _ = checkpoint.unused(&config);
+});

@@ -1,0 +1,101 @@
+//! Tensors whose values lie otherwise than row by row without gaps: transposed ones, parts of larger ones, one value many
+//! times.
+
+/// How many values there are from the first to the last; `None` if a number gets too large for it.
+pub(crate) fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    if shape.len() != strides.len() {
+        return None;
+    }
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    let mut axes = shape.iter().zip(strides);
+    axes.try_fold(1usize, |span, (&n, &stride)| span.checked_add((n - 1).checked_mul(stride)?))
+}
+
+/// The strides of row-major order without gaps; `None` if a number gets too large for it.
+pub(crate) fn dense(shape: &[usize]) -> Option<Vec<usize>> {
+    let mut strides = vec![0; shape.len()];
+    let mut next = 1usize;
+    for (stride, &n) in strides.iter_mut().zip(shape).rev() {
+        *stride = next;
+        // An empty tensor has the strides of one with an axis of 1 there.
+        next = next.checked_mul(n.max(1))?;
+    }
+    Some(strides)
+}
+
+/// `strides`, or `None` if they are those of row-major order without gaps, wherever that makes a difference.
+pub(crate) fn unless_dense(shape: &[usize], strides: Vec<usize>) -> Option<Vec<usize>> {
+    let same = |dense: Vec<usize>| {
+        let axes = shape.iter().zip(strides.iter().zip(&dense));
+        shape.contains(&0) || axes.into_iter().all(|(&n, (own, dense))| n == 1 || own == dense)
+    };
+    let is_dense = dense(shape).is_some_and(same);
+    (!is_dense).then_some(strides)
+}
+
+/// `values`, of which neighbours along each axis are `strides` apart, row by row; `None` if there are too few.
+pub(crate) fn row_major<T: Copy>(values: &[T], shape: &[usize], strides: &[usize]) -> Option<Vec<T>> {
+    if span(shape, strides)? > values.len() {
+        return None;
+    }
+    let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n))?;
+    let mut sorted = Vec::with_capacity(len);
+    let (mut index, mut at) = (vec![0; shape.len()], 0);
+    while sorted.len() < len {
+        sorted.push(*values.get(at)?);
+        for (axis, i) in index.iter_mut().enumerate().rev() {
+            *i += 1;
+            // What goes beyond the last value comes back at once: an axis of one may have any stride.
+            at = at.wrapping_add(strides[axis]);
+            if *i < shape[axis] {
+                break;
+            }
+            at = at.wrapping_sub(i.wrapping_mul(strides[axis]));
+            *i = 0;
+        }
+    }
+    Some(sorted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_from_the_first_value_to_the_last() {
+        assert_eq!(span(&[], &[]), Some(1));
+        assert_eq!(span(&[2, 3], &[3, 1]), Some(6));
+        assert_eq!(span(&[2, 3], &[10, 2]), Some(15));
+        assert_eq!(span(&[5, 7], &[0, 0]), Some(1));
+        assert_eq!(span(&[0, 7], &[9, 9]), Some(0));
+        assert_eq!(span(&[2], &[1, 1]), None);
+        assert_eq!(span(&[3, 3], &[usize::MAX / 2, 2]), None);
+        assert_eq!(span(&[usize::MAX], &[2]), None);
+    }
+
+    #[test]
+    fn dense_strides_are_none() {
+        assert_eq!(dense(&[2, 3, 4]), Some(vec![12, 4, 1]));
+        assert_eq!(dense(&[usize::MAX, 2, 2]), None);
+        assert_eq!(unless_dense(&[2, 3], vec![3, 1]), None);
+        assert_eq!(unless_dense(&[2, 3], vec![1, 2]), Some(vec![1, 2]));
+        // PyTorch keeps whatever stride an axis of one has.
+        assert_eq!(unless_dense(&[7, 3, 1, 2], vec![6, 2, 99, 1]), None);
+        assert_eq!(unless_dense(&[1, 1], vec![0, 5]), None);
+        assert_eq!(unless_dense(&[0, 3], vec![1, 1]), None);
+        assert_eq!(unless_dense(&[3], vec![0]), Some(vec![0]));
+    }
+
+    #[test]
+    fn values_come_row_by_row() {
+        let values: Vec<u8> = (0..12).collect();
+        assert_eq!(row_major(&values, &[3, 4], &[1, 3]).unwrap(), [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+        assert_eq!(row_major(&values, &[2, 1, 2], &[6, usize::MAX, 2]).unwrap(), [0, 2, 6, 8]);
+        assert_eq!(row_major(&values, &[2, 2], &[0, 1]).unwrap(), [0, 1, 0, 1]);
+        assert_eq!(row_major(&values, &[], &[]).unwrap(), [0]);
+        assert!(row_major(&values, &[0, 2], &[1, 1]).unwrap().is_empty());
+        assert_eq!(row_major(&values, &[13], &[1]), None);
+    }
+}
