@@ -191,6 +191,7 @@ def pytorchvideo(function, module="resnet", counts=(2, 2, 3, 2)):
 
 def pyslowfast(config, counts=(2, 2, 3, 2)):
     stub("detectron2.layers", "ROIAlign")
+    stub("slowfast.datasets.kinetics", "Kinetics")
     stub("pytorchvideo.losses.soft_target_cross_entropy", "SoftTargetCrossEntropyLoss")
     from slowfast.config.defaults import get_cfg
     from slowfast.models.video_model_builder import ResNet
@@ -282,8 +283,8 @@ def mmaction2(config, shape=(1, 3, 8, 32, 40), **changes):
     backbone = settings["model"]["backbone"]
     backbone.update(changes)
     kind = backbone.pop("type")
-    for key in ("pretrained", "pretrained2d"):
-        backbone.pop(key, None)
+    backbone.pop("pretrained", None)
+    backbone["pretrained2d"] = False
     norm = backbone.get("norm_cfg")
     if norm:
         norm["type"] = "BN3d"

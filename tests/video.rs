@@ -1,0 +1,206 @@
+//! Networks for video, each from a file as its project writes it: read off the file, and run on every adapter.
+//!
+//! `fixtures/video` has checkpoints of an independent implementation in the projects' own formats; `goldens/video` what the
+//! projects' own code computes (`goldens/video.py`), narrow and untrained.
+
+mod common;
+
+use common::{contexts, fixture_path, golden_path, relative_l2, widen};
+use resnet3d_wgpu::weights::{Family, random};
+use resnet3d_wgpu::{
+    Body, Checkpoint, Clip, GpuBackbone, Network, Options, Plan, PlanOptions, Shape, Taps, WeightOptions, Weights,
+};
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Relative L2 error per tap.
+const TOLERANCE: f64 = 1e-5;
+
+/// A checkpoint, and what it has to give.
+struct Case {
+    name: &'static str,
+    checkpoint: Checkpoint,
+    clip: Clip,
+    expected: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+fn tensor(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let view = file.tensor(name).unwrap();
+    let values = match view.dtype() {
+        Dtype::F16 => view.data().as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
+        _ => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+    };
+    (view.shape().to_vec(), values)
+}
+
+/// A clip and the values of blobs from the safetensors file at `path`, beside `checkpoint`.
+fn case(name: &'static str, checkpoint: Checkpoint, path: PathBuf) -> Case {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (shape, values) = tensor(&file, "data");
+    let shape: [usize; 5] = shape.try_into().unwrap();
+    let expected = file.names().into_iter().filter_map(|name| Some((name.strip_prefix("expect.")?, name)));
+    Case {
+        name,
+        checkpoint,
+        clip: Clip::new(Shape::from(shape), values).unwrap(),
+        expected: expected.map(|(blob, name)| (blob.to_owned(), tensor(&file, name))).collect(),
+    }
+}
+
+/// The checkpoints of `fixtures/video`; one has to be told whose it is.
+fn fixtures() -> Vec<Case> {
+    [
+        ("v01_r3d.pth", None),
+        ("v02_r2plus1d.pth", None),
+        ("v03_slow.pyth", None),
+        ("v04_i3d.pyth", None),
+        ("v05_kensho_b.pth", None),
+        ("v06_i3d_caffe2.pkl", Some(Family::PySlowFast)),
+    ]
+    .into_iter()
+    .map(|(name, family)| {
+        let path = fixture_path(&format!("video/{name}"));
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let checkpoint = match family {
+            Some(family) => checkpoint.of_family(family).unwrap(),
+            None => checkpoint,
+        };
+        case(name, checkpoint, path.with_extension("safetensors"))
+    })
+    .collect()
+}
+
+/// The networks of `goldens/video`, and whose they are found to be.
+const GOLDENS: [(&str, Family); 18] = [
+    ("torchvision_mc3", Family::Torchvision),
+    ("vmz_r2plus1d", Family::Vmz),
+    ("vmz_ir_csn", Family::Vmz),
+    ("vmz_ip_csn", Family::Vmz),
+    ("pytorchvideo_c2d", Family::PyTorchVideo),
+    ("pytorchvideo_csn", Family::PyTorchVideo),
+    ("pytorchvideo_r2plus1d", Family::PyTorchVideo),
+    ("pyslowfast_slow", Family::PySlowFast),
+    ("pyslowfast_i3d", Family::PySlowFast),
+    ("pyslowfast_c2d", Family::PySlowFast),
+    ("hara_basic", Family::ThreeDResNets),
+    ("hara_resnext", Family::ThreeDResNets),
+    ("i3resnet", Family::I3ResNet),
+    ("mmaction2_slowonly", Family::Mmaction2),
+    ("mmaction2_i3d", Family::Mmaction2),
+    ("mmaction2_c2d", Family::Mmaction2),
+    ("mmaction2_r2plus1d", Family::Mmaction2),
+    ("mmaction2_ir_csn", Family::Mmaction2),
+];
+
+fn goldens() -> Vec<Case> {
+    let cases = GOLDENS.into_iter().map(|(name, family)| {
+        let path = golden_path(&format!("video/{name}.safetensors"));
+        let mut checkpoint = Checkpoint::open(&path).unwrap();
+        if matches!(name, "pyslowfast_i3d" | "pyslowfast_c2d") {
+            // Their cfg, which says what is pooled, is no part of a safetensors file.
+            checkpoint = checkpoint.of_family(family).unwrap();
+        }
+        assert_eq!(checkpoint.family(), Some(family), "{name}");
+        case(name, checkpoint, path)
+    });
+    cases.collect()
+}
+
+/// Loads the network of `case` and runs it on every adapter, fused and unfused.
+fn check(case: &Case) {
+    let network = case.checkpoint.network().unwrap().expect(case.name);
+    let loaded = case.checkpoint.load(&network, &WeightOptions::default()).unwrap();
+    let names: Vec<String> = case.expected.keys().cloned().collect();
+    for gpu in contexts() {
+        for fusion in [true, false] {
+            let options = Options { taps: Taps::Named(names.clone()), fusion, ..Options::default() };
+            let mut backbone = GpuBackbone::new(&gpu, &network, &loaded.weights, options).unwrap();
+            let features = backbone.forward(&case.clip).unwrap();
+            let mut worst = 0.0f64;
+            for (blob, (shape, want)) in &case.expected {
+                let got = features.get(blob).unwrap_or_else(|| panic!("{}: {blob}", case.name));
+                assert_eq!(<[usize; 5]>::from(got.shape).as_slice(), shape, "{} {blob}", case.name);
+                let error = relative_l2(widen(&got.data), widen(want));
+                assert!(error < TOLERANCE, "{} {blob} on {}: {error:e}", case.name, gpu.backend());
+                worst = worst.max(error);
+            }
+            println!("{} on {}, fusion {fusion}: {worst:.1e}", case.name, gpu.backend());
+        }
+    }
+}
+
+#[test]
+fn checkpoints_as_the_projects_write_them_are_read_and_right() {
+    fixtures().iter().for_each(check);
+}
+
+#[test]
+fn the_projects_own_networks_are_read_and_right() {
+    goldens().iter().for_each(check);
+}
+
+/// Parameters with weight and bias of the classifier; multiply-adds with its product, once.
+#[test]
+fn presets_have_the_published_counts() {
+    for (preset, clip, parameters, gmac) in [
+        ("r3d_18", "1x3x16x112x112", 33_371_472, 40.697),
+        ("mc3_18", "1x3x16x112x112", 11_695_440, 43.343),
+        ("r2plus1d_18", "1x3x16x112x112", 31_505_325, 40.519),
+        ("slow_r50", "1x3x8x256x256", 32_454_096, 54.521),
+        ("c2d_r50", "1x3x8x256x256", 24_327_632, 25.463),
+        ("i3d_r50", "1x3x8x256x256", 28_043_472, 37.106),
+        ("csn_r101", "1x3x32x256x256", 22_213_776, 73.757),
+        ("r2plus1d_r50", "1x3x16x256x256", 28_107_600, 75.148),
+    ] {
+        let network = Network::from_json(&format!(r#"{{"preset": "{preset}", "classes": 400}}"#)).unwrap();
+        let body = Body::new(&network).unwrap();
+        assert_eq!(body.graph.parameter_count(), parameters, "{preset}");
+        let plan = Plan::new(&body.graph, &[clip.parse().unwrap()], &PlanOptions::default()).unwrap();
+        let own = plan.macs() as f64 / 1e9;
+        assert!((own / gmac - 1.0).abs() < 3e-3, "{preset}: {own:.3} GMAC");
+    }
+    for (preset, parameters) in [("ir_csn_152", 29_703_568), ("ir_csn_50", 13_131_152), ("r2plus1d_34", 63_759_281)] {
+        let network = Network::from_json(&format!(r#"{{"preset": "{preset}", "classes": 400}}"#)).unwrap();
+        // mmaction2's R(2+1)D-34 has another stem and factored shortcuts.
+        let counted = Body::new(&network).unwrap().graph.parameter_count();
+        assert!(preset == "r2plus1d_34" || counted == parameters, "{preset}: {counted}");
+    }
+}
+
+/// Hara's files are called by what they were trained on.
+#[test]
+fn hara_s_names_set_the_classes() {
+    for (name, classes) in [("r3d18_K", 700), ("r3d50_km", 1039), ("r3d50_KMS", 1139), ("r3d200_s", 100), ("r3d34_MS", 439)] {
+        assert_eq!(Network::preset(name).unwrap().classes(), Some(classes), "{name}");
+    }
+    assert_eq!(Network::preset("r3d18").unwrap().classes(), None);
+    for other in ["r3d18_X", "r3d19", "r3d18_", "r3d_18_K"] {
+        assert!(Network::preset(other).is_err(), "{other}");
+    }
+}
+
+/// Every preset at its full width, on random weights: the classifier is a blob like any other.
+#[test]
+fn scores_and_their_mean_are_taps() {
+    let stem = r#"{"convs": [{"width": 6, "kernel": [3, 7, 7], "stride": [1, 2, 2]}]}"#;
+    let block = r#"{"branch": [{"width": 6, "kernel": [3, 3, 3]}, {"width": 6, "kernel": [3, 3, 3]}]}"#;
+    let json = |classes: &str| format!(r#"{{"stem": {stem}, "stages": [{{"blocks": [{block}]}}]{classes}}}"#);
+    let with = Network::from_json(&json(r#", "classes": 3"#)).unwrap();
+    let without = Network::from_json(&json("")).unwrap();
+    let weights = Weights::random(&with, 1).unwrap();
+    let clip = random::clip(Shape::new(2, 3, 4, 16, 16), 1).unwrap();
+    for gpu in contexts() {
+        let taps = Taps::Named(vec!["pred".to_owned(), "pool5".to_owned()]);
+        let mut backbone =
+            GpuBackbone::new(&gpu, &with, &weights, Options { taps: taps.clone(), ..Options::default() }).unwrap();
+        let features = backbone.forward(&clip).unwrap();
+        assert_eq!(features.last().name, "res2_0_sum");
+        assert_eq!(features.get("pred").unwrap().shape, Shape::new(2, 3, 1, 1, 1));
+        assert_eq!(features.get("pool5").unwrap().shape, Shape::new(2, 6, 1, 1, 1));
+        let none = Weights::random(&without, 1).unwrap();
+        let error = GpuBackbone::new(&gpu, &without, &none, Options { taps, ..Options::default() }).unwrap_err();
+        assert!(error.to_string().contains("pred"), "{error}");
+    }
+}
