@@ -1,8 +1,10 @@
 //! Files that are written whole or not at all.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -31,7 +33,8 @@ impl Contents for Vec<u8> {
 ///
 /// The bytes go to a temporary file in the same directory, which then takes the place of the old one. After a failure
 /// neither a partial nor the temporary file is left, and an older file is as it was. On Linux the temporary file has no
-/// name until it is complete, where the file system can do that, so a process that is killed leaves nothing either.
+/// name until it is complete, where the file system can do that, so a process that is killed leaves nothing either. Elsewhere
+/// a program may call [`remove_unfinished`] before it is ended.
 ///
 /// In the other respects the file is written as if it were opened for writing: its permissions stay, and so does its
 /// owner where the system allows; a file that may not be written to is refused; symbolic links are followed, also where
@@ -93,7 +96,7 @@ enum Way<'a> {
     #[cfg(target_os = "linux")]
     Link(File, PathBuf),
     /// By renaming the temporary file to the target.
-    Rename(tempfile::NamedTempFile, PathBuf),
+    Rename(tempfile::NamedTempFile, PathBuf, Unfinished),
     /// By writing them into what is there and is no regular file.
     Into(&'a dyn Contents),
 }
@@ -129,7 +132,7 @@ impl<'a> Staged<'a> {
         let done = match self.way {
             #[cfg(target_os = "linux")]
             Way::Link(file, target) => unnamed::link(&file, &target),
-            Way::Rename(file, target) => file.persist(target).map(drop).map_err(|error| error.error),
+            Way::Rename(file, target, _unfinished) => file.persist(target).map(drop).map_err(|error| error.error),
             Way::Into(contents) => open_existing(&self.path).and_then(|mut file| contents.write_to(&mut file)),
         };
         done.map_err(Error::file("write", &self.path))
@@ -177,10 +180,46 @@ fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool)
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(first_mode(mode, existing.is_some())));
-    // Without the path of the temporary file, which the error of `tempfile` has in it.
-    let mut file = builder.tempfile_in(directory).map_err(|error| io::Error::from(error.kind()))?;
+    let (mut file, unfinished) = Unfinished::make(|| builder.tempfile_in(directory))?;
     fill(file.as_file_mut(), contents, mode, existing.as_ref())?;
-    Ok(Way::Rename(file, target))
+    Ok(Way::Rename(file, target, unfinished))
+}
+
+/// The temporary files that have a name.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of everything that is being written. For a program that is about to be ended by a signal:
+/// what was being written fails when it comes to its place.
+pub fn remove_unfinished() {
+    for path in unfinished().iter() {
+        // It may be at its place already.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Keeps a temporary file among those that [`remove_unfinished`] removes.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// A file that `make` makes; at no time is it there and not among them.
+    fn make<T: AsRef<Path>>(make: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Self)> {
+        let mut unfinished = unfinished();
+        // Without the path of the temporary file, which the error of `tempfile` has in it.
+        let file = make().map_err(|error| io::Error::from(error.kind()))?;
+        unfinished.insert(file.as_ref().to_owned());
+        let path = file.as_ref().to_owned();
+        Ok((file, Self(path)))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        unfinished().remove(&self.0);
+    }
 }
 
 /// Where a file is.
@@ -248,7 +287,7 @@ fn is_descriptor(path: &Path) -> bool {
 /// Files that have no name until they are complete: whatever ends the process, the system takes them away.
 #[cfg(target_os = "linux")]
 mod unnamed {
-    use super::{Mode, directory_of, first_mode, temporary};
+    use super::{Mode, Unfinished, directory_of, first_mode, temporary};
     use rustix::fs::{AtFlags, CWD, OFlags, linkat};
     use rustix::io::Errno;
     use std::fs::{File, OpenOptions};
@@ -284,9 +323,9 @@ mod unnamed {
             Err(Errno::EXIST) => {}
             result => return Ok(result?),
         }
-        let named = temporary().make_in(directory_of(target), |path| Ok(link_to(path)?));
-        let named = named.map_err(|error| io::Error::from(error.kind()))?;
-        named.into_temp_path().persist(target).map_err(|error| error.error)
+        let make = || Ok(temporary().make_in(directory_of(target), |path| Ok(link_to(path)?))?.into_temp_path());
+        let (named, _unfinished) = Unfinished::make(make)?;
+        named.persist(target).map_err(|error| error.error)
     }
 }
 
@@ -350,6 +389,24 @@ mod tests {
             #[cfg(unix)]
             assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777, 0o600);
         }
+    }
+
+    /// Those of other tests would go as well, so this one has a process of its own: see `tests/cli/outputs.rs`. Here, that
+    /// what is finished or given up is not among them any more.
+    #[test]
+    fn files_with_a_name_are_known_until_they_are_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let ours = || unfinished().iter().filter(|path| path.starts_with(directory.path())).count();
+        let contents = b"contents".as_slice();
+        let staged = stage_at(&path, &contents, false).unwrap();
+        assert_eq!(ours(), 1);
+        let other = stage_at(&path, &contents, false).unwrap();
+        assert_eq!(ours(), 2);
+        staged.commit().unwrap();
+        drop(other);
+        assert!(stage_at(&path, &Broken, false).is_err());
+        assert_eq!(ours(), 0);
     }
 
     /// Nothing is to be seen of a file before it is complete.

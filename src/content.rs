@@ -3,7 +3,7 @@
 //! Files are handed on under wrong names, and downloads bring other things than were asked for: a page, a pointer, an
 //! answer of a server. Their readers would only say at which byte they gave up.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use std::path::Path;
 
 /// How many of a file's first bytes are looked at.
@@ -153,12 +153,28 @@ impl Content {
     }
 }
 
+/// The text of a file of JSON, without the mark of byte order that some editors put before it.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be read; [`Error::Format`] if it plainly is something else, or no text.
+pub fn read_json(path: impl AsRef<Path>) -> Result<String> {
+    const WANTED: &str = "a file of JSON";
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let content = Content::of(&bytes);
+    if let Some(error) = content.refusal(path, WANTED).filter(|_| content != JSON) {
+        return Err(error);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Error::format(path, WANTED, "bytes that are no text"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
 /// The first bytes of a file, [`HEAD`] at most.
 ///
 /// # Errors
 /// [`Error::File`] if it cannot be read.
 #[cfg(feature = "cli")]
-pub(crate) fn head(path: &Path) -> crate::error::Result<Vec<u8>> {
+pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read as _;
     let mut head = Vec::new();
     let file = std::fs::File::open(path).map_err(Error::file("read", path))?;

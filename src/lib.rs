@@ -6,7 +6,7 @@ pub mod backbone;
 mod cache;
 pub mod clip;
 pub mod config;
-mod content;
+pub mod content;
 pub mod error;
 pub mod gpu;
 pub mod graph;

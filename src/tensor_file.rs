@@ -1,10 +1,13 @@
 //! Tensors into a safetensors file whose bytes depend on nothing but what is in it.
 
+use crate::atomic_file::Contents;
 use crate::error::{Error, Result};
+use half::f16;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 /// A tensor to be written.
 #[derive(Clone, Debug)]
@@ -13,51 +16,127 @@ pub struct Entry<'a> {
     pub name: &'a str,
     /// Its extents, outermost first.
     pub shape: Vec<usize>,
-    /// Its values, little-endian.
-    pub bytes: &'a [u8],
+    /// Its values.
+    pub values: &'a [f32],
+}
+
+/// The element type of stored values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// float32, as they are.
+    #[default]
+    F32,
+    /// float16, rounded to nearest.
+    F16,
+}
+
+impl Storage {
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+        }
+    }
+
+    /// How many bytes a value has.
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
 }
 
 /// The header: the metadata in the order of their keys, then the tensors in that of their places.
 #[derive(Serialize)]
 struct Header<'a> {
-    #[serde(rename = "__metadata__")]
+    #[serde(rename = "__metadata__", skip_serializing_if = "BTreeMap::is_empty")]
     metadata: &'a BTreeMap<&'a str, String>,
     #[serde(flatten)]
     tensors: &'a Metadata,
 }
 
-/// The bytes of a safetensors file of `tensors`, all of type `dtype`, in the order of their names.
-///
-/// The crate `safetensors` takes metadata as a `HashMap`, whose order is another one in every run, so the header is put
-/// together here. What the crate knows of tensors is still its own: their entries in the header, and all checks.
-///
-/// # Errors
-/// [`Error::Unsupported`] for tensors that such a file cannot hold.
-pub fn serialize(tensors: &[Entry<'_>], dtype: Dtype, metadata: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
-    let mut sorted: Vec<&Entry<'_>> = tensors.iter().collect();
-    sorted.sort_by_key(|entry| entry.name);
-    let mut end = 0;
-    let infos = sorted.iter().map(|entry| {
-        let start = end;
-        end += entry.bytes.len();
-        (entry.name.to_owned(), TensorInfo { dtype, shape: entry.shape.clone(), data_offsets: (start, end) })
-    });
-    let refused = |error: SafeTensorError| Error::Unsupported {
-        what: "these tensors in a safetensors file".to_owned(),
-        reason: error.to_string(),
-    };
-    let tensors = Metadata::new(None, infos.collect()).map_err(refused)?;
-    let header = serde_json::to_vec(&Header { metadata, tensors: &tensors });
-    let mut header = header.map_err(|error| refused(error.into()))?;
-    // The tensors are to begin at a multiple of eight bytes.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut file = Vec::with_capacity(size_of::<u64>() + header.len() + end);
-    file.extend((header.len() as u64).to_le_bytes());
-    file.extend(header);
-    for entry in sorted {
-        file.extend(entry.bytes);
+/// A safetensors file to be written. Its values are encoded as they go into the file, so no copy of all of them is needed.
+pub struct TensorFile<'a> {
+    /// The length of what follows, and the description of the tensors.
+    header: Vec<u8>,
+    /// The values of the tensors in the order of their names.
+    values: Vec<&'a [f32]>,
+    storage: Storage,
+}
+
+impl<'a> TensorFile<'a> {
+    /// The file of `tensors`, in the order of their names.
+    ///
+    /// The crate `safetensors` takes metadata as a `HashMap`, whose order is another one in every run, so the header is put
+    /// together here. What the crate knows of tensors is still its own: their entries in the header, and all checks.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for tensors that such a file cannot hold, or values that float16 cannot.
+    pub fn new(mut tensors: Vec<Entry<'a>>, storage: Storage, metadata: &BTreeMap<&str, String>) -> Result<Self> {
+        if storage == Storage::F16 {
+            tensors.iter().try_for_each(check_half)?;
+        }
+        tensors.sort_by_key(|entry| entry.name);
+        let mut end = 0;
+        let infos = tensors.iter().map(|entry| {
+            let start = end;
+            end += storage.size() * entry.values.len();
+            let shape = entry.shape.clone();
+            (entry.name.to_owned(), TensorInfo { dtype: storage.dtype(), shape, data_offsets: (start, end) })
+        });
+        let refused = |error: SafeTensorError| Error::Unsupported {
+            what: "these tensors in a safetensors file".to_owned(),
+            reason: error.to_string(),
+        };
+        let described = Metadata::new(None, infos.collect()).map_err(refused)?;
+        let text = serde_json::to_vec(&Header { metadata, tensors: &described });
+        let mut text = text.map_err(|error| refused(error.into()))?;
+        // The tensors are to begin at a multiple of eight bytes.
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        Ok(Self { header, values: tensors.into_iter().map(|entry| entry.values).collect(), storage })
     }
-    Ok(file)
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.header.len() + self.storage.size() * self.values.iter().map(|values| values.len()).sum::<usize>()
+    }
+
+    /// All its bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.size());
+        self.write_to(&mut bytes).expect("memory takes what is written to it");
+        bytes
+    }
+}
+
+impl Contents for TensorFile<'_> {
+    fn write_to(&self, file: &mut dyn Write) -> io::Result<()> {
+        const VALUES_AT_ONCE: usize = 1 << 16;
+        file.write_all(&self.header)?;
+        let mut bytes = Vec::new();
+        for values in self.values.iter().flat_map(|values| values.chunks(VALUES_AT_ONCE)) {
+            bytes.clear();
+            match self.storage {
+                Storage::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+                Storage::F16 => bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            }
+            file.write_all(&bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses values that float16 cannot hold.
+fn check_half(entry: &Entry<'_>) -> Result<()> {
+    match entry.values.iter().position(|&value| !f16::from_f32(value).is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::Unsupported {
+            what: format!("blob {:?} as float16", entry.name),
+            reason: format!("{} at flat index {index} is beyond its largest value, {}", entry.values[index], f16::MAX),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -69,28 +148,70 @@ mod tests {
 
     #[test]
     fn the_file_is_the_crate_s_own_with_metadata_in_order() {
-        let bytes: Vec<u8> = (0..24).collect();
-        let shapes = [("second", vec![2, 2], &bytes[..16]), ("first", vec![2], &bytes[16..]), ("none", vec![0], &[])];
-        let entries = shapes.clone().map(|(name, shape, bytes)| Entry { name, shape, bytes });
-        let views = shapes.map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape, bytes).unwrap()));
-        // Of one entry there is one order.
+        let values = [1.0, -0.5, 3.0e-5, 7.0, 65504.0, 0.1];
+        let shapes = [("second", vec![2, 2], &values[..4]), ("first", vec![2], &values[4..]), ("none", vec![0], &[])];
+        let entries: Vec<Entry<'_>> =
+            shapes.clone().map(|(name, shape, values)| Entry { name, shape, values }).into_iter().collect();
+        // Of one entry, and of none, there is one order.
         let metadata = BTreeMap::from([("key", "\"value\"".to_owned())]);
         let theirs = HashMap::from([("key".to_owned(), "\"value\"".to_owned())]);
-        let own = serialize(&entries, Dtype::F32, &metadata).unwrap();
-        assert_eq!(own, safetensors::serialize(views, Some(theirs)).unwrap());
+        for storage in [Storage::F32, Storage::F16] {
+            let bytes = shapes.clone().map(|(_, _, values)| match storage {
+                Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(),
+                Storage::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            });
+            let views = || {
+                let named = shapes.iter().zip(&bytes);
+                named.map(|((name, shape, _), bytes)| {
+                    (*name, TensorView::new(storage.dtype(), shape.clone(), bytes).unwrap())
+                })
+            };
+            let own = TensorFile::new(entries.clone(), storage, &metadata).unwrap();
+            assert_eq!(own.to_bytes(), safetensors::serialize(views(), Some(theirs.clone())).unwrap());
+            assert_eq!(own.size(), own.to_bytes().len());
+            let silent = TensorFile::new(entries.clone(), storage, &BTreeMap::new()).unwrap();
+            assert_eq!(silent.to_bytes(), safetensors::serialize(views(), None).unwrap());
+        }
 
         let metadata = BTreeMap::from_iter(["b", "d", "a", "c"].map(|key| (key, key.to_owned())));
-        let own = serialize(&entries, Dtype::F32, &metadata).unwrap();
+        let own = TensorFile::new(entries, Storage::F32, &metadata).unwrap().to_bytes();
         let start = br#"{"__metadata__":{"a":"a","b":"b","c":"c","d":"d"},"first":{"#;
         assert!(own[8..].starts_with(start), "{}", String::from_utf8_lossy(&own[8..]));
-        assert_eq!(SafeTensors::deserialize(&own).unwrap().tensor("first").unwrap().data(), &bytes[16..]);
         let (_, header) = SafeTensors::read_metadata(&own).unwrap();
         assert_eq!(header.metadata().as_ref().unwrap().len(), 4);
     }
 
     #[test]
+    fn many_values_go_into_the_file_piece_by_piece() {
+        struct Pieces(Vec<usize>);
+        impl Write for Pieces {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.len());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let values = vec![1.0; 300_000];
+        let entry = Entry { name: "large", shape: vec![300_000], values: &values };
+        let file = TensorFile::new(vec![entry], Storage::F32, &BTreeMap::new()).unwrap();
+        let mut pieces = Pieces(Vec::new());
+        file.write_to(&mut pieces).unwrap();
+        assert_eq!(pieces.0.iter().sum::<usize>(), file.size());
+        assert!(pieces.0.iter().all(|&piece| piece <= 1 << 18), "{:?}", pieces.0);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
-        let entry = Entry { name: "short", shape: vec![2], bytes: &[0; 4] };
-        assert!(matches!(serialize(&[entry], Dtype::F32, &BTreeMap::new()), Err(Error::Unsupported { .. })));
+        let refused = |shape: &[usize], values: &[f32], storage| {
+            let entry = Entry { name: "short", shape: shape.to_vec(), values };
+            match TensorFile::new(vec![entry], storage, &BTreeMap::new()) {
+                Err(Error::Unsupported { what, .. }) => what,
+                _ => panic!("{shape:?} {values:?}"),
+            }
+        };
+        refused(&[2], &[1.0], Storage::F32);
+        assert!(refused(&[1], &[1e6], Storage::F16).contains("short"));
     }
 }

@@ -172,7 +172,9 @@ fn presets_have_the_published_counts() {
 /// Hara's files are called by what they were trained on.
 #[test]
 fn hara_s_names_set_the_classes() {
-    for (name, classes) in [("r3d18_K", 700), ("r3d50_km", 1039), ("r3d50_KMS", 1139), ("r3d200_s", 100), ("r3d34_MS", 439)] {
+    for (name, classes) in
+        [("r3d18_K", 700), ("r3d50_km", 1039), ("r3d50_KMS", 1139), ("r3d200_s", 100), ("r3d34_MS", 439)]
+    {
         assert_eq!(Network::preset(name).unwrap().classes(), Some(classes), "{name}");
     }
     assert_eq!(Network::preset("r3d18").unwrap().classes(), None);

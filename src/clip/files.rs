@@ -6,7 +6,7 @@
 //!   `0.5.png` before `1.25.png` before `1.3.png`);
 //! * a video file of any common container, decoded by the program `ffmpeg`;
 //! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or else with uint8 tensors `frames.0`,
-//!   `frames.1`, …, each T×H×W×3 and each one clip of the batch;
+//!   `frames.1`, …, each T×H×W×3, T×3×H×W or 3×T×H×W and each one clip of the batch;
 //! * an `.npy` of floats, a ready clip, or of uint8, pictures T×H×W×3, T×3×H×W or 3×T×H×W, with N before for a batch.
 //!
 //! What a file is, its contents say; only where they do not, its name.
@@ -14,6 +14,7 @@
 //! Frames are chosen ([`FrameSelection`]) and preprocessed one by one as they are read, so that memory is needed for the
 //! clip only; a ready clip is taken as it is.
 
+mod arrays;
 mod damage;
 mod gather;
 mod npy;
@@ -28,7 +29,7 @@ pub use self::damage::{Damage, DamagePolicy};
 use self::gather::Gathering;
 pub use self::pictures::is_frame_name;
 pub use self::selection::FrameSelection;
-pub use self::tensors::{ClipFile, save_clip};
+pub use self::tensors::{clip_file, save_clip};
 use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
 use crate::content::{self, Content};
@@ -118,6 +119,10 @@ pub fn load_inputs_watched<P: AsRef<Path>>(
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Input> {
     options.selection.checked()?;
+    // A name that is wrong is told before the others are read.
+    for path in paths.iter().map(AsRef::as_ref) {
+        path.metadata().map_err(Error::file("read", path))?;
+    }
     let mut gathering = Gathering::new(options, progress);
     let mut clips: Vec<(&Path, Ready)> = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {

@@ -98,25 +98,23 @@ fn refuse_other_parts(unused: &[&str], tensors: &Tensors<'_>, counts: &BTreeMap<
         Some(Place::Block { stage, block }) => counts.get(&stage).is_some_and(|&count| block < count),
         None => false,
     };
-    // MSRA's ResNet-50 came with a bias behind conv1. Detectron's body has none there; its files carry that one along,
-    // beside the classifier that it does not use either.
-    let carried_along = |name: &str| {
-        tensors.names.naming == Naming::Caffe2 && name == "conv1_b" && tensors.contents.tensors.contains_key("fc1000_w")
-    };
     let counter = |name: &str| name.ends_with(".num_batches_tracked");
     let nothing = |name: &str| tensors.contents.others.get(name) == Some(&"None");
-    let is_other = |name: &&str| of_body(name) && !counter(name) && !nothing(name) && !carried_along(name);
+    let is_other = |name: &&str| of_body(name) && !counter(name) && !nothing(name);
     let other: Vec<&str> = unused.iter().copied().filter(is_other).collect();
     if other.is_empty() {
         return Ok(());
     }
-    Err(Error::Unsupported {
-        what: format!("a network with {}", list(&other)),
-        reason:
-            "the stem and the blocks that were asked for have no such parts, and without them the features would be wrong \
-                 (a third convolution would be of bottleneck blocks)"
-                .to_owned(),
-    })
+    let mut reason =
+        "the stem and the blocks that were asked for have no such parts, and without them the features would \
+                      be wrong (a third convolution would be of bottleneck blocks)"
+            .to_owned();
+    if tensors.names.naming == Naming::Caffe2 && other == ["conv1_b"] {
+        // It is in files of Detectron's that begin with MSRA's ResNet-50, and not in Detectron's body.
+        reason += "; MSRA's ResNet-50 came with this bias, which Detectron has never read: for what Detectron makes of the \
+                   file, take conv1_b out of it";
+    }
+    Err(Error::Unsupported { what: format!("a network with {}", list(&other)), reason })
 }
 
 /// A deeper network's first blocks are not the network that was asked for, but may be what is meant.

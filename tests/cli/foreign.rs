@@ -44,6 +44,22 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
             assert!(hint(&ran).contains(helps) && !hint(&ran).contains("damaged"), "{name}: {}", ran.stderr);
         }
     }
+    let lone_byte: &[u8] = b"{\"preset\": \"\xe9\"}";
+    for (name, bytes, says, helps) in [
+        ("lfs.json", lfs.as_bytes(), "a pointer of Git LFS", "git lfs pull"),
+        ("page.json", b"<html>403</html>", "an HTML page", "download the file itself"),
+        ("empty.json", b"", "an empty file", "no bytes"),
+        ("index.json", b"{\"weight_map\": {}}", "an index of several files", "join them"),
+        ("latin1.json", lone_byte, "bytes that are no text", "of another kind"),
+    ] {
+        std::fs::write(at(name), bytes).unwrap();
+        let ran = run(["plan", "--clip", "1x3x2x32x32", "--config", text(&at(name))]);
+        assert_eq!(ran.code, 1, "{name}");
+        assert!(ran.stderr.contains(says) && ran.stderr.contains(name), "{name}: {}", ran.stderr);
+        assert!(hint(&ran).contains(helps), "{name}: {}", ran.stderr);
+    }
+    std::fs::write(at("marked.json"), "\u{feff}{\"preset\": \"r34-conv4\"}").unwrap();
+    succeed(["plan", "--clip", "1x3x2x32x32", "--config", text(&at("marked.json"))]);
     // A network that may be one of two runs once it is named, with a warning that stays.
     let image = r#"{"block_counts": [1, 1, 1], "feat_dims": [4, 4, 8, 8], "width_per_group": 4, "time_kernel_dim": 1}"#;
     let config = BackboneConfig::from_json(image).unwrap();

@@ -348,9 +348,19 @@ fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
     let joined = [std::fs::read(at("small.ts")).unwrap(), std::fs::read(at("large.ts")).unwrap()].concat();
     std::fs::write(at("joined.ts"), joined).unwrap();
 
-    let cases: [(&str, &[&str], usize, &[&str]); 5] = [
+    ffmpeg(here, &format!("{source} -c:v mpeg4 one.mp4"));
+    let one = std::fs::read(at("one.mp4")).unwrap();
+    std::fs::write(at("two.mp4"), [one.as_slice(), &one].concat()).unwrap();
+
+    let cases: [(&str, &[&str], usize, &[&str]); 6] = [
+        ("two.mp4", &[], 24, &["two.mp4: passed over what is behind the first recording"]),
         ("whole.avi", &[], 24, &[]),
-        ("hole.avi", &[], 23, &["hole.avi: 23 of 24 frames", "1 picture could not be decoded, before frame 12"]),
+        (
+            "hole.avi",
+            &["--damaged", "keep"],
+            23,
+            &["hole.avi: 23 of 24 frames", "1 picture could not be decoded, before frame 12"],
+        ),
         ("hole.avi", &["--frames", "12"], 12, &[]),
         ("joined.ts", &[], 16, &["joined.ts: from frame 8 on", "96x80 pixels", "scaled to the size of the first"]),
         ("joined.ts", &["--frames", "8"], 8, &[]),

@@ -199,3 +199,109 @@ fn a_video_that_was_cut_off_gives_its_frames_to_who_asks_for_them() {
         }
     }
 }
+
+/// Where the chunks with the pictures of an AVI are: the name of each, its length, its data.
+fn chunks(avi: &[u8]) -> Vec<Range<usize>> {
+    let first = avi.windows(4).position(|name| name == b"movi").unwrap() + 4;
+    let mut chunks = Vec::new();
+    let mut at = first;
+    while avi[at..].starts_with(b"00dc") {
+        let length = u32::from_le_bytes(avi[at + 4..at + 8].try_into().unwrap()) as usize;
+        chunks.push(at..at + 8 + length);
+        at += 8 + length.next_multiple_of(2);
+    }
+    chunks
+}
+
+#[test]
+fn a_picture_that_is_gone_is_an_error_where_it_leaves_a_hole() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    ffmpeg(here, &format!("{SOURCE} {MJPEG} whole.avi"));
+    let bytes = std::fs::read(here.join("whole.avi")).unwrap();
+    let whole = read(here.join("whole.avi"), &unscaled()).unwrap();
+    let whole = pictures(&whole);
+    let chunks = chunks(&bytes);
+    assert_eq!(chunks.len(), 24);
+    let selected = |name: &str, start, count| {
+        let selection = FrameSelection { start, count, ..FrameSelection::default() };
+        read(here.join(name), &LoadOptions { selection, ..unscaled() })
+    };
+    for gone in [0, 12, 23] {
+        let name = format!("without_{gone}.avi");
+        let mut harmed = bytes.clone();
+        harmed[chunks[gone].clone()][8..].fill(0);
+        std::fs::write(here.join(&name), harmed).unwrap();
+        let text = refused(selected(&name, 0, None), &name);
+        let mention = format!(
+            "23 frames of 24 that the file says it has, all of them whole; 1 picture could not be decoded, \
+                               before frame {gone}"
+        );
+        assert!(text.contains(&mention), "{name}: {mention:?} is not in {text}");
+        let kept = read(here.join(&name), &with(DamagePolicy::Keep)).unwrap();
+        assert_eq!(kept.damage[0].lost, [gone]);
+        assert!(pictures(&kept) == [&whole[..gone], &whole[gone + 1..]].concat(), "{name}");
+    }
+    // Frames on one side of it are as they were.
+    assert!(pictures(&selected("without_12.avi", 0, Some(12)).unwrap()) == whole[..12]);
+    assert!(pictures(&selected("without_12.avi", 12, None).unwrap()) == whole[13..]);
+    refused(selected("without_12.avi", 11, Some(2)), "without_12.avi");
+
+    // From the last bytes of one picture into the next, with the name and the length of that.
+    let mut harmed = bytes.clone();
+    harmed[chunks[9].end - 40..chunks[10].start + 40].fill(0);
+    std::fs::write(here.join("hole.avi"), harmed).unwrap();
+    let text = refused(selected("hole.avi", 0, None), "hole.avi");
+    assert!(text.contains("23 frames of 24") && text.contains("22 of them whole: damaged is frame 9"), "{text}");
+    let dropped = read(here.join("hole.avi"), &with(DamagePolicy::Drop)).unwrap();
+    assert!(pictures(&dropped) == [&whole[..9], &whole[11..]].concat());
+}
+
+#[test]
+fn a_part_of_a_file_that_cannot_be_read_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    // Each picture a cluster by itself, so that the reader finds the next one behind the hole.
+    ffmpeg(here, &format!("{SOURCE} {MJPEG} -cluster_time_limit 1 whole.mkv"));
+    let mut bytes = std::fs::read(here.join("whole.mkv")).unwrap();
+    let clusters: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(b"\x1f\x43\xb6\x75")).collect();
+    assert_eq!(clusters.len(), 24);
+    // Three of them, beginnings and ends included.
+    bytes[clusters[10]..clusters[13]].fill(0);
+    std::fs::write(here.join("hole.mkv"), bytes).unwrap();
+    let whole = read(here.join("whole.mkv"), &unscaled()).unwrap();
+    let whole = pictures(&whole);
+    let kept = read(here.join("hole.mkv"), &with(DamagePolicy::Keep)).unwrap();
+    assert!(pictures(&kept) == [&whole[..10], &whole[13..]].concat(), "{}", kept.clip.shape());
+    assert_eq!((kept.damage[0].gaps.as_slice(), told(&kept)), ([10].as_slice(), vec![]));
+
+    let selected = |start, count| {
+        let selection = FrameSelection { start, count, ..FrameSelection::default() };
+        read(here.join("hole.mkv"), &LoadOptions { selection, ..unscaled() })
+    };
+    let text = refused(selected(0, None), "hole.mkv");
+    assert!(
+        text.contains("21 frames, all of them whole; part of the file could not be read, before frame 10"),
+        "{text}"
+    );
+    refused(selected(9, Some(2)), "hole.mkv");
+    assert!(pictures(&selected(0, Some(10)).unwrap()) == whole[..10]);
+    assert!(pictures(&selected(10, None).unwrap()) == whole[13..]);
+}
+
+#[test]
+fn a_recording_that_begins_between_key_frames_is_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    ffmpeg(here, &format!("{SOURCE} {H264} -bsf:v h264_mp4toannexb whole.h264"));
+    let bytes = std::fs::read(here.join("whole.h264")).unwrap();
+    // A picture is begun by what is behind three bytes: 5 is a key frame, 7 what comes before one.
+    let starts: Vec<usize> = (0..bytes.len() - 4).filter(|&at| bytes[at..].starts_with(&[0, 0, 1])).collect();
+    let kind = |at: &usize| bytes[at + 3] & 31;
+    let first = starts.iter().position(|at| kind(at) == 5).unwrap();
+    let behind = starts[first..].iter().find(|at| kind(at) == 1).unwrap();
+    std::fs::write(here.join("late.h264"), &bytes[*behind..]).unwrap();
+    let whole = read(here.join("whole.h264"), &unscaled()).unwrap();
+    let late = read(here.join("late.h264"), &unscaled()).unwrap();
+    assert!(pictures(&late) == pictures(&whole)[GROUP..], "{} frames", late.clip.shape().t);
+}

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use resnet3d_wgpu::clip::files::{FrameSelection, LoadOptions, load, load_batch, load_inputs, save_clip};
+use resnet3d_wgpu::clip::files::{
+    FrameSelection, LoadOptions, load, load_batch, load_inputs, load_inputs_watched, save_clip,
+};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, preprocess};
 use resnet3d_wgpu::{Clip, Error, Shape};
 use safetensors::{Dtype, tensor::TensorView};
@@ -248,7 +250,8 @@ fn foreign_and_broken_inputs_are_named() {
     write_tensors(&at("rank.safetensors"), &[("data", Dtype::F32, &[3, 2], &[0; 24])]);
     write_tensors(&at("integer.safetensors"), &[("data", Dtype::I32, &[1, 3, 1, 1, 1], &[0; 12])]);
     write_tensors(&at("float.safetensors"), &[("frames.0", Dtype::F32, &[1, 1, 1, 3], &[0; 12])]);
-    write_tensors(&at("planar.safetensors"), &[("frames.0", Dtype::U8, &[3, 2, 2, 1], &[0; 12])]);
+    write_tensors(&at("planar.safetensors"), &[("frames.0", Dtype::U8, &[1, 2, 3, 2], &[0; 12])]);
+    write_tensors(&at("batch.safetensors"), &[("frames.0", Dtype::U8, &[1, 1, 2, 2, 3], &[0; 12])]);
 
     let kind = |error: &Error| match error {
         Error::File { .. } => "file",
@@ -274,7 +277,8 @@ fn foreign_and_broken_inputs_are_named() {
         ("rank.safetensors", "shape", "[3, 2]"),
         ("integer.safetensors", "element type", "I32"),
         ("float.safetensors", "element type", "F32"),
-        ("planar.safetensors", "shape", "[3, 2, 2, 1]"),
+        ("planar.safetensors", "shape", "[1, 2, 3, 2]"),
+        ("batch.safetensors", "shape", "[1, 1, 2, 2, 3]"),
         ("clip.mp4", "format", "a video that ffmpeg can open"),
         ("text.npy", "format", "no such header"),
         ("header.npy", "format", "no such header"),
@@ -415,6 +419,67 @@ fn arrays_of_bytes_are_pictures() {
 }
 
 #[test]
+fn an_input_that_is_not_there_is_told_before_another_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    write_png(&directory.path().join("0.png"), 8, 6, [1, 2, 3]);
+    let absent = directory.path().join("absent.mp4");
+    let mut seen = 0;
+    let mut count = |_| seen += 1;
+    let error = load_inputs_watched(&[directory.path(), &absent], &unscaled(), &mut count).unwrap_err();
+    assert!(matches!(&error, Error::File { path, .. } if *path == absent), "{error}");
+    assert_eq!(seen, 0);
+}
+
+#[test]
+fn frames_in_tensors_may_have_their_channels_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("frames.safetensors");
+    let options = LoadOptions { preprocess: sizes(4, 5, None), keep_frames: true, ..LoadOptions::default() };
+    let places = |order: [char; 4]| {
+        let extent = |axis| [2, 4, 5, 3]["thwc".find(axis).unwrap()];
+        let axes = order.map(extent);
+        let mut data = Vec::new();
+        for i in 0..axes.iter().product() {
+            let mut rest = i;
+            let mut place = HashMap::new();
+            for axis in order.into_iter().rev() {
+                place.insert(axis, rest % extent(axis));
+                rest /= extent(axis);
+            }
+            data.push(pixel(0, place[&'t'], place[&'h'], place[&'w'], place[&'c']));
+        }
+        (axes, data)
+    };
+    let (_, last) = places(['t', 'h', 'w', 'c']);
+    let wanted = Frames::new([2, 4, 5], ChannelOrder::Bgr, last).unwrap();
+    for order in [['t', 'h', 'w', 'c'], ['t', 'c', 'h', 'w'], ['c', 't', 'h', 'w']] {
+        let (axes, data) = places(order);
+        write_tensors(&path, &[("frames.0", Dtype::U8, &axes, &data)]);
+        let input = load_inputs(&[&path], &options).unwrap_or_else(|error| panic!("{order:?}: {error}"));
+        assert_eq!(input.frames, [wanted.clone()], "{order:?}");
+    }
+    // The last axis has always been the channels, whatever the others are.
+    write_tensors(&path, &[("frames.0", Dtype::U8, &[2, 3, 4, 3], &[0; 72])]);
+    assert_eq!(load(&path, &options).unwrap().shape().t, 2);
+}
+
+#[test]
+fn what_is_behind_an_array_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("several.npy");
+    let floats = |first: f32| (0..12).flat_map(|i| (first - i as f32).to_le_bytes()).collect::<Vec<u8>>();
+    let clip = |first| npy("<f4", false, "(1, 3, 1, 2, 2)", &floats(first));
+    let pictures = |byte| npy("|u1", false, "(1, 4, 5, 3)", &[byte; 60]);
+    let options = LoadOptions { preprocess: sizes(4, 5, None), ..LoadOptions::default() };
+    for (first, second) in [(clip(1.0), clip(2.0)), (pictures(1), pictures(2)), (clip(1.0), vec![7])] {
+        std::fs::write(&path, &first).unwrap();
+        let wanted = load(&path, &options).unwrap();
+        std::fs::write(&path, [first, second].concat()).unwrap();
+        assert_eq!(load(&path, &options).unwrap(), wanted);
+    }
+}
+
+#[test]
 fn pictures_that_may_be_two_things_are_neither() {
     let directory = tempfile::tempdir().unwrap();
     let read = |descr: &str, axes: &[usize], bytes: usize| {
@@ -447,7 +512,7 @@ fn pictures_that_may_be_two_things_are_neither() {
         let error = read("|u1", axes, 0).unwrap_err().to_string();
         assert!(error.contains("at least one frame") && error.contains("a.npy"), "{error}");
     }
-    for (axes, bytes) in [(&[2, 4, 5, 3][..], 119), (&[2, 4, 5, 3], 121), (&[2, usize::MAX, usize::MAX, 3], 6)] {
+    for (axes, bytes) in [(&[2, 4, 5, 3][..], 119), (&[2, usize::MAX, usize::MAX, 3], 6)] {
         let error = read("|u1", axes, bytes).unwrap_err();
         assert!(matches!(error, Error::Format { .. }), "{error}");
     }

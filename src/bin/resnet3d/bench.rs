@@ -13,7 +13,7 @@ use crate::arguments::{
 use crate::cli::Common;
 use crate::features::to_safetensors;
 use crate::forward::{adapter_line, memory_line};
-use crate::input::load;
+use crate::input::{self, load};
 use crate::network::{Model, check_taps, describe};
 use crate::output::{note, wrong_usage};
 use crate::outputs::Outputs;
@@ -165,6 +165,7 @@ impl Arguments {
         let choice = common.choice()?;
         let taps = self.taps.clone().unwrap_or_default();
         check_taps(&self.weights, choice.as_ref(), &taps)?;
+        self.input.as_deref().map_or(Ok(()), input::check)?;
         let gpu = self.open(common)?;
         let model = Model::load(&self.weights, choice, &self.how)?;
         tap_names(&model.body()?, &taps)?;
@@ -191,16 +192,16 @@ impl Arguments {
                 gpu.adapter_name()
             );
         }
-        let mut files = Vec::new();
+        let mut files: Vec<Box<dyn Contents + '_>> = Vec::new();
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
-            files.push(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu)?);
+            files.push(Box::new(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu)?));
         }
         if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
             let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &model, common);
-            files.push(roofline::svg(&report.layers, ceilings, &about).into_bytes());
+            files.push(Box::new(roofline::svg(&report.layers, ceilings, &about).into_bytes()));
         }
-        outputs.write(&files.iter().map(|bytes| bytes as &dyn Contents).collect::<Vec<_>>())?;
+        outputs.write(&files.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
         if common.json {
             return outputs.print_json(&report);
         }

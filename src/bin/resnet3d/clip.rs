@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{ClipFile, Input};
+use resnet3d_wgpu::clip::files::{Input, clip_file};
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Video files, directories of PNG, JPEG, WebP, BMP or TIFF frames, .safetensors with uint8 tensors `frames.0`,
-    /// `frames.1`, … (T,H,W,3), or a uint8 .npy (T,H,W,3, T,3,H,W or 3,T,H,W, with N before for several clips).
+    /// `frames.1`, …, or a uint8 .npy (T,H,W,3, T,3,H,W or 3,T,H,W, in .npy with N before for several clips).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
@@ -51,7 +51,7 @@ impl Arguments {
         let Input { clip, normalization, damage, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
         {
             let _progress = Progress::start("writing the clip");
-            outputs.write(&[&ClipFile::new(&clip, normalization)?])?;
+            outputs.write(&[&clip_file(&clip, normalization)?])?;
         }
         if common.json {
             let preprocess = normalization.map(Normalization::name);

@@ -42,7 +42,7 @@ const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d convert model_final.pkl r18.safetensors --inflate center-only
   resnet3d convert resnet50.safetensors r50.safetensors --inflate mean-repeat --f16
-  resnet3d convert R-50.pkl r50-image.safetensors --config '{\"preset\": \"r50-conv5\", \"time_kernel_dim\": 1}'";
+  resnet3d convert R-101.pkl r101-image.safetensors --config '{\"preset\": \"r101-conv5\", \"time_kernel_dim\": 1}'";
 
 impl Arguments {
     /// Does it.
@@ -56,11 +56,11 @@ impl Arguments {
         let network = network_for(&checkpoint, &self.input, choice)?;
         let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
-        let bytes = loaded.weights.to_safetensors(&network, checkpoint.normalization(), storage)?;
-        outputs.write(&[&bytes])?;
+        let file = loaded.weights.to_safetensors(&network, checkpoint.normalization(), storage)?;
+        outputs.write(&[&file])?;
         drop(progress);
         let report =
-            Report { arguments: self, checkpoint: &checkpoint, network: &network, loaded: &loaded, bytes: bytes.len() };
+            Report { arguments: self, checkpoint: &checkpoint, network: &network, loaded: &loaded, bytes: file.size() };
         if common.json { outputs.print_json(&report.json()) } else { outputs.print(&report.text()) }
     }
 }

@@ -2,26 +2,22 @@
 
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
-use resnet3d_wgpu::tensor_file::{Entry, serialize};
+use resnet3d_wgpu::tensor_file::{Entry, Storage, TensorFile};
 use resnet3d_wgpu::{Feature, GpuContext, Network, Shape};
-use safetensors::Dtype;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them.
-pub fn to_safetensors(
-    features: &[&Feature],
+pub fn to_safetensors<'a>(
+    features: &[&'a Feature],
     network: &Network,
     spatial_scale: f64,
     gpu: &GpuContext,
-) -> Result<Vec<u8>> {
-    let bytes: Vec<Vec<u8>> =
-        features.iter().map(|feature| feature.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let entries: Vec<Entry<'_>> = features
-        .iter()
-        .zip(&bytes)
-        .map(|(feature, bytes)| Entry { name: &feature.name, shape: <[usize; 5]>::from(feature.shape).to_vec(), bytes })
-        .collect();
+) -> Result<TensorFile<'a>> {
+    let entries = features.iter().map(|feature| {
+        let shape = <[usize; 5]>::from(feature.shape).to_vec();
+        Entry { name: &feature.name, shape, values: &feature.data }
+    });
     let metadata = BTreeMap::from([
         ("config", network.to_json()),
         ("spatial_scale", spatial_scale.to_string()),
@@ -29,7 +25,8 @@ pub fn to_safetensors(
         ("backend", gpu.backend().to_owned()),
         ("driver", gpu.driver()),
     ]);
-    serialize(&entries, Dtype::F32, &metadata).context("the features cannot be put into a safetensors file")
+    let file = TensorFile::new(entries.collect(), Storage::F32, &metadata);
+    file.context("the features cannot be put into a safetensors file")
 }
 
 /// A blob in five numbers.

@@ -20,6 +20,7 @@ mod place;
 mod plan;
 mod progress;
 mod run;
+mod signals;
 mod svg;
 mod text;
 mod tuning;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     if cli.looks_for_adapters() {
         display::quieten();
     }
+    signals::leave_nothing_behind();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

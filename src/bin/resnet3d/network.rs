@@ -5,6 +5,7 @@ use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::preprocess::Normalization;
+use resnet3d_wgpu::content::read_json;
 use resnet3d_wgpu::network::{Description, presets};
 use resnet3d_wgpu::weights::Loaded;
 use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Error, Network, Taps, Transformation, WeightOptions, Weights};
@@ -138,8 +139,7 @@ impl Choice {
             };
             return Err(error.into());
         };
-        let json = std::fs::read_to_string(path);
-        let json = json.map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+        let json = read_json(path)?;
         of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))
     }
 }

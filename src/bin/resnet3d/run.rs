@@ -6,7 +6,7 @@ use crate::arguments::{
 use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
-use crate::input::load;
+use crate::input::{self, load};
 use crate::network::{Model, check_taps, describe};
 use crate::output::note;
 use crate::outputs::Outputs;
@@ -129,6 +129,7 @@ impl Arguments {
         let choice = common.choice()?;
         let asked = self.taps.clone().unwrap_or_default();
         check_taps(&self.weights, choice.as_ref(), &asked)?;
+        input::check(&self.input)?;
         let gpu = common.open()?;
 
         let model = Model::load(&self.weights, choice, &self.how)?;
@@ -154,11 +155,13 @@ impl Arguments {
         let last = features.last();
         let kept: Vec<&Feature> =
             features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
-        let mut contents = vec![to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu)?];
-        if self.heatmap.is_some() {
-            contents.push(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?);
-        }
-        outputs.write(&contents.iter().map(|bytes| bytes as &dyn Contents).collect::<Vec<_>>())?;
+        let file = to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu)?;
+        let picture = match &self.heatmap {
+            Some(_) => Some(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?),
+            None => None,
+        };
+        let picture = picture.as_ref().map(|picture| picture as &dyn Contents);
+        outputs.write(&[&file as &dyn Contents].into_iter().chain(picture).collect::<Vec<_>>())?;
 
         let statistics: Vec<Statistics> = kept.iter().map(|feature| Statistics::of(feature)).collect();
         if common.json {
@@ -187,7 +190,7 @@ impl Arguments {
         let mut below = Facts::default();
         below
             .add("time", timing.to_string())
-            .add("features", format!("{} ({})", self.output.display(), mib(contents[0].len() as u64)));
+            .add("features", format!("{} ({})", self.output.display(), mib(file.size() as u64)));
         if let Some(path) = &self.heatmap {
             below.add("heatmap", path.display().to_string());
         }

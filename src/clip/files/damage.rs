@@ -44,6 +44,9 @@ pub struct Damage {
     pub frames: Vec<[usize; 2]>,
     /// For each picture that could not be decoded at all, the frame before which it was lost.
     pub lost: Vec<usize>,
+    /// The frames before which, as far as can be told, the file could not be read, so that any number of pictures may be
+    /// missing.
+    pub gaps: Vec<usize>,
     /// Whether the video ends too early.
     pub cut_off: bool,
     /// Whether the damaged frames were left out.
@@ -59,16 +62,30 @@ impl fmt::Display for Damage {
             parts.push(format!("damaged, and {what}: {runs} of {}, counted from 0", self.looked_at));
         }
         if !self.lost.is_empty() {
-            let mut places: Vec<Range<usize>> = self.lost.iter().map(|&frame| frame..frame + 1).collect();
-            places.dedup();
-            let noun = if self.lost.len() == 1 { "picture" } else { "pictures" };
-            parts.push(format!("{} {noun} could not be decoded, before {}", self.lost.len(), runs(&places)));
+            parts.push(gone(&self.lost));
+        }
+        if !self.gaps.is_empty() {
+            parts.push(unread(&self.gaps));
         }
         if self.cut_off {
             parts.push("the video ends too early".to_owned());
         }
         write!(f, "{}: {}", self.input, parts.join("; "))
     }
+}
+
+/// How many pictures could not be decoded, and before which frames.
+pub(super) fn gone(lost: &[usize]) -> String {
+    let mut places: Vec<Range<usize>> = lost.iter().map(|&frame| frame..frame + 1).collect();
+    places.dedup();
+    let noun = if lost.len() == 1 { "picture" } else { "pictures" };
+    format!("{} {noun} could not be decoded, before {}", lost.len(), runs(&places))
+}
+
+/// Before which frames the file could not be read.
+pub(super) fn unread(gaps: &[usize]) -> String {
+    let places: Vec<Range<usize>> = gaps.iter().map(|&frame| frame..frame + 1).collect();
+    format!("part of the file could not be read, before {}", runs(&places))
 }
 
 /// `frame 3`, `frames 3 to 7, 9`, and no more than a few of them.
@@ -100,13 +117,14 @@ mod tests {
             looked_at: 24,
             frames: vec![[11, 14]],
             lost: vec![12],
+            gaps: vec![20],
             cut_off: true,
             dropped: true,
         };
         assert_eq!(
             damage.to_string(),
             "a.ts: damaged, and left out: frames 11 to 14 of 24, counted from 0; 1 picture could not be decoded, before \
-             frame 12; the video ends too early"
+             frame 12; part of the file could not be read, before frame 20; the video ends too early"
         );
     }
 }

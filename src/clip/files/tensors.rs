@@ -1,19 +1,19 @@
 //! Ready clips and frames from safetensors files, and clips into them.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Metadata, TensorInfo, TensorView};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::gather::{Gathering, Picture};
-use super::{Ready, npy};
-use crate::atomic_file::{Contents, Staged};
+use super::Ready;
+use super::arrays::{Pictures, clip_shape};
+use super::gather::Gathering;
+use crate::atomic_file::Staged;
 use crate::clip::Clip;
-use crate::clip::preprocess::{ChannelOrder, Frames, Normalization};
+use crate::clip::preprocess::{ChannelOrder, Normalization};
 use crate::content;
 use crate::error::{Error, Result};
+use crate::tensor_file::{Entry, Storage, TensorFile};
 
 /// The key of the metadata that says how a clip's values were normalised.
 const NORMALIZATION_KEY: &str = "preprocess";
@@ -24,50 +24,18 @@ const NORMALIZATION_KEY: &str = "preprocess";
 /// # Errors
 /// [`Error::File`] if it cannot be written.
 pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl AsRef<Path>) -> Result<()> {
-    Staged::new(path, &ClipFile::new(clip, normalization)?)?.commit()
+    Staged::new(path, &clip_file(clip, normalization)?)?.commit()
 }
 
-/// What [`save_clip`] writes. The values go into the file piece by piece, without a copy of all of them.
-#[derive(Debug)]
-pub struct ClipFile<'a> {
-    /// The length of what follows, and the description of the tensor.
-    header: Vec<u8>,
-    values: &'a [f32],
-}
-
-impl<'a> ClipFile<'a> {
-    /// The file of `clip`, whose values were normalised by `normalization`, if that is known.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for a clip that the format has no description of.
-    pub fn new(clip: &'a Clip, normalization: Option<Normalization>) -> Result<Self> {
-        let said = normalization.map(|it| HashMap::from([(NORMALIZATION_KEY.to_owned(), it.name().to_owned())]));
-        let shape: [usize; 5] = clip.shape().into();
-        let info = TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (0, size_of_val(clip.data())) };
-        let unsupported =
-            |reason: String| Error::Unsupported { what: "a clip of this kind as safetensors".to_owned(), reason };
-        let described = Metadata::new(said, vec![("data".to_owned(), info)]);
-        let described = described.map_err(|error| unsupported(error.to_string()))?;
-        let mut text = serde_json::to_vec(&described).map_err(|error| unsupported(error.to_string()))?;
-        // The values start at a multiple of 8 bytes.
-        text.resize(text.len().next_multiple_of(8), b' ');
-        let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
-        Ok(Self { header, values: clip.data() })
-    }
-}
-
-impl Contents for ClipFile<'_> {
-    fn write_to(&self, file: &mut dyn Write) -> io::Result<()> {
-        const VALUES_AT_ONCE: usize = 1 << 16;
-        file.write_all(&self.header)?;
-        let mut bytes = Vec::with_capacity(4 * VALUES_AT_ONCE);
-        for values in self.values.chunks(VALUES_AT_ONCE) {
-            bytes.clear();
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            file.write_all(&bytes)?;
-        }
-        Ok(())
-    }
+/// The file that [`save_clip`] writes.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a clip that the format has no description of.
+pub fn clip_file(clip: &Clip, normalization: Option<Normalization>) -> Result<TensorFile<'_>> {
+    let shape: [usize; 5] = clip.shape().into();
+    let entry = Entry { name: "data", shape: shape.to_vec(), values: clip.data() };
+    let said = normalization.map(|it| (NORMALIZATION_KEY, it.name().to_owned()));
+    TensorFile::new(vec![entry], Storage::F32, &said.into_iter().collect())
 }
 
 /// Reads the ready clip `data`, or else the selected frames of `frames.0`, `frames.1`, …
@@ -84,18 +52,11 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
         let normalization = said.and_then(|name| Normalization::by_name(name));
         return Ok(Some(Ready { clip: ready_clip(path, &tensor)?, normalization }));
     }
-    let selection = into.options().selection;
     let order = into.options().channel_order;
     let mut found = 0;
     while let Ok(tensor) = file.tensor(&format!("frames.{found}")) {
         let name = format!("frames.{found} of {}", path.display());
-        let frames = frames(&name, &tensor, order.unwrap_or(ChannelOrder::Bgr))?;
-        selection.check(&name, frames.count())?;
-        into.begin(name.clone(), Some(selection.taken_of(frames.count())));
-        let size = [frames.height(), frames.width()];
-        for (_, bytes) in frames.iter().enumerate().filter(|(index, _)| selection.takes(*index)) {
-            into.push(&name, &Picture { size, order: frames.order(), bytes })?;
-        }
+        pictures(&name, &tensor)?.read(&name, tensor.data(), order.unwrap_or(ChannelOrder::Bgr), into)?;
         found += 1;
     }
     if found > 0 && order.is_none() {
@@ -143,18 +104,22 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
             });
         }
     };
-    let shape = npy::clip_shape(&format!("tensor data of {}", path.display()), tensor.shape())?;
+    let shape = clip_shape(&format!("tensor data of {}", path.display()), tensor.shape())?;
     Clip::new(shape, data)
 }
 
-fn frames(name: &str, tensor: &TensorView<'_>, order: ChannelOrder) -> Result<Frames> {
+/// Where the pictures of one clip are in `tensor`. Channels that are last are taken for such whatever the other axes are.
+fn pictures(name: &str, tensor: &TensorView<'_>) -> Result<Pictures> {
     if tensor.dtype() != Dtype::U8 {
         return Err(Error::ElementType { what: name.to_owned(), wanted: "U8", given: format!("{:?}", tensor.dtype()) });
     }
     match *tensor.shape() {
-        [t, h, w, 3] => Frames::new([t, h, w], order, tensor.data().to_vec()),
-        ref other => {
-            Err(Error::Shape { what: name.to_owned(), wanted: "TxHxWx3".to_owned(), given: format!("{other:?}") })
-        }
+        [t, h, w, 3] => Pictures::channels_last(name, &[t, h, w, 3]),
+        [_, _, _, _] => Pictures::of(name, tensor.shape(), false),
+        ref other => Err(Error::Shape {
+            what: name.to_owned(),
+            wanted: "TxHxWx3, Tx3xHxW or 3xTxHxW (pictures of one clip)".to_owned(),
+            given: format!("{other:?}"),
+        }),
     }
 }

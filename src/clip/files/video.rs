@@ -26,7 +26,7 @@ use self::decoder::{Decoder, Outcome, Threads};
 use self::log::{Event, Line, Subject};
 use self::process::{End, Process, joined};
 use self::survey::{Findings, MOST_REORDERED, Survey};
-use super::damage::{Damage, DamagePolicy, runs};
+use super::damage::{Damage, DamagePolicy, gone, runs, unread};
 use super::gather::{Gathering, MOST_PIXELS, Picture};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
@@ -52,7 +52,13 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     }
 
     let drops = policy == DamagePolicy::Drop;
-    let findings = survey(file, &probed.subject, selection.last(), drops)?;
+    let mut findings = survey(path, file, &probed.subject, selection.last(), drops)?;
+    // Where pictures are missing, odd ends of others are no habit of a camera.
+    if outcome.ended && probed.frames.is_some_and(|said| said > outcome.frames) {
+        let doubtful = std::mem::take(&mut findings.doubtful);
+        findings.damaged.extend(doubtful.into_iter().map(|index| index..index + 1));
+        findings.damaged.sort_unstable_by_key(|range| range.start);
+    }
     // Frames behind the last one that is needed are of no interest, and how many of them were looked at is chance.
     let dropped = |range: &Range<usize>| if drops { range.len() } else { 0 };
     let mut unusable = findings.damaged.clone();
@@ -71,13 +77,23 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
         ranges.iter().filter(|range| range.start < end).map(|range| range.start..range.end.min(end)).collect()
     };
     let (damaged, unusable) = (within(&findings.damaged), within(&unusable));
-    let lost: Vec<usize> = findings.lost.iter().copied().filter(|&before| before < end || outcome.ended).collect();
+    let up_to_end = |places: &[usize]| -> Vec<usize> {
+        places.iter().copied().filter(|&before| before < end || outcome.ended).collect()
+    };
+    let (lost, mut gaps) = (up_to_end(&findings.lost), up_to_end(&findings.gaps));
     let cut_off = outcome.cut_off.clone().filter(|_| outcome.ended);
+    if cut_off.is_some() {
+        gaps.retain(|&before| before < findings.frames);
+    }
 
     if policy == DamagePolicy::Error {
         let taken = damaged.iter().any(|range| range.clone().any(|index| selection.takes(index)));
-        if taken || cut_off.is_some() {
-            return Err(damage_error(path, &outcome, end, &damaged, cut_off.as_deref()));
+        // What is gone before the first frame taken leaves no hole in the clip. A recording that begins between two key
+        // frames has such pictures; one whose pictures stand alone has not.
+        let hole = |before: usize| before > selection.start || before == 0 && findings.stand_alone;
+        if taken || cut_off.is_some() || lost.iter().chain(&gaps).any(|&before| hole(before)) {
+            let damage = Damaged { frames: end, damaged, lost, gaps, cut_off };
+            return Err(damage.error(path, &probed, &outcome));
         }
     }
     if !unusable.is_empty() {
@@ -91,13 +107,15 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
         }
     }
     report(&name, &findings, end);
-    if !damaged.is_empty() || !lost.is_empty() || cut_off.is_some() || drops && !unusable.is_empty() {
+    let incomplete = !lost.is_empty() || !gaps.is_empty() || cut_off.is_some();
+    if !damaged.is_empty() || incomplete || drops && !unusable.is_empty() {
         let frames = if drops { &unusable } else { &damaged };
         let damage = Damage {
             input: name.clone(),
             looked_at: end,
             frames: frames.iter().map(|range| [range.start, range.end - 1]).collect(),
             lost,
+            gaps,
             cut_off: cut_off.is_some(),
             dropped: drops && !unusable.is_empty(),
         };
@@ -139,10 +157,10 @@ fn decode(
 
 /// Decodes a video for what `ffmpeg` says about it: as far as frame `last`, or to the end. With `drops`, as far as there
 /// are enough frames that are whole.
-fn survey(file: &Path, subject: &Subject, last: Option<usize>, drops: bool) -> Result<Findings> {
+fn survey(path: &Path, file: &Path, subject: &Subject, last: Option<usize>, drops: bool) -> Result<Findings> {
     let mut enough = last.map(|last| last.saturating_add(1));
     loop {
-        let (findings, ended) = survey_until(file, subject, enough)?;
+        let (findings, ended) = survey_until(path, file, subject, enough)?;
         let Some((needed, until)) = last.map(|last| last.saturating_add(1)).zip(enough).filter(|_| drops && !ended)
         else {
             return Ok(findings);
@@ -157,7 +175,7 @@ fn survey(file: &Path, subject: &Subject, last: Option<usize>, drops: bool) -> R
 }
 
 /// [`survey`] with a fixed number of frames. Whether that is all of them.
-fn survey_until(file: &Path, subject: &Subject, enough: Option<usize>) -> Result<(Findings, bool)> {
+fn survey_until(path: &Path, file: &Path, subject: &Subject, enough: Option<usize>) -> Result<(Findings, bool)> {
     /// Events that the program may be ahead; it has to wait then.
     const AHEAD: usize = 1024;
     let mut arguments: Vec<OsString> =
@@ -168,15 +186,16 @@ fn survey_until(file: &Path, subject: &Subject, enough: Option<usize>) -> Result
     let about = subject.clone();
     let mut sender = Some(sender);
     let watch = move |line: &str| {
-        if let Some(event) = Event::of(&Line::of(line), &about)
+        let line = Line::of(line);
+        if let Some(event) = Event::of(&line, &about)
             && sender.as_ref().is_some_and(|sender| sender.send(event).is_err())
         {
             // Nobody wants to know any more.
             sender = None;
         }
-        false
+        line.is_complaint()
     };
-    let (_process, _output) = Process::start_watched("ffmpeg", arguments, watch)?;
+    let (mut process, _output) = Process::start_watched("ffmpeg", arguments, watch)?;
     let mut survey = Survey::of(&subject.codec);
     // What is shown before is decoded after, so some more are looked at than are needed.
     let most = enough.map_or(usize::MAX, |enough| enough.saturating_add(2 * MOST_REORDERED));
@@ -186,29 +205,55 @@ fn survey_until(file: &Path, subject: &Subject, enough: Option<usize>) -> Result
             return Ok((survey.findings(), false));
         }
     }
-    Ok((survey.findings(), true))
+    // One that was killed has not seen all.
+    match program_at_fault("ffmpeg", path, &process.finish()?) {
+        Some(error) => Err(error),
+        None => Ok((survey.findings(), true)),
+    }
 }
 
-/// The error for damage among the frames before frame `end`.
-fn damage_error(path: &Path, outcome: &Outcome, end: usize, damaged: &[Range<usize>], cut_off: Option<&str>) -> Error {
-    let mut given = format!("{end} frames");
-    if !outcome.ended {
-        given += " up to the last one that is needed";
+/// Damage that is an error.
+struct Damaged {
+    /// How many frames there are, up to the last one that is needed.
+    frames: usize,
+    damaged: Vec<Range<usize>>,
+    lost: Vec<usize>,
+    gaps: Vec<usize>,
+    cut_off: Option<String>,
+}
+
+impl Damaged {
+    /// The error, which says where the damage is and how many frames are whole.
+    fn error(&self, path: &Path, probed: &Probed, outcome: &Outcome) -> Error {
+        let mut given = format!("{} frames", self.frames);
+        if !outcome.ended {
+            given += " up to the last one that is needed";
+        } else if let Some(said) = probed.frames.filter(|&said| said > self.frames) {
+            given += &format!(" of {said} that the file says it has");
+        }
+        if let Some(first) = self.damaged.first() {
+            let bad: usize = self.damaged.iter().map(Range::len).sum();
+            given += &format!(
+                ", {} of them whole: damaged {} {}, counted from 0, so the first {} are whole",
+                self.frames - bad,
+                if bad == 1 { "is" } else { "are" },
+                runs(&self.damaged),
+                first.start
+            );
+        } else {
+            given += ", all of them whole";
+        }
+        if !self.lost.is_empty() {
+            given += &format!("; {}", gone(&self.lost));
+        }
+        if !self.gaps.is_empty() {
+            given += &format!("; {}", unread(&self.gaps));
+        }
+        if let Some(told) = &self.cut_off {
+            given += &format!("; and then from ffmpeg: {told}");
+        }
+        Error::Damaged { path: path.to_owned(), given }
     }
-    if let Some(first) = damaged.first() {
-        let bad: usize = damaged.iter().map(Range::len).sum();
-        given += &format!(
-            ", {} of them whole: damaged {} {}, counted from 0, so the first {} are whole",
-            end - bad,
-            if bad == 1 { "is" } else { "are" },
-            runs(damaged),
-            first.start
-        );
-    }
-    if let Some(told) = cut_off {
-        given += &format!(", and then from ffmpeg: {told}");
-    }
-    Error::Damaged { path: path.to_owned(), given }
 }
 
 /// Warns of what is no damage of a frame.
@@ -235,6 +280,11 @@ fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, into
             "{name}: {} of {said} frames: the file says that it has {said}, and {} came out of it",
             outcome.frames,
             outcome.frames
+        );
+    }
+    if outcome.complaints.lines().iter().any(|line| line.contains(decoder::SECOND)) {
+        ::log::warn!(
+            "{name}: passed over what is behind the first recording: of an MP4 or MOV file ffmpeg reads one only"
         );
     }
     let complaints = plain(&outcome.complaints.to_string());
@@ -394,7 +444,10 @@ fn told(path: &Path, end: &End) -> String {
 
 /// What was said, without the levels of the lines and the addresses of the speakers, which are others every time.
 fn plain(told: &str) -> String {
-    let mut told = told.replace("[error] ", "").replace("[fatal] ", "").replace("[panic] ", "");
+    let mut told = told.to_owned();
+    for level in ["[panic] ", "[fatal] ", "[error] ", "[warning] "] {
+        told = told.replace(level, "");
+    }
     while let Some(at) = told.find(" @ 0x") {
         let rest = &told[at + " @ 0x".len()..];
         let behind = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());

@@ -19,6 +19,9 @@ const CUT_OFF: [&str; 3] = ["ended prematurely", "partial file", "truncat"];
 const DAMAGE: [&str; 6] =
     ["corrupt decoded frame", "concealing", "corrupt input packet", DOUBTS[0], DOUBTS[1], DOUBTS[2]];
 
+/// What it says of recordings behind one another where it reads the first one only.
+pub(super) const SECOND: &str = "duplicated MOOV";
+
 /// How many threads decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Threads {
@@ -105,7 +108,7 @@ impl<'a> Decoder<'a> {
             if other_size || line.is_error() || DAMAGE.iter().any(|phrase| line.text.contains(phrase)) {
                 noticed.store(true, Ordering::Relaxed);
             }
-            line.is_complaint()
+            line.is_complaint() || line.text.contains(SECOND)
         };
         let (process, output) = start(Box::new(watch))?;
         let output = BufReader::with_capacity(1 << 16, output);

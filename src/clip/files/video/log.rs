@@ -144,7 +144,8 @@ impl Event {
             return Some(Self::Lost);
         }
         let speaker = line.speaker?;
-        if speaker == subject.container {
+        // Where a file is nothing but coded pictures, reader and decoder have one name, and that reader has little to say.
+        if speaker == subject.container && speaker != subject.codec {
             let other = text.split_once("stream ").and_then(|(_, rest)| {
                 let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
                 digits.parse::<usize>().ok()
@@ -236,6 +237,9 @@ mod tests {
         for (line, wanted) in cases {
             assert_eq!(Event::of(&Line::of(line), &subject), wanted, "{line}");
         }
+        let raw = Subject { container: "h264".into(), ..subject.clone() };
+        let line = Line::of("[h264 @ 0x1] [error] Reference 4 >= 3");
+        assert_eq!(Event::of(&line, &raw), Some(Event::Complaint));
         let subject = Subject { codec: "mjpeg".into(), ..subject };
         assert_eq!(
             Event::of(&Line::of("[mjpeg @ 0x1] [warning] EOI missing, emulating"), &subject),

@@ -8,9 +8,15 @@
 //! Not seen is damage that the decoder does not notice: single bits that still make sense, and much of what happens to
 //! HEVC, VP9, AV1 and the like, whose data have hardly any redundancy.
 
-use std::collections::{BTreeMap, HashMap};
+mod marks;
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // runs of frames
+mod tests;
+
+use std::collections::HashMap;
 use std::ops::Range;
 
+use self::marks::{Marks, runs};
 use super::log::Event;
 
 /// How far apart a picture is shown and decoded, at most, in pictures.
@@ -85,8 +91,8 @@ struct Frame {
 enum Fault {
     /// Part of the packet with this time, or something behind it.
     Incomplete { next: usize, decoded: Option<i64> },
-    /// Something before or behind the packet.
-    Gap { next: usize },
+    /// Something before or behind the packet. Also the frame that was awaited.
+    Gap { next: usize, awaited: usize },
 }
 
 /// A packet that became no picture.
@@ -109,6 +115,10 @@ pub(super) struct Findings {
     pub(super) doubtful: Vec<usize>,
     /// Before which frames pictures were lost.
     pub(super) lost: Vec<usize>,
+    /// Before which frames, as far as can be told, the file could not be read.
+    pub(super) gaps: Vec<usize>,
+    /// Whether every frame is a key frame, so that none is predicted from another.
+    pub(super) stand_alone: bool,
     /// From which frame on frames have another size than the first, and which.
     pub(super) sizes: Vec<(usize, [usize; 2])>,
 }
@@ -140,7 +150,9 @@ impl Survey {
             }
             // Before the first packet the reader only looks what there is.
             Event::PassedOver if self.packets.is_empty() => {}
-            Event::PassedOver => self.faults.push(Fault::Gap { next: self.packets.len() }),
+            Event::PassedOver => {
+                self.faults.push(Fault::Gap { next: self.packets.len(), awaited: self.frames.len() });
+            }
             Event::Frame { time, key, bidirectional } => {
                 let packet = time.and_then(|time| self.waiting.remove(&time));
                 if let Some(packet) = packet {
@@ -171,12 +183,7 @@ impl Survey {
 
     /// What all that means.
     pub(super) fn findings(&self) -> Findings {
-        let frames = self.frames.len();
-        let mut next_key = vec![frames; frames + 1];
-        for index in (0..frames).rev() {
-            next_key[index] = if self.frames[index].key { index } else { next_key[index + 1] };
-        }
-        let mut marks = Marks { next_key, until_key: BTreeMap::new(), alone: Vec::new() };
+        let mut marks = Marks::of(&self.frames);
         let every_frame_is_key = self.frames.iter().all(|frame| frame.key);
         self.mark_mended(every_frame_is_key, &mut marks);
         self.mark_after_faults(every_frame_is_key, &mut marks);
@@ -191,9 +198,11 @@ impl Survey {
         let habit = self.frames.first().is_some_and(|frame| frame.doubted);
         let doubtful = |&(index, frame): &(usize, &Frame)| frame.doubted && !habit && !damaged[index];
         Findings {
-            frames,
+            frames: self.frames.len(),
             doubtful: self.frames.iter().enumerate().filter(doubtful).map(|(index, _)| index).collect(),
             lost: self.lost.iter().map(|lost| lost.frame).collect(),
+            gaps: self.gaps(),
+            stand_alone: every_frame_is_key,
             sizes: self.sizes.iter().skip(1).copied().collect(),
             damaged: runs(&damaged),
         }
@@ -211,7 +220,7 @@ impl Survey {
     fn mark_mended(&self, alone: bool, marks: &mut Marks) {
         let plain = PLAIN_BIDIRECTIONAL.contains(&self.codec.as_str());
         for (index, frame) in self.frames.iter().enumerate().filter(|(_, frame)| frame.mended) {
-            marks.alone.push(index);
+            marks.alone(index);
             if alone || plain && frame.bidirectional {
                 continue;
             }
@@ -225,12 +234,43 @@ impl Survey {
         }
     }
 
+    /// The frame that a packet became, where its time tells.
+    fn made_of(&self, packet: usize) -> Option<usize> {
+        self.packets.get(packet)?.frame
+    }
+
+    /// When a packet is to be decoded.
+    fn decoded(&self, packet: usize) -> Option<i64> {
+        self.packets.get(packet)?.decoded
+    }
+
+    /// The first packet behind a gap that was seen before packet `next`, or the one after it was read.
+    fn behind_gap(&self, next: usize) -> usize {
+        let step = |packet: usize| self.decoded(packet)?.checked_sub(self.decoded(packet.checked_sub(1)?)?);
+        if step(next + 1) > step(next) { next + 1 } else { next }
+    }
+
+    /// Before which frames the file could not be read. How many pictures that has cost nobody knows.
+    fn gaps(&self) -> Vec<usize> {
+        let mut gaps = Vec::new();
+        for fault in &self.faults {
+            if let Fault::Gap { next, awaited } = *fault {
+                let packet = self.behind_gap(next);
+                let end = packet >= self.packets.len();
+                gaps.push(if end { self.frames.len() } else { self.made_of(packet).unwrap_or(awaited) });
+            }
+        }
+        gaps.sort_unstable();
+        gaps.dedup();
+        gaps
+    }
+
     /// Pictures predicted from what is missing, or incomplete without the decoder's notice. Recordings behind one another
     /// are no fault: they begin with a key frame, and nothing is missing in between.
     fn mark_after_faults(&self, alone: bool, marks: &mut Marks) {
-        let made_of = |packet: usize| self.packets.get(packet).and_then(|packet| packet.frame);
+        let made_of = |packet| self.made_of(packet);
         let is_key = |packet| made_of(packet).is_some_and(|index| self.frames[index].key);
-        let decoded = |packet: usize| self.packets.get(packet).and_then(|packet| packet.decoded);
+        let decoded = |packet| self.decoded(packet);
         for fault in &self.faults {
             // The first packet that is touched, and the one from which on a key frame mends it.
             let (packet, behind) = match *fault {
@@ -241,16 +281,17 @@ impl Survey {
                         // The last one of a file that was cut off. What became of it comes out last, if its time does not tell.
                         let last = made_of(packet).or_else(|| self.frames.len().checked_sub(1));
                         let became_none = self.lost.last().is_some_and(|lost| lost.packet >= packet);
-                        marks.alone.extend(last.filter(|_| !became_none));
+                        if let Some(last) = last.filter(|_| !became_none) {
+                            marks.alone(last);
+                        }
                         continue;
                     }
                     // A recording behind another one may begin here as well.
                     let anew = packet > 0 && is_key(packet) && decoded(packet) <= decoded(packet - 1);
                     (packet, if anew { packet } else { packet + 1 })
                 }
-                Fault::Gap { next } => {
-                    let step = |packet: usize| decoded(packet)?.checked_sub(decoded(packet.checked_sub(1)?)?);
-                    let gap = if step(next + 1) > step(next) { next + 1 } else { next };
+                Fault::Gap { next, .. } => {
+                    let gap = self.behind_gap(next);
                     (gap, gap)
                 }
             };
@@ -268,7 +309,7 @@ impl Survey {
 
     /// Pictures predicted from those that became none.
     fn mark_after_lost(&self, marks: &mut Marks) {
-        let frames = self.frames.len();
+        let (frames, delay) = (self.frames.len(), self.delay());
         let mut candidates: Vec<usize> = self.waiting.values().copied().collect();
         candidates.sort_unstable();
         for (before, lost) in self.lost.iter().enumerate() {
@@ -276,7 +317,7 @@ impl Survey {
                 Some(lost.packet)
             } else {
                 // The decoder was some packets behind, or the reader ahead: the first without a frame is the one.
-                let near = lost.frame..=lost.frame + before + self.delay();
+                let near = lost.frame..=lost.frame + before + delay;
                 candidates.iter().position(|packet| near.contains(packet)).map(|at| candidates.remove(at))
             };
             let time = packet.and_then(|packet| self.packets.get(packet)?.time);
@@ -291,7 +332,7 @@ impl Survey {
                 }
                 // The lost ones before it had no frame, so this one's place is taken by another.
                 (Some(packet), None) => lost.frame.max(packet.saturating_sub(before)),
-                (None, _) => lost.frame + self.delay(),
+                (None, _) => lost.frame + delay,
             };
             marks.until_key(lost.frame, lost.frame, shown, packet);
         }
@@ -299,257 +340,15 @@ impl Survey {
 
     /// Pictures that the decoder complained about without a mark, and those predicted from them.
     fn mark_complaints(&self, alone: bool, marks: &mut Marks) {
+        let delay = self.delay();
         for &(index, packet) in &self.complaints {
             if alone {
-                marks.alone.push(index);
+                marks.alone(index);
                 continue;
             }
-            let lost = self.lost.iter().filter(|lost| lost.packet < packet).count();
-            let behind = if self.in_order { packet.saturating_sub(lost) } else { index + self.delay() };
+            let lost = self.lost.partition_point(|lost| lost.packet < packet);
+            let behind = if self.in_order { packet.saturating_sub(lost) } else { index + delay };
             marks.until_key(index, index, index.max(behind) + 1, self.in_order.then_some(packet));
         }
-    }
-}
-
-/// Damage, put together.
-struct Marks {
-    /// For every frame, and the place behind the last, the first key frame from there on, or how many frames there are.
-    next_key: Vec<usize>,
-    /// By the key frame that ends it.
-    until_key: BTreeMap<usize, Mark>,
-    /// Frames by themselves.
-    alone: Vec<usize>,
-}
-
-/// Frames that damage may have reached before a key frame.
-struct Mark {
-    /// The first that may be.
-    from: usize,
-    /// The first that is, if it is not known when it was decoded.
-    surely: usize,
-    /// The first packet decoded that may be; `None` where that does not tell.
-    packet: Option<usize>,
-}
-
-impl Marks {
-    /// Marks the frames shown from `from` to the first key frame from `key` on that were decoded from `packet` on. A frame
-    /// of which that is not known is marked from `surely` on.
-    fn until_key(&mut self, from: usize, surely: usize, key: usize, packet: Option<usize>) {
-        let end = self.next_key[key.min(self.next_key.len() - 1)];
-        let mark = self.until_key.entry(end).or_insert(Mark { from, surely, packet });
-        mark.packet = if let (Some(one), Some(other)) = (mark.packet, packet) { Some(one.min(other)) } else { None };
-        (mark.from, mark.surely) = (mark.from.min(from), mark.surely.min(surely));
-    }
-
-    /// Whether each of `frames` is damaged.
-    fn frames(&self, frames: &[Frame]) -> Vec<bool> {
-        let mut damaged = vec![false; frames.len()];
-        for (&end, mark) in &self.until_key {
-            let shown = mark.from.min(end)..end;
-            for (index, frame) in shown.clone().zip(&frames[shown]) {
-                damaged[index] |= match (mark.packet, frame.packet) {
-                    (Some(from), Some(own)) => own >= from,
-                    _ => index >= mark.surely,
-                };
-            }
-        }
-        for &index in &self.alone {
-            damaged[index] = true;
-        }
-        damaged
-    }
-}
-
-/// The runs of `true`.
-fn runs(marks: &[bool]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for index in marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(index, _)| index) {
-        match runs.last_mut() {
-            Some(run) if run.end == index => run.end += 1,
-            _ => runs.push(index..index + 1),
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-#[allow(clippy::single_range_in_vec_init)] // runs of frames
-mod tests {
-    use super::*;
-
-    /// A packet of the video, and whether its picture is a key frame (`I`), predicted (`P`) or bidirectional (`B`). Packets
-    /// are given in the order of decoding, with the place in which they are shown.
-    type Picture = (usize, char);
-
-    /// Two groups of six: shown I P B B P P, decoded I P P B B P.
-    const ORDER: [Picture; 12] = [
-        (0, 'I'),
-        (1, 'P'),
-        (4, 'P'),
-        (2, 'B'),
-        (3, 'B'),
-        (5, 'P'),
-        (6, 'I'),
-        (7, 'P'),
-        (10, 'P'),
-        (8, 'B'),
-        (9, 'B'),
-        (11, 'P'),
-    ];
-
-    /// What is wrong with a packet.
-    #[derive(Clone, Copy, PartialEq)]
-    enum Wrong {
-        /// The decoder mends its picture.
-        Mended,
-        /// The decoder makes nothing of it.
-        Lost,
-        /// The decoder complains.
-        Complaint,
-    }
-
-    /// The events of a program that reads one packet at a time, as version 5 does, or all of them first, as later ones may.
-    /// A decoder that is two packets behind.
-    fn events(major: usize, times: bool, wrong: &[(usize, Wrong)]) -> Vec<Event> {
-        let time = |place: usize| times.then(|| 100 + 10 * i64::try_from(place).unwrap());
-        let is = |packet: usize, what: Wrong| wrong.contains(&(packet, what));
-        let mut events = vec![Event::Version { major }];
-        let packet = |number: usize| {
-            [Event::Read { decoded: i64::try_from(number).ok() }, Event::Packet { time: time(ORDER[number].0) }]
-        };
-        if major > 5 {
-            events.extend((0..ORDER.len()).flat_map(packet));
-        }
-        let shown = |events: &mut Vec<Event>, place: usize| {
-            let number = ORDER.iter().position(|&(own, _)| own == place).unwrap();
-            if is(number, Wrong::Lost) {
-                return;
-            }
-            if is(number, Wrong::Mended) {
-                events.push(Event::FrameCorrupt);
-            }
-            let kind = ORDER[number].1;
-            events.push(Event::Frame { time: time(place), key: kind == 'I', bidirectional: kind == 'B' });
-        };
-        for number in 0..ORDER.len() {
-            if major <= 5 {
-                events.extend(packet(number));
-            }
-            if is(number, Wrong::Complaint) || is(number, Wrong::Mended) {
-                events.push(Event::Complaint);
-            }
-            if is(number, Wrong::Lost) {
-                events.extend([Event::Complaint, Event::Lost]);
-            }
-            if let Some(place) = number.checked_sub(2) {
-                shown(&mut events, place);
-            }
-        }
-        for place in ORDER.len() - 2..ORDER.len() {
-            shown(&mut events, place);
-        }
-        events
-    }
-
-    fn found(codec: &str, events: impl IntoIterator<Item = Event>) -> Findings {
-        let mut survey = Survey::of(codec);
-        events.into_iter().for_each(|event| survey.take(event));
-        survey.findings()
-    }
-
-    #[test]
-    fn damage_reaches_what_is_decoded_after_it_up_to_the_next_key_frame() {
-        type Case = (&'static str, Wrong, usize, &'static [Range<usize>]);
-        let cases: [Case; 8] = [
-            // Shown at 4; 2 and 3 are decoded after it.
-            ("h264", Wrong::Mended, 2, &[2..6]),
-            ("h264", Wrong::Mended, 3, &[2..4, 5..6]),
-            // Nothing is predicted from a bidirectional picture.
-            ("mpeg2video", Wrong::Mended, 3, &[2..3]),
-            ("mpeg2video", Wrong::Mended, 2, &[2..6]),
-            ("h264", Wrong::Mended, 6, &[6..12]),
-            // The picture shown at 4 is gone, and those behind it move up.
-            ("h264", Wrong::Lost, 2, &[2..5]),
-            ("hevc", Wrong::Complaint, 7, &[7..12]),
-            // The decoder marks what it mends.
-            ("h264", Wrong::Complaint, 7, &[]),
-        ];
-        for (codec, wrong, packet, wanted) in cases {
-            for major in [5, 7] {
-                let findings = found(codec, events(major, true, &[(packet, wrong)]));
-                let lost = usize::from(wrong == Wrong::Lost);
-                assert_eq!((findings.frames, findings.lost.len()), (12 - lost, lost));
-                let what = format!("{codec}, version {major}, packet {packet}: {findings:?}");
-                if major == 5 || wrong != Wrong::Complaint {
-                    assert_eq!(findings.damaged, wanted, "{what}");
-                } else {
-                    // Which packet it was is not known: what was shown before is whole.
-                    let all = findings.damaged.iter().all(|run| run.start >= packet - 2);
-                    assert!(
-                        all && wanted
-                            .iter()
-                            .flat_map(Clone::clone)
-                            .all(|i| findings.damaged.iter().any(|run| run.contains(&i))),
-                        "{what}"
-                    );
-                }
-            }
-        }
-        assert_eq!(found("h264", events(5, true, &[])), Findings { frames: 12, ..Findings::default() });
-    }
-
-    #[test]
-    fn without_times_too_much_may_be_told_and_not_too_little() {
-        for (packet, wanted) in [(2, 2..6), (3, 2..6), (7, 7..12)] {
-            let findings = found("h264", events(5, false, &[(packet, Wrong::Mended)]));
-            let covered = wanted.clone().all(|index| findings.damaged.iter().any(|run| run.contains(&index)));
-            assert!(covered, "{packet}: {:?}", findings.damaged);
-            assert!(findings.damaged.iter().all(|run| run.start >= wanted.start && run.end <= wanted.end));
-        }
-        for major in [5, 7] {
-            let findings = found("h264", events(major, false, &[(2, Wrong::Lost)]));
-            assert!(findings.damaged.iter().any(|run| run.start <= 2 && run.end >= 5), "{:?}", findings.damaged);
-        }
-    }
-
-    #[test]
-    fn a_gap_before_a_key_frame_is_none() {
-        // Behind which packet something is missing, and what is damaged.
-        for (packet, wanted) in [(5_i64, &[][..]), (2, &[2..6][..]), (11, &[11..12])] {
-            let mut all = events(5, true, &[]);
-            let at = all.iter().position(|event| *event == Event::Read { decoded: Some(packet) }).unwrap();
-            // The reader is one packet ahead.
-            let at = if packet < 11 { at - 3 } else { at };
-            all.splice(at..at, [Event::Incomplete { decoded: Some(packet) }, Event::PacketCorrupt]);
-            assert_eq!(found("mpeg2video", all).damaged, wanted, "{packet}");
-        }
-    }
-
-    #[test]
-    fn pictures_that_stand_alone_are_damaged_alone() {
-        let frame = |time| {
-            [
-                Event::Read { decoded: Some(time) },
-                Event::Packet { time: Some(time) },
-                Event::Frame { time: Some(time), key: true, bidirectional: false },
-            ]
-        };
-        let with = |event: Event, at: i64| {
-            (0..6).flat_map(move |time| {
-                let [read, packet, frame] = frame(time);
-                let wrong = (time == at).then_some(event);
-                let gone = time == at && event == Event::Lost;
-                [Some(read), Some(packet), wrong, (!gone).then_some(frame)].into_iter().flatten()
-            })
-        };
-        assert_eq!(found("mjpeg", with(Event::Complaint, 3)).damaged, [3..4]);
-        assert_eq!(found("mjpeg", with(Event::FrameCorrupt, 3)).damaged, [3..4]);
-        let lost = found("mjpeg", with(Event::Lost, 3));
-        assert_eq!((lost.frames, lost.damaged, lost.lost), (5, vec![], vec![3]));
-        let doubtful = found("mjpeg", with(Event::Doubt, 3));
-        assert_eq!((doubtful.damaged, doubtful.doubtful), (vec![], vec![3]));
-        // A camera that always does so.
-        assert_eq!(found("mjpeg", with(Event::Doubt, 0)).doubtful, [0; 0]);
-        assert!(found("mjpeg", with(Event::Size([6, 4]), 3)).sizes.is_empty());
     }
 }
