@@ -17,7 +17,7 @@ mod video;
 
 use std::path::{Path, PathBuf};
 
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Preprocess, preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Preprocess, Size, preprocess};
 use resnet3d_wgpu::{Clip, Error, Shape};
 use safetensors::SafeTensors;
 
@@ -38,7 +38,7 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
     let json: serde_json::Value = serde_json::from_str(text).unwrap();
     let size = |key: &str| json[key].as_u64().map(|size| size as usize);
     let options = Preprocess {
-        target_size: size("target_size").unwrap(),
+        size: Size::Shorter(size("target_size").unwrap()),
         max_size: Some(size("max_size").unwrap()),
         pad_stride: size("pad_stride"),
         ..Preprocess::default()
@@ -62,7 +62,7 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
 
 /// Detectron's preprocessing with these sizes.
 fn sizes(target_size: usize, max_size: usize, pad_stride: Option<usize>) -> Preprocess {
-    Preprocess { target_size, max_size: Some(max_size), pad_stride, ..Preprocess::default() }
+    Preprocess { size: Size::Shorter(target_size), max_size: Some(max_size), pad_stride, ..Preprocess::default() }
 }
 
 fn grey(dims: [usize; 3]) -> Frames {

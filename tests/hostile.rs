@@ -118,7 +118,7 @@ fn a_hundred_thousand_damaged_files_are_survived() {
     let narrow = r#"{"block_counts": [1, 1, 1], "feat_dims": [2, 2, 3, 4], "width_per_group": 2}"#;
     let config = BackboneConfig::from_json(narrow).unwrap();
     let weights = resnet3d_wgpu::Weights::random(&config, 1).unwrap();
-    let body = weights.to_safetensors(&config, None, resnet3d_wgpu::weights::Storage::F16).unwrap().to_bytes();
+    let body = weights.to_safetensors(&config, None, None, resnet3d_wgpu::weights::Storage::F16).unwrap().to_bytes();
     files.push(("body.safetensors", body));
     let seed = std::env::var("RESNET3D_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     println!("seed {seed}");
@@ -141,14 +141,14 @@ fn a_hundred_thousand_damaged_files_are_survived() {
 #[test]
 fn damaged_pictures_are_survived() {
     use resnet3d_wgpu::clip::files::{LoadOptions, load};
-    use resnet3d_wgpu::clip::preprocess::Preprocess;
+    use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
 
     let entries = golden_path("pictures").read_dir().unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.push(fixture_path("overflow.jpg"));
     files.sort();
     let files: Vec<_> = files.into_iter().map(|path| (path.display().to_string(), read(path))).collect();
-    let preprocess = Preprocess { target_size: 8, max_size: Some(16), ..Preprocess::default() };
+    let preprocess = Preprocess { size: Size::Shorter(8), max_size: Some(16), ..Preprocess::default() };
     let options = LoadOptions { preprocess, ..LoadOptions::default() };
     let seed = std::env::var("RESNET3D_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     println!("seed {seed}");

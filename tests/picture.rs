@@ -2,7 +2,7 @@
 #![cfg(feature = "cli")]
 
 use resnet3d_wgpu::clip::files::{LoadOptions, load_inputs};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, Picture, Scene, activation_map, change_map, heatmap};
 use resnet3d_wgpu::{Clip, Error, Shape};
 
@@ -156,7 +156,8 @@ fn maps_lie_where_the_network_looked() {
 #[test]
 fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     let scene = Scene { frames: 2, height: 24, width: 32 }.render().unwrap();
-    let options = Preprocess { target_size: 24, max_size: Some(32), pad_stride: Some(32), ..Preprocess::default() };
+    let options =
+        Preprocess { size: Size::Shorter(24), max_size: Some(32), pad_stride: Some(32), ..Preprocess::default() };
     let clip = preprocess(std::slice::from_ref(&scene), &options).unwrap();
     let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
     let unpadded = preprocess(std::slice::from_ref(&scene), &Preprocess { pad_stride: None, ..options }).unwrap();
@@ -168,7 +169,7 @@ fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     assert!(from_frames.rgb()[below_heading..] == from_clip.rgb()[below_heading..]);
 
     // So it is where values were normalised otherwise, and where the middle was cut out of the frames.
-    let imagenet = Preprocess { target_size: 24, ..Preprocess::usual(Normalization::ImageNet) };
+    let imagenet = Preprocess { size: Size::Shorter(24), ..Preprocess::usual(Normalization::ImageNet) };
     let draw = |frames: &Frames, options: &Preprocess, originals: Option<&Frames>| {
         let clip = preprocess(std::slice::from_ref(frames), options).unwrap();
         heatmap(&Backdrop::new(&clip, originals, options).unwrap(), &[], HeatmapMode::Activation).unwrap()

@@ -396,7 +396,10 @@ fn the_same_parameters_are_the_same_bytes() {
     let save = || {
         let weights = Weights::random(&narrow(), 3).unwrap();
         let detectron = resnet3d_wgpu::clip::preprocess::Normalization::Detectron;
-        weights.to_safetensors(&narrow(), Some(detectron), resnet3d_wgpu::weights::Storage::F32).unwrap().to_bytes()
+        weights
+            .to_safetensors(&narrow(), None, Some(detectron), resnet3d_wgpu::weights::Storage::F32)
+            .unwrap()
+            .to_bytes()
     };
     let first = save();
     assert!((0..16).all(|_| save() == first));

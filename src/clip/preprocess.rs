@@ -1,22 +1,23 @@
 //! From 8-bit frames to the clip of floats that the network takes.
 //!
-//! Weights expect the values that they were trained on, so there are two ways, [`Normalization`]:
+//! Weights expect the values that they were trained on, so there are several ways, [`Normalization`]:
 //!
 //! * Detectron's (`prep_im_for_blob` and `im_list_to_blob` of its `utils/blob.py`), in the reference's order: the pixel
 //!   means are subtracted in double and rounded to float32, *then* the picture is resized as OpenCV's
 //!   `resize(fx=scale, fy=scale, INTER_LINEAR)` does it;
-//! * torchvision's: to the scale of 0 to 1, resized with antialiasing, minus the mean, over the deviation.
+//! * torchvision's for images, and those of the projects for video: to the scale of 0 to 1 or as they are, resized, minus
+//!   a mean, over a deviation. Whose resizing averages when it makes smaller, and whose does not, is theirs too.
 //!
 //! After that a square may be cut out of the middle, and pictures are put top left into zeros of the batch's common
-//! size. In both ways a zero is the mean colour.
+//! size. In all ways a zero is the mean colour.
 
 mod detectron;
 mod frames;
 mod geometry;
-mod torchvision;
+mod interpolated;
 
 pub use frames::{ChannelOrder, Frames};
-pub use geometry::Preprocess;
+pub use geometry::{Preprocess, Size};
 
 use super::Clip;
 use crate::error::{Error, Result};
@@ -38,19 +39,72 @@ pub enum Normalization {
     #[default]
     Detectron,
     /// Red, green, blue on the scale of 0 to 1, minus the mean and over the deviation of ImageNet: what torchvision's
-    /// weights were trained on.
+    /// weights for images were trained on.
     ImageNet,
+    /// The same with the mean and deviation of Kinetics-400, resized without antialiasing: torchvision's for video, VMZ's
+    /// and ig65m's, and mmaction2's CSN (`transforms/_presets.py` `VideoClassification`).
+    Kinetics,
+    /// The same with 0.45 and 0.225 for all channels, resized without antialiasing: PyTorchVideo's and PySlowFast's.
+    PyTorchVideo,
+    /// The same with Hara's mean and deviation of Kinetics, resized with antialiasing (3D-ResNets-PyTorch `opts.py`, 2020).
+    ThreeDResNets,
+    /// Red, green, blue on the scale of 0 to 255, minus ActivityNet's mean: Hara's networks of 2017 and 2018 (`mean.py`).
+    ActivityNet,
+    /// Mean and deviation of ImageNet, resized without antialiasing: mmaction2's.
+    Mmaction2,
+}
+
+/// What the channels of a pixel become, in red, green, blue order: the byte over `unit`, minus `mean`, over `std`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Values {
+    pub unit: f32,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
 }
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Detectron, Self::ImageNet];
+    pub const ALL: [Self; 7] = [
+        Self::Detectron,
+        Self::ImageNet,
+        Self::Kinetics,
+        Self::PyTorchVideo,
+        Self::ThreeDResNets,
+        Self::ActivityNet,
+        Self::Mmaction2,
+    ];
 
-    /// `detectron` or `imagenet`.
+    /// Its name, for example `detectron`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Detectron => "detectron",
             Self::ImageNet => "imagenet",
+            Self::Kinetics => "kinetics",
+            Self::PyTorchVideo => "pytorchvideo",
+            Self::ThreeDResNets => "3d-resnets",
+            Self::ActivityNet => "activitynet",
+            Self::Mmaction2 => "mmaction2",
+        }
+    }
+
+    /// What pixels become; `None` for Detectron's, which keeps blue first and subtracts in double.
+    pub(crate) fn values(self) -> Option<Values> {
+        let of_one = |mean, std| Some(Values { unit: 255.0, mean, std });
+        match self {
+            Self::Detectron => None,
+            Self::ImageNet | Self::Mmaction2 => of_one(IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
+            Self::Kinetics => of_one([0.43216, 0.394_666, 0.37645], [0.22803, 0.22145, 0.216_989]),
+            Self::PyTorchVideo => of_one([0.45; 3], [0.225; 3]),
+            Self::ThreeDResNets => of_one([0.4345, 0.4051, 0.3775], [0.2768, 0.2713, 0.2737]),
+            Self::ActivityNet => Some(Values { unit: 1.0, mean: [114.7748, 107.7354, 99.4750], std: [1.0; 3] }),
+        }
+    }
+
+    /// Whether pictures are averaged where they are made smaller.
+    fn is_antialiased(self) -> bool {
+        match self {
+            Self::ImageNet | Self::ThreeDResNets | Self::ActivityNet => true,
+            Self::Detectron | Self::Kinetics | Self::PyTorchVideo | Self::Mmaction2 => false,
         }
     }
 
@@ -193,13 +247,19 @@ impl Converter {
         Shape::new(1, 3, 1, resized[0], resized[1]).checked("clip")?;
         Shape::new(1, 3, 1, extent[0], extent[1]).checked("clip")?;
         let windows = resized.map(|size| options.window(size));
-        let (resizer, surround): (Box<dyn Resizer>, _) = match options.normalization {
-            Normalization::Detectron => {
-                (Box::new(detectron::OpenCv::new(frame, order, options.scale(frame), windows)), [0.0; 3])
+        let (resizer, surround): (Box<dyn Resizer>, _) = match options.normalization.values() {
+            None => {
+                let scale = options.scale(frame, resized);
+                (Box::new(detectron::OpenCv::new(frame, order, scale, windows)), [0.0; 3])
             }
-            Normalization::ImageNet => {
-                let black = std::array::from_fn(|c| -IMAGENET_MEAN_RGB[c] / IMAGENET_STD_RGB[c]);
-                (Box::new(torchvision::Antialiased::new(frame, order, resized, windows)), black)
+            Some(values) => {
+                let black = std::array::from_fn(|c| -values.mean[c] / values.std[c]);
+                let filters = if options.normalization.is_antialiased() {
+                    interpolated::averaging
+                } else {
+                    interpolated::between
+                };
+                (Box::new(interpolated::Interpolated::new(frame, order, resized, windows, values, filters)), black)
             }
         };
         Ok(Self { resizer, extent, windows, surround })

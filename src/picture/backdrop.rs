@@ -3,9 +3,7 @@
 use image::{RgbImage, imageops};
 
 use crate::clip::Clip;
-use crate::clip::preprocess::{
-    ChannelOrder, Frames, IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, Normalization, PIXEL_MEANS_BGR, Preprocess,
-};
+use crate::clip::preprocess::{ChannelOrder, Frames, Normalization, PIXEL_MEANS_BGR, Preprocess};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -103,10 +101,11 @@ impl Backdrop {
 /// For a channel of a clip: its position among red, green and blue, and what a value is multiplied by and then added to,
 /// to be a byte again.
 fn colour(normalization: Normalization, channel: usize) -> (usize, f64, f64) {
-    match normalization {
-        Normalization::Detectron => (2 - channel, 1.0, PIXEL_MEANS_BGR[channel]),
-        Normalization::ImageNet => {
-            let [deviation, mean] = [IMAGENET_STD_RGB, IMAGENET_MEAN_RGB].map(|rgb| 255.0 * f64::from(rgb[channel]));
+    match normalization.values() {
+        None => (2 - channel, 1.0, PIXEL_MEANS_BGR[channel]),
+        Some(values) => {
+            let [deviation, mean] =
+                [values.std, values.mean].map(|rgb| f64::from(values.unit) * f64::from(rgb[channel]));
             (channel, deviation, mean)
         }
     }

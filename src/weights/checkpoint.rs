@@ -7,7 +7,7 @@ use super::names::Naming;
 use super::raw::Contents;
 use super::recognise::Source;
 use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file, torch};
-use crate::clip::preprocess::Normalization;
+use crate::clip::preprocess::{Normalization, Preprocess};
 use crate::config::Transformation;
 use crate::content::{self, Content};
 use crate::error::{Error, Result};
@@ -110,7 +110,13 @@ impl Checkpoint {
     /// What a clip has to hold for these weights: what the metadata says under `preprocess`, else by the file's source;
     /// `None` where that is not known.
     pub fn normalization(&self) -> Option<Normalization> {
-        self.source.normalization
+        self.source.preprocess.map(|preprocess| preprocess.normalization)
+    }
+
+    /// How frames become such clips: what is usual for [`Checkpoint::normalization`], or what its project tests the network
+    /// with; `None` where that is not known.
+    pub fn preprocess(&self) -> Option<Preprocess> {
+        self.source.preprocess
     }
 
     /// The parameters of `network`, from weights that need no inflation.

@@ -181,6 +181,8 @@ pub(crate) struct Contents {
     pub others: BTreeMap<String, &'static str>,
     /// Metadata `config` of a safetensors file, unread.
     pub config: Option<String>,
+    /// Metadata `family` of a safetensors file, unread.
+    pub family: Option<String>,
     /// Metadata `preprocess` of a safetensors file, unread.
     pub preprocess: Option<String>,
     /// The configuration beside the tensors, as YAML: Detectron's, or PySlowFast's and PyTorchVideo's.

@@ -1,10 +1,10 @@
 //! What network a file holds the weights of, from the names and shapes of its tensors.
 
 use super::cfg::Cfg;
-use super::families::{Family, Rules, Shapes, Whose, describe};
+use super::families::{Family, Rules, Shapes, Whose, describe, pixels};
 use super::names::{Branch, Layer, Names, Naming, Place};
 use super::raw::{Contents, Kind};
-use crate::clip::preprocess::Normalization;
+use crate::clip::preprocess::{Normalization, Preprocess};
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -23,8 +23,8 @@ pub(crate) struct Source {
     pub known: bool,
     /// Whether bottlenecks have their stride on the first 1×1, where the source is known to be one way.
     pub stride_1x1: Option<bool>,
-    /// What the pixels were that the network was trained on, where that is known.
-    pub normalization: Option<Normalization>,
+    /// What the frames were that the network was trained on, where that is known.
+    pub preprocess: Option<Preprocess>,
     /// Who published it.
     pub whose: Whose,
 }
@@ -51,7 +51,12 @@ impl Source {
         refuse_non_local(contents, file)?;
         refuse_two_pathways(contents, file)?;
         let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
-        let whose = shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch.as_deref()));
+        // What was converted from a family's file has Caffe2's names and says whose it was.
+        let said = contents.family.as_deref().and_then(Family::by_name).filter(|_| contents.config.is_some());
+        let whose = match said {
+            Some(family) => Whose::Of(family),
+            None => shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch.as_deref())),
+        };
         let whose = match asked {
             Some(asked) => whose.said_to_be(asked, file)?,
             None => whose,
@@ -83,7 +88,17 @@ impl Source {
             | Naming::Mmaction2 => (None, None),
         };
         let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
-        Ok(Self { names, known, stride_1x1, normalization: stated.or(normalization), whose })
+        let of_family = match whose {
+            Whose::Of(family) => shapes(contents, &names, |shapes| pixels(family, shapes, has_counters(contents))),
+            Whose::Image | Whose::OneOf(..) => None,
+        };
+        let usual = of_family.or(normalization.map(Preprocess::usual));
+        let preprocess = match (stated, usual) {
+            (Some(stated), Some(usual)) if stated != usual.normalization => Some(Preprocess::usual(stated)),
+            (Some(stated), None) => Some(Preprocess::usual(stated)),
+            (_, usual) => usual,
+        };
+        Ok(Self { names, known, stride_1x1, preprocess, whose })
     }
 
     /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
@@ -189,6 +204,11 @@ impl Source {
 fn shapes<T>(contents: &Contents, names: &Names, look: impl FnOnce(&Shapes<'_>) -> T) -> T {
     let of = |blob: &str| contents.shape(&names.name_of(blob)).map(<[usize]>::to_vec);
     look(&Shapes { of: &of, pool_is_numbered: names.pool_is_numbered, of_caffe2: names.naming == Naming::Caffe2 })
+}
+
+/// Whether batch norms count what they have seen, as those of PyTorch's do since 2018.
+fn has_counters(contents: &Contents) -> bool {
+    contents.names().any(|name| name.ends_with(".num_batches_tracked"))
 }
 
 /// Refuses networks of two pathways.
@@ -308,7 +328,7 @@ mod tests {
             let want = BackboneConfig::from_json(&json).unwrap();
             assert_eq!(recognise(&contents).unwrap(), Some(want.into()), "{name}");
             let source = Source::find(&contents, name, None).unwrap();
-            assert_eq!(source.normalization, Some(Normalization::ImageNet));
+            assert_eq!(source.preprocess, Some(Preprocess::usual(Normalization::ImageNet)));
         }
     }
 
@@ -357,7 +377,7 @@ mod tests {
             ("blobs in safetensors", plain, (None, None)),
         ] {
             let source = Source::find(&contents, "file", None).unwrap();
-            assert_eq!((source.stride_1x1, source.normalization), want, "{what}");
+            assert_eq!((source.stride_1x1, source.preprocess.map(|own| own.normalization)), want, "{what}");
         }
     }
 

@@ -48,6 +48,7 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     Ok(Contents {
         tensors: tensors.collect(),
         config: said("config"),
+        family: said("family"),
         preprocess: said("preprocess"),
         ..Contents::default()
     })

@@ -1,6 +1,6 @@
 //! Parameters as a safetensors file that needs no conversion any more.
 
-use super::Weights;
+use super::{Family, Weights};
 use crate::clip::preprocess::Normalization;
 use crate::error::Result;
 use crate::network::Network;
@@ -18,12 +18,14 @@ impl Weights {
     pub fn to_safetensors(
         &self,
         network: impl Into<Network>,
+        family: Option<Family>,
         preprocess: Option<Normalization>,
         storage: Storage,
     ) -> Result<TensorFile<'_>> {
         let entries = self.tensors.iter();
         let entries = entries.map(|(name, tensor)| Entry { name, shape: tensor.shape.clone(), values: &tensor.data });
         let mut metadata = BTreeMap::from([("config", network.into().to_json())]);
+        metadata.extend(family.map(|family| ("family", family.name().to_owned())));
         metadata.extend(preprocess.map(|way| ("preprocess", way.name().to_owned())));
         TensorFile::new(entries.collect(), storage, &metadata)
     }

@@ -176,7 +176,7 @@ fn a_ready_clip_says_how_it_was_normalised() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let clip = Clip::new(Shape::new(1, 3, 1, 2, 2), vec![1.0; 12]).unwrap();
-    let [detectron, imagenet] = Normalization::ALL;
+    let (detectron, imagenet) = (Normalization::Detectron, Normalization::ImageNet);
     let all = [None, Some(detectron), Some(imagenet)];
     let name = |normalization: Option<Normalization>| {
         at(&format!("{}.safetensors", normalization.map_or("silent", Normalization::name)))

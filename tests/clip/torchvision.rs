@@ -1,7 +1,7 @@
 //! The preprocessing of torchvision's weights, against torchvision.
 
 use resnet3d_wgpu::Clip;
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};
 use safetensors::SafeTensors;
 
 use super::fixture;
@@ -22,7 +22,7 @@ fn agrees_with_torchvision() {
         let name = case["name"].as_str().unwrap();
         let size = |key: &str| case[key].as_u64().map(|size| size as usize);
         let options = Preprocess {
-            target_size: size("size").unwrap(),
+            size: Size::Shorter(size("size").unwrap()),
             max_size: size("max_size"),
             crop: size("crop"),
             ..Preprocess::usual(Normalization::ImageNet)
@@ -55,7 +55,7 @@ fn the_order_of_a_frames_bytes_does_not_matter() {
     let rgb: Vec<u8> = (0..5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let bgr: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [b, g, r]).collect();
     for normalization in Normalization::ALL {
-        let options = Preprocess { target_size: 9, crop: Some(6), ..Preprocess::usual(normalization) };
+        let options = Preprocess { size: Size::Shorter(9), crop: Some(6), ..Preprocess::usual(normalization) };
         let clips = [(ChannelOrder::Rgb, &rgb), (ChannelOrder::Bgr, &bgr)].map(|(order, bytes)| {
             preprocess(&[Frames::new([1, 5, 7], order, bytes.clone()).unwrap()], &options).unwrap()
         });
@@ -68,7 +68,7 @@ fn a_crop_is_the_middle_of_the_whole() {
     let rgb: Vec<u8> = (0..30 * 40 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let frames = [Frames::new([1, 30, 40], ChannelOrder::Rgb, rgb).unwrap()];
     for normalization in Normalization::ALL {
-        let usual = Preprocess { target_size: 24, ..Preprocess::usual(normalization) };
+        let usual = Preprocess { size: Size::Shorter(24), ..Preprocess::usual(normalization) };
         let whole = preprocess(&frames, &usual).unwrap();
         let part = preprocess(&frames, &Preprocess { crop: Some(20), pad_stride: Some(16), ..usual }).unwrap();
         assert_eq!((whole.shape().thw(), part.shape().thw()), ([1, 24, 32], [1, 32, 32]));

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use resnet3d_wgpu::clip::files::{FrameSelection, Input, LoadOptions, LoadProgress, load_inputs, load_inputs_watched};
-use resnet3d_wgpu::clip::preprocess::{Frames, Preprocess};
+use resnet3d_wgpu::clip::preprocess::{Frames, Preprocess, Size};
 use resnet3d_wgpu::{Error, Result};
 
 /// Settings that leave a frame of 48x64 pixels as it is.
 pub fn unscaled() -> LoadOptions {
     LoadOptions {
-        preprocess: Preprocess { target_size: 48, max_size: None, ..Preprocess::default() },
+        preprocess: Preprocess { size: Size::Shorter(48), max_size: None, ..Preprocess::default() },
         keep_frames: true,
         ..LoadOptions::default()
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, LoadOptions};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
@@ -27,24 +27,27 @@ where
 #[command(next_help_heading = "Preprocessing of frames (a ready clip is taken as it is)")]
 pub struct PreprocessArguments {
     /// Which values pixels become: `detectron`, blue, green, red minus the pixel means; `imagenet`, red, green, blue as
-    /// torchvision has them, resized with antialiasing. A ready clip that says otherwise is refused. By default as the
-    /// weights want it, and `detectron` where there are none.
-    #[arg(long, value_name = "detectron|imagenet", value_parser = choice(&Normalization::ALL, Normalization::name))]
+    /// torchvision has them, resized with antialiasing; or as one of the projects for video has them: `kinetics`
+    /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's), `3d-resnets` (Hara's), `activitynet` (Hara's before
+    /// 2020), `mmaction2`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
+    /// where there are none.
+    #[arg(long, value_name = "NAME", value_parser = choice(&Normalization::ALL, Normalization::name))]
     preprocess: Option<Normalization>,
 
-    /// The shorter side of the frames after resizing, in pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = Preprocess::default().target_size,
-          value_parser = positive)]
-    size: usize,
+    /// The shorter side of the frames after resizing, in pixels; or their height and width, whatever their proportions. By
+    /// default as the weights want it, and 256 where there are none.
+    #[arg(long, value_name = "PIXELS|HxW", value_parser = size)]
+    size: Option<Size>,
 
     /// The most that the longer side may then have; where it would have more, it gets this and --size gives way. By
-    /// default 333 with `detectron`, without limit with `imagenet`.
+    /// default 333 with `detectron`, without limit with others.
     #[arg(long, value_name = "PIXELS", value_parser = positive)]
     max_size: Option<usize>,
 
-    /// Cut a square of this side out of the middle after resizing.
-    #[arg(long, value_name = "PIXELS", value_parser = positive)]
-    crop: Option<usize>,
+    /// Cut a square of this side out of the middle after resizing; `none` keeps all. By default as the weights want it, and
+    /// all where there are none, or where --size is given.
+    #[arg(long, value_name = "PIXELS|none", value_parser = crop)]
+    crop: Option<Crop>,
 
     /// Pad the sides of the clip to a multiple of this, at the bottom and on the right.
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -88,6 +91,28 @@ fn positive(text: &str) -> Result<usize, String> {
     if number == 0 { Err("wanted at least 1".to_owned()) } else { Ok(number) }
 }
 
+/// Reads a side, or height and width with a cross between.
+fn size(text: &str) -> Result<Size, String> {
+    match text.split_once('x') {
+        None => positive(text).map(Size::Shorter),
+        Some((height, width)) => Ok(Size::Exact([positive(height)?, positive(width)?])),
+    }
+}
+
+/// What is cut out of a frame.
+#[derive(Clone, Copy, Debug)]
+enum Crop {
+    /// Nothing: all of it is kept.
+    None,
+    /// A square.
+    Square(usize),
+}
+
+/// Reads the side of a square, or `none`.
+fn crop(text: &str) -> Result<Crop, String> {
+    if text == "none" { Ok(Crop::None) } else { positive(text).map(Crop::Square) }
+}
+
 /// Reads a time: a whole number, and s, m or h.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let units = [('s', 1), ('m', 60), ('h', 3600)];
@@ -129,15 +154,25 @@ fn channel_order(order: ChannelOrder) -> &'static str {
 }
 
 impl PreprocessArguments {
-    /// The same for the library; `wanted` is how the weights want pixels to be normalised, if that is known.
-    pub fn load_options(&self, wanted: Option<Normalization>) -> LoadOptions {
-        let expected = self.preprocess.or(wanted);
-        let usual = Preprocess::usual(expected.unwrap_or_default());
+    /// The same for the library; `wanted` is what the weights want, if that is known.
+    pub fn load_options(&self, wanted: Option<Preprocess>) -> LoadOptions {
+        let expected = self.preprocess.or(wanted.map(|wanted| wanted.normalization));
+        let usual = match (self.preprocess, wanted) {
+            (Some(asked), Some(wanted)) if asked == wanted.normalization => wanted,
+            (None, Some(wanted)) => wanted,
+            (asked, _) => Preprocess::usual(asked.unwrap_or_default()),
+        };
+        let crop = match self.crop {
+            Some(Crop::Square(side)) => Some(side),
+            Some(Crop::None) => None,
+            // A crop belongs to the size that it is cut from.
+            None => usual.crop.filter(|_| self.size.is_none()),
+        };
         LoadOptions {
             preprocess: Preprocess {
-                target_size: self.size,
+                size: self.size.unwrap_or(usual.size),
                 max_size: self.max_size.or(usual.max_size),
-                crop: self.crop,
+                crop,
                 pad_stride: self.pad_stride,
                 ..usual
             },

@@ -30,7 +30,7 @@ use report::{Report, SweepReport};
 use resnet3d_wgpu::atomic_file::Contents;
 use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::Damage;
-use resnet3d_wgpu::clip::preprocess::Normalization;
+use resnet3d_wgpu::clip::preprocess::Preprocess;
 use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
@@ -172,7 +172,7 @@ impl Arguments {
         if self.sweep.is_some() {
             return self.sweep(common, &gpu, &model, generated, &outputs);
         }
-        let (clip, damaged) = self.clip(generated, model.normalization)?;
+        let (clip, damaged) = self.clip(generated, model.preprocess)?;
         let options = Options {
             precision: common.precision,
             taps,
@@ -286,7 +286,7 @@ impl Arguments {
     }
 
     /// The clip, and what was damaged in the video that it is.
-    fn clip(&self, generated: Shape, wanted: Option<Normalization>) -> Result<(Clip, Vec<Damage>)> {
+    fn clip(&self, generated: Shape, wanted: Option<Preprocess>) -> Result<(Clip, Vec<Damage>)> {
         match &self.input {
             Some(path) => {
                 let input = load(&[path], &self.preprocess.load_options(wanted))?;

@@ -55,8 +55,10 @@ impl Arguments {
         let checkpoint = open(&self.input, &self.how)?;
         let network = network_for(&checkpoint, &self.input, choice)?;
         let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
+        // A body of the reference is what its configuration says, whosever its weights are.
+        let family = checkpoint.family().filter(|_| matches!(network, Network::Described(_)));
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
-        let file = loaded.weights.to_safetensors(&network, checkpoint.normalization(), storage)?;
+        let file = loaded.weights.to_safetensors(&network, family, checkpoint.normalization(), storage)?;
         outputs.write(&[&file])?;
         drop(progress);
         let report =

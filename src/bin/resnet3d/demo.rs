@@ -14,7 +14,7 @@ use crate::text::Facts;
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, is_frame_name, load_inputs};
-use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess};
+use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
 use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
 use serde::Serialize;
@@ -47,7 +47,11 @@ EXAMPLES:
 
 /// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
 const LOAD_OPTIONS: LoadOptions = LoadOptions {
-    preprocess: Preprocess { target_size: 144, max_size: Some(192), ..Preprocess::usual(Normalization::Detectron) },
+    preprocess: Preprocess {
+        size: Size::Shorter(144),
+        max_size: Some(192),
+        ..Preprocess::usual(Normalization::Detectron)
+    },
     channel_order: Some(ChannelOrder::Rgb),
     selection: FrameSelection { start: 0, count: None, stride: 1 },
     expected: None,

@@ -4,7 +4,7 @@ use crate::arguments::{WeightArguments, WeightsSource};
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::preprocess::Normalization;
+use resnet3d_wgpu::clip::preprocess::Preprocess;
 use resnet3d_wgpu::content::read_json;
 use resnet3d_wgpu::network::{Description, presets};
 use resnet3d_wgpu::weights::Loaded;
@@ -21,8 +21,8 @@ pub struct Model {
     pub weights: Weights,
     /// Tensors of the weight file that the network does not use.
     pub unused: Vec<String>,
-    /// How they want pixels to be normalised, if that is known.
-    pub normalization: Option<Normalization>,
+    /// How they want frames, if that is known.
+    pub preprocess: Option<Preprocess>,
 }
 
 impl Model {
@@ -36,7 +36,7 @@ impl Model {
                     weights: Weights::random(&network, *seed)?,
                     network,
                     unused: Vec::new(),
-                    normalization: None,
+                    preprocess: None,
                 })
             }
             WeightsSource::File(path) => {
@@ -44,7 +44,7 @@ impl Model {
                 let network = network_for(&checkpoint, path, choice)?;
                 let loaded = load(&checkpoint, path, &network, &how.options())?;
                 let unused = loaded.dropped.into_iter().map(|dropped| dropped.name).collect();
-                Ok(Self { weights: loaded.weights, network, unused, normalization: checkpoint.normalization() })
+                Ok(Self { weights: loaded.weights, network, unused, preprocess: checkpoint.preprocess() })
             }
         }
     }

@@ -138,7 +138,7 @@ impl Arguments {
             note(&format!("unused tensors of the weight file: {}", model.unused.join(", ")));
         }
         let load_options =
-            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(model.normalization) };
+            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(model.preprocess) };
         let input = load(&[&self.input], &load_options)?;
 
         let options = Options {

@@ -42,19 +42,19 @@ pub(super) struct OpenCv {
 }
 
 impl OpenCv {
-    /// For frames of `[height, width]` that grow by `scale`, of which the windows are wanted.
+    /// For frames of `[height, width]` whose height and width grow by `scale`, of which the windows are wanted.
     pub(super) fn new(
         [height, width]: [usize; 2],
         order: ChannelOrder,
-        scale: f64,
+        scale: [f64; 2],
         [rows, columns]: [Window; 2],
     ) -> Self {
         Self {
             table: PIXEL_MEANS_BGR.map(|mean| std::array::from_fn(|byte| (byte as f64 - mean) as f32)),
             positions: order.bgr_positions(),
             row_bytes: width * 3,
-            rows: taps(height, rows, scale),
-            columns: taps(width, columns, scale),
+            rows: taps(height, rows, scale[0]),
+            columns: taps(width, columns, scale[1]),
             cache: [vec![0.0; 3 * columns.len], vec![0.0; 3 * columns.len]],
             cached: [None; 2],
         }

@@ -10,16 +10,25 @@ use crate::error::{Error, Result};
 pub struct Preprocess {
     /// Which values pixels become, and by whose rule pictures are resized.
     pub normalization: Normalization,
-    /// The shorter side after resizing, in pixels.
-    pub target_size: usize,
+    /// How large pictures become.
+    pub size: Size,
     /// The most that the longer side may then have, in pixels. Where it would have more, it gets just this, and the
-    /// shorter side less than `target_size`: for Detectron the usual case for video. `None` sets no limit.
+    /// shorter side less than [`Size::Shorter`] says: for Detectron the usual case for video. `None` sets no limit.
     pub max_size: Option<usize>,
     /// The side of the square that is cut out of the middle after resizing, in pixels, as torchvision's `CenterCrop`
     /// does it; what a smaller picture lacks becomes black (for Detectron: the mean colour). `None` keeps all.
     pub crop: Option<usize>,
     /// Round the sides of the clip, not of the pictures in it, up to a multiple of this; `None` leaves them.
     pub pad_stride: Option<usize>,
+}
+
+/// How large pictures become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// The shorter side has so many pixels, the longer one what keeps the picture's proportions.
+    Shorter(usize),
+    /// Just these: height and width, whatever the proportions.
+    Exact([usize; 2]),
 }
 
 impl Default for Preprocess {
@@ -30,13 +39,22 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// What is usual for weights that were trained so: shorter side 256, and for Detectron a longer side of at most 333.
+    /// What is usual for weights that were trained so. For Detectron a shorter side of 256 and a longer one of at most 333,
+    /// for ImageNet's a shorter side of 256; for video what their projects test with: 128x171 and 112 from its middle
+    /// (torchvision), shorter side and middle 256 (PyTorchVideo), 112 (Hara's), 256 and 224 (mmaction2).
     pub const fn usual(normalization: Normalization) -> Self {
+        let (size, crop) = match normalization {
+            Normalization::Detectron | Normalization::ImageNet => (Size::Shorter(256), None),
+            Normalization::Kinetics => (Size::Exact([128, 171]), Some(112)),
+            Normalization::PyTorchVideo => (Size::Shorter(256), Some(256)),
+            Normalization::ThreeDResNets | Normalization::ActivityNet => (Size::Shorter(112), Some(112)),
+            Normalization::Mmaction2 => (Size::Shorter(256), Some(224)),
+        };
         let max_size = match normalization {
             Normalization::Detectron => Some(333),
-            Normalization::ImageNet => None,
+            _ => None,
         };
-        Self { normalization, target_size: 256, max_size, crop: None, pad_stride: None }
+        Self { normalization, size, max_size, crop, pad_stride: None }
     }
 
     /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any cropping and padding.
@@ -45,18 +63,31 @@ impl Preprocess {
     /// [`Error::Clip`] if a size is zero, of the frame or of these settings; [`Error::Size`] if a side would vanish.
     pub fn resized(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
         self.check(frame)?;
+        let shorter = match self.size {
+            Size::Exact(sides) => return Ok(sides),
+            Size::Shorter(shorter) => shorter,
+        };
         let sides = match self.normalization {
             Normalization::Detectron => {
-                let scale = self.scale(frame);
+                let scale = self.factor(shorter, frame);
                 frame.map(|side| (side as f64 * scale).round_ties_even() as usize)
             }
-            Normalization::ImageNet => self.resized_as_torchvision_does(frame),
+            // mmcv's `rescale_size`.
+            Normalization::Mmaction2 => {
+                let scale = self.factor(shorter, frame);
+                frame.map(|side| (side as f64 * scale + 0.5) as usize)
+            }
+            Normalization::ImageNet
+            | Normalization::Kinetics
+            | Normalization::PyTorchVideo
+            | Normalization::ThreeDResNets
+            | Normalization::ActivityNet => self.resized_as_torchvision_does(shorter, frame),
         };
         if sides.contains(&0) {
             let limit = self.max_size.map(|size| format!("/{size}")).unwrap_or_default();
             return Err(Error::Size {
                 what: format!("frame of {}x{} pixels", frame[0], frame[1]),
-                reason: format!("sizes {}{limit} would leave {}x{} pixels", self.target_size, sides[0], sides[1]),
+                reason: format!("sizes {shorter}{limit} would leave {}x{} pixels", sides[0], sides[1]),
             });
         }
         Ok(sides)
@@ -73,8 +104,12 @@ impl Preprocess {
 
     /// Refuses sizes of zero.
     fn check(&self, frame: [usize; 2]) -> Result<()> {
+        let size = match self.size {
+            Size::Shorter(shorter) => shorter,
+            Size::Exact([height, width]) => height.min(width),
+        };
         for (name, value) in [
-            ("target size", self.target_size),
+            ("size", size),
             ("maximal size", self.max_size.unwrap_or(1)),
             ("crop", self.crop.unwrap_or(1)),
             ("padding stride", self.pad_stride.unwrap_or(1)),
@@ -88,11 +123,20 @@ impl Preprocess {
         Ok(())
     }
 
-    /// Detectron's factor, by which both sides of a frame grow.
-    pub(super) fn scale(&self, frame: [usize; 2]) -> f64 {
+    /// The factors by which height and width of a frame that becomes `resized` grow: Detectron's are one, which the sizes
+    /// were rounded from.
+    pub(super) fn scale(&self, frame: [usize; 2], resized: [usize; 2]) -> [f64; 2] {
+        match self.size {
+            Size::Shorter(shorter) => [self.factor(shorter, frame); 2],
+            Size::Exact(_) => [0, 1].map(|axis| resized[axis] as f64 / frame[axis] as f64),
+        }
+    }
+
+    /// The factor by which both sides of a frame grow.
+    fn factor(&self, shorter: usize, frame: [usize; 2]) -> f64 {
         let short = frame[0].min(frame[1]) as f64;
         let long = frame[0].max(frame[1]) as f64;
-        let scale = self.target_size as f64 / short;
+        let scale = shorter as f64 / short;
         match self.max_size {
             Some(max) if (scale * long).round_ties_even() > max as f64 => max as f64 / long,
             _ => scale,
@@ -100,9 +144,9 @@ impl Preprocess {
     }
 
     /// `_compute_resized_output_size` of torchvision: whole numbers, rounded down.
-    fn resized_as_torchvision_does(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+    fn resized_as_torchvision_does(&self, shorter: usize, [height, width]: [usize; 2]) -> [usize; 2] {
         let times = |a: usize, b: usize, over: usize| (a as f64 * b as f64 / over as f64) as usize;
-        let mut short = self.target_size;
+        let mut short = shorter;
         let mut long = times(short, height.max(width), height.min(width));
         if let Some(max) = self.max_size.filter(|&max| long > max) {
             (short, long) = (times(max, short, long), max);

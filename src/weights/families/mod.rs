@@ -6,11 +6,13 @@
 
 mod describe;
 mod modules;
+mod pixels;
 mod rules;
 mod whose;
 
 pub(crate) use describe::{Shapes, describe};
 pub(crate) use modules::{Hints, canonical};
+pub(crate) use pixels::pixels;
 pub(crate) use rules::Rules;
 pub(crate) use whose::Whose;
 

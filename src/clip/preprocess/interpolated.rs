@@ -1,22 +1,23 @@
-//! torchvision's way from a frame to values: to 0..1, antialiased bilinear resizing, mean and deviation.
+//! PyTorch's way from a frame to values: to float, bilinear resizing, mean and deviation.
 //!
-//! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size, antialias=True)`, `v2.CenterCrop(crop)`,
-//! `v2.Normalize(mean, std)` of tensors: the picture is float32 when it is resized. torchvision's ready-made presets
-//! resize bytes and round to bytes again after each direction, which is up to one grey level away from this.
+//! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size)`, `v2.CenterCrop(crop)`, `v2.Normalize(mean, std)` of
+//! tensors, or `torch.nn.functional.interpolate` of them: the picture is float32 when it is resized. torchvision's ready-made
+//! presets, Pillow and OpenCV resize bytes and round to bytes again, which is up to half a grey level away from this, or
+//! one where they round after each direction.
 
 use super::frames::ChannelOrder;
 use super::geometry::Window;
-use super::{IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, Resizer};
+use super::{Resizer, Values};
 
 /// What one resized element is made of: successive source elements from `first` on, and how much each counts.
-struct Filter {
+pub(super) struct Filter {
     first: usize,
     weights: Vec<f32>,
 }
 
 /// One [`Filter`] for every index of an axis of `source` elements, resized to `resized`, that `window` shows: PyTorch's
 /// triangle, as wide as the step where the picture shrinks (`upsample_bilinear2d_aa`).
-fn filters(source: usize, resized: usize, window: Window) -> Vec<Filter> {
+pub(super) fn averaging(source: usize, resized: usize, window: Window) -> Vec<Filter> {
     // In float32 throughout, as PyTorch: positions in a large picture differ visibly otherwise.
     let step = source as f32 / resized as f32;
     let support = step.max(1.0);
@@ -33,9 +34,25 @@ fn filters(source: usize, resized: usize, window: Window) -> Vec<Filter> {
         .collect()
 }
 
+/// The same without averaging: the two elements next to it, however much the picture shrinks (`upsample_bilinear2d`,
+/// positions of pixels' middles).
+pub(super) fn between(source: usize, resized: usize, window: Window) -> Vec<Filter> {
+    let step = source as f32 / resized as f32;
+    (window.from..window.from + window.len)
+        .map(|i| {
+            let position = (step * (i as f32 + 0.5) - 0.5).max(0.0);
+            let first = (position as usize).min(source - 1);
+            let fraction = position - first as f32;
+            let weights = if first + 1 < source { vec![1.0 - fraction, fraction] } else { vec![1.0] };
+            Filter { first, weights }
+        })
+        .collect()
+}
+
 /// Resizes frames of one size.
-pub(super) struct Antialiased {
-    /// Bytes on the scale of 0 to 1.
+pub(super) struct Interpolated {
+    values: Values,
+    /// Bytes on the scale of the values.
     table: [f32; 256],
     positions: [usize; 3],
     /// Bytes of a source row.
@@ -46,17 +63,21 @@ pub(super) struct Antialiased {
     wide: Vec<f32>,
 }
 
-impl Antialiased {
-    /// For frames of `[height, width]` that become `resized`, of which the windows are wanted.
+impl Interpolated {
+    /// For frames of `[height, width]` that become `resized` by the tables that `filters` makes, of which the windows are
+    /// wanted.
     pub(super) fn new(
         [height, width]: [usize; 2],
         order: ChannelOrder,
         resized: [usize; 2],
         [rows, columns]: [Window; 2],
+        values: Values,
+        filters: fn(usize, usize, Window) -> Vec<Filter>,
     ) -> Self {
         let [blue, green, red] = order.bgr_positions();
         Self {
-            table: std::array::from_fn(|byte| byte as f32 / 255.0),
+            values,
+            table: std::array::from_fn(|byte| byte as f32 / values.unit),
             positions: [red, green, blue],
             row_bytes: width * 3,
             rows: filters(height, resized[0], rows),
@@ -77,11 +98,11 @@ impl Antialiased {
     }
 }
 
-impl Resizer for Antialiased {
+impl Resizer for Interpolated {
     fn write(&mut self, frame: &[u8], out: [&mut [f32]; 3], pitch: usize) {
         let width = self.columns.len();
         for (c, plane) in out.into_iter().enumerate() {
-            let (mean, deviation) = (IMAGENET_MEAN_RGB[c], IMAGENET_STD_RGB[c]);
+            let (mean, deviation) = (self.values.mean[c], self.values.std[c]);
             self.resize_rows(frame, self.positions[c]);
             for (y, filter) in self.rows.iter().enumerate() {
                 let row = &mut plane[y * pitch..][..width];
