@@ -141,17 +141,17 @@ impl Reader<'_> {
 
     /// A convolution of `dim_in` channels, without its stride.
     fn unit(&self, blob: &str, dim_in: usize) -> Option<Unit> {
-        let [width, of_group, kt, kh, kw] = self.shapes.weight(blob)?;
-        let mid = self.shapes.weight(&format!("{blob}_mid")).map(|[width, _, kt, kh, kw]| FirstHalf {
+        let [width, of_group, kernel @ ..] = self.shapes.weight(blob)?;
+        let mid = self.shapes.weight(&format!("{blob}_mid")).map(|[width, _, first @ ..]| FirstHalf {
             width,
-            kernel: [kt, kh, kw],
+            kernel: first,
             stride: [1; 3],
             // A pointwise half in front of a depthwise one has none (VMZ's ip-CSN).
-            relu: [kt, kh, kw] != [1; 3] || of_group != 1,
+            relu: first != [1; 3] || of_group != 1 || kernel == [1; 3],
         });
         let dim_in = mid.as_ref().map_or(dim_in, |mid| mid.width);
         let groups = dim_in.checked_div(of_group).filter(|groups| groups * of_group == dim_in)?;
-        Some(Unit { groups, mid, ..Unit::new(width, [kt, kh, kw]) })
+        Some(Unit { groups, mid, ..Unit::new(width, kernel) })
     }
 }
 
