@@ -14,6 +14,8 @@ mod torchvision;
 #[cfg(feature = "cli")]
 #[path = "clip/video.rs"]
 mod video;
+#[path = "clip/video_projects.rs"]
+mod video_projects;
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,8 @@
 mod common;
 
 use common::{contexts, fixture_path, golden_path, relative_l2, widen};
-use resnet3d_wgpu::weights::{Family, random};
+use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
+use resnet3d_wgpu::weights::{Family, Storage, random};
 use resnet3d_wgpu::{
     Body, Checkpoint, Clip, GpuBackbone, Network, Options, Plan, PlanOptions, Shape, Taps, WeightOptions, Weights,
 };
@@ -131,6 +132,28 @@ fn check(case: &Case) {
     }
 }
 
+/// What is converted says whose it was and what frames it wants, and gives the same bits.
+fn check_conversion(case: &Case) {
+    let checkpoint = &case.checkpoint;
+    let network = checkpoint.network().unwrap().unwrap();
+    let loaded = checkpoint.load(&network, &WeightOptions::default()).unwrap();
+    let file = loaded
+        .weights
+        .to_safetensors(&network, checkpoint.family(), checkpoint.normalization(), Storage::F32)
+        .unwrap()
+        .to_bytes();
+    let again = Checkpoint::from_bytes("converted.safetensors", file).unwrap();
+    assert_eq!(again.network().unwrap().unwrap(), network, "{}", case.name);
+    assert_eq!((again.family(), again.preprocess()), (checkpoint.family(), checkpoint.preprocess()), "{}", case.name);
+    assert!(again.assumed().is_empty() && !checkpoint.assumed().is_empty(), "{}", case.name);
+    assert_eq!(again.weights(&network).unwrap(), loaded.weights, "{}", case.name);
+}
+
+#[test]
+fn what_is_converted_is_the_same() {
+    fixtures().iter().chain(&goldens()).for_each(check_conversion);
+}
+
 #[test]
 fn checkpoints_as_the_projects_write_them_are_read_and_right() {
     fixtures().iter().for_each(check);
@@ -139,6 +162,35 @@ fn checkpoints_as_the_projects_write_them_are_read_and_right() {
 #[test]
 fn the_projects_own_networks_are_read_and_right() {
     goldens().iter().for_each(check);
+}
+
+/// The frames that weights want come with them.
+#[test]
+fn every_family_wants_its_own_frames() {
+    use Normalization::{ActivityNet, ImageNet, Kinetics, Mmaction2, Mmaction2Csn, PyTorchVideo, ThreeDResNets};
+    let wanted = |normalization, size, crop| Some(Preprocess { size, crop, ..Preprocess::usual(normalization) });
+    let [short, exact] = [Size::Shorter(256), Size::Exact([128, 171])];
+    for case in fixtures().iter().chain(&goldens()) {
+        let want = match case.name {
+            "v01_r3d.pth" | "v02_r2plus1d.pth" | "torchvision_mc3" | "vmz_r2plus1d" => {
+                wanted(Kinetics, exact, Some(112))
+            }
+            "vmz_ir_csn" | "vmz_ip_csn" => wanted(Kinetics, short, Some(224)),
+            "v05_kensho_b.pth" | "hara_basic" | "hara_resnext" => wanted(ThreeDResNets, Size::Shorter(112), Some(112)),
+            "i3resnet" => wanted(ImageNet, short, None),
+            "mmaction2_ir_csn" => wanted(Mmaction2Csn, short, Some(224)),
+            name if name.starts_with("mmaction2") => wanted(Mmaction2, short, Some(224)),
+            _ => wanted(PyTorchVideo, short, Some(256)),
+        };
+        assert_eq!(case.checkpoint.preprocess(), want, "{}", case.name);
+    }
+    // Hara's networks of 2017 are told by what PyTorch did not count then.
+    let bytes = std::fs::read(golden_path("video/hara_basic.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let old = file.tensors().into_iter().filter(|(name, _)| !name.ends_with(".num_batches_tracked"));
+    let old = safetensors::serialize(old, None).unwrap();
+    let checkpoint = Checkpoint::from_bytes("resnet-34-kinetics.safetensors", old).unwrap();
+    assert_eq!(checkpoint.preprocess(), wanted(ActivityNet, Size::Shorter(112), Some(112)));
 }
 
 /// Parameters with weight and bias of the classifier; multiply-adds with its product, once.

@@ -42,7 +42,7 @@ pub enum Normalization {
     /// weights for images were trained on.
     ImageNet,
     /// The same with the mean and deviation of Kinetics-400, resized without antialiasing: torchvision's for video, VMZ's
-    /// and ig65m's, and mmaction2's CSN (`transforms/_presets.py` `VideoClassification`).
+    /// and ig65m's (`transforms/_presets.py` `VideoClassification`).
     Kinetics,
     /// The same with 0.45 and 0.225 for all channels, resized without antialiasing: PyTorchVideo's and PySlowFast's.
     PyTorchVideo,
@@ -52,6 +52,8 @@ pub enum Normalization {
     ActivityNet,
     /// Mean and deviation of ImageNet, resized without antialiasing: mmaction2's.
     Mmaction2,
+    /// Those of Kinetics-400 by the same way: mmaction2's channel-separated networks.
+    Mmaction2Csn,
 }
 
 /// What the channels of a pixel become, in red, green, blue order: the byte over `unit`, minus `mean`, over `std`.
@@ -64,7 +66,7 @@ pub(crate) struct Values {
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Detectron,
         Self::ImageNet,
         Self::Kinetics,
@@ -72,6 +74,7 @@ impl Normalization {
         Self::ThreeDResNets,
         Self::ActivityNet,
         Self::Mmaction2,
+        Self::Mmaction2Csn,
     ];
 
     /// Its name, for example `detectron`.
@@ -84,6 +87,7 @@ impl Normalization {
             Self::ThreeDResNets => "3d-resnets",
             Self::ActivityNet => "activitynet",
             Self::Mmaction2 => "mmaction2",
+            Self::Mmaction2Csn => "mmaction2-csn",
         }
     }
 
@@ -93,7 +97,7 @@ impl Normalization {
         match self {
             Self::Detectron => None,
             Self::ImageNet | Self::Mmaction2 => of_one(IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
-            Self::Kinetics => of_one([0.43216, 0.394_666, 0.37645], [0.22803, 0.22145, 0.216_989]),
+            Self::Kinetics | Self::Mmaction2Csn => of_one([0.43216, 0.394_666, 0.37645], [0.22803, 0.22145, 0.216_989]),
             Self::PyTorchVideo => of_one([0.45; 3], [0.225; 3]),
             Self::ThreeDResNets => of_one([0.4345, 0.4051, 0.3775], [0.2768, 0.2713, 0.2737]),
             Self::ActivityNet => Some(Values { unit: 1.0, mean: [114.7748, 107.7354, 99.4750], std: [1.0; 3] }),
@@ -104,7 +108,7 @@ impl Normalization {
     fn is_antialiased(self) -> bool {
         match self {
             Self::ImageNet | Self::ThreeDResNets | Self::ActivityNet => true,
-            Self::Detectron | Self::Kinetics | Self::PyTorchVideo | Self::Mmaction2 => false,
+            Self::Detectron | Self::Kinetics | Self::PyTorchVideo | Self::Mmaction2 | Self::Mmaction2Csn => false,
         }
     }
 

@@ -20,6 +20,8 @@ pub struct PlanReport {
     pub params: u64,
     /// Nominal scale of the last blob.
     pub spatial_scale: f64,
+    /// Name of the last blob.
+    pub last: String,
     /// Width of the last blob.
     pub dim_out: usize,
     /// The operators that run.
@@ -111,6 +113,7 @@ impl PlanReport {
             macs: plan.macs(),
             params: body.graph.parameter_count(),
             spatial_scale: body.spatial_scale,
+            last: graph.blob(graph.output()).name.clone(),
             dim_out: body.dim_out,
             ops: ops.collect(),
             memory: MemoryReport {

@@ -79,6 +79,12 @@ impl Checkpoint {
         }
     }
 
+    /// What of a network for video neither names nor shapes show, and is taken to be as its project publishes it; a few words
+    /// each. Empty where the file's metadata says all.
+    pub fn assumed(&self) -> Vec<String> {
+        if self.contents.config.is_some() { Vec::new() } else { self.source.assumed(&self.contents) }
+    }
+
     /// The network that the file is of: that of its metadata's `config`, else what the names and shapes of its tensors
     /// show, `None` if they show none.
     ///
@@ -189,8 +195,9 @@ impl Checkpoint {
             if names.is_empty() { "it has none".to_owned() } else { format!("its first are {}", names.join(", ")) };
         Error::Unsupported {
             what: format!(
-                "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark and Hugging Face's \
-                 ResNets,",
+                "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark, Hugging Face's ResNets, \
+                 and for video torchvision, VMZ, PyTorchVideo, PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet \
+                 and mmaction2,",
                 self.file.path().display()
             ),
             reason: format!(

@@ -126,6 +126,16 @@ impl Source {
         }
     }
 
+    /// What neither names nor shapes show of a network for video, and is taken to be its family's.
+    pub fn assumed(&self, contents: &Contents) -> Vec<String> {
+        let family = match self.whose {
+            Whose::Image | Whose::Of(Family::Detectron) | Whose::OneOf(..) => return Vec::new(),
+            Whose::Of(family) => family,
+        };
+        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
+        shapes(contents, &self.names, |shapes| Rules::of(family, shapes, arch.as_deref())).told()
+    }
+
     /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body
     /// unless Detectron's own configuration names a conv5 one. `None` if they do not show one.
     ///

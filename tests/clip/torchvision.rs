@@ -68,7 +68,7 @@ fn a_crop_is_the_middle_of_the_whole() {
     let rgb: Vec<u8> = (0..30 * 40 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let frames = [Frames::new([1, 30, 40], ChannelOrder::Rgb, rgb).unwrap()];
     for normalization in Normalization::ALL {
-        let usual = Preprocess { size: Size::Shorter(24), ..Preprocess::usual(normalization) };
+        let usual = Preprocess { size: Size::Shorter(24), crop: None, ..Preprocess::usual(normalization) };
         let whole = preprocess(&frames, &usual).unwrap();
         let part = preprocess(&frames, &Preprocess { crop: Some(20), pad_stride: Some(16), ..usual }).unwrap();
         assert_eq!((whole.shape().thw(), part.shape().thw()), ([1, 24, 32], [1, 32, 32]));

@@ -29,7 +29,7 @@ pub struct PreprocessArguments {
     /// Which values pixels become: `detectron`, blue, green, red minus the pixel means; `imagenet`, red, green, blue as
     /// torchvision has them, resized with antialiasing; or as one of the projects for video has them: `kinetics`
     /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's), `3d-resnets` (Hara's), `activitynet` (Hara's before
-    /// 2020), `mmaction2`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
+    /// 2020), `mmaction2`, `mmaction2-csn`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
     /// where there are none.
     #[arg(long, value_name = "NAME", value_parser = choice(&Normalization::ALL, Normalization::name))]
     preprocess: Option<Normalization>,

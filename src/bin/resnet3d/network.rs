@@ -4,10 +4,10 @@ use crate::arguments::{WeightArguments, WeightsSource};
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::preprocess::Preprocess;
+use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
 use resnet3d_wgpu::content::read_json;
 use resnet3d_wgpu::network::{Description, presets};
-use resnet3d_wgpu::weights::Loaded;
+use resnet3d_wgpu::weights::{Family, Loaded};
 use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Error, Network, Taps, Transformation, WeightOptions, Weights};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,6 +21,10 @@ pub struct Model {
     pub weights: Weights,
     /// Tensors of the weight file that the network does not use.
     pub unused: Vec<String>,
+    /// Who published a network for video, where that is known.
+    pub family: Option<Family>,
+    /// What of it no name and no shape shows, and is taken to be as it was published.
+    pub assumed: Vec<String>,
     /// How they want frames, if that is known.
     pub preprocess: Option<Preprocess>,
 }
@@ -29,24 +33,33 @@ impl Model {
     /// Reads or generates the weights. The network is that of `choice`, else the one that the file shows, else r18-conv4.
     pub fn load(source: &WeightsSource, choice: Option<Choice>, how: &WeightArguments) -> Result<Self> {
         let _progress = Progress::start("reading weights");
-        match source {
+        let path = match source {
             WeightsSource::Random(seed) => {
                 let network = choice.map(|choice| choice.network).unwrap_or_default();
-                Ok(Self {
+                return Ok(Self {
                     weights: Weights::random(&network, *seed)?,
                     network,
                     unused: Vec::new(),
+                    family: None,
+                    assumed: Vec::new(),
                     preprocess: None,
-                })
+                });
             }
-            WeightsSource::File(path) => {
-                let checkpoint = open(path, how)?;
-                let network = network_for(&checkpoint, path, choice)?;
-                let loaded = load(&checkpoint, path, &network, &how.options())?;
-                let unused = loaded.dropped.into_iter().map(|dropped| dropped.name).collect();
-                Ok(Self { weights: loaded.weights, network, unused, preprocess: checkpoint.preprocess() })
-            }
-        }
+            WeightsSource::File(path) => path,
+        };
+        let checkpoint = open(path, how)?;
+        // What a file does not show is no matter where the network is named.
+        let assumed = if choice.is_none() { checkpoint.assumed() } else { Vec::new() };
+        let network = network_for(&checkpoint, path, choice)?;
+        let loaded = load(&checkpoint, path, &network, &how.options())?;
+        Ok(Self {
+            weights: loaded.weights,
+            unused: loaded.dropped.into_iter().map(|dropped| dropped.name).collect(),
+            family: checkpoint.family().filter(|_| matches!(network, Network::Described(_))),
+            network,
+            assumed,
+            preprocess: checkpoint.preprocess(),
+        })
     }
 
     /// The network as a graph.
@@ -142,6 +155,16 @@ impl Choice {
         let json = read_json(path)?;
         of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))
     }
+}
+
+/// How frames become clips, in a few words, for example `kinetics, 128x171, the middle 112`.
+pub fn describe_pixels(preprocess: &Preprocess) -> String {
+    let size = match preprocess.size {
+        Size::Shorter(side) => format!("shorter side {side}"),
+        Size::Exact([height, width]) => format!("{height}x{width}"),
+    };
+    let crop = preprocess.crop.map(|side| format!(", the middle {side}")).unwrap_or_default();
+    format!("{}, {size}{crop}", preprocess.normalization.name())
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.

@@ -1,9 +1,9 @@
 //! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
 
-use crate::arguments::{MemoryArguments, choice, clip_shape, taps};
+use crate::arguments::{MemoryArguments, WeightArguments, choice, clip_shape, taps};
 use crate::chart;
 use crate::cli::Common;
-use crate::network::describe;
+use crate::network::{describe, describe_pixels, network_for, open};
 use crate::outputs::Outputs;
 use crate::text::{Facts, grouped, lines, mib, table};
 use anyhow::Result;
@@ -12,7 +12,9 @@ use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::graph::{Affine, Axes, Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::plan::Step;
-use resnet3d_wgpu::{Body, DeviceLimits, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps, wgpu};
+use resnet3d_wgpu::weights::Family;
+use resnet3d_wgpu::{Body, Checkpoint, DeviceLimits, Plan, PlanLimits, PlanOptions, PlanReport, Shape, Taps, wgpu};
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Show every operator of the network for a clip, and the memory it takes.
@@ -42,6 +44,13 @@ pub struct Arguments {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     max_binding: Option<u32>,
 
+    /// The network of this weight file, of which only the names and shapes are read.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    weights: Option<PathBuf>,
+
+    #[command(flatten)]
+    how: WeightArguments,
+
     #[command(flatten)]
     memory: MemoryArguments,
 
@@ -64,8 +73,15 @@ impl Arguments {
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let clip: Shape = self.clip.parse()?;
-        let outputs = Outputs::new([("--svg", self.svg.as_deref())], common.config_file().as_slice())?;
-        let network = common.choice()?.map(|choice| choice.network).unwrap_or_default();
+        let weights = self.weights.as_deref().map(|path| ("--weights", path));
+        let inputs: Vec<_> = common.config_file().into_iter().chain(weights).collect();
+        let outputs = Outputs::new([("--svg", self.svg.as_deref())], &inputs)?;
+        let choice = common.choice()?;
+        let checkpoint = self.weights.as_deref().map(|path| open(path, &self.how)).transpose()?;
+        let network = match (&checkpoint, &self.weights) {
+            (Some(checkpoint), Some(path)) => network_for(checkpoint, path, choice)?,
+            _ => choice.map(|choice| choice.network).unwrap_or_default(),
+        };
         let body = Body::new(&network)?;
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
@@ -81,13 +97,60 @@ impl Arguments {
             outputs.write(&[&chart::svg(&plan).into_bytes()])?;
         }
         if common.json {
-            return outputs.print_json(&report);
+            let source = checkpoint.as_ref().map(Source::new);
+            return outputs.print_json(&Report { plan: &report, source });
         }
         let mut text = operators(&plan, network.freeze_at()) + "\n" + &summary(&report, options.target.class);
+        if let Some(checkpoint) = &checkpoint {
+            text += &Source::new(checkpoint).text();
+        }
         if let Some(path) = &self.svg {
             text += &format!("picture     {}\n", path.display());
         }
         outputs.print(&text)
+    }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    plan: &'a PlanReport,
+    /// Where the network is from, if that is a weight file.
+    #[serde(flatten)]
+    source: Option<Source>,
+}
+
+/// What a weight file tells beside the network.
+#[derive(Debug, Serialize)]
+struct Source {
+    names: &'static str,
+    family: Option<&'static str>,
+    /// What no name and no shape shows.
+    assumed: Vec<String>,
+    preprocess: Option<String>,
+}
+
+impl Source {
+    fn new(checkpoint: &Checkpoint) -> Self {
+        Self {
+            names: checkpoint.naming().name(),
+            family: checkpoint.family().map(Family::name),
+            assumed: checkpoint.assumed(),
+            preprocess: checkpoint.preprocess().as_ref().map(describe_pixels),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut facts = Facts::default();
+        facts
+            .add("names", self.names)
+            .add("family", self.family.unwrap_or("not said"))
+            .add("frames", self.preprocess.as_deref().unwrap_or("not said"));
+        if !self.assumed.is_empty() {
+            facts.add("assumed", format!("{} (as published: no name and no shape shows it)", self.assumed.join("; ")));
+        }
+        facts.to_string()
     }
 }
 
@@ -223,7 +286,7 @@ fn params(op: &Operator, channels: usize) -> u64 {
 /// Totals of a plan.
 pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     let memory = &report.memory;
-    let blob = report.ops.last().map_or("", |op| op.output.as_str());
+    let blob = &report.last;
     let blobs = memory.peak_bytes - memory.scratch_bytes;
     let ratio = blobs as f64 / memory.lower_bound_bytes.max(1) as f64;
     let mut facts = Facts::default();

@@ -19,6 +19,7 @@ use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
+use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{Feature, Network, Options, Shape, Taps};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -106,6 +107,12 @@ struct Report<'a> {
     driver: String,
     precision: &'a str,
     config: &'a Network,
+    /// Who published it; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<&'static str>,
+    /// What of it no name and no shape of the file shows; absent if nothing.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    assumed: &'a [String],
     clip: Shape,
     preprocess: Option<&'static str>,
     /// Of videos, what was; absent if nothing.
@@ -136,6 +143,9 @@ impl Arguments {
         let written = tap_names(&model.body()?, &asked)?;
         if common.verbose > 0 && !model.unused.is_empty() {
             note(&format!("unused tensors of the weight file: {}", model.unused.join(", ")));
+        }
+        if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
+            note(&format!("taken to be as {} publishes it: {}", family.name(), model.assumed.join("; ")));
         }
         let load_options =
             LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(model.preprocess) };
@@ -171,6 +181,8 @@ impl Arguments {
                 driver: gpu.driver(),
                 precision: common.precision.name(),
                 config: &model.network,
+                family: model.family.map(Family::name),
+                assumed: &model.assumed,
                 clip: input.clip.shape(),
                 preprocess: input.normalization.map(Normalization::name),
                 damaged: &input.damage,
@@ -185,6 +197,7 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&model.network))
+            .add("family", model.family.map_or("not said", Family::name))
             .add("clip", input.clip.shape().to_string())
             .add("preprocess", input.normalization.map_or("not said", Normalization::name));
         let mut below = Facts::default();

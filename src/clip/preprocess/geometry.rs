@@ -48,7 +48,7 @@ impl Preprocess {
             Normalization::Kinetics => (Size::Exact([128, 171]), Some(112)),
             Normalization::PyTorchVideo => (Size::Shorter(256), Some(256)),
             Normalization::ThreeDResNets | Normalization::ActivityNet => (Size::Shorter(112), Some(112)),
-            Normalization::Mmaction2 => (Size::Shorter(256), Some(224)),
+            Normalization::Mmaction2 | Normalization::Mmaction2Csn => (Size::Shorter(256), Some(224)),
         };
         let max_size = match normalization {
             Normalization::Detectron => Some(333),
@@ -73,9 +73,15 @@ impl Preprocess {
                 frame.map(|side| (side as f64 * scale).round_ties_even() as usize)
             }
             // mmcv's `rescale_size`.
-            Normalization::Mmaction2 => {
+            Normalization::Mmaction2 | Normalization::Mmaction2Csn => {
                 let scale = self.factor(shorter, frame);
                 frame.map(|side| (side as f64 * scale + 0.5) as usize)
+            }
+            // `short_side_scale`: the ratio first, whatever its rounding.
+            Normalization::PyTorchVideo if self.max_size.is_none() => {
+                let [short, long] = [frame[0].min(frame[1]) as f64, frame[0].max(frame[1]) as f64];
+                let longer = (long / short * shorter as f64) as usize;
+                frame.map(|side| if side as f64 == short { shorter } else { longer })
             }
             Normalization::ImageNet
             | Normalization::Kinetics
@@ -168,8 +174,14 @@ impl Preprocess {
         match self.crop {
             None => Window { from: 0, to: 0, len: size },
             Some(crop) if crop > size => Window { from: 0, to: (crop - size) / 2, len: size },
-            // torchvision rounds halves to even, as Python does.
-            Some(crop) => Window { from: ((size - crop) as f64 / 2.0).round_ties_even() as usize, to: 0, len: crop },
+            Some(crop) => {
+                let from = match self.normalization {
+                    Normalization::Mmaction2 | Normalization::Mmaction2Csn => (size - crop) / 2,
+                    // torchvision rounds halves to even, as Python does.
+                    _ => ((size - crop) as f64 / 2.0).round_ties_even() as usize,
+                };
+                Window { from, to: 0, len: crop }
+            }
         }
     }
 }

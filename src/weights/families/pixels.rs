@@ -9,8 +9,8 @@ pub(crate) fn pixels(family: Family, shapes: &Shapes<'_>, counters: bool) -> Opt
     let usual = Preprocess::usual;
     Some(match family {
         Family::Torchvision => usual(Normalization::Kinetics),
-        // Channel-separated networks were trained on larger pictures than R(2+1)D, also those that mmaction2 took over.
-        Family::Vmz | Family::Mmaction2 if shapes.is_depthwise() => {
+        // Channel-separated networks were trained on larger pictures than R(2+1)D.
+        Family::Vmz if shapes.is_depthwise() => {
             Preprocess { size: Size::Shorter(256), crop: Some(224), ..usual(Normalization::Kinetics) }
         }
         Family::Vmz => usual(Normalization::Kinetics),
@@ -19,6 +19,8 @@ pub(crate) fn pixels(family: Family, shapes: &Shapes<'_>, counters: bool) -> Opt
         Family::ThreeDResNets if !counters => usual(Normalization::ActivityNet),
         Family::ThreeDResNets => usual(Normalization::ThreeDResNets),
         Family::I3ResNet => usual(Normalization::ImageNet),
+        // mmaction2 took them over, with what they were trained on.
+        Family::Mmaction2 if shapes.is_depthwise() => usual(Normalization::Mmaction2Csn),
         Family::Mmaction2 => usual(Normalization::Mmaction2),
         Family::Detectron => return None,
     })

@@ -53,6 +53,33 @@ const USUAL: Rules = Rules {
 };
 
 impl Rules {
+    /// In a few words each.
+    pub fn told(&self) -> Vec<String> {
+        let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
+        let pool = |place: &str, pool: &Option<Pool>| match pool {
+            None => format!("no pooling behind {place}"),
+            Some(Pool { kernel, stride, pad }) => {
+                format!("{} pooling behind {place} /{}, padded by {}", axes(*kernel), axes(*stride), axes(*pad))
+            }
+        };
+        let strides: Vec<String> = (0..4)
+            .map(|stage| format!("res{} {}", stage + 2, axes([self.time[stage], self.space[stage], self.space[stage]])))
+            .collect();
+        let over_time = match (self.time == [1; 4], self.time_always) {
+            (true, _) => "",
+            (_, true) => "",
+            (_, false) => ", over time where the strided convolution spans frames",
+        };
+        let mid = if self.eps_mid == self.eps { String::new() } else { format!(", {:e} between halves", self.eps_mid) };
+        vec![
+            format!("stem /{}", axes(self.stem_stride)),
+            pool("the stem", &self.pool1),
+            pool("res2", &self.pool2),
+            format!("first blocks /{}{over_time}", strides.join(", ")),
+            format!("batch norms add {:e}{mid}", self.eps),
+        ]
+    }
+
     /// Those of the network of `family` whose parameters are of `shapes`; `arch` is what PySlowFast's configuration calls it.
     pub fn of(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
