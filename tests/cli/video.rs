@@ -407,7 +407,10 @@ fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
         for mention in mentions {
             assert!(ran.stderr.contains(mention), "{name}: {mention:?} is not in {}", ran.stderr);
         }
-        assert!(!mentions.is_empty() || ran.stderr.is_empty(), "{name} {further:?}: {}", ran.stderr);
+        // Progress is told only where it takes a while.
+        let mut lines = ran.stderr.lines();
+        let silent = lines.all(|line| line.starts_with("reading the clip") || line.starts_with("writing the clip"));
+        assert!(!mentions.is_empty() || silent, "{name} {further:?}: {}", ran.stderr);
     }
 }
 
