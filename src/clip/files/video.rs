@@ -22,9 +22,9 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use self::decoder::{Decoder, Outcome, Threads};
+use self::decoder::{Decoder, Outcome, SECOND, Threads};
 use self::log::{Event, Line, Subject};
-use self::process::{End, Process, joined};
+use self::process::{Complaints, End, Process, joined};
 use self::survey::{Findings, MOST_REORDERED, Survey};
 use super::damage::{Damage, DamagePolicy, gone, runs, unread};
 use super::gather::{Gathering, MOST_PIXELS, Picture};
@@ -46,13 +46,15 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     let (name, selection, policy) = (path.display().to_string(), into.options().selection, into.options().damaged);
     let probed = probe(path, file)?;
     into.begin(name.clone(), probed.frames.map_or(selection.count, |there| Some(selection.taken_of(there))));
-    let mut outcome = decode(path, file, Threads::Any, &[], into)?;
+    let mut outcome = decode(path, file, Threads::of(&probed.subject.codec), &[], into)?;
     if !outcome.suspicious && outcome.cut_off.is_none() {
         return conclude(&name, &probed, &outcome, outcome.frames, into);
     }
 
     let drops = policy == DamagePolicy::Drop;
-    let mut findings = survey(path, file, &probed.subject, selection.last(), drops)?;
+    let (mut findings, complaints) = survey(path, file, &probed.subject, selection.last(), drops)?;
+    // Which lines several threads write last is chance.
+    outcome.complaints = complaints;
     // Where pictures are missing, odd ends of others are no habit of a camera.
     if outcome.ended && probed.frames.is_some_and(|said| said > outcome.frames) {
         let doubtful = std::mem::take(&mut findings.doubtful);
@@ -157,25 +159,36 @@ fn decode(
 
 /// Decodes a video for what `ffmpeg` says about it: as far as frame `last`, or to the end. With `drops`, as far as there
 /// are enough frames that are whole.
-fn survey(path: &Path, file: &Path, subject: &Subject, last: Option<usize>, drops: bool) -> Result<Findings> {
+fn survey(
+    path: &Path,
+    file: &Path,
+    subject: &Subject,
+    last: Option<usize>,
+    drops: bool,
+) -> Result<(Findings, Complaints)> {
     let mut enough = last.map(|last| last.saturating_add(1));
     loop {
-        let (findings, ended) = survey_until(path, file, subject, enough)?;
+        let (findings, complaints, ended) = survey_until(path, file, subject, enough)?;
         let Some((needed, until)) = last.map(|last| last.saturating_add(1)).zip(enough).filter(|_| drops && !ended)
         else {
-            return Ok(findings);
+            return Ok((findings, complaints));
         };
         let unusable = findings.damaged.iter().map(|range| range.start..range.end.min(until)).map(|range| range.len());
         let whole = until.saturating_sub(unusable.sum::<usize>() + findings.doubtful.len());
         if whole >= needed {
-            return Ok(findings);
+            return Ok((findings, complaints));
         }
         enough = Some(until.saturating_mul(2).max(needed));
     }
 }
 
-/// [`survey`] with a fixed number of frames. Whether that is all of them.
-fn survey_until(path: &Path, file: &Path, subject: &Subject, enough: Option<usize>) -> Result<(Findings, bool)> {
+/// [`survey`] with a fixed number of frames. Also whether that is all of them.
+fn survey_until(
+    path: &Path,
+    file: &Path,
+    subject: &Subject,
+    enough: Option<usize>,
+) -> Result<(Findings, Complaints, bool)> {
     /// Events that the program may be ahead; it has to wait then.
     const AHEAD: usize = 1024;
     let mut arguments: Vec<OsString> =
@@ -193,22 +206,30 @@ fn survey_until(path: &Path, file: &Path, subject: &Subject, enough: Option<usiz
             // Nobody wants to know any more.
             sender = None;
         }
-        line.is_complaint()
+        decoder::is_kept(&line)
     };
     let (mut process, _output) = Process::start_watched("ffmpeg", arguments, watch)?;
     let mut survey = Survey::of(&subject.codec);
     // What is shown before is decoded after, so some more are looked at than are needed.
     let most = enough.map_or(usize::MAX, |enough| enough.saturating_add(2 * MOST_REORDERED));
-    for event in events {
+    let mut has_enough = false;
+    for event in &events {
         survey.take(event);
-        if survey.count() >= most {
-            return Ok((survey.findings(), false));
+        has_enough = survey.count() >= most;
+        if has_enough {
+            break;
         }
     }
+    // Who waits to send more is not to wait for ever.
+    drop(events);
+    if has_enough {
+        return Ok((survey.findings(), process.stop(), false));
+    }
     // One that was killed has not seen all.
-    match program_at_fault("ffmpeg", path, &process.finish()?) {
+    let end = process.finish()?;
+    match program_at_fault("ffmpeg", path, &end) {
         Some(error) => Err(error),
-        None => Ok((survey.findings(), true)),
+        None => Ok((survey.findings(), end.complaints, true)),
     }
 }
 
@@ -282,7 +303,7 @@ fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, into
             outcome.frames
         );
     }
-    if outcome.complaints.lines().iter().any(|line| line.contains(decoder::SECOND)) {
+    if outcome.complaints.lines().iter().any(|line| line.contains(SECOND)) {
         ::log::warn!(
             "{name}: passed over what is behind the first recording: of an MP4 or MOV file ffmpeg reads one only"
         );

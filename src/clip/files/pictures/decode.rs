@@ -1,7 +1,7 @@
 //! A picture file as 8-bit RGB, by the values of OpenCV's reader.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::{KINDS, jpeg};
 use crate::content::Content;
 use crate::error::{Error, Result};
 
-/// The most bytes of a JPEG file: far more than the most pixels can need.
+/// The most bytes of a JPEG or PNG file that are read: far more than the most pixels can need.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// One picture as it is meant to be seen: like OpenCV's reader, this obeys the EXIF orientation, drops any alpha, and
@@ -47,7 +47,18 @@ fn picture(path: &Path) -> Result<RgbImage> {
             }
             jpeg::decode(path, bytes)
         }
-        Ok(format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
+        Ok(ImageFormat::Png) => {
+            let mut bytes = Vec::new();
+            reader.take(MOST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+            end_png(&mut bytes);
+            other(Cursor::new(bytes), ImageFormat::Png, path)
+        }
+        Ok(format @ (ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
+            match format {
+                ImageFormat::Tiff => check_tiff(path)?,
+                ImageFormat::WebP => check_webp(path, start)?,
+                _ => {}
+            }
             other(reader, format, path)
         }
         Ok(format) => Err(Error::format(path, wanted(), format!("a picture of another kind, {format:?}"))),
@@ -56,18 +67,13 @@ fn picture(path: &Path) -> Result<RgbImage> {
 }
 
 /// Anything but JPEG.
-fn other(reader: BufReader<File>, format: ImageFormat, path: &Path) -> Result<RgbImage> {
+fn other(reader: impl BufRead + Seek, format: ImageFormat, path: &Path) -> Result<RgbImage> {
     let foreign = |error: image::ImageError| match error {
         image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
             Error::file("read", path)(error)
         }
         error => Error::format(path, wanted(), error),
     };
-    match format {
-        ImageFormat::Tiff => check_tiff(path)?,
-        ImageFormat::WebP => check_webp(path, reader.buffer())?,
-        _ => {}
-    }
     let mut decoder = image::ImageReader::with_format(reader, format).into_decoder().map_err(foreign)?;
     let (width, height) = decoder.dimensions();
     pixels(path.display(), [height as usize, width as usize])?;
@@ -76,6 +82,26 @@ fn other(reader: BufReader<File>, format: ImageFormat, path: &Path) -> Result<Rg
     picture.apply_orientation(orientation);
     eight_bits(picture, format)
         .ok_or_else(|| Error::format(path, "a picture of 8 or 16 bits a channel", "one of floats"))
+}
+
+/// Completes a PNG that lacks its end marker, or a part of it, and nothing else: pixels are in the chunks before.
+fn end_png(bytes: &mut Vec<u8>) {
+    const SIGNATURE: usize = 8;
+    /// Length, name and checksum of a chunk.
+    const FRAME: usize = 12;
+    const END: [u8; FRAME] = *b"\0\0\0\0IEND\xaeB\x60\x82";
+    let mut at = SIGNATURE;
+    while let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let length = u32::from_be_bytes(*length) as usize;
+        match bytes.get(at..).and_then(|rest| rest.get(..length.checked_add(FRAME)?)) {
+            Some(chunk) if !chunk[4..].starts_with(b"IEND") => at += chunk.len(),
+            _ => break,
+        }
+    }
+    if bytes.get(at..).is_some_and(|rest| rest.len() < FRAME && END.starts_with(rest)) {
+        bytes.truncate(at);
+        bytes.extend(END);
+    }
 }
 
 /// Refuses a TIFF that holds JPEG data, which its reader decodes in another way, and also where they end early.

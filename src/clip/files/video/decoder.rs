@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::log::{DOUBTS, Line};
 use super::process::{Complaints, Process};
+use super::survey::MARKING;
 use super::{opening, plain, program_at_fault, told};
 use crate::clip::files::gather::pixels;
 use crate::error::{Error, Result};
@@ -25,10 +26,21 @@ pub(super) const SECOND: &str = "duplicated MOOV";
 /// How many threads decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Threads {
-    /// As many as `ffmpeg` likes. What a decoder makes of damage may then be other things at other times.
+    /// As many as `ffmpeg` likes. What a decoder makes of damage may then be other things at other times, and on machines
+    /// with more or fewer cores.
     Any,
     /// One, so that the same file gives the same frames.
     One,
+}
+
+impl Threads {
+    /// As many as give the same frames every time, also of damage that `codec`'s decoder says nothing of. Where it would say
+    /// something, the frames are decoded again; of VP9 and AV1, any number of threads made the same of whatever it was.
+    /// VP8, HEVC and FFV1 are known to be others.
+    pub(super) fn of(codec: &str) -> Self {
+        let any = MARKING.contains(&codec) || ["av1", "mjpeg", "vp9"].contains(&codec);
+        if any { Self::Any } else { Self::One }
+    }
 }
 
 /// A decoded frame.
@@ -108,7 +120,7 @@ impl<'a> Decoder<'a> {
             if other_size || line.is_error() || DAMAGE.iter().any(|phrase| line.text.contains(phrase)) {
                 noticed.store(true, Ordering::Relaxed);
             }
-            line.is_complaint() || line.text.contains(SECOND)
+            is_kept(&line)
         };
         let (process, output) = start(Box::new(watch))?;
         let output = BufReader::with_capacity(1 << 16, output);
@@ -210,6 +222,11 @@ impl<'a> Decoder<'a> {
         let suspicious = self.suspicious.load(Ordering::Relaxed);
         Outcome { frames: self.count, ended, cut_off, suspicious, complaints }
     }
+}
+
+/// Whether a line of `ffmpeg`'s is worth telling.
+pub(super) fn is_kept(line: &Line<'_>) -> bool {
+    line.is_complaint() || line.text.contains(SECOND)
 }
 
 /// Reading from the pipe failed.

@@ -34,9 +34,11 @@ impl<'a> Line<'a> {
         Self { speaker: None, level: None, text: line }
     }
 
-    /// Whether it is an error to `ffmpeg`.
+    /// Whether it is an error to `ffmpeg`. Where recordings are behind one another, times go back, which is no fault of
+    /// theirs and does not matter to us: we have its writer number the frames.
     pub(super) fn is_error(&self) -> bool {
         matches!(self.level, Some("panic" | "fatal" | "error"))
+            && !self.text.contains("non monotonically increasing dts")
     }
 
     /// Whether it is worth telling.
@@ -182,6 +184,15 @@ mod tests {
         ];
         for (line, (speaker, level, text)) in cases {
             assert_eq!(Line::of(line), Line { speaker, level, text }, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_that_go_back_are_no_error() {
+        let text = "Application provided invalid, non monotonically increasing dts to muxer in stream 0: 47 >= 45";
+        for (line, error) in [(text, false), ("Error while opening encoder", true)] {
+            let line = format!("[image2pipe @ 0x1] [error] {line}");
+            assert_eq!((Line::of(&line).is_error(), Line::of(&line).is_complaint()), (error, error), "{line}");
         }
     }
 

@@ -23,7 +23,7 @@ use super::log::Event;
 pub(super) const MOST_REORDERED: usize = 32;
 
 /// Codecs whose decoder marks every picture that it had to mend, so that other complaints of it may be passed over.
-const MARKING: [&str; 12] = [
+pub(super) const MARKING: [&str; 12] = [
     "h264",
     "mpeg1video",
     "mpeg2video",
@@ -271,6 +271,8 @@ impl Survey {
         let made_of = |packet| self.made_of(packet);
         let is_key = |packet| made_of(packet).is_some_and(|index| self.frames[index].key);
         let decoded = |packet| self.decoded(packet);
+        let codec = self.codec.as_str();
+        let silent = !MARKING.contains(&codec) && codec != "mjpeg";
         for fault in &self.faults {
             // The first packet that is touched, and the one from which on a key frame mends it.
             let (packet, behind) = match *fault {
@@ -292,6 +294,14 @@ impl Survey {
                 }
                 Fault::Gap { next, .. } => {
                     let gap = self.behind_gap(next);
+                    // What begins before a hole may end in it, and not every decoder would notice.
+                    if silent && let Some(index) = gap.checked_sub(1).and_then(made_of) {
+                        if alone {
+                            marks.alone(index);
+                        } else {
+                            marks.until_key(index, index, index + 1, Some(gap - 1));
+                        }
+                    }
                     (gap, gap)
                 }
             };

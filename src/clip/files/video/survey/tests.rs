@@ -177,3 +177,17 @@ fn pictures_that_stand_alone_are_damaged_alone() {
     assert_eq!(found("mjpeg", with(Event::Doubt, 0)).doubtful, [0; 0]);
     assert!(found("mjpeg", with(Event::Size([6, 4]), 3)).sizes.is_empty());
 }
+
+#[test]
+fn what_ends_in_a_gap_may_be_damaged_where_the_decoder_says_nothing() {
+    // Behind which packet the reader gives up, and begins anew; before which frame, and what is damaged.
+    for (codec, packet, before, damaged) in
+        [("vp9", 5_i64, 6, &[5..6][..]), ("h264", 5, 6, &[]), ("vp9", 4, 5, &[3..4, 5..6]), ("vp9", 11, 12, &[11..12])]
+    {
+        let mut all = events(5, true, &[]);
+        let at = all.iter().position(|event| *event == Event::Read { decoded: Some(packet + 1) }).unwrap_or(all.len());
+        all.insert(at, Event::PassedOver);
+        let findings = found(codec, all);
+        assert_eq!((&findings.gaps[..], &findings.damaged[..]), (&[before][..], damaged), "{codec} {packet}");
+    }
+}
