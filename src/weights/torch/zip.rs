@@ -1,7 +1,7 @@
 //! What `torch.save` writes since PyTorch 1.6: a zip archive of a pickle and of each storage.
 
 use super::storages::Places;
-use super::zip_directory::{self, Entries, Entry};
+use super::zip_directory::{self, Entries, Entry, shown};
 use super::{BIG_ENDIAN, pickle_refused, refused};
 use crate::error::Result;
 use crate::weights::file::WeightFile;
@@ -33,7 +33,7 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     if let Some((name, _)) = entries.iter().find(|(name, entry)| !entry.is_stored && name.starts_with(root)) {
         return Err(refused(
             file,
-            format!("a zip archive whose entry {name:?} is compressed or encrypted"),
+            format!("a zip archive whose entry {:?} is compressed or encrypted", shown(name)),
             Some(STORED),
         ));
     }
@@ -67,7 +67,7 @@ fn root<'a>(file: &WeightFile, entries: &'a Entries) -> Result<&'a str> {
         (Some(root), None) => Ok(root),
         (Some(_), Some(_)) => Err(refused(file, "a zip archive with two data.pkl", None)),
         (None, _) => {
-            let names: Vec<String> = entries.keys().take(3).map(|name| name.chars().take(80).collect()).collect();
+            let names: Vec<String> = entries.keys().take(3).map(|name| shown(name)).collect();
             let given = format!("a zip archive without a data.pkl ({})", names.join(", "));
             Err(refused(file, given, Some("if the weights are in it, unpack it first: unzip")))
         }
