@@ -375,8 +375,8 @@ fn bombs_of_torch_stay_small() {
     let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.M\xe9\x03.}.";
     let archive = |parts: &[&[u8]]| [head.as_slice(), &parts.concat(), b"."].concat();
     let storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tq\x00Qq\x01";
-    let view = [b"ctorch._utils\n_rebuild_tensor_v2\nq\x020(h\x01K\0(K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01tq\x03h\x03\x89}tq\x040"]
-        .concat();
+    let eight = b"(K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01tq\x03h\x03";
+    let view = [b"ctorch._utils\n_rebuild_tensor_v2\nq\x020(h\x01K\0".as_slice(), eight, b"\x89}tq\x040"].concat();
     let name = [b"X".as_slice(), &1000u32.to_le_bytes(), &vec![b'x'; 1000], b"q\x00"].concat();
     let bombs: Vec<(&str, Vec<u8>)> = vec![
         ("storages", archive(&[storage, &b"h\0Q0".repeat(million / 8)])),
