@@ -195,7 +195,7 @@ impl Tensors<'_> {
         self.contents.tensors.get(name).ok_or_else(|| mismatch::missing(self, blob, name))
     }
 
-    fn values<T: Copy>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
+    fn values<T>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
         tensor.values(self.file, narrow)?.ok_or_else(|| Error::ElementType {
             what: format!("weights: tensor {name:?}"),
             wanted: Element::WANTED,

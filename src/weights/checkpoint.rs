@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 /// What a pickle should be, for messages.
 const PICKLE: &str = "a pickle of numpy arrays by name";
 
-/// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. The names of its tensors are those of Caffe2's
-/// blobs, or of torchvision, Detectron2, maskrcnn-benchmark or Hugging Face's ResNets.
+/// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. The names of its
+/// tensors are those of Caffe2's blobs, or of torchvision, Detectron2, maskrcnn-benchmark or Hugging Face's ResNets.
 #[derive(Debug)]
 pub struct Checkpoint {
     file: WeightFile,

@@ -122,44 +122,45 @@ impl RawTensor {
     ///
     /// # Errors
     /// [`Error::File`](crate::error::Error::File) if the file cannot be read.
-    pub fn values<T: Copy>(&self, file: &WeightFile, narrow: fn(f64) -> T) -> Result<Option<Vec<T>>> {
+    pub fn values<T>(&self, file: &WeightFile, narrow: fn(f64) -> T) -> Result<Option<Vec<T>>> {
         if matches!(self.element, Element::Other(_)) {
             return Ok(None);
         }
         Ok(self.payload.bytes(file)?.and_then(|bytes| self.decode(&bytes, narrow)))
     }
 
-    fn decode<T: Copy>(&self, bytes: &[u8], narrow: fn(f64) -> T) -> Option<Vec<T>> {
-        let big = self.big_endian;
-        let stored = match &self.element {
-            Element::F32 => each(bytes, big, |b| narrow(f32::from_le_bytes(b).into())),
-            Element::F64 => each(bytes, big, |b| narrow(f64::from_le_bytes(b))),
-            Element::F16 => each(bytes, big, |b| narrow(half::f16::from_le_bytes(b).to_f64())),
-            Element::Bf16 => each(bytes, big, |b| narrow(half::bf16::from_le_bytes(b).to_f64())),
-            Element::Other(_) => return None,
+    fn decode<T>(&self, bytes: &[u8], narrow: fn(f64) -> T) -> Option<Vec<T>> {
+        match &self.element {
+            Element::F32 => self.gather(bytes, |b| narrow(f32::from_le_bytes(b).into())),
+            Element::F64 => self.gather(bytes, |b| narrow(f64::from_le_bytes(b))),
+            Element::F16 => self.gather(bytes, |b| narrow(half::f16::from_le_bytes(b).to_f64())),
+            Element::Bf16 => self.gather(bytes, |b| narrow(half::bf16::from_le_bytes(b).to_f64())),
+            Element::Other(_) => None,
+        }
+    }
+
+    /// The values in row-major order, each made of `N` bytes that are given to `value` as little-endian ones.
+    fn gather<const N: usize, T>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
+        let (chunks, rest) = bytes.as_chunks::<N>();
+        let value = |&chunk: &[u8; N]| {
+            let mut chunk = chunk;
+            if self.big_endian {
+                chunk.reverse();
+            }
+            value(chunk)
         };
         let span = match &self.strides {
             None => self.shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n)),
             Some(strides) => strided::span(&self.shape, strides),
         };
-        if span != Some(stored.len()) {
+        if span != Some(chunks.len()) || !rest.is_empty() {
             return None;
         }
         match &self.strides {
-            None => Some(stored),
-            Some(strides) => strided::row_major(&stored, &self.shape, strides),
+            None => Some(chunks.iter().map(value).collect()),
+            Some(strides) => strided::row_major(chunks, &self.shape, strides, value),
         }
     }
-}
-
-fn each<const N: usize, T>(bytes: &[u8], big_endian: bool, value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let little_endian = |mut chunk: [u8; N]| {
-        if big_endian {
-            chunk.reverse();
-        }
-        chunk
-    };
-    bytes.as_chunks().0.iter().map(|&chunk| value(little_endian(chunk))).collect()
 }
 
 /// Whose a weight file is.

@@ -35,16 +35,24 @@ pub(crate) fn unless_dense(shape: &[usize], strides: Vec<usize>) -> Option<Vec<u
     (!is_dense).then_some(strides)
 }
 
-/// `values`, of which neighbours along each axis are `strides` apart, row by row; `None` if there are too few.
-pub(crate) fn row_major<T: Copy>(values: &[T], shape: &[usize], strides: &[usize]) -> Option<Vec<T>> {
+/// What `value` makes of `values`, of which neighbours along each axis are `strides` apart, row by row; `None` if there are
+/// too few.
+pub(crate) fn row_major<A, T>(
+    values: &[A],
+    shape: &[usize],
+    strides: &[usize],
+    value: impl Fn(&A) -> T,
+) -> Option<Vec<T>> {
     if span(shape, strides)? > values.len() {
         return None;
     }
     let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n))?;
-    let mut sorted = Vec::with_capacity(len);
+    let mut sorted = Vec::new();
+    // One value may be claimed to be any number of them.
+    sorted.try_reserve_exact(len).ok()?;
     let (mut index, mut at) = (vec![0; shape.len()], 0);
     while sorted.len() < len {
-        sorted.push(*values.get(at)?);
+        sorted.push(value(values.get(at)?));
         for (axis, i) in index.iter_mut().enumerate().rev() {
             *i += 1;
             // What goes beyond the last value comes back at once: an axis of one may have any stride.
@@ -91,11 +99,13 @@ mod tests {
     #[test]
     fn values_come_row_by_row() {
         let values: Vec<u8> = (0..12).collect();
-        assert_eq!(row_major(&values, &[3, 4], &[1, 3]).unwrap(), [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
-        assert_eq!(row_major(&values, &[2, 1, 2], &[6, usize::MAX, 2]).unwrap(), [0, 2, 6, 8]);
-        assert_eq!(row_major(&values, &[2, 2], &[0, 1]).unwrap(), [0, 1, 0, 1]);
-        assert_eq!(row_major(&values, &[], &[]).unwrap(), [0]);
-        assert!(row_major(&values, &[0, 2], &[1, 1]).unwrap().is_empty());
-        assert_eq!(row_major(&values, &[13], &[1]), None);
+        let row_major = |shape: &[usize], strides: &[usize]| row_major(&values, shape, strides, |&value| value);
+        assert_eq!(row_major(&[3, 4], &[1, 3]).unwrap(), [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+        assert_eq!(row_major(&[2, 1, 2], &[6, usize::MAX, 2]).unwrap(), [0, 2, 6, 8]);
+        assert_eq!(row_major(&[2, 2], &[0, 1]).unwrap(), [0, 1, 0, 1]);
+        assert_eq!(row_major(&[], &[]).unwrap(), [0]);
+        assert!(row_major(&[0, 2], &[1, 1]).unwrap().is_empty());
+        assert_eq!(row_major(&[13], &[1]), None);
+        assert_eq!(row_major(&[usize::MAX], &[0]), None);
     }
 }

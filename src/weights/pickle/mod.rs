@@ -36,7 +36,7 @@ pub(crate) fn read(file: &[u8]) -> Result<Contents, Refusal> {
     let beside = |key: &str| level.and(root.text(&[key]));
     let mut contents =
         Contents { cfg: beside("cfg"), author: beside("__author__"), kind: Kind::Pickle, ..Contents::default() };
-    root.fill(&mut contents, level.unwrap_or(root.index()), |array| whole(array)).map_err(refuse)?;
+    root.fill(&mut contents, level.unwrap_or(root.index()), whole).map_err(refuse)?;
     Ok(contents)
 }
 

@@ -245,7 +245,10 @@ fn zip_archives_that_contradict_themselves_are_refused() {
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }
-    let (narrow, wide) = (archive(&honest(), false), archive(&honest(), true));
+    let behind: Vec<Packed> =
+        honest().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
+    let (narrow, wide, behind) = (archive(&honest(), false), archive(&honest(), true), archive(&behind, false));
+    let last = 22 + 46 + "a/version".len();
     let changed = |file: &[u8], from_end: usize, value: u8| {
         let mut file = file.to_vec();
         let at = file.len() - from_end;
@@ -259,7 +262,8 @@ fn zip_archives_that_contradict_themselves_are_refused() {
         ("no directory at its end", given(read(&in_memory([&narrow[..], b"x"].concat()))).0),
         ("two ends that contradict each other", changed(&wide, 12, 4)),
         ("no end of more than 32 bits", changed(&wide, 22 + 20 + 56, 0)),
-        ("a directory broken off behind 2 entries", changed(&narrow, 22 + 46 + "a/version".len(), b'?')),
+        ("a directory broken off behind 2 entries", changed(&narrow, last, b'?')),
+        ("an entry \"a/version\" of two lengths", changed(&behind, last - 24, 9)),
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }

@@ -1,13 +1,12 @@
 //! What `torch.save` writes since PyTorch 1.6: a zip archive of a pickle and of each storage.
 
 use super::storages::Places;
-use super::zip_directory::{self, Entries, Entry};
+use super::zip_directory::{self, Entries, shown};
 use super::{BIG_ENDIAN, pickle_refused, refused};
 use crate::error::Result;
 use crate::weights::file::WeightFile;
 use crate::weights::pickle::{Dialect, Machine, STATE_DICT};
 use crate::weights::raw::Contents;
-use std::borrow::Cow;
 
 /// What helps against models that were compiled.
 const SCRIPT: &str =
@@ -33,20 +32,19 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     if let Some((name, _)) = entries.iter().find(|(name, entry)| !entry.is_stored && name.starts_with(root)) {
         return Err(refused(
             file,
-            format!("a zip archive whose entry {name:?} is compressed or encrypted"),
+            format!("a zip archive whose entry {:?} is compressed or encrypted", shown(name)),
             Some(STORED),
         ));
     }
-    let bytes = |name: &str| -> Result<Option<(&Entry, Cow<'_, [u8]>)>> {
-        entries.get(&own(name)).map(|entry| Ok((entry, file.range(entry.range.clone())?))).transpose()
-    };
     // Older versions do not say, and were little-endian.
-    if bytes("byteorder")?.is_some_and(|(_, order)| *order != *b"little") {
+    if let Some(entry) = entries.get(&own("byteorder"))
+        && *file.range(entry.range.clone())? != *b"little"
+    {
         return Err(refused(file, "values of another order of bytes than little-endian", Some(BIG_ENDIAN)));
     }
-    let Some((entry, pickle)) = bytes("data.pkl")? else {
-        return Err(refused(file, "a zip archive without a data.pkl", Some(STATE_DICT)));
-    };
+    let entry = entries.get(&own("data.pkl"));
+    let entry = entry.ok_or_else(|| refused(file, "a zip archive without a data.pkl", Some(STATE_DICT)))?;
+    let pickle = file.range(entry.range.clone())?;
     let program = Machine::run(&pickle, 0, Dialect::Torch);
     let program = program.map_err(|refusal| pickle_refused(file, entry.range.start, refusal))?;
     let mut places = Places::default();
@@ -61,13 +59,13 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
 
 /// What is in front of the names of all entries, which is the name that the file once had.
 fn root<'a>(file: &WeightFile, entries: &'a Entries) -> Result<&'a str> {
-    let mut roots = entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
-    let mut roots = roots.by_ref().filter(|root| root.is_empty() || root.ends_with('/'));
+    let pickles = entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
+    let mut roots = pickles.filter(|root| root.is_empty() || root.ends_with('/'));
     match (roots.next(), roots.next()) {
         (Some(root), None) => Ok(root),
         (Some(_), Some(_)) => Err(refused(file, "a zip archive with two data.pkl", None)),
         (None, _) => {
-            let names: Vec<String> = entries.keys().take(3).map(|name| name.chars().take(80).collect()).collect();
+            let names: Vec<String> = entries.keys().take(3).map(|name| shown(name)).collect();
             let given = format!("a zip archive without a data.pkl ({})", names.join(", "));
             Err(refused(file, given, Some("if the weights are in it, unpack it first: unzip")))
         }

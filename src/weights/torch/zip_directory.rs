@@ -24,7 +24,6 @@ pub struct Entry {
 
 const END: &[u8; 4] = b"PK\x05\x06";
 const END_LEN: usize = 22;
-const LONGEST_COMMENT: usize = 0xffff;
 const LOCATOR_64: &[u8; 4] = b"PK\x06\x07";
 const LOCATOR_64_LEN: usize = 20;
 const END_64: &[u8; 4] = b"PK\x06\x06";
@@ -70,7 +69,7 @@ fn place(file: &WeightFile, mut listed: Vec<Listed<'_>>, limit: usize) -> Result
     let mut free = 0;
     for entry in listed {
         let name = entry.name().ok_or_else(|| damaged(file, "an entry whose name is no text"))?;
-        let odd = |what: &str| damaged(file, format!("an entry {name:?} {what}"));
+        let odd = |what: &str| damaged(file, format!("an entry {:?} {what}", shown(name)));
         let start = entry.check_local(file)?.ok_or_else(|| odd("with another name or kind before its bytes"))?;
         let end = usize::try_from(entry.packed).ok().and_then(|len| start.checked_add(len));
         let end = end.filter(|&end| end <= limit).ok_or_else(|| odd("beyond the end of the entries"))?;
@@ -89,6 +88,11 @@ fn place(file: &WeightFile, mut listed: Vec<Listed<'_>>, limit: usize) -> Result
     Ok(entries)
 }
 
+/// As much of a name as messages have room for.
+pub fn shown(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
 fn damaged(file: &WeightFile, what: impl Into<String>) -> Error {
     refused(file, format!("a zip archive with {}", what.into()), None)
 }
@@ -101,17 +105,14 @@ struct End {
 
 impl End {
     fn find(file: &WeightFile) -> Result<Self> {
-        let tail_len = (END_LEN + LONGEST_COMMENT + LOCATOR_64_LEN + END_64_LEN).min(file.len());
-        let tail_start = file.len() - tail_len;
+        let tail_start = file.len() - (END_LEN + LOCATOR_64_LEN + END_64_LEN).min(file.len());
         let tail = file.range(tail_start..file.len())?;
-        // The comment goes to the end of the file exactly; whatever in it looks like an end does not.
-        let is_end = |&at: &usize| {
-            tail[at..].starts_with(END)
-                && u16_at(&tail[at..], 20).is_some_and(|len| at + END_LEN + len as usize == tail_len)
-        };
+        // It may be followed by a comment, and readers differ in where they look for it then. PyTorch's has none.
         let missing = || damaged(file, "no directory at its end: the rest of the file is missing");
-        let last = tail_len.checked_sub(END_LEN).ok_or_else(missing)?;
-        let at = (0..=last).rev().find(is_end).ok_or_else(missing)?;
+        let at = tail.len().checked_sub(END_LEN).ok_or_else(missing)?;
+        if !tail[at..].starts_with(END) || !tail.ends_with(&[0, 0]) {
+            return Err(missing());
+        }
         let fields = &tail[at..];
         let narrow = (u16_at(fields, 10), u32_at(fields, 12), u32_at(fields, 16));
         let (Some(entries), Some(len), Some(offset)) = narrow else {
