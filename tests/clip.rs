@@ -144,7 +144,7 @@ fn refuses_what_is_no_clip() {
     let cases: [(&str, Vec<Frames>, Preprocess, &str); 10] = [
         ("no inputs", vec![], fine, "at least one input"),
         ("unequal T", vec![grey([3, 4, 4]), grey([2, 4, 4])], fine, "2 frames in input 2 of 2"),
-        ("target 0", vec![grey([1, 4, 4])], sizes(0, 333, None), "target size of at least 1"),
+        ("target 0", vec![grey([1, 4, 4])], sizes(0, 333, None), "size of at least 1"),
         ("max 0", vec![grey([1, 4, 4])], sizes(256, 0, None), "maximal size of at least 1"),
         ("stride 0", vec![grey([1, 4, 4])], sizes(256, 333, Some(0)), "padding stride of at least 1"),
         ("crop 0", vec![grey([1, 4, 4])], Preprocess { crop: Some(0), ..fine }, "crop of at least 1"),
