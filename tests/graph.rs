@@ -9,7 +9,7 @@ use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, ref
 use std::collections::HashSet;
 
 fn body(json: &str) -> Body {
-    Body::new(&BackboneConfig::from_json(json).unwrap()).unwrap()
+    Body::new(BackboneConfig::from_json(json).unwrap()).unwrap()
 }
 
 fn outline(graph: &Graph) -> Vec<String> {
@@ -388,7 +388,7 @@ fn projections_join_the_convolution_that_adds_them() {
 #[test]
 fn every_preset_builds_and_fuses_to_convolutions_alone() {
     for preset in PRESETS {
-        let body = Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap();
+        let body = Body::new(BackboneConfig::preset(preset).unwrap()).unwrap();
         let fused = fuse(&body.graph, &[]);
         let convs = convs(&body.graph).count();
         assert_eq!(fused.operators().len(), convs + 1, "{preset}: every convolution, and pool1");

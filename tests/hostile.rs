@@ -323,7 +323,7 @@ fn one_value_is_not_a_whole_network() {
         tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
     for (what, file) in [("expanded", legacy(&expanded, &[1])), ("shared", legacy(&shared, &[1024 * 1024 * 9]))] {
         let checkpoint = Checkpoint::from_bytes("bomb.pth", file.clone()).unwrap();
-        let (result, peak) = peak_of(|| checkpoint.load(&of_blocks(256, 30), &OPTIONS).map(drop));
+        let (result, peak) = peak_of(|| checkpoint.load(of_blocks(256, 30), &OPTIONS).map(drop));
         let error = result.unwrap_err().to_string();
         assert!(error.contains("one array as several parameters"), "{what}: {error}");
         assert!(peak < 4 << 20, "{what}: {peak}");
@@ -335,7 +335,7 @@ fn one_value_is_not_a_whole_network() {
         tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
     tied.push(("fc.weight".to_owned(), &[16384], &[1], 0));
     let checkpoint = Checkpoint::from_bytes("tied.pth", legacy(&tied, &[16384])).unwrap();
-    checkpoint.load(&of_blocks(4, 1), &OPTIONS).unwrap();
+    checkpoint.load(of_blocks(4, 1), &OPTIONS).unwrap();
 }
 
 /// What nobody asks for is not read, and not even the file is held.
@@ -361,7 +361,7 @@ fn large_files_are_read_only_where_they_are_wanted() {
         assert!(bytes.len() > 32 << 20);
         let path = directory.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let (weights, peak) = peak_of(|| Checkpoint::open(&path).unwrap().weights(&of_blocks(4, 1)).unwrap());
+        let (weights, peak) = peak_of(|| Checkpoint::open(&path).unwrap().weights(of_blocks(4, 1)).unwrap());
         assert_eq!(weights.tensors().count(), 9 * 3);
         println!("{name}: {peak} bytes");
         // A megabyte is looked through for the pickles.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
 
 fn body(preset: &str) -> Body {
-    Body::new(&BackboneConfig::preset(preset).unwrap()).unwrap()
+    Body::new(BackboneConfig::preset(preset).unwrap()).unwrap()
 }
 
 fn plan(body: &Body, shape: Shape, options: &PlanOptions) -> Plan {
@@ -28,7 +28,7 @@ fn costs_are_those_of_the_paper() {
         (r#"{"preset": "r152-conv5", "time_kernel_dim": 1}"#, 11.3e9, 58_143_808),
     ];
     for (json, macs, parameters) in cases {
-        let body = Body::new(&BackboneConfig::from_json(json).unwrap()).unwrap();
+        let body = Body::new(BackboneConfig::from_json(json).unwrap()).unwrap();
         for fusion in [true, false] {
             let options = PlanOptions { fusion, ..PlanOptions::default() };
             let got = plan(&body, Shape::new(1, 3, 1, 224, 224), &options).macs() as f64;
@@ -94,9 +94,9 @@ fn a_head_is_planned_behind_the_output() {
         let options = PlanOptions { taps, ..PlanOptions::default() };
         let whole = Plan::new(&graph, &[shape], &options).unwrap();
         // Within a third of the memory, the means are of frames computed one after the other.
-        let limit = Some(whole.peak_bytes() / 3);
-        let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: limit, ..options }).unwrap();
-        assert!(small.peak_bytes() <= limit.unwrap() && small.dispatches() > whole.dispatches());
+        let limit = whole.peak_bytes() / 3;
+        let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: Some(limit), ..options }).unwrap();
+        assert!(small.peak_bytes() <= limit && small.dispatches() > whole.dispatches());
         for plan in [&whole, &small] {
             let names: Vec<&str> = plan.outputs().iter().map(|output| output.name.as_str()).collect();
             assert_eq!(names, want);

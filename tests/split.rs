@@ -46,7 +46,7 @@ const STEM: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [64, 8, 8, 12], "
 fn split_plans_stay_within_limits_and_compute_everything_once() {
     let mut met = Met::default();
     let mut refused = 0;
-    let bodies = [ODD, STRIDES, GROUPS].map(|json| Body::new(&config(json)).unwrap());
+    let bodies = [ODD, STRIDES, GROUPS].map(|json| Body::new(config(json)).unwrap());
     for body in &bodies {
         let stages: Vec<String> = body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect();
         for shape in [
@@ -100,7 +100,7 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
 #[test]
 fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     // As for a GPU with the limits of lavapipe: there blobs are cut where they must be, or where that saves much.
     let with = |shape: Shape, limits: PlanLimits, taps: &[&str]| {
         let target = Target::typical(AdapterClass::Gpu);
@@ -140,7 +140,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
 
 #[test]
 fn workspaces_keep_to_their_budget() {
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
     for (shape, rounds, slices) in [
         // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
@@ -163,7 +163,7 @@ fn workspaces_keep_to_their_budget() {
 
 #[test]
 fn weights_are_split_over_channels() {
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let limits = PlanLimits { max_binding_bytes: 2 << 20, ..PlanLimits::default() };
     let plan = |options: PlanOptions| {
         Plan::new(&body.graph, &[Shape::new(1, 3, 2, 64, 64)], &PlanOptions { limits, ..options }).unwrap()

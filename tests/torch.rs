@@ -62,7 +62,7 @@ fn half_precision_is_widened() {
 fn other_tensors_than_a_resnet_s_are_told_by_name() {
     let checkpoint = Checkpoint::open(&torch("everything.pth")).unwrap();
     assert_eq!(checkpoint.network().unwrap(), None);
-    let error = checkpoint.weights(&BackboneConfig::default()).unwrap_err();
+    let error = checkpoint.weights(BackboneConfig::default()).unwrap_err();
     assert!(matches!(&error, Error::Unsupported { reason, .. } if reason.contains("array, bf16")), "{error}");
 }
 

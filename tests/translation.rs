@@ -187,7 +187,7 @@ fn plans_launch_nothing_but_what_is_translated() {
     let configs = PRESETS.map(|preset| format!(r#"{{"preset": "{preset}"}}"#));
     let grouped = r#"{"preset": "r50-conv4", "num_groups": 4}"#.to_owned();
     for json in configs.into_iter().chain([grouped]) {
-        let body = Body::new(&BackboneConfig::from_json(&json).unwrap()).unwrap();
+        let body = Body::new(BackboneConfig::from_json(&json).unwrap()).unwrap();
         let targets = AdapterClass::ALL.into_iter().flat_map(|class| {
             let images = [Images::Unavailable, Images::Available, Images::Quicker];
             let targets = images.map(|images| Device { images, ..Device::typical(class) });

@@ -135,7 +135,7 @@ fn nothing_is_tuned_unasked() {
 /// Choices are data to the planner: it follows those that can be, and no others.
 #[test]
 fn the_planner_follows_choices_that_can_be() {
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let shape = Shape::new(1, 3, 4, 64, 64);
     let plan = |options: &PlanOptions, n: usize| Plan::new(&body.graph, &[Shape { n, ..shape }], options).unwrap();
     let table = plan(&PlanOptions::default(), 1);

@@ -50,7 +50,7 @@ fn file(bytes: &[u8]) -> File {
 
 #[test]
 fn every_float_width_is_read() {
-    let want = Weights::random(&narrow(), 3).unwrap();
+    let want = Weights::random(narrow(), 3).unwrap();
     /// Element type, how a value is written in it, and what is left of the value.
     type Encoding = (Dtype, fn(f32) -> Vec<u8>, fn(f32) -> f32);
     let encodings: [Encoding; 4] = [
@@ -61,7 +61,7 @@ fn every_float_width_is_read() {
     ];
     for (dtype, encode, rounded) in encodings {
         let file = file(&bytes(&tensors(&narrow(), encode, dtype), None));
-        let got = Weights::load(&file.path, &narrow()).unwrap();
+        let got = Weights::load(&file.path, narrow()).unwrap();
         for ((name, got), (_, want)) in got.tensors().zip(want.tensors()) {
             assert!(
                 got.data().iter().eq(want.data().iter().map(|&v| rounded(v)).collect::<Vec<_>>().iter()),
@@ -79,8 +79,8 @@ fn what_the_body_does_not_use_is_ignored_and_listed() {
     tensors.insert("conv1_w_momentum".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
     let file = file(&bytes(&tensors, None));
     let checkpoint = Checkpoint::open(&file.path).unwrap();
-    assert_eq!(checkpoint.unused(&narrow()).unwrap(), ["conv1_w_momentum", "fc1000_w"]);
-    assert_eq!(checkpoint.weights(&narrow()).unwrap(), Weights::random(&narrow(), 3).unwrap());
+    assert_eq!(checkpoint.unused(narrow()).unwrap(), ["conv1_w_momentum", "fc1000_w"]);
+    assert_eq!(checkpoint.weights(narrow()).unwrap(), Weights::random(narrow(), 3).unwrap());
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn what_is_wrong_is_named() {
     let mut wrong = Vec::new();
     for case in cases {
         let file = file(&case.bytes);
-        match Weights::load(&file.path, &narrow()) {
+        match Weights::load(&file.path, narrow()) {
             Ok(_) => wrong.push(format!("{}: accepted", case.name)),
             Err(error) => {
                 let text = error.to_string();
@@ -231,7 +231,7 @@ fn what_is_wrong_is_named() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(matches!(Weights::load("no/such/file.safetensors", &narrow()), Err(Error::File { action: "read", .. })));
+    assert!(matches!(Weights::load("no/such/file.safetensors", narrow()), Err(Error::File { action: "read", .. })));
     let zip = Checkpoint::from_bytes("model.pth", b"PK\x03\x04 and so on".to_vec());
     assert!(matches!(zip, Err(Error::Format { given, .. }) if given.contains("the rest of the file is missing")));
 }
@@ -299,8 +299,8 @@ fn blobs_of_another_network_are_refused_by_name() {
         "lr",
     ] {
         let checkpoint = Checkpoint::from_bytes("more.safetensors", bytes(&with(name, &[1, 1, 1, 1]), None)).unwrap();
-        checkpoint.weights(&narrow()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(checkpoint.unused(&narrow()).unwrap(), [name]);
+        checkpoint.weights(narrow()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(checkpoint.unused(narrow()).unwrap(), [name]);
     }
     // What Detectron carries along of MSRA's ResNet-50, and has never read.
     let mut carried = with("conv1_b", &[2]);
@@ -345,7 +345,7 @@ fn contents_go_before_names() {
     let good = bytes(&f32_tensors(), None);
     for name in ["weights.pkl", "weights.pth", "weights.bin", "weights"] {
         let checkpoint = Checkpoint::from_bytes(name, good.clone()).unwrap();
-        assert_eq!(checkpoint.weights(&narrow()).unwrap(), Weights::random(&narrow(), 3).unwrap(), "{name}");
+        assert_eq!(checkpoint.weights(narrow()).unwrap(), Weights::random(narrow(), 3).unwrap(), "{name}");
     }
     let pickle = std::fs::read(fixture_path("pk01_py2_blobs_cfg.pkl")).unwrap();
     for name in ["weights.safetensors", "weights.bin", "weights"] {
@@ -394,10 +394,10 @@ fn contents_go_before_names() {
 #[test]
 fn the_same_parameters_are_the_same_bytes() {
     let save = || {
-        let weights = Weights::random(&narrow(), 3).unwrap();
+        let weights = Weights::random(narrow(), 3).unwrap();
         let detectron = resnet3d_wgpu::clip::preprocess::Normalization::Detectron;
         weights
-            .to_safetensors(&narrow(), None, Some(detectron), resnet3d_wgpu::weights::Storage::F32)
+            .to_safetensors(narrow(), None, Some(detectron), resnet3d_wgpu::weights::Storage::F32)
             .unwrap()
             .to_bytes()
     };

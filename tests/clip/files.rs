@@ -456,7 +456,7 @@ fn frames_in_tensors_may_have_their_channels_first() {
         let (axes, data) = places(order);
         write_tensors(&path, &[("frames.0", Dtype::U8, &axes, &data)]);
         let input = load_inputs(&[&path], &options).unwrap_or_else(|error| panic!("{order:?}: {error}"));
-        assert_eq!(input.frames, [wanted.clone()], "{order:?}");
+        assert_eq!(input.frames, std::slice::from_ref(&wanted), "{order:?}");
     }
     // The last axis has always been the channels, whatever the others are.
     write_tensors(&path, &[("frames.0", Dtype::U8, &[2, 3, 4, 3], &[0; 72])]);

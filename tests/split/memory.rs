@@ -57,7 +57,7 @@ fn plans_keep_to_a_limit_on_memory() {
 #[test]
 fn high_definition_is_planned_within_a_gibibyte() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let shape = Shape::new(1, 3, 64, 720, 1280);
     let options = PlanOptions { limits: lavapipe, memory_limit: Some(1 << 30), ..PlanOptions::default() };
     let plan = Plan::new(&body.graph, &[shape], &options).unwrap();
@@ -93,7 +93,7 @@ fn networks_within_a_limit_give_the_same_bits() {
 /// What is submitted at once is bounded, and where a submission ends makes no difference.
 #[test]
 fn long_runs_go_in_several_submissions() {
-    let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+    let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     for class in AdapterClass::ALL {
         let options = PlanOptions { target: Target::typical(class), ..PlanOptions::default() };
         let plan = |shape| Plan::new(&body.graph, &[shape], &options).unwrap();

@@ -145,7 +145,7 @@ mod tests {
     const CEILINGS: Ceilings = Ceilings { gflops: 200.0, gb_per_s: 10.0 };
 
     fn work() -> Vec<Work> {
-        let body = Body::new(&BackboneConfig::r18_conv4()).unwrap();
+        let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
         let options = PlanOptions { target: Target::typical(AdapterClass::Software), ..PlanOptions::default() };
         Work::of(&Plan::new(&body.graph, &[Shape::new(1, 3, 8, 224, 224)], &options).unwrap())
     }
