@@ -20,7 +20,8 @@ pub struct PlanReport {
     pub params: u64,
     /// Nominal scale of the last blob.
     pub spatial_scale: f64,
-    /// Name of the last blob.
+    /// Name of the last blob. It is an operator's output too, so that JSON has it without.
+    #[serde(skip)]
     pub last: String,
     /// Width of the last blob.
     pub dim_out: usize,

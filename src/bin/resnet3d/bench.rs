@@ -165,8 +165,8 @@ impl Arguments {
         let choice = common.choice()?;
         let taps = self.taps.clone().unwrap_or_default();
         check_taps(&self.weights, choice.as_ref(), &taps)?;
-        self.input.as_deref().map_or(Ok(()), input::check)?;
         let gpu = self.open(common)?;
+        self.input.as_deref().map_or(Ok(()), input::check)?;
         let model = Model::load(&self.weights, choice, &self.how)?;
         tap_names(&model.body()?, &taps)?;
         if self.sweep.is_some() {

@@ -136,8 +136,8 @@ impl Arguments {
         let choice = common.choice()?;
         let asked = self.taps.clone().unwrap_or_default();
         check_taps(&self.weights, choice.as_ref(), &asked)?;
-        input::check(&self.input)?;
         let gpu = common.open()?;
+        input::check(&self.input)?;
 
         let model = Model::load(&self.weights, choice, &self.how)?;
         let written = tap_names(&model.body()?, &asked)?;

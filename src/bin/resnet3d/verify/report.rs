@@ -148,7 +148,7 @@ impl Verification {
             .flat_map(|(number, backend, report)| report.rows.iter().map(move |row| (row, number, backend)))
             .collect();
         rows.sort_by_key(|(row, number, _)| (&row.name, row.precision, *number));
-        let headings = ["method", "adapter", "", ">runs", ">failed", ">relative", ">of limit", "worst at", ">index"];
+        let headings = ["method", "adapter", "", ">runs", ">failed", ">relative", ">share", "worst at", ">index"];
         let mut table = table(&headings);
         for (row, number, backend) in rows {
             let worst = row.worst.as_ref();
