@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     for (var j = 0u; j < TILE_N; j++) {
                         quads[j] = quads_at(own, origins[j], kt, kh, kw);
                     }
-                    for (var c = 0u; c < own.in_quads; c++) {
+                    for (var c = part.in_quad; c < part.in_quad + own.group_quads; c++) {
                         var values: array<vec4<f32>, TILE_N>;
                         // unroll
                         for (var j = 0u; j < TILE_N; j++) {

@@ -40,19 +40,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         let kernel_t = own.window.kernel_t;
         let kernel_h = own.window.kernel_h;
         let kernel_w = own.window.kernel_w;
-        let in_quads = own.in_quads;
+        let first_quad = part.in_quad;
+        let end_quad = first_quad + own.group_quads;
         var origins: array<Origin, TILE_N>;
         // unroll
         for (var j = 0u; j < TILE_N; j++) {
             // Beyond the last position the last is computed once more, and not stored.
             origins[j] = origin_at(own, min(first + j * 8u, part.end - 1u));
         }
-        let entries = kernel_h * kernel_w * in_quads;
+        let entries = kernel_h * kernel_w * own.group_quads;
         for (var kt = 0u; kt < kernel_t; kt++) {
             // One loop over height, width and channels: every loop around it would fetch and put back all the sums.
             var kh = 0u;
             var kw = 0u;
-            var c = 0u;
+            var c = first_quad;
             for (var entry = 0u; entry < entries; entry++) {
                 // The weights of output channel m are in register m / 8 of lane m % 8.
                 var held: array<vec4<f32>, LOADS>;
@@ -78,8 +79,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 }
                 row += TILE_C;
                 c++;
-                let next_column = c == in_quads;
-                c = select(c, 0u, next_column);
+                let next_column = c == end_quad;
+                c = select(c, first_quad, next_column);
                 kw += u32(next_column);
                 let next_row = kw == kernel_w;
                 kw = select(kw, 0u, next_row);

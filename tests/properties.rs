@@ -78,7 +78,7 @@ fn the_mean_of_a_large_map_is_accurate() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 85] = [
+const FAULTS: [(&str, ShaderPatch); 106] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -92,6 +92,52 @@ const FAULTS: [(&str, ShaderPatch); 85] = [
     ("residual forgotten", patch("conv_direct", "p.add_residual == 1u", "p.add_residual == 2u")),
     ("ReLU forgotten", patch("conv_direct", "p.relu == 1u", "p.relu == 2u")),
     ("groups ignored", patch("conv_direct", "group * p.group_in_c + c;", "c;")),
+    ("depthwise: padding in T off by one", patch("conv_depthwise", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
+    ("depthwise: padding in W off by one", patch("conv_depthwise", "- own.window.pad_w", "- (own.window.pad_w + 1)")),
+    ("depthwise: dilation in H ignored", patch("conv_depthwise", "i32(kh * own.window.dilation_h)", "i32(kh)")),
+    ("depthwise: last column not written", patch("conv_depthwise", "+ j < own.out_w", "+ j + 1u < own.out_w")),
+    (
+        "depthwise: rows before the first read",
+        patch("conv_depthwise", "& (y >= 0) & (y < own.in_h)", "& (y < own.in_h)"),
+    ),
+    (
+        "depthwise: every block with the first one's weights",
+        patch("conv_depthwise", "own_quad / QUADS * taps", "0u * taps"),
+    ),
+    ("depthwise: residual forgotten", patch("conv_depthwise", "if own.add_residual", "if false")),
+    ("depthwise: ReLU forgotten", patch("conv_depthwise", "vec4(0.0)), own.relu)", "vec4(0.0)), false)")),
+    ("depthwise: columns right of the row read", patch("conv_depthwise_walk", "(x >= 0) & (x < own.in_w)", "x >= 0")),
+    (
+        "depthwise, walking: a frame too early",
+        patch(
+            "conv_depthwise_walk",
+            "(clip * own.out_t + out_z + complete",
+            "(clip * own.out_t + out_z + max(complete, 1u) - 1u",
+        ),
+    ),
+    ("depthwise, walking: frames before the first read", patch("conv_depthwise_walk", "(z >= 0) & (z <", "(z <")),
+    (
+        "depthwise, walking: frames behind the last read",
+        patch("conv_depthwise_walk", "(z >= 0) & (z < own.in_t)", "z >= 0"),
+    ),
+    (
+        "depthwise, walking: sums begin too late",
+        patch("conv_depthwise_walk", "clamp(-base_z, 0, 2)", "max(-base_z, 0)"),
+    ),
+    (
+        "depthwise, walking: last row not written",
+        patch("conv_depthwise_walk", "+ j < own.out_h", "+ j + 1u < own.out_h"),
+    ),
+    ("depthwise, walking: residual forgotten", patch("conv_depthwise_walk", "if own.add_residual", "if false")),
+    (
+        "depthwise, walking: last column not written",
+        patch("conv_depthwise_walk", "+ i + 1u < own.out_w", "+ i + 2u < own.out_w"),
+    ),
+    ("split: depthwise from the first channel", patch("conv_depthwise", "p.first_quad + own_quad", "own_quad")),
+    (
+        "split: depthwise, walking, early frames not skipped",
+        patch("conv_depthwise_walk", "- own.window.pad_t", "- max(own.window.pad_t, 0)"),
+    ),
     ("pooling: padding in H off by one", patch("max_pool", "- window.pad_h", "- (window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("mean: the last value dropped", patch("average_pool", "while value < count {", "while value + 1u < count {")),
@@ -126,6 +172,12 @@ const FAULTS: [(&str, ShaderPatch); 85] = [
         "GEMM: every batch with the first one's weights",
         patch("conv_gemm", "block * p.batches + batch", "block * p.batches"),
     ),
+    ("GEMM: every block with the input of the first group", patch("conv_gemm", "* p.group_quads;", "* 0u;")),
+    (
+        "GEMM: groups one block too wide",
+        patch("conv_gemm_subgroup", "block) / p.blocks_alike", "block) / (p.blocks_alike + 1u)"),
+    ),
+    ("split: GEMM, groups from the first", patch("conv_gemm_subgroup", "(p.first_block + block)", "block")),
     ("projection: the convolution's own window", patch("conv_gemm", "= p.second_window;", "= p.window;")),
     ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
     ("Winograd: tiles walked along the wrong axis", patch("winograd_input", "row / tiles_h;", "row / tiles_w;")),

@@ -11,6 +11,9 @@
 // The product has one term or two: TERMS, which the prelude declares. The second is another convolution, of another
 // input, whose result is added: the projection of a residual block. Its products are further entries of the same sums.
 //
+// A convolution in groups is that for each group. A block of output channels has whole groups, or a group whole blocks: it
+// reads the input quads of its own, with zeros for weights between an output channel and the input of another group.
+//
 // Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros; in planes the input is NCTHW, and
 // its one quad of up to three channels is gathered. weights: [block of 4 * TILE_M output channels][batch][term][tap][input
 // quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the last channel on both sides. bias:
@@ -31,6 +34,11 @@ struct Params {
     positions: u32,
 
     in_quads: u32,
+    // Of these a block of output channels reads so many side by side; the next `blocks_alike` blocks read the next. Blocks
+    // count from the first of all, which `first_block` of them lie before.
+    group_quads: u32,
+    blocks_alike: u32,
+    first_block: u32,
     in_t: u32,
     in_h: u32,
     in_w: u32,
@@ -72,10 +80,12 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 
 // What one workgroup computes: a block of output channels, whose weights are number `weights` of those of all blocks and
-// batches, at the positions from `first` on, as far as they are below `end`. Positions count through all batches.
+// batches, at the positions from `first` on, as far as they are below `end`. Positions count through all batches. The input
+// quads that the block reads begin with `in_quad`.
 struct Part {
     block: u32,
     weights: u32,
+    in_quad: u32,
     first: u32,
     end: u32,
 }
@@ -86,7 +96,8 @@ fn part_of(index: u32, run_len: u32) -> Part {
     let run = index / p.blocks % p.runs;
     let batch = index / (p.blocks * p.runs);
     let start = batch * p.positions;
-    return Part(block, block * p.batches + batch, start + run * run_len, start + p.positions);
+    let in_quad = (p.first_block + block) / p.blocks_alike * p.group_quads;
+    return Part(block, block * p.batches + batch, in_quad, start + run * run_len, start + p.positions);
 }
 
 // What a shader needs of the parameters while it computes a term. Read once, at its beginning: software drivers read a
@@ -94,6 +105,7 @@ fn part_of(index: u32, run_len: u32) -> Part {
 struct Field {
     window: Window,
     in_quads: u32,
+    group_quads: u32,
     in_t: i32,
     in_h: i32,
     in_w: i32,
@@ -109,6 +121,7 @@ fn field(term: u32) -> Field {
     var own = Field(
         p.window,
         p.in_quads,
+        p.group_quads,
         i32(p.in_t),
         i32(p.in_h),
         i32(p.in_w),
@@ -122,6 +135,7 @@ fn field(term: u32) -> Field {
     if term == 1u {
         own.window = p.second_window;
         own.in_quads = p.second_quads;
+        own.group_quads = p.second_quads;
         own.in_t = i32(p.second_t);
         own.in_h = i32(p.second_h);
         own.in_w = i32(p.second_w);
@@ -138,9 +152,9 @@ fn input_at(own: Field, term: u32, at: u32) -> vec4<f32> {
     return value_at(own, at);
 }
 
-// Entries (tap, input quad) of a term.
+// Entries (tap, input quad) of a term for a block.
 fn entries_of(own: Field) -> u32 {
-    return own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.in_quads;
+    return own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.group_quads;
 }
 
 // Entries of all terms: what a block has weights for in a batch.

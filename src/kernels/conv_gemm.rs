@@ -47,6 +47,25 @@ impl Tile {
     pub(super) fn blocks(self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(self.channels())
     }
+
+    /// Whether groups of `term` and blocks lie so that each block has whole groups, or each group whole blocks, of whole
+    /// quads of channels.
+    ///
+    /// # Errors
+    /// Why not.
+    fn accepts_groups(self, term: &Conv) -> Result<(), String> {
+        let (of_input, of_output) = (term.dim_in / term.groups, term.dim_out / term.groups);
+        let (larger, smaller) = (self.channels().max(of_output), self.channels().min(of_output));
+        let fits = of_input.is_multiple_of(4) && of_output.is_multiple_of(4) && larger.is_multiple_of(smaller);
+        match term.groups == 1 || fits && term.dim_out.is_multiple_of(self.channels()) {
+            true => Ok(()),
+            false => Err(format!(
+                "its blocks of {} channels do not fit groups of {of_input} to {of_output} of {}",
+                self.channels(),
+                term.dim_out
+            )),
+        }
+    }
 }
 
 /// Where what a kernel reads or writes lies.
@@ -169,12 +188,21 @@ impl Gemm {
     /// # Errors
     /// Why not.
     pub(super) fn accepts(self, conv: &Conv) -> Result<(), String> {
-        if let Some(grouped) = conv.terms().find(|term| term.groups != 1) {
-            return Err(format!("it has no groups, the convolution has {}", grouped.groups));
+        for term in conv.terms().filter(|term| term.groups != 1) {
+            match self {
+                Self::Registers(tile, _) | Self::Subgroup(tile, _) if conv.epilogue.projection.is_none() => {
+                    tile.accepts_groups(term)?;
+                }
+                Self::Registers(..) | Self::Subgroup(..) => {
+                    return Err(format!("it adds no projection to a convolution in {} groups", term.groups));
+                }
+                Self::Tiled(_) => return Err(format!("it has no groups, the convolution has {}", term.groups)),
+            }
         }
         // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the subgroup
         // kernel has one loop over the taps of a frame and all quads of channels.
-        let rounds = conv.terms().map(|term| entries(term) / term.window.kernel[0]).max().unwrap_or(0);
+        let rounds =
+            conv.terms().map(|term| entries(self.tile().channels(), term) / term.window.kernel[0]).max().unwrap_or(0);
         if matches!(self, Self::Subgroup(..)) && rounds >= 65_000 {
             return Err(format!("its loop over {rounds} taps and quads would be cut off"));
         }
@@ -186,10 +214,30 @@ impl Gemm {
         match self {
             Self::Tiled(spread) => {
                 let workgroups = batch.count * positions.div_ceil(self.run_len()) * self.tile().blocks(batch.conv);
-                spread.suits(workgroups, batch.conv.terms().map(entries).sum())
+                spread.suits(workgroups, batch.conv.terms().map(|term| entries(self.tile().channels(), term)).sum())
             }
             Self::Registers(..) | Self::Subgroup(..) => true,
         }
+    }
+
+    /// What it costs for a position of `conv`, one of its tile's output channels and one input channel counting as one: with
+    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each quad, which is
+    /// worth some twenty channels whatever the tile (`docs/performance.md`).
+    pub(super) fn cost(self, conv: &Conv) -> usize {
+        let channels = self.tile().channels();
+        conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_quads(channels, conv)
+    }
+
+    /// Those of its kind that can compute `conv`, with tiles no wider: what a convolution by itself would be computed with.
+    pub(super) fn narrower(self, conv: &Conv) -> impl Iterator<Item = Self> {
+        let tile = self.tile();
+        let narrowed = move |channel_vec4s: usize| match self {
+            Self::Registers(_, home) => Self::Registers(Tile { channel_vec4s, ..tile }, home),
+            Self::Subgroup(_, home) => Self::Subgroup(Tile { channel_vec4s, ..tile }, home),
+            Self::Tiled(_) => self,
+        };
+        let widths = [2, 4, 8, 16].into_iter().filter(move |&width| width <= tile.channel_vec4s).map(narrowed);
+        widths.filter(move |gemm| Kernel::ALL.contains(&Kernel::ConvGemm(*gemm)) && gemm.accepts(conv).is_ok())
     }
 
     /// Output positions of a workgroup.
@@ -249,8 +297,30 @@ impl Packing {
     /// How many values there are, with the padding to whole blocks and quads.
     pub fn len(self, conv: &Conv, batches: usize) -> usize {
         let padded_out = conv.dim_out.next_multiple_of(self.channels);
-        batches * padded_out * conv.terms().map(entries).sum::<usize>() * 4
+        batches * padded_out * conv.terms().map(|term| entries(self.channels, term)).sum::<usize>() * 4
     }
+}
+
+/// The quads of input channels that a block of so many output channels reads of `term`: all, or those of the groups that it
+/// has channels of, and then what an output channel does not read itself is multiplied by zeros.
+pub(super) fn input_quads(channels: usize, term: &Conv) -> usize {
+    match term.groups {
+        1 => term.dim_in.div_ceil(4),
+        groups => term.dim_in / groups / 4 * (channels / (term.dim_out / groups)).max(1),
+    }
+}
+
+/// How many blocks of so many output channels side by side read the same of these.
+fn blocks_alike(channels: usize, conv: &Conv) -> usize {
+    match conv.groups {
+        1 => conv.dim_out.div_ceil(channels),
+        groups => (conv.dim_out / groups / channels).max(1),
+    }
+}
+
+/// Entries of a term for such a block: quads of input channels under each tap.
+fn entries(channels: usize, term: &Conv) -> usize {
+    term.window.taps() * input_quads(channels, term)
 }
 
 /// Convolutions of one window over channels of the same numbers, each with weights of its own: those of Winograd's
@@ -259,6 +329,15 @@ impl Packing {
 pub(super) struct Batch<'a> {
     pub count: usize,
     pub conv: &'a Conv,
+    /// Blocks of output channels before those that a slice calls its first.
+    pub blocks_before: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// A single convolution.
+    pub fn single(conv: &'a Conv) -> Self {
+        Self { count: 1, conv, blocks_before: 0 }
+    }
 }
 
 fn source(tile: Tile, homes: Homes, terms: usize) -> String {
@@ -280,7 +359,8 @@ params! {
     Params {
         window: WindowParams, second_window: WindowParams,
         grid_x: u32, workgroups: u32, batches: u32, runs: u32, blocks: u32, positions: u32,
-        in_quads: u32, in_t: u32, in_h: u32, in_w: u32, in_frames: u32, second_plane: u32, third_plane: u32,
+        in_quads: u32, group_quads: u32, blocks_alike: u32, first_block: u32,
+        in_t: u32, in_h: u32, in_w: u32, in_frames: u32, second_plane: u32, third_plane: u32,
         second_quads: u32, second_t: u32, second_h: u32, second_w: u32,
         out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
         add_residual: u32, relu: u32,
@@ -313,7 +393,7 @@ pub(super) fn launched(kernel: Kernel, mut params: Params, conv: &Conv, max_grou
 /// Parameters of a slice of a batch, whose convolution itself has an output of shape `own`, computed in so many `runs` of
 /// positions for each of the batch.
 pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shape, runs: usize) -> Params {
-    let Batch { count, conv } = *batch;
+    let Batch { count, conv, blocks_before } = *batch;
     let input = slice.inputs[0];
     let second = conv.epilogue.projection.as_ref().map(|second| (slice.window_of(1, &second.window), slice.inputs[1]));
     let (second_window, second) = second.unwrap_or((WindowParams::zeroed(), Shape::new(0, 0, 0, 0, 0)));
@@ -327,6 +407,9 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         blocks: slice.blocks.len() as u32,
         positions: (own.n / count * own.t * own.h * own.w) as u32,
         in_quads: input.c.div_ceil(4) as u32,
+        group_quads: input_quads(gemm.tile().channels(), conv) as u32,
+        blocks_alike: blocks_alike(gemm.tile().channels(), conv) as u32,
+        first_block: (blocks_before + slice.blocks.start) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,
@@ -352,11 +435,6 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
     }
 }
 
-/// Entries of a term: quads of input channels under each tap.
-fn entries(term: &Conv) -> usize {
-    term.window.taps() * term.dim_in.div_ceil(4)
-}
-
 /// Weights of a batch, and its bias.
 pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
     let (packing, conv) = (gemm.packing(), batch.conv);
@@ -371,26 +449,27 @@ pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Ve
         let (conv, weight) = terms[term];
         [weight[out * conv.macs_per_output() + channel * conv.window.taps() + tap] as f32]
     });
-    let [_, bias_len] = constant_lens(gemm, &Batch { count: 1, conv });
+    let [_, bias_len] = constant_lens(gemm, &Batch::single(conv));
     let sum = |out: usize| folded.iter().map(|(_, bias)| f64::from(bias[out])).sum::<f64>() as f32;
     let mut bias: Vec<f32> = (0..conv.dim_out).map(sum).collect();
     bias.resize(bias_len, 0.0);
     Ok(vec![packed, bias])
 }
 
-/// The weights of every block in their order; `value` is that of a term, an output channel, an input channel and a tap, for
-/// every batch.
+/// The weights of every block in their order; `value` is that of a term, an output channel, an input channel of its group and
+/// a tap, for every batch.
 pub(super) fn pack<const BATCHES: usize>(
     packing: Packing,
     conv: &Conv,
     value: impl Fn(usize, usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
+    let Packing { channels, order, batches_inside } = packing;
     let places = |(term, conv): (usize, &Conv)| {
-        let (quads, dim_in) = (conv.dim_in.div_ceil(4), conv.dim_in);
-        (0..entries(conv)).map(move |entry| (term, entry / quads, entry % quads * 4, dim_in))
+        let (quads, of_input) = (input_quads(channels, conv), conv.dim_in / conv.groups);
+        (0..entries(channels, conv)).map(move |entry| (term, entry / quads, entry % quads * 4, of_input))
     };
     let places: Vec<_> = conv.terms().enumerate().flat_map(places).collect();
-    let Packing { channels, order, batches_inside } = packing;
+    let of_output = conv.dim_out / conv.groups;
     let mut packed = vec![0.0; packing.len(conv, BATCHES)];
     let entry_len = 4 * channels;
     packed.par_chunks_exact_mut(BATCHES * places.len() * entry_len).enumerate().for_each(|(block, packed)| {
@@ -398,10 +477,16 @@ pub(super) fn pack<const BATCHES: usize>(
         // All batches of an entry first, then one after the other: their places in memory are powers of two apart, and
         // would push each other out of the processor's caches.
         let mut values = vec![[0.0; BATCHES]; entry_len];
-        for (entry, &(term, tap, channel, dim_in)) in places.iter().enumerate() {
+        for (entry, &(term, tap, channel, of_input)) in places.iter().enumerate() {
             values.fill([0.0; BATCHES]);
+            // Channels count from the first that the block reads, in whole groups.
+            let group = channel / of_input;
+            let channel = channel % of_input;
             for out in 0..channels.min(conv.dim_out - first) {
-                for k in 0..4.min(dim_in - channel) {
+                if out / of_output != group && channels > of_output {
+                    continue;
+                }
+                for k in 0..4.min(of_input - channel) {
                     let at = match order {
                         Order::OutputsInner => k * channels + out,
                         Order::QuadsInner => out * 4 + k,
@@ -438,6 +523,35 @@ mod tests {
         assert!(Gemm::SUBGROUP_64X4.accepts(&conv(2048, [3, 3, 3])).is_ok());
         assert!(Gemm::SUBGROUP_64X4.accepts(&conv(30_000, [1, 3, 3])).is_err());
         assert!(Gemm::REGISTERS_16X8.accepts(&conv(30_000, [1, 3, 3])).is_ok());
-        assert!(Gemm::REGISTERS_16X8.accepts(&Conv { groups: 2, ..conv(8, [1, 1, 1]) }).is_err());
+    }
+
+    #[test]
+    fn blocks_have_whole_groups_or_groups_whole_blocks() {
+        let conv = |dim_in, dim_out, groups| Conv {
+            weight: "w".to_owned(),
+            dim_in,
+            dim_out,
+            groups,
+            window: Window { kernel: [3, 3, 3], ..Window::POINTWISE },
+            epilogue: Default::default(),
+        };
+        // ResNeXt-101's, in 32 groups: quads of input channels that a block reads, and blocks that read the same.
+        for (width, gemm, quads, alike) in [
+            (128, Gemm::SUBGROUP_16X4, 4, 1),
+            (256, Gemm::SUBGROUP_16X4, 4, 1),
+            (512, Gemm::SUBGROUP_32X4, 8, 1),
+            (1024, Gemm::SUBGROUP_32X4, 8, 1),
+            (1024, Gemm::SUBGROUP_16X4, 8, 2),
+        ] {
+            let conv = conv(width, width, 32);
+            assert!(gemm.accepts(&conv).is_ok(), "{width}");
+            let channels = gemm.tile().channels();
+            assert_eq!((input_quads(channels, &conv), blocks_alike(channels, &conv)), (quads, alike), "{width}");
+        }
+        assert!(Gemm::SUBGROUP_16X4.accepts(&conv(64, 96, 2)).is_ok(), "48 channels are three blocks");
+        assert!(Gemm::SUBGROUP_32X4.accepts(&conv(64, 96, 2)).is_err());
+        assert!(Gemm::SUBGROUP_16X4.accepts(&conv(6, 64, 2)).is_err(), "three channels are no quads");
+        assert!(Gemm::REGISTERS_16X8.accepts(&conv(24, 24, 3)).is_err(), "the last block has half of its groups");
+        assert!(Gemm::TILED.accepts(&conv(256, 256, 2)).is_err());
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn launch(gemm: Gemm, conv: &Conv, slice: &Slice, max_groups: u32) ->
         pool_w: pooled.w as u32,
         pool_rows: runs.rows as u32,
         pool_above: (slice.above > 0).into(),
-        ..conv_gemm::parameters(gemm, &Batch { count: 1, conv }, slice, own, runs.count)
+        ..conv_gemm::parameters(gemm, &Batch::single(conv), slice, own, runs.count)
     };
     conv_gemm::launched(Kernel::ConvPool(gemm), params, conv, max_groups)
 }

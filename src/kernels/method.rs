@@ -3,7 +3,8 @@
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
-use super::{affine, average_pool, conv_direct, conv_pool, layout, max_pool, relu, sum, winograd_fused};
+use super::{affine, average_pool, conv_depthwise, conv_depthwise_walk, conv_direct, conv_pool, layout, max_pool};
+use super::{relu, sum, winograd_fused};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
@@ -147,7 +148,7 @@ impl Method {
                 winograd_fused::pays(spread, conv, clip, target.class)
             }
             (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => {
-                gemm.suits(&Batch { count: 1, conv }, clip.t * clip.h * clip.w)
+                gemm.suits(&Batch::single(conv), clip.t * clip.h * clip.w)
             }
             (Self::Single(Kernel::ConvPool(gemm)), OpKind::Conv(conv)) => conv_pool::pays(gemm, conv),
             _ => true,
@@ -176,8 +177,14 @@ impl Method {
         let output = slice.output;
         let single = |kernel: Kernel| match (kernel, &op.kind) {
             (Kernel::ConvDirect(tile), OpKind::Conv(conv)) => conv_direct::launch(tile, conv, slice, max_groups),
+            (Kernel::ConvDepthwise, OpKind::Conv(conv)) => {
+                conv_depthwise::launch(kernel, [1, 1, conv_depthwise::COLUMNS], conv, slice, max_groups)
+            }
+            (Kernel::ConvDepthwiseWalk(stride), OpKind::Conv(conv)) => {
+                conv_depthwise_walk::launch(stride, conv, slice, max_groups)
+            }
             (Kernel::ConvGemm(gemm), OpKind::Conv(conv)) => {
-                conv_gemm::launch(gemm, &Batch { count: 1, conv }, slice, max_groups)
+                conv_gemm::launch(gemm, &Batch::single(conv), slice, max_groups)
             }
             (Kernel::ConvPool(gemm), OpKind::Conv(conv)) => conv_pool::launch(gemm, conv, slice, max_groups),
             (Kernel::WinogradFused(spread), OpKind::Conv(conv)) => {
@@ -238,6 +245,9 @@ impl Method {
     pub fn constant_blocks(self, kind: &OpKind) -> usize {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::blocks(tile, conv),
+            (Self::Single(Kernel::ConvDepthwise | Kernel::ConvDepthwiseWalk(_)), OpKind::Conv(conv)) => {
+                conv_depthwise::blocks(conv)
+            }
             (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => winograd_fused::blocks(conv),
             (_, OpKind::Conv(conv)) => self.gemm().map_or(1, |gemm| gemm.tile().blocks(conv)),
             _ => 1,
@@ -256,13 +266,16 @@ impl Method {
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constant_lens(tile, conv),
+            (Self::Single(Kernel::ConvDepthwise | Kernel::ConvDepthwiseWalk(_)), OpKind::Conv(conv)) => {
+                conv_depthwise::constant_lens(conv).to_vec()
+            }
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constant_lens(tile, product, conv),
             (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => {
                 winograd_fused::constant_lens(conv).to_vec()
             }
-            (_, OpKind::Conv(conv)) => self
-                .gemm()
-                .map_or_else(Vec::new, |gemm| conv_gemm::constant_lens(gemm, &Batch { count: 1, conv }).to_vec()),
+            (_, OpKind::Conv(conv)) => {
+                self.gemm().map_or_else(Vec::new, |gemm| conv_gemm::constant_lens(gemm, &Batch::single(conv)).to_vec())
+            }
             (Self::Single(Kernel::Affine), OpKind::Affine(_)) => vec![channels.next_multiple_of(4); 2],
             _ => Vec::new(),
         }
@@ -275,6 +288,9 @@ impl Method {
     pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         match (self, kind) {
             (Self::Single(Kernel::ConvDirect(tile)), OpKind::Conv(conv)) => conv_direct::constants(tile, conv, weights),
+            (Self::Single(Kernel::ConvDepthwise | Kernel::ConvDepthwiseWalk(_)), OpKind::Conv(conv)) => {
+                conv_depthwise::constants(conv, weights)
+            }
             (Self::Winograd { tile, product }, OpKind::Conv(conv)) => winograd::constants(tile, product, conv, weights),
             (Self::Single(Kernel::WinogradFused(_)), OpKind::Conv(conv)) => winograd_fused::constants(conv, weights),
             (_, OpKind::Conv(conv)) => {
@@ -295,7 +311,7 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     let winograd = |(product, tile): (Gemm, Tile)| {
         winograd::accepts(product, conv).is_ok().then_some(Method::Winograd { tile, product })
     };
-    let registers = by_padding(conv.dim_out, target.images);
+    let registers = by_padding(conv, target.images);
     let tiled = tiled(target).to_vec();
     let gemms = match target.class {
         // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
@@ -314,7 +330,29 @@ fn conv_candidates(conv: &Conv, target: Target) -> Vec<Method> {
     fused.retain(|_| winograd_fused::accepts(conv).is_ok());
     let mut direct = [Kernel::DIRECT_4X8, Kernel::DIRECT_1X4].map(Method::Single).to_vec();
     direct.retain(|_| conv_direct::accepts(conv).is_ok());
-    [fused, winograd, gemms, direct].concat()
+    let depthwise = depthwise_candidates(conv, target);
+    match target.class {
+        // No GPU has timed groups by the kernels from registers, whose tiles are large and partly zeros then.
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups if conv.groups > 1 => {
+            [depthwise, direct, fused, winograd, gemms].concat()
+        }
+        AdapterClass::Software | AdapterClass::Gpu | AdapterClass::GpuSubgroups => {
+            [depthwise, fused, winograd, gemms, direct].concat()
+        }
+    }
+}
+
+/// The methods for a convolution of every channel by itself: on software adapters the one that loads least, on others the one
+/// of many small invocations, whose neighbours share what they load through caches.
+fn depthwise_candidates(conv: &Conv, target: Target) -> Vec<Method> {
+    let walks = conv_depthwise_walk::Stride::ALL.into_iter();
+    let walks = walks.filter(|&stride| conv_depthwise_walk::accepts(stride, conv).is_ok());
+    let walks = walks.map(|stride| Kernel::ConvDepthwiseWalk(stride).into());
+    let plain = conv_depthwise::accepts(conv).is_ok().then_some(Method::Single(Kernel::ConvDepthwise));
+    match target.class {
+        AdapterClass::Software => walks.chain(plain).collect(),
+        AdapterClass::Gpu | AdapterClass::GpuSubgroups => plain.into_iter().chain(walks).collect(),
+    }
 }
 
 /// The methods for a convolution with the pooling behind it.
@@ -343,14 +381,12 @@ fn dear(home: Home, images: Images) -> bool {
     (home == Home::Image) != (images == Images::Quicker)
 }
 
-/// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads
-/// more. Each with its weights where they are loaded more cheaply, then where they are not.
-fn by_padding(dim_out: usize, images: Images) -> Vec<Gemm> {
+/// The kernels from registers, in the order of preference: the widest tile loads least for each product, unless it pads much
+/// more, or spans more groups, between which there are zeros. Each with its weights where they are loaded more cheaply, then
+/// where they are not.
+fn by_padding(conv: &Conv, images: Images) -> Vec<Gemm> {
     let sorted = |mut gemms: Vec<Gemm>| {
-        gemms.sort_by_key(|gemm| {
-            let channels = gemm.tile().channels();
-            (dim_out.next_multiple_of(channels), Reverse(channels), dear(gemm.weights(), images))
-        });
+        gemms.sort_by_key(|gemm| (gemm.cost(conv), Reverse(gemm.tile().channels()), dear(gemm.weights(), images)));
         gemms
     };
     let subgroup = sorted(vec![

@@ -7,6 +7,8 @@
 
 pub mod affine;
 pub mod average_pool;
+pub mod conv_depthwise;
+pub mod conv_depthwise_walk;
 pub mod conv_direct;
 pub mod conv_gemm;
 pub mod conv_gemm_subgroup;
@@ -187,6 +189,10 @@ impl Target {
 pub enum Kernel {
     /// Direct convolution with a register tile.
     ConvDirect(conv_direct::Tile),
+    /// Depthwise convolution.
+    ConvDepthwise,
+    /// Depthwise 3×3×3 convolution, walking through time.
+    ConvDepthwiseWalk(conv_depthwise_walk::Stride),
     /// Implicit-GEMM convolution.
     ConvGemm(Gemm),
     /// Implicit-GEMM convolution with the max pooling behind it.
@@ -236,6 +242,8 @@ const PROJECTED: [(Gemm, &str); 14] = [
 impl Kernel {
     const DIRECT_1X4: Self = Self::ConvDirect(conv_direct::Tile::ONE);
     const DIRECT_4X8: Self = Self::ConvDirect(conv_direct::Tile::WIDE);
+    const DEPTHWISE_WALK: Self = Self::ConvDepthwiseWalk(conv_depthwise_walk::Stride::One);
+    const DEPTHWISE_WALK_STRIDE_2: Self = Self::ConvDepthwiseWalk(conv_depthwise_walk::Stride::Two);
     const GEMM_8X8: Self = Self::ConvGemm(Gemm::REGISTERS_8X8);
     const GEMM_16X8: Self = Self::ConvGemm(Gemm::REGISTERS_16X8);
     const GEMM_8X8_IMAGE: Self = Self::ConvGemm(Gemm::REGISTERS_8X8_IMAGE);
@@ -260,9 +268,12 @@ impl Kernel {
     const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 56] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
+        Self::ConvDepthwise,
+        Self::DEPTHWISE_WALK,
+        Self::DEPTHWISE_WALK_STRIDE_2,
         Self::GEMM_8X8,
         Self::GEMM_16X8,
         Self::GEMM_8X8_IMAGE,
@@ -321,6 +332,9 @@ impl Kernel {
         match self {
             Self::DIRECT_1X4 => "conv_direct_1x4",
             Self::DIRECT_4X8 => "conv_direct_4x8",
+            Self::ConvDepthwise => "conv_depthwise",
+            Self::DEPTHWISE_WALK => "conv_depthwise_walk",
+            Self::DEPTHWISE_WALK_STRIDE_2 => "conv_depthwise_walk_stride_2",
             Self::GEMM_8X8 => "conv_gemm_8x8",
             Self::GEMM_16X8 => "conv_gemm_16x8",
             Self::GEMM_8X8_IMAGE => "conv_gemm_8x8_image",
@@ -362,6 +376,8 @@ impl Kernel {
     pub fn shader(self) -> &'static str {
         match self {
             Self::ConvDirect(_) => "conv_direct",
+            Self::ConvDepthwise => "conv_depthwise",
+            Self::ConvDepthwiseWalk(_) => "conv_depthwise_walk",
             Self::ConvGemm(gemm) | Self::ProjectedGemm(gemm) | Self::WinogradProduct(gemm) => match gemm {
                 Gemm::Registers(..) => "conv_gemm",
                 Gemm::Subgroup(..) => "conv_gemm_subgroup",
@@ -385,6 +401,8 @@ impl Kernel {
     pub fn source(self) -> String {
         match self {
             Self::ConvDirect(tile) => conv_direct::source(tile),
+            Self::ConvDepthwise => conv_depthwise::source(),
+            Self::ConvDepthwiseWalk(stride) => conv_depthwise_walk::source(stride),
             Self::ConvGemm(gemm) => gemm.source(1),
             Self::ProjectedGemm(gemm) => gemm.source(2),
             Self::ConvPool(gemm) => conv_pool::source(gemm),
@@ -448,6 +466,7 @@ impl Kernel {
     pub fn params_layout(self) -> &'static [FieldLayout] {
         match self {
             Self::ConvDirect(_) => conv_direct::Params::LAYOUT,
+            Self::ConvDepthwise | Self::ConvDepthwiseWalk(_) => conv_depthwise::Params::LAYOUT,
             Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) | Self::WinogradProduct(_) => {
                 conv_gemm::Params::LAYOUT
             }
@@ -468,6 +487,7 @@ impl Kernel {
         match self {
             Self::ConvDirect(_) | Self::ConvGemm(_) | Self::ProjectedGemm(_) | Self::ConvPool(_) => 5,
             Self::WinogradProduct(_) | Self::WinogradFused(_) => 5,
+            Self::ConvDepthwise | Self::ConvDepthwiseWalk(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
             Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool | Self::Relu | Self::Layout => 2,

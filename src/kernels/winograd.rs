@@ -129,7 +129,7 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
 pub(super) fn pays(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> bool {
     let cost = |tile| relative_cost(tile, product, conv, output, class);
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
     // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
     let own = class == AdapterClass::Software || matches!(product, Gemm::Tiled(_));
     let suits = own && product.suits(&batch, output.t * tiles_h * tiles_w);
@@ -151,12 +151,19 @@ pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shap
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
     let tiles = output.t * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
-    let per_position = conv.window.kernel[0] as f64 * channels_in * channels_out;
+    let kernel_t = conv.window.kernel[0] as f64;
+    // With groups, zeros between them are multiplied by, and by the products' wide blocks more of them than otherwise.
+    let per_position = match conv.groups {
+        1 => [channels_in * channels_out; 2],
+        _ => [product.cost(conv), product.narrower(conv).map(|gemm| gemm.cost(conv)).fold(usize::MAX, usize::min)]
+            .map(|cost| cost as f64),
+    };
+    let [of_product, of_direct] = per_position.map(|each| kernel_t * each);
     let padded = |positions: usize| positions.next_multiple_of(product.run_len()) as f64;
-    let products = tile.batches() as f64 * padded(tiles) * per_position;
+    let products = tile.batches() as f64 * padded(tiles) * of_product;
     let moved = 2.0 * tile.batches() as f64 * channels_in
         + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
-    let direct = 9.0 * padded(output.t * output.h * output.w) * per_position;
+    let direct = 9.0 * padded(output.t * output.h * output.w) * of_direct;
     (products + moved_cost * moved * tiles as f64) / direct
 }
 
@@ -204,7 +211,7 @@ pub(super) fn launches(
     max_groups: u32,
 ) -> Result<Vec<Launch>, String> {
     accepts(product, conv)?;
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: slice.blocks.start };
     // The products of a range of blocks lie side by side, as if there were no others.
     let inside = Slice {
         inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
@@ -273,7 +280,7 @@ pub(crate) fn scratch_home(index: usize) -> Home {
 
 /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.
 pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize> {
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv) };
+    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
     let [weights, bias] = conv_gemm::constant_lens(product, &batch);
     vec![weights, bias, bias]
 }
@@ -297,8 +304,8 @@ pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weight
     Ok(vec![packed, vec![0.0; zeros], bias])
 }
 
-/// The filters of `folded`, (out, in, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output channel,
-/// input channel and tap in time.
+/// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output channel,
+/// input channel of its group and tap in time.
 pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
     tile: Tile,
     conv: &Conv,
@@ -307,9 +314,10 @@ pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
     let rows = tile.filter_transform();
     let rows: [[f64; 3]; SIDE] = std::array::from_fn(|at| rows[at]);
     let [kernel_t, ..] = conv.window.kernel;
+    let of_input = conv.dim_in / conv.groups;
     let (filters, _) = folded.as_chunks::<9>();
     move |out, channel, tap| {
-        let filter = &filters[(out * conv.dim_in + channel) * kernel_t + tap];
+        let filter = &filters[(out * of_input + channel) * kernel_t + tap];
         // Along the height, then along the width.
         let lines = rows.map(|[a, b, c]| [0, 1, 2].map(|x| a * filter[x] + b * filter[3 + x] + c * filter[6 + x]));
         std::array::from_fn(|at| {

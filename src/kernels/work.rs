@@ -1,6 +1,7 @@
 //! How many multiply-adds a dispatch really does.
 
-use super::{Gemm, Kernel, Launch, WindowParams, conv_direct, conv_gemm, conv_pool, winograd_fused};
+use super::{Gemm, Kernel, Launch, WindowParams, conv_depthwise, conv_depthwise_walk, conv_direct, conv_gemm};
+use super::{conv_pool, winograd_fused};
 use bytemuck::AnyBitPattern;
 
 impl Launch {
@@ -13,15 +14,21 @@ impl Launch {
                 let taps = [p.window.kernel_t, p.window.kernel_h, p.window.kernel_w];
                 product([p.len, p.group_in_c]) * product(taps) * (tile.columns * 4 * tile.channel_vec4s) as u64
             }),
+            Kernel::ConvDepthwise => self.read().map_or(0, |p: conv_depthwise::Params| {
+                let taps = [p.window.kernel_t, p.window.kernel_h, p.window.kernel_w];
+                u64::from(p.len) * product(taps) * (4 * conv_depthwise::COLUMNS) as u64
+            }),
+            Kernel::ConvDepthwiseWalk(_) => self.read().map_or(0, |p| conv_depthwise_walk::macs(&p)),
             Kernel::ConvGemm(gemm) | Kernel::ProjectedGemm(gemm) | Kernel::WinogradProduct(gemm) => {
                 self.read().map_or(0, |p: conv_gemm::Params| {
-                    let entries = entries(gemm, p.window, p.in_quads) + entries(gemm, p.second_window, p.second_quads);
+                    let entries =
+                        entries(gemm, p.window, p.group_quads) + entries(gemm, p.second_window, p.second_quads);
                     u64::from(p.workgroups) * (gemm.run_len() * gemm.tile().channels()) as u64 * 4 * entries
                 })
             }
             Kernel::ConvPool(gemm) => self.read().map_or(0, |p: conv_gemm::Params| {
                 let each = gemm.tile().channels() * conv_pool::CHANNELS;
-                conv_pool::positions(gemm, &p) * each as u64 * entries(gemm, p.window, p.in_quads)
+                conv_pool::positions(gemm, &p) * each as u64 * entries(gemm, p.window, p.group_quads)
             }),
             Kernel::WinogradFused(spread) => self.read().map_or(0, |p| winograd_fused::macs(spread, &p)),
             Kernel::WinogradInput(..) | Kernel::WinogradOutput(..) => 0,

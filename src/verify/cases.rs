@@ -56,13 +56,23 @@ const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0
 pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let kind = rng.u32(..22);
+    let kind = rng.u32(..25);
     // A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
     let heavy = kind == 6;
     let groups = if heavy { 1 } else { groups };
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
     let pool = heavy || kind > 7 && groups == 1 && rng.u32(..4) == 0;
-    let dim_in = groups * if pool && rng.u32(..4) > 0 { rng.usize(1..=3) } else { rng.usize(1..=9) };
+    // More than one block of the depthwise kernels now and then, and none of one channel, which is no group of its own.
+    let by_channel = (22..25).contains(&kind);
+    // Groups of whole quads, which the implicit-GEMM kernels can compute if their blocks fit them.
+    let whole_quads = groups > 1 && rng.bool();
+    let of_group = match kind {
+        _ if by_channel => rng.usize(2..=24),
+        _ if whole_quads => 4 * rng.usize(1..=3),
+        _ if pool && rng.u32(..4) > 0 => rng.usize(1..=3),
+        _ => rng.usize(1..=9),
+    };
+    let dim_in = groups * of_group;
     // Pooling leaves half of the rows: clips are higher, so that there are enough to cut.
     let height = rng.usize(1..=if pool { 64 } else { 24 });
     let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), height, rng.usize(1..=24));
@@ -85,6 +95,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
+        22..25 => return depthwise(rng, model, data, shape),
         5 | 7 => projected_convolution(rng, &mut model, data, shape),
         _ => {
             let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
@@ -93,6 +104,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let dim_out = groups
                 * match rng.u32(..6) {
                     _ if heavy => rng.usize(65..=140),
+                    _ if whole_quads => 4 << rng.usize(..4),
                     0 => rng.usize(22..=80),
                     _ => rng.usize(1..=21),
                 };
@@ -125,6 +137,33 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     };
     let graph = model.finish(out);
     Case::new(description, graph, &shapes, rng)
+}
+
+/// A convolution of every channel by itself, mostly by 3×3×3, with any of what can be fused behind it.
+fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
+    let mut window = random_window(rng, shape, false);
+    if rng.u32(..4) > 0 {
+        let stride = rng.usize(1..=2);
+        let pad = [(); 3].map(|()| [1, 1, 0, 2, 3, 3][rng.usize(..6)]);
+        let common = Window { kernel: [3; 3], stride: [rng.usize(1..=3), stride, stride], pad, dilation: [1; 3] };
+        window = common.output(shape.thw()).map_or(window, |_| common);
+    }
+    let [affine, sum, relu] = [(); 3].map(|()| rng.bool());
+    let mut shapes = vec![shape];
+    let mut out = match affine {
+        true => model.conv_affine_nd(data, "conv", shape.c, window, shape.c, true),
+        false => model.conv_nd(data, "conv", shape.c, window, shape.c),
+    };
+    if sum {
+        shapes.push(shape.with(shape.c, window.output(shape.thw()).expect("drawn to fit")));
+        let shortcut = model.input("shortcut", shape.c);
+        out = model.sum(out, shortcut, Some("conv_sum"));
+    }
+    if relu {
+        out = model.relu(out);
+    }
+    let description = format!("depthwise conv {window:?} of {shape}, affine {affine}, sum {sum}, relu {relu}");
+    Case::new(description, model.finish(out), &shapes, rng)
 }
 
 /// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the three is

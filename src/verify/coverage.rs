@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 48] = [
+const REQUIRED: [&str; 53] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -28,6 +28,11 @@ const REQUIRED: [&str; 48] = [
     "dilation in T",
     "groups 1",
     "groups above 1",
+    "groups by implicit GEMM",
+    "groups by implicit GEMM, split over channels",
+    "groups by Winograd",
+    "depthwise, several blocks of channels",
+    "depthwise, residual fused",
     "T = 1",
     "odd height or width",
     "even height and width",
@@ -127,6 +132,13 @@ impl Coverage {
                 met.push(("groups 1".to_owned(), conv.groups == 1));
                 met.push(("groups above 1".to_owned(), conv.groups > 1));
                 let scaled = conv.epilogue.affine.as_ref().map(|affine| affine.scale.is_some());
+                let gemm = matches!(step.method, Method::Single(Kernel::ConvGemm(_))) && conv.groups > 1;
+                met.push(("groups by implicit GEMM".to_owned(), gemm));
+                met.push(("groups by implicit GEMM, split over channels".to_owned(), gemm && step.parts.len() > 1));
+                met.push(("groups by Winograd".to_owned(), step.method.is_winograd() && conv.groups > 1));
+                let depthwise = conv.groups > 1 && (conv.dim_in, conv.dim_out) == (conv.groups, conv.groups);
+                met.push(("depthwise, several blocks of channels".to_owned(), depthwise && conv.groups > 32));
+                met.push(("depthwise, residual fused".to_owned(), depthwise && conv.epilogue.residual));
                 met.push(("affine folded".to_owned(), scaled == Some(true)));
                 met.push(("bias folded".to_owned(), scaled == Some(false)));
                 met.push(("residual fused".to_owned(), conv.epilogue.residual));
