@@ -19,6 +19,7 @@ pub mod max_pool;
 mod method;
 pub mod relu;
 mod source;
+pub mod subsample;
 pub mod sum;
 pub mod winograd;
 pub mod winograd_fused;
@@ -205,6 +206,8 @@ pub enum Kernel {
     MaxPool,
     /// Average pooling over whole axes.
     AveragePool,
+    /// Strided copies with more channels.
+    Subsample,
     /// Affine channel.
     Affine,
     /// Rectifier.
@@ -260,7 +263,7 @@ impl Kernel {
     const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::GEMM_8X8,
@@ -310,6 +313,7 @@ impl Kernel {
         Self::FUSED_COMPACT,
         Self::MaxPool,
         Self::AveragePool,
+        Self::Subsample,
         Self::Affine,
         Self::Relu,
         Self::Sum,
@@ -374,6 +378,7 @@ impl Kernel {
             Self::WinogradFused(_) => "winograd_fused",
             Self::MaxPool => "max_pool",
             Self::AveragePool => "average_pool",
+            Self::Subsample => "subsample",
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
@@ -394,6 +399,7 @@ impl Kernel {
             Self::WinogradFused(spread) => winograd_fused::source(spread),
             Self::MaxPool => max_pool::source(),
             Self::AveragePool => average_pool::SOURCE.to_owned(),
+            Self::Subsample => subsample::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
@@ -456,6 +462,7 @@ impl Kernel {
             Self::WinogradFused(_) => winograd_fused::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::AveragePool => average_pool::Params::LAYOUT,
+            Self::Subsample => subsample::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
             Self::Sum => sum::Params::LAYOUT,
@@ -470,7 +477,8 @@ impl Kernel {
             Self::WinogradProduct(_) | Self::WinogradFused(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
-            Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool | Self::Relu | Self::Layout => 2,
+            Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool => 2,
+            Self::Subsample | Self::Relu | Self::Layout => 2,
         }
     }
 }
