@@ -122,7 +122,7 @@ fn main() {
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
 
     let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
-    let body = Body::new(&BackboneConfig::r18_conv4()).expect("a valid network");
+    let body = Body::new(BackboneConfig::r18_conv4()).expect("a valid network");
     let direct = PlanOptions { winograd: false, ..options.clone() };
     let (flagship, plan) = time(&gpu, &body.graph, Shape::new(1, 3, 8, 112, 112), &direct);
     let flagship = gflops(plan.macs(), flagship);

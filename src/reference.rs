@@ -104,6 +104,7 @@ fn operator<'a>(
         OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
         OpKind::MaxPool(window) => max_pool(window, input, shape),
         OpKind::AveragePool(axes) => average_pool(*axes, input),
+        OpKind::Subsample(window) => subsample(window, input, shape),
         OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),
         OpKind::StopGradient | OpKind::Layout => input.data.clone(),
     })
@@ -166,6 +167,18 @@ fn convolve(conv: &Conv, input: &Volume, shape: Shape, weight: &[f32]) -> Vec<f6
             }
         }
     });
+    output
+}
+
+fn subsample(window: &Window, input: &Volume, shape: Shape) -> Vec<f64> {
+    let (from, [st, sh, sw]) = (input.shape, window.stride);
+    let mut output = Vec::with_capacity(shape.len());
+    for (n, c) in (0..shape.n).flat_map(|n| (0..shape.c).map(move |c| (n, c))) {
+        for (t, h) in (0..shape.t).flat_map(|t| (0..shape.h).map(move |h| (t, h))) {
+            let row = (((n * from.c + c) * from.t + t * st) * from.h + h * sh) * from.w;
+            output.extend((0..shape.w).map(|w| if c < from.c { input.data[row + w * sw] } else { 0.0 }));
+        }
+    }
     output
 }
 

@@ -74,7 +74,7 @@ fn fixtures() -> Vec<Case> {
 }
 
 /// The networks of `goldens/video`, and whose they are found to be.
-const GOLDENS: [(&str, Family); 18] = [
+const GOLDENS: [(&str, Family); 20] = [
     ("torchvision_mc3", Family::Torchvision),
     ("vmz_r2plus1d", Family::Vmz),
     ("vmz_ir_csn", Family::Vmz),
@@ -86,6 +86,7 @@ const GOLDENS: [(&str, Family); 18] = [
     ("pyslowfast_i3d", Family::PySlowFast),
     ("pyslowfast_c2d", Family::PySlowFast),
     ("hara_basic", Family::ThreeDResNets),
+    ("hara_shortcut_a", Family::ThreeDResNets),
     ("hara_resnext", Family::ThreeDResNets),
     ("i3resnet", Family::I3ResNet),
     ("mmaction2_slowonly", Family::Mmaction2),
@@ -93,6 +94,7 @@ const GOLDENS: [(&str, Family); 18] = [
     ("mmaction2_c2d", Family::Mmaction2),
     ("mmaction2_r2plus1d", Family::Mmaction2),
     ("mmaction2_ir_csn", Family::Mmaction2),
+    ("mmaction2_ip_csn", Family::Mmaction2),
 ];
 
 fn goldens() -> Vec<Case> {
@@ -176,9 +178,11 @@ fn every_family_wants_its_own_frames() {
                 wanted(Kinetics, exact, Some(112))
             }
             "vmz_ir_csn" | "vmz_ip_csn" => wanted(Kinetics, short, Some(224)),
-            "v05_kensho_b.pth" | "hara_basic" | "hara_resnext" => wanted(ThreeDResNets, Size::Shorter(112), Some(112)),
+            "v05_kensho_b.pth" | "hara_basic" | "hara_shortcut_a" | "hara_resnext" => {
+                wanted(ThreeDResNets, Size::Shorter(112), Some(112))
+            }
             "i3resnet" => wanted(ImageNet, short, None),
-            "mmaction2_ir_csn" => wanted(Mmaction2Csn, short, Some(224)),
+            "mmaction2_ir_csn" | "mmaction2_ip_csn" => wanted(Mmaction2Csn, short, Some(224)),
             name if name.starts_with("mmaction2") => wanted(Mmaction2, short, Some(224)),
             _ => wanted(PyTorchVideo, short, Some(256)),
         };

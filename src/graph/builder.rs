@@ -107,6 +107,13 @@ impl GraphBuilder {
         self.mean(frames, name, Axes::Time)
     }
 
+    /// Every so many positions of a blob, with zeros behind its channels up to `dim_out`, into the blob `name`.
+    pub fn subsample(&mut self, blob_in: BlobId, name: &str, dim_out: usize, stride: [usize; 3]) -> BlobId {
+        let output = self.blob(name.to_owned(), dim_out);
+        let window = Window { stride, ..Window::POINTWISE };
+        self.push(name.to_owned(), OpKind::Subsample(window), vec![blob_in], output)
+    }
+
     /// The mean over some axes into the blob `name`.
     pub fn mean(&mut self, blob_in: BlobId, name: &str, axes: Axes) -> BlobId {
         let output = self.blob(name.to_owned(), self.channels(blob_in));

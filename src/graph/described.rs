@@ -61,6 +61,7 @@ fn add_block(model: &mut GraphBuilder, blob_in: BlobId, prefix: &str, inplace_su
     }
     let shortcut = match &block.shortcut {
         Shortcut::Identity => blob_in,
+        Shortcut::ZeroPad => model.subsample(blob_in, &format!("{prefix}_branch1"), block.width(), block.stride()),
         Shortcut::Projection(unit) => add_unit(model, blob_in, &format!("{prefix}_branch1"), unit, false),
     };
     let sum_name = format!("{prefix}_sum");

@@ -26,7 +26,8 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
                 OpKind::Sum => plain,
                 OpKind::Relu => !epilogue.relu,
                 OpKind::StopGradient => true,
-                OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Layout => false,
+                OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::AveragePool(_) => false,
+                OpKind::Subsample(_) | OpKind::Layout => false,
             }
     })
 }
@@ -130,7 +131,9 @@ fn absorb(op: &mut Operator, taken: Operator) {
         OpKind::Relu => conv.epilogue.relu = true,
         OpKind::StopGradient => {}
         OpKind::MaxPool(window) => conv.epilogue.pool = Some(Box::new(window)),
-        OpKind::Conv(_) | OpKind::AveragePool(_) | OpKind::Layout => unreachable!("no convolution takes these"),
+        OpKind::Conv(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Layout => {
+            unreachable!("no convolution takes these")
+        }
     }
     op.output = taken.output;
     op.fused.push(taken.name);

@@ -238,6 +238,9 @@ pub enum OpKind {
     MaxPool(Window),
     /// Average pooling: the mean over all of these axes.
     AveragePool(Axes),
+    /// The first position under each window of one tap, and zeros in the channels that the input lacks: the shortcut A of
+    /// residual networks.
+    Subsample(Window),
     /// Elementwise sum of two blobs of equal shape.
     Sum,
     /// The identity: where training stops the gradient.
@@ -256,6 +259,7 @@ impl OpKind {
             Self::Relu => "relu",
             Self::MaxPool(_) => "max_pool",
             Self::AveragePool(_) => "average_pool",
+            Self::Subsample(_) => "subsample",
             Self::Sum => "sum",
             Self::StopGradient => "stop_gradient",
             Self::Layout => "layout",
@@ -362,7 +366,7 @@ impl Graph {
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
-                OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) => {}
+                OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) => {}
                 OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
             }
         }

@@ -4,7 +4,7 @@ use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
 use super::{affine, average_pool, conv_depthwise, conv_depthwise_walk, conv_direct, conv_pool, layout, max_pool};
-use super::{relu, sum, winograd_fused};
+use super::{relu, subsample, sum, winograd_fused};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
@@ -114,6 +114,7 @@ impl Method {
         let mut methods = match kind {
             OpKind::Conv(conv) => conv_candidates(conv, target),
             OpKind::MaxPool(_) => vec![Kernel::MaxPool.into()],
+            OpKind::Subsample(_) => vec![Kernel::Subsample.into()],
             OpKind::AveragePool(_) => vec![Kernel::AveragePool.into()],
             OpKind::Affine(_) => vec![Kernel::Affine.into()],
             OpKind::Relu => vec![Kernel::Relu.into()],
@@ -192,6 +193,7 @@ impl Method {
             }
             (Kernel::MaxPool, OpKind::MaxPool(window)) => max_pool::launch(window, slice, max_groups),
             (Kernel::AveragePool, OpKind::AveragePool(axes)) => average_pool::launch(*axes, slice, max_groups),
+            (Kernel::Subsample, OpKind::Subsample(window)) => subsample::launch(window, slice, max_groups),
             (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
             (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),

@@ -21,6 +21,7 @@ pub mod max_pool;
 mod method;
 pub mod relu;
 mod source;
+pub mod subsample;
 pub mod sum;
 pub mod winograd;
 pub mod winograd_fused;
@@ -211,6 +212,8 @@ pub enum Kernel {
     MaxPool,
     /// Average pooling over whole axes.
     AveragePool,
+    /// Strided copies with more channels.
+    Subsample,
     /// Affine channel.
     Affine,
     /// Rectifier.
@@ -268,7 +271,7 @@ impl Kernel {
     const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::ConvDepthwise,
@@ -321,6 +324,7 @@ impl Kernel {
         Self::FUSED_COMPACT,
         Self::MaxPool,
         Self::AveragePool,
+        Self::Subsample,
         Self::Affine,
         Self::Relu,
         Self::Sum,
@@ -390,6 +394,7 @@ impl Kernel {
             Self::WinogradFused(_) => "winograd_fused",
             Self::MaxPool => "max_pool",
             Self::AveragePool => "average_pool",
+            Self::Subsample => "subsample",
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
@@ -412,6 +417,7 @@ impl Kernel {
             Self::WinogradFused(spread) => winograd_fused::source(spread),
             Self::MaxPool => max_pool::source(),
             Self::AveragePool => average_pool::SOURCE.to_owned(),
+            Self::Subsample => subsample::source(),
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
@@ -475,6 +481,7 @@ impl Kernel {
             Self::WinogradFused(_) => winograd_fused::Params::LAYOUT,
             Self::MaxPool => max_pool::Params::LAYOUT,
             Self::AveragePool => average_pool::Params::LAYOUT,
+            Self::Subsample => subsample::Params::LAYOUT,
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
             Self::Sum => sum::Params::LAYOUT,
@@ -490,7 +497,8 @@ impl Kernel {
             Self::ConvDepthwise | Self::ConvDepthwiseWalk(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
             Self::Sum => 3,
-            Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool | Self::Relu | Self::Layout => 2,
+            Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool => 2,
+            Self::Subsample | Self::Relu | Self::Layout => 2,
         }
     }
 }

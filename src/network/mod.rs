@@ -160,6 +160,8 @@ pub enum Shortcut {
     Identity,
     /// `branch1`: a convolution of it with an affine channel (shortcut B).
     Projection(Unit),
+    /// Every so many positions of it, as the branch strides, and zeros in the channels that it lacks (shortcut A).
+    ZeroPad,
 }
 
 /// A convolution and its affine channel.

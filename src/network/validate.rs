@@ -77,7 +77,11 @@ impl Block {
                 let given = format!("identity: {dim_in} channels at stride 1");
                 Err(Error::config(format!("{place}.shortcut"), wanted, given))
             }
-            Shortcut::Identity => Ok(width),
+            Shortcut::ZeroPad if dim_in > width => {
+                let given = format!("zero_pad: {dim_in} channels");
+                Err(Error::config(format!("{place}.shortcut"), wanted, given))
+            }
+            Shortcut::Identity | Shortcut::ZeroPad => Ok(width),
             Shortcut::Projection(unit) => {
                 let place = format!("{place}.shortcut.projection");
                 unit.validate(dim_in, &place)?;

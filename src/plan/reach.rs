@@ -20,7 +20,7 @@ impl Reach {
             OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) => {
                 Self::Slides(own.window, None)
             }
-            OpKind::MaxPool(window) => Self::Slides(*window, None),
+            OpKind::MaxPool(window) | OpKind::Subsample(window) => Self::Slides(*window, None),
             OpKind::AveragePool(axes) => Self::Slides(axes.window(shape.thw()), None),
             OpKind::Conv(_) | OpKind::Affine(_) | OpKind::Relu => Self::Alike,
             OpKind::Sum | OpKind::StopGradient | OpKind::Layout => Self::Alike,

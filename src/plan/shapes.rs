@@ -36,6 +36,7 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
                 let own = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
                 conv.epilogue.pool.as_ref().map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, pool, own)?)))?
             }
+            OpKind::Subsample(window) => input.with(graph.blob(op.output).channels, slide(&op.name, window, input)?),
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
             OpKind::AveragePool(axes) => input.with(input.c, axes.output(input.thw())),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,

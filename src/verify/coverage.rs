@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 53] = [
+const REQUIRED: [&str; 55] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -49,6 +49,8 @@ const REQUIRED: [&str; 53] = [
     "pooling fused, fewer than three channels",
     "pooling fused, batch above 1",
     "a clip read in both layouts",
+    "subsampled, with channels added",
+    "subsampled, split over frames",
     "mean over space",
     "mean over time, of frames of several positions",
     "mean over space, split over frames",
@@ -113,6 +115,11 @@ impl Coverage {
             met.push(("operators behind the output".to_owned(), behind));
             met.push(("operators behind the output, tapped".to_owned(), behind && !case.taps.is_empty()));
             met.extend(split_properties(plan, step));
+            if let OpKind::Subsample(window) = op.kind {
+                let more = plan.shape(op.output).c > input.c && window.stride != [1; 3];
+                met.push(("subsampled, with channels added".to_owned(), more));
+                met.push(("subsampled, split over frames".to_owned(), step.is_cut_over_frames()));
+            }
             if let OpKind::AveragePool(axes) = op.kind {
                 let (space, time) = (axes == Axes::Space, axes == Axes::Time);
                 met.push(("mean over space".to_owned(), space && input.h * input.w > 1));
@@ -200,7 +207,7 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     };
     let window = match &op.kind {
         OpKind::Conv(conv) => Some(conv.window),
-        OpKind::MaxPool(window) => Some(*window),
+        OpKind::MaxPool(window) | OpKind::Subsample(window) => Some(*window),
         OpKind::AveragePool(axes) => Some(axes.window(plan.shape(op.inputs[0]).thw())),
         OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => None,
     };

@@ -19,7 +19,7 @@ fn windows(kind: &OpKind, input: usize) -> Vec<Window> {
             [conv.window].into_iter().chain(conv.epilogue.pool.as_deref().copied()).collect()
         }
         OpKind::Conv(conv) => conv.epilogue.projection.iter().map(|own| own.window).collect(),
-        OpKind::MaxPool(window) => vec![*window],
+        OpKind::MaxPool(window) | OpKind::Subsample(window) => vec![*window],
         _ => Vec::new(),
     }
 }

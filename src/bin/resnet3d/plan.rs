@@ -243,7 +243,9 @@ fn operator(op: &Operator) -> String {
     };
     let label = op.kind.label();
     match &op.kind {
-        OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) => format!("{label} {}", window(own)),
+        OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) | OpKind::Subsample(own) => {
+            format!("{label} {}", window(own))
+        }
         OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
         OpKind::AveragePool(Axes::Space) => format!("{label} over space"),
         OpKind::AveragePool(Axes::Time) => format!("{label} over time"),
@@ -278,7 +280,7 @@ fn params(op: &Operator, channels: usize) -> u64 {
             conv.terms().map(|own| weight(own) + own.epilogue.affine.as_ref().map_or(0, affine)).sum()
         }
         OpKind::Affine(own) => affine(own),
-        OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) => 0,
+        OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) => 0,
         OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
     }
 }

@@ -124,6 +124,8 @@ impl Reader<'_> {
         if let Some(mut projection) = self.optional_unit(&format!("{prefix}_branch1"), dim_in)? {
             stride(&mut projection, total);
             block.shortcut = Shortcut::Projection(projection);
+        } else if self.rules.pads && (dim_in != width || total != [1; 3]) {
+            block.shortcut = Shortcut::ZeroPad;
         }
         Some(Some(block))
     }

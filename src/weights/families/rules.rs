@@ -19,6 +19,8 @@ pub(crate) struct Rules {
     pub time: [usize; 4],
     /// Whether it strides over time even where no convolution of it spans frames.
     pub time_always: bool,
+    /// Whether a shortcut without parameters pads zeros where a block changes its width or strides.
+    pub pads: bool,
     /// What batch norms add to the variance.
     pub eps: f64,
     /// The same of those between the halves of a factored convolution.
@@ -48,6 +50,7 @@ const USUAL: Rules = Rules {
     space: [1, 2, 2, 2],
     time: [1; 4],
     time_always: false,
+    pads: false,
     eps: EPS,
     eps_mid: EPS,
 };
@@ -99,7 +102,8 @@ impl Rules {
                 let pools = arch.map_or_else(|| shapes.spans_alike(), |arch| matches!(arch, "c2d" | "i3d"));
                 Self { pool2: pools.then_some(MAX_2X1X1), ..USUAL }
             }
-            Family::ThreeDResNets | Family::I3ResNet => Self { pool1: Some(MAX_3X3X3), time_always: true, ..strided },
+            Family::ThreeDResNets => Self { pool1: Some(MAX_3X3X3), time_always: true, pads: true, ..strided },
+            Family::I3ResNet => Self { pool1: Some(MAX_3X3X3), time_always: true, ..strided },
             Family::Mmaction2 if shapes.is_depthwise() => Self { eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided },
             Family::Mmaction2 if shapes.is_factored() => Self { eps: EPS_VMZ, ..strided },
             Family::Mmaction2 => match shapes.stem_time() {

@@ -1,0 +1,47 @@
+// Every so many positions of a blob, and zeros in the channels that it lacks: a shortcut without parameters.
+//
+// Layouts. input, output: NTHWC in quads of four channels; the output has as many channels as the input or more. Grid: one
+// invocation for each output quad, in memory order, 64 a workgroup, folded into x and y.
+// Shared code: shared/window.wgsl.
+
+struct Params {
+    window: Window,
+    // Columns of the folded grid, and the number of output quads.
+    grid_x: u32,
+    len: u32,
+    quads: u32,
+    // Quads of the input.
+    in_quads: u32,
+    in_t: u32,
+    in_h: u32,
+    in_w: u32,
+    out_t: u32,
+    out_h: u32,
+    out_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+    if index >= p.len {
+        return;
+    }
+    let quad = index % p.quads;
+    let position = index / p.quads;
+    let x = i32(position % p.out_w * p.window.stride_w) - p.window.pad_w;
+    let y = i32(position / p.out_w % p.out_h * p.window.stride_h) - p.window.pad_h;
+    let z = i32(position / (p.out_w * p.out_h) % p.out_t * p.window.stride_t) - p.window.pad_t;
+    let clip = i32(position / (p.out_w * p.out_h * p.out_t));
+
+    var value = vec4(0.0);
+    if quad < p.in_quads {
+        let at = ((clip * i32(p.in_t) + z) * i32(p.in_h) + y) * i32(p.in_w) + x;
+        // What fills up the input's last quad is zero, as the channels behind it have to be.
+        value = input[u32(at) * p.in_quads + quad];
+    }
+    output[index] = value;
+}
