@@ -94,9 +94,9 @@ fn a_head_is_planned_behind_the_output() {
         let options = PlanOptions { taps, ..PlanOptions::default() };
         let whole = Plan::new(&graph, &[shape], &options).unwrap();
         // Within a third of the memory, the means are of frames computed one after the other.
-        let limit = Some(whole.peak_bytes() / 3);
-        let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: limit, ..options }).unwrap();
-        assert!(small.peak_bytes() <= limit.unwrap() && small.dispatches() > whole.dispatches());
+        let limit = whole.peak_bytes() / 3;
+        let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: Some(limit), ..options }).unwrap();
+        assert!(small.peak_bytes() <= limit && small.dispatches() > whole.dispatches());
         for plan in [&whole, &small] {
             let names: Vec<&str> = plan.outputs().iter().map(|output| output.name.as_str()).collect();
             assert_eq!(names, want);
