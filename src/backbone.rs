@@ -80,8 +80,9 @@ pub struct Options {
     /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`] and `strict_floats`.
     pub winograd: bool,
     /// Whether NaN and infinities of the clip must appear in the features exactly where the reference has them (default:
-    /// no). Then nothing is computed by Winograd's method, whatever `winograd` and `method` say; by default a value that is
-    /// not finite may spread, or get lost, within the square of outputs of its Winograd tile.
+    /// no). Then nothing is computed by Winograd's method, nor by one that multiplies the channels of one group by zeros for
+    /// another, whatever `winograd` and `method` say; by default a value that is not finite may spread, or get lost, within
+    /// the square of outputs of its Winograd tile, and of a convolution in narrow groups among the channels of a few of them.
     ///
     /// Denormals, here as without, may be taken for zero by the device at any step, as WGSL allows. (Mesa's software drivers
     /// keep them.) They differ from zero by less than 1.2e-38, far below the tolerance.
@@ -208,9 +209,10 @@ impl GpuBackbone {
                 fusion: options.fusion,
                 projections: None,
                 target: gpu.target(),
-                forced: options.method.filter(|method| !(options.strict_floats && method.is_winograd())),
+                forced: options.method,
                 choices: if options.tuning { tuning::load(gpu) } else { Choices::default() },
-                winograd: options.winograd && !options.strict_floats,
+                winograd: options.winograd,
+                strict_floats: options.strict_floats,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
                 memory_limit: options.memory_limit,
             },

@@ -12,9 +12,12 @@ use resnet3d_wgpu::{
     Timing, Weights, reference,
 };
 
-fn narrow() -> (BackboneConfig, Weights) {
-    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
+/// Without groups, and with four of four channels, which blocks of sixteen have together.
+fn narrow(num_groups: usize) -> (BackboneConfig, Weights) {
+    let json = format!(
+        r#"{{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4, "num_groups": {num_groups}}}"#
+    );
+    let config = BackboneConfig::from_json(&json).unwrap();
     let weights = Weights::random(&config, 9).unwrap();
     (config, weights)
 }
@@ -23,7 +26,6 @@ fn narrow() -> (BackboneConfig, Weights) {
 /// method is forced; by default Winograd's method loses them.
 #[test]
 fn strict_floats_keep_non_finite_values_where_they_belong() {
-    let (config, weights) = narrow();
     let shape = Shape::new(1, 3, 4, 61, 77);
     let mut values = random::clip(shape, 3).unwrap().data().to_vec();
     // A lone infinity goes through the whole network, its negative side is cut off by the first ReLU, and so is a NaN.
@@ -31,7 +33,8 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
         values[at] = value;
     }
     let clip = Clip::new(shape, values).unwrap();
-    for gpu in contexts() {
+    for (gpu, groups) in contexts().into_iter().flat_map(|gpu| [(gpu.clone(), 1), (gpu, 4)]) {
+        let (config, weights) = narrow(groups);
         if gpu.backend() == "metal" {
             println!("skipped on {}: Metal's fast mathematics know neither", gpu.adapter_name());
             continue;
@@ -42,7 +45,9 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
             let features = backbone.forward(&clip).unwrap();
             (backbone, features)
         };
-        for method in [None, winograd] {
+        let gemm = Method::by_name("conv_gemm_16x8");
+        assert!(gemm.is_some());
+        for method in [None, winograd, gemm] {
             let strict = Options { taps: Taps::Stages, strict_floats: true, method, ..Options::default() };
             let (backbone, features) = run(strict);
             let graph = &backbone.body().graph;
@@ -101,7 +106,7 @@ fn denormals_are_kept_or_taken_for_zero() {
 /// A clip of denormals, alone and among ordinary values, gives what the reference makes of it, with every method.
 #[test]
 fn denormals_in_a_clip_do_no_harm() {
-    let (config, weights) = narrow();
+    let (config, weights) = narrow(1);
     let shape = Shape::new(1, 3, 3, 30, 37);
     let ordinary = random::clip(shape, 3).unwrap();
     let alone: Vec<f32> = DENORMALS.into_iter().cycle().take(shape.len()).collect();

@@ -95,7 +95,7 @@ const FAULTS: [(&str, ShaderPatch); 108] = [
     ("depthwise: padding in T off by one", patch("conv_depthwise", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
     ("depthwise: padding in W off by one", patch("conv_depthwise", "- own.window.pad_w", "- (own.window.pad_w + 1)")),
     ("depthwise: dilation in H ignored", patch("conv_depthwise", "i32(kh * own.window.dilation_h)", "i32(kh)")),
-    ("depthwise: last column not written", patch("conv_depthwise", "+ j < own.out_w", "+ j + 1u < own.out_w")),
+    ("depthwise: last column not written", patch("conv_depthwise", "< own.out_w {", "+ 1u < own.out_w {")),
     (
         "depthwise: rows before the first read",
         patch("conv_depthwise", "& (y >= 0) & (y < own.in_h)", "& (y < own.in_h)"),
@@ -124,14 +124,11 @@ const FAULTS: [(&str, ShaderPatch); 108] = [
         "depthwise, walking: sums begin too late",
         patch("conv_depthwise_walk", "clamp(-base_z, 0, 2)", "max(-base_z, 0)"),
     ),
-    (
-        "depthwise, walking: last row not written",
-        patch("conv_depthwise_walk", "+ j < own.out_h", "+ j + 1u < own.out_h"),
-    ),
+    ("depthwise, walking: last row not written", patch("conv_depthwise_walk", "< own.out_h {", "+ 1u < own.out_h {")),
     ("depthwise, walking: residual forgotten", patch("conv_depthwise_walk", "if own.add_residual", "if false")),
     (
         "depthwise, walking: last column not written",
-        patch("conv_depthwise_walk", "+ i + 1u < own.out_w", "+ i + 2u < own.out_w"),
+        patch("conv_depthwise_walk", "+ 1u < own.out_w {", "+ 2u < own.out_w {"),
     ),
     ("split: depthwise from the first channel", patch("conv_depthwise", "p.first_quad + own_quad", "own_quad")),
     (

@@ -220,6 +220,11 @@ impl Gemm {
         }
     }
 
+    /// Whether a block multiplies the input of one group by zeros for the outputs of another.
+    pub(super) fn mixes_groups(self, conv: &Conv) -> bool {
+        conv.groups > 1 && input_quads(self.tile().channels(), conv) * 4 > conv.dim_in / conv.groups
+    }
+
     /// What it costs for a position of `conv`, one of its tile's output channels and one input channel counting as one: with
     /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each quad, which is
     /// worth some twenty channels whatever the tile (`docs/performance.md`).

@@ -101,6 +101,15 @@ impl Method {
         self.winograd_tile().is_some()
     }
 
+    /// Whether a NaN or an infinity of the input of `kind` reaches the outputs that depend on it and no others. Winograd's
+    /// method spreads them over squares of outputs, blocks of channels over the groups that they have together.
+    pub fn keeps_floats(self, kind: &OpKind) -> bool {
+        match (self, kind) {
+            (Self::Single(Kernel::ConvGemm(gemm)), OpKind::Conv(conv)) => !gemm.mixes_groups(conv),
+            (Self::Single(_) | Self::Winograd { .. }, _) => !self.is_winograd(),
+        }
+    }
+
     /// Whether devices like `target` can run it.
     pub fn runs_on(self, target: Target) -> bool {
         match self {

@@ -56,6 +56,9 @@ pub struct PlanOptions {
     pub choices: Choices,
     /// Whether convolutions may be computed by Winograd's method, see [`crate::kernels::winograd`].
     pub winograd: bool,
+    /// Whether to use only methods by which a NaN or an infinity reaches the outputs that depend on it and no others, whatever
+    /// is forced, see [`Method::keeps_floats`].
+    pub strict_floats: bool,
     /// What the adapter allows.
     pub limits: PlanLimits,
     /// Bytes that activations and workspaces may have together ([`Plan::peak_bytes`]), if not as many as they need.
@@ -72,6 +75,7 @@ impl Default for PlanOptions {
             forced: None,
             choices: Choices::default(),
             winograd: true,
+            strict_floats: false,
             limits: PlanLimits::default(),
             memory_limit: None,
         }
@@ -299,11 +303,15 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     let candidates = Method::candidates(kind, options.target);
     // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
     let fits = |method: &Method| fits(*method, kind, output, options);
-    let allowed = |method: &Method| match method.is_winograd() {
-        true => options.winograd && fits(method),
-        false => method.constant_home(0) == Home::Buffer || fits(method),
+    let strict = |method: &Method| !options.strict_floats || method.keeps_floats(kind);
+    let allowed = |method: &Method| {
+        strict(method)
+            && match method.is_winograd() {
+                true => options.winograd && fits(method),
+                false => method.constant_home(0) == Home::Buffer || fits(method),
+            }
     };
-    let forced = options.forced.filter(|method| candidates.contains(method));
+    let forced = options.forced.filter(|method| candidates.contains(method) && strict(method));
     let chosen = || {
         let method = options.choices.get(&signature(kind, input, output)?)?;
         (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)

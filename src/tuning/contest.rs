@@ -130,7 +130,9 @@ impl Contest {
         let want: Vec<f64> = contender(reference)?.run(&inputs)?.into_iter().map(f64::from).collect();
 
         let mut candidates = Method::candidates(&self.operator.op().kind, options.target);
+        let kind = &self.operator.op().kind;
         candidates.retain(|method| options.winograd || !method.is_winograd());
+        candidates.retain(|method| !options.strict_floats || method.keeps_floats(kind));
         // The table's first: it is kept in any case, and what is hopeless is so beside it.
         candidates.sort_by_key(|&method| method != self.table);
         let mut left: Vec<Contender> = Vec::new();

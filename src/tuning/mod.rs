@@ -119,7 +119,7 @@ pub fn tune(
     }
     progress(contests.len(), contests.len());
     // Winners among fewer methods are nothing to others.
-    if !tuned.is_empty() && options.winograd {
+    if !tuned.is_empty() && options.winograd && !options.strict_floats {
         store::save(setting.gpu, choices);
     }
     Ok(tuned)

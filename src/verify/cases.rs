@@ -56,7 +56,7 @@ const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0
 pub fn random_operator(rng: &mut Rng) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let kind = rng.u32(..25);
+    let kind = rng.u32(..26);
     // A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
     let heavy = kind == 6;
     let groups = if heavy { 1 } else { groups };
@@ -89,7 +89,7 @@ pub fn random_operator(rng: &mut Rng) -> Case {
             let out = model.subsample(data, "sub", dim_out, stride);
             (format!("subsample {stride:?} of {shape} to {dim_out} channels"), out, vec![shape])
         }
-        20 => {
+        20 | 25 => {
             let axes = Axes::ALL[rng.usize(..2)];
             (format!("mean of {shape} over {axes:?}"), model.mean(data, "mean", axes), vec![shape])
         }
@@ -145,10 +145,10 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     Case::new(description, graph, &shapes, rng)
 }
 
-/// A convolution of every channel by itself, mostly by 3×3×3, with any of what can be fused behind it.
+/// A convolution of every channel by itself, every other one by 3×3×3, with any of what can be fused behind it.
 fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let mut window = random_window(rng, shape, false);
-    if rng.u32(..4) > 0 {
+    if rng.bool() {
         let stride = rng.usize(1..=2);
         let pad = [(); 3].map(|()| [1, 1, 0, 2, 3, 3][rng.usize(..6)]);
         let common = Window { kernel: [3; 3], stride: [rng.usize(1..=3), stride, stride], pad, dilation: [1; 3] };
@@ -278,5 +278,9 @@ pub fn random_body(rng: &mut Rng) -> Result<Case> {
     let mut case = Case::new(format!("{} on {shape}", config.to_json()), body.graph, &[shape], rng);
     let blobs = case.graph.blobs();
     case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(..blobs.len())].name.clone()).collect();
+    if rng.u32(..8) == 0 {
+        // Then it is converted besides, where the stem reads it as it comes.
+        case.taps.push("data".to_owned());
+    }
     Ok(case)
 }

@@ -215,6 +215,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         choices: Choices::default(),
         // What a forced method cannot do others do, whose choice must not depend on the limits.
         winograd: variant.method.is_none_or(Method::is_winograd),
+        strict_floats: false,
         limits,
         memory_limit: variant.memory_limit,
     };
