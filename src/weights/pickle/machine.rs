@@ -6,7 +6,7 @@ use super::opcodes as op;
 use super::tensors::{self, MAX_ARGUMENTS, NoStorage};
 use super::value::{Dialect, Global, Heap, Value};
 use crate::weights::raw::{Encoding, Payload};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Most instructions that a file may have. The checkpoint of an R-152 with batch norms and momentum has about a quarter
 /// of that. Every instruction makes at most one value, so this also bounds the memory that a hostile file can take.
@@ -38,7 +38,8 @@ pub struct Machine<'a> {
     stack: Vec<Value>,
     /// The heights of the stack at which MARK was seen.
     marks: Vec<usize>,
-    memo: HashMap<u32, Value>,
+    // A tree, as a table takes three times its entries while it grows.
+    memo: BTreeMap<u32, Value>,
     /// See [`numpy::call`].
     to_scan: usize,
     heap: Heap,
@@ -52,7 +53,7 @@ impl<'a> Machine<'a> {
             dialect,
             stack: Vec::new(),
             marks: Vec::new(),
-            memo: HashMap::new(),
+            memo: BTreeMap::new(),
             to_scan: 2 * file.len(),
             heap: Heap::default(),
         };
