@@ -78,7 +78,7 @@ fn the_mean_of_a_large_map_is_accurate() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 108] = [
+const FAULTS: [(&str, ShaderPatch); 106] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -136,8 +136,6 @@ const FAULTS: [(&str, ShaderPatch); 108] = [
         patch("conv_depthwise_walk", "- own.window.pad_t", "- max(own.window.pad_t, 0)"),
     ),
     ("pooling: padding in H off by one", patch("max_pool", "- window.pad_h", "- (window.pad_h + 1)")),
-    ("subsample: stride in W lost", patch("subsample", "* p.window.stride_w", "")),
-    ("subsample: last value not written", patch("subsample", "index >= p.len", "index + 1u >= p.len")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("mean: the last value dropped", patch("average_pool", "while value < count {", "while value + 1u < count {")),
     ("mean: divided by too much", patch("average_pool", "/ f32(count)", "/ f32(count + 1u)")),
