@@ -7,7 +7,7 @@ use crate::config::{BackboneConfig, Transformation};
 /// [`crate::graph::resnet::add_resnet_convx_body`] adds.
 pub(super) fn reference(config: &BackboneConfig) -> Description {
     let convs = vec![Unit::new(config.feat_dims[0], [1, 7, 7]).strided([1, 2, 2])];
-    let pool = Some(Pool { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] });
+    let pool = Some(Pool::MAX_1X3X3);
     let stages = (0..config.block_counts.len()).map(|index| stage(config, index)).collect();
     Description { stem: Stem { convs, pool }, stages, classes: None }
 }

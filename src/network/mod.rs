@@ -256,6 +256,15 @@ impl FirstHalf {
 }
 
 impl Pool {
+    /// Behind the stems of most.
+    pub const MAX_1X3X3: Self = Self { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
+
+    /// Behind the stems of Hara's.
+    pub const MAX_3X3X3: Self = Self { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
+
+    /// Behind res2 of those that halve the frames there.
+    pub const MAX_2X1X1: Self = Self { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
+
     /// The window.
     pub fn window(&self) -> Window {
         Window { kernel: self.kernel, stride: self.stride, pad: self.pad, dilation: [1; 3] }

@@ -38,15 +38,6 @@ pub const NAMES: [&str; 21] = [
 const TRAINED_ON: [(&str, usize); 7] =
     [("K", 700), ("KM", 1039), ("KMS", 1139), ("KS", 800), ("M", 339), ("MS", 439), ("S", 100)];
 
-/// Behind the stems of most.
-const MAX_1X3X3: Pool = Pool { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
-
-/// Behind the stems of Hara's.
-const MAX_3X3X3: Pool = Pool { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
-
-/// Behind res2 of those that halve the frames there.
-const MAX_2X1X1: Pool = Pool { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
-
 /// Widths inside a stage; those of what basic blocks leave.
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
@@ -63,8 +54,8 @@ pub(super) fn described(name: &str) -> Option<Description> {
         "r2plus1d_18" => r2plus1d([2; 4], false),
         "r2plus1d_34" => r2plus1d([3, 4, 6, 3], true),
         "slow_r50" => pytorchvideo(1, [&[1], &[1], &[3], &[3]], None),
-        "c2d_r50" => pytorchvideo(1, [&[1]; 4], Some(MAX_2X1X1)),
-        "i3d_r50" => pytorchvideo(5, [&[3], &[3, 1], &[3, 1], &[1, 3]], Some(MAX_2X1X1)),
+        "c2d_r50" => pytorchvideo(1, [&[1]; 4], Some(Pool::MAX_2X1X1)),
+        "i3d_r50" => pytorchvideo(5, [&[3], &[3, 1], &[3, 1], &[1, 3]], Some(Pool::MAX_2X1X1)),
         "csn_r101" => csn([3, 4, 23, 3], false),
         "ir_csn_50" => csn([3, 4, 6, 3], false),
         "ir_csn_152" => csn([3, 8, 36, 3], false),
@@ -135,7 +126,7 @@ fn spatial(width: usize, kernel: [usize; 3], stride: usize) -> FirstHalf {
 
 /// PyTorchVideo's ResNet-50s: the time kernels of the first units of a stage's blocks come by turns.
 fn pytorchvideo(stem_time: usize, time_kernels: [&[usize]; 4], pool: Option<Pool>) -> Description {
-    let stem = stem(Unit::new(64, [stem_time, 7, 7]), Some(MAX_1X3X3));
+    let stem = stem(Unit::new(64, [stem_time, 7, 7]), Some(Pool::MAX_1X3X3));
     let mut network = network(stem, [3, 4, 6, 3], |At { dim_in, stage, block, first }| {
         let stride = if first && stage > 0 { 2 } else { 1 };
         let kt = time_kernels[stage][block % time_kernels[stage].len()];
@@ -153,7 +144,7 @@ fn pytorchvideo(stem_time: usize, time_kernels: [&[usize]; 4], pool: Option<Pool
 
 /// Channel-separated networks: the 3×3×3 is depthwise, and in the interaction-preserved ones has a 1×1×1 in front.
 fn csn(counts: [usize; 4], interaction_preserved: bool) -> Description {
-    let stem = stem(Unit::new(64, [3, 7, 7]), Some(MAX_1X3X3));
+    let stem = stem(Unit::new(64, [3, 7, 7]), Some(Pool::MAX_1X3X3));
     network(stem, counts, |At { dim_in, stage, first, .. }| {
         let stride = if first && stage > 0 { 2 } else { 1 };
         let inner = WIDTHS[stage];
@@ -179,7 +170,7 @@ fn r2plus1d_r50() -> Description {
 /// Hara's, with projected shortcuts.
 fn hara(depth: &str, counts: [usize; 4]) -> Description {
     let basic = matches!(depth, "10" | "18" | "34");
-    let stem = stem(Unit::new(64, [7; 3]), Some(MAX_3X3X3));
+    let stem = stem(Unit::new(64, [7; 3]), Some(Pool::MAX_3X3X3));
     network(stem, counts, |At { dim_in, stage, first, .. }| {
         let stride = [if first && stage > 0 { 2 } else { 1 }; 3];
         let unit = Unit::new(WIDTHS[stage], [3; 3]);
@@ -194,7 +185,7 @@ fn hara(depth: &str, counts: [usize; 4]) -> Description {
 
 /// Hara's ResNeXt-101 of 32 groups.
 fn resnext101() -> Description {
-    let stem = stem(Unit::new(64, [7; 3]), Some(MAX_3X3X3));
+    let stem = stem(Unit::new(64, [7; 3]), Some(Pool::MAX_3X3X3));
     network(stem, [3, 4, 23, 3], |At { dim_in, stage, first, .. }| {
         let stride = [if first && stage > 0 { 2 } else { 1 }; 3];
         let inner = 2 * WIDTHS[stage];

@@ -82,7 +82,7 @@ impl Checkpoint {
     /// What of a network for video neither names nor shapes show, and is taken to be as its project publishes it; a few words
     /// each. Empty where the file's metadata says all.
     pub fn assumed(&self) -> Vec<String> {
-        if self.contents.config.is_some() { Vec::new() } else { self.source.assumed(&self.contents) }
+        if self.contents.config.is_some() { Vec::new() } else { self.source.assumed() }
     }
 
     /// The network that the file is of: that of its metadata's `config`, else what the names and shapes of its tensors

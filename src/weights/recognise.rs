@@ -27,6 +27,8 @@ pub(crate) struct Source {
     pub preprocess: Option<Preprocess>,
     /// Who published it.
     pub whose: Whose,
+    /// What its code tells of the network, of families for video.
+    rules: Option<Rules>,
 }
 
 impl Source {
@@ -61,11 +63,16 @@ impl Source {
             Some(asked) => whose.said_to_be(asked, file)?,
             None => whose,
         };
-        if !names.naming.is_of_video() {
-            refuse_deep_stems(contents, &names, file)?;
-        } else if let Whose::Of(family) = whose {
-            let rules = shapes(contents, &names, |shapes| Rules::of(family, shapes, arch.as_deref()));
-            names.eps = [rules.eps, rules.eps_mid];
+        let rules = match whose {
+            Whose::Image | Whose::OneOf(..) | Whose::Of(Family::Detectron) => None,
+            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, arch.as_deref()))),
+        };
+        match &rules {
+            Some(rules) if names.naming.is_of_video() => names.eps = [rules.eps, rules.eps_mid],
+            // What was converted of a video network may have a stem of two halves.
+            Some(_) => {}
+            None if names.naming.is_of_video() => {}
+            None => refuse_deep_stems(contents, &names, file)?,
         }
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
@@ -98,7 +105,7 @@ impl Source {
             (Some(stated), None) => Some(Preprocess::usual(stated)),
             (_, usual) => usual,
         };
-        Ok(Self { names, known, stride_1x1, preprocess, whose })
+        Ok(Self { names, known, stride_1x1, preprocess, whose, rules })
     }
 
     /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
@@ -106,16 +113,11 @@ impl Source {
     /// # Errors
     /// [`Error::Unsupported`] if they show a network that cannot be built, or that may be one of two.
     pub fn network(&self, contents: &Contents, file: &str) -> Result<Option<Network>> {
-        let family = match &self.whose {
-            Whose::Image | Whose::Of(Family::Detectron) => {
-                return Ok(self.body(contents, file)?.map(Network::Reference));
-            }
-            &Whose::Of(family) => family,
-            Whose::OneOf(..) => return Err(self.whose.undecided(file)),
+        let description = match (&self.whose, &self.rules) {
+            (Whose::OneOf(..), _) => return Err(self.whose.undecided(file)),
+            (_, None) => return Ok(self.body(contents, file)?.map(Network::Reference)),
+            (_, Some(rules)) => shapes(contents, &self.names, |shapes| describe(shapes, rules)),
         };
-        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
-        let description =
-            shapes(contents, &self.names, |shapes| describe(shapes, &Rules::of(family, shapes, arch.as_deref())));
         let Some(description) = description else { return Ok(None) };
         match description.validate() {
             Ok(()) => Ok(Some(Network::Described(description))),
@@ -127,13 +129,8 @@ impl Source {
     }
 
     /// What neither names nor shapes show of a network for video, and is taken to be its family's.
-    pub fn assumed(&self, contents: &Contents) -> Vec<String> {
-        let family = match self.whose {
-            Whose::Image | Whose::Of(Family::Detectron) | Whose::OneOf(..) => return Vec::new(),
-            Whose::Of(family) => family,
-        };
-        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
-        shapes(contents, &self.names, |shapes| Rules::of(family, shapes, arch.as_deref())).told()
+    pub fn assumed(&self) -> Vec<String> {
+        self.rules.as_ref().map(Rules::told).unwrap_or_default()
     }
 
     /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body

@@ -27,15 +27,6 @@ pub(crate) struct Rules {
     pub eps_mid: f64,
 }
 
-/// Behind the stems of most.
-const MAX_1X3X3: Pool = Pool { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
-
-/// Behind res2 of those that halve the frames there.
-const MAX_2X1X1: Pool = Pool { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
-
-/// Behind the stems of Hara's.
-const MAX_3X3X3: Pool = Pool { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
-
 /// `eps` of PyTorch's batch norms.
 const EPS: f64 = 1e-5;
 
@@ -45,7 +36,7 @@ const EPS_VMZ: f64 = 1e-3;
 /// What most have: strides over space alone.
 const USUAL: Rules = Rules {
     stem_stride: [1, 2, 2],
-    pool1: Some(MAX_1X3X3),
+    pool1: Some(Pool::MAX_1X3X3),
     pool2: None,
     space: [1, 2, 2, 2],
     time: [1; 4],
@@ -68,11 +59,8 @@ impl Rules {
         let strides: Vec<String> = (0..4)
             .map(|stage| format!("res{} {}", stage + 2, axes([self.time[stage], self.space[stage], self.space[stage]])))
             .collect();
-        let over_time = match (self.time == [1; 4], self.time_always) {
-            (true, _) => "",
-            (_, true) => "",
-            (_, false) => ", over time where the strided convolution spans frames",
-        };
+        let if_spanning = self.time != [1; 4] && !self.time_always;
+        let over_time = if if_spanning { ", over time where the strided convolution spans frames" } else { "" };
         let mid = if self.eps_mid == self.eps { String::new() } else { format!(", {:e} between halves", self.eps_mid) };
         vec![
             format!("stem /{}", axes(self.stem_stride)),
@@ -88,40 +76,43 @@ impl Rules {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
         match family {
             Family::Torchvision => Self { pool1: None, ..strided },
-            Family::Vmz => {
-                Self { pool1: shapes.is_depthwise().then_some(MAX_1X3X3), eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided }
-            }
+            Family::Vmz => Self {
+                pool1: shapes.is_depthwise().then_some(Pool::MAX_1X3X3),
+                eps: EPS_VMZ,
+                eps_mid: EPS_VMZ,
+                ..strided
+            },
             Family::PyTorchVideo if shapes.is_depthwise() => strided,
             Family::PyTorchVideo if shapes.is_factored() => {
                 Self { pool1: None, space: [2; 4], time: [1, 1, 2, 2], ..USUAL }
             }
             // Where the pooling takes a number, its stages tell.
-            Family::PyTorchVideo if shapes.pool_is_numbered => Self { pool2: Some(MAX_2X1X1), ..USUAL },
+            Family::PyTorchVideo if shapes.pool_is_numbered => Self { pool2: Some(Pool::MAX_2X1X1), ..USUAL },
             Family::PyTorchVideo => USUAL,
             Family::PySlowFast => {
                 let pools = arch.map_or_else(|| shapes.spans_alike(), |arch| matches!(arch, "c2d" | "i3d"));
-                Self { pool2: pools.then_some(MAX_2X1X1), ..USUAL }
+                Self { pool2: pools.then_some(Pool::MAX_2X1X1), ..USUAL }
             }
-            Family::ThreeDResNets => Self { pool1: Some(MAX_3X3X3), time_always: true, pads: true, ..strided },
-            Family::I3ResNet => Self { pool1: Some(MAX_3X3X3), time_always: true, ..strided },
+            Family::ThreeDResNets => Self { pool1: Some(Pool::MAX_3X3X3), time_always: true, pads: true, ..strided },
+            Family::I3ResNet => Self { pool1: Some(Pool::MAX_3X3X3), time_always: true, ..strided },
             Family::Mmaction2 if shapes.is_depthwise() => Self { eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided },
             Family::Mmaction2 if shapes.is_factored() => Self { eps: EPS_VMZ, ..strided },
             Family::Mmaction2 => match shapes.stem_time() {
                 // I3D halves the frames in the stem, behind it and behind res2.
                 5 => Self {
                     stem_stride: [2, 2, 2],
-                    pool1: Some(Pool { stride: [2, 2, 2], ..MAX_1X3X3 }),
-                    pool2: Some(MAX_2X1X1),
+                    pool1: Some(Pool { stride: [2, 2, 2], ..Pool::MAX_1X3X3 }),
+                    pool2: Some(Pool::MAX_2X1X1),
                     ..USUAL
                 },
                 // C2D has the weights of images, and pads no pooling.
                 _ if shapes.is_flat() => {
-                    Self { pool1: Some(Pool { pad: [0; 3], ..MAX_1X3X3 }), pool2: Some(MAX_2X1X1), ..USUAL }
+                    Self { pool1: Some(Pool { pad: [0; 3], ..Pool::MAX_1X3X3 }), pool2: Some(Pool::MAX_2X1X1), ..USUAL }
                 }
                 _ => USUAL,
             },
             Family::VideoNonlocalNet => {
-                Self { pool1: Some(Pool { pad: [0; 3], ..MAX_1X3X3 }), pool2: Some(MAX_2X1X1), ..USUAL }
+                Self { pool1: Some(Pool { pad: [0; 3], ..Pool::MAX_1X3X3 }), pool2: Some(Pool::MAX_2X1X1), ..USUAL }
             }
             Family::Detectron => USUAL,
         }
