@@ -258,6 +258,6 @@ fn scores_and_their_mean_are_taps() {
         assert_eq!(features.get("pool5").unwrap().shape, Shape::new(2, 6, 1, 1, 1));
         let none = Weights::random(&without, 1).unwrap();
         let error = GpuBackbone::new(&gpu, &without, &none, Options { taps, ..Options::default() }).unwrap_err();
-        assert!(error.to_string().contains("pred"), "{error}");
+        assert!(error.to_string().contains("come with a classifier"), "{error}");
     }
 }

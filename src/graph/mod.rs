@@ -340,7 +340,10 @@ impl Graph {
         let found = self.blobs.iter().rposition(|blob| blob.name == name);
         found.map(BlobId).ok_or_else(|| {
             let stages = self.stages.iter().map(|&id| self.blob(id).name.as_str());
-            let known = stages.collect::<Vec<_>>().join(", ");
+            let mut known = stages.collect::<Vec<_>>().join(", ");
+            if ["pool5", "pred"].contains(&name) {
+                known += " (pool5 and pred come with a classifier, which this network has not)";
+            }
             Error::UnknownTap {
                 name: name.to_owned(),
                 known: format!("{known}, or another blob that `resnet3d plan --no-fusion` lists"),

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const PICKLE: &str = "a pickle of numpy arrays by name";
 
 /// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. The names of its
-/// tensors are those of Caffe2's blobs, or of torchvision, Detectron2, maskrcnn-benchmark or Hugging Face's ResNets.
+/// tensors are those of Caffe2's blobs, or of a project that is known, see [`Naming`].
 #[derive(Debug)]
 pub struct Checkpoint {
     file: WeightFile,

@@ -69,8 +69,8 @@ pub struct Common {
           value_parser = choice(&[Precision::F32, Precision::F16], Precision::name))]
     pub precision: Precision,
 
-    /// The network: a preset such as r18-conv4, a JSON file, or JSON that starts with '{'. It beats what a weight file
-    /// shows or has as `config` in its metadata. What is not said is as in r18-conv4.
+    /// The network: a preset such as r18-conv4 or r3d_18, a JSON file, or JSON that starts with '{'. It beats what a weight file
+    /// shows or has as `config` in its metadata. What the reference's keys do not say is as in r18-conv4.
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
     pub config: Option<OsString>,
 

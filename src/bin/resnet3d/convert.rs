@@ -21,8 +21,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2, maskrcnn-benchmark or
-    /// Hugging Face's ResNets.
+    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl, by the names of blobs or of a
+    /// project whose names are known (docs/weights.md, docs/models.md).
     #[arg(value_name = "IN")]
     input: PathBuf,
 

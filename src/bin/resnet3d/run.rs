@@ -32,8 +32,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors or a Detectron .pkl, by the names of blobs, torchvision, Detectron2, maskrcnn-benchmark or
-    /// Hugging Face's ResNets; `random` generates some, always the same for a seed.
+    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl, by the names of blobs or of a
+    /// project whose names are known (docs/weights.md, docs/models.md); `random` generates some, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source())]
     weights: WeightsSource,
 
