@@ -5,11 +5,13 @@ mod common;
 use common::contexts;
 use resnet3d_wgpu::gpu::{Constants, Executor, ShaderPatch};
 use resnet3d_wgpu::graph::GraphBuilder;
+use resnet3d_wgpu::kernels::Kernel;
 use resnet3d_wgpu::verify::{
-    Settings, Variant, check, random_body, random_operator, runs_any, split, variants, verify,
+    Case, Expected, Settings, Variant, check, kernels, random_body, random_operator, split, variants, verify,
 };
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{Clip, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights, reference};
+use std::collections::HashSet;
 
 /// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.
 fn seed() -> u64 {
@@ -78,7 +80,7 @@ fn the_mean_of_a_large_map_is_accurate() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 106] = [
+const FAULTS: [(&str, ShaderPatch); 95] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -130,11 +132,6 @@ const FAULTS: [(&str, ShaderPatch); 106] = [
         "depthwise, walking: last column not written",
         patch("conv_depthwise_walk", "+ 1u < own.out_w {", "+ 2u < own.out_w {"),
     ),
-    ("split: depthwise from the first channel", patch("conv_depthwise", "p.first_quad + own_quad", "own_quad")),
-    (
-        "split: depthwise, walking, early frames not skipped",
-        patch("conv_depthwise_walk", "- own.window.pad_t", "- max(own.window.pad_t, 0)"),
-    ),
     ("pooling: padding in H off by one", patch("max_pool", "- window.pad_h", "- (window.pad_h + 1)")),
     ("pooling: last value not written", patch("max_pool", "index >= p.len", "index + 1u >= p.len")),
     ("mean: the last value dropped", patch("average_pool", "while value < count {", "while value + 1u < count {")),
@@ -143,8 +140,9 @@ const FAULTS: [(&str, ShaderPatch); 106] = [
     ("mean: no barriers", patch("average_pool", "workgroupBarrier();", "")),
     ("mean: half of the sums dropped", patch("average_pool", "half = SHARES / 2u;", "half = SHARES / 4u;")),
     ("mean: last quad not written", patch("average_pool", "quad < quads {", "quad + 1u < quads {")),
-    ("split: mean of the first frame bound", patch("average_pool", "% p.out_t + p.first_t", "% p.out_t")),
-    ("split: mean of the first row bound", patch("average_pool", "% p.out_h + p.first_h", "% p.out_h")),
+    ("subsampling: stride in T lost", patch("subsample", "* p.window.stride_t", "")),
+    ("subsampling: stride in H lost", patch("subsample", "* p.window.stride_h", "")),
+    ("subsampling: last value not written", patch("subsample", "index >= p.len", "index + 1u >= p.len")),
     ("affine: channel of the wrong axis", patch("affine", "index % p.quads", "index / p.quads % p.quads")),
     ("GEMM: padding in T off by one", patch("conv_gemm_subgroup", "- own.window.pad_t", "- (own.window.pad_t + 1)")),
     ("GEMM: last quad not written", patch("conv_gemm", "quad < own.out_quads", "quad + 1u < own.out_quads")),
@@ -174,7 +172,6 @@ const FAULTS: [(&str, ShaderPatch); 106] = [
         "GEMM: groups one block too wide",
         patch("conv_gemm_subgroup", "block) / p.blocks_alike", "block) / (p.blocks_alike + 1u)"),
     ),
-    ("split: GEMM, groups from the first", patch("conv_gemm_subgroup", "(p.first_block + block)", "block")),
     ("projection: the convolution's own window", patch("conv_gemm", "= p.second_window;", "= p.window;")),
     ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
     ("Winograd: tiles walked along the wrong axis", patch("winograd_input", "row / tiles_h;", "row / tiles_w;")),
@@ -211,7 +208,6 @@ const FAULTS: [(&str, ShaderPatch); 106] = [
         "Winograd, fused: rows counted from the first stripe",
         patch("winograd_fused", "- p.window.pad_h", "- max(p.window.pad_h, 0)"),
     ),
-    ("split: Winograd, fused, from the first channel", patch("winograd_fused", "p.first_quad + block", "block")),
     ("stem: the row above forgotten", patch("conv_pool_subgroup", "] = max(lower, lower_right)", "] = lowest")),
     (
         "stem: the column to the left forgotten",
@@ -244,43 +240,57 @@ const FAULTS: [(&str, ShaderPatch); 106] = [
         patch("conv_gemm_tiled", "row * POSITIONS + run +", "row * POSITIONS +"),
     ),
     ("stem, tiled: rows walked as columns", patch("conv_gemm_tiled", "run / across % down", "run / across % across")),
-    ("split: GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),
-    ("split: direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
-    ("split: bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),
-    ("split: early frames not skipped", patch("conv_direct", "- p.window.pad_t", "- max(p.window.pad_t, 0)")),
-    ("split: rows above not skipped", patch("conv_gemm", "- own.window.pad_h", "- max(own.window.pad_h, 0)")),
-    (
-        "split: stem, rows above taken for padding",
-        patch("conv_pool_subgroup", "strip + p.pool_above > 0u", "strip > 0u"),
-    ),
-    ("split: stem, tiled, rows above taken for padding", patch("conv_gemm_tiled", "y + p.pool_above >= 1u", "y >= 1u")),
-    ("split: Winograd from the first channel", patch("winograd_output", "p.first_part + own_part", "own_part")),
     ("layout: batch ignored", patch("layout", "(clip * channels + channel)", "channel")),
     ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),
+];
+
+/// Faults that only show where what a kernel computes is split.
+const SPLIT_FAULTS: [(&str, ShaderPatch); 13] = [
+    ("depthwise from the first channel", patch("conv_depthwise", "p.first_quad + own_quad", "own_quad")),
+    (
+        "depthwise, walking, early frames not skipped",
+        patch("conv_depthwise_walk", "- own.window.pad_t", "- max(own.window.pad_t, 0)"),
+    ),
+    ("mean of the first row bound", patch("average_pool", "% p.out_h + p.first_h", "% p.out_h")),
+    ("GEMM, groups from the first", patch("conv_gemm_subgroup", "(p.first_block + block)", "block")),
+    ("Winograd, fused, from the first channel", patch("winograd_fused", "p.first_quad + block", "block")),
+    ("GEMM from the first channel", patch("conv_gemm", "own.first_quad + own_quad", "own_quad")),
+    ("direct from the first channel", patch("conv_direct", "p.first_tile + own_tile", "own_tile")),
+    ("bias of other channels", patch("conv_direct", "bias[own_tile * TILE_C", "bias[tile * TILE_C")),
+    ("early frames not skipped", patch("conv_direct", "- p.window.pad_t", "- max(p.window.pad_t, 0)")),
+    ("rows above not skipped", patch("conv_gemm", "- own.window.pad_h", "- max(own.window.pad_h, 0)")),
+    ("stem, rows above taken for padding", patch("conv_pool_subgroup", "strip + p.pool_above > 0u", "strip > 0u")),
+    ("stem, tiled, rows above taken for padding", patch("conv_gemm_tiled", "y + p.pool_above >= 1u", "y >= 1u")),
+    ("Winograd from the first channel", patch("winograd_output", "p.first_part + own_part", "own_part")),
 ];
 
 const fn patch(shader: &'static str, from: &'static str, to: &'static str) -> ShaderPatch {
     ShaderPatch { shader, from, to }
 }
 
+/// Most cases to look for a fault in.
+const MOST_CASES: usize = 500;
+
 #[test]
 fn broken_kernels_are_caught() {
     let gpu = &contexts()[0];
-    let seed = seed();
+    let mut trials = Trials::new(gpu, seed());
     // The control: a change that changes nothing passes all the cases that catch the faults.
     let harmless = patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 0)");
-    let (runs, caught) = runs_until_caught(gpu, harmless, seed, 60);
+    let (runs, caught) = trials.run_until_caught(harmless, false, 60);
     assert!(!caught && runs > 100, "the cases fail without a fault, or there are few: {runs} runs");
     let mut missed = Vec::new();
-    for (fault, patch) in FAULTS {
+    let faults = FAULTS.map(|fault| (fault, false)).into_iter().chain(SPLIT_FAULTS.map(|fault| (fault, true)));
+    for ((fault, patch), is_split) in faults {
+        let fault = if is_split { format!("split: {fault}") } else { fault.to_owned() };
         // A change of what no shader says any longer would prove nothing.
         assert!(!patch.kernels().is_empty(), "{fault}: no {:?} in {}", patch.from, patch.shader);
         if !patch.kernels().into_iter().any(|kernel| kernel.runs_on(gpu.target())) {
             println!("{fault}: in no kernel that runs on this adapter");
             continue;
         }
-        let (runs, caught) = runs_until_caught(gpu, patch, seed, 200);
+        let (runs, caught) = trials.run_until_caught(patch, is_split, MOST_CASES);
         println!("{fault}: {} after {runs} runs", if caught { "caught" } else { "MISSED" });
         if !caught {
             missed.push(fault);
@@ -289,29 +299,79 @@ fn broken_kernels_are_caught() {
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }
 
-/// Runs up to so many cases until one fails: of the kind that pass with the shaders as they are.
-fn runs_until_caught(gpu: &GpuContext, patch: ShaderPatch, seed: u64, cases: usize) -> (usize, bool) {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut splits = fastrand::Rng::with_seed(seed);
-    let kernels = patch.kernels();
-    let mut runs = 0;
-    for index in 0..cases {
-        let case = if index % 6 < 5 { random_operator(&mut rng) } else { random_body(&mut rng).unwrap() };
+/// Cases of the kind that pass with the shaders as they are, each drawn and planned once for all faults.
+struct Trials<'a> {
+    gpu: &'a GpuContext,
+    rng: fastrand::Rng,
+    splits: fastrand::Rng,
+    drawn: Vec<Trial>,
+}
+
+/// A case, and the ways to run it, whole and split.
+struct Trial {
+    case: Case,
+    expected: Expected,
+    ways: Vec<Way>,
+}
+
+struct Way {
+    variant: Variant,
+    kernels: HashSet<Kernel>,
+}
+
+impl<'a> Trials<'a> {
+    fn new(gpu: &'a GpuContext, seed: u64) -> Self {
+        let rng = || fastrand::Rng::with_seed(seed);
+        Self { gpu, rng: rng(), splits: rng(), drawn: Vec::new() }
+    }
+
+    fn draw(&mut self) {
+        let number = self.drawn.len();
+        let case = match number % 6 {
+            5 => random_body(&mut self.rng).unwrap(),
+            _ => random_operator(&mut self.rng, number),
+        };
+        let mut ways = Vec::new();
+        let mut add = |variant| {
+            let kernels = kernels(self.gpu, &case, &variant).unwrap();
+            ways.push(Way { variant, kernels });
+        };
         // Broken shaders may index out of bounds: they keep wgpu's checks.
-        for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
-            let broken = Variant { patch: Some(patch), ..variant };
-            // Nothing is learnt from a run without a broken kernel.
-            if !runs_any(gpu, &case, &broken, &kernels).unwrap() {
-                continue;
+        let all = variants(&case, self.gpu.target(), ShaderChecks::Checked);
+        // Of what can be run in a few ways only, each is split in several.
+        let most_splits = if all.len() < 5 { 4 } else { 1 };
+        for variant in all {
+            add(variant);
+            for _ in 0..most_splits {
+                if let Some(parts) = split(self.gpu, &case, &variant, &mut self.splits).unwrap() {
+                    add(parts);
+                }
             }
-            let parts = if index % 2 == 0 { split(gpu, &case, &broken, &mut splits).unwrap() } else { None };
-            for variant in [Some(broken), parts].into_iter().flatten() {
+        }
+        self.drawn.push(Trial { expected: Expected::of(&case).unwrap(), case, ways });
+    }
+
+    /// Runs up to so many cases until one fails, of those only what runs a kernel that `patch` changes.
+    fn run_until_caught(&mut self, patch: ShaderPatch, only_split: bool, cases: usize) -> (usize, bool) {
+        let broken = patch.kernels();
+        let mut runs = 0;
+        for number in 0..cases {
+            if number == self.drawn.len() {
+                self.draw();
+            }
+            let Trial { case, expected, ways } = &self.drawn[number];
+            for Way { variant, kernels } in ways {
+                let is_split = variant.limits.is_some();
+                if only_split && !is_split || !broken.iter().any(|kernel| kernels.contains(kernel)) {
+                    continue;
+                }
                 runs += 1;
-                if !check(gpu, &case, &variant).unwrap().passed() {
+                let variant = Variant { patch: Some(patch), ..*variant };
+                if !check(self.gpu, case, expected, &variant).unwrap().passed() {
                     return (runs, true);
                 }
             }
         }
+        (runs, false)
     }
-    (runs, false)
 }

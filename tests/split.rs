@@ -10,7 +10,7 @@ use common::contexts;
 use replay::{Met, replay};
 use resnet3d_wgpu::graph::{Graph, GraphBuilder, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
-use resnet3d_wgpu::verify::{Case, Variant, check, variants};
+use resnet3d_wgpu::verify::{Case, Expected, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Body, Error, Features, GpuBackbone, GpuContext, Options, Plan, PlanLimits, PlanOptions,
@@ -250,10 +250,11 @@ fn a_blob_may_be_input_and_residual_at_once() {
         max_groups: u32::MAX,
         graph,
     };
+    let expected = Expected::of(&case).unwrap();
     for gpu in contexts() {
         let mut checked = 0;
         for variant in variants(&case, gpu.target(), ShaderChecks::Checked) {
-            match check(&gpu, &case, &Variant { limits: Some(limits), ..variant }) {
+            match check(&gpu, &case, &expected, &Variant { limits: Some(limits), ..variant }) {
                 Ok(outcome) => {
                     assert!(outcome.passed(), "{variant:?}: {outcome:?}");
                     checked += 1;

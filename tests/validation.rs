@@ -10,7 +10,7 @@ mod common;
 use common::contexts;
 use resnet3d_wgpu::gpu::ShaderPatch;
 use resnet3d_wgpu::kernels::{Kernel, Method};
-use resnet3d_wgpu::verify::{Variant, check, random_operator, split, variants};
+use resnet3d_wgpu::verify::{Expected, Variant, check, random_operator, split, variants};
 use resnet3d_wgpu::{GpuContext, ShaderChecks};
 use std::collections::BTreeMap;
 use wgpu::hal::api::Vulkan;
@@ -62,10 +62,11 @@ fn mistake_gpu() {
     // The clip is read far beyond its end. It has to go wrong, or the shader is not the one that ran.
     let patch = ShaderPatch { shader: "layout", from: "input[planar]", to: "input[planar + 4000000u]" };
     let gpu = vulkan();
-    let case = random_operator(&mut fastrand::Rng::with_seed(1));
+    let case = random_operator(&mut fastrand::Rng::with_seed(1), 0);
+    let expected = Expected::of(&case).unwrap();
     let variant = variants(&case, gpu.target(), ShaderChecks::Unchecked)[0];
     let broken = Variant { patch: Some(patch), ..variant };
-    assert!(!check(&gpu, &case, &broken).unwrap().passed());
+    assert!(!check(&gpu, &case, &expected, &broken).unwrap().passed());
 }
 
 /// Runs of each method, whole and split. Few: what takes the time is that the layer rewrites each shader, and Mesa
@@ -79,8 +80,9 @@ fn every_method_without_run_time_checks() {
     let mut rng = fastrand::Rng::with_seed(20_181_018);
     let mut splits = fastrand::Rng::with_seed(20_181_018);
     let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
-    for _ in 0..200 {
-        let case = random_operator(&mut rng);
+    for number in 0..200 {
+        let case = random_operator(&mut rng, number);
+        let expected = Expected::of(&case).unwrap();
         for variant in variants(&case, gpu.target(), ShaderChecks::Unchecked) {
             let Some(method) = variant.method else { continue };
             let count = runs.entry(method.name()).or_default();
@@ -89,7 +91,7 @@ fn every_method_without_run_time_checks() {
             }
             let parts = split(&gpu, &case, &variant, &mut splits).unwrap();
             for variant in [Some(variant), parts].into_iter().flatten() {
-                assert!(check(&gpu, &case, &variant).unwrap().passed(), "{}: {variant:?}", case.description);
+                assert!(check(&gpu, &case, &expected, &variant).unwrap().passed(), "{}: {variant:?}", case.description);
                 *count += 1;
             }
         }

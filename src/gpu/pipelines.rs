@@ -37,12 +37,11 @@ pub struct ShaderPatch {
 impl ShaderPatch {
     /// The kernels that it changes.
     pub fn kernels(&self) -> Vec<Kernel> {
-        let changes = |kernel: &Kernel| kernel.shader() == self.shader && kernel.source().contains(self.from);
-        Kernel::ALL.into_iter().filter(changes).collect()
+        Kernel::ALL.into_iter().filter(|&kernel| self.changes(kernel)).collect()
     }
 
-    fn apply(&self, kernel: Kernel, source: String) -> String {
-        if self.shader == kernel.shader() { source.replace(self.from, self.to) } else { source }
+    fn changes(&self, kernel: Kernel) -> bool {
+        kernel.shader() == self.shader && kernel.source().contains(self.from)
     }
 }
 
@@ -51,13 +50,14 @@ impl ShaderPatch {
 struct Key {
     kernel: Kernel,
     checks: ShaderChecks,
+    /// Only of kernels that it changes.
     patch: Option<ShaderPatch>,
 }
 
 impl Key {
     fn source(&self) -> String {
         match self.patch {
-            Some(patch) => patch.apply(self.kernel, self.kernel.source()),
+            Some(patch) => self.kernel.source().replace(patch.from, patch.to),
             None => self.kernel.source(),
         }
     }
@@ -155,7 +155,8 @@ impl Pipelines {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<HashMap<Kernel, Pipeline>> {
-        let keys: HashSet<Key> = kernels.into_iter().map(|kernel| Key { kernel, checks, patch }).collect();
+        let key = |kernel| Key { kernel, checks, patch: patch.filter(|patch| patch.changes(kernel)) };
+        let keys: HashSet<Key> = kernels.into_iter().map(key).collect();
         let missing = keys.iter().filter(|key| !lock(&self.made).contains_key(key));
         let mut sources: Vec<(Key, String)> = missing.map(|&key| (key, key.source())).collect();
         if !sources.is_empty() {

@@ -52,22 +52,53 @@ impl Case {
 /// The pooling behind the stem's convolution.
 const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
-/// A single operator of any kind; a convolution with any of what can be fused behind it.
-pub fn random_operator(rng: &mut Rng) -> Case {
+/// What a random operator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    MaxPool,
+    Subsample,
+    Mean,
+    /// The end of a network that classifies.
+    Head,
+    Relu,
+    Affine,
+    Sum,
+    Conv,
+    /// A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
+    HeavyConv,
+    /// A convolution of every channel by itself.
+    Depthwise,
+    /// Two convolutions, added.
+    Projected,
+}
+
+impl Kind {
+    /// Each with its share. Their number has no factor in common with what else alternates from case to case.
+    const DECK: [Self; 25] = {
+        use Kind::*;
+        [
+            Conv, MaxPool, Depthwise, Conv, Mean, Conv, Projected, Head, Conv, Affine, Depthwise, Conv, HeavyConv,
+            Conv, Relu, Subsample, Conv, Depthwise, Projected, Conv, MaxPool, Mean, Conv, Sum, Conv,
+        ]
+    };
+}
+
+/// A single operator; a convolution with any of what can be fused behind it. Its `number` decides of which kind it is: 25 in
+/// a row are of every kind.
+pub fn random_operator(rng: &mut Rng, number: usize) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let kind = rng.u32(..26);
-    // A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
-    let heavy = kind == 6;
+    let kind = Kind::DECK[number % Kind::DECK.len()];
+    let heavy = kind == Kind::HeavyConv;
     let groups = if heavy { 1 } else { groups };
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
-    let pool = heavy || kind > 7 && groups == 1 && rng.u32(..4) == 0;
+    let pool = heavy || kind == Kind::Conv && groups == 1 && rng.u32(..4) == 0;
     // More than one block of the depthwise kernels now and then, and none of one channel, which is no group of its own.
-    let by_channel = (22..25).contains(&kind);
+    let by_channel = kind == Kind::Depthwise;
     // Groups of whole quads, which the implicit-GEMM kernels can compute if their blocks fit them.
     let whole_quads = groups > 1 && rng.bool();
     let of_group = match kind {
-        _ if by_channel => rng.usize(2..=24),
+        _ if by_channel => rng.usize(2..=40),
         _ if whole_quads => 4 * rng.usize(1..=3),
         _ if pool && rng.u32(..4) > 0 => rng.usize(1..=3),
         _ => rng.usize(1..=9),
@@ -75,35 +106,37 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     let dim_in = groups * of_group;
     // Pooling leaves half of the rows: clips are higher, so that there are enough to cut.
     let height = rng.usize(1..=if pool { 64 } else { 24 });
-    let shape = Shape::new(rng.usize(1..=2), dim_in, rng.usize(1..=5), height, rng.usize(1..=24));
+    // Means leave little: there are more frames, so that there are enough to cut.
+    let frames = rng.usize(1..=if kind == Kind::Mean { 12 } else { 5 });
+    let shape = Shape::new(rng.usize(1..=2), dim_in, frames, height, rng.usize(1..=24));
     let data = model.input("data", dim_in);
     let (description, out, shapes) = match kind {
-        0 | 1 => {
+        Kind::MaxPool => {
             let window = random_window(rng, shape, true);
             let out = model.max_pool(data, "pool", window);
             (format!("max_pool {window:?} of {shape}"), out, vec![shape])
         }
-        25 => {
+        Kind::Subsample => {
             let stride = [rng.usize(1..=2), rng.usize(1..=3), rng.usize(1..=3)];
             let dim_out = dim_in + rng.usize(..=9);
             let out = model.subsample(data, "sub", dim_out, stride);
             (format!("subsample {stride:?} of {shape} to {dim_out} channels"), out, vec![shape])
         }
-        20 => {
+        Kind::Mean => {
             let axes = Axes::ALL[rng.usize(..2)];
             (format!("mean of {shape} over {axes:?}"), model.mean(data, "mean", axes), vec![shape])
         }
-        21 => return head(rng, model, data, shape),
-        2 => (format!("relu of {shape}"), model.relu(data), vec![shape]),
-        3 if rng.bool() => (format!("bias of {shape}"), model.bias(data, "bn"), vec![shape]),
-        3 => (format!("affine of {shape}"), model.affine_channel_nd(data, "bn", false), vec![shape]),
-        4 => {
+        Kind::Head => return head(rng, model, data, shape),
+        Kind::Relu => (format!("relu of {shape}"), model.relu(data), vec![shape]),
+        Kind::Affine if rng.bool() => (format!("bias of {shape}"), model.bias(data, "bn"), vec![shape]),
+        Kind::Affine => (format!("affine of {shape}"), model.affine_channel_nd(data, "bn", false), vec![shape]),
+        Kind::Sum => {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
         }
-        22..25 => return depthwise(rng, model, data, shape),
-        5 | 7 => projected_convolution(rng, &mut model, data, shape),
-        _ => {
+        Kind::Depthwise => return depthwise(rng, model, data, shape),
+        Kind::Projected => projected_convolution(rng, &mut model, data, shape),
+        Kind::Conv | Kind::HeavyConv => {
             let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
             let window = random_window(rng, shape, false);
             // Now and then more than one block of the widest tile.
@@ -145,10 +178,10 @@ pub fn random_operator(rng: &mut Rng) -> Case {
     Case::new(description, graph, &shapes, rng)
 }
 
-/// A convolution of every channel by itself, every other one by 3×3×3, with any of what can be fused behind it.
+/// A convolution of every channel by itself, one in three by 3×3×3, with any of what can be fused behind it.
 fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let mut window = random_window(rng, shape, false);
-    if rng.bool() {
+    if rng.u32(..3) == 0 {
         let stride = rng.usize(1..=2);
         let pad = [(); 3].map(|()| [1, 1, 0, 2, 3, 3][rng.usize(..6)]);
         let common = Window { kernel: [3; 3], stride: [rng.usize(1..=3), stride, stride], pad, dilation: [1; 3] };

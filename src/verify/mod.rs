@@ -26,7 +26,7 @@ use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
 use report::Drawn;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Allowed error against the norm of the expected values. Float32 sums of a few thousand products, in any order, stay
@@ -93,29 +93,28 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
         progress(done, total);
         let body = done >= settings.operators;
         let (case, expected) = loop {
-            let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng) };
-            let expected = expected(&case)?;
-            if !body || !expected.values().any(cancelled) {
+            let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng, done) };
+            let expected = Expected::of(&case)?;
+            if !body || !expected.0.values().any(cancelled) {
                 break (case, expected);
             }
         };
         // Cheap to alternate, and both forms of every shader are seen.
         let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
         let drawn = Drawn { case: &case, seed: settings.seed, number: done, body };
-        for (index, variant) in variants(&case, gpu.target(), checks).into_iter().enumerate() {
-            // Single operators have shown most of what is done unfused: of bodies every other method will do.
-            if body && !variant.fusion && (done + index / 2) % 2 == 1 {
-                continue;
-            }
+        let ways = by_turns(variants(&case, gpu.target(), checks), done, body);
+        // Of what can be run in a few ways only, each is split in several.
+        let most_splits = if ways.len() < 5 { 4 } else { 1 };
+        for variant in ways {
             let variant = Variant { memory_limit: settings.memory_limit, ..variant };
             let whole = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, &FILLS));
             report.count(&drawn, &variant, &whole, |whole| whole.outcome(&expected, None));
-            // Every other one, fused and unfused in turn: splitting is the same for both.
-            if (done + index) % 2 == 1 {
-                continue;
-            }
             let Ok(whole) = &whole else { continue };
-            if let Some(variant) = split(gpu, &case, &variant, &mut splits)? {
+            for _ in 0..most_splits {
+                if body && splits.bool() {
+                    continue;
+                }
+                let Some(variant) = split(gpu, &case, &variant, &mut splits)? else { continue };
                 let fills = &FILLS[done % 2..][..1];
                 let parts = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, fills));
                 report.count(&drawn, &variant, &parts, |parts| parts.outcome(&expected, Some(whole)));
@@ -128,6 +127,14 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
     }
     progress(total, total);
     Ok(report)
+}
+
+/// Those of `variants` whose turn it is with case `number`: every method either fused or not, and of bodies, whose operators
+/// have been seen singly, every other method.
+fn by_turns(variants: Vec<Variant>, number: usize, body: bool) -> Vec<Variant> {
+    let methods = variants.chunk_by(|a, b| a.method == b.method).enumerate();
+    let due = methods.filter(|(index, _)| !body || (number + index).is_multiple_of(2));
+    due.map(|(index, ways)| ways[(number + index) / 2 % ways.len()]).collect()
 }
 
 /// Verifies `gpu` for `time`, and at least once: as [`verify`] with `settings`, then with the next seed, and so on, all in
@@ -158,13 +165,12 @@ pub fn verify_for(
 ///
 /// # Errors
 /// Errors of planning or of the device.
-pub fn check(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Outcome> {
-    let expected = expected(case)?;
+pub fn check(gpu: &GpuContext, case: &Case, expected: &Expected, variant: &Variant) -> Result<Outcome> {
     let run = |variant: &Variant, fills: &[f32]| run(gpu, case, plan(gpu, case, variant)?, variant, fills);
     let is_split = variant.limits.is_some() || variant.memory_limit.is_some();
     let whole = Variant { limits: None, memory_limit: None, ..*variant };
     let whole = is_split.then(|| run(&whole, &FILLS[..1])).transpose()?;
-    Ok(run(variant, &FILLS)?.outcome(&expected, whole.as_ref()))
+    Ok(run(variant, &FILLS)?.outcome(expected, whole.as_ref()))
 }
 
 /// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that makes
@@ -192,14 +198,14 @@ pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Varian
         .collect()
 }
 
-/// Whether `variant` of `case` runs any of `kernels` at all.
+/// The kernels that `variant` of `case` runs.
 ///
 /// # Errors
 /// Errors of planning.
-pub fn runs_any(gpu: &GpuContext, case: &Case, variant: &Variant, kernels: &[Kernel]) -> Result<bool> {
+pub fn kernels(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<HashSet<Kernel>> {
     let plan = plan(gpu, case, variant)?;
-    let mut dispatches = plan.steps().iter().flat_map(|step| &step.dispatches);
-    Ok(dispatches.any(|dispatch| kernels.contains(&dispatch.launch.kernel)))
+    let dispatches = plan.steps().iter().flat_map(|step| &step.dispatches);
+    Ok(dispatches.map(|dispatch| dispatch.launch.kernel).collect())
 }
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
@@ -222,14 +228,23 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     Plan::new(&case.graph, &case.input_shapes(), &options)
 }
 
-/// What the CPU reference makes of the taps and the last blob, by name.
-fn expected(case: &Case) -> Result<BTreeMap<String, Volume>> {
-    let last = case.graph.blob(case.graph.output()).name.clone();
-    let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();
-    let keep = names.iter().map(|name| case.graph.find(name)).collect::<Result<Vec<_>>>()?;
-    let inputs: Vec<_> = case.inputs.iter().collect();
-    let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
-    Ok(names.into_iter().zip(volumes).collect())
+/// What the CPU reference makes of the taps and the last blob of a case, by name.
+#[derive(Clone, Debug)]
+pub struct Expected(BTreeMap<String, Volume>);
+
+impl Expected {
+    /// Runs the reference on `case`.
+    ///
+    /// # Errors
+    /// [`Error::Clip`](crate::Error::Clip) for a tap that the case has not; others that drawn cases cannot have.
+    pub fn of(case: &Case) -> Result<Self> {
+        let last = case.graph.blob(case.graph.output()).name.clone();
+        let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();
+        let keep = names.iter().map(|name| case.graph.find(name)).collect::<Result<Vec<_>>>()?;
+        let inputs: Vec<_> = case.inputs.iter().collect();
+        let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
+        Ok(Self(names.into_iter().zip(volumes).collect()))
+    }
 }
 
 /// Whether next to nothing is left of the values that a blob of a body is the sum of, which are around 1: what a narrow body
@@ -259,12 +274,14 @@ fn run(gpu: &GpuContext, case: &Case, plan: Plan, variant: &Variant, fills: &[f3
 
 impl Run {
     /// Compares with what should be, and with the `whole` of what was split.
-    fn outcome(&self, expected: &BTreeMap<String, Volume>, whole: Option<&Self>) -> Outcome {
+    fn outcome(&self, expected: &Expected, whole: Option<&Self>) -> Outcome {
         let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
         let first = bits(&self.runs[0]);
         let deviations = self.runs.iter().flat_map(|values| {
             let outputs = self.plan.outputs().iter();
-            outputs.zip(values).map(|(output, got)| Deviation::measure(&output.name, got, &expected[&output.name].data))
+            outputs
+                .zip(values)
+                .map(|(output, got)| Deviation::measure(&output.name, got, &expected.0[&output.name].data))
         });
         let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
         Outcome {
