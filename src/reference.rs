@@ -20,7 +20,7 @@ pub struct Volume {
     pub data: Vec<f64>,
 }
 
-/// Runs `graph` on `inputs`, one clip for each of [`Graph::inputs`], and returns the blobs `keep`.
+/// Runs `graph` on `inputs`, one clip for each of [`Graph::inputs`] that is fed, and returns the blobs `keep`.
 ///
 /// # Errors
 /// Those of [`infer_shapes`] and of [`Weights::get`].
@@ -31,6 +31,13 @@ pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobI
     for (&id, clip) in graph.inputs().iter().zip(inputs) {
         let data = clip.data().iter().map(|&v| f64::from(v)).collect();
         blobs[id.index()] = Some(Volume { shape: clip.shape(), data });
+    }
+    if let (Some(sampling), [first, .., last]) = (graph.sampling(), graph.inputs()) {
+        let mut data = Vec::new();
+        if let Some(of) = &blobs[first.index()] {
+            sampling.take(&of.data, of.shape, &mut data);
+        }
+        blobs[last.index()] = Some(Volume { shape: shapes[last.index()], data });
     }
     for (step, op) in graph.operators().iter().enumerate() {
         let read = |index: usize| {
@@ -105,6 +112,7 @@ fn operator<'a>(
         OpKind::MaxPool(window) => max_pool(window, input, shape),
         OpKind::AveragePool(axes) => average_pool(*axes, input),
         OpKind::Subsample(window) => subsample(window, input, shape),
+        OpKind::Concat => concat(input, read(1)),
         OpKind::Sum => input.data.iter().zip(&read(1).data).map(|(a, b)| a + b).collect(),
         OpKind::StopGradient | OpKind::Layout => input.data.clone(),
     })
@@ -168,6 +176,13 @@ fn convolve(conv: &Conv, input: &Volume, shape: Shape, weight: &[f32]) -> Vec<f6
         }
     });
     output
+}
+
+/// The channels of `a`, then those of `b`, clip by clip.
+fn concat(a: &Volume, b: &Volume) -> Vec<f64> {
+    let clip = |volume: &Volume| volume.data.len() / volume.shape.n;
+    let clips = a.data.chunks_exact(clip(a)).zip(b.data.chunks_exact(clip(b)));
+    clips.flat_map(|(a, b)| a.iter().chain(b)).copied().collect()
 }
 
 fn subsample(window: &Window, input: &Volume, shape: Shape) -> Vec<f64> {

@@ -80,7 +80,7 @@ fn the_mean_of_a_large_map_is_accurate() {
 }
 
 /// Faults of the kind that creep into kernels, each a change of one shader.
-const FAULTS: [(&str, ShaderPatch); 95] = [
+const FAULTS: [(&str, ShaderPatch); 99] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
     ("padding in W off by one", patch("conv_direct", "- p.window.pad_w", "- (p.window.pad_w + 1)")),
@@ -140,6 +140,16 @@ const FAULTS: [(&str, ShaderPatch); 95] = [
     ("mean: no barriers", patch("average_pool", "workgroupBarrier();", "")),
     ("mean: half of the sums dropped", patch("average_pool", "half = SHARES / 2u;", "half = SHARES / 4u;")),
     ("mean: last quad not written", patch("average_pool", "quad < quads {", "quad + 1u < quads {")),
+    (
+        "joined channels: the second's first quad lost",
+        patch("concat", "+ quad - p.first_quads", "+ quad - p.first_quads + 1u"),
+    ),
+    ("joined channels: another position", patch("concat", "position * p.second_quads + quad", "quad")),
+    (
+        "joined channels: within a quad, shifted",
+        patch("concat", "let own = c - p.first_c", "let own = c - p.first_quads * 4u"),
+    ),
+    ("joined channels: last quad not written", patch("concat", "index >= p.len", "index + 1u >= p.len")),
     ("subsampling: stride in T lost", patch("subsample", "* p.window.stride_t", "")),
     ("subsampling: stride in H lost", patch("subsample", "* p.window.stride_h", "")),
     ("subsampling: last value not written", patch("subsample", "index >= p.len", "index + 1u >= p.len")),

@@ -57,6 +57,8 @@ pub struct Executor {
     uniforms: wgpu::Buffer,
     /// Where the host writes inputs; mapped between runs.
     uploads: StagingBuffers,
+    /// The last input, where it takes frames of the first.
+    sampled: Vec<f32>,
     /// Where the device leaves outputs.
     readbacks: StagingBuffers,
     timestamps: Option<Timestamps>,
@@ -172,6 +174,7 @@ impl Executor {
             passes: passes(&plan, false).into(),
             passes_by_step: passes(&plan, true).into(),
             uniforms,
+            sampled: Vec::new(),
             timestamps: None,
             plan,
         })
@@ -232,7 +235,7 @@ impl Executor {
         })
     }
 
-    /// Runs the plan on `inputs`, NCTHW values in the order of the graph's inputs, and returns the values of
+    /// Runs the plan on `inputs`, NCTHW values of the graph's inputs that are fed, in their order, and returns the values of
     /// [`Plan::outputs`] in their order, with the device's timing if it was asked for and the device can.
     ///
     /// After an error of the device no further run succeeds: buffers may be on their way to the host still. Make a new
@@ -254,7 +257,13 @@ impl Executor {
             if timing != Timing::Off && self.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
                 self.timestamps = Timestamps::new(&self.gpu, timed);
             }
-            self.uploads.write(&self.gpu, &self.plan, inputs)?;
+            let graph = self.plan.graph();
+            if let Some(sampling) = graph.sampling() {
+                sampling.take(inputs[0], self.plan.shape(graph.inputs()[0]), &mut self.sampled);
+            }
+            let sampled = graph.sampling().map(|_| self.sampled.as_slice());
+            let inputs: Vec<&[f32]> = inputs.iter().copied().chain(sampled).collect();
+            self.uploads.write(&self.gpu, &self.plan, &inputs)?;
             let submission = self.submit(&passes, timing);
             self.read_outputs(submission, &passes, timing)
         })
@@ -263,7 +272,8 @@ impl Executor {
     fn check(&self, inputs: &[&[f32]]) -> Result<()> {
         let graph = self.plan.graph();
         let lens = |ids: &[BlobId]| ids.iter().map(|&id| self.plan.shape(id).len()).collect::<Vec<_>>();
-        let (wanted, given) = (lens(graph.inputs()), inputs.iter().map(|i| i.len()).collect::<Vec<_>>());
+        let (wanted, given) =
+            (lens(&graph.inputs()[..graph.clips()]), inputs.iter().map(|i| i.len()).collect::<Vec<_>>());
         if wanted != given {
             return Err(Error::Shape {
                 what: "inputs of the plan".to_owned(),

@@ -1,6 +1,6 @@
 //! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
 
-use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Window};
+use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Sampling, Window};
 
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
@@ -19,6 +19,7 @@ pub struct GraphBuilder {
     blobs: Vec<Blob>,
     operators: Vec<Operator>,
     inputs: Vec<BlobId>,
+    sampling: Option<Sampling>,
     stages: Vec<BlobId>,
 }
 
@@ -31,6 +32,15 @@ impl GraphBuilder {
     /// A blob that is fed, of `channels` channels.
     pub fn input(&mut self, name: &str, channels: usize) -> BlobId {
         let id = self.blob(name.to_owned(), channels);
+        self.inputs.push(id);
+        id
+    }
+
+    /// A blob that takes some frames of the first input: the last of the inputs, of which there is one such.
+    pub fn sampled(&mut self, name: &str, sampling: Sampling) -> BlobId {
+        self.sampling = Some(sampling);
+        let id = self.next_version(self.inputs[0]);
+        self.blobs[id.0].name = name.to_owned();
         self.inputs.push(id);
         id
     }
@@ -131,6 +141,12 @@ impl GraphBuilder {
         }
     }
 
+    /// The channels of `a`, then those of `b`, into the blob `name` (`Concat([a, b], name)`).
+    pub fn concat(&mut self, a: BlobId, b: BlobId, name: &str) -> BlobId {
+        let output = self.blob(name.to_owned(), self.channels(a) + self.channels(b));
+        self.push(name.to_owned(), OpKind::Concat, vec![a, b], output)
+    }
+
     /// Where training stops the gradient, in place (`StopGradient(x, x)`). The values stay.
     pub fn stop_gradient(&mut self, blob: BlobId) -> BlobId {
         self.in_place(blob, OpKind::StopGradient, vec![blob], "stop_gradient")
@@ -143,7 +159,8 @@ impl GraphBuilder {
 
     /// The graph that computes `output`.
     pub fn finish(self, output: BlobId) -> Graph {
-        Graph { blobs: self.blobs, operators: self.operators, inputs: self.inputs, output, stages: self.stages }
+        let Self { blobs, operators, inputs, sampling, stages } = self;
+        Graph { blobs, operators, inputs, sampling, output, stages }
     }
 
     fn blob(&mut self, name: String, channels: usize) -> BlobId {

@@ -2,45 +2,102 @@
 //!
 //! Names are Caffe2's: `conv1` and `pool1`; `res3_0_branch2a`, `2b`, … and `branch1` in blocks, the first half of a factored
 //! convolution with `_mid` behind; `res3_1_sum` is the last blob of a stage, `pool3` the pooling behind it; `pool5` is the
-//! mean over time and space of the last stage, and `pred` the scores of the classes.
+//! mean over time and space of the last stage, and `pred` the scores of the classes. The names of a fast pathway begin with `t_`;
+//! `fuse1` to `fuse4` are its lateral connections, and `fuse1_concat` to `fuse4_concat` what the slow pathway goes on from.
+//! `pool5` is then the mean of the slow pathway's last stage, and behind it the fast one's.
 
-use super::{BlobId, GraphBuilder};
-use crate::network::{Block, Description, FirstHalf, Shortcut, Stage, Unit};
+use super::{BlobId, GraphBuilder, Sampling};
+use crate::network::{Block, Description, FastPathway, FirstHalf, Shortcut, Stage, Stem, Unit};
 
-/// Adds all of `network`, which must be valid, from `data` on. Returns the last stage's last blob.
+/// Adds all of `network`, which must be valid, from `data` on. Returns the last stage's last blob, that of the slow pathway
+/// where there are two.
 pub fn add_network(model: &mut GraphBuilder, network: &Description) -> BlobId {
-    let mut blob = model.input("data", 3);
-    for (i, unit) in network.stem.convs.iter().enumerate() {
-        let name = format!("conv{}", i + 1);
-        blob = add_first_half(model, blob, &name, unit.mid.as_ref());
-        blob = model.conv_nd(blob, &name, unit.width, unit.window(), unit.groups);
-        // The reference's name of the stem's affine channel is not the convolution's.
-        blob = model.affine_channel_nd(blob, &format!("res_{name}_bn"), true);
-        blob = model.relu(blob);
-    }
-    if let Some(pool) = &network.stem.pool {
-        blob = model.max_pool(blob, "pool1", pool.window());
-    }
-    let mut last = blob;
-    for (i, stage) in network.stages.iter().enumerate() {
-        last = add_stage(model, blob, i + 2, stage);
-        blob = last;
-        // Behind the last stage a pooling would be of no use to anybody.
-        if let Some(pool) = stage.pool.as_ref().filter(|_| i + 1 < network.stages.len()) {
-            blob = model.max_pool(last, &format!("pool{}", i + 2), pool.window());
+    let data = model.input("data", 3);
+    let slow = match &network.fast {
+        None => data,
+        Some(FastPathway { alpha, spread, .. }) => {
+            model.sampled("data_slow", Sampling { alpha: *alpha, spread: *spread })
         }
+    };
+    let mut fast = network.fast.as_ref().map(|own| (own, add_stem(model, data, FAST, &own.stem)));
+    let mut blob = add_stem(model, slow, "", &network.stem);
+    let mut last = blob;
+    let mut last_fast = None;
+    for (i, stage) in network.stages.iter().enumerate() {
+        if let Some((own, from)) = &mut fast {
+            blob = join(model, blob, *from, own, i);
+            let ended = add_stage(model, *from, FAST, i + 2, &own.stages[i]);
+            last_fast = Some(ended);
+            *from = add_pool(model, ended, FAST, i + 2, &own.stages, i);
+        }
+        last = add_stage(model, blob, "", i + 2, stage);
+        blob = add_pool(model, last, "", i + 2, &network.stages, i);
     }
     if let Some(classes) = network.classes {
-        let pooled = model.average_pool(last, "pool5");
+        let pooled = match last_fast {
+            None => model.average_pool(last, "pool5"),
+            Some(fast) => {
+                let slow = model.average_pool(last, "pool5_slow");
+                let fast = model.average_pool(fast, "pool5_fast");
+                model.concat(slow, fast, "pool5")
+            }
+        };
         model.linear(pooled, "pred", classes);
     }
     last
 }
 
-fn add_stage(model: &mut GraphBuilder, blob_in: BlobId, id: usize, stage: &Stage) -> BlobId {
+/// What the names of the fast pathway's blobs begin with.
+pub(crate) const FAST: &str = "t_";
+
+fn add_stem(model: &mut GraphBuilder, data: BlobId, pathway: &str, stem: &Stem) -> BlobId {
+    let mut blob = data;
+    for (i, unit) in stem.convs.iter().enumerate() {
+        let name = format!("{pathway}conv{}", i + 1);
+        blob = add_first_half(model, blob, &name, unit.mid.as_ref());
+        blob = model.conv_nd(blob, &name, unit.width, unit.window(), unit.groups);
+        // The reference's name of the stem's affine channel is not the convolution's.
+        blob = model.affine_channel_nd(blob, &format!("{pathway}res_conv{}_bn", i + 1), true);
+        blob = model.relu(blob);
+    }
+    match &stem.pool {
+        Some(pool) => model.max_pool(blob, &format!("{pathway}pool1"), pool.window()),
+        None => blob,
+    }
+}
+
+/// The lateral connection of that index: the channels of `slow`, then what a convolution over time makes of `fast`.
+fn join(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &FastPathway, index: usize) -> BlobId {
+    let (lateral, name) = (&pathway.laterals[index], format!("fuse{}", index + 1));
+    let window = lateral.window(pathway.alpha);
+    let fused = if lateral.relu {
+        let fused = model.conv_affine_nd(fast, &name, lateral.width, window, 1, true);
+        model.relu(fused)
+    } else {
+        model.conv_nd(fast, &name, lateral.width, window, 1)
+    };
+    model.concat(slow, fused, &format!("{name}_concat"))
+}
+
+/// The pooling behind the stage of that index, if it has one. Behind the last stage it would be of no use to anybody.
+fn add_pool(
+    model: &mut GraphBuilder,
+    blob: BlobId,
+    pathway: &str,
+    id: usize,
+    stages: &[Stage],
+    index: usize,
+) -> BlobId {
+    match &stages[index].pool {
+        Some(pool) if index + 1 < stages.len() => model.max_pool(blob, &format!("{pathway}pool{id}"), pool.window()),
+        _ => blob,
+    }
+}
+
+fn add_stage(model: &mut GraphBuilder, blob_in: BlobId, pathway: &str, id: usize, stage: &Stage) -> BlobId {
     let mut blob = blob_in;
     for (i, block) in stage.blocks.iter().enumerate() {
-        blob = add_block(model, blob, &format!("res{id}_{i}"), i + 1 < stage.blocks.len(), block);
+        blob = add_block(model, blob, &format!("{pathway}res{id}_{i}"), i + 1 < stage.blocks.len(), block);
     }
     if stage.stop_gradient {
         blob = model.stop_gradient(blob);

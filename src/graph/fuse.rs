@@ -27,7 +27,7 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
                 OpKind::Relu => !epilogue.relu,
                 OpKind::StopGradient => true,
                 OpKind::Conv(_) | OpKind::MaxPool(_) | OpKind::AveragePool(_) => false,
-                OpKind::Subsample(_) | OpKind::Layout => false,
+                OpKind::Subsample(_) | OpKind::Concat | OpKind::Layout => false,
             }
     })
 }
@@ -131,7 +131,7 @@ fn absorb(op: &mut Operator, taken: Operator) {
         OpKind::Relu => conv.epilogue.relu = true,
         OpKind::StopGradient => {}
         OpKind::MaxPool(window) => conv.epilogue.pool = Some(Box::new(window)),
-        OpKind::Conv(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Layout => {
+        OpKind::Conv(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Concat | OpKind::Layout => {
             unreachable!("no convolution takes these")
         }
     }
@@ -165,6 +165,7 @@ fn compact(graph: &Graph, operators: Vec<Operator>) -> Graph {
             })
             .collect(),
         inputs: graph.inputs.iter().map(|&id| rename(id)).collect(),
+        sampling: graph.sampling,
         output: rename(graph.output),
         stages: graph.stages.iter().filter_map(|&id| renamed[id.0]).collect(),
     }

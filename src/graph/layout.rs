@@ -69,5 +69,12 @@ pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
         operators.push(Operator { inputs, ..op.clone() });
         emit(&mut operators, &mut blobs, op.output);
     }
-    Graph { blobs, operators, inputs: graph.inputs.clone(), output, stages: graph.stages.clone() }
+    Graph {
+        blobs,
+        operators,
+        inputs: graph.inputs.clone(),
+        sampling: graph.sampling,
+        output,
+        stages: graph.stages.clone(),
+    }
 }

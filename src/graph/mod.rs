@@ -1,7 +1,7 @@
 //! Blobs and operators, by the reference's names.
 //!
 //! A [`Graph`] is what the reference's builders would have added to a Caffe2 net: convolution, affine channel, ReLU, sum,
-//! max pooling, stop-gradient; and what the heads of other networks have, the mean of all positions. [`resnet`] builds it
+//! max pooling, stop-gradient; and what other networks have: means, shortcuts without parameters, joined channels. [`resnet`] builds it
 //! from a [`crate::BackboneConfig`], [`described`] from the description of any network; [`fuse`](fuse::fuse) rewrites it into
 //! fewer operators that compute the same. Everything downstream (planner, CPU reference) takes either form.
 //!
@@ -15,11 +15,13 @@ pub mod described;
 pub mod fuse;
 pub mod layout;
 pub mod resnet;
+mod sampling;
 mod stages;
 
 pub use body::Body;
 pub use builder::GraphBuilder;
 pub use layout::Layout;
+pub use sampling::{Sampling, Spread};
 pub use stages::{StageInfo, stage_info};
 
 use crate::error::{Error, Result};
@@ -243,6 +245,8 @@ pub enum OpKind {
     Subsample(Window),
     /// Elementwise sum of two blobs of equal shape.
     Sum,
+    /// The channels of one blob, then those of another.
+    Concat,
     /// The identity: where training stops the gradient.
     StopGradient,
     /// The same values in the other layout.
@@ -261,6 +265,7 @@ impl OpKind {
             Self::AveragePool(_) => "average_pool",
             Self::Subsample(_) => "subsample",
             Self::Sum => "sum",
+            Self::Concat => "concat",
             Self::StopGradient => "stop_gradient",
             Self::Layout => "layout",
         }
@@ -297,6 +302,7 @@ pub struct Graph {
     pub(crate) blobs: Vec<Blob>,
     pub(crate) operators: Vec<Operator>,
     pub(crate) inputs: Vec<BlobId>,
+    pub(crate) sampling: Option<Sampling>,
     pub(crate) output: BlobId,
     pub(crate) stages: Vec<BlobId>,
 }
@@ -317,9 +323,19 @@ impl Graph {
         &self.operators
     }
 
-    /// The blobs that must be fed, `data` first.
+    /// The blobs that no operator computes, `data` first.
     pub fn inputs(&self) -> &[BlobId] {
         &self.inputs
+    }
+
+    /// How the last input is made of frames of the first; `None` where every input is fed.
+    pub fn sampling(&self) -> Option<Sampling> {
+        self.sampling
+    }
+
+    /// How many inputs are fed: the first ones.
+    pub fn clips(&self) -> usize {
+        self.inputs.len() - usize::from(self.sampling.is_some())
     }
 
     /// The last blob.
@@ -369,7 +385,7 @@ impl Graph {
                     }
                 }
                 OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
-                OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) => {}
+                OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Concat => {}
                 OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
             }
         }

@@ -1,10 +1,11 @@
 //! What a feature pyramid needs to know of a body: its stages.
 
 use super::Body;
+use super::described::FAST;
 use crate::error::Result;
 use crate::network::{Description, Network};
 
-/// The stages of a body, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid.
+/// The stages of a body, of its slow pathway where there are two, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageInfo {
     /// The last blob of each stage, for example `res4_5_sum`: names for [`crate::Taps::Named`].
@@ -48,7 +49,8 @@ pub fn stage_info(network: impl Into<Network>) -> Result<StageInfo> {
             })
             .collect(),
     };
-    let blobs = graph.stages().iter().rev().map(|&id| graph.blob(id));
+    let slow = |name: &str| !name.starts_with(FAST);
+    let blobs = graph.stages().iter().rev().map(|&id| graph.blob(id)).filter(|blob| slow(&blob.name));
     Ok(StageInfo {
         blobs: blobs.clone().map(|blob| blob.name.clone()).collect(),
         dims: blobs.map(|blob| blob.channels).collect(),

@@ -3,7 +3,9 @@
 use super::conv_gemm::{self, Batch, Gemm};
 use super::winograd::{self, Tile};
 use super::{AdapterClass, Home, Images, Kernel, Launch, Slice, Target};
-use super::{affine, average_pool, conv_depthwise, conv_depthwise_walk, conv_direct, conv_pool, layout, max_pool};
+use super::{
+    affine, average_pool, concat, conv_depthwise, conv_depthwise_walk, conv_direct, conv_pool, layout, max_pool,
+};
 use super::{relu, subsample, sum, winograd_fused};
 use crate::error::{Error, Result};
 use crate::graph::{Conv, OpKind, Operator};
@@ -128,6 +130,7 @@ impl Method {
             OpKind::Affine(_) => vec![Kernel::Affine.into()],
             OpKind::Relu => vec![Kernel::Relu.into()],
             OpKind::Sum => vec![Kernel::Sum.into()],
+            OpKind::Concat => vec![Kernel::Concat.into()],
             OpKind::Layout => vec![Kernel::Layout.into()],
             OpKind::StopGradient => Vec::new(),
         };
@@ -206,6 +209,7 @@ impl Method {
             (Kernel::Affine, OpKind::Affine(_)) => affine::launch(output, max_groups),
             (Kernel::Relu, OpKind::Relu) => relu::launch(output, max_groups),
             (Kernel::Sum, OpKind::Sum) => sum::launch(output, max_groups),
+            (Kernel::Concat, OpKind::Concat) => concat::launch(slice, max_groups),
             (Kernel::Layout, OpKind::Layout) => layout::launch(slice.output_layout, output, max_groups),
             (_, kind) => Err(format!("it does not compute {}", kind.label())),
         };

@@ -7,6 +7,7 @@
 
 pub mod affine;
 pub mod average_pool;
+pub mod concat;
 pub mod conv_depthwise;
 pub mod conv_depthwise_walk;
 pub mod conv_direct;
@@ -220,6 +221,8 @@ pub enum Kernel {
     Relu,
     /// Residual sum.
     Sum,
+    /// Channels behind channels.
+    Concat,
     /// Layout conversion.
     Layout,
 }
@@ -271,7 +274,7 @@ impl Kernel {
     const FUSED_COMPACT: Self = Self::WinogradFused(winograd_fused::Spread::COMPACT);
 
     /// Every kernel there is.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::DIRECT_1X4,
         Self::DIRECT_4X8,
         Self::ConvDepthwise,
@@ -328,6 +331,7 @@ impl Kernel {
         Self::Affine,
         Self::Relu,
         Self::Sum,
+        Self::Concat,
         Self::Layout,
     ];
 
@@ -398,6 +402,7 @@ impl Kernel {
             Self::Affine => "affine",
             Self::Relu => "relu",
             Self::Sum => "sum",
+            Self::Concat => "concat",
             Self::Layout => "layout",
         }
     }
@@ -421,6 +426,7 @@ impl Kernel {
             Self::Affine => affine::SOURCE.to_owned(),
             Self::Relu => relu::SOURCE.to_owned(),
             Self::Sum => sum::SOURCE.to_owned(),
+            Self::Concat => concat::SOURCE.to_owned(),
             Self::Layout => layout::source(),
         }
     }
@@ -485,6 +491,7 @@ impl Kernel {
             Self::Affine => affine::Params::LAYOUT,
             Self::Relu => relu::Params::LAYOUT,
             Self::Sum => sum::Params::LAYOUT,
+            Self::Concat => concat::Params::LAYOUT,
             Self::Layout => layout::Params::LAYOUT,
         }
     }
@@ -496,7 +503,7 @@ impl Kernel {
             Self::WinogradProduct(_) | Self::WinogradFused(_) => 5,
             Self::ConvDepthwise | Self::ConvDepthwiseWalk(_) => 5,
             Self::WinogradOutput(..) | Self::Affine => 4,
-            Self::Sum => 3,
+            Self::Sum | Self::Concat => 3,
             Self::WinogradInput(..) | Self::MaxPool | Self::AveragePool => 2,
             Self::Subsample | Self::Relu | Self::Layout => 2,
         }

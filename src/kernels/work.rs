@@ -33,7 +33,7 @@ impl Launch {
             Kernel::WinogradFused(spread) => self.read().map_or(0, |p| winograd_fused::macs(spread, &p)),
             Kernel::WinogradInput(..) | Kernel::WinogradOutput(..) => 0,
             Kernel::MaxPool | Kernel::AveragePool | Kernel::Subsample => 0,
-            Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Layout => 0,
+            Kernel::Affine | Kernel::Relu | Kernel::Sum | Kernel::Concat | Kernel::Layout => 0,
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) fn reference(config: &BackboneConfig) -> Description {
     let convs = vec![Unit::new(config.feat_dims[0], [1, 7, 7]).strided([1, 2, 2])];
     let pool = Some(Pool::MAX_1X3X3);
     let stages = (0..config.block_counts.len()).map(|index| stage(config, index)).collect();
-    Description { stem: Stem { convs, pool }, stages, classes: None }
+    Description { stem: Stem { convs, pool }, stages, fast: None, classes: None }
 }
 
 fn stage(config: &BackboneConfig, index: usize) -> Stage {

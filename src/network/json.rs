@@ -1,6 +1,6 @@
 //! Networks as JSON.
 
-use super::{Block, Description, Network, Pool, Shortcut, Stage, Stem, Unit, is_one, one, presets};
+use super::{Block, Description, FastPathway, Network, Pool, Shortcut, Stage, Stem, Unit, is_one, one, presets};
 use crate::config::{BackboneConfig, PRESETS};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(super) const MAX_BLOCKS: usize = 1000;
 
 /// Keys of a [`Description`] that those of a [`BackboneConfig`] have not.
-const DESCRIBING: [&str; 3] = ["stem", "stages", "classes"];
+const DESCRIBING: [&str; 5] = ["stem", "stages", "fast", "alpha", "classes"];
 
 /// The JSON of a description: every key optional over a preset, unknown keys refused.
 #[derive(Deserialize)]
@@ -19,6 +19,9 @@ struct Overrides {
     preset: Option<String>,
     stem: Option<Stem>,
     stages: Option<Vec<Stage>>,
+    fast: Option<FastPathway>,
+    /// Of the fast pathway.
+    alpha: Option<usize>,
     classes: Option<usize>,
 }
 
@@ -119,7 +122,7 @@ impl Network {
         let overrides: Overrides = serde_json::from_str(json).map_err(|e| {
             Error::config(
                 "JSON",
-                "an object of the keys preset, stem, stages and classes, all optional over a preset",
+                "an object of the keys preset, stem, stages, fast, alpha and classes, all optional over a preset",
                 e,
             )
         })?;
@@ -129,7 +132,9 @@ impl Network {
                 Self::Reference(_) => unreachable!("only other presets come here"),
             },
             None => match (&overrides.stem, &overrides.stages) {
-                (Some(stem), Some(stages)) => Description { stem: stem.clone(), stages: stages.clone(), classes: None },
+                (Some(stem), Some(stages)) => {
+                    Description { stem: stem.clone(), stages: stages.clone(), fast: None, classes: None }
+                }
                 _ => {
                     let wanted = format!("one of {}, or else both stem and stages", presets::NAMES.join(", "));
                     return Err(Error::config("preset", wanted, "none"));
@@ -141,6 +146,12 @@ impl Network {
         }
         if let Some(stages) = overrides.stages {
             description.stages = stages;
+        }
+        description.fast = overrides.fast.or(description.fast);
+        match (overrides.alpha, &mut description.fast) {
+            (Some(alpha), Some(fast)) => fast.alpha = alpha,
+            (Some(_), None) => return Err(Error::config("alpha", "a network of two pathways", "one of one")),
+            (None, _) => {}
         }
         description.classes = overrides.classes.or(description.classes);
         description.validate()?;
@@ -200,6 +211,9 @@ mod tests {
             (r#"{"preset": "r3d_18", "dilation": 2}"#.to_owned(), "dilation"),
             (r#"{"preset": "r3d_19"}"#.to_owned(), "r3d_18"),
             (r#"{"preset": "r3d_18", "classes": 0}"#.to_owned(), "classes"),
+            (r#"{"preset": "r3d_18", "alpha": 4}"#.to_owned(), "two pathways"),
+            (r#"{"preset": "slowfast_r50", "alpha": 0}"#.to_owned(), "alpha"),
+            (r#"{"preset": "slowfast_r50", "stages": [{"blocks": [{"branch": [{"width": 80}]}]}]}"#.to_owned(), "fast"),
             (r#"{"preset": "r3d_18", "stages": []}"#.to_owned(), "stages"),
             (r#"{"preset": "r3d_18", "stages": [{"blocks": []}]}"#.to_owned(), "blocks"),
             (with(r#"{"width": 0}"#, identity), "width"),

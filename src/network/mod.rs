@@ -13,7 +13,7 @@ mod validate;
 
 use crate::config::BackboneConfig;
 use crate::error::Result;
-use crate::graph::Window;
+use crate::graph::{Spread, Window};
 use serde::{Deserialize, Serialize};
 
 /// A network, validated when a [`crate::Body`] is made of it.
@@ -116,9 +116,44 @@ pub struct Description {
     pub stem: Stem,
     /// res2 first.
     pub stages: Vec<Stage>,
+    /// A second pathway, which the stem and the stages above hear from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast: Option<FastPathway>,
     /// Classes of the classifier behind the mean of the last stage. `None` ends the network with that stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+}
+
+/// The fast pathway of a SlowFast network (Feichtenhofer et al., ICCV 2019): narrow, and of all frames of a clip, of which the
+/// slow one takes one in `alpha`. What is behind its stem, and behind each stage but the last, joins the slow pathway there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FastPathway {
+    /// Frames of the clip for each of the slow pathway.
+    pub alpha: usize,
+    /// Which those are.
+    #[serde(default)]
+    pub spread: Spread,
+    /// Its own stem.
+    pub stem: Stem,
+    /// Its own stages, as many as the slow pathway's.
+    pub stages: Vec<Stage>,
+    /// One behind the stem, one behind each stage but the last.
+    pub laterals: Vec<Lateral>,
+}
+
+/// A lateral connection: a convolution over time of a blob of the fast pathway, strided by `alpha`, whose channels come behind
+/// those of the slow one's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lateral {
+    /// Output channels.
+    pub width: usize,
+    /// Taps over time; odd.
+    pub kernel: usize,
+    /// Whether an affine channel and ReLU follow.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub relu: bool,
 }
 
 /// The convolutions of a clip, each with its affine channel and ReLU, and the pooling behind them.
@@ -255,6 +290,13 @@ impl FirstHalf {
     }
 }
 
+impl Lateral {
+    /// Its window in a network whose slow pathway takes one frame in `alpha`.
+    pub fn window(&self, alpha: usize) -> Window {
+        window([self.kernel, 1, 1], [alpha, 1, 1], [1; 3])
+    }
+}
+
 impl Pool {
     /// Behind the stems of most.
     pub const MAX_1X3X3: Self = Self { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
@@ -284,16 +326,24 @@ impl Block {
 }
 
 impl Description {
-    /// The steps of the whole network: how many positions of the clip one of the last stage stands for, along each axis.
+    /// The steps of the whole network, or of its slow pathway: how many positions of the clip one of the last stage stands
+    /// for, along each axis.
     pub fn stride(&self) -> [usize; 3] {
-        let pool = |pool: &Option<Pool>| pool.as_ref().map_or([1; 3], |pool| pool.stride);
-        let stem = self.stem.convs.iter().map(Unit::total_stride).fold(pool(&self.stem.pool), product);
-        self.stages.iter().enumerate().fold(stem, |all, (i, stage)| {
-            let blocks = stage.blocks.iter().map(Block::stride).fold(all, product);
-            // The last stage's blob is the one before its pooling.
-            if i + 1 < self.stages.len() { product(blocks, pool(&stage.pool)) } else { blocks }
-        })
+        // The last stage's blob is the one before its pooling.
+        strides(&self.stem, &self.stages).last().map_or([1; 3], |&(blob, _)| blob)
     }
+}
+
+/// The steps from the clip to the blob of the stem and of every stage, each without and with the pooling behind it.
+fn strides(stem: &Stem, stages: &[Stage]) -> Vec<([usize; 3], [usize; 3])> {
+    let pooled =
+        |blob: [usize; 3], pool: &Option<Pool>| (blob, pool.as_ref().map_or(blob, |pool| product(blob, pool.stride)));
+    let mut all = vec![pooled(stem.convs.iter().map(Unit::total_stride).fold([1; 3], product), &stem.pool)];
+    for stage in stages {
+        let (_, before) = all[all.len() - 1];
+        all.push(pooled(stage.blocks.iter().map(Block::stride).fold(before, product), &stage.pool));
+    }
+    all
 }
 
 fn window(kernel: [usize; 3], stride: [usize; 3], dilation: [usize; 3]) -> Window {

@@ -4,12 +4,13 @@
 //! `models/hub/*.py` with `models/{resnet,csn,r2plus1d}.py`, 3D-ResNets-PyTorch `models/{resnet,resnext}.py`, VMZ
 //! `pt/vmz/models/*.py`.
 
-use super::{Block, Description, FirstHalf, Pool, Shortcut, Stage, Stem, Unit};
+use super::{Block, Description, FastPathway, FirstHalf, Lateral, Pool, Shortcut, Stage, Stem, Unit};
 use crate::config::PRESETS;
+use crate::graph::Spread;
 
 /// The names that `preset` takes beside those of [`PRESETS`]. Behind Hara's, `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`
 /// adds the classifier of the data that a file was trained on, as in the names of those files.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 23] = [
     "r3d_18",
     "mc3_18",
     "r2plus1d_18",
@@ -18,6 +19,8 @@ pub const NAMES: [&str; 21] = [
     "i3d_r50",
     "csn_r101",
     "r2plus1d_r50",
+    "slowfast_r50",
+    "slowfast_r101",
     "r3d10",
     "r3d18",
     "r3d34",
@@ -53,15 +56,17 @@ pub(super) fn described(name: &str) -> Option<Description> {
         "mc3_18" => torchvision([2; 4], [3, 1, 1, 1]),
         "r2plus1d_18" => r2plus1d([2; 4], false),
         "r2plus1d_34" => r2plus1d([3, 4, 6, 3], true),
-        "slow_r50" => pytorchvideo(1, [&[1], &[1], &[3], &[3]], None),
-        "c2d_r50" => pytorchvideo(1, [&[1]; 4], Some(Pool::MAX_2X1X1)),
-        "i3d_r50" => pytorchvideo(5, [&[3], &[3, 1], &[3, 1], &[1, 3]], Some(Pool::MAX_2X1X1)),
+        "slow_r50" => pytorchvideo(1, [3, 4, 6, 3], SLOW, None),
+        "c2d_r50" => pytorchvideo(1, [3, 4, 6, 3], [&[1]; 4], Some(Pool::MAX_2X1X1)),
+        "i3d_r50" => pytorchvideo(5, [3, 4, 6, 3], [&[3], &[3, 1], &[3, 1], &[1, 3]], Some(Pool::MAX_2X1X1)),
         "csn_r101" => csn([3, 4, 23, 3], false),
         "ir_csn_50" => csn([3, 4, 6, 3], false),
         "ir_csn_152" => csn([3, 8, 36, 3], false),
         "ip_csn_50" => csn([3, 4, 6, 3], true),
         "ip_csn_152" => csn([3, 8, 36, 3], true),
         "r2plus1d_r50" => r2plus1d_r50(),
+        "slowfast_r50" => slowfast([3, 4, 6, 3], 7),
+        "slowfast_r101" => slowfast([3, 4, 23, 3], 5),
         "resnext101" => resnext101(),
         _ => {
             let (depth, trained_on) = match name.strip_prefix("r3d")?.split_once('_') {
@@ -124,22 +129,41 @@ fn spatial(width: usize, kernel: [usize; 3], stride: usize) -> FirstHalf {
     FirstHalf { width, kernel, stride: [1, stride, stride], relu: true }
 }
 
-/// PyTorchVideo's ResNet-50s: the time kernels of the first units of a stage's blocks come by turns.
-fn pytorchvideo(stem_time: usize, time_kernels: [&[usize]; 4], pool: Option<Pool>) -> Description {
-    let stem = stem(Unit::new(64, [stem_time, 7, 7]), Some(Pool::MAX_1X3X3));
-    let mut network = network(stem, [3, 4, 6, 3], |At { dim_in, stage, block, first }| {
+/// The time kernels of slow networks, by stage.
+const SLOW: [&[usize]; 4] = [&[1], &[1], &[3], &[3]];
+
+/// PyTorchVideo's bottlenecks: the time kernels of the first units of a stage's blocks come by turns.
+fn pytorchvideo(stem_time: usize, counts: [usize; 4], time_kernels: [&[usize]; 4], pool: Option<Pool>) -> Description {
+    let mut network = bottlenecks(64, stem_time, counts, time_kernels);
+    network.stages[0].pool = pool;
+    network
+}
+
+/// A pathway whose stem has so many channels.
+fn bottlenecks(width: usize, stem_time: usize, counts: [usize; 4], time_kernels: [&[usize]; 4]) -> Description {
+    let stem = stem(Unit::new(width, [stem_time, 7, 7]), Some(Pool::MAX_1X3X3));
+    network(stem, counts, |At { dim_in, stage, block, first }| {
         let stride = if first && stage > 0 { 2 } else { 1 };
         let kt = time_kernels[stage][block % time_kernels[stage].len()];
-        let inner = WIDTHS[stage];
+        let inner = width << stage;
         let branch = vec![
             Unit::new(inner, [kt, 1, 1]),
             Unit::new(inner, [1, 3, 3]).strided([1, stride, stride]),
             Unit::pointwise(4 * inner),
         ];
         residual(dim_in, branch)
-    });
-    network.stages[0].pool = pool;
-    network
+    })
+}
+
+/// SlowFast networks: a slow pathway of one frame in four, a fast one of an eighth of its width, joined by convolutions over so
+/// many frames, of twice the fast one's channels.
+fn slowfast(counts: [usize; 4], lateral_kernel: usize) -> Description {
+    const WIDTH: usize = 8;
+    let Description { stem, stages, .. } = bottlenecks(WIDTH, 5, counts, [&[3]; 4]);
+    let widths = [WIDTH].into_iter().chain((0..3).map(|stage| 4 * WIDTH << stage));
+    let laterals = widths.map(|width| Lateral { width: 2 * width, kernel: lateral_kernel, relu: true }).collect();
+    let fast = FastPathway { alpha: 4, spread: Spread::Even, stem, stages, laterals };
+    Description { fast: Some(fast), ..bottlenecks(64, 1, counts, SLOW) }
 }
 
 /// Channel-separated networks: the 3×3×3 is depthwise, and in the interaction-preserved ones has a 1×1×1 in front.
@@ -218,7 +242,7 @@ fn network(stem: Stem, counts: [usize; 4], block_at: impl Fn(At) -> Block) -> De
         }
         stages.push(Stage { blocks, pool: None, stop_gradient: false });
     }
-    Description { stem, stages, classes: None }
+    Description { stem, stages, fast: None, classes: None }
 }
 
 /// A block of these units, whose shortcut is projected where it has to be.

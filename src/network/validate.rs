@@ -1,7 +1,7 @@
 //! Whether a described network can be built and run.
 
 use super::json::MAX_BLOCKS;
-use super::{Block, Description, FirstHalf, Pool, Shortcut, Unit};
+use super::{Block, Description, FastPathway, FirstHalf, Pool, Shortcut, Stage, Stem, Unit, strides};
 use crate::error::{Error, Result};
 
 /// The largest width, kernel, stride or count of classes: far beyond any use, and small enough that no product of two
@@ -20,42 +20,87 @@ impl Description {
     /// # Errors
     /// [`Error::Config`], naming the first field at fault: one to four stages of at least one block; no zero; odd kernels
     /// (an even one would give T + 1 frames and the residual sum could not be formed); groups that divide the widths around
-    /// them; convolutions whose weights can be indexed; shortcuts of the branch's width and stride.
+    /// them; convolutions whose weights can be indexed; shortcuts of the branch's width and stride;
+    /// pathways of equal steps.
     pub fn validate(&self) -> Result<()> {
-        if self.stem.convs.is_empty() || self.stem.convs.len() > 3 {
-            return Err(Error::config("stem.convs", "one to three convolutions", self.stem.convs.len()));
-        }
-        if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
-            return Err(Error::config("stages", format!("one to {MAX_STAGES} stages"), self.stages.len()));
-        }
         if let Some(classes @ (0 | LARGEST..)) = self.classes {
             return Err(Error::config("classes", format!("1 to {LARGEST}"), classes));
         }
-        // What a clip has.
-        let mut width = 3;
-        for (i, unit) in self.stem.convs.iter().enumerate() {
-            width = unit.validate(width, &format!("stem.convs[{i}]"))?;
-        }
-        validate_pool(self.stem.pool.as_ref(), "stem.pool")?;
-        for (i, stage) in self.stages.iter().enumerate() {
-            let place = format!("stages[{i}]");
-            if stage.blocks.is_empty() || stage.blocks.len() > MAX_BLOCKS {
-                let wanted = format!("1 to {MAX_BLOCKS} blocks");
-                return Err(Error::config(format!("{place}.blocks"), wanted, stage.blocks.len()));
-            }
-            for (j, block) in stage.blocks.iter().enumerate() {
-                width = block.validate(width, &format!("{place}.blocks[{j}]"))?;
-            }
-            validate_pool(stage.pool.as_ref(), &format!("{place}.pool"))?;
-        }
+        let joined = self.fast.as_ref().map(|fast| fast.validate(&self.stem, &self.stages)).transpose()?;
+        let (joined, fast_width) = joined.unwrap_or_default();
+        let width = validate_pathway(&self.stem, &self.stages, &joined, "")?;
         if self.stride().iter().any(|&stride| stride > LARGEST) {
             let wanted = format!("at most {LARGEST} in all, along each axis");
             return Err(Error::config("stride", wanted, format!("{:?}", self.stride())));
         }
         if let Some(classes) = self.classes {
-            check_weight(width, classes, [1; 3], "classes")?;
+            check_weight(width + fast_width, classes, [1; 3], "classes")?;
         }
         Ok(())
+    }
+}
+
+/// Checks a stem and stages, where so many channels are `joined` to the input of each stage, if any; returns how many the last
+/// stage leaves. `place` is what is in front of their keys.
+fn validate_pathway(stem: &Stem, stages: &[Stage], joined: &[usize], place: &str) -> Result<usize> {
+    if stem.convs.is_empty() || stem.convs.len() > 3 {
+        return Err(Error::config(format!("{place}stem.convs"), "one to three convolutions", stem.convs.len()));
+    }
+    if stages.is_empty() || stages.len() > MAX_STAGES {
+        return Err(Error::config(format!("{place}stages"), format!("one to {MAX_STAGES} stages"), stages.len()));
+    }
+    // What a clip has.
+    let mut width = 3;
+    for (i, unit) in stem.convs.iter().enumerate() {
+        width = unit.validate(width, &format!("{place}stem.convs[{i}]"))?;
+    }
+    validate_pool(stem.pool.as_ref(), &format!("{place}stem.pool"))?;
+    for (i, stage) in stages.iter().enumerate() {
+        let place = format!("{place}stages[{i}]");
+        if stage.blocks.is_empty() || stage.blocks.len() > MAX_BLOCKS {
+            let wanted = format!("1 to {MAX_BLOCKS} blocks");
+            return Err(Error::config(format!("{place}.blocks"), wanted, stage.blocks.len()));
+        }
+        width += joined.get(i).copied().unwrap_or(0);
+        for (j, block) in stage.blocks.iter().enumerate() {
+            width = block.validate(width, &format!("{place}.blocks[{j}]"))?;
+        }
+        validate_pool(stage.pool.as_ref(), &format!("{place}.pool"))?;
+    }
+    Ok(width)
+}
+
+impl FastPathway {
+    /// Checks the pathway beside a slow one of `stem` and `stages`; returns how many channels it adds to the input of each of
+    /// those stages, and how many its own last stage leaves.
+    fn validate(&self, stem: &Stem, stages: &[Stage]) -> Result<(Vec<usize>, usize)> {
+        if self.alpha == 0 || self.alpha > LARGEST {
+            return Err(Error::config("fast.alpha", format!("1 to {LARGEST}"), self.alpha));
+        }
+        for (key, count) in [("stages", self.stages.len()), ("laterals", self.laterals.len())] {
+            if count != stages.len() {
+                let wanted = format!("{}, as many as the slow pathway has stages", stages.len());
+                return Err(Error::config(format!("fast.{key}"), wanted, count));
+            }
+        }
+        let width = validate_pathway(&self.stem, &self.stages, &[], "fast.")?;
+        let own = strides(&self.stem, &self.stages);
+        for (i, ((_, slow), (_, fast))) in strides(stem, stages).into_iter().zip(own).take(stages.len()).enumerate() {
+            if slow != fast {
+                let place = if i == 0 { "fast.stem".to_owned() } else { format!("fast.stages[{}]", i - 1) };
+                let wanted = format!("steps of {slow:?} from the clip on, as the slow pathway has");
+                return Err(Error::config(place, wanted, format!("{fast:?}")));
+            }
+        }
+        let blobs = self.stages.iter().map(|stage| stage.blocks.last().map_or(0, Block::width));
+        let stem = self.stem.convs.last().map_or(0, |unit| unit.width);
+        for (i, (lateral, width)) in self.laterals.iter().zip(std::iter::once(stem).chain(blobs)).enumerate() {
+            let place = format!("fast.laterals[{i}]");
+            let kernel = [lateral.kernel, 1, 1];
+            check_sizes(&[lateral.width], kernel, [1; 3], &place)?;
+            check_weight(width, lateral.width, kernel, &place)?;
+        }
+        Ok((self.laterals.iter().map(|lateral| lateral.width).collect(), width))
     }
 }
 

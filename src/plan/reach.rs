@@ -23,7 +23,7 @@ impl Reach {
             OpKind::MaxPool(window) | OpKind::Subsample(window) => Self::Slides(*window, None),
             OpKind::AveragePool(axes) => Self::Slides(axes.window(shape.thw()), None),
             OpKind::Conv(_) | OpKind::Affine(_) | OpKind::Relu => Self::Alike,
-            OpKind::Sum | OpKind::StopGradient | OpKind::Layout => Self::Alike,
+            OpKind::Sum | OpKind::Concat | OpKind::StopGradient | OpKind::Layout => Self::Alike,
         }
     }
 

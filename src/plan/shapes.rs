@@ -4,16 +4,18 @@ use crate::error::{Error, Result};
 use crate::graph::{Conv, Epilogue, Graph, OpKind, Window};
 use crate::shape::Shape;
 
-/// Shapes of all blobs of `graph`, by position in [`Graph::blobs`], for inputs in the order of [`Graph::inputs`].
+/// Shapes of all blobs of `graph`, by position in [`Graph::blobs`], for the inputs that are fed in the order of
+/// [`Graph::inputs`].
 ///
 /// # Errors
-/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ; [`Error::Size`] if a
+/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ, or a clip's frames do not
+/// fit two pathways; [`Error::Size`] if a
 /// blob would be empty or too large to index.
 pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
-    if inputs.len() != graph.inputs().len() {
+    if inputs.len() != graph.clips() {
         return Err(Error::Shape {
             what: "inputs".to_owned(),
-            wanted: format!("{} clips", graph.inputs().len()),
+            wanted: format!("{} clips", graph.clips()),
             given: format!("{} clips", inputs.len()),
         });
     }
@@ -29,6 +31,9 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         }
         shapes[id.index()] = shape.checked(&blob.name)?;
     }
+    if let (Some(sampling), [first, .., last]) = (graph.sampling(), graph.inputs()) {
+        shapes[last.index()] = sampling.shape(shapes[first.index()])?;
+    }
     for op in graph.operators() {
         let input = shapes[op.inputs[0].index()];
         let shape = match &op.kind {
@@ -39,15 +44,18 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
             OpKind::Subsample(window) => input.with(graph.blob(op.output).channels, slide(&op.name, window, input)?),
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
             OpKind::AveragePool(axes) => input.with(input.c, axes.output(input.thw())),
+            OpKind::Concat => input.with(graph.blob(op.output).channels, input.thw()),
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
         check_blob(shape, &graph.blob(op.output).name)?;
-        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second.
+        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second; channels that
+        // are joined may be more or fewer.
         if let Some(&addend) = op.inputs.get(1) {
             let mut given = shapes[addend.index()];
             if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) = &op.kind {
                 given = given.with(own.dim_out, slide(&op.name, &own.window, given)?);
             }
+            let shape = if op.kind == OpKind::Concat { shape.with(given.c, shape.thw()) } else { shape };
             if given != shape {
                 return Err(Error::Shape {
                     what: format!("{}: addend {}", op.name, graph.blob(addend).name),

@@ -3,7 +3,7 @@
 use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
-use crate::graph::{Axes, BlobId, Body, Graph, GraphBuilder, Window};
+use crate::graph::{Axes, BlobId, Body, Graph, GraphBuilder, Sampling, Spread, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use fastrand::Rng;
@@ -63,6 +63,8 @@ enum Kind {
     Relu,
     Affine,
     Sum,
+    /// The channels of two blobs, or of a clip and of a convolution over time of all the frames that it is taken from.
+    Concat,
     Conv,
     /// A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
     HeavyConv,
@@ -78,7 +80,7 @@ impl Kind {
         use Kind::*;
         [
             Conv, MaxPool, Depthwise, Conv, Mean, Conv, Projected, Head, Conv, Affine, Depthwise, Conv, HeavyConv,
-            Conv, Relu, Subsample, Conv, Depthwise, Projected, Conv, MaxPool, Mean, Conv, Sum, Conv,
+            Conv, Relu, Subsample, Concat, Depthwise, Projected, Conv, MaxPool, Mean, Conv, Sum, Conv,
         ]
     };
 }
@@ -133,6 +135,18 @@ pub fn random_operator(rng: &mut Rng, number: usize) -> Case {
         Kind::Sum => {
             let shortcut = model.input("shortcut", dim_in);
             (format!("sum of {shape}"), model.sum(data, shortcut, Some("sum")), vec![shape; 2])
+        }
+        Kind::Concat if rng.bool() => return two_pathways(rng, model, data, shape),
+        Kind::Concat => {
+            let further = if rng.bool() { rng.usize(1..=9) } else { 4 * rng.usize(1..=5) };
+            let other = model.input("other", further);
+            let (first, second) = if rng.bool() { (data, other) } else { (other, data) };
+            let out = model.concat(first, second, "concat");
+            (
+                format!("{further} more channels with those of {shape}"),
+                out,
+                vec![shape, shape.with(further, shape.thw())],
+            )
         }
         Kind::Depthwise => return depthwise(rng, model, data, shape),
         Kind::Projected => projected_convolution(rng, &mut model, data, shape),
@@ -203,6 +217,29 @@ fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape)
     }
     let description = format!("depthwise conv {window:?} of {shape}, affine {affine}, sum {sum}, relu {relu}");
     Case::new(description, model.finish(out), &shapes, rng)
+}
+
+/// The beginning of a network of two pathways: a convolution of some of a clip's frames, and what one over time leaves of one
+/// of all of them.
+fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
+    let alpha = rng.usize(1..=4);
+    let shape = Shape { t: alpha * rng.usize(1..=4), ..shape };
+    let spread = [Spread::Even, Spread::Every][rng.usize(..2)];
+    let slow = model.sampled("slow", Sampling { alpha, spread });
+    let mut from = data;
+    if rng.bool() {
+        from = model.conv_affine_nd(from, "fast", rng.usize(1..=9), Window::POINTWISE, 1, true);
+    }
+    let kernel = [1, 3, 5, 7][rng.usize(..4)];
+    let window = Window { kernel: [kernel, 1, 1], stride: [alpha, 1, 1], pad: [kernel / 2, 0, 0], ..Window::POINTWISE };
+    let fused = model.conv_nd(from, "fuse", rng.usize(1..=12), window, 1);
+    let slow = match rng.bool() {
+        true => model.conv_affine_nd(slow, "conv", rng.usize(1..=12), Window::POINTWISE, 1, true),
+        false => slow,
+    };
+    let joined = model.concat(slow, fused, "concat");
+    let description = format!("two pathways of {shape}, one frame in {alpha} ({spread:?}), {kernel} frames joined");
+    Case::new(description, model.finish(joined), &[shape], rng)
 }
 
 /// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the three is

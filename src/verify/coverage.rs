@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Properties that every full run must have met, beside every method by name, split and not.
-const REQUIRED: [&str; 54] = [
+const REQUIRED: [&str; 57] = [
     "stride 1",
     "stride 2",
     "stride 3",
@@ -50,6 +50,9 @@ const REQUIRED: [&str; 54] = [
     "pooling fused, batch above 1",
     "a clip read in both layouts",
     "subsampled, with channels added",
+    "joined, in whole quads",
+    "joined, within a quad",
+    "an input that takes frames of another",
     "mean over space",
     "mean over time, of frames of several positions",
     "mean over space, split over frames",
@@ -118,6 +121,11 @@ impl Coverage {
                 let more = plan.shape(op.output).c > input.c && window.stride != [1; 3];
                 met.push(("subsampled, with channels added".to_owned(), more));
             }
+            let joined = op.kind == OpKind::Concat;
+            met.push(("joined, in whole quads".to_owned(), joined && input.c.is_multiple_of(4)));
+            met.push(("joined, within a quad".to_owned(), joined && !input.c.is_multiple_of(4)));
+            let sampled = plan.graph().sampling().is_some_and(|sampling| sampling.alpha > 1);
+            met.push(("an input that takes frames of another".to_owned(), sampled));
             if let OpKind::AveragePool(axes) = op.kind {
                 let (space, time) = (axes == Axes::Space, axes == Axes::Time);
                 met.push(("mean over space".to_owned(), space && input.h * input.w > 1));
@@ -207,7 +215,8 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         OpKind::Conv(conv) => Some(conv.window),
         OpKind::MaxPool(window) | OpKind::Subsample(window) => Some(*window),
         OpKind::AveragePool(axes) => Some(axes.window(plan.shape(op.inputs[0]).thw())),
-        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => None,
+        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::Concat => None,
+        OpKind::StopGradient | OpKind::Layout => None,
     };
     let projected_with_stride = match &op.kind {
         OpKind::Conv(conv) => conv.epilogue.projection.as_ref().is_some_and(|own| own.window.stride[0] > 1),

@@ -249,7 +249,8 @@ fn operator(op: &Operator) -> String {
         OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
         OpKind::AveragePool(Axes::Space) => format!("{label} over space"),
         OpKind::AveragePool(Axes::Time) => format!("{label} over time"),
-        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => label.to_owned(),
+        OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::Concat => label.to_owned(),
+        OpKind::StopGradient | OpKind::Layout => label.to_owned(),
     }
 }
 
@@ -281,7 +282,7 @@ fn params(op: &Operator, channels: usize) -> u64 {
         }
         OpKind::Affine(own) => affine(own),
         OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) => 0,
-        OpKind::Sum | OpKind::StopGradient | OpKind::Layout => 0,
+        OpKind::Sum | OpKind::Concat | OpKind::StopGradient | OpKind::Layout => 0,
     }
 }
 

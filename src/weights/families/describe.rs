@@ -84,7 +84,7 @@ pub(crate) fn describe(shapes: &Shapes<'_>, rules: &Rules) -> Option<Description
         stages.push(Stage { blocks, pool, stop_gradient: false });
     }
     let classes = (shapes.of)("pred_w").and_then(|shape| shape.first().copied());
-    (!stages.is_empty()).then_some(Description { stem, stages, classes })
+    (!stages.is_empty()).then_some(Description { stem, stages, fast: None, classes })
 }
 
 struct Reader<'a> {

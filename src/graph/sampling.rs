@@ -1,0 +1,107 @@
+//! An input that takes some of another's frames.
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use serde::{Deserialize, Serialize};
+
+/// Which frames of a clip the slow pathway of a SlowFast network takes: one in `alpha`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sampling {
+    /// Frames of the clip for each that is taken.
+    pub alpha: usize,
+    /// Where in the clip they are.
+    pub spread: Spread,
+}
+
+/// Where in a clip frames are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// From the first to the last, as evenly as whole frames allow: `torch.linspace(0, T - 1, T / alpha)` without what is
+    /// behind the point (PyTorchVideo, PySlowFast).
+    #[default]
+    Even,
+    /// The first, and every `alpha`-th behind it (mmaction2).
+    Every,
+}
+
+impl Sampling {
+    /// The shape of what is taken of a clip of `shape`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if its frames are no multiple of `alpha`: the pathways would not fit together.
+    pub fn shape(&self, shape: Shape) -> Result<Shape> {
+        let Self { alpha, .. } = *self;
+        if !shape.t.is_multiple_of(alpha) {
+            let nearest = ((shape.t + alpha / 2) / alpha).max(1) * alpha;
+            return Err(Error::Shape {
+                what: "frames of the clip".to_owned(),
+                wanted: format!("a multiple of {alpha}, since the slow pathway takes one in {alpha}: {nearest}"),
+                given: format!("{} frames ({shape})", shape.t),
+            });
+        }
+        Ok(Shape { t: shape.t / alpha, ..shape })
+    }
+
+    /// The frames that are taken of `count`, a multiple of `alpha`, by their place in the clip.
+    pub fn frames(&self, count: usize) -> Vec<usize> {
+        let taken = count / self.alpha;
+        match self.spread {
+            Spread::Every => (0..taken).map(|i| i * self.alpha).collect(),
+            // In the arithmetic of torch.linspace: float32, from the nearer end.
+            Spread::Even => {
+                let last = count.saturating_sub(1) as f32;
+                let step = last / taken.saturating_sub(1).max(1) as f32;
+                let at = |i: usize| {
+                    if i < taken.div_ceil(2) { step * i as f32 } else { last - step * (taken - 1 - i) as f32 }
+                };
+                (0..taken).map(|i| at(i) as usize).collect()
+            }
+        }
+    }
+
+    /// What is taken of a clip of `shape`, NCTHW, in place of what `into` holds.
+    pub(crate) fn take<T: Copy>(&self, values: &[T], shape: Shape, into: &mut Vec<T>) {
+        let (frames, frame) = (self.frames(shape.t), shape.h * shape.w);
+        into.clear();
+        for channel in values.chunks_exact(shape.t * frame) {
+            into.extend(frames.iter().flat_map(|&t| &channel[t * frame..][..frame]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_those_of_the_projects() {
+        let even = |alpha, count| Sampling { alpha, spread: Spread::Even }.frames(count);
+        // What torch.linspace(0, 31, 8).long() gives.
+        assert_eq!(even(4, 32), [0, 4, 8, 13, 17, 22, 26, 31]);
+        assert_eq!(even(8, 32), [0, 10, 20, 31]);
+        assert_eq!(even(4, 40), [0, 4, 8, 13, 17, 21, 26, 30, 34, 39]);
+        assert_eq!(even(4, 4), [0]);
+        assert_eq!(even(1, 3), [0, 1, 2]);
+        assert_eq!(Sampling { alpha: 8, spread: Spread::Every }.frames(32), [0, 8, 16, 24]);
+    }
+
+    #[test]
+    fn what_is_taken_lies_as_a_clip_does() {
+        let shape = Shape::new(2, 2, 4, 1, 2);
+        let values: Vec<usize> = (0..shape.len()).collect();
+        let mut taken = vec![7];
+        Sampling { alpha: 2, spread: Spread::Even }.take(&values, shape, &mut taken);
+        assert_eq!(taken, [0, 1, 6, 7, 8, 9, 14, 15, 16, 17, 22, 23, 24, 25, 30, 31]);
+    }
+
+    #[test]
+    fn the_nearest_length_that_fits_is_named() {
+        let sampling = Sampling { alpha: 4, spread: Spread::Even };
+        for (given, nearest) in [(1, 4), (5, 4), (6, 8), (30, 32)] {
+            let error = sampling.shape(Shape::new(1, 3, given, 8, 8)).unwrap_err().to_string();
+            assert!(error.contains(&format!("one in 4: {nearest}")), "{error}");
+        }
+        assert_eq!(sampling.shape(Shape::new(2, 3, 8, 5, 6)).unwrap(), Shape::new(2, 3, 2, 5, 6));
+    }
+}
