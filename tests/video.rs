@@ -7,7 +7,7 @@ mod common;
 
 use common::{contexts, fixture_path, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
-use resnet3d_wgpu::weights::{Family, Storage, random};
+use resnet3d_wgpu::weights::{Family, Naming, Storage, random};
 use resnet3d_wgpu::{
     Body, Checkpoint, Clip, GpuBackbone, Network, Options, Plan, PlanOptions, Shape, Taps, WeightOptions, Weights,
 };
@@ -164,6 +164,81 @@ fn checkpoints_as_the_projects_write_them_are_read_and_right() {
 #[test]
 fn the_projects_own_networks_are_read_and_right() {
     goldens().iter().for_each(check);
+}
+
+/// The name that VMZ's Caffe2 code gives what its PyTorch code calls `name`, by its own converter
+/// (`utilities/model_conversion/convert_models.py`). `blocks` has how many blocks come before each layer; `numbers` those
+/// of the convolutions of a block.
+fn in_caffe2(name: &str, blocks: [usize; 4], numbers: [usize; 3], factored_stem: bool) -> Option<String> {
+    let (path, part) = name.rsplit_once('.')?;
+    let norm = match part {
+        "weight" => "s",
+        "bias" => "b",
+        "running_mean" => "rm",
+        "running_var" => "riv",
+        _ => return None,
+    };
+    match (path, factored_stem) {
+        ("fc", _) => return Some(format!("last_out_L5_{}", if part == "weight" { "w" } else { "b" })),
+        ("stem.0", true) => return Some("conv1_middle_w".to_owned()),
+        ("stem.1", true) => return Some(format!("conv1_middle_spatbn_relu_{norm}")),
+        ("stem.0", false) | ("stem.3", true) => return Some("conv1_w".to_owned()),
+        ("stem.1", false) | ("stem.4", true) => return Some(format!("conv1_spatbn_relu_{norm}")),
+        _ => {}
+    }
+    let words: Vec<&str> = path.strip_prefix("layer")?.splitn(4, '.').collect();
+    let [layer, block, conv, rest] = words[..] else { return None };
+    let index = blocks[layer.parse::<usize>().ok()? - 1] + block.parse::<usize>().ok()?;
+    if conv == "downsample" {
+        let whole = format!("shortcut_projection_{index}");
+        return Some(if rest == "0" { format!("{whole}_w") } else { format!("{whole}_spatbn_{norm}") });
+    }
+    let number = numbers[conv.strip_prefix("conv")?.parse::<usize>().ok()? - 1];
+    Some(match rest {
+        "0" | "0.2" | "0.3" => format!("comp_{index}_conv_{number}_w"),
+        "1" => format!("comp_{index}_spatbn_{number}_{norm}"),
+        "0.0" => format!("comp_{index}_conv_{number}_middle_w"),
+        "0.1" => format!("comp_{index}_spatbn_{number}_middle_{norm}"),
+        _ => return None,
+    })
+}
+
+/// VMZ's networks by the names of its Caffe2 code are those of its PyTorch code, to the bit.
+#[test]
+fn vmz_s_names_of_caffe2_give_the_same_networks() {
+    for (name, numbers, factored_stem) in
+        [("vmz_r2plus1d", [1, 2, 3], true), ("vmz_ir_csn", [1, 3, 4], false), ("vmz_ip_csn", [1, 2, 3], false)]
+    {
+        let path = golden_path(&format!("video/{name}.safetensors"));
+        let own = Checkpoint::open(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let count = |layer: usize| {
+            let first = |block: usize| {
+                file.names().iter().any(|name| name.starts_with(&format!("layer{layer}.{block}.conv1.0")))
+            };
+            (0..).take_while(|&block| first(block)).count()
+        };
+        let [one, two, three] = [1, 2, 3].map(count);
+        let blocks = [0, one, one + two, one + two + three];
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            if let Some(renamed) = in_caffe2(&name, blocks, numbers, factored_stem) {
+                // Caffe2's files have the momentum of training too.
+                if renamed.ends_with("_w") {
+                    tensors.insert(format!("{renamed}_momentum"), view.clone());
+                }
+                assert!(tensors.insert(renamed, view).is_none(), "{name}");
+            }
+        }
+        let renamed = Checkpoint::from_bytes("vmz.pkl", safetensors::serialize(tensors, None).unwrap()).unwrap();
+        assert_eq!((renamed.naming(), renamed.family()), (Naming::VmzCaffe2, Some(Family::Vmz)), "{name}");
+        let network = renamed.network().unwrap().expect(name);
+        assert_eq!(Some(&network), own.network().unwrap().as_ref(), "{name}");
+        assert_eq!(renamed.preprocess(), own.preprocess(), "{name}");
+        assert!(network.classes().is_some(), "{name}");
+        assert_eq!(renamed.weights(&network).unwrap(), own.weights(&network).unwrap(), "{name}");
+    }
 }
 
 /// The frames that weights want come with them.

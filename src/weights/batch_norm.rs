@@ -6,6 +6,9 @@ pub(crate) const EPS_CAFFE2: f64 = 1.000_000_1e-5;
 /// `eps` of PyTorch's `BatchNorm2d`, torchvision's and Detectron2's `FrozenBatchNorm2d`.
 pub(crate) const EPS_PYTORCH: f64 = 1e-5;
 
+/// `eps` of VMZ's, and of what mmaction2 has from there.
+pub(crate) const EPS_VMZ: f64 = 1e-3;
+
 /// One batch norm, each part with a value for every channel.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchNorm {

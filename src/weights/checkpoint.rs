@@ -196,7 +196,7 @@ impl Checkpoint {
         Error::Unsupported {
             what: format!(
                 "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark, Hugging Face's ResNets, \
-                 and for video torchvision, VMZ, PyTorchVideo, PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet \
+                 and for video torchvision, VMZ (PyTorch's and Caffe2's), PyTorchVideo, PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet \
                  and mmaction2,",
                 self.file.path().display()
             ),

@@ -1,7 +1,7 @@
 //! How weight files name the parameters of a body.
 
-use super::batch_norm::{EPS_CAFFE2, EPS_PYTORCH};
-use super::families::{Hints, canonical};
+use super::batch_norm::{EPS_CAFFE2, EPS_PYTORCH, EPS_VMZ};
+use super::families::{FIRST_OF_VMZ, Hints, canonical, renamed_vmz};
 use super::raw::Contents;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +29,8 @@ pub enum Naming {
     ThreeDResNets,
     /// mmaction2: `backbone.layer2.0.conv2.conv.weight`.
     Mmaction2,
+    /// VMZ's networks in Caffe2's form: `comp_3_conv_2_w`, which counts blocks over all stages.
+    VmzCaffe2,
 }
 
 impl Naming {
@@ -45,6 +47,7 @@ impl Naming {
             Self::PySlowFast => "pyslowfast",
             Self::ThreeDResNets => "3d-resnets",
             Self::Mmaction2 => "mmaction2",
+            Self::VmzCaffe2 => "vmz (caffe2)",
         }
     }
 
@@ -62,15 +65,19 @@ impl Naming {
             | Self::PySlowFast
             | Self::ThreeDResNets
             | Self::Mmaction2 => EPS_PYTORCH,
+            Self::VmzCaffe2 => EPS_VMZ,
         }
     }
 
     /// Whether these are the names of networks for video, which are told by [`canonical`].
     pub(super) fn is_of_video(self) -> bool {
         match self {
-            Self::TorchvisionVideo | Self::PyTorchVideo | Self::PySlowFast | Self::ThreeDResNets | Self::Mmaction2 => {
-                true
-            }
+            Self::TorchvisionVideo
+            | Self::PyTorchVideo
+            | Self::PySlowFast
+            | Self::ThreeDResNets
+            | Self::Mmaction2
+            | Self::VmzCaffe2 => true,
             Self::Caffe2 | Self::Torchvision | Self::Detectron2 | Self::MaskRcnnBenchmark | Self::HuggingFace => false,
         }
     }
@@ -187,7 +194,7 @@ impl Names {
     /// Finds out how the body's tensors are named, by the first convolution of the first block: all the ways that fit,
     /// with their prefixes. There may be none; several are several networks in one file.
     pub fn find(contents: &Contents) -> Vec<Self> {
-        const FIRST: [(u8, Axes, &str); 11] = [
+        const FIRST: [(u8, Axes, &str); 13] = [
             (1, Axes::OfImages, "layer1.0.conv1.weight"),
             (2, Axes::Any, "res2.0.conv1.weight"),
             (3, Axes::Any, "encoder.stages.0.layers.0.layer.0.convolution.weight"),
@@ -199,6 +206,8 @@ impl Names {
             (7, Axes::OfVideo, "layer1.0.conv1_s.weight"),
             (8, Axes::Any, "layer1.0.conv1.conv.weight"),
             (8, Axes::Any, "layer1.0.conv1.conv.conv_s.weight"),
+            (9, Axes::Any, FIRST_OF_VMZ[0]),
+            (9, Axes::Any, FIRST_OF_VMZ[1]),
         ];
         let mut found = BTreeSet::new();
         for (name, tensor) in &contents.tensors {
@@ -210,6 +219,10 @@ impl Names {
                 let prefix = prefix.filter(|_| axes.fit(tensor.shape.len()));
                 found.extend(prefix.map(|prefix| (kind, prefix.to_owned())));
             }
+        }
+        // Their stem is called as Caffe2's others are.
+        if found.contains(&(9, String::new())) {
+            found.remove(&(0, String::new()));
         }
         if found.is_empty() {
             found = Self::find_without_the_first(contents);
@@ -226,6 +239,7 @@ impl Names {
                 6 => Naming::PySlowFast,
                 7 => Naming::ThreeDResNets,
                 8 => Naming::Mmaction2,
+                9 => Naming::VmzCaffe2,
                 _ => Naming::HuggingFace,
             };
             Self::new(naming, prefix).with_renamed(contents)
@@ -268,7 +282,10 @@ impl Names {
 
     /// With the names of a network for video among `contents`.
     fn with_renamed(mut self, contents: &Contents) -> Self {
-        if self.naming.is_of_video() {
+        if self.naming == Naming::VmzCaffe2 {
+            let names = contents.tensors.keys().map(String::as_str);
+            self.renamed = renamed_vmz(names, |name| contents.tensors.contains_key(name));
+        } else if self.naming.is_of_video() {
             let hints =
                 Hints::new(self.naming, |name| contents.tensors.contains_key(&format!("{}{name}", self.prefix)));
             self.pool_is_numbered = hints.pool_is_numbered;
@@ -374,12 +391,17 @@ impl Names {
     /// whatever else is beside it.
     pub fn place(&self, name: &str) -> Option<Place> {
         let own = name.strip_prefix(self.prefix.as_str()).filter(|own| !own.ends_with("_momentum"))?;
-        let is_parameter = [".weight", ".bias", ".running_mean", ".running_var"].iter().any(|end| own.ends_with(end));
+        let ends: &[&str] = match self.naming {
+            Naming::VmzCaffe2 => &["_w", "_b", "_s", "_rm", "_riv"],
+            _ => &[".weight", ".bias", ".running_mean", ".running_var"],
+        };
+        let is_parameter = ends.iter().any(|end| own.ends_with(end));
         if self.naming.is_of_video() {
             let starts: &[&str] = match self.naming {
                 Naming::TorchvisionVideo => &["stem.", "layer"],
                 Naming::PyTorchVideo => &["blocks."],
                 Naming::PySlowFast => &["s1", "s2", "s3", "s4", "s5"],
+                Naming::VmzCaffe2 => &["conv1_", "comp_", "shortcut_projection_"],
                 _ => &["conv1", "bn1", "layer"],
             };
             return (is_parameter && starts.iter().any(|start| own.starts_with(start))).then_some(Place::Stem);
@@ -559,6 +581,10 @@ mod tests {
             (Naming::HuggingFace, "resnet.", "resnet.encoder.stages.1.layers.3.attention.weight", block(3, 3)),
             (Naming::HuggingFace, "resnet.", "resnet.embedder.embedder.0.convolution.weight", stem),
             (Naming::HuggingFace, "resnet.", "classifier.1.weight", None),
+            (Naming::VmzCaffe2, "", "comp_3_conv_2_1x_w", stem),
+            (Naming::VmzCaffe2, "", "comp_3_sum_2", None),
+            (Naming::VmzCaffe2, "", "comp_3_conv_2_w_momentum", None),
+            (Naming::VmzCaffe2, "", "last_out_L400_w", None),
         ];
         for (naming, prefix, name, wanted) in cases {
             let names = Names::new(naming, prefix.to_owned());

@@ -92,7 +92,8 @@ impl Source {
             | Naming::PyTorchVideo
             | Naming::PySlowFast
             | Naming::ThreeDResNets
-            | Naming::Mmaction2 => (None, None),
+            | Naming::Mmaction2
+            | Naming::VmzCaffe2 => (None, None),
         };
         let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
         let of_family = match whose {
@@ -210,7 +211,8 @@ impl Source {
 /// The shapes of a file's parameters by the names of blobs.
 fn shapes<T>(contents: &Contents, names: &Names, look: impl FnOnce(&Shapes<'_>) -> T) -> T {
     let of = |blob: &str| contents.shape(&names.name_of(blob)).map(<[usize]>::to_vec);
-    look(&Shapes { of: &of, pool_is_numbered: names.pool_is_numbered, of_caffe2: names.naming == Naming::Caffe2 })
+    let of_caffe2 = matches!(names.naming, Naming::Caffe2 | Naming::VmzCaffe2);
+    look(&Shapes { of: &of, pool_is_numbered: names.pool_is_numbered, of_caffe2 })
 }
 
 /// Whether batch norms count what they have seen, as those of PyTorch's do since 2018.
@@ -274,6 +276,7 @@ mod tests {
     use super::*;
     use crate::config::PRESETS;
     use crate::graph::Body;
+    use crate::network::Pool;
     use crate::weights::raw::{Element, Payload, RawTensor};
     use std::collections::BTreeMap;
 
@@ -385,6 +388,58 @@ mod tests {
         ] {
             let source = Source::find(&contents, "file", None).unwrap();
             assert_eq!((source.stride_1x1, source.preprocess.map(|own| own.normalization)), want, "{what}");
+        }
+    }
+
+    /// Of VMZ's R(2+1)D of bottlenecks, the PyTorch port pools behind the stem, and Caffe2's does not.
+    #[test]
+    fn vmz_s_bottlenecks_pool_in_one_form_only() {
+        let shapes: [&[usize]; 10] = [
+            &[3, 3, 1, 7, 7],
+            &[4, 3, 3, 1, 1],
+            &[4, 4, 1, 1, 1],
+            &[6, 4, 1, 3, 3],
+            &[4, 6, 3, 1, 1],
+            &[8, 4, 1, 1, 1],
+            &[8, 4, 1, 1, 1],
+            &[4, 8, 1, 1, 1],
+            &[8, 4, 1, 1, 1],
+            &[8, 8, 1, 1, 1],
+        ];
+        let torch = [
+            "stem.0.weight",
+            "stem.3.weight",
+            "layer1.0.conv1.0.weight",
+            "layer1.0.conv2.0.0.weight",
+            "layer1.0.conv2.0.3.weight",
+            "layer1.0.conv3.0.weight",
+            "layer1.0.downsample.0.weight",
+            "layer2.0.conv1.0.weight",
+            "layer2.0.conv3.0.weight",
+            "layer2.0.downsample.0.weight",
+        ];
+        let caffe2 = [
+            "conv1_middle_w",
+            "conv1_w",
+            "comp_0_conv_1_w",
+            "comp_0_conv_2_middle_w",
+            "comp_0_conv_2_w",
+            "comp_0_conv_3_w",
+            "shortcut_projection_0_w",
+            "comp_1_conv_1_w",
+            "comp_1_conv_3_w",
+            "shortcut_projection_1_w",
+        ];
+        let second: [&[usize]; 2] = [&[6, 4, 1, 3, 3], &[4, 6, 3, 1, 1]];
+        for (names, middle, wanted) in [
+            (torch, ["layer2.0.conv2.0.0.weight", "layer2.0.conv2.0.3.weight"], Some(Pool::MAX_1X3X3)),
+            (caffe2, ["comp_1_conv_2_middle_w", "comp_1_conv_2_w"], None),
+        ] {
+            let contents = contents(names.into_iter().zip(shapes).chain(middle.into_iter().zip(second)));
+            let source = Source::find(&contents, "file", Some(Family::Vmz)).unwrap();
+            let Some(Network::Described(network)) = source.network(&contents, "file").unwrap() else { panic!() };
+            assert_eq!(network.stem.pool, wanted, "{}", names[0]);
+            assert_eq!(network.stages.len(), 2, "{}", names[0]);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whose a video network is: how its project names the parameters, and what of the network neither names nor shapes show.
 //!
-//! [`modules`] turns a project's names into those of blobs, and [`whose`] tells by them and by shapes who published the
+//! [`modules`] and [`mod@vmz_caffe2`] turn a project's names into those of blobs, and [`whose`] tells by them and by shapes who published the
 //! network; [`rules`] has what its code alone tells: where the strides are, what is pooled, what the batch norms add.
 //! [`mod@describe`] makes a [`crate::network::Description`] of both.
 
@@ -8,12 +8,14 @@ mod describe;
 mod modules;
 mod pixels;
 mod rules;
+mod vmz_caffe2;
 mod whose;
 
 pub(crate) use describe::{Shapes, describe};
 pub(crate) use modules::{Hints, canonical};
 pub(crate) use pixels::pixels;
 pub(crate) use rules::Rules;
+pub(crate) use vmz_caffe2::{FIRST as FIRST_OF_VMZ, renamed as renamed_vmz};
 pub(crate) use whose::Whose;
 
 /// Who published a video network.

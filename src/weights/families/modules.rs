@@ -54,9 +54,12 @@ pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<Stri
         Naming::PySlowFast => pyslowfast(path),
         Naming::ThreeDResNets => three_d_resnets(path),
         Naming::Mmaction2 => mmaction2(path, hints),
-        Naming::Caffe2 | Naming::Torchvision | Naming::Detectron2 | Naming::MaskRcnnBenchmark | Naming::HuggingFace => {
-            None
-        }
+        Naming::Caffe2
+        | Naming::Torchvision
+        | Naming::Detectron2
+        | Naming::MaskRcnnBenchmark
+        | Naming::HuggingFace
+        | Naming::VmzCaffe2 => None,
     }?;
     Some(match (module, part) {
         (Module::Conv(blob), "weight") => format!("{blob}_w"),

@@ -3,6 +3,7 @@
 use super::Family;
 use super::describe::Shapes;
 use crate::network::Pool;
+use crate::weights::batch_norm::{EPS_PYTORCH, EPS_VMZ};
 
 /// What a project's code tells of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +28,6 @@ pub(crate) struct Rules {
     pub eps_mid: f64,
 }
 
-/// `eps` of PyTorch's batch norms.
-const EPS: f64 = 1e-5;
-
-/// `eps` of VMZ's.
-const EPS_VMZ: f64 = 1e-3;
-
 /// What most have: strides over space alone.
 const USUAL: Rules = Rules {
     stem_stride: [1, 2, 2],
@@ -42,8 +37,8 @@ const USUAL: Rules = Rules {
     time: [1; 4],
     time_always: false,
     pads: false,
-    eps: EPS,
-    eps_mid: EPS,
+    eps: EPS_PYTORCH,
+    eps_mid: EPS_PYTORCH,
 };
 
 impl Rules {
@@ -74,10 +69,15 @@ impl Rules {
     /// Those of the network of `family` whose parameters are of `shapes`; `arch` is what PySlowFast's configuration calls it.
     pub fn of(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
+        // VMZ's R(2+1)D of bottlenecks pools in PyTorch. In Caffe2 it averages maps of 7x7 that come from 112x112, so it does
+        // not (`r3d_model.py` `create_model`).
+        let pools_stem = shapes.weight("res2_0_branch2b_mid").is_some()
+            && shapes.weight("res2_0_branch2c").is_some()
+            && !shapes.of_caffe2;
         match family {
             Family::Torchvision => Self { pool1: None, ..strided },
             Family::Vmz => Self {
-                pool1: shapes.is_depthwise().then_some(Pool::MAX_1X3X3),
+                pool1: (shapes.is_depthwise() || pools_stem).then_some(Pool::MAX_1X3X3),
                 eps: EPS_VMZ,
                 eps_mid: EPS_VMZ,
                 ..strided

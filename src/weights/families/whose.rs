@@ -34,6 +34,7 @@ impl Whose {
                 _ => Self::Of(Family::ThreeDResNets),
             },
             Naming::Mmaction2 => Self::Of(Family::Mmaction2),
+            Naming::VmzCaffe2 => Self::Of(Family::Vmz),
         }
     }
 
