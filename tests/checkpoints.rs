@@ -349,7 +349,8 @@ fn what_is_saved_is_loaded() {
     let config = body_of(&checkpoint);
     let weights = checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
     for (storage, tolerance) in [(Storage::F32, 0.0), (Storage::F16, 6e-4)] {
-        let bytes = weights.to_safetensors(&config, None, checkpoint.normalization(), storage).unwrap().to_bytes();
+        let bytes =
+            weights.to_safetensors(&config, None, checkpoint.normalization(), None, storage).unwrap().to_bytes();
         let again = Checkpoint::from_bytes("saved.safetensors", bytes).unwrap();
         assert_eq!(body_of(&again), config);
         assert_eq!(again.normalization(), Some(Normalization::ImageNet));
@@ -365,9 +366,9 @@ fn what_is_saved_is_loaded() {
     let large = resnet3d_wgpu::weights::Tensor::new(vec![6], vec![0.0, 7e4, 0.0, 0.0, 0.0, 0.0]).unwrap();
     tensors.insert("res_conv1_bn_b".to_owned(), large);
     let weights = Weights::from_tensors(&graph, tensors).unwrap();
-    let error = weights.to_safetensors(&config, None, None, Storage::F16).err().unwrap().to_string();
+    let error = weights.to_safetensors(&config, None, None, None, Storage::F16).err().unwrap().to_string();
     assert!(error.contains("res_conv1_bn_b") && error.contains("70000 at flat index 1"), "{error}");
-    let bytes = weights.to_safetensors(&config, None, None, Storage::F32).unwrap().to_bytes();
+    let bytes = weights.to_safetensors(&config, None, None, None, Storage::F32).unwrap().to_bytes();
     assert_eq!(Checkpoint::from_bytes("saved", bytes).unwrap().normalization(), None);
 }
 

@@ -118,7 +118,8 @@ fn a_hundred_thousand_damaged_files_are_survived() {
     let narrow = r#"{"block_counts": [1, 1, 1], "feat_dims": [2, 2, 3, 4], "width_per_group": 2}"#;
     let config = BackboneConfig::from_json(narrow).unwrap();
     let weights = resnet3d_wgpu::Weights::random(&config, 1).unwrap();
-    let body = weights.to_safetensors(&config, None, None, resnet3d_wgpu::weights::Storage::F16).unwrap().to_bytes();
+    let body =
+        weights.to_safetensors(&config, None, None, None, resnet3d_wgpu::weights::Storage::F16).unwrap().to_bytes();
     files.push(("body.safetensors", body));
     let seed = std::env::var("RESNET3D_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     println!("seed {seed}");

@@ -141,12 +141,13 @@ fn check_conversion(case: &Case) {
     let loaded = checkpoint.load(&network, &WeightOptions::default()).unwrap();
     let file = loaded
         .weights
-        .to_safetensors(&network, checkpoint.family(), checkpoint.normalization(), Storage::F32)
+        .to_safetensors(&network, checkpoint.family(), checkpoint.normalization(), checkpoint.sampling(), Storage::F32)
         .unwrap()
         .to_bytes();
     let again = Checkpoint::from_bytes("converted.safetensors", file).unwrap();
     assert_eq!(again.network().unwrap().unwrap(), network, "{}", case.name);
     assert_eq!((again.family(), again.preprocess()), (checkpoint.family(), checkpoint.preprocess()), "{}", case.name);
+    assert_eq!(again.sampling(), checkpoint.sampling(), "{}", case.name);
     assert!(again.assumed().is_empty() && !checkpoint.assumed().is_empty(), "{}", case.name);
     assert_eq!(again.weights(&network).unwrap(), loaded.weights, "{}", case.name);
 }
@@ -262,6 +263,25 @@ fn every_family_wants_its_own_frames() {
             _ => wanted(PyTorchVideo, short, Some(256)),
         };
         assert_eq!(case.checkpoint.preprocess(), want, "{}", case.name);
+    }
+    // Frames, step, rate; clips and crops of a test.
+    type Frames = (usize, usize, Option<u32>, Option<usize>, usize);
+    for case in fixtures().iter().chain(&goldens()) {
+        let wanted: Option<Frames> = match case.name {
+            "v01_r3d.pth" | "v02_r2plus1d.pth" | "torchvision_mc3" => Some((16, 1, Some(15), Some(5), 1)),
+            "vmz_r2plus1d" => Some((32, 1, None, Some(10), 1)),
+            "vmz_ir_csn" | "vmz_ip_csn" => Some((32, 2, None, Some(10), 1)),
+            "v05_kensho_b.pth" | "hara_basic" | "hara_shortcut_a" | "hara_resnext" => Some((16, 1, None, None, 1)),
+            "i3resnet" => None,
+            "mmaction2_ir_csn" | "mmaction2_ip_csn" | "mmaction2_i3d" => Some((32, 2, None, Some(10), 3)),
+            name if name.starts_with("mmaction2") => Some((8, 8, None, Some(10), 3)),
+            "pytorchvideo_csn" => Some((32, 2, Some(30), Some(10), 3)),
+            "pytorchvideo_r2plus1d" => Some((16, 4, Some(30), Some(10), 3)),
+            _ => Some((8, 8, Some(30), Some(10), 3)),
+        };
+        let own = case.checkpoint.sampling();
+        let own = own.map(|own| (own.frames, own.step, own.fps, own.clips, own.crops));
+        assert_eq!(own, wanted, "{}", case.name);
     }
     // Hara's networks of 2017 are told by what PyTorch did not count then.
     let bytes = std::fs::read(golden_path("video/hara_basic.safetensors")).unwrap();

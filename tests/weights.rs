@@ -397,7 +397,7 @@ fn the_same_parameters_are_the_same_bytes() {
         let weights = Weights::random(narrow(), 3).unwrap();
         let detectron = resnet3d_wgpu::clip::preprocess::Normalization::Detectron;
         weights
-            .to_safetensors(narrow(), None, Some(detectron), resnet3d_wgpu::weights::Storage::F32)
+            .to_safetensors(narrow(), None, Some(detectron), None, resnet3d_wgpu::weights::Storage::F32)
             .unwrap()
             .to_bytes()
     };

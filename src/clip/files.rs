@@ -11,17 +11,19 @@
 //!
 //! What a file is, its contents say; only where they do not, its name.
 //!
-//! Frames are chosen ([`FrameSelection`]) and preprocessed one by one as they are read, so that memory is needed for the
+//! Frames are chosen ([`FrameSelection`], or [`Sampling`] as weights want them) and preprocessed one by one as they are read, so that memory is needed for the
 //! clip only; a ready clip is taken as it is.
 
 mod arrays;
 mod damage;
 mod gather;
 mod npy;
+mod picks;
 mod pictures;
 mod selection;
 mod tensors;
 mod video;
+mod views;
 
 use std::path::{Path, PathBuf};
 
@@ -30,8 +32,10 @@ use self::gather::Gathering;
 pub use self::pictures::is_frame_name;
 pub use self::selection::FrameSelection;
 pub use self::tensors::{clip_file, save_clip};
+pub use self::views::{View, Viewed};
 use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
+use super::sampling::Sampling;
 use crate::content::{self, Content};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -45,8 +49,10 @@ pub struct LoadOptions {
     /// OpenCV reads and as it has always been, and warns of it; those of an `.npy` for red, green, blue, as other readers
     /// (decord, PyAV, imageio, torchvision) have them. Picture and video files know their own.
     pub channel_order: Option<ChannelOrder>,
-    /// Which frames are taken. Nothing can be chosen from a ready clip.
+    /// Which frames are taken, where `sampling` says nothing. Nothing can be chosen from a ready clip.
     pub selection: FrameSelection,
+    /// Which frames are taken of a video or of frames, as weights want them. It goes before `selection`.
+    pub sampling: Option<Sampling>,
     /// How the values of a ready clip must have been normalised, if its file says how they were. `None` takes any.
     pub expected: Option<Normalization>,
     /// Whether [`Input::frames`] is wanted, the original pictures.
@@ -67,6 +73,35 @@ pub struct Input {
     pub normalization: Option<Normalization>,
     /// What was damaged in videos, one entry for each that was, and what became of it.
     pub damage: Vec<Damage>,
+    /// What was taken of every input, where [`LoadOptions::sampling`] chose.
+    pub taken: Vec<Taken>,
+}
+
+/// The frames that were taken of an input.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Taken {
+    /// The input.
+    pub input: String,
+    /// The frames, counted from 0, in the order of the clip.
+    pub frames: Vec<usize>,
+    /// How many it has.
+    pub of: usize,
+    /// Its frames a second, where it has a rate.
+    pub fps: Option<f64>,
+    /// Whether it is shorter than the clip should be, so that frames are repeated or closer together.
+    pub short: bool,
+}
+
+impl From<Viewed> for Taken {
+    fn from(viewed: Viewed) -> Self {
+        Self {
+            input: viewed.name,
+            frames: viewed.clips.into_iter().flatten().collect(),
+            of: viewed.there.unwrap_or(0),
+            fps: viewed.rate,
+            short: viewed.short,
+        }
+    }
 }
 
 /// How far reading has come.
@@ -138,6 +173,39 @@ pub fn load_inputs_watched<P: AsRef<Path>>(
         }
     }
     if clips.is_empty() { gathering.finish() } else { join(clips) }
+}
+
+/// Reads one input as the clips that [`LoadOptions::sampling`] takes of it, several of them where it says so, and hands each
+/// to `sink` when it is complete. What was taken of each of the inputs that the file has, and what was damaged.
+///
+/// Where damaged pictures of a video are found, or fewer frames than it says it has, its clips come again, from the first
+/// one on. Ready clips come one for each N.
+///
+/// # Errors
+/// As [`load_inputs`], and those of `sink`.
+pub fn load_views(
+    path: impl AsRef<Path>,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+    sink: &mut dyn FnMut(View) -> Result<()>,
+) -> Result<(Vec<Viewed>, Vec<Damage>)> {
+    let path = path.as_ref();
+    options.selection.checked()?;
+    path.metadata().map_err(Error::file("read", path))?;
+    let mut gathering = Gathering::with_views(options, progress, sink);
+    let Some(ready) = read(path, &mut gathering)? else { return Ok(gathering.viewed()) };
+    drop(gathering);
+    check_ready(path, &ready, options, &[])?;
+    let shape = ready.clip.shape();
+    let one = Shape { n: 1, ..shape };
+    let mut viewed = Vec::new();
+    for (input, data) in ready.clip.data().chunks_exact(one.len()).enumerate() {
+        let of = if shape.n == 1 { String::new() } else { format!("clip {input} of ") };
+        let name = format!("{of}{}", path.display());
+        viewed.push(Viewed { name, clips: Vec::new(), crops: 1, there: None, rate: None, short: false });
+        sink(View { input, clip: 0, clips: 1, crop: 0, crops: 1, values: Clip::new(one, data.to_vec())? })?;
+    }
+    Ok((viewed, Vec::new()))
 }
 
 /// A clip that needs no preprocessing.
@@ -251,7 +319,7 @@ fn pointed_at(path: &Path) -> std::io::Result<PathBuf> {
 /// Refuses a ready clip that frames are chosen from, and one that was normalised otherwise than is expected or than the
 /// one before it.
 fn check_ready(path: &Path, ready: &Ready, options: &LoadOptions, before: &[(&Path, Ready)]) -> Result<()> {
-    if !options.selection.is_everything() {
+    if !options.selection.is_everything() || options.sampling.is_some_and(|sampling| sampling.exact) {
         return Err(Error::Clip {
             wanted: "a video or frames, to choose some of them".to_owned(),
             given: format!("a ready clip, {}, which is taken whole", path.display()),
@@ -308,5 +376,6 @@ fn join(clips: Vec<(&Path, Ready)>) -> Result<Input> {
         shape.n += clip.shape.n;
         data.extend_from_slice(&clip.data);
     }
-    Ok(Input { clip: Clip::new(shape, data)?, frames: Vec::new(), normalization, damage: Vec::new() })
+    let clip = Clip::new(shape, data)?;
+    Ok(Input { clip, frames: Vec::new(), normalization, damage: Vec::new(), taken: Vec::new() })
 }

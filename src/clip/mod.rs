@@ -1,11 +1,12 @@
 //! From frames to the NCTHW clip that the network takes.
 //!
 //! `preprocess` is the arithmetic of those who trained the weights, and needs nothing but memory; `files` (feature `cli`)
-//! reads frames, videos and ready clips from disk.
+//! reads frames, videos and ready clips from disk. `sampling` says which frames of an input make a clip.
 
 #[cfg(feature = "cli")]
 pub mod files;
 pub mod preprocess;
+pub mod sampling;
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;

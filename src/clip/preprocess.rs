@@ -46,6 +46,9 @@ pub enum Normalization {
     Kinetics,
     /// The same with 0.45 and 0.225 for all channels, resized without antialiasing: PyTorchVideo's and PySlowFast's.
     PyTorchVideo,
+    /// The same in blue, green, red order: networks of PySlowFast and PyTorchVideo for Something-Something and Charades, whose
+    /// configuration has `DATA.REVERSE_INPUT_CHANNEL`.
+    PyTorchVideoBgr,
     /// The same with Hara's mean and deviation of Kinetics, resized with antialiasing (3D-ResNets-PyTorch `opts.py`, 2020).
     ThreeDResNets,
     /// Red, green, blue on the scale of 0 to 255, minus ActivityNet's mean: Hara's networks of 2017 and 2018 (`mean.py`).
@@ -56,21 +59,31 @@ pub enum Normalization {
     Mmaction2Csn,
 }
 
-/// What the channels of a pixel become, in red, green, blue order: the byte over `unit`, minus `mean`, over `std`.
+/// What the channels of a pixel become, in red, green, blue order: the byte over `unit`, minus `mean`, over `std`. A clip
+/// has them in that order or, if `reversed`, blue first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Values {
     pub unit: f32,
     pub mean: [f32; 3],
     pub std: [f32; 3],
+    pub reversed: bool,
+}
+
+impl Values {
+    /// Which of red, green and blue the channels of a clip are.
+    pub fn colours(&self) -> [usize; 3] {
+        if self.reversed { [2, 1, 0] } else { [0, 1, 2] }
+    }
 }
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Detectron,
         Self::ImageNet,
         Self::Kinetics,
         Self::PyTorchVideo,
+        Self::PyTorchVideoBgr,
         Self::ThreeDResNets,
         Self::ActivityNet,
         Self::Mmaction2,
@@ -84,6 +97,7 @@ impl Normalization {
             Self::ImageNet => "imagenet",
             Self::Kinetics => "kinetics",
             Self::PyTorchVideo => "pytorchvideo",
+            Self::PyTorchVideoBgr => "pytorchvideo-bgr",
             Self::ThreeDResNets => "3d-resnets",
             Self::ActivityNet => "activitynet",
             Self::Mmaction2 => "mmaction2",
@@ -93,14 +107,17 @@ impl Normalization {
 
     /// What pixels become; `None` for Detectron's, which keeps blue first and subtracts in double.
     pub(crate) fn values(self) -> Option<Values> {
-        let of_one = |mean, std| Some(Values { unit: 255.0, mean, std });
+        let of_one = |mean, std| Some(Values { unit: 255.0, mean, std, reversed: false });
         match self {
             Self::Detectron => None,
             Self::ImageNet | Self::Mmaction2 => of_one(IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
             Self::Kinetics | Self::Mmaction2Csn => of_one([0.43216, 0.394_666, 0.37645], [0.22803, 0.22145, 0.216_989]),
             Self::PyTorchVideo => of_one([0.45; 3], [0.225; 3]),
+            Self::PyTorchVideoBgr => Some(Values { unit: 255.0, mean: [0.45; 3], std: [0.225; 3], reversed: true }),
             Self::ThreeDResNets => of_one([0.4345, 0.4051, 0.3775], [0.2768, 0.2713, 0.2737]),
-            Self::ActivityNet => Some(Values { unit: 1.0, mean: [114.7748, 107.7354, 99.4750], std: [1.0; 3] }),
+            Self::ActivityNet => {
+                Some(Values { unit: 1.0, mean: [114.7748, 107.7354, 99.4750], std: [1.0; 3], reversed: false })
+            }
         }
     }
 
@@ -108,7 +125,12 @@ impl Normalization {
     fn is_antialiased(self) -> bool {
         match self {
             Self::ImageNet | Self::ThreeDResNets | Self::ActivityNet => true,
-            Self::Detectron | Self::Kinetics | Self::PyTorchVideo | Self::Mmaction2 | Self::Mmaction2Csn => false,
+            Self::Detectron
+            | Self::Kinetics
+            | Self::PyTorchVideo
+            | Self::PyTorchVideoBgr
+            | Self::Mmaction2
+            | Self::Mmaction2Csn => false,
         }
     }
 
@@ -174,6 +196,92 @@ impl Item {
     pub(super) fn count(&self) -> usize {
         self.count
     }
+
+    /// The frames of these numbers, in this order, each as often as it is named. Numbers beyond the last are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if a clip of so many frames would be too large.
+    pub(super) fn arranged(self, order: &[usize]) -> Result<Self> {
+        if order.iter().copied().eq(0..self.count) {
+            return Ok(self);
+        }
+        let [height, width] = self.converter.extent;
+        let shape = Shape::new(1, 3, order.len(), height, width).checked("clip")?;
+        let mut arranged = Self { converter: self.converter, count: order.len(), channels: Default::default() };
+        for (channel, source) in arranged.channels.iter_mut().zip(self.channels) {
+            channel.try_reserve_exact(order.len() * height * width).map_err(|_| too_large(shape))?;
+            let frame = |&index: &usize| source.chunks_exact(height * width).nth(index);
+            order.iter().filter_map(frame).for_each(|plane| channel.extend_from_slice(plane));
+        }
+        Ok(arranged)
+    }
+}
+
+/// The values of one frame, resized and perhaps cropped: H×W for each of the three channels.
+pub(super) struct Planes {
+    extent: [usize; 2],
+    channels: [Vec<f32>; 3],
+}
+
+impl Planes {
+    /// Rows and columns.
+    pub(super) fn extent(&self) -> [usize; 2] {
+        self.extent
+    }
+}
+
+/// Turns frames of one size into values, one by one.
+pub(super) struct FrameConverter(Converter);
+
+impl FrameConverter {
+    /// For frames of `[height, width]` pixels with bytes in the given order.
+    ///
+    /// # Errors
+    /// As [`Preprocess::resized`].
+    pub(super) fn new(options: &Preprocess, frame: [usize; 2], order: ChannelOrder) -> Result<Self> {
+        Converter::new(options, frame, order).map(Self)
+    }
+
+    /// The values of `frame`, H×W×3 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if there is no memory for them.
+    pub(super) fn convert(&mut self, frame: &[u8]) -> Result<Planes> {
+        let extent @ [height, width] = self.0.extent;
+        let shape = Shape::new(1, 3, 1, height, width);
+        let mut channels: [Vec<f32>; 3] = Default::default();
+        for channel in &mut channels {
+            channel.try_reserve_exact(height * width).map_err(|_| too_large(shape))?;
+            channel.resize(height * width, 0.0);
+        }
+        self.0.write(frame, channels.each_mut().map(Vec::as_mut_slice));
+        Ok(Planes { extent, channels })
+    }
+}
+
+/// A clip of `frames`: of each the part that begins at a row and a column and has a height and a width, padded at the bottom
+/// and on the right as `options` say.
+///
+/// # Errors
+/// [`Error::Clip`] without frames, [`Error::Size`] if the clip is too large.
+pub(super) fn cut(frames: &[&Planes], [from, size]: [[usize; 2]; 2], options: &Preprocess) -> Result<Clip> {
+    if frames.is_empty() {
+        return Err(Error::Clip { wanted: "at least one frame".to_owned(), given: "none".to_owned() });
+    }
+    let [height, width] = size;
+    let shape = Shape::new(1, 3, frames.len(), options.padded(height)?, options.padded(width)?).checked("clip")?;
+    let mut data: Vec<f32> = Vec::new();
+    data.try_reserve_exact(shape.len()).map_err(|_| too_large(shape))?;
+    for channel in 0..3 {
+        for frame in frames {
+            for row in frame.channels[channel].chunks_exact(frame.extent[1]).skip(from[0]).take(height) {
+                data.extend_from_slice(&row[from[1]..from[1] + width]);
+                data.resize(data.len() + shape.w - width, 0.0);
+            }
+            data.resize(data.len() + (shape.h - height) * shape.w, 0.0);
+        }
+    }
+    Clip::new(shape, data)
 }
 
 /// The clip that the network takes, from frames that have been converted already, one item for each N and all of the
@@ -257,7 +365,7 @@ impl Converter {
                 (Box::new(detectron::OpenCv::new(frame, order, scale, windows)), [0.0; 3])
             }
             Some(values) => {
-                let black = std::array::from_fn(|c| -values.mean[c] / values.std[c]);
+                let black = values.colours().map(|colour| -values.mean[colour] / values.std[colour]);
                 let filters = if options.normalization.is_antialiased() {
                     interpolated::averaging
                 } else {

@@ -104,9 +104,10 @@ fn colour(normalization: Normalization, channel: usize) -> (usize, f64, f64) {
     match normalization.values() {
         None => (2 - channel, 1.0, PIXEL_MEANS_BGR[channel]),
         Some(values) => {
+            let colour = values.colours()[channel];
             let [deviation, mean] =
-                [values.std, values.mean].map(|rgb| f64::from(values.unit) * f64::from(rgb[channel]));
-            (channel, deviation, mean)
+                [values.std, values.mean].map(|rgb| f64::from(values.unit) * f64::from(rgb[colour]));
+            (colour, deviation, mean)
         }
     }
 }

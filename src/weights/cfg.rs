@@ -1,12 +1,12 @@
 //! What of a project's own configuration the tensors of a checkpoint cannot show.
 //!
 //! Detectron and PySlowFast keep the configuration that a network was trained with beside its blobs, as YAML. Counts and widths are
-//! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only five
-//! settings are looked up, each a plain value under the name of its section. Nothing else of the text is understood,
+//! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only a few
+//! settings are looked up, each a plain value or a list of numbers under the name of its section. Nothing else of the text is understood,
 //! which is why there is no YAML reader: tags of Python classes, anchors and tuples cannot be in the way.
 
 /// The settings that were found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cfg {
     /// `RESNETS.STRIDE_1X1`.
     pub stride_1x1: Option<bool>,
@@ -18,12 +18,28 @@ pub(crate) struct Cfg {
     pub conv5: bool,
     /// `MODEL.ARCH` of PySlowFast's.
     pub arch: Option<String>,
+    /// `DATA.NUM_FRAMES` of PySlowFast's.
+    pub frames: Option<usize>,
+    /// `DATA.SAMPLING_RATE`: how far frames are apart.
+    pub step: Option<usize>,
+    /// `TEST.NUM_ENSEMBLE_VIEWS`: how many clips of a video are tested.
+    pub clips: Option<usize>,
+    /// `TEST.NUM_SPATIAL_CROPS`, of which there are 1 or 3.
+    pub crops: Option<usize>,
+    /// `DATA.MEAN`.
+    pub mean: Option<Vec<f64>>,
+    /// `DATA.STD`.
+    pub std: Option<Vec<f64>>,
+    /// `DATA.REVERSE_INPUT_CHANNEL`: whether blue comes first.
+    pub reversed: Option<bool>,
 }
 
 impl Cfg {
     /// Reads what there is; text that is no such configuration has nothing.
     pub fn new(yaml: &str) -> Self {
         let find = |section, key| lookup(yaml, section, key);
+        let number =
+            |section, key| find(section, key).and_then(|text: &str| text.parse().ok()).filter(|&n: &usize| n > 0);
         let truth = |text: &str| match text {
             "true" | "True" => Some(true),
             "false" | "False" => Some(false),
@@ -38,19 +54,25 @@ impl Cfg {
                 .filter(|n| (1..=64).contains(n)),
             conv5: find("MODEL", "CONV_BODY").is_some_and(|body| body.contains("conv5")),
             arch: find("MODEL", "ARCH").filter(|arch| !arch.is_empty()).map(str::to_owned),
+            frames: number("DATA", "NUM_FRAMES"),
+            step: number("DATA", "SAMPLING_RATE"),
+            clips: number("TEST", "NUM_ENSEMBLE_VIEWS"),
+            crops: number("TEST", "NUM_SPATIAL_CROPS").filter(|crops| matches!(crops, 1 | 3)),
+            mean: numbers(yaml, "DATA", "MEAN").filter(|numbers| numbers.len() == 3),
+            std: numbers(yaml, "DATA", "STD").filter(|numbers| numbers.len() == 3),
+            reversed: find("DATA", "REVERSE_INPUT_CHANNEL").and_then(truth),
         }
     }
 }
 
-/// The plain value of `key` in the block or the braces of `section`; `None` if it is not there exactly once.
-fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
-    let mut found = None;
+/// What stands in `section`, line by line without its indentation: in its block, or in braces behind its name.
+fn lines<'a>(yaml: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
     // How deep the section's own line is indented, while inside of it.
     let mut inside: Option<usize> = None;
-    for line in yaml.lines() {
+    yaml.lines().filter_map(move |line| {
         let text = line.trim_start();
         if text.is_empty() || text.starts_with('#') {
-            continue;
+            return None;
         }
         let depth = line.len() - text.len();
         if inside.is_some_and(|outer| depth <= outer) {
@@ -61,9 +83,40 @@ fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
             inside = Some(depth);
             rest = own;
         }
-        if inside.is_none() {
-            continue;
+        inside.map(|_| rest)
+    })
+}
+
+/// The numbers of the list `key` in the block of `section`, in brackets or one a line; `None` if it is not there exactly
+/// once.
+fn numbers(yaml: &str, section: &str, key: &str) -> Option<Vec<f64>> {
+    let mut lines = lines(yaml, section).peekable();
+    let mut found = None;
+    while let Some(line) = lines.next() {
+        let Some(value) = value_of(line, key) else { continue };
+        let mut items: Vec<&str> = Vec::new();
+        match value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(list) => items.extend(list.split(',').map(str::trim)),
+            None if value.is_empty() => {
+                while let Some(item) = lines.peek().and_then(|line| line.strip_prefix("- ")) {
+                    items.push(item.trim());
+                    lines.next();
+                }
+            }
+            None => return None,
         }
+        let numbers: Option<Vec<f64>> = items.into_iter().map(|item| item.parse().ok()).collect();
+        if found.replace(numbers?).is_some() {
+            return None;
+        }
+    }
+    found
+}
+
+/// The plain value of `key` in the block or the braces of `section`; `None` if it is not there exactly once.
+fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
+    let mut found = None;
+    for rest in lines(yaml, section) {
         for part in rest.split(['{', '}', ',']) {
             if let Some(value) = value_of(part.trim(), key) {
                 if found.is_some() {
@@ -88,8 +141,13 @@ mod tests {
 
     #[test]
     fn settings_are_found_in_their_section_however_it_is_written() {
-        let want =
-            Cfg { stride_1x1: Some(false), time_stride_on: Some(true), dilation: Some(2), conv5: true, arch: None };
+        let want = Cfg {
+            stride_1x1: Some(false),
+            time_stride_on: Some(true),
+            dilation: Some(2),
+            conv5: true,
+            ..Cfg::default()
+        };
         let block = "MODEL:\n  CONV_BODY: FPN3D.add_fpn_ResNet101_conv5_body\n  DILATION: 2\nMRCNN:\n  DILATION: 4\n\
                      RESNETS: {NUM_GROUPS: 1, STRIDE_1X1: false}\nVIDEO:\n  TIME_KERNEL_DIM:\n    BODY: 3\n  \
                      TIME_STRIDE_ON: true\n";
@@ -105,6 +163,34 @@ mod tests {
     #[test]
     fn detectron_s_own_name_of_the_dilation_is_known() {
         assert_eq!(Cfg::new("RESNETS:\n  RES5_DILATION: 2\n").dilation, Some(2));
+    }
+
+    #[test]
+    fn pyslowfast_s_frames_are_found_as_either_yaml_has_them() {
+        let want = Cfg {
+            arch: Some("slow".to_owned()),
+            frames: Some(16),
+            step: Some(4),
+            clips: Some(5),
+            crops: Some(1),
+            mean: Some(vec![0.45, 0.4, 0.5]),
+            std: Some(vec![0.225; 3]),
+            reversed: Some(true),
+            ..Cfg::default()
+        };
+        let block = "AUG:\n  NUM_SAMPLE: 1\nDATA:\n  CROP_SIZE: 224\n  MEAN:\n  - 0.45\n  - 0.4\n  - 0.5\n  NUM_FRAMES: 16\n  \
+                     REVERSE_INPUT_CHANNEL: true\n  SAMPLING_RATE: 4\n  STD:\n    - 0.225\n    - 0.225\n    - 0.225\n\
+                     MODEL:\n  ARCH: slow\nTEST:\n  NUM_ENSEMBLE_VIEWS: 5\n  NUM_SPATIAL_CROPS: 1\n";
+        assert_eq!(Cfg::new(block), want);
+        let flow = "DATA:\n  MEAN: [0.45, 0.4, 0.5]\n  NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: True\n  SAMPLING_RATE: 4\n  \
+                    STD: [0.225, 0.225, 0.225]\nMODEL: {ARCH: slow, MEAN: 1}\nTEST: {NUM_ENSEMBLE_VIEWS: 5, \
+                    NUM_SPATIAL_CROPS: 1}\n";
+        assert_eq!(Cfg::new(flow), want);
+        for text in ["DATA:\n  MEAN: [0.45, x]", "DATA:\n  MEAN: 0.45", "DATA:\n  MEAN: [1]\n  MEAN: [1]", "MEAN: [1]"]
+        {
+            assert_eq!(Cfg::new(text).mean, None, "{text:?}");
+        }
+        assert_eq!(Cfg::new("TEST:\n  NUM_SPATIAL_CROPS: 2\n  NUM_ENSEMBLE_VIEWS: 0"), Cfg::default());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::raw::Contents;
 use super::recognise::Source;
 use super::{WeightOptions, Weights, mismatch, pickle, safetensors_file, torch};
 use crate::clip::preprocess::{Normalization, Preprocess};
+use crate::clip::sampling::Sampling;
 use crate::config::Transformation;
 use crate::content::{self, Content};
 use crate::error::{Error, Result};
@@ -125,6 +126,13 @@ impl Checkpoint {
         self.source.preprocess
     }
 
+    /// Which frames of a video make a clip for these weights, and of how many clips and crops its project averages the scores:
+    /// what the metadata says under `sampling`, else PySlowFast's configuration in the file, else what is usual in its family;
+    /// `None` where that is not known, as of all image networks and Detectron's.
+    pub fn sampling(&self) -> Option<Sampling> {
+        self.source.sampling
+    }
+
     /// The parameters of `network`, from weights that need no inflation.
     ///
     /// # Errors
@@ -144,6 +152,13 @@ impl Checkpoint {
             return Err(self.unknown_names());
         }
         let loaded = self.tensors().assemble(&graph, options)?;
+        if let Some(other) = &self.source.other_values {
+            log::warn!(
+                "{}: by its configuration {other}, which no --preprocess has: frames get 0.45 and 0.225 as those of every \
+                 published network of its family; to have others, make a ready clip",
+                self.file.path().display()
+            );
+        }
         if let Whose::OneOf(..) = self.source.whose {
             if self.naming() != Naming::Caffe2 {
                 return Err(self.source.whose.undecided(&self.file.path().display().to_string()));

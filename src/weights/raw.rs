@@ -186,6 +186,8 @@ pub(crate) struct Contents {
     pub family: Option<String>,
     /// Metadata `preprocess` of a safetensors file, unread.
     pub preprocess: Option<String>,
+    /// Metadata `sampling` of a safetensors file, unread.
+    pub sampling: Option<String>,
     /// The configuration beside the tensors, as YAML: Detectron's, or PySlowFast's and PyTorchVideo's.
     pub cfg: Option<String>,
     /// The configuration in `meta`, as Python: mmaction2's.

@@ -1,10 +1,11 @@
 //! What network a file holds the weights of, from the names and shapes of its tensors.
 
 use super::cfg::Cfg;
-use super::families::{Family, Rules, Shapes, Whose, describe, pixels};
+use super::families::{Family, Rules, Shapes, Whose, describe, other_values, pixels, sampling};
 use super::names::{Branch, Layer, Names, Naming, Place};
 use super::raw::{Contents, Kind};
 use crate::clip::preprocess::{Normalization, Preprocess};
+use crate::clip::sampling::Sampling;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -25,6 +26,10 @@ pub(crate) struct Source {
     pub stride_1x1: Option<bool>,
     /// What the frames were that the network was trained on, where that is known.
     pub preprocess: Option<Preprocess>,
+    /// Which frames of a video its project takes, where that is known.
+    pub sampling: Option<Sampling>,
+    /// What its configuration says of pixels that `preprocess` cannot have.
+    pub other_values: Option<String>,
     /// Who published it.
     pub whose: Whose,
     /// What its code tells of the network, of families for video.
@@ -52,12 +57,13 @@ impl Source {
         let mut names = found.unwrap_or_else(Names::caffe2);
         refuse_non_local(contents, file)?;
         refuse_two_pathways(contents, file)?;
-        let arch = contents.cfg.as_deref().map(Cfg::new).and_then(|cfg| cfg.arch);
+        let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
+        let arch = cfg.arch.as_deref();
         // What was converted from a family's file has Caffe2's names and says whose it was.
         let said = contents.family.as_deref().and_then(Family::by_name).filter(|_| contents.config.is_some());
         let whose = match said {
             Some(family) => Whose::Of(family),
-            None => shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch.as_deref())),
+            None => shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch)),
         };
         let whose = match asked {
             Some(asked) => whose.said_to_be(asked, file)?,
@@ -65,7 +71,7 @@ impl Source {
         };
         let rules = match whose {
             Whose::Image | Whose::OneOf(..) | Whose::Of(Family::Detectron) => None,
-            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, arch.as_deref()))),
+            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, arch))),
         };
         match &rules {
             Some(rules) if names.naming.is_of_video() => names.eps = [rules.eps, rules.eps_mid],
@@ -74,7 +80,6 @@ impl Source {
             None if names.naming.is_of_video() => {}
             None => refuse_deep_stems(contents, &names, file)?,
         }
-        let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
         let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
         let converted = contents.author.as_deref() == Some("torchvision");
@@ -96,17 +101,25 @@ impl Source {
             | Naming::VmzCaffe2 => (None, None),
         };
         let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
-        let of_family = match whose {
-            Whose::Of(family) => shapes(contents, &names, |shapes| pixels(family, shapes, has_counters(contents))),
+        let family = match whose {
+            Whose::Of(family) => Some(family),
             Whose::Image | Whose::OneOf(..) => None,
         };
+        let of_family = family
+            .and_then(|family| shapes(contents, &names, |shapes| pixels(family, shapes, has_counters(contents), &cfg)));
+        let stated_sampling = contents.sampling.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        let stated_sampling = stated_sampling.filter(|sampling: &Sampling| sampling.checked().is_ok());
+        let of_family_too =
+            || family.and_then(|family| shapes(contents, &names, |shapes| sampling(family, shapes, &cfg)));
+        let sampling = stated_sampling.or_else(of_family_too);
+        let other_values = family.and_then(|family| other_values(family, &cfg));
         let usual = of_family.or(normalization.map(Preprocess::usual));
         let preprocess = match (stated, usual) {
             (Some(stated), Some(usual)) if stated != usual.normalization => Some(Preprocess::usual(stated)),
             (Some(stated), None) => Some(Preprocess::usual(stated)),
             (_, usual) => usual,
         };
-        Ok(Self { names, known, stride_1x1, preprocess, whose, rules })
+        Ok(Self { names, known, stride_1x1, preprocess, sampling, other_values, whose, rules })
     }
 
     /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
@@ -441,6 +454,32 @@ mod tests {
             assert_eq!(network.stem.pool, wanted, "{}", names[0]);
             assert_eq!(network.stages.len(), 2, "{}", names[0]);
         }
+    }
+
+    /// What the configuration in a file says of frames goes before what its family usually has.
+    #[test]
+    fn pyslowfast_s_configuration_says_which_frames() {
+        let of = |cfg: Option<&str>| {
+            let mut contents = contents([
+                ("s1.pathway0_stem.conv.weight", [4, 3, 1, 7, 7].as_slice()),
+                ("s2.pathway0_res0.branch2.a.weight", &[4, 4, 1, 1, 1]),
+                ("s2.pathway0_res0.branch2.b.weight", &[4, 4, 1, 3, 3]),
+                ("s2.pathway0_res0.branch2.c.weight", &[8, 4, 1, 1, 1]),
+            ]);
+            contents.cfg = cfg.map(str::to_owned);
+            let source = Source::find(&contents, "file", Some(Family::PySlowFast)).unwrap();
+            let sampling = source.sampling.unwrap();
+            let frames = [sampling.frames, sampling.step, sampling.clips.unwrap(), sampling.crops];
+            (source.preprocess.unwrap().normalization, frames, source.other_values)
+        };
+        use Normalization::{PyTorchVideo, PyTorchVideoBgr};
+        assert_eq!(of(None), (PyTorchVideo, [8, 8, 10, 3], None));
+        let cfg = "DATA:\n  MEAN:\n  - 0.45\n  - 0.45\n  - 0.45\n  NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: true\n  \
+                   SAMPLING_RATE: 5\nTEST:\n  NUM_ENSEMBLE_VIEWS: 1\n  NUM_SPATIAL_CROPS: 1\n";
+        assert_eq!(of(Some(cfg)), (PyTorchVideoBgr, [16, 5, 1, 1], None));
+        let (normalization, _, other) = of(Some("DATA:\n  MEAN: [0.485, 0.456, 0.406]\n"));
+        assert_eq!(normalization, PyTorchVideo);
+        assert!(other.unwrap().contains("DATA.MEAN is [0.485, 0.456, 0.406], DATA.STD unsaid"));
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
         config: said("config"),
         family: said("family"),
         preprocess: said("preprocess"),
+        sampling: said("sampling"),
         ..Contents::default()
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{Family, Weights};
 use crate::clip::preprocess::Normalization;
+use crate::clip::sampling::Sampling;
 use crate::error::Result;
 use crate::network::Network;
 use crate::tensor_file::{Entry, TensorFile};
@@ -11,7 +12,8 @@ pub use crate::tensor_file::Storage;
 
 impl Weights {
     /// A safetensors file with the parameters by blob name; its metadata says under `config` which network they are of and
-    /// under `preprocess`, where that is known, what pixels it wants. The same parameters make the same bytes.
+    /// under `preprocess` and `sampling`, where that is known, what pixels of which frames it wants. The same parameters make
+    /// the same bytes.
     ///
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a value that float16 cannot hold.
@@ -20,6 +22,7 @@ impl Weights {
         network: impl Into<Network>,
         family: Option<Family>,
         preprocess: Option<Normalization>,
+        sampling: Option<Sampling>,
         storage: Storage,
     ) -> Result<TensorFile<'_>> {
         let entries = self.tensors.iter();
@@ -27,6 +30,9 @@ impl Weights {
         let mut metadata = BTreeMap::from([("config", network.into().to_json())]);
         metadata.extend(family.map(|family| ("family", family.name().to_owned())));
         metadata.extend(preprocess.map(|way| ("preprocess", way.name().to_owned())));
+        // Numbers and names only, of which there is always JSON.
+        let sampling = sampling.and_then(|sampling| serde_json::to_string(&sampling).ok());
+        metadata.extend(sampling.map(|json| ("sampling", json)));
         TensorFile::new(entries.collect(), storage, &metadata)
     }
 }

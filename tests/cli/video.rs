@@ -119,6 +119,79 @@ fn weights_say_how_pixels_are_normalised() {
     assert_eq!(with(&ready, &["--preprocess", "detectron"]).0, 0, "whoever says so gets it");
 }
 
+/// Weights of a network for video say which frames they want, and whoever asks for others gets those.
+#[test]
+fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (video, features) = (at("video.mkv"), at("features.safetensors"));
+    let source = "testsrc2=size=64x48:rate=30:duration=2";
+    let arguments = ["-nostdin", "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "ffv1"];
+    assert!(Command::new("ffmpeg").args(arguments).arg(&video).status().expect("the tests need ffmpeg").success());
+    let weights = golden_path("video/torchvision_mc3.safetensors");
+    let with = |weights: &Path, further: &[&str]| {
+        let own = ["run", "--weights", text(weights), "--input", text(&video), "--output", text(&features)];
+        run(own.iter().chain(&["--taps", "pred", "--json"]).chain(further))
+    };
+    let report = |further: &[&str]| -> (serde_json::Value, crate::harness::Tensors) {
+        let ran = with(&weights, further);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        (serde_json::from_str(&ran.stdout).unwrap(), read_tensors(&features).0)
+    };
+    // 60 frames at 30 a second are 30 at 15, of which 16 from the middle are every other frame from 14 on.
+    let (own, default) = report(&[]);
+    let wanted: Vec<usize> = (14..46).step_by(2).collect();
+    assert_eq!(own["frames"][0]["frames"], serde_json::json!(wanted));
+    assert_eq!((&own["frames"][0]["of"], &own["frames"][0]["fps"]), (&60.into(), &30.0.into()));
+    assert_eq!(own["sampling"]["fps"], 15);
+    assert_eq!(own["clip"], serde_json::json!([1, 3, 16, 112, 112]));
+    let recorded: serde_json::Value = serde_json::from_str(&read_tensors(&features).1["frames"]).unwrap();
+    assert_eq!(recorded, own["frames"]);
+    let asked = ["--start", "14", "--stride", "2", "--frames", "16"];
+    assert_eq!(report(&asked).1, default, "what is asked for by hand is the same");
+    let said = with(&weights, &["-v"]).stderr;
+    assert!(
+        said.contains("frames 14,16,18") && said.contains("of 60 at 30.00 fps: 16 frames, successive at 15 fps"),
+        "{said}"
+    );
+
+    for (further, frames) in [
+        (&["--start", "20"][..], (20..52).step_by(2).collect::<Vec<usize>>()),
+        (&["--frames", "8"], (22..38).step_by(2).collect()),
+        (&["--stride", "3"], (7..55).step_by(3).collect()),
+    ] {
+        assert_eq!(report(further).0["frames"][0]["frames"], serde_json::json!(frames), "{further:?}");
+    }
+    let all = report(&["--frames", "all", "--stride", "10"]).0;
+    assert_eq!(all["clip"], serde_json::json!([1, 3, 6, 112, 112]));
+    assert!(all["frames"].is_null() && all["sampling"].is_null());
+
+    // 120 frames of this rate are wanted where 60 are there.
+    let csn = golden_path("video/pytorchvideo_csn.safetensors");
+    let small = ["--size", "32", "--crop", "32"];
+    let ran = with(&csn, &small);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("60 frames at 30.00 fps are too few"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("32 frames, 2 apart at 30 fps: they are taken closer together"), "{}", ran.stderr);
+    let ran = with(&csn, &[&small[..], &["--frames", "32"]].concat());
+    assert!(ran.code == 1 && ran.stderr.contains("60 frames in"), "{}", ran.stderr);
+
+    // Converted weights want the same, and a ready clip is taken as it is.
+    let converted = at("converted.safetensors");
+    let said = json(["convert", text(&weights), text(&converted)]);
+    assert_eq!(said["names"], "torchvision (video)");
+    let ran = with(&converted, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(read_tensors(&features).0, default);
+    let ready = at("ready.safetensors");
+    let sizes = ["--preprocess", "kinetics", "--start", "14", "--stride", "2", "--frames", "5"];
+    succeed(["clip", text(&video), "--output", text(&ready)].iter().chain(&sizes));
+    let of_ready = ["run", "--weights", text(&weights), "--input", text(&ready), "--output", text(&features)];
+    assert_eq!(json(of_ready)["clip"], serde_json::json!([1, 3, 5, 112, 112]));
+    let ran = run(of_ready.iter().chain(&["--frames", "5"]));
+    assert!(ran.code == 1 && ran.stderr.contains("a ready clip"), "{}", ran.stderr);
+}
+
 /// The program `name` as the machine has it.
 fn installed(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions};
+use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::{Error, Result};
 
 use crate::video::{ffmpeg, read, unscaled};
@@ -143,6 +144,14 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
             assert!(pictures(&chosen(policy).unwrap()) == wanted, "{name}: {}", policy.name());
         }
         refused(chosen(DamagePolicy::Error), name);
+
+        // Frames that weights want are chosen of those that are left, however many the file says it has.
+        let step = (kept.len() - 1) / 3;
+        let sampling = Some(Sampling { start: Some(0), ..Sampling::new(4, step, None, Rule::Strided) });
+        let sampled = read(here.join(&damaged), &LoadOptions { sampling, ..with(DamagePolicy::Drop) }).unwrap();
+        let wanted: Vec<usize> = (0..4).map(|index| index * step % rest.len()).collect();
+        assert_eq!(sampled.taken[0].frames, wanted, "{name}: {} of {}", rest.len(), kept.len());
+        assert!(pictures(&sampled) == wanted.iter().map(|&index| rest[index]).collect::<Vec<_>>(), "{name}");
 
         // Frames before the damage, and behind it, are no error.
         let before = FrameSelection { count: Some(run.start), ..FrameSelection::default() };

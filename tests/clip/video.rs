@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use resnet3d_wgpu::clip::files::{FrameSelection, Input, LoadOptions, LoadProgress, load_inputs, load_inputs_watched};
+use resnet3d_wgpu::clip::files::{
+    FrameSelection, Input, LoadOptions, LoadProgress, load_inputs, load_inputs_watched, load_views,
+};
 use resnet3d_wgpu::clip::preprocess::{Frames, Preprocess, Size};
+use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::{Error, Result};
 
 /// Settings that leave a frame of 48x64 pixels as it is.
@@ -330,4 +333,106 @@ fn what_is_no_whole_video_is_said() {
         let input = read(at(name), &LoadOptions { selection, ..unscaled() }).unwrap();
         assert_eq!(input.clip.shape().thw(), [2, 48, 64], "{name}");
     }
+}
+
+/// Frames are taken at the rate of the video, whether or not its container says how many there are, and of pictures, which
+/// have none, as they are counted.
+#[test]
+fn frames_are_sampled_as_weights_want_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    // 20 frames at 10 a second; Matroska does not count them.
+    ffmpeg(here, &format!("{SOURCE} {LOSSLESS} video.mkv"));
+    ffmpeg(here, &format!("{SOURCE} -c:v png -pix_fmt rgb24 video.mov"));
+    pictures(here, "pictures", SOURCE);
+    let all = read(here.join("video.mkv"), &unscaled()).unwrap();
+    assert!(all.taken.is_empty());
+    let of = |sampling| LoadOptions { sampling: Some(sampling), ..unscaled() };
+    let by = |frames, step, fps, rule| of(Sampling::new(frames, step, fps, rule));
+    type Case<'a> = (LoadOptions, &'a [usize], &'a [usize]);
+    let cases: [Case<'_>; 4] = [
+        // 10 a second are every other one of 5, in the middle of 20; of pictures, successive ones.
+        (by(4, 1, Some(5), Rule::Resampled), &[6, 8, 10, 12], &[8, 9, 10, 11]),
+        (by(4, 3, Some(5), Rule::Spread), &[0, 7, 15, 19], &[4, 7, 11, 15]),
+        (by(4, 3, Some(20), Rule::Subsampled), &[7, 8, 10, 12], &[4, 7, 11, 15]),
+        (by(4, 9, None, Rule::Strided), &[0, 9, 18, 7], &[0, 9, 18, 7]),
+    ];
+    for (options, of_video, of_pictures) in cases {
+        for (name, wanted, fps) in
+            [("video.mkv", of_video, Some(10.0)), ("video.mov", of_video, Some(10.0)), ("pictures", of_pictures, None)]
+        {
+            let input = read(here.join(name), &options).unwrap();
+            let [taken] = &input.taken[..] else { panic!("{name}") };
+            assert_eq!((&taken.frames[..], taken.of, taken.fps), (wanted, 20, fps), "{name}: {:?}", options.sampling);
+            let [frames] = &input.frames[..] else { panic!("{name}") };
+            assert_eq!((input.clip.shape().t, frames.count()), (4, 4));
+            for (got, &want) in frames.iter().zip(wanted) {
+                assert!(Some(got) == all.frames[0].frame(want), "{name}: frame {want}");
+            }
+            // The clip is of the same frames, in the same order.
+            let plane = 48 * 64;
+            for (index, &want) in wanted.iter().enumerate() {
+                for channel in 0..3 {
+                    let got = &input.clip.data()[(channel * 4 + index) * plane..][..plane];
+                    assert!(got == &all.clip.data()[(channel * 20 + want) * plane..][..plane], "{name}: frame {want}");
+                }
+            }
+        }
+    }
+    let exact = Sampling { exact: true, ..Sampling::new(4, 9, None, Rule::Strided) };
+    for name in ["video.mkv", "pictures"] {
+        let error = read(here.join(name), &of(exact)).unwrap_err().to_string();
+        assert!(error.contains("4 frames, 9 apart") && error.contains("20 frames in "), "{error}");
+    }
+}
+
+/// Every clip and every crop of an input is what it would be by itself, with the frames read once.
+#[test]
+fn clips_and_crops_are_those_of_the_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    ffmpeg(here, &format!("{SOURCE} {LOSSLESS} video.mkv"));
+    ffmpeg(here, "-f lavfi -i testsrc2=size=48x64:rate=10:duration=2 -c:v ffv1 -pix_fmt bgr0 upright.mkv");
+    for (name, [height, width], places) in
+        [("video.mkv", [48, 64], [[4, 0], [4, 12], [4, 24]]), ("upright.mkv", [64, 48], [[0, 4], [12, 4], [24, 4]])]
+    {
+        let whole = read(here.join(name), &unscaled()).unwrap().clip;
+        for (crops, crop) in [(1, None), (1, Some(40)), (3, Some(40))] {
+            let sampling = Sampling { clips: Some(3), crops, ..Sampling::new(4, 3, None, Rule::Strided) };
+            let preprocess = Preprocess { crop, ..unscaled().preprocess };
+            let options = LoadOptions { sampling: Some(sampling), preprocess, ..LoadOptions::default() };
+            let mut views = Vec::new();
+            let mut frames = 0;
+            let (viewed, damage) = load_views(here.join(name), &options, &mut |at| frames = at.frames, &mut |view| {
+                views.push(view);
+                Ok(())
+            })
+            .unwrap();
+            assert!(damage.is_empty() && viewed.len() == 1);
+            let wanted = [vec![0, 3, 6, 9], vec![5, 8, 11, 14], vec![10, 13, 16, 19]];
+            assert_eq!((&viewed[0].clips[..], viewed[0].crops, viewed[0].there), (&wanted[..], crops, Some(20)));
+            assert_eq!((views.len(), frames), (3 * crops, 12), "{name}");
+            let side = crop.map_or([height, width], |side| [side; 2]);
+            for view in views {
+                let [y, x] = match (crop, crops) {
+                    (None, _) => [0, 0],
+                    (Some(_), 1) => places[1],
+                    (Some(_), _) => places[view.crop],
+                };
+                assert_eq!(view.values.shape().thw(), [4, side[0], side[1]]);
+                for (index, &value) in view.values.data().iter().enumerate() {
+                    let [column, row] = [index % side[1], index / side[1] % side[0]];
+                    let plane = index / side[1] / side[0];
+                    let [frame, channel] = [plane % 4, plane / 4];
+                    let from = ((channel * 20 + wanted[view.clip][frame]) * height + row + y) * width + column + x;
+                    assert_eq!(value, whole.data()[from], "{name}, clip {}, crop {}", view.clip, view.crop);
+                }
+            }
+        }
+    }
+    // Squares that do not fit are refused.
+    let sampling = Sampling { crops: 3, crop: Some(49), ..Sampling::new(4, 3, None, Rule::Strided) };
+    let options = LoadOptions { sampling: Some(sampling), ..unscaled() };
+    let error = load_views(here.join("video.mkv"), &options, &mut |_| {}, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("49x49 pixels") && error.contains("48x64 pixels"), "{error}");
 }

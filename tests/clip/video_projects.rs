@@ -14,7 +14,7 @@ fn level(normalization: Normalization) -> f32 {
     match normalization {
         Normalization::ActivityNet => 1.0,
         Normalization::Kinetics => 1.0 / 255.0 / 0.216_989,
-        Normalization::PyTorchVideo => 1.0 / 255.0 / 0.225,
+        Normalization::PyTorchVideo | Normalization::PyTorchVideoBgr => 1.0 / 255.0 / 0.225,
         Normalization::ThreeDResNets => 1.0 / 255.0 / 0.2713,
         Normalization::Mmaction2 | Normalization::Mmaction2Csn => 1.0 / 57.12,
         Normalization::Detectron | Normalization::ImageNet => panic!("no way of a project for video"),
@@ -60,4 +60,23 @@ fn agrees_with_the_projects_for_video() {
             println!("{name}: {own} levels");
         }
     }
+}
+
+/// Networks whose configuration reverses the channels want the same values, blue first.
+#[test]
+fn the_order_of_channels_is_all_that_is_reversed() {
+    let rgb: Vec<u8> = (0..2 * 5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    let frames = [Frames::new([2, 5, 7], ChannelOrder::Rgb, rgb).unwrap()];
+    // A crop that is larger than the picture shows what is around it as well.
+    let of = |way| {
+        let options = Preprocess { size: Size::Shorter(9), crop: Some(11), ..Preprocess::usual(way) };
+        preprocess(&frames, &options).unwrap()
+    };
+    let (plain, reversed) = (of(Normalization::PyTorchVideo), of(Normalization::PyTorchVideoBgr));
+    assert_eq!(plain.shape(), reversed.shape());
+    let channels = |clip: &Clip| -> Vec<Vec<f32>> { clip.data().chunks(2 * 11 * 11).map(<[f32]>::to_vec).collect() };
+    let (plain, mut reversed) = (channels(&plain), channels(&reversed));
+    assert_ne!(plain, reversed);
+    reversed.reverse();
+    assert_eq!(plain, reversed);
 }

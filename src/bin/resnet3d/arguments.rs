@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, LoadOptions};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
+use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
@@ -28,7 +29,7 @@ where
 pub struct PreprocessArguments {
     /// Which values pixels become: `detectron`, blue, green, red minus the pixel means; `imagenet`, red, green, blue as
     /// torchvision has them, resized with antialiasing; or as one of the projects for video has them: `kinetics`
-    /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's), `3d-resnets` (Hara's), `activitynet` (Hara's before
+    /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's; `pytorchvideo-bgr` blue first), `3d-resnets` (Hara's), `activitynet` (Hara's before
     /// 2020), `mmaction2`, `mmaction2-csn`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
     /// where there are none.
     #[arg(long, value_name = "NAME", value_parser = choice(&Normalization::ALL, Normalization::name))]
@@ -66,23 +67,62 @@ pub struct PreprocessArguments {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Choice of frames (of videos, directories and `frames.*` tensors)")]
 struct SelectionArguments {
-    /// The first frame, counted from 0.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    start: usize,
+    /// The first frame, counted from 0. By default the clip is from the middle where the weights say which frames they want,
+    /// else from the first one on.
+    #[arg(long, value_name = "N")]
+    start: Option<usize>,
 
-    /// How many frames; by default all that there are. Fewer than asked for are an error.
+    /// How many frames, or `all` that there are from the first one on. By default as many as the weights want (those of
+    /// networks for video, docs/models.md), else all. Fewer than asked for are an error.
+    #[arg(long, value_name = "N|all", value_parser = frame_count)]
+    frames: Option<FrameCount>,
+
+    /// Take every Nth frame: the first, the Nth after it, and so on, whatever the frame rate. By default as far apart as the
+    /// weights want them at the frame rate of the video, else every frame.
     #[arg(long, value_name = "N", value_parser = positive)]
-    frames: Option<usize>,
-
-    /// Take every Nth frame: the first, the Nth after it, and so on.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
-    stride: usize,
+    stride: Option<usize>,
 
     /// What becomes of damaged pictures of a video: `error` refuses them where they are among the frames chosen, `keep`
     /// takes what ffmpeg makes of them, in their places, `drop` leaves them out, and --start, --frames and --stride count
     /// the rest. Pictures predicted from a damaged one are damaged too.
     #[arg(long, default_value = "error", value_parser = choice(&DamagePolicy::ALL, DamagePolicy::name))]
     damaged: DamagePolicy,
+}
+
+/// How many frames are asked for.
+#[derive(Clone, Copy, Debug)]
+enum FrameCount {
+    All,
+    Number(usize),
+}
+
+/// Reads a number of frames, or `all`.
+fn frame_count(text: &str) -> Result<FrameCount, String> {
+    if text == "all" { Ok(FrameCount::All) } else { positive(text).map(FrameCount::Number) }
+}
+
+impl SelectionArguments {
+    /// What is asked for by itself, and in the frames that weights want, where they say it.
+    fn choose(&self, wanted: Option<Sampling>) -> (FrameSelection, Option<Sampling>) {
+        let count = match self.frames {
+            Some(FrameCount::Number(count)) => Some(count),
+            Some(FrameCount::All) | None => None,
+        };
+        let Some(wanted) = wanted.filter(|_| !matches!(self.frames, Some(FrameCount::All))) else {
+            let selection = FrameSelection { start: self.start.unwrap_or(0), count, stride: self.stride.unwrap_or(1) };
+            return (selection, None);
+        };
+        let mut own = Sampling {
+            frames: count.unwrap_or(wanted.frames),
+            start: self.start,
+            exact: self.start.is_some() || count.is_some() || self.stride.is_some(),
+            ..wanted
+        };
+        if let Some(stride) = self.stride {
+            (own.step, own.fps, own.rule) = (stride, None, Rule::Strided);
+        }
+        (FrameSelection::default(), Some(own))
+    }
 }
 
 /// Reads a whole number from 1 on.
@@ -154,8 +194,8 @@ fn channel_order(order: ChannelOrder) -> &'static str {
 }
 
 impl PreprocessArguments {
-    /// The same for the library; `wanted` is what the weights want, if that is known.
-    pub fn load_options(&self, wanted: Option<Preprocess>) -> LoadOptions {
+    /// The same for the library; `wanted` and `sampling` are what the weights want, if that is known.
+    pub fn load_options(&self, wanted: Option<Preprocess>, sampling: Option<Sampling>) -> LoadOptions {
         let expected = self.preprocess.or(wanted.map(|wanted| wanted.normalization));
         let usual = match (self.preprocess, wanted) {
             (Some(asked), Some(wanted)) if asked == wanted.normalization => wanted,
@@ -168,6 +208,7 @@ impl PreprocessArguments {
             // A crop belongs to the size that it is cut from.
             None => usual.crop.filter(|_| self.size.is_none()),
         };
+        let (selection, sampling) = self.selection.choose(sampling);
         LoadOptions {
             preprocess: Preprocess {
                 size: self.size.unwrap_or(usual.size),
@@ -177,11 +218,8 @@ impl PreprocessArguments {
                 ..usual
             },
             channel_order: self.channel_order,
-            selection: FrameSelection {
-                start: self.selection.start,
-                count: self.selection.frames,
-                stride: self.selection.stride,
-            },
+            selection,
+            sampling,
             expected,
             keep_frames: false,
             damaged: self.selection.damaged,

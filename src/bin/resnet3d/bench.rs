@@ -29,8 +29,7 @@ pub use report::Spread;
 use report::{Report, SweepReport};
 use resnet3d_wgpu::atomic_file::Contents;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::files::Damage;
-use resnet3d_wgpu::clip::preprocess::Preprocess;
+use resnet3d_wgpu::clip::files::Input;
 use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
@@ -172,7 +171,7 @@ impl Arguments {
         if self.sweep.is_some() {
             return self.sweep(common, &gpu, &model, generated, &outputs);
         }
-        let (clip, damaged) = self.clip(generated, model.preprocess)?;
+        let Input { clip, damage: damaged, taken, .. } = self.clip(generated, &model)?;
         let options = Options {
             precision: common.precision,
             taps,
@@ -195,7 +194,7 @@ impl Arguments {
         let mut files: Vec<Box<dyn Contents + '_>> = Vec::new();
         if self.output.is_some() {
             let blobs: Vec<&Feature> = features.blobs().iter().collect();
-            files.push(Box::new(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu)?));
+            files.push(Box::new(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu, &taken)?));
         }
         if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
             let about = about(&format!("Roofline of the layers: {}", report.clip), &gpu, &model, common);
@@ -285,14 +284,17 @@ impl Arguments {
         Ok(gpu)
     }
 
-    /// The clip, and what was damaged in the video that it is.
-    fn clip(&self, generated: Shape, wanted: Option<Preprocess>) -> Result<(Clip, Vec<Damage>)> {
+    /// The clip, with what was taken of the input that it is.
+    fn clip(&self, generated: Shape, model: &Model) -> Result<Input> {
         match &self.input {
-            Some(path) => {
-                let input = load(&[path], &self.preprocess.load_options(wanted))?;
-                Ok((input.clip, input.damage))
-            }
-            None => Ok((random::clip(generated, 0)?, Vec::new())),
+            Some(path) => load(&[path], &self.preprocess.load_options(model.preprocess, model.sampling)),
+            None => Ok(Input {
+                clip: random::clip(generated, 0)?,
+                frames: Vec::new(),
+                normalization: None,
+                damage: Vec::new(),
+                taken: Vec::new(),
+            }),
         }
     }
 

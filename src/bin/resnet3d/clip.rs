@@ -48,7 +48,7 @@ impl Arguments {
         let inputs = self.inputs.iter().map(|input| ("INPUT", input.as_path())).chain(common.config_file());
         let outputs = Outputs::new([("--output", Some(self.output.as_path()))], &inputs.collect::<Vec<_>>())?;
         common.choice()?;
-        let Input { clip, normalization, damage, .. } = load(&self.inputs, &self.preprocess.load_options(None))?;
+        let Input { clip, normalization, damage, .. } = load(&self.inputs, &self.preprocess.load_options(None, None))?;
         {
             let _progress = Progress::start("writing the clip");
             outputs.write(&[&clip_file(&clip, normalization)?])?;

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 ///
 /// Tensors get the names of blobs, batch norms are folded into scale and bias, 2-D weights are inflated, and what the
 /// network does not use is left out. The file's metadata holds the network (`config`) and what pixels it wants
-/// (`preprocess`). It is written whole or not at all.
+/// (`preprocess`, `sampling`). It is written whole or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -57,8 +57,9 @@ impl Arguments {
         let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
         // A body of the reference is what its configuration says, whosever its weights are.
         let family = checkpoint.family().filter(|_| matches!(network, Network::Described(_)));
+        let sampling = checkpoint.sampling().filter(|_| matches!(network, Network::Described(_)));
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
-        let file = loaded.weights.to_safetensors(&network, family, checkpoint.normalization(), storage)?;
+        let file = loaded.weights.to_safetensors(&network, family, checkpoint.normalization(), sampling, storage)?;
         outputs.write(&[&file])?;
         drop(progress);
         let report =

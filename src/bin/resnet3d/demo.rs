@@ -54,6 +54,7 @@ const LOAD_OPTIONS: LoadOptions = LoadOptions {
     },
     channel_order: Some(ChannelOrder::Rgb),
     selection: FrameSelection { start: 0, count: None, stride: 1 },
+    sampling: None,
     expected: None,
     keep_frames: true,
     damaged: DamagePolicy::Error,
@@ -104,7 +105,7 @@ impl Arguments {
         let (result, timing) = forward(&gpu, &model, &input.clip, options)?;
         let blobs: Vec<&Feature> = result.blobs().iter().collect();
         outputs.write(&[
-            &to_safetensors(&blobs, &model.network, result.spatial_scale(), &gpu)?,
+            &to_safetensors(&blobs, &model.network, result.spatial_scale(), &gpu, &[])?,
             &draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,
         ])?;
 

@@ -2,29 +2,35 @@
 
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
+use resnet3d_wgpu::clip::files::Taken;
 use resnet3d_wgpu::tensor_file::{Entry, Storage, TensorFile};
 use resnet3d_wgpu::{Feature, GpuContext, Network, Shape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them.
+/// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them, of which frames if
+/// they were chosen as the weights want them.
 pub fn to_safetensors<'a>(
     features: &[&'a Feature],
     network: &Network,
     spatial_scale: f64,
     gpu: &GpuContext,
+    taken: &[Taken],
 ) -> Result<TensorFile<'a>> {
     let entries = features.iter().map(|feature| {
         let shape = <[usize; 5]>::from(feature.shape).to_vec();
         Entry { name: &feature.name, shape, values: &feature.data }
     });
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("config", network.to_json()),
         ("spatial_scale", spatial_scale.to_string()),
         ("adapter", gpu.adapter_name().to_owned()),
         ("backend", gpu.backend().to_owned()),
         ("driver", gpu.driver()),
     ]);
+    if !taken.is_empty() {
+        metadata.insert("frames", serde_json::to_string(taken).context("the frames have no JSON")?);
+    }
     let file = TensorFile::new(entries.collect(), Storage::F32, &metadata);
     file.context("the features cannot be put into a safetensors file")
 }

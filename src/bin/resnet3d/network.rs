@@ -4,7 +4,9 @@ use crate::arguments::{WeightArguments, WeightsSource};
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
+use resnet3d_wgpu::clip::files::Taken;
 use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
+use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::content::read_json;
 use resnet3d_wgpu::network::{Description, presets};
 use resnet3d_wgpu::weights::{Family, Loaded};
@@ -27,6 +29,8 @@ pub struct Model {
     pub assumed: Vec<String>,
     /// How they want frames, if that is known.
     pub preprocess: Option<Preprocess>,
+    /// Which frames they want of a video, if that is known.
+    pub sampling: Option<Sampling>,
 }
 
 impl Model {
@@ -43,6 +47,7 @@ impl Model {
                     family: None,
                     assumed: Vec::new(),
                     preprocess: None,
+                    sampling: None,
                 });
             }
             WeightsSource::File(path) => path,
@@ -52,13 +57,15 @@ impl Model {
         let assumed = if choice.is_none() { checkpoint.assumed() } else { Vec::new() };
         let network = network_for(&checkpoint, path, choice)?;
         let loaded = load(&checkpoint, path, &network, &how.options())?;
+        let of_video = matches!(network, Network::Described(_));
         Ok(Self {
             weights: loaded.weights,
             unused: loaded.dropped.into_iter().map(|dropped| dropped.name).collect(),
-            family: checkpoint.family().filter(|_| matches!(network, Network::Described(_))),
+            family: checkpoint.family().filter(|_| of_video),
             network,
             assumed,
             preprocess: checkpoint.preprocess(),
+            sampling: checkpoint.sampling().filter(|_| of_video),
         })
     }
 
@@ -165,6 +172,13 @@ pub fn describe_pixels(preprocess: &Preprocess) -> String {
     };
     let crop = preprocess.crop.map(|side| format!(", the middle {side}")).unwrap_or_default();
     format!("{}, {size}{crop}", preprocess.normalization.name())
+}
+
+/// Which frames were taken of an input, in a few words.
+pub fn describe_taken(taken: &Taken, wanted: Option<&Sampling>) -> String {
+    let rate = taken.fps.map(|fps| format!(" at {fps:.2} fps")).unwrap_or_default();
+    let how = wanted.map(|sampling| format!(": {}", sampling.describe())).unwrap_or_default();
+    format!("{}: frames {} of {}{rate}{how}", taken.input, list(taken.frames.iter().copied()), taken.of)
 }
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.

@@ -9,6 +9,7 @@ use crate::text::{Facts, grouped, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::backbone::tap_names;
+use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::graph::{Affine, Axes, Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::plan::Step;
@@ -129,6 +130,7 @@ struct Source {
     /// What no name and no shape shows.
     assumed: Vec<String>,
     preprocess: Option<String>,
+    sampling: Option<Sampling>,
 }
 
 impl Source {
@@ -138,6 +140,7 @@ impl Source {
             family: checkpoint.family().map(Family::name),
             assumed: checkpoint.assumed(),
             preprocess: checkpoint.preprocess().as_ref().map(describe_pixels),
+            sampling: checkpoint.sampling(),
         }
     }
 
@@ -147,6 +150,9 @@ impl Source {
             .add("names", self.names)
             .add("family", self.family.unwrap_or("not said"))
             .add("frames", self.preprocess.as_deref().unwrap_or("not said"));
+        if let Some(sampling) = &self.sampling {
+            facts.add("clip", format!("{}, from the middle", sampling.describe()));
+        }
         if !self.assumed.is_empty() {
             facts.add("assumed", format!("{} (as published: no name and no shape shows it)", self.assumed.join("; ")));
         }

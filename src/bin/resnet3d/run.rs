@@ -7,7 +7,7 @@ use crate::cli::Common;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
 use crate::input::{self, load};
-use crate::network::{Model, check_taps, describe};
+use crate::network::{Model, check_taps, describe, describe_taken};
 use crate::output::note;
 use crate::outputs::Outputs;
 use crate::progress::Progress;
@@ -16,8 +16,9 @@ use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::atomic_file::Contents;
 use resnet3d_wgpu::backbone::tap_names;
-use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions};
+use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions, Taken};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
+use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
 use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{Feature, Network, Options, Shape, Taps};
@@ -115,6 +116,12 @@ struct Report<'a> {
     assumed: &'a [String],
     clip: Shape,
     preprocess: Option<&'static str>,
+    /// Which frames the weights want; absent where they do not say, or all were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling: Option<&'a Sampling>,
+    /// Which ones were taken of each input by that; absent if it did not choose.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    frames: &'a [Taken],
     /// Of videos, what was; absent if nothing.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     damaged: &'a [Damage],
@@ -147,9 +154,14 @@ impl Arguments {
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
             note(&format!("taken to be as {} publishes it: {}", family.name(), model.assumed.join("; ")));
         }
-        let load_options =
-            LoadOptions { keep_frames: self.heatmap.is_some(), ..self.preprocess.load_options(model.preprocess) };
+        let load_options = LoadOptions {
+            keep_frames: self.heatmap.is_some(),
+            ..self.preprocess.load_options(model.preprocess, model.sampling)
+        };
         let input = load(&[&self.input], &load_options)?;
+        if common.verbose > 0 {
+            input.taken.iter().for_each(|taken| note(&describe_taken(taken, load_options.sampling.as_ref())));
+        }
 
         let options = Options {
             precision: common.precision,
@@ -165,7 +177,7 @@ impl Arguments {
         let last = features.last();
         let kept: Vec<&Feature> =
             features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
-        let file = to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu)?;
+        let file = to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu, &input.taken)?;
         let picture = match &self.heatmap {
             Some(_) => Some(draw(&input, features.blobs(), self.heatmap_mode, &load_options)?),
             None => None,
@@ -185,6 +197,8 @@ impl Arguments {
                 assumed: &model.assumed,
                 clip: input.clip.shape(),
                 preprocess: input.normalization.map(Normalization::name),
+                sampling: load_options.sampling.as_ref().filter(|_| !input.taken.is_empty()),
+                frames: &input.taken,
                 damaged: &input.damage,
                 spatial_scale: features.spatial_scale(),
                 taps: &statistics,

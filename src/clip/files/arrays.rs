@@ -111,13 +111,12 @@ impl Pictures {
     pub(super) fn read(&self, name: &str, data: &[u8], order: ChannelOrder, into: &mut Gathering<'_>) -> Result<()> {
         let [n, t, h, w] = self.extents;
         let [of_n, of_t, of_h, of_w, of_c] = self.strides;
-        let selection = into.options().selection;
         let mut frame = Vec::with_capacity(3 * h * w);
         for clip in 0..n {
             let name = if n == 1 { name.to_owned() } else { format!("clip {clip} of {name}") };
-            selection.check(&name, t)?;
-            into.begin(name.clone(), Some(selection.taken_of(t)));
-            for index in (0..t).filter(|&index| selection.takes(index)) {
+            let picks = into.begin(&name, Some(t), None)?;
+            picks.check(&name, t)?;
+            for index in (0..t).filter(|&index| picks.takes(index)) {
                 let start = clip * of_n + index * of_t;
                 frame.clear();
                 for row in (0..h).map(|y| start + y * of_h) {

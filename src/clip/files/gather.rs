@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{Damage, Input, LoadOptions, LoadProgress};
+use super::picks::Picks;
+use super::views::{Sink, Viewed, Views};
+use super::{Damage, Input, LoadOptions, LoadProgress, Taken};
 use crate::clip::preprocess::{ChannelOrder, Frames, Item, assemble, check_equal_counts};
 use crate::error::{Error, Result};
 
@@ -41,6 +43,8 @@ pub(super) struct Gathering<'a> {
     /// How many more bytes of pictures are kept; `None` if there are to be none.
     room: Option<usize>,
     damage: Vec<Damage>,
+    /// What takes the clips of every input, where there are to be several.
+    sink: Option<Sink<'a>>,
 }
 
 /// One input.
@@ -52,12 +56,31 @@ struct Gathered {
     first: Option<(String, [usize; 2], ChannelOrder)>,
     item: Option<Item>,
     pictures: Vec<u8>,
+    /// What was taken of it, where it was sampled.
+    taken: Option<Viewed>,
+    /// The frames of its clip among those that are read, where not each is one, in order.
+    order: Option<Vec<usize>>,
+    views: Option<Views>,
 }
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(options: &'a LoadOptions, progress: &'a mut dyn FnMut(LoadProgress)) -> Self {
         let room = options.keep_frames.then_some(MOST_KEPT);
-        Self { options, progress, inputs: Vec::new(), room, damage: Vec::new() }
+        Self { options, progress, inputs: Vec::new(), room, damage: Vec::new(), sink: None }
+    }
+
+    /// One that hands the clips of every input to `sink`.
+    pub(super) fn with_views(
+        options: &'a LoadOptions,
+        progress: &'a mut dyn FnMut(LoadProgress),
+        sink: Sink<'a>,
+    ) -> Self {
+        Self { room: None, sink: Some(sink), ..Self::new(options, progress) }
+    }
+
+    /// Whether it has to be known how many frames an input has before any is read.
+    pub(super) fn samples(&self) -> bool {
+        self.options.sampling.is_some() || self.sink.is_some()
     }
 
     /// The options that the inputs are read with.
@@ -70,9 +93,64 @@ impl<'a> Gathering<'a> {
         self.inputs.first().map(|input| input.name.as_str())
     }
 
-    /// The next input begins; `expected` frames are to be taken of it, if that is known.
-    pub(super) fn begin(&mut self, name: String, expected: Option<usize>) {
-        self.inputs.push(Gathered { name, expected, first: None, item: None, pictures: Vec::new() });
+    /// The next input begins, of `there` frames at `rate` a second, as far as that is known; which of them are to be read.
+    ///
+    /// # Errors
+    /// [`Error::Clip`] if it has not the frames that are asked for. Of a selection the reader sees to that, as it may not know
+    /// how many frames there are.
+    pub(super) fn begin(&mut self, name: &str, there: Option<usize>, rate: Option<f64>) -> Result<Picks> {
+        let selection = self.options.selection;
+        let mut gathered = Gathered {
+            name: name.to_owned(),
+            expected: None,
+            first: None,
+            item: None,
+            pictures: Vec::new(),
+            taken: None,
+            order: None,
+            views: None,
+        };
+        let picks = match (&self.options.sampling, there) {
+            (Some(sampling), Some(there)) => {
+                let several = self.sink.is_some();
+                let sampled =
+                    if several { sampling.several(name, there, rate)? } else { sampling.one(name, there, rate)? };
+                let crops = if several { sampling.crops } else { 1 };
+                let there = Some(there);
+                let short = sampled.short;
+                let clips = sampled.clips;
+                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops, there, rate, short });
+                Picks::of(gathered.taken.as_ref().map_or(&[], |taken| &taken.clips))
+            }
+            (None, Some(there)) if self.sink.is_some() => {
+                selection.check(name, there)?;
+                let clips = vec![(0..there).filter(|&index| selection.takes(index)).collect()];
+                let picks = Picks::of(&clips);
+                let there = Some(there);
+                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops: 1, there, rate, short: false });
+                picks
+            }
+            _ => Picks::Selected(selection),
+        };
+        if let (Some(taken), Picks::Listed(frames)) = (&gathered.taken, &picks) {
+            if self.sink.is_some() {
+                let sampling = self.options.sampling.as_ref();
+                let preprocess = &self.options.preprocess;
+                gathered.views = Some(Views::new(self.inputs.len(), &taken.clips, sampling, preprocess));
+            } else {
+                let position = |frame: &usize| frames.binary_search(frame).ok();
+                gathered.order = Some(taken.clips.iter().flatten().filter_map(position).collect());
+            }
+        }
+        gathered.expected = picks.expected(there);
+        self.inputs.push(gathered);
+        Ok(picks)
+    }
+
+    /// The input at hand has not the frames that it was said to have, and begins anew.
+    pub(super) fn forget(&mut self) {
+        self.restart();
+        self.inputs.pop();
     }
 
     /// The frames of the input at hand come again, from the first one on.
@@ -80,6 +158,7 @@ impl<'a> Gathering<'a> {
         if let Some(input) = self.inputs.last_mut() {
             self.room = self.room.map(|room| room + input.pictures.len());
             (input.first, input.item, input.pictures) = (None, None, Vec::new());
+            input.views.iter_mut().for_each(Views::restart);
         }
     }
 
@@ -103,6 +182,11 @@ impl<'a> Gathering<'a> {
                 given: format!("{name} of {width}x{height} pixels"),
             });
         }
+        if let (Some(views), Some(sink)) = (&mut input.views, &mut self.sink) {
+            views.push(picture, sink)?;
+            (self.progress)(LoadProgress { frames: views.come(), expected: input.expected });
+            return Ok(());
+        }
         let item = match &mut input.item {
             Some(item) => item,
             none => none.insert(Item::new(&self.options.preprocess, picture.size, picture.order)?),
@@ -119,24 +203,62 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// What was taken of the inputs, whose clips have all been handed out.
+    pub(super) fn viewed(self) -> (Vec<Viewed>, Vec<Damage>) {
+        let viewed: Vec<Viewed> = self.inputs.into_iter().filter_map(|input| input.taken).collect();
+        viewed.iter().for_each(|viewed| warn_if_short(viewed, self.options));
+        (viewed, self.damage)
+    }
+
     /// The clip of all inputs.
     ///
     /// # Errors
     /// [`Error::Clip`] if there are none, or they are of unequal length; [`Error::Size`] if the clip is too large.
     pub(super) fn finish(self) -> Result<Input> {
-        let counts: Vec<usize> = self.inputs.iter().map(|input| input.item.as_ref().map_or(0, Item::count)).collect();
+        let count = |input: &Gathered| match (input.item.as_ref().map_or(0, Item::count), &input.order) {
+            (1.., Some(order)) => order.len(),
+            (read, _) => read,
+        };
+        let counts: Vec<usize> = self.inputs.iter().map(count).collect();
         check_equal_counts(&counts, |i| self.inputs[i].name.clone())?;
-        let (mut items, mut frames) = (Vec::new(), Vec::new());
+        let (mut items, mut frames, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for input in self.inputs {
-            if let (Some(_), Some((_, [height, width], order)), Some(item)) = (self.room, input.first, &input.item) {
-                frames.push(Frames::new([item.count(), height, width], order, input.pictures)?);
+            let Some(mut item) = input.item else { continue };
+            let mut pictures = input.pictures;
+            if let Some(order) = &input.order {
+                item = item.arranged(order)?;
+                pictures = arranged(&pictures, order, input.first.as_ref().map_or([0; 2], |first| first.1));
             }
-            items.extend(input.item);
+            if let (Some(_), Some((_, [height, width], order))) = (self.room, input.first) {
+                frames.push(Frames::new([item.count(), height, width], order, pictures)?);
+            }
+            items.push(item);
+            taken.extend(input.taken.inspect(|taken| warn_if_short(taken, self.options)).map(Taken::from));
         }
         let clip = assemble(items, &self.options.preprocess)?;
         let normalization = Some(self.options.preprocess.normalization);
-        Ok(Input { clip, frames, normalization, damage: self.damage })
+        Ok(Input { clip, frames, normalization, damage: self.damage, taken })
     }
+}
+
+/// Says what became of an input that is shorter than a clip should be.
+fn warn_if_short(taken: &Viewed, options: &LoadOptions) {
+    if let (true, Some(sampling), Some(there)) = (taken.short, &options.sampling, taken.there) {
+        let rate = taken.rate.map(|rate| format!(" at {rate:.2} fps")).unwrap_or_default();
+        log::warn!(
+            "{}: its {there} frames{rate} are too few for a clip of {}: {}",
+            taken.name,
+            sampling.describe(),
+            sampling.rule.filled_up()
+        );
+    }
+}
+
+/// The pictures of these numbers out of `pictures`, all of `[height, width]` pixels, in this order.
+fn arranged(pictures: &[u8], order: &[usize], [height, width]: [usize; 2]) -> Vec<u8> {
+    let size = 3 * height * width;
+    let picture = |&index: &usize| pictures.get(index * size..(index + 1) * size);
+    order.iter().filter_map(picture).flatten().copied().collect()
 }
 
 #[cfg(test)]
@@ -152,7 +274,7 @@ mod tests {
             let mut progress = |progress| seen.push(progress);
             let mut gathering = Gathering { room, ..Gathering::new(&options, &mut progress) };
             for name in ["first", "second"] {
-                gathering.begin(name.to_owned(), None);
+                gathering.begin(name, None, None).unwrap();
                 for byte in [7, 8] {
                     let picture = Picture { size: [2, 2], order: ChannelOrder::Rgb, bytes: &[byte; 12] };
                     gathering.push(name, &picture).unwrap();

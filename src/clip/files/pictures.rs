@@ -21,10 +21,11 @@ pub(super) const KINDS: &str = "PNG, JPEG, WebP, BMP or TIFF";
 /// Reads the selected picture files of `directory` as one clip.
 pub(super) fn read(directory: &Path, into: &mut Gathering<'_>) -> Result<()> {
     let paths = list(directory)?;
-    let (name, selection) = (directory.display().to_string(), into.options().selection);
-    selection.check(&name, paths.len())?;
-    into.begin(name, Some(selection.taken_of(paths.len())));
-    for path in paths.iter().enumerate().filter(|(index, _)| selection.takes(*index)).map(|(_, path)| path) {
+    let name = directory.display().to_string();
+    // Pictures have no rate, so that steps count them.
+    let picks = into.begin(&name, Some(paths.len()), None)?;
+    picks.check(&name, paths.len())?;
+    for path in paths.iter().enumerate().filter(|(index, _)| picks.takes(*index)).map(|(_, path)| path) {
         let picture = decode(path)?;
         let size = [picture.height() as usize, picture.width() as usize];
         into.push(path.display(), &Picture { size, order: ChannelOrder::Rgb, bytes: picture.as_raw() })?;

@@ -28,6 +28,7 @@ use self::process::{Complaints, End, Process, joined};
 use self::survey::{Findings, MOST_REORDERED, Survey};
 use super::damage::{Damage, DamagePolicy, gone, runs, unread};
 use super::gather::{Gathering, MOST_PIXELS, Picture};
+use super::picks::Picks;
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, Result};
 
@@ -43,16 +44,42 @@ const CONTAINERS: &str = "aac,ac3,aiff,amr,apng,asf,av1,avi,avs2,avs3,caf,cavsvi
 /// All frames up to the last selected one are decoded: finding a frame by its time is not exact, and this way the
 /// number of frames in a message is the true one.
 pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result<()> {
-    let (name, selection, policy) = (path.display().to_string(), into.options().selection, into.options().damaged);
-    let probed = probe(path, file)?;
-    into.begin(name.clone(), probed.frames.map_or(selection.count, |there| Some(selection.taken_of(there))));
-    let mut outcome = decode(path, file, Threads::of(&probed.subject.codec), &[], into)?;
+    let name = path.display().to_string();
+    let probed = probe(path, file, into.samples())?;
+    if into.options().sampling.is_some_and(|sampling| sampling.fps.is_some()) {
+        probed.rate.report(&name);
+    }
+    // Nobody knows of any where a file says nothing and has no packets.
+    let mut there = probed.frames.or(probed.packets).or(into.samples().then_some(0));
+    loop {
+        let picks = into.begin(&name, there, probed.rate.average)?;
+        match read_picked(path, file, &probed, &picks, into)? {
+            // There are fewer than the file says, or some are left out: which are taken depends on how many there are.
+            Some(counted) if counted > 0 && picks.lacks(counted) => {
+                into.forget();
+                there = Some(counted);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Reads these frames of a video. How many there are, if all of them were seen.
+fn read_picked(
+    path: &Path,
+    file: &Path,
+    probed: &Probed,
+    picks: &Picks,
+    into: &mut Gathering<'_>,
+) -> Result<Option<usize>> {
+    let (name, policy) = (path.display().to_string(), into.options().damaged);
+    let mut outcome = decode(path, file, Threads::of(&probed.subject.codec), &[], picks, into)?;
     if !outcome.suspicious && outcome.cut_off.is_none() {
-        return conclude(&name, &probed, &outcome, outcome.frames, into);
+        return conclude(&name, probed, &outcome, outcome.frames, picks);
     }
 
     let drops = policy == DamagePolicy::Drop;
-    let (mut findings, complaints) = survey(path, file, &probed.subject, selection.last(), drops)?;
+    let (mut findings, complaints) = survey(path, file, &probed.subject, picks.last(), drops)?;
     // Which lines several threads write last is chance.
     outcome.complaints = complaints;
     // Where pictures are missing, odd ends of others are no habit of a camera.
@@ -68,7 +95,7 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
         unusable.extend(findings.doubtful.iter().map(|&index| index..index + 1));
         unusable.sort_unstable_by_key(|range| range.start);
     }
-    let mut end = selection.last().map_or(usize::MAX, |last| last.saturating_add(1));
+    let mut end = picks.last().map_or(usize::MAX, |last| last.saturating_add(1));
     for range in &unusable {
         if range.start < end {
             end = end.saturating_add(dropped(range));
@@ -89,19 +116,19 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     }
 
     if policy == DamagePolicy::Error {
-        let taken = damaged.iter().any(|range| range.clone().any(|index| selection.takes(index)));
+        let taken = damaged.iter().any(|range| range.clone().any(|index| picks.takes(index)));
         // What is gone before the first frame taken leaves no hole in the clip. A recording that begins between two key
         // frames has such pictures; one whose pictures stand alone has not.
-        let hole = |before: usize| before > selection.start || before == 0 && findings.stand_alone;
+        let hole = |before: usize| before > picks.first() || before == 0 && findings.stand_alone;
         if taken || cut_off.is_some() || lost.iter().chain(&gaps).any(|&before| hole(before)) {
             let damage = Damaged { frames: end, damaged, lost, gaps, cut_off };
-            return Err(damage.error(path, &probed, &outcome));
+            return Err(damage.error(path, probed, &outcome));
         }
     }
     if !unusable.is_empty() {
         // Several threads may have made other pictures of it than they would the next time.
         into.restart();
-        outcome = decode(path, file, Threads::One, if drops { &unusable } else { &[] }, into)?;
+        outcome = decode(path, file, Threads::One, if drops { &unusable } else { &[] }, picks, into)?;
         if outcome.ended && outcome.frames != findings.frames {
             let reason =
                 format!("it made {} frames of {name} once, and {} another time", findings.frames, outcome.frames);
@@ -125,7 +152,7 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
         into.damage(damage);
     }
     let left_out: usize = unusable.iter().map(dropped).sum();
-    conclude(&name, &probed, &outcome, outcome.frames - left_out.min(outcome.frames), into)
+    conclude(&name, probed, &outcome, outcome.frames - left_out.min(outcome.frames), picks)
 }
 
 /// Decodes the frames that are needed and hands out those selected. `left_out` are not counted.
@@ -134,9 +161,9 @@ fn decode(
     file: &Path,
     threads: Threads,
     left_out: &[Range<usize>],
+    picks: &Picks,
     into: &mut Gathering<'_>,
 ) -> Result<Outcome> {
-    let selection = into.options().selection;
     let mut decoder = Decoder::start(path, file, threads)?;
     let mut counted = 0;
     let mut left_out = left_out.iter().peekable();
@@ -145,11 +172,11 @@ fn decode(
         if left_out.peek().is_some_and(|range| range.contains(&frame.index)) {
             continue;
         }
-        if selection.takes(counted) {
+        if picks.takes(counted) {
             let name = format_args!("frame {} of {}", frame.index, path.display());
             into.push(name, &Picture { size: frame.size, order: ChannelOrder::Rgb, bytes: frame.bytes })?;
         }
-        if selection.last() == Some(counted) {
+        if picks.last() == Some(counted) {
             return Ok(decoder.stop());
         }
         counted += 1;
@@ -291,10 +318,11 @@ fn report(name: &str, findings: &Findings, end: usize) {
     }
 }
 
-/// Checks that the frames are as many as are asked for and as the file says. `counted` are those that were not left out.
-fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, into: &mut Gathering<'_>) -> Result<()> {
+/// Checks that the frames are as many as are asked for and as the file says. `counted` are those that were not left out; they
+/// are returned where there are no more.
+fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, picks: &Picks) -> Result<Option<usize>> {
     if !outcome.ended {
-        return Ok(());
+        return Ok(None);
     }
     if let Some(said) = probed.frames.filter(|&said| said > outcome.frames) {
         ::log::warn!(
@@ -312,7 +340,8 @@ fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, into
     if !complaints.is_empty() {
         ::log::warn!("ffmpeg says of {name}: {complaints}");
     }
-    into.options().selection.check(name, counted)
+    picks.check(name, counted)?;
+    Ok(Some(counted))
 }
 
 /// What is said to be in a file; absent where nobody knows.
@@ -330,6 +359,11 @@ struct Stream {
     codec_name: Option<String>,
     /// A number in quotes.
     nb_frames: Option<String>,
+    /// Another, where packets were counted.
+    nb_read_packets: Option<String>,
+    /// Fractions: the frames over the time that they take, and the finest rate that has a place for each.
+    avg_frame_rate: Option<String>,
+    r_frame_rate: Option<String>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -341,16 +375,65 @@ struct Format {
 struct Probed {
     /// How many frames it has.
     frames: Option<usize>,
+    /// How many packets, where they had to be counted: mostly as many as frames.
+    packets: Option<usize>,
+    rate: Rate,
     subject: Subject,
 }
 
-/// Asks `ffprobe`.
-fn probe(path: &Path, file: &Path) -> Result<Probed> {
+/// How many frames a second a video has.
+struct Rate {
+    /// On average, where it is known.
+    average: Option<f64>,
+    /// Whether it is another at other times, as far as the file says.
+    varies: bool,
+}
+
+impl Rate {
+    /// From what `ffprobe` says.
+    fn new(average: Option<&str>, finest: Option<&str>) -> Self {
+        let number = |text: Option<&str>| -> Option<f64> {
+            let (over, under) = text?.split_once('/')?;
+            let (over, under): (f64, f64) = (over.parse().ok()?, under.parse().ok()?);
+            Some(over / under).filter(|rate| rate.is_finite() && *rate > 0.0)
+        };
+        let (average, finest) = (number(average), number(finest));
+        // Rates that are rounded in a container differ a little.
+        let varies = average.zip(finest).is_some_and(|(average, finest)| (average / finest - 1.0).abs() > 0.02);
+        Self { average: average.or(finest), varies }
+    }
+
+    /// Says where frames by time are not what they seem.
+    fn report(&self, name: &str) {
+        match self.average {
+            None => ::log::warn!("{name}: it has no frame rate, so that steps between frames count frames"),
+            Some(rate) if self.varies => ::log::warn!(
+                "{name}: its frame rate varies; frames are taken as if it had {rate:.2} a second, its average, all the time"
+            ),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Asks `ffprobe`. With `counts`, how many packets there are where the file does not say how many frames: all of it is looked
+/// through for that, and nothing decoded.
+fn probe(path: &Path, file: &Path, counts: bool) -> Result<Probed> {
+    let mut probed = ask(path, file, false)?;
+    if counts && probed.frames.is_none() {
+        probed.packets = ask(path, file, true)?.packets;
+    }
+    Ok(probed)
+}
+
+fn ask(path: &Path, file: &Path, packets: bool) -> Result<Probed> {
     /// More than this is no answer to what is asked.
     const LONGEST_ANSWER: u64 = 1 << 20;
     let mut arguments = opening(file, "error");
     // Capital V leaves out pictures that are attached to sound.
-    let wanted = "stream=index,codec_name,nb_frames:format=format_name";
+    let wanted = "stream=index,codec_name,nb_frames,nb_read_packets,avg_frame_rate,r_frame_rate:format=format_name";
+    if packets {
+        arguments.push("-count_packets".into());
+    }
     for argument in ["-select_streams", "V:0", "-show_entries", wanted, "-of", "json"] {
         arguments.push(argument.into());
     }
@@ -370,7 +453,9 @@ fn probe(path: &Path, file: &Path) -> Result<Probed> {
     let container = answer.format.format_name.unwrap_or_else(|| "an unknown container".to_owned());
     match answer.streams.into_iter().next() {
         Some(stream) => Ok(Probed {
-            frames: stream.nb_frames.and_then(|count| count.parse().ok()),
+            frames: stream.nb_frames.and_then(|count| count.parse().ok()).filter(|&count| count > 0),
+            packets: stream.nb_read_packets.and_then(|count| count.parse().ok()),
+            rate: Rate::new(stream.avg_frame_rate.as_deref(), stream.r_frame_rate.as_deref()),
             subject: Subject {
                 container,
                 codec: stream.codec_name.unwrap_or_default(),

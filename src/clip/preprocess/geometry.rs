@@ -46,7 +46,7 @@ impl Preprocess {
         let (size, crop) = match normalization {
             Normalization::Detectron | Normalization::ImageNet => (Size::Shorter(256), None),
             Normalization::Kinetics => (Size::Exact([128, 171]), Some(112)),
-            Normalization::PyTorchVideo => (Size::Shorter(256), Some(256)),
+            Normalization::PyTorchVideo | Normalization::PyTorchVideoBgr => (Size::Shorter(256), Some(256)),
             Normalization::ThreeDResNets | Normalization::ActivityNet => (Size::Shorter(112), Some(112)),
             Normalization::Mmaction2 | Normalization::Mmaction2Csn => (Size::Shorter(256), Some(224)),
         };
@@ -78,7 +78,7 @@ impl Preprocess {
                 frame.map(|side| (side as f64 * scale + 0.5) as usize)
             }
             // `short_side_scale`: the ratio first, whatever its rounding.
-            Normalization::PyTorchVideo if self.max_size.is_none() => {
+            Normalization::PyTorchVideo | Normalization::PyTorchVideoBgr if self.max_size.is_none() => {
                 let [short, long] = [frame[0].min(frame[1]) as f64, frame[0].max(frame[1]) as f64];
                 let longer = (long / short * shorter as f64) as usize;
                 frame.map(|side| if side as f64 == short { shorter } else { longer })
@@ -86,6 +86,7 @@ impl Preprocess {
             Normalization::ImageNet
             | Normalization::Kinetics
             | Normalization::PyTorchVideo
+            | Normalization::PyTorchVideoBgr
             | Normalization::ThreeDResNets
             | Normalization::ActivityNet => self.resized_as_torchvision_does(shorter, frame),
         };

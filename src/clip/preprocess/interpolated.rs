@@ -78,7 +78,7 @@ impl Interpolated {
         Self {
             values,
             table: std::array::from_fn(|byte| byte as f32 / values.unit),
-            positions: [red, green, blue],
+            positions: values.colours().map(|colour| [red, green, blue][colour]),
             row_bytes: width * 3,
             rows: filters(height, resized[0], rows),
             columns: filters(width, resized[1], columns),
@@ -101,8 +101,8 @@ impl Interpolated {
 impl Resizer for Interpolated {
     fn write(&mut self, frame: &[u8], out: [&mut [f32]; 3], pitch: usize) {
         let width = self.columns.len();
-        for (c, plane) in out.into_iter().enumerate() {
-            let (mean, deviation) = (self.values.mean[c], self.values.std[c]);
+        for ((c, colour), plane) in self.values.colours().into_iter().enumerate().zip(out) {
+            let (mean, deviation) = (self.values.mean[colour], self.values.std[colour]);
             self.resize_rows(frame, self.positions[c]);
             for (y, filter) in self.rows.iter().enumerate() {
                 let row = &mut plane[y * pitch..][..width];

@@ -8,13 +8,15 @@ mod describe;
 mod modules;
 mod pixels;
 mod rules;
+mod sampling;
 mod vmz_caffe2;
 mod whose;
 
 pub(crate) use describe::{Shapes, describe};
 pub(crate) use modules::{Hints, canonical};
-pub(crate) use pixels::pixels;
+pub(crate) use pixels::{other_values, pixels};
 pub(crate) use rules::Rules;
+pub(crate) use sampling::sampling;
 pub(crate) use vmz_caffe2::{FIRST as FIRST_OF_VMZ, renamed as renamed_vmz};
 pub(crate) use whose::Whose;
 
