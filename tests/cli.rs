@@ -5,6 +5,8 @@
 mod bad_input;
 #[path = "cli/caches.rs"]
 mod caches;
+#[path = "cli/classify.rs"]
+mod classify;
 mod common;
 #[path = "cli/converting.rs"]
 mod converting;

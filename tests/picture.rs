@@ -3,7 +3,9 @@
 
 use resnet3d_wgpu::clip::files::{LoadOptions, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};
-use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, Picture, Scene, activation_map, change_map, heatmap};
+use resnet3d_wgpu::picture::{
+    Activation, Backdrop, HeatmapMode, Picture, Scene, activation_map, change_map, class_map, heatmap,
+};
 use resnet3d_wgpu::{Clip, Error, Shape};
 
 /// An activation that is strong and still in one corner, weak and moving along `peaks` (row, column) elsewhere.
@@ -74,6 +76,31 @@ fn maps_take_what_is_no_number_and_refuse_what_is_no_activation() {
     assert!(matches!(change_map(&activation(&[1.0; 3]), 1), Err(Error::Shape { .. })));
     let empty = Activation { name: "blob", shape: Shape::new(1, 0, 1, 1, 1), data: &[] };
     assert!(matches!(change_map(&empty, 0), Err(Error::Size { .. })));
+}
+
+/// The mean of a class map is the score that the classifier makes of the mean, and what speaks against a class is negative.
+#[test]
+fn a_class_map_adds_up_to_the_score() {
+    let shape = Shape::new(2, 3, 2, 2, 2);
+    let data: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 11) as f32 - 3.0).collect();
+    let activation = Activation { name: "res5_0_sum", shape, data: &data };
+    // The last two are of a second pathway.
+    let weights = [0.5, -2.0, 0.25, 7.0, 7.0];
+    for item in [0, 1] {
+        let map = class_map(&activation, item, &weights).unwrap();
+        assert_eq!((map.count(), map.height(), map.width()), (2, 2, 2));
+        let channels: Vec<&[f32]> = data[item * 24..][..24].chunks(8).collect();
+        for (index, &value) in map.values().iter().enumerate() {
+            let wanted: f32 = channels.iter().zip(weights).map(|(channel, weight)| channel[index] * weight).sum();
+            assert_eq!(value, wanted);
+        }
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / 8.0;
+        let score: f32 = channels.iter().zip(weights).map(|(channel, weight)| mean(channel) * weight).sum();
+        assert!((mean(map.values()) - score).abs() < 1e-5);
+        assert!(map.values().iter().any(|&value| value < 0.0));
+    }
+    assert!(class_map(&activation, 2, &weights).unwrap_err().to_string().contains("res5_0_sum"));
+    assert!(class_map(&activation, 0, &weights[..2]).unwrap_err().to_string().contains("weights of a class"));
 }
 
 fn pixel(picture: &Picture, x: usize, y: usize) -> [u8; 3] {

@@ -2,7 +2,7 @@
 
 use super::backdrop::Backdrop;
 use super::canvas::{Picture, text_size};
-use super::maps::{Activation, FrameMaps, HeatmapMode};
+use super::maps::{Activation, FrameMaps, HeatmapMode, class_map};
 use crate::error::Result;
 
 /// The most frames that are shown; more are sampled evenly.
@@ -46,10 +46,30 @@ pub fn heatmap(backdrop: &Backdrop, activations: &[Activation<'_>], mode: Heatma
         .iter()
         .map(|activation| Ok((row_label(activation, backdrop), mode.maps(activation, 0)?)))
         .collect::<Result<Vec<_>>>()?;
+    Ok(draw(backdrop, mode.description(), &rows))
+}
+
+/// Draws, as [`heatmap`], where the blob `activation` of the first clip of the batch speaks for the class `label`, by the
+/// class's `weights` over the channels.
+///
+/// # Errors
+/// As [`super::class_map`].
+pub fn class_heatmap(
+    backdrop: &Backdrop,
+    activation: &Activation<'_>,
+    weights: &[f32],
+    label: &str,
+) -> Result<Picture> {
+    let rows = [(row_label(activation, backdrop), class_map(activation, 0, weights)?)];
+    Ok(draw(backdrop, &format!("class activation: what speaks for {label}"), &rows))
+}
+
+/// The frames, and below them a row for each map with its label; the heading says `what` the maps show.
+fn draw(backdrop: &Backdrop, what: &str, rows: &[(String, FrameMaps)]) -> Picture {
     let clip = backdrop.clip();
     let frames = sampled(clip.t);
     let heading = [
-        mode.description().to_owned(),
+        what.to_owned(),
         format!(
             "clip {clip}, {} of {} frames{}",
             frames.len(),
@@ -85,7 +105,7 @@ pub fn heatmap(backdrop: &Backdrop, activations: &[Activation<'_>], mode: Heatma
         let bar = [layout.column_left(frames.len()) + GAP, y];
         draw_bar(&mut picture, bar, layout.cell_height(), [low, high]);
     }
-    Ok(picture)
+    picture
 }
 
 /// Where things are: a heading of two lines, then rows, each a line of text over a row of cells.

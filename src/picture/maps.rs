@@ -134,22 +134,55 @@ pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps>
     })
 }
 
-/// The root mean square over channels, each of which (T×H×W values) goes through `prepare` first.
-fn root_mean_square(
-    activation: &Activation<'_>,
-    item: usize,
-    prepare: impl Fn(Shape, &[f32]) -> Vec<f64>,
-) -> Result<FrameMaps> {
+/// How much every pixel of every frame of one `item` of the batch speaks for a class: the sum over the channels, each times
+/// its weight in the class's score (the class activation map of Zhou et al., 2016). Their mean over all pixels and frames is
+/// that score without its bias, where the classifier is behind a mean over them. There may be more weights than channels:
+/// those of a second pathway, which are left out.
+///
+/// # Errors
+/// As [`activation_map`], and [`Error::Shape`] for fewer weights than channels.
+pub fn class_map(activation: &Activation<'_>, item: usize, weights: &[f32]) -> Result<FrameMaps> {
+    let channels = channels(activation, item)?;
+    let shape = activation.shape;
+    if weights.len() < shape.c {
+        return Err(Error::Shape {
+            what: format!("weights of a class over {}", activation.name),
+            wanted: format!("{} of them", shape.c),
+            given: weights.len().to_string(),
+        });
+    }
+    let volume = shape.t * shape.h * shape.w;
+    let mut sums = vec![0.0; volume];
+    for (channel, &weight) in channels.chunks_exact(volume).zip(weights) {
+        for (sum, &value) in sums.iter_mut().zip(channel) {
+            *sum += f64::from(value) * f64::from(weight);
+        }
+    }
+    let values = sums.into_iter().map(|sum| sum as f32).collect();
+    Ok(FrameMaps { count: shape.t, height: shape.h, width: shape.w, values })
+}
+
+/// The channels of one `item` of the batch, C×T×H×W.
+fn channels<'a>(activation: &Activation<'a>, item: usize) -> Result<&'a [f32]> {
     let shape = activation.shape.checked(activation.name)?;
     let wrong = |wanted: String, given: String| Error::Shape { what: activation.name.to_owned(), wanted, given };
     if activation.data.len() != shape.len() {
         let wanted = format!("{shape} ({} values)", shape.len());
         return Err(wrong(wanted, format!("{} values", activation.data.len())));
     }
+    let channels = activation.data.chunks_exact(shape.len() / shape.n).nth(item);
+    channels.ok_or_else(|| wrong(format!("at least {item} + 1 items"), shape.to_string()))
+}
+
+/// The root mean square over channels, each of which (T×H×W values) goes through `prepare` first.
+fn root_mean_square(
+    activation: &Activation<'_>,
+    item: usize,
+    prepare: impl Fn(Shape, &[f32]) -> Vec<f64>,
+) -> Result<FrameMaps> {
+    let channels = channels(activation, item)?;
+    let shape = activation.shape;
     let volume = shape.t * shape.h * shape.w;
-    let Some(channels) = activation.data.chunks_exact(shape.c * volume).nth(item) else {
-        return Err(wrong(format!("at least {item} + 1 items"), shape.to_string()));
-    };
     let mut squares = vec![0.0; volume];
     for channel in channels.chunks_exact(volume) {
         for (sum, value) in squares.iter_mut().zip(prepare(shape, channel)) {

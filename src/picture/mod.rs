@@ -11,6 +11,6 @@ pub mod scene;
 
 pub use backdrop::Backdrop;
 pub use canvas::Picture;
-pub use heatmap::heatmap;
-pub use maps::{Activation, FrameMaps, HeatmapMode, activation_map, change_map};
+pub use heatmap::{class_heatmap, heatmap};
+pub use maps::{Activation, FrameMaps, HeatmapMode, activation_map, change_map, class_map};
 pub use scene::Scene;

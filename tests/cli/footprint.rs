@@ -1,7 +1,7 @@
 //! What a run leaves behind on the disk: what it was asked for, and a cache where it may have one. On Linux, where
 //! variables say where programs put files of their own accord.
 
-use crate::common::fixture_path;
+use crate::common::{fixture_path, golden_path};
 use crate::harness::{NARROW, command};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,11 +33,14 @@ fn files_after(further: &[&str]) -> BTreeSet<String> {
     let drivers = tempfile::tempdir().unwrap();
     let fixture = fixture_path("p01_bottleneck_conv4.safetensors");
     let fixture = fixture.to_str().unwrap();
-    let commands: [&[&str]; 7] = [
+    let video = golden_path("video/torchvision_mc3.safetensors");
+    let video = video.to_str().unwrap();
+    let commands: [&[&str]; 8] = [
         &["adapters"],
         &["plan", "--clip", "1x3x2x32x32", "--json"],
         &["run", "--weights", fixture, "--input", fixture, "--output", "features.safetensors"],
         &["run", "--weights", fixture, "--input", fixture, "--output", "tapped.safetensors", "--heatmap", "heat.png"],
+        &["classify", video, "--weights", video, "--heatmap", "why.png"],
         &["convert", fixture, "weights.safetensors"],
         &["bench", "--clip", "1x3x2x32x32", "--config", NARROW, "--runs", "1"],
         &["verify", "--cases", "1"],
@@ -56,7 +59,7 @@ fn files_after(further: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn nothing_is_written_but_what_was_asked_for() {
-    let asked = ["features.safetensors", "heat.png", "tapped.safetensors", "weights.safetensors"];
+    let asked = ["features.safetensors", "heat.png", "tapped.safetensors", "weights.safetensors", "why.png"];
     let asked = asked.map(|name| format!("work/{name}")).into();
     assert_eq!(files_after(&["--no-cache"]), asked, "with --no-cache");
     // By default, in the system's directory for caches, and there only.

@@ -293,7 +293,7 @@ fn adapters_say_which_would_be_used() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands = ["run", "clip", "plan", "verify", "bench", "adapters", "demo"];
+    let commands = ["run", "classify", "clip", "convert", "plan", "verify", "bench", "adapters", "demo"];
     for command in commands {
         let help = succeed([command, "--help"]);
         assert!(help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")), "{help}");

@@ -126,7 +126,7 @@ impl SelectionArguments {
 }
 
 /// Reads a whole number from 1 on.
-fn positive(text: &str) -> Result<usize, String> {
+pub fn positive(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "wanted a whole number from 1 on".to_owned())?;
     if number == 0 { Err("wanted at least 1".to_owned()) } else { Ok(number) }
 }
@@ -194,6 +194,11 @@ fn channel_order(order: ChannelOrder) -> &'static str {
 }
 
 impl PreprocessArguments {
+    /// Whether a square to cut out, or none, is asked for.
+    pub fn has_crop(&self) -> bool {
+        self.crop.is_some() || self.size.is_some()
+    }
+
     /// The same for the library; `wanted` and `sampling` are what the weights want, if that is known.
     pub fn load_options(&self, wanted: Option<Preprocess>, sampling: Option<Sampling>) -> LoadOptions {
         let expected = self.preprocess.or(wanted.map(|wanted| wanted.normalization));

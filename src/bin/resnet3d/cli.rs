@@ -3,7 +3,7 @@
 use crate::arguments::choice;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
-use crate::{adapters, bench, clip, convert, demo, plan, run, verify};
+use crate::{adapters, bench, classify, clip, convert, demo, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
@@ -31,12 +31,14 @@ EXAMPLES:
   resnet3d demo                                 the whole path on a rendered clip, without any file
   resnet3d adapters                             what there is to run on
   resnet3d plan --clip 1x3x8x224x224            the network, operator by operator
-  resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors";
+  resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
+  resnet3d classify video.mp4 --weights r3d_18.pth";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Classify(classify::Arguments),
     Clip(clip::Arguments),
     Convert(convert::Arguments),
     Plan(plan::Arguments),
@@ -177,7 +179,12 @@ impl Cli {
     /// Whether the command looks for adapters.
     pub fn looks_for_adapters(&self) -> bool {
         match self.command {
-            Command::Run(_) | Command::Verify(_) | Command::Bench(_) | Command::Adapters(_) | Command::Demo(_) => true,
+            Command::Run(_)
+            | Command::Classify(_)
+            | Command::Verify(_)
+            | Command::Bench(_)
+            | Command::Adapters(_)
+            | Command::Demo(_) => true,
             Command::Clip(_) | Command::Convert(_) | Command::Plan(_) => false,
         }
     }
@@ -187,6 +194,7 @@ impl Cli {
         let common = &self.common;
         match &self.command {
             Command::Run(arguments) => arguments.run(common),
+            Command::Classify(arguments) => arguments.run(common),
             Command::Clip(arguments) => arguments.run(common),
             Command::Convert(arguments) => arguments.run(common),
             Command::Plan(arguments) => arguments.run(common),

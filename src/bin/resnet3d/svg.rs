@@ -23,6 +23,30 @@ impl Anchor {
     }
 }
 
+/// The bytes of a PNG of that size, in pixels, as a picture of its own.
+pub fn of_png(png: &[u8], width: usize, height: usize) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         role=\"img\">\n<image width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{}\"/>\n</svg>\n",
+        base64(png)
+    )
+}
+
+/// Bytes as base 64 (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().zip([16, 8, 0]).fold(0u32, |bits, (&byte, shift)| bits | u32::from(byte) << shift);
+        for (digit, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            // A byte takes two digits, and two take three.
+            let there = digit <= chunk.len();
+            text.push(if there { char::from(DIGITS[(bits >> shift & 63) as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
 /// A picture on white ground. Looks are classes of its style sheet; lengths are in pixels.
 #[derive(Debug)]
 pub struct Svg {
@@ -162,6 +186,13 @@ mod tests {
         assert_eq!(linear.ticks(), [0.0, 5.0, 10.0, 15.0]);
         let small = Axis { values: (0.0, 0.9), ..linear };
         assert_eq!(small.ticks().len(), 5, "{:?}", small.ticks());
+    }
+
+    #[test]
+    fn bytes_are_base_64() {
+        let coded = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
+        assert_eq!(coded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
     }
 
     #[test]
