@@ -158,7 +158,7 @@ impl Sampling {
         if short && self.exact {
             let from = if start == 0 { String::new() } else { format!(" from frame {start} on") };
             return Err(Error::Clip {
-                wanted: format!("{}, which are {} of the input{from}", self.describe(), span.ceil()),
+                wanted: format!("{}, for which it takes {} frames{from}", self.describe(), span.ceil()),
                 given: format!("{there} frames in {input}, counted from 0"),
             });
         }

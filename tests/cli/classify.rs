@@ -135,10 +135,12 @@ fn classes_have_names_where_they_are_known() {
         );
     }
     std::fs::write(at("four.txt"), "a\nb\nc\nd\n").unwrap();
+    std::fs::write(at("packed.txt"), b"\x1f\x8b\x08\0\0\0\0\0\0").unwrap();
     std::fs::write(at("broken.json"), r#"{"a": "b"}"#).unwrap();
     for (name, says) in [
         ("four.txt", "the names of 5 classes, as the network has them, got 4 names"),
-        ("broken.json", "names of classes"),
+        ("broken.json", "neither of which is a number"),
+        ("packed.txt", "wanted names of classes, got a gzip archive"),
         ("absent.txt", "cannot read"),
     ] {
         let ran = with(&at(name));

@@ -33,7 +33,11 @@ impl Labels {
                 "--labels takes one name a line, or as JSON a list of names, or a dictionary of their numbers from 0 on",
             ),
         };
-        let names = of_text(&read_json(path)?).map_err(|given| wrong("names of classes".to_owned(), given))?;
+        let text = read_json(path).map_err(|error| match error {
+            Error::Format { given, .. } => wrong("names of classes".to_owned(), given),
+            other => other,
+        })?;
+        let names = of_text(&text).map_err(|given| wrong("names of classes".to_owned(), given))?;
         if names.len() != classes {
             let wanted = format!("the names of {classes} classes, as the network has them");
             return Err(wrong(wanted, format!("{} names", names.len())).into());

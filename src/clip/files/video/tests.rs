@@ -23,6 +23,23 @@ fn decode(mut decoder: Decoder<'_>) -> (Vec<Vec<u8>>, Result<Outcome>) {
 const FRAME: &str = r"printf 'P6\n2 1\n255\nabcdef'; ";
 
 #[test]
+fn a_rate_is_a_fraction_that_may_vary_or_be_unknown() {
+    for (average, finest, wanted, varies) in [
+        (Some("30000/1001"), Some("30000/1001"), Some(30000.0 / 1001.0), false),
+        // Containers that count in milliseconds round.
+        (Some("2997/100"), Some("30/1"), Some(29.97), false),
+        (Some("125/12"), Some("25/1"), Some(125.0 / 12.0), true),
+        (Some("0/0"), Some("25/1"), Some(25.0), false),
+        (Some("0/0"), Some("0/0"), None, false),
+        (Some("25"), None, None, false),
+        (Some("-25/1"), Some("x/y"), None, false),
+    ] {
+        let rate = Rate::new(average, finest);
+        assert_eq!((rate.average, rate.varies), (wanted, varies), "{average:?} {finest:?}");
+    }
+}
+
+#[test]
 fn whole_frames_are_frames() {
     // The bytes of a picture may look like anything, a header included.
     let (frames, outcome) = decode(decoder(&format!("{FRAME} printf 'P6\\n1 2\\n255\\nP6\\n2 1'")));
