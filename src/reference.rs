@@ -32,10 +32,10 @@ pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobI
         let data = clip.data().iter().map(|&v| f64::from(v)).collect();
         blobs[id.index()] = Some(Volume { shape: clip.shape(), data });
     }
-    if let (Some(sampling), [first, .., last]) = (graph.sampling(), graph.inputs()) {
+    if let (Some(slow_frames), [first, .., last]) = (graph.slow_frames(), graph.inputs()) {
         let mut data = Vec::new();
         if let Some(of) = &blobs[first.index()] {
-            sampling.take(&of.data, of.shape, &mut data);
+            slow_frames.take(&of.data, of.shape, &mut data);
         }
         blobs[last.index()] = Some(Volume { shape: shapes[last.index()], data });
     }

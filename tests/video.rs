@@ -74,7 +74,7 @@ fn fixtures() -> Vec<Case> {
 }
 
 /// The networks of `goldens/video`, and whose they are found to be.
-const GOLDENS: [(&str, Family); 20] = [
+const GOLDENS: [(&str, Family); 23] = [
     ("torchvision_mc3", Family::Torchvision),
     ("vmz_r2plus1d", Family::Vmz),
     ("vmz_ir_csn", Family::Vmz),
@@ -85,6 +85,9 @@ const GOLDENS: [(&str, Family); 20] = [
     ("pyslowfast_slow", Family::PySlowFast),
     ("pyslowfast_i3d", Family::PySlowFast),
     ("pyslowfast_c2d", Family::PySlowFast),
+    ("pytorchvideo_slowfast", Family::PyTorchVideo),
+    ("pyslowfast_slowfast", Family::PySlowFast),
+    ("mmaction2_slowfast", Family::Mmaction2),
     ("hara_basic", Family::ThreeDResNets),
     ("hara_shortcut_a", Family::ThreeDResNets),
     ("hara_resnext", Family::ThreeDResNets),
@@ -242,6 +245,97 @@ fn vmz_s_names_of_caffe2_give_the_same_networks() {
     }
 }
 
+/// What PySlowFast calls `name` in Caffe2's form, by its own reader of such files (`utils/c2_model_loading.py`). `last` is the
+/// last block of each stage, res2 first.
+fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
+    let (path, part) = name.rsplit_once('.')?;
+    let norm = match part {
+        "weight" => "s",
+        "bias" => "b",
+        "running_mean" => "rm",
+        "running_var" => "riv",
+        _ => return None,
+    };
+    if path == "head.projection" {
+        return Some(format!("pred_{}", if part == "weight" { "w" } else { "b" }));
+    }
+    let (stage, rest) = path.strip_prefix('s')?.split_at(1);
+    let module = |base: String, is_norm: bool| if is_norm { format!("{base}_bn_{norm}") } else { format!("{base}_w") };
+    if let Some(own) = rest.strip_prefix("_fuse.") {
+        let place = match stage.parse::<usize>().ok()? {
+            1 => "t_pool1".to_owned(),
+            stage => format!("t_res{stage}_{}_branch2c_bn", last[stage - 2]),
+        };
+        return Some(module(format!("{place}_subsample"), own == "bn"));
+    }
+    let (pathway, own) = rest.strip_prefix(".pathway")?.split_once('_')?;
+    let pathway = if pathway == "1" { "t_" } else { "" };
+    match own {
+        "stem.conv" => return Some(format!("{pathway}conv1_w")),
+        "stem.bn" => return Some(format!("{pathway}res_conv1_bn_{norm}")),
+        _ => {}
+    }
+    let (block, own) = own.strip_prefix("res")?.split_once('.')?;
+    let plain = own.strip_suffix("_bn").unwrap_or(own);
+    Some(module(format!("{pathway}res{stage}_{block}_{}", plain.replace('.', "")), plain != own))
+}
+
+/// PySlowFast's network of two pathways by the names of its files in Caffe2's form is that of PyTorch's names, to the bit.
+#[test]
+fn slowfast_by_caffe2_s_names_is_the_same_network() {
+    let path = golden_path("video/pyslowfast_slowfast.safetensors");
+    let own = Checkpoint::open(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed =
+        file.tensors().into_iter().filter_map(|(name, view)| Some((pyslowfast_in_caffe2(&name, [1, 1, 2])?, view)));
+    let renamed: BTreeMap<_, _> = renamed.collect();
+    assert!(renamed.contains_key("t_res4_2_branch2c_bn_subsample_bn_s") && renamed.contains_key("t_pool1_subsample_w"));
+    let renamed = Checkpoint::from_bytes("slowfast.pkl", safetensors::serialize(renamed, None).unwrap()).unwrap();
+    assert_eq!((renamed.naming(), renamed.family()), (Naming::Caffe2, Some(Family::PySlowFast)));
+    let network = renamed.network().unwrap().unwrap();
+    assert_eq!(Some(&network), own.network().unwrap().as_ref());
+    assert!(network.classes().is_some());
+    // Caffe2's batch norms add a little more to the variance.
+    let (weights, want) = (renamed.weights(&network).unwrap(), own.weights(&network).unwrap());
+    for parameter in Body::new(&network).unwrap().graph.parameters() {
+        let get =
+            |weights: &Weights| widen(weights.get(&parameter.name, &parameter.shape).unwrap()).collect::<Vec<_>>();
+        let error = relative_l2(get(&weights).into_iter(), get(&want).into_iter());
+        assert!(error < 1e-6, "{}: {error:e}", parameter.name);
+    }
+}
+
+/// The slow pathway takes one frame in so many as the network says; a clip of another length is told the nearest that fits.
+#[test]
+fn pathways_that_do_not_fit_are_refused() {
+    let narrow = |alpha: usize| {
+        let pathway = |width: usize| {
+            let stem = format!(r#"{{"convs": [{{"width": {width}, "kernel": [1, 3, 3]}}]}}"#);
+            (stem, |dim: usize| format!(r#"[{{"blocks": [{{"branch": [{{"width": {dim}}}]}}]}}]"#))
+        };
+        let ((slow, stages), (fast, _)) = (pathway(4), pathway(2));
+        Network::from_json(&format!(
+            r#"{{"stem": {slow}, "stages": {}, "alpha": {alpha}, "fast": {{"alpha": 1, "stem": {fast}, "stages": {},
+                "laterals": [{{"width": 3, "kernel": 5}}]}}}}"#,
+            stages(7),
+            stages(2),
+        ))
+        .unwrap()
+    };
+    for alpha in [2, 4, 8] {
+        let network = narrow(alpha);
+        let weights = Weights::random(&network, 1).unwrap();
+        for gpu in contexts() {
+            let mut backbone = GpuBackbone::new(&gpu, &network, &weights, Options::default()).unwrap();
+            let features = backbone.forward(&random::clip(Shape::new(1, 3, 16, 6, 6), 1).unwrap()).unwrap();
+            assert_eq!(features.last().shape, Shape::new(1, 7, 16 / alpha, 6, 6));
+            let error = backbone.prepare(Shape::new(1, 3, 15, 6, 6)).unwrap_err().to_string();
+            assert!(error.contains(&format!("one in {alpha}: 16")) && error.contains("15 frames"), "{error}");
+        }
+    }
+}
+
 /// The frames that weights want come with them.
 #[test]
 fn every_family_wants_its_own_frames() {
@@ -273,9 +367,13 @@ fn every_family_wants_its_own_frames() {
             "vmz_ir_csn" | "vmz_ip_csn" => Some((32, 2, None, Some(10), 1)),
             "v05_kensho_b.pth" | "hara_basic" | "hara_shortcut_a" | "hara_resnext" => Some((16, 1, None, None, 1)),
             "i3resnet" => None,
-            "mmaction2_ir_csn" | "mmaction2_ip_csn" | "mmaction2_i3d" => Some((32, 2, None, Some(10), 3)),
+            "mmaction2_ir_csn" | "mmaction2_ip_csn" | "mmaction2_i3d" | "mmaction2_slowfast" => {
+                Some((32, 2, None, Some(10), 3))
+            }
             name if name.starts_with("mmaction2") => Some((8, 8, None, Some(10), 3)),
-            "pytorchvideo_csn" => Some((32, 2, Some(30), Some(10), 3)),
+            "pytorchvideo_csn" | "pytorchvideo_slowfast" | "pyslowfast_slowfast" => {
+                Some((32, 2, Some(30), Some(10), 3))
+            }
             "pytorchvideo_r2plus1d" => Some((16, 4, Some(30), Some(10), 3)),
             _ => Some((8, 8, Some(30), Some(10), 3)),
         };
@@ -304,6 +402,8 @@ fn presets_have_the_published_counts() {
         ("i3d_r50", "1x3x8x256x256", 28_043_472, 37.106),
         ("csn_r101", "1x3x32x256x256", 22_213_776, 73.757),
         ("r2plus1d_r50", "1x3x16x256x256", 28_107_600, 75.148),
+        ("slowfast_r50", "1x3x32x256x256", 34_566_488, 65.712),
+        ("slowfast_r101", "1x3x32x256x256", 62_826_968, 125.91),
     ] {
         let network = Network::from_json(&format!(r#"{{"preset": "{preset}", "classes": 400}}"#)).unwrap();
         let body = Body::new(&network).unwrap();

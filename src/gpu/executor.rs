@@ -258,10 +258,10 @@ impl Executor {
                 self.timestamps = Timestamps::new(&self.gpu, timed);
             }
             let graph = self.plan.graph();
-            if let Some(sampling) = graph.sampling() {
-                sampling.take(inputs[0], self.plan.shape(graph.inputs()[0]), &mut self.sampled);
+            if let Some(slow_frames) = graph.slow_frames() {
+                slow_frames.take(inputs[0], self.plan.shape(graph.inputs()[0]), &mut self.sampled);
             }
-            let sampled = graph.sampling().map(|_| self.sampled.as_slice());
+            let sampled = graph.slow_frames().map(|_| self.sampled.as_slice());
             let inputs: Vec<&[f32]> = inputs.iter().copied().chain(sampled).collect();
             self.uploads.write(&self.gpu, &self.plan, &inputs)?;
             let submission = self.submit(&passes, timing);

@@ -1,6 +1,6 @@
 //! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
 
-use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, Sampling, Window};
+use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, SlowFrames, Window};
 
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
@@ -19,7 +19,7 @@ pub struct GraphBuilder {
     blobs: Vec<Blob>,
     operators: Vec<Operator>,
     inputs: Vec<BlobId>,
-    sampling: Option<Sampling>,
+    slow_frames: Option<SlowFrames>,
     stages: Vec<BlobId>,
 }
 
@@ -37,8 +37,8 @@ impl GraphBuilder {
     }
 
     /// A blob that takes some frames of the first input: the last of the inputs, of which there is one such.
-    pub fn sampled(&mut self, name: &str, sampling: Sampling) -> BlobId {
-        self.sampling = Some(sampling);
+    pub fn sampled(&mut self, name: &str, slow_frames: SlowFrames) -> BlobId {
+        self.slow_frames = Some(slow_frames);
         let id = self.next_version(self.inputs[0]);
         self.blobs[id.0].name = name.to_owned();
         self.inputs.push(id);
@@ -159,8 +159,8 @@ impl GraphBuilder {
 
     /// The graph that computes `output`.
     pub fn finish(self, output: BlobId) -> Graph {
-        let Self { blobs, operators, inputs, sampling, stages } = self;
-        Graph { blobs, operators, inputs, sampling, output, stages }
+        let Self { blobs, operators, inputs, slow_frames, stages } = self;
+        Graph { blobs, operators, inputs, slow_frames, output, stages }
     }
 
     fn blob(&mut self, name: String, channels: usize) -> BlobId {

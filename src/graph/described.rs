@@ -6,20 +6,17 @@
 //! `fuse1` to `fuse4` are its lateral connections, and `fuse1_concat` to `fuse4_concat` what the slow pathway goes on from.
 //! `pool5` is then the mean of the slow pathway's last stage, and behind it the fast one's.
 
-use super::{BlobId, GraphBuilder, Sampling};
+use super::{BlobId, GraphBuilder, SlowFrames};
 use crate::network::{Block, Description, FastPathway, FirstHalf, Shortcut, Stage, Stem, Unit};
 
 /// Adds all of `network`, which must be valid, from `data` on. Returns the last stage's last blob, that of the slow pathway
 /// where there are two.
 pub fn add_network(model: &mut GraphBuilder, network: &Description) -> BlobId {
     let data = model.input("data", 3);
-    let slow = match &network.fast {
-        None => data,
-        Some(FastPathway { alpha, spread, .. }) => {
-            model.sampled("data_slow", Sampling { alpha: *alpha, spread: *spread })
-        }
-    };
-    let mut fast = network.fast.as_ref().map(|own| (own, add_stem(model, data, FAST, &own.stem)));
+    let fast = network.fast.as_deref();
+    let slow = fast
+        .map_or(data, |&FastPathway { alpha, spread, .. }| model.sampled("data_slow", SlowFrames { alpha, spread }));
+    let mut fast = fast.map(|own| (own, add_stem(model, data, FAST, &own.stem)));
     let mut blob = add_stem(model, slow, "", &network.stem);
     let mut last = blob;
     let mut last_fast = None;

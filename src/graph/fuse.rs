@@ -165,7 +165,7 @@ fn compact(graph: &Graph, operators: Vec<Operator>) -> Graph {
             })
             .collect(),
         inputs: graph.inputs.iter().map(|&id| rename(id)).collect(),
-        sampling: graph.sampling,
+        slow_frames: graph.slow_frames,
         output: rename(graph.output),
         stages: graph.stages.iter().filter_map(|&id| renamed[id.0]).collect(),
     }

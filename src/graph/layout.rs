@@ -73,7 +73,7 @@ pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
         blobs,
         operators,
         inputs: graph.inputs.clone(),
-        sampling: graph.sampling,
+        slow_frames: graph.slow_frames,
         output,
         stages: graph.stages.clone(),
     }

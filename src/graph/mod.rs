@@ -15,13 +15,13 @@ pub mod described;
 pub mod fuse;
 pub mod layout;
 pub mod resnet;
-mod sampling;
+mod slow_frames;
 mod stages;
 
 pub use body::Body;
 pub use builder::GraphBuilder;
 pub use layout::Layout;
-pub use sampling::{Sampling, Spread};
+pub use slow_frames::{SlowFrames, Spread};
 pub use stages::{StageInfo, stage_info};
 
 use crate::error::{Error, Result};
@@ -302,7 +302,7 @@ pub struct Graph {
     pub(crate) blobs: Vec<Blob>,
     pub(crate) operators: Vec<Operator>,
     pub(crate) inputs: Vec<BlobId>,
-    pub(crate) sampling: Option<Sampling>,
+    pub(crate) slow_frames: Option<SlowFrames>,
     pub(crate) output: BlobId,
     pub(crate) stages: Vec<BlobId>,
 }
@@ -329,13 +329,13 @@ impl Graph {
     }
 
     /// How the last input is made of frames of the first; `None` where every input is fed.
-    pub fn sampling(&self) -> Option<Sampling> {
-        self.sampling
+    pub fn slow_frames(&self) -> Option<SlowFrames> {
+        self.slow_frames
     }
 
     /// How many inputs are fed: the first ones.
     pub fn clips(&self) -> usize {
-        self.inputs.len() - usize::from(self.sampling.is_some())
+        self.inputs.len() - usize::from(self.slow_frames.is_some())
     }
 
     /// The last blob.

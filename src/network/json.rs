@@ -19,7 +19,7 @@ struct Overrides {
     preset: Option<String>,
     stem: Option<Stem>,
     stages: Option<Vec<Stage>>,
-    fast: Option<FastPathway>,
+    fast: Option<Box<FastPathway>>,
     /// Of the fast pathway.
     alpha: Option<usize>,
     classes: Option<usize>,

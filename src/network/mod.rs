@@ -118,7 +118,7 @@ pub struct Description {
     pub stages: Vec<Stage>,
     /// A second pathway, which the stem and the stages above hear from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fast: Option<FastPathway>,
+    pub fast: Option<Box<FastPathway>>,
     /// Classes of the classifier behind the mean of the last stage. `None` ends the network with that stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,

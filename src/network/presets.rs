@@ -160,10 +160,10 @@ fn bottlenecks(width: usize, stem_time: usize, counts: [usize; 4], time_kernels:
 fn slowfast(counts: [usize; 4], lateral_kernel: usize) -> Description {
     const WIDTH: usize = 8;
     let Description { stem, stages, .. } = bottlenecks(WIDTH, 5, counts, [&[3]; 4]);
-    let widths = [WIDTH].into_iter().chain((0..3).map(|stage| 4 * WIDTH << stage));
+    let widths = [WIDTH].into_iter().chain((0..3).map(|stage| (4 * WIDTH) << stage));
     let laterals = widths.map(|width| Lateral { width: 2 * width, kernel: lateral_kernel, relu: true }).collect();
     let fast = FastPathway { alpha: 4, spread: Spread::Even, stem, stages, laterals };
-    Description { fast: Some(fast), ..bottlenecks(64, 1, counts, SLOW) }
+    Description { fast: Some(Box::new(fast)), ..bottlenecks(64, 1, counts, SLOW) }
 }
 
 /// Channel-separated networks: the 3×3×3 is depthwise, and in the interaction-preserved ones has a 1×1×1 in front.

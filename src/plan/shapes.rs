@@ -31,8 +31,8 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         }
         shapes[id.index()] = shape.checked(&blob.name)?;
     }
-    if let (Some(sampling), [first, .., last]) = (graph.sampling(), graph.inputs()) {
-        shapes[last.index()] = sampling.shape(shapes[first.index()])?;
+    if let (Some(slow_frames), [first, .., last]) = (graph.slow_frames(), graph.inputs()) {
+        shapes[last.index()] = slow_frames.shape(shapes[first.index()])?;
     }
     for op in graph.operators() {
         let input = shapes[op.inputs[0].index()];

@@ -41,7 +41,10 @@ impl Operator {
         let inputs = (0..read.len()).map(BlobId).collect();
         let output = BlobId(read.len());
         op.output = output;
-        Self { graph: Graph { blobs, operators: vec![op], inputs, sampling: None, output, stages: Vec::new() }, shapes }
+        Self {
+            graph: Graph { blobs, operators: vec![op], inputs, slow_frames: None, output, stages: Vec::new() },
+            shapes,
+        }
     }
 
     fn op(&self) -> &crate::graph::Operator {

@@ -3,7 +3,7 @@
 use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
-use crate::graph::{Axes, BlobId, Body, Graph, GraphBuilder, Sampling, Spread, Window};
+use crate::graph::{Axes, BlobId, Body, Graph, GraphBuilder, SlowFrames, Spread, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use fastrand::Rng;
@@ -225,7 +225,7 @@ fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Sha
     let alpha = rng.usize(1..=4);
     let shape = Shape { t: alpha * rng.usize(1..=4), ..shape };
     let spread = [Spread::Even, Spread::Every][rng.usize(..2)];
-    let slow = model.sampled("slow", Sampling { alpha, spread });
+    let slow = model.sampled("slow", SlowFrames { alpha, spread });
     let mut from = data;
     if rng.bool() {
         from = model.conv_affine_nd(from, "fast", rng.usize(1..=9), Window::POINTWISE, 1, true);

@@ -124,7 +124,7 @@ impl Coverage {
             let joined = op.kind == OpKind::Concat;
             met.push(("joined, in whole quads".to_owned(), joined && input.c.is_multiple_of(4)));
             met.push(("joined, within a quad".to_owned(), joined && !input.c.is_multiple_of(4)));
-            let sampled = plan.graph().sampling().is_some_and(|sampling| sampling.alpha > 1);
+            let sampled = plan.graph().slow_frames().is_some_and(|slow_frames| slow_frames.alpha > 1);
             met.push(("an input that takes frames of another".to_owned(), sampled));
             if let OpKind::AveragePool(axes) = op.kind {
                 let (space, time) = (axes == Axes::Space, axes == Axes::Time);

@@ -79,7 +79,10 @@ impl Tensors<'_> {
         let mut tensors = BTreeMap::new();
         let mut origins = Vec::with_capacity(wanted.len());
         for parameter in wanted {
-            let (values, origin) = self.parameter(&parameter, options)?;
+            let (mut values, origin) = self.parameter(&parameter, options)?;
+            if parameter.name == "pred_w" && self.names.fast_first < parameter.shape[1] {
+                values.chunks_exact_mut(parameter.shape[1]).for_each(|row| row.rotate_left(self.names.fast_first));
+            }
             tensors.insert(parameter.name, Tensor::new(parameter.shape, values)?);
             origins.push(origin);
         }

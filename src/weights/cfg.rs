@@ -18,6 +18,8 @@ pub(crate) struct Cfg {
     pub conv5: bool,
     /// `MODEL.ARCH` of PySlowFast's.
     pub arch: Option<String>,
+    /// `SLOWFAST.ALPHA`: frames of the fast pathway for each of the slow one.
+    pub alpha: Option<usize>,
     /// `DATA.NUM_FRAMES` of PySlowFast's.
     pub frames: Option<usize>,
     /// `DATA.SAMPLING_RATE`: how far frames are apart.
@@ -53,6 +55,7 @@ impl Cfg {
                 .and_then(|text| text.parse().ok())
                 .filter(|n| (1..=64).contains(n)),
             conv5: find("MODEL", "CONV_BODY").is_some_and(|body| body.contains("conv5")),
+            alpha: find("SLOWFAST", "ALPHA").and_then(|text| text.parse().ok()).filter(|n| (1..=64).contains(n)),
             arch: find("MODEL", "ARCH").filter(|arch| !arch.is_empty()).map(str::to_owned),
             frames: number("DATA", "NUM_FRAMES"),
             step: number("DATA", "SAMPLING_RATE"),

@@ -1,8 +1,9 @@
 //! How weight files name the parameters of a body.
 
 use super::batch_norm::{EPS_CAFFE2, EPS_PYTORCH, EPS_VMZ};
-use super::families::{FIRST_OF_VMZ, Hints, canonical, renamed_vmz};
+use super::families::{FIRST_OF_VMZ, Hints, canonical, lateral_of_caffe2, renamed_vmz};
 use super::raw::Contents;
+use crate::graph::described::FAST;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose names the tensors of a file have.
@@ -186,6 +187,8 @@ pub(crate) struct Names {
     pub eps: [f64; 2],
     /// Whether a pooling between the stages takes a number of its own.
     pub pool_is_numbered: bool,
+    /// How many columns of the classifier's weight are the fast pathway's and come first in the file, where they do.
+    pub fast_first: usize,
     /// The file's names by those of blobs, of networks for video.
     renamed: BTreeMap<String, String>,
 }
@@ -194,17 +197,19 @@ impl Names {
     /// Finds out how the body's tensors are named, by the first convolution of the first block: all the ways that fit,
     /// with their prefixes. There may be none; several are several networks in one file.
     pub fn find(contents: &Contents) -> Vec<Self> {
-        const FIRST: [(u8, Axes, &str); 13] = [
+        const FIRST: [(u8, Axes, &str); 15] = [
             (1, Axes::OfImages, "layer1.0.conv1.weight"),
             (2, Axes::Any, "res2.0.conv1.weight"),
             (3, Axes::Any, "encoder.stages.0.layers.0.layer.0.convolution.weight"),
             (4, Axes::OfVideo, "layer1.0.conv1.0.weight"),
             (4, Axes::OfVideo, "layer1.0.conv1.0.0.weight"),
             (5, Axes::Any, "blocks.1.res_blocks.0.branch2.conv_a.weight"),
+            (5, Axes::Any, "blocks.1.multipathway_blocks.0.res_blocks.0.branch2.conv_a.weight"),
             (6, Axes::Any, "s2.pathway0_res0.branch2.a.weight"),
             (7, Axes::OfVideo, "layer1.0.conv1.weight"),
             (7, Axes::OfVideo, "layer1.0.conv1_s.weight"),
             (8, Axes::Any, "layer1.0.conv1.conv.weight"),
+            (8, Axes::Any, "slow_path.layer1.0.conv1.conv.weight"),
             (8, Axes::Any, "layer1.0.conv1.conv.conv_s.weight"),
             (9, Axes::Any, FIRST_OF_VMZ[0]),
             (9, Axes::Any, FIRST_OF_VMZ[1]),
@@ -216,6 +221,9 @@ impl Names {
             }
             for (kind, axes, suffix) in FIRST {
                 let prefix = name.strip_suffix(suffix).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
+                // What is called so in a pathway is a part of a network.
+                let prefix =
+                    prefix.filter(|prefix| !["slow_path.", "fast_path."].iter().any(|own| prefix.ends_with(own)));
                 let prefix = prefix.filter(|_| axes.fit(tensor.shape.len()));
                 found.extend(prefix.map(|prefix| (kind, prefix.to_owned())));
             }
@@ -277,7 +285,14 @@ impl Names {
     }
 
     fn new(naming: Naming, prefix: String) -> Self {
-        Self { naming, prefix, eps: [naming.eps(); 2], pool_is_numbered: false, renamed: BTreeMap::new() }
+        Self {
+            naming,
+            prefix,
+            eps: [naming.eps(); 2],
+            pool_is_numbered: false,
+            fast_first: 0,
+            renamed: BTreeMap::new(),
+        }
     }
 
     /// With the names of a network for video among `contents`.
@@ -285,6 +300,9 @@ impl Names {
         if self.naming == Naming::VmzCaffe2 {
             let names = contents.tensors.keys().map(String::as_str);
             self.renamed = renamed_vmz(names, |name| contents.tensors.contains_key(name));
+        } else if self.naming == Naming::Caffe2 {
+            let laterals = contents.tensors.keys().filter_map(|name| Some((lateral_of_caffe2(name)?, name.clone())));
+            self.renamed = laterals.collect();
         } else if self.naming.is_of_video() {
             let hints =
                 Hints::new(self.naming, |name| contents.tensors.contains_key(&format!("{}{name}", self.prefix)));
@@ -293,6 +311,12 @@ impl Names {
                 if let Some(blob) = self.own(name).and_then(|own| canonical(self.naming, own, hints)) {
                     self.renamed.entry(blob).or_insert_with(|| name.clone());
                 }
+            }
+            // The classifier of mmaction2's networks of two pathways has the fast one's channels first.
+            if self.naming == Naming::Mmaction2 {
+                let last = self.renamed.iter().filter(|(blob, _)| blob.starts_with("t_res5_") && blob.ends_with("_w"));
+                let widths = last.filter_map(|(_, name)| contents.shape(name)?.first().copied());
+                self.fast_first = widths.max().unwrap_or(0);
             }
         }
         self
@@ -402,6 +426,7 @@ impl Names {
                 Naming::PyTorchVideo => &["blocks."],
                 Naming::PySlowFast => &["s1", "s2", "s3", "s4", "s5"],
                 Naming::VmzCaffe2 => &["conv1_", "comp_", "shortcut_projection_"],
+                Naming::Mmaction2 => &["conv1", "layer", "slow_path.", "fast_path."],
                 _ => &["conv1", "bn1", "layer"],
             };
             return (is_parameter && starts.iter().any(|start| own.starts_with(start))).then_some(Place::Stem);
@@ -415,7 +440,9 @@ impl Names {
         let (block, first) = match self.naming {
             // Blobs that are no parameters may have such names too.
             Naming::Caffe2 if !["_w", "_b", "_s", "_rm", "_riv"].iter().any(|end| own.ends_with(end)) => return None,
-            Naming::Caffe2 => (own.strip_prefix("res").and_then(|rest| numbers(rest, "_", '_')), 0),
+            Naming::Caffe2 => {
+                (own.strip_prefix(FAST).unwrap_or(own).strip_prefix("res").and_then(|rest| numbers(rest, "_", '_')), 0)
+            }
             Naming::Detectron2 => (own.strip_prefix("res").and_then(|rest| numbers(rest, ".", '.')), 0),
             Naming::Torchvision | Naming::MaskRcnnBenchmark => {
                 (own.strip_prefix("layer").and_then(|rest| numbers(rest, ".", '.')), 1)
@@ -426,6 +453,7 @@ impl Names {
             return Some(Place::Block { stage: stage.checked_add(first)?, block });
         }
         let in_stem = match self.naming {
+            Naming::Caffe2 if own.starts_with(FAST) => true,
             Naming::Caffe2 => ["conv1_", "conv2_", "conv3_", "res_conv1_"].iter().any(|start| own.starts_with(start)),
             Naming::Torchvision => {
                 let module = own.split('.').next().unwrap_or_default();

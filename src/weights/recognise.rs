@@ -56,7 +56,6 @@ impl Source {
         let known = found.is_some();
         let mut names = found.unwrap_or_else(Names::caffe2);
         refuse_non_local(contents, file)?;
-        refuse_two_pathways(contents, file)?;
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let arch = cfg.arch.as_deref();
         // What was converted from a family's file has Caffe2's names and says whose it was.
@@ -71,7 +70,7 @@ impl Source {
         };
         let rules = match whose {
             Whose::Image | Whose::OneOf(..) | Whose::Of(Family::Detectron) => None,
-            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, arch))),
+            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, &cfg))),
         };
         match &rules {
             Some(rules) if names.naming.is_of_video() => names.eps = [rules.eps, rules.eps_mid],
@@ -231,18 +230,6 @@ fn shapes<T>(contents: &Contents, names: &Names, look: impl FnOnce(&Shapes<'_>) 
 /// Whether batch norms count what they have seen, as those of PyTorch's do since 2018.
 fn has_counters(contents: &Contents) -> bool {
     contents.names().any(|name| name.ends_with(".num_batches_tracked"))
-}
-
-/// Refuses networks of two pathways.
-fn refuse_two_pathways(contents: &Contents, file: &str) -> Result<()> {
-    const MARKS: [&str; 4] = ["multipathway_", "pathway1_", "fast_path.", "t_res2_"];
-    match contents.names().find(|name| MARKS.iter().any(|mark| name.contains(mark))) {
-        None => Ok(()),
-        Some(name) => Err(Error::Unsupported {
-            what: format!("a SlowFast network ({name}) in {file}"),
-            reason: "networks of two pathways cannot be run yet".to_owned(),
-        }),
-    }
 }
 
 /// Groups of the first block's grouped convolution.

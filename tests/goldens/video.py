@@ -11,8 +11,8 @@ PROJECTS is a directory with clones of the projects, at these commits or later o
     facebookresearch/VMZ@4cc542d5               open-mmlab/mmaction2@4d6c9347
 
 torchvision's networks are those of its wheel. Every network is built by its project's own function, as its configuration
-has it; then its convolutions, batch norms and classifier are replaced by the same of a thirty-second part of the width, and of the
-blocks of a stage those after the second (or third) are left out. What is computed stays the project's code. Batch-norm
+has it; then its convolutions, batch norms and classifier are replaced by the same of a thirty-second part of the width (of two
+pathways a sixteenth), and of the blocks of a stage those after the second (or third) are left out. What is computed stays the project's code. Batch-norm
 statistics are far from those of a fresh network, some variances so small that `eps` shows, and all values are rounded to
 half precision, as which they are stored. Each network makes `video/NAME.safetensors`: the state dict as the project names
 it; `data`, a clip; `expect.res<stage>_<block>_sum`, `expect.pool5` (the mean over time, height and width) and `expect.pred`
@@ -31,21 +31,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 HERE = Path(__file__).parent
-SHRINK = 32
 CLASSES = 5
 
 
-def narrow_width(width):
-    """A thirty-second part; the channels of a clip stay."""
-    return width if width == 3 else max(1, width // SHRINK)
+def narrow_width(width, shrink):
+    """So small a part of a width; the channels of a clip stay."""
+    return width if width == 3 else max(1, width // shrink)
 
 
-def narrow(module):
-    """Replaces whatever has a width by the same of a thirty-second part of it."""
+def narrow(module, shrink):
+    """Replaces whatever has a width by the same of so small a part of it."""
     for name, child in list(module.named_children()):
         if isinstance(child, (nn.Conv2d, nn.Conv3d)):
             own = nn.Conv2d if isinstance(child, nn.Conv2d) else nn.Conv3d
-            inside, outside = narrow_width(child.in_channels), narrow_width(child.out_channels)
+            inside, outside = narrow_width(child.in_channels, shrink), narrow_width(child.out_channels, shrink)
             depthwise = child.groups == child.in_channels
             groups = 1 if child.groups == 1 else inside if depthwise else 2
             conv = own(inside, outside, child.kernel_size, child.stride, child.padding, child.dilation, groups,
@@ -54,11 +53,11 @@ def narrow(module):
         elif isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
             # inflated_convnets_pytorch lets a 2-D one take 3-D maps.
             own = nn.BatchNorm3d if "_check_input_dim" in vars(child) else type(child)
-            setattr(module, name, own(narrow_width(child.num_features), eps=child.eps))
+            setattr(module, name, own(narrow_width(child.num_features, shrink), eps=child.eps))
         elif isinstance(child, nn.Linear):
-            setattr(module, name, nn.Linear(narrow_width(child.in_features), CLASSES))
+            setattr(module, name, nn.Linear(narrow_width(child.in_features, shrink), CLASSES))
         else:
-            narrow(child)
+            narrow(child, shrink)
 
 
 def randomise(model):
@@ -87,40 +86,47 @@ def keep_blocks(stage, count):
 
 
 class Golden:
-    """One network: the project's model, its stages, and its classifier."""
+    """One network: the project's model, its stages, those of its fast pathway if it has one, and its classifier, which may
+    want the fast pathway's means first."""
 
-    def __init__(self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40)):
+    def __init__(self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40), fast=None, fast_first=False):
         self.model, self.stages, self.classifier, self.prefix, self.cfg = model, stages, classifier, prefix, cfg
-        self.shape = shape
+        self.shape, self.fast, self.fast_first = shape, fast, fast_first
+        self.shrink = 16 if fast else 32
 
     def write(self, name):
         torch.manual_seed(sum(name.encode()))
-        narrow(self.model)
+        narrow(self.model, self.shrink)
         randomise(self.model)
         for module in self.model.modules():
             # Hara's shortcut A is no module but a function of the width.
             shortcut = getattr(module, "downsample", None)
             if isinstance(shortcut, functools.partial):
-                shortcut.keywords["planes"] = narrow_width(shortcut.keywords["planes"])
+                shortcut.keywords["planes"] = narrow_width(shortcut.keywords["planes"], self.shrink)
         # What was replaced is looked up again.
         stages, classifier = self.stages(self.model), self.classifier(self.model)
         state = {self.prefix + key: value.clone() for key, value in self.model.state_dict().items()}
         data = torch.randn(self.shape).half().float()
-        outputs = []
-        hooks = [stage[-1].register_forward_hook(lambda _m, _i, out: outputs.append(out)) for stage in stages]
+        named = {f"res{i + 2}_{len(stage) - 1}_sum": stage[-1] for i, stage in enumerate(stages)}
+        if self.fast:
+            named.update({f"t_res{i + 2}_{len(stage) - 1}_sum": stage[-1] for i, stage in enumerate(self.fast(self.model))})
+        outputs = {}
+        keep = lambda name: lambda _module, _inputs, out: outputs.__setitem__(name, out)
+        hooks = [block.register_forward_hook(keep(name)) for name, block in named.items()]
         with torch.no_grad():
-            run_backbone(self.model.double().eval(), data.double(), len(stages), outputs)
+            run_backbone(self.model.double().eval(), data.double(), len(named), outputs)
         for hook in hooks:
             hook.remove()
         # mmaction2's C2D takes frames for clips.
         frames = lambda out: out if out.dim() == 5 else out.unflatten(0, (self.shape[0], -1)).transpose(1, 2)
-        outputs = [frames(out) for out in outputs]
-        expect = {f"res{i + 2}_{len(stage) - 1}_sum": out for i, (stage, out) in enumerate(zip(stages, outputs))}
-        pooled = outputs[-1].mean((2, 3, 4))
+        expect = {name: frames(outputs[name]) for name in named}
+        means = [out.mean((2, 3, 4)) for name, out in expect.items() if "res5" in name]
+        pooled = torch.cat(means, 1)
         expect["pool5"] = pooled[:, :, None, None, None]
         if classifier is not None:
             with torch.no_grad():
-                expect["pred"] = classifier(pooled)[:, :, None, None, None]
+                scores = classifier(torch.cat(means[::-1], 1) if self.fast_first else pooled)
+                expect["pred"] = scores[:, :, None, None, None]
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
         tensors["data"] = data.half()
         tensors.update({f"expect.{key}": value.float().contiguous() for key, value in expect.items()})
@@ -189,27 +195,48 @@ def pytorchvideo(function, module="resnet", counts=(2, 2, 3, 2)):
     return Golden(model, stages, lambda model: model.blocks[-1].proj)
 
 
+def slow_frames(clip, alpha):
+    """What the slow pathway takes, by the function that both projects take for it."""
+    return clip.index_select(2, torch.linspace(0, clip.shape[2] - 1, clip.shape[2] // alpha).long())
+
+
+def pytorchvideo_slowfast(function, counts=(2, 2, 3, 2)):
+    model = getattr(importlib.import_module("pytorchvideo.models.hub.slowfast"), function)(pretrained=False)
+    pathway = lambda index: lambda model: [
+        block.multipathway_blocks[index].res_blocks for block in model.blocks
+        if hasattr(block, "multipathway_blocks") and hasattr(block.multipathway_blocks[0], "res_blocks")
+    ]
+    for index in range(2):
+        for stage, count in zip(pathway(index)(model), counts):
+            keep_blocks(stage, count)
+    forward = model.forward
+    model.forward = lambda clip: forward([slow_frames(clip, 4), clip])
+    return Golden(model, pathway(0), lambda model: model.blocks[-1].proj, shape=(1, 3, 16, 32, 40), fast=pathway(1))
+
+
 def pyslowfast(config, counts=(2, 2, 3, 2)):
     stub("detectron2.layers", "ROIAlign")
     stub("slowfast.datasets.kinetics", "Kinetics")
     stub("pytorchvideo.losses.soft_target_cross_entropy", "SoftTargetCrossEntropyLoss")
     from slowfast.config.defaults import get_cfg
-    from slowfast.models.video_model_builder import ResNet
+    from slowfast.models import video_model_builder
     cfg = get_cfg()
     cfg.merge_from_file(PROJECTS / "SlowFast/configs/Kinetics" / config)
-    model = ResNet(cfg)
+    model = getattr(video_model_builder, cfg.MODEL.MODEL_NAME)(cfg)
+    pathways = len(cfg.DATA.INPUT_CHANNEL_NUM)
     stages = [getattr(model, f"s{i}") for i in range(2, 6)]
     for stage, count in zip(stages, counts):
-        for block in range(count, 100):
-            if hasattr(stage, f"pathway0_res{block}"):
-                delattr(stage, f"pathway0_res{block}")
-        stage.num_blocks = [count]
+        for pathway in range(pathways):
+            for block in range(count, 100):
+                if hasattr(stage, f"pathway{pathway}_res{block}"):
+                    delattr(stage, f"pathway{pathway}_res{block}")
+        stage.num_blocks = [count] * pathways
 
     class Blocks:
         """The blocks of a stage, which PySlowFast keeps by name."""
 
-        def __init__(self, stage):
-            self.blocks = [getattr(stage, f"pathway0_res{i}") for i in range(stage.num_blocks[0])]
+        def __init__(self, stage, pathway):
+            self.blocks = [getattr(stage, f"pathway{pathway}_res{i}") for i in range(stage.num_blocks[0])]
 
         def __len__(self):
             return len(self.blocks)
@@ -219,10 +246,13 @@ def pyslowfast(config, counts=(2, 2, 3, 2)):
 
     # The builder takes one clip for each pathway.
     forward = model.forward
-    model.forward = lambda clip: forward([clip])
+    model.forward = lambda clip: forward([slow_frames(clip, cfg.SLOWFAST.ALPHA), clip] if pathways > 1 else [clip])
     cfg_text = f"MODEL:\n  ARCH: {cfg.MODEL.ARCH}\n"
-    return Golden(model, lambda model: [Blocks(getattr(model, f"s{i}")) for i in range(2, 6)],
-                  lambda model: model.head.projection, cfg=cfg_text)
+    if pathways > 1:
+        cfg_text += f"SLOWFAST:\n  ALPHA: {cfg.SLOWFAST.ALPHA}\n"
+    blocks = lambda pathway: lambda model: [Blocks(getattr(model, f"s{i}"), pathway) for i in range(2, 6)]
+    return Golden(model, blocks(0), lambda model: model.head.projection, cfg=cfg_text,
+                  shape=(1, 3, 16, 32, 40) if pathways > 1 else (1, 3, 8, 32, 40), fast=blocks(1) if pathways > 1 else None)
 
 
 def hara(builder):
@@ -297,6 +327,23 @@ def mmaction2(config, shape=(1, 3, 8, 32, 40), **changes):
                   lambda model: model.cls_head.fc_cls, shape=shape)
 
 
+def mmaction2_slowfast(counts=(2, 2, 3, 2)):
+    from mmaction.models import backbones, heads
+    from mmengine.registry import init_default_scope
+    init_default_scope("mmaction")
+    settings = {}
+    exec((PROJECTS / "mmaction2/configs/_base_/models/slowfast_r50.py").read_text(), settings)
+    backbone = settings["model"]["backbone"]
+    backbone.pop("type")
+    model = nn.Module()
+    model.backbone = backbones.ResNet3dSlowFast(**backbone)
+    model.cls_head = heads.SlowFastHead(num_classes=400, in_channels=2304)
+    model.forward = lambda clip: model.backbone(clip)
+    pathway = lambda name: lambda model: getattr(model.backbone, name)
+    slow, fast = [layers(model, counts, of=pathway(name)) for name in ("slow_path", "fast_path")]
+    return Golden(model, slow, lambda model: model.cls_head.fc_cls, shape=(1, 3, 16, 32, 40), fast=fast, fast_first=True)
+
+
 NETWORKS = {
     "torchvision_mc3": lambda: torchvision_network("mc3_18"),
     "pytorchvideo_c2d": lambda: pytorchvideo("c2d_r50"),
@@ -305,6 +352,9 @@ NETWORKS = {
     "pyslowfast_slow": lambda: pyslowfast("SLOW_8x8_R50.yaml"),
     "pyslowfast_i3d": lambda: pyslowfast("I3D_8x8_R50.yaml"),
     "pyslowfast_c2d": lambda: pyslowfast("C2D_8x8_R50.yaml"),
+    "pytorchvideo_slowfast": lambda: pytorchvideo_slowfast("slowfast_r50"),
+    "pyslowfast_slowfast": lambda: pyslowfast("SLOWFAST_8x8_R50.yaml"),
+    "mmaction2_slowfast": mmaction2_slowfast,
     "hara_basic": lambda: hara(lambda resnet, _: resnet.generate_model(18)),
     "hara_shortcut_a": lambda: hara(lambda resnet, _: resnet.generate_model(18, shortcut_type="A")),
     "hara_resnext": lambda: hara(hara_resnext),

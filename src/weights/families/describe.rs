@@ -1,7 +1,9 @@
 //! A network from the shapes of its parameters, and what its project's code tells beside.
 
 use super::Rules;
-use crate::network::{Block, Description, FirstHalf, Pool, Shortcut, Stage, Stem, Unit};
+use crate::graph::SlowFrames;
+use crate::graph::described::FAST;
+use crate::network::{Block, Description, FastPathway, FirstHalf, Lateral, Pool, Shortcut, Stage, Stem, Unit};
 
 /// The most blocks of a stage that are looked for.
 const MAX_BLOCKS: usize = 1000;
@@ -52,6 +54,11 @@ impl Shapes<'_> {
         }
     }
 
+    /// Whether there is a fast pathway.
+    pub fn has_two_pathways(&self) -> bool {
+        self.weight(&format!("{FAST}conv1")).is_some()
+    }
+
     /// Frames that the stem spans.
     pub fn stem_time(&self) -> usize {
         self.weight("conv1").map_or(1, |[_, _, kt, _, _]| kt)
@@ -66,42 +73,65 @@ impl Shapes<'_> {
 /// The network that `shapes` show; `None` if they show none that hangs together. What is wrong with it beyond that is for
 /// [`Description::validate`].
 pub(crate) fn describe(shapes: &Shapes<'_>, rules: &Rules) -> Option<Description> {
-    let reader = Reader { shapes, rules };
-    let stem = reader.stem()?;
-    let mut width = stem.convs.last()?.width;
-    let mut stages = Vec::new();
-    for stage in 2..=5 {
-        let mut blocks = Vec::new();
-        while blocks.len() < MAX_BLOCKS {
-            let Some(block) = reader.block(stage, blocks.len(), width)? else { break };
-            width = block.width();
-            blocks.push(block);
+    let laterals: Vec<Lateral> = (1..=4).map_while(|index| lateral(shapes, index)).collect();
+    let joined: Vec<usize> = laterals.iter().map(|lateral| lateral.width).collect();
+    let (stem, stages) = Reader { shapes, rules, pathway: "" }.pathway(&joined)?;
+    let fast = match rules.slow_frames {
+        None => None,
+        Some(SlowFrames { alpha, spread }) => {
+            let (stem, stages) = Reader { shapes, rules, pathway: FAST }.pathway(&[])?;
+            Some(Box::new(FastPathway { alpha, spread, stem, stages, laterals }))
         }
-        if blocks.is_empty() {
-            break;
-        }
-        let pool: Option<Pool> = rules.pool2.clone().filter(|_| stage == 2);
-        stages.push(Stage { blocks, pool, stop_gradient: false });
-    }
+    };
     let classes = (shapes.of)("pred_w").and_then(|shape| shape.first().copied());
-    (!stages.is_empty()).then_some(Description { stem, stages, fast: None, classes })
+    (!stages.is_empty()).then_some(Description { stem, stages, fast, classes })
+}
+
+/// The lateral connection of that index, if there is one.
+fn lateral(shapes: &Shapes<'_>, index: usize) -> Option<Lateral> {
+    let [width, _, kernel, ..] = shapes.weight(&format!("fuse{index}"))?;
+    Some(Lateral { width, kernel, relu: (shapes.of)(&format!("fuse{index}_bn_s")).is_some() })
 }
 
 struct Reader<'a> {
     shapes: &'a Shapes<'a>,
     rules: &'a Rules,
+    /// What the names of its blobs begin with.
+    pathway: &'a str,
 }
 
 impl Reader<'_> {
+    /// The stem and the stages; so many channels are `joined` to the input of each, if any.
+    fn pathway(&self, joined: &[usize]) -> Option<(Stem, Vec<Stage>)> {
+        let stem = self.stem()?;
+        let mut width = stem.convs.last()?.width;
+        let mut stages = Vec::new();
+        for stage in 2..=5 {
+            let mut blocks = Vec::new();
+            width += joined.get(stage - 2).copied().unwrap_or(0);
+            while blocks.len() < MAX_BLOCKS {
+                let Some(block) = self.block(stage, blocks.len(), width)? else { break };
+                width = block.width();
+                blocks.push(block);
+            }
+            if blocks.is_empty() {
+                break;
+            }
+            let pool: Option<Pool> = self.rules.pool2.clone().filter(|_| stage == 2);
+            stages.push(Stage { blocks, pool, stop_gradient: false });
+        }
+        Some((stem, stages))
+    }
+
     fn stem(&self) -> Option<Stem> {
-        let mut conv = self.unit("conv1", 3)?;
+        let mut conv = self.unit(&format!("{}conv1", self.pathway), 3)?;
         stride(&mut conv, self.rules.stem_stride);
         Some(Stem { convs: vec![conv], pool: self.rules.pool1.clone() })
     }
 
     /// A block, if it is there: `Some(None)` if it is not, `None` if it does not fit.
     fn block(&self, stage: usize, block: usize, dim_in: usize) -> Option<Option<Block>> {
-        let prefix = format!("res{stage}_{block}");
+        let prefix = format!("{}res{stage}_{block}", self.pathway);
         let mut branch = Vec::new();
         let mut width = dim_in;
         for letter in 'a'..='z' {

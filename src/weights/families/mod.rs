@@ -13,7 +13,7 @@ mod vmz_caffe2;
 mod whose;
 
 pub(crate) use describe::{Shapes, describe};
-pub(crate) use modules::{Hints, canonical};
+pub(crate) use modules::{Hints, canonical, lateral_of_caffe2};
 pub(crate) use pixels::{other_values, pixels};
 pub(crate) use rules::Rules;
 pub(crate) use sampling::sampling;

@@ -4,7 +4,9 @@
 //! path says which convolution, batch norm or classifier of the network it is; that has one name here, `res2_0_branch2a`,
 //! whoever published the network.
 
+use crate::graph::described::FAST;
 use crate::weights::names::Naming;
+use std::borrow::Cow;
 
 /// A module with parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) struct Hints {
     pub factored_second: bool,
     /// Whether a pooling between the stages takes a number of its own.
     pub pool_is_numbered: bool,
+    /// Whether there are two pathways, whose last pooling then takes one.
+    pub two_pathways: bool,
 }
 
 impl Hints {
@@ -33,6 +37,10 @@ impl Hints {
     pub fn new(naming: Naming, has: impl Fn(&str) -> bool) -> Self {
         let [stem, second, stage] = match naming {
             Naming::TorchvisionVideo => ["stem.3.weight", "", ""],
+            // Of two pathways no pooling has a number.
+            Naming::PyTorchVideo if has("blocks.0.multipathway_blocks.0.conv.weight") => {
+                return Self { two_pathways: true, ..Self::default() };
+            }
             Naming::PyTorchVideo => ["", "", "blocks.2.res_blocks.0.branch2.conv_a.weight"],
             Naming::Mmaction2 => ["", "layer1.0.conv2.1.conv.weight", ""],
             _ => [""; 3],
@@ -41,6 +49,7 @@ impl Hints {
             factored_stem: has(stem),
             factored_second: has(second),
             pool_is_numbered: naming == Naming::PyTorchVideo && !has(stage),
+            two_pathways: false,
         }
     }
 }
@@ -48,6 +57,11 @@ impl Hints {
 /// The name that the parameter `name` of a file, without its prefix, has as a blob's; `None` if it is none of the network's.
 pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
+    if let Some(lateral) = lateral(naming, path) {
+        return parameter(&lateral, part);
+    }
+    let (path, is_fast) = one_pathway(naming, path);
+    let path = path.as_ref();
     let module = match naming {
         Naming::TorchvisionVideo => torchvision(path, hints),
         Naming::PyTorchVideo => pytorchvideo(path, hints),
@@ -61,6 +75,13 @@ pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<Stri
         | Naming::HuggingFace
         | Naming::VmzCaffe2 => None,
     }?;
+    let blob = parameter(&module, part)?;
+    // The classifier is that of both.
+    Some(if is_fast && module != Module::Classifier { format!("{FAST}{blob}") } else { blob })
+}
+
+/// The name of a part of a module.
+fn parameter(module: &Module, part: &str) -> Option<String> {
     Some(match (module, part) {
         (Module::Conv(blob), "weight") => format!("{blob}_w"),
         (Module::Norm(blob), _) => {
@@ -78,6 +99,58 @@ pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<Stri
         (Module::Classifier, "bias") => "pred_b".to_owned(),
         _ => return None,
     })
+}
+
+/// The lateral connection of a network of two pathways that `path` is a part of.
+fn lateral(naming: Naming, path: &str) -> Option<Module> {
+    let (index, part) = match naming {
+        Naming::PyTorchVideo => {
+            let (block, part) = path.strip_prefix("blocks.")?.split_once(".multipathway_fusion.")?;
+            (number(block)? + 1, part)
+        }
+        Naming::PySlowFast => {
+            let (stage, part) = path.strip_prefix('s')?.split_once("_fuse.")?;
+            (number(stage)?, part)
+        }
+        Naming::Mmaction2 => {
+            let (place, part) = path.strip_prefix("slow_path.")?.split_once("_lateral.")?;
+            (if place == "conv1" { 1 } else { number(place.strip_prefix("layer")?)? + 1 }, part)
+        }
+        _ => return None,
+    };
+    let blob = Some(index).filter(|index| (1..=4).contains(index)).map(|index| format!("fuse{index}"))?;
+    match part {
+        "conv_fast_to_slow" | "conv_f2s" | "conv" => Some(Module::Conv(blob)),
+        "norm" | "bn" => Some(Module::Norm(blob)),
+        _ => None,
+    }
+}
+
+/// The same by the name of a parameter in Caffe2's form: `t_pool1_subsample_w`, `t_res2_2_branch2c_bn_subsample_bn_s`.
+pub(crate) fn lateral_of_caffe2(name: &str) -> Option<String> {
+    let (place, part) = name.strip_prefix(FAST)?.split_once("_subsample_")?;
+    let index = match place.strip_prefix("res") {
+        None if place == "pool1" => 1,
+        None => return None,
+        Some(rest) => number(rest.split_once('_')?.0).filter(|stage| (2..=4).contains(stage))?,
+    };
+    ["w", "bn_s", "bn_b", "bn_rm", "bn_riv"].contains(&part).then(|| format!("fuse{index}_{part}"))
+}
+
+/// `path` as the project calls it in a network of one pathway, and whether it is the fast one's.
+fn one_pathway(naming: Naming, path: &str) -> (Cow<'_, str>, bool) {
+    let marks: &[(&str, &str, bool)] = match naming {
+        Naming::PyTorchVideo => &[(".multipathway_blocks.0.", ".", false), (".multipathway_blocks.1.", ".", true)],
+        Naming::PySlowFast => &[(".pathway1_", ".pathway0_", true)],
+        Naming::Mmaction2 => &[("slow_path.", "", false), ("fast_path.", "", true)],
+        _ => &[],
+    };
+    for &(mark, plain, is_fast) in marks {
+        if let Some((before, behind)) = path.split_once(mark) {
+            return (format!("{before}{plain}{behind}").into(), is_fast);
+        }
+    }
+    (path.into(), false)
 }
 
 fn stem(first_half: bool) -> String {
@@ -150,6 +223,7 @@ fn torchvision(path: &str, hints: Hints) -> Option<Module> {
 fn pytorchvideo(path: &str, hints: Hints) -> Option<Module> {
     let (index, rest) = path.strip_prefix("blocks.")?.split_once('.')?;
     let index = number(index)?;
+    let numbered = hints.pool_is_numbered || hints.two_pathways;
     let stage = match (index, hints.pool_is_numbered) {
         (0, _) => {
             return match rest {
@@ -161,7 +235,7 @@ fn pytorchvideo(path: &str, hints: Hints) -> Option<Module> {
         (1, _) => 2,
         (3..=5, true) => index,
         (2..=4, false) => index + 1,
-        (6, true) | (5, false) if rest == "proj" => return Some(Module::Classifier),
+        _ if rest == "proj" && index == if numbered { 6 } else { 5 } => return Some(Module::Classifier),
         _ => return None,
     };
     let (block, rest) = rest.strip_prefix("res_blocks.")?.split_once('.')?;
@@ -268,10 +342,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn laterals_of_caffe2_are_ours() {
+        for (name, blob) in [
+            ("t_pool1_subsample_w", Some("fuse1_w")),
+            ("t_pool1_subsample_bn_riv", Some("fuse1_bn_riv")),
+            ("t_res4_5_branch2c_bn_subsample_bn_s", Some("fuse4_bn_s")),
+            ("t_res5_2_branch2c_bn_subsample_w", None),
+            ("t_pool1_subsample_w_momentum", None),
+            ("t_conv1_w", None),
+        ] {
+            assert_eq!(lateral_of_caffe2(name).as_deref(), blob, "{name}");
+        }
+    }
+
+    #[test]
     fn names_of_every_project_become_blobs() {
         let plain = Hints::default();
         let factored = Hints { factored_stem: true, ..plain };
         let numbered = Hints { pool_is_numbered: true, ..plain };
+        let two = Hints { two_pathways: true, ..plain };
         let second = Hints { factored_second: true, ..plain };
         use Naming::{Mmaction2, PySlowFast, PyTorchVideo, ThreeDResNets, TorchvisionVideo};
         for (naming, hints, name, blob) in [
@@ -297,11 +386,38 @@ mod tests {
             (PyTorchVideo, plain, "blocks.2.res_blocks.0.branch2.conv_b.conv_xy.weight", "res3_0_branch2b_w"),
             (PyTorchVideo, plain, "blocks.5.proj.weight", "pred_w"),
             (PyTorchVideo, numbered, "blocks.6.proj.weight", "pred_w"),
+            (PyTorchVideo, two, "blocks.6.proj.weight", "pred_w"),
             (PySlowFast, plain, "s1.pathway0_stem.bn.weight", "res_conv1_bn_s"),
             (PySlowFast, plain, "s4.pathway0_res5.branch2.a.weight", "res4_5_branch2a_w"),
             (PySlowFast, plain, "s4.pathway0_res5.branch2.c_bn.running_mean", "res4_5_branch2c_bn_rm"),
             (PySlowFast, plain, "s2.pathway0_res0.branch1_bn.weight", "res2_0_branch1_bn_s"),
             (PySlowFast, plain, "head.projection.weight", "pred_w"),
+            (PySlowFast, plain, "s1.pathway1_stem.conv.weight", "t_conv1_w"),
+            (PySlowFast, plain, "s1.pathway1_stem.bn.bias", "t_res_conv1_bn_b"),
+            (PySlowFast, plain, "s3.pathway1_res2.branch2.b_bn.weight", "t_res3_2_branch2b_bn_s"),
+            (PySlowFast, plain, "s2_fuse.conv_f2s.weight", "fuse2_w"),
+            (PySlowFast, plain, "s2_fuse.bn.running_var", "fuse2_bn_riv"),
+            (PyTorchVideo, plain, "blocks.0.multipathway_blocks.0.conv.weight", "conv1_w"),
+            (PyTorchVideo, plain, "blocks.0.multipathway_blocks.1.norm.weight", "t_res_conv1_bn_s"),
+            (PyTorchVideo, plain, "blocks.0.multipathway_fusion.conv_fast_to_slow.weight", "fuse1_w"),
+            (PyTorchVideo, plain, "blocks.3.multipathway_fusion.norm.running_mean", "fuse4_bn_rm"),
+            (
+                PyTorchVideo,
+                plain,
+                "blocks.2.multipathway_blocks.1.res_blocks.0.branch2.conv_c.weight",
+                "t_res3_0_branch2c_w",
+            ),
+            (
+                PyTorchVideo,
+                plain,
+                "blocks.2.multipathway_blocks.0.res_blocks.0.branch1_norm.bias",
+                "res3_0_branch1_bn_b",
+            ),
+            (Mmaction2, plain, "slow_path.conv1.conv.weight", "conv1_w"),
+            (Mmaction2, plain, "slow_path.conv1_lateral.conv.weight", "fuse1_w"),
+            (Mmaction2, plain, "slow_path.layer3_lateral.conv.weight", "fuse4_w"),
+            (Mmaction2, plain, "fast_path.conv1.bn.weight", "t_res_conv1_bn_s"),
+            (Mmaction2, plain, "fast_path.layer4.2.conv3.conv.weight", "t_res5_2_branch2c_w"),
             (ThreeDResNets, plain, "conv1.weight", "conv1_w"),
             (ThreeDResNets, plain, "bn1_s.weight", "conv1_mid_bn_s"),
             (ThreeDResNets, plain, "layer4.1.bn3.running_var", "res5_1_branch2c_bn_riv"),
@@ -330,7 +446,10 @@ mod tests {
             (PyTorchVideo, "blocks.6.proj.weight"),
             (PyTorchVideo, "blocks.1.res_blocks.0.branch2.conv_d.weight"),
             (PySlowFast, "s6.pathway0_res5.branch2.a.weight"),
-            (PySlowFast, "s3.pathway1_res5.branch2.a.weight"),
+            (PySlowFast, "s3.pathway2_res5.branch2.a.weight"),
+            (PySlowFast, "s5_fuse.conv_f2s.weight"),
+            (PyTorchVideo, "blocks.0.multipathway_blocks.2.conv.weight"),
+            (Mmaction2, "fast_path.layer1_lateral.conv.weight"),
             (ThreeDResNets, "layer1.0.se.weight"),
             (Mmaction2, "layer1.0.non_local_block.g.0.conv.weight"),
             (Mmaction2, "weight"),

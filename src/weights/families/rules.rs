@@ -2,8 +2,10 @@
 
 use super::Family;
 use super::describe::Shapes;
+use crate::graph::{SlowFrames, Spread};
 use crate::network::Pool;
 use crate::weights::batch_norm::{EPS_PYTORCH, EPS_VMZ};
+use crate::weights::cfg::Cfg;
 
 /// What a project's code tells of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +28,14 @@ pub(crate) struct Rules {
     pub eps: f64,
     /// The same of those between the halves of a factored convolution.
     pub eps_mid: f64,
+    /// Which frames the slow pathway takes, of networks of two.
+    pub slow_frames: Option<SlowFrames>,
 }
+
+/// Frames of the clip for each of the slow pathway, where no configuration says: those of the networks of 8x8 frames, and of
+/// mmaction2's of 4x16, which is the only one that it publishes.
+const ALPHA: usize = 4;
+const ALPHA_MMACTION2: usize = 8;
 
 /// What most have: strides over space alone.
 const USUAL: Rules = Rules {
@@ -39,6 +48,7 @@ const USUAL: Rules = Rules {
     pads: false,
     eps: EPS_PYTORCH,
     eps_mid: EPS_PYTORCH,
+    slow_frames: None,
 };
 
 impl Rules {
@@ -57,17 +67,35 @@ impl Rules {
         let if_spanning = self.time != [1; 4] && !self.time_always;
         let over_time = if if_spanning { ", over time where the strided convolution spans frames" } else { "" };
         let mid = if self.eps_mid == self.eps { String::new() } else { format!(", {:e} between halves", self.eps_mid) };
-        vec![
+        let pathways = self.slow_frames.map(|SlowFrames { alpha, spread }| {
+            let how = match spread {
+                Spread::Even => "spread evenly",
+                Spread::Every => "from the first on",
+            };
+            format!("one frame in {alpha} for the slow pathway, {how}")
+        });
+        let always = vec![
             format!("stem /{}", axes(self.stem_stride)),
             pool("the stem", &self.pool1),
             pool("res2", &self.pool2),
             format!("first blocks /{}{over_time}", strides.join(", ")),
             format!("batch norms add {:e}{mid}", self.eps),
-        ]
+        ];
+        always.into_iter().chain(pathways).collect()
     }
 
-    /// Those of the network of `family` whose parameters are of `shapes`; `arch` is what PySlowFast's configuration calls it.
-    pub fn of(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
+    /// Those of the network of `family` whose parameters are of `shapes`; `cfg` is PySlowFast's own configuration.
+    pub fn of(family: Family, shapes: &Shapes<'_>, cfg: &Cfg) -> Self {
+        let rules = Self::of_one_pathway(family, shapes, cfg.arch.as_deref());
+        let (alpha, spread) = match family {
+            Family::Mmaction2 => (ALPHA_MMACTION2, Spread::Every),
+            _ => (ALPHA, Spread::Even),
+        };
+        let slow_frames = SlowFrames { alpha: cfg.alpha.unwrap_or(alpha), spread };
+        Self { slow_frames: shapes.has_two_pathways().then_some(slow_frames), ..rules }
+    }
+
+    fn of_one_pathway(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
         // VMZ's R(2+1)D of bottlenecks pools in PyTorch. In Caffe2 it averages maps of 7x7 that come from 112x112, so it does
         // not (`r3d_model.py` `create_model`).

@@ -79,6 +79,10 @@ fn list(families: &[Family]) -> String {
 /// Detectron's networks without time are 4-D, and those with time span frames in the middle of their blocks from res3 on.
 /// Where the middle has a time axis of 1, they may be other projects'.
 fn caffe2(shapes: &Shapes<'_>) -> Whose {
+    // Only PySlowFast's have two pathways.
+    if shapes.has_two_pathways() {
+        return Whose::Of(Family::PySlowFast);
+    }
     let middle = if shapes.weight("res3_0_branch2c").is_some() { "res3_0_branch2b" } else { "res3_0_branch2a" };
     match (shapes.of)(&format!("{middle}_w")).as_deref() {
         Some([_, _, 1, _, _]) => Whose::OneOf(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which frames of a clip the slow pathway of a SlowFast network takes: one in `alpha`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Sampling {
+pub struct SlowFrames {
     /// Frames of the clip for each that is taken.
     pub alpha: usize,
     /// Where in the clip they are.
@@ -25,7 +25,7 @@ pub enum Spread {
     Every,
 }
 
-impl Sampling {
+impl SlowFrames {
     /// The shape of what is taken of a clip of `shape`.
     ///
     /// # Errors
@@ -76,14 +76,14 @@ mod tests {
 
     #[test]
     fn frames_are_those_of_the_projects() {
-        let even = |alpha, count| Sampling { alpha, spread: Spread::Even }.frames(count);
+        let even = |alpha, count| SlowFrames { alpha, spread: Spread::Even }.frames(count);
         // What torch.linspace(0, 31, 8).long() gives.
         assert_eq!(even(4, 32), [0, 4, 8, 13, 17, 22, 26, 31]);
         assert_eq!(even(8, 32), [0, 10, 20, 31]);
         assert_eq!(even(4, 40), [0, 4, 8, 13, 17, 21, 26, 30, 34, 39]);
         assert_eq!(even(4, 4), [0]);
         assert_eq!(even(1, 3), [0, 1, 2]);
-        assert_eq!(Sampling { alpha: 8, spread: Spread::Every }.frames(32), [0, 8, 16, 24]);
+        assert_eq!(SlowFrames { alpha: 8, spread: Spread::Every }.frames(32), [0, 8, 16, 24]);
     }
 
     #[test]
@@ -91,17 +91,17 @@ mod tests {
         let shape = Shape::new(2, 2, 4, 1, 2);
         let values: Vec<usize> = (0..shape.len()).collect();
         let mut taken = vec![7];
-        Sampling { alpha: 2, spread: Spread::Even }.take(&values, shape, &mut taken);
+        SlowFrames { alpha: 2, spread: Spread::Even }.take(&values, shape, &mut taken);
         assert_eq!(taken, [0, 1, 6, 7, 8, 9, 14, 15, 16, 17, 22, 23, 24, 25, 30, 31]);
     }
 
     #[test]
     fn the_nearest_length_that_fits_is_named() {
-        let sampling = Sampling { alpha: 4, spread: Spread::Even };
+        let slow_frames = SlowFrames { alpha: 4, spread: Spread::Even };
         for (given, nearest) in [(1, 4), (5, 4), (6, 8), (30, 32)] {
-            let error = sampling.shape(Shape::new(1, 3, given, 8, 8)).unwrap_err().to_string();
+            let error = slow_frames.shape(Shape::new(1, 3, given, 8, 8)).unwrap_err().to_string();
             assert!(error.contains(&format!("one in 4: {nearest}")), "{error}");
         }
-        assert_eq!(sampling.shape(Shape::new(2, 3, 8, 5, 6)).unwrap(), Shape::new(2, 3, 2, 5, 6));
+        assert_eq!(slow_frames.shape(Shape::new(2, 3, 8, 5, 6)).unwrap(), Shape::new(2, 3, 2, 5, 6));
     }
 }
