@@ -301,7 +301,7 @@ fn slowfast_by_caffe2_s_names_is_the_same_network() {
     for parameter in Body::new(&network).unwrap().graph.parameters() {
         let get =
             |weights: &Weights| widen(weights.get(&parameter.name, &parameter.shape).unwrap()).collect::<Vec<_>>();
-        let error = relative_l2(get(&weights).into_iter(), get(&want).into_iter());
+        let error = relative_l2(get(&weights), get(&want));
         assert!(error < 1e-6, "{}: {error:e}", parameter.name);
     }
 }
