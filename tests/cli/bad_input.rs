@@ -323,6 +323,11 @@ fn wrong_usage_is_told_from_failure() {
             wrong_usage("run --weights random", &["--input", "--output"]),
             wrong_usage("run --weights random:x --input @good.safetensors --output >out", &["random:SEED", "\"x\""]),
             wrong_usage("run --weights random --input @good.safetensors --output >out --inflate often", &["--inflate"]),
+            wrong_usage(
+                "run --weights random --input @good.safetensors --output >out --family vmz",
+                &["--family", "random"],
+            ),
+            wrong_usage("plan --clip 1x3x1x8x8 --family vmz", &["--weights"]),
             wrong_usage("run --weights random --input @good.safetensors --output >out --heatmap-mode x", &["change"]),
             wrong_usage("convert @good.safetensors", &["OUT.safetensors"]),
             wrong_usage("convert @good.safetensors >out --inflate often", &["often", "center-only-rest-rand"]),

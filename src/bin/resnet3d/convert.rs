@@ -52,7 +52,7 @@ impl Arguments {
         let outputs = Outputs::new([("OUT", Some(self.output.as_path()))], &inputs)?;
         let choice = common.choice()?;
         let progress = Progress::start("converting weights");
-        let checkpoint = open(&self.input, &self.how)?;
+        let checkpoint = open(&self.input, self.how.family)?;
         let network = network_for(&checkpoint, &self.input, choice)?;
         let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
         // A body of the reference is what its configuration says, whosever its weights are.

@@ -1,6 +1,7 @@
 //! Which network, and with which weights: `--config` and `--weights` put together.
 
 use crate::arguments::{WeightArguments, WeightsSource};
+use crate::output::wrong_usage;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::backbone::tap_names;
@@ -8,7 +9,7 @@ use resnet3d_wgpu::clip::files::Taken;
 use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
 use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::content::read_json;
-use resnet3d_wgpu::network::{Description, presets};
+use resnet3d_wgpu::network::{Description, Stage, Stem, presets};
 use resnet3d_wgpu::weights::{Family, Loaded};
 use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Error, Network, Taps, Transformation, WeightOptions, Weights};
 use std::ffi::OsStr;
@@ -38,6 +39,9 @@ impl Model {
     pub fn load(source: &WeightsSource, choice: Option<Choice>, how: &WeightArguments) -> Result<Self> {
         let _progress = Progress::start("reading weights");
         let path = match source {
+            WeightsSource::Random(_) if how.family.is_some() => wrong_usage(
+                "--family says whose a weight file is, and the weights are random: --config names a network",
+            ),
             WeightsSource::Random(seed) => {
                 let network = choice.map(|choice| choice.network).unwrap_or_default();
                 return Ok(Self {
@@ -52,7 +56,7 @@ impl Model {
             }
             WeightsSource::File(path) => path,
         };
-        let checkpoint = open(path, how)?;
+        let checkpoint = open(path, how.family)?;
         // What a file does not show is no matter where the network is named.
         let assumed = if choice.is_none() { checkpoint.assumed() } else { Vec::new() };
         let network = network_for(&checkpoint, path, choice)?;
@@ -76,9 +80,9 @@ impl Model {
 }
 
 /// Opens a weight file, as one of the family that is asked for.
-pub fn open(path: &Path, how: &WeightArguments) -> Result<Checkpoint> {
+pub fn open(path: &Path, family: Option<Family>) -> Result<Checkpoint> {
     let checkpoint = Checkpoint::open(path)?;
-    Ok(match how.family {
+    Ok(match family {
         Some(family) => checkpoint.of_family(family)?,
         None => checkpoint,
     })
@@ -183,7 +187,12 @@ pub fn describe_taken(taken: &Taken, wanted: Option<&Sampling>) -> String {
 
 /// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
 pub fn describe(network: &Network) -> String {
-    let preset = presets::all().find(|name| Network::preset(name).is_ok_and(|preset| preset == *network));
+    // Whatever its classifier is.
+    let alike = |preset: Network| match (preset, network) {
+        (Network::Described(preset), Network::Described(own)) => Description { classes: own.classes, ..preset } == *own,
+        (preset, _) => preset == *network,
+    };
+    let preset = presets::all().find(|name| Network::preset(name).is_ok_and(alike));
     let name = preset.map(|name| format!("{name}: ")).unwrap_or_default();
     name + &match network {
         Network::Reference(config) => describe_body(config),
@@ -225,17 +234,28 @@ fn describe_body(config: &BackboneConfig) -> String {
 }
 
 fn describe_units(network: &Description) -> String {
-    let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
-    let stem = network.stem.convs.iter().map(|unit| match &unit.mid {
+    let classes = network.classes.map(|n| format!(", {n} classes")).unwrap_or_default();
+    let fast = network.fast.as_deref().map(|fast| {
+        format!("; fast pathway, {} frames for one: {}", fast.alpha, describe_pathway(&fast.stem, &fast.stages))
+    });
+    format!(
+        "{}, strides {} in all{}{classes}",
+        describe_pathway(&network.stem, &network.stages),
+        axes(network.stride()),
+        fast.unwrap_or_default()
+    )
+}
+
+fn describe_pathway(stem: &Stem, stages: &[Stage]) -> String {
+    let convs = stem.convs.iter().map(|unit| match &unit.mid {
         Some(mid) => format!("{} + {}", axes(mid.kernel), axes(unit.kernel)),
         None => axes(unit.kernel),
     });
-    let counts = list(network.stages.iter().map(|stage| stage.blocks.len()));
-    let widths = list(network.stages.iter().filter_map(|stage| Some(stage.blocks.last()?.branch.last()?.width)));
-    let classes = network.classes.map(|n| format!(", {n} classes")).unwrap_or_default();
-    format!(
-        "stem {}, blocks {counts}, widths {widths}, strides {} in all{classes}",
-        stem.collect::<Vec<_>>().join(", "),
-        axes(network.stride())
-    )
+    let counts = list(stages.iter().map(|stage| stage.blocks.len()));
+    let widths = list(stages.iter().filter_map(|stage| Some(stage.blocks.last()?.branch.last()?.width)));
+    format!("stem {}, blocks {counts}, widths {widths}", convs.collect::<Vec<_>>().join(", "))
+}
+
+fn axes([t, h, w]: [usize; 3]) -> String {
+    format!("{t}x{h}x{w}")
 }

@@ -1,6 +1,6 @@
 //! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
 
-use crate::arguments::{MemoryArguments, WeightArguments, choice, clip_shape, taps};
+use crate::arguments::{MemoryArguments, choice, clip_shape, taps};
 use crate::chart;
 use crate::cli::Common;
 use crate::network::{describe, describe_pixels, network_for, open};
@@ -49,8 +49,9 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     weights: Option<PathBuf>,
 
-    #[command(flatten)]
-    how: WeightArguments,
+    /// Whose network the weight file is of, where the file does not tell.
+    #[arg(long, value_name = "NAME", requires = "weights", value_parser = choice(&Family::ALL, Family::name))]
+    family: Option<Family>,
 
     #[command(flatten)]
     memory: MemoryArguments,
@@ -78,7 +79,7 @@ impl Arguments {
         let inputs: Vec<_> = common.config_file().into_iter().chain(weights).collect();
         let outputs = Outputs::new([("--svg", self.svg.as_deref())], &inputs)?;
         let choice = common.choice()?;
-        let checkpoint = self.weights.as_deref().map(|path| open(path, &self.how)).transpose()?;
+        let checkpoint = self.weights.as_deref().map(|path| open(path, self.family)).transpose()?;
         let network = match (&checkpoint, &self.weights) {
             (Some(checkpoint), Some(path)) => network_for(checkpoint, path, choice)?,
             _ => choice.map(|choice| choice.network).unwrap_or_default(),
