@@ -10,6 +10,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
+# Of torchvision.models.video, by the names of its functions, which are also those of resnet3d's presets.
+NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
+# What they are built with.
+TORCHVISION = ("torch", "torchvision")
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -48,10 +53,15 @@ class Peer:
             manifest = f"--manifest-path benches/peers/{self.crate}/Cargo.toml"
             return f"not built: `cargo build --release --locked {manifest}{features} --bin {self.program}`"
         modules = self.modules + (("onnx",) if self.onnx else ())
-        absent = [module for module in modules if importlib.util.find_spec(module) is None]
-        if absent:
-            return f"no Python package {' or '.join(absent)}: `pip install -r benches/peers/requirements.txt`"
-        return None
+        return missing_modules(modules)
+
+
+def missing_modules(modules: tuple[str, ...]) -> str | None:
+    """Which of these Python packages are not installed, if any, and how to get them."""
+    absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    if absent:
+        return f"no Python package {' or '.join(absent)}: `pip install -r benches/peers/requirements.txt`"
+    return None
 
 
 def known(software: bool) -> list[Peer]:
@@ -70,4 +80,13 @@ def known(software: bool) -> list[Peer]:
         Peer("tract", "tract-onnx", "", "tract", "tract-resnet3d", onnx=True),
         Peer("pytorch", "PyTorch", "", None, "torch_cpu.py", modules=("torch",)),
         Peer("onnxruntime", "ONNX Runtime", "", None, "onnx_resnet3d.py", onnx=True, modules=("onnxruntime",)),
+    ]
+
+
+def of_torchvision(network: str) -> list[Peer]:
+    """Those that run one of NETWORKS. burn and tract have no such network written for them here."""
+    return [
+        Peer("pytorch", "PyTorch", "", None, "torchvision_cpu.py", options=("--network", network), modules=TORCHVISION),
+        # PyTorch exports to ONNX through onnxscript.
+        Peer("onnxruntime", "ONNX Runtime", "", None, "onnx_resnet3d.py", True, modules=("onnxruntime", "onnxscript")),
     ]

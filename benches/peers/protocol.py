@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,8 +43,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def parse_arguments(description: str, model: str, arguments: list[str] | None) -> argparse.Namespace:
+def parse_arguments(
+    description: str, model: str, arguments: list[str] | None, networks: Sequence[str] = ()
+) -> argparse.Namespace:
+    """The protocol's arguments; `--network` as well if the peer has several, which its model file does not name."""
     parser = argparse.ArgumentParser(description=description)
+    if networks:
+        parser.add_argument("--network", choices=networks, required=True, help="whose weights the model file has")
     parser.add_argument("--model", metavar="FILE", type=Path, required=True, help=model)
     parser.add_argument("--clip", metavar="FILE", type=Path, required=True, help="a safetensors file with tensor data")
     parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many measured; default 5")
