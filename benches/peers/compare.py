@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from peers import HERE, Peer, known
+from peers import HERE, NETWORKS, TORCHVISION, Peer, known, missing_modules, of_torchvision
 
 try:
     import numpy as np
@@ -32,6 +32,9 @@ except ImportError as problem:
 
 ROOT = HERE.parents[1]
 KEYS = [peer.key for peer in known(software=True)]
+# torchvision's networks are trained on clips of 16 frames of 112 x 112.
+CLIP, NETWORK_CLIP = "1x3x8x224x224", "1x3x16x112x112"
+NETWORK_KEYS = [peer.key for peer in of_torchvision(NETWORKS[0])]
 
 
 def call(command: Sequence[str], log: Path) -> str:
@@ -59,18 +62,67 @@ def call_json(command: Sequence[str], log: Path) -> dict[str, Any]:
         raise Failure(f"{Path(command[0]).name} printed no JSON: {error}") from error
 
 
+class Body:
+    """The crate's own body, the flagship. Its last blob is compared."""
+
+    weights = "weights.safetensors"
+    taps: tuple[str, ...] = ()
+
+    def make_weights(self, weights: Path) -> list[str]:
+        return ["inputs.py", "--weights", str(weights)]
+
+    def make_onnx(self, weights: Path, model: Path, clip: str) -> list[str]:
+        return ["export_onnx.py", str(weights), str(model), "--clip", clip]
+
+    def peers(self, software: bool) -> list[Peer]:
+        return known(software)
+
+    def compared(self, features: Path) -> np.ndarray:
+        """The one tensor that `resnet3d bench` writes when no taps are asked for."""
+        (blob,) = read_safetensors(features)[0].values()
+        return blob
+
+
+class Published:
+    """A network of torchvision's, from a file as torchvision publishes it. `pred` is compared."""
+
+    taps = ("pred",)
+
+    def __init__(self, network: str) -> None:
+        lacking = missing_modules(TORCHVISION)
+        if lacking:
+            raise Failure(f"--network {network} is built by torchvision: {lacking}, or name another Python by PYTHON")
+        self.network, self.weights = network, f"{network}.pth"
+
+    def make_weights(self, weights: Path) -> list[str]:
+        return ["torchvision_files.py", "weights", self.network, str(weights)]
+
+    def make_onnx(self, weights: Path, model: Path, clip: str) -> list[str]:
+        return ["torchvision_files.py", "onnx", self.network, str(weights), str(model), "--clip", clip]
+
+    def peers(self, software: bool) -> list[Peer]:
+        return of_torchvision(self.network)
+
+    def compared(self, features: Path) -> np.ndarray:
+        """`pred` is N x classes x 1 x 1 x 1 here, and N x classes in torchvision."""
+        blobs, _ = read_safetensors(features)
+        return blobs["pred"][:, :, 0, 0, 0]
+
+
 class Bench:
     """Everything that stays the same for all clips."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.out = args, args.out
+        self.subject = Published(args.network) if args.network else Body()
+        # A folder for each, so that their files can be told apart.
+        self.args, self.out = args, args.out / (args.network or "")
         self.out.mkdir(parents=True, exist_ok=True)
-        self.weights = self.out / "weights.safetensors"
-        self.python("inputs.py", "--weights", str(self.weights))
+        self.weights = self.out / self.subject.weights
+        self.python(*self.subject.make_weights(self.weights))
         args.version = call([str(args.binary), "--version"], self.out / "version.log").split()[-1]
         adapters = call_json([*self.ours(), "adapters", "--json"], self.out / "adapters.log")
         chosen = adapters["adapters"][adapters["default"]]
-        self.peers = [peer for peer in known(chosen["type"] == "cpu") if peer.key in args.peers]
+        self.peers = [peer for peer in self.subject.peers(chosen["type"] == "cpu") if peer.key in args.peers]
 
     def ours(self) -> list[str]:
         adapter = [("--adapter", self.args.adapter), ("--backend", self.args.backend)]
@@ -91,14 +143,14 @@ class Bench:
         results = {peer.key: Result(peer.key, peer.name, peer.setup, peer.missing()) for peer in self.peers}
         there = [peer for peer in self.peers if results[peer.key].missing is None]
         if any(peer.onnx for peer in there):
-            self.python("export_onnx.py", str(self.weights), str(folder / "body.onnx"), "--clip", shape)
+            self.python(*self.subject.make_onnx(self.weights, folder / "body.onnx", shape))
         for round_ in range(self.args.rounds):
             print(f"{shape}, round {round_ + 1} of {self.args.rounds}", file=sys.stderr, flush=True)
             for peer in [peer for peer in there if round_ == 0 or not peer.once] or [None]:
                 self.run_ours(ours, data, folder)
                 if peer is not None and results[peer.key].error is None:
                     self.run_peer(results[peer.key], peer, data, folder)
-        expected = last_blob(folder / "resnet3d.safetensors") if ours.error is None else None
+        expected = self.subject.compared(folder / "resnet3d.safetensors") if ours.error is None else None
         for peer in there:
             if results[peer.key].error is None and expected is not None:
                 results[peer.key].compare(read_safetensors(folder / f"{peer.key}.safetensors")[0]["output"], expected)
@@ -107,6 +159,7 @@ class Bench:
     def run_ours(self, result: Result, data: Path, folder: Path) -> None:
         command = [*self.ours(), "bench", "--json", "--weights", str(self.weights), "--input", str(data)]
         command += ["--runs", str(self.args.runs), "--output", str(folder / "resnet3d.safetensors")]
+        command += ["--taps", ",".join(self.subject.taps)] if self.subject.taps else []
         try:
             report = call_json(command, folder / "resnet3d.log")
         except Failure as failure:
@@ -133,12 +186,6 @@ class Bench:
         result.samples.append(Sample.of(report["prepare_ms"] + report["first_ms"], report["runs_ms"]))
 
 
-def last_blob(path: Path) -> np.ndarray:
-    """The one tensor that `resnet3d bench` writes when no taps are asked for."""
-    (blob,) = read_safetensors(path)[0].values()
-    return blob
-
-
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench-peers",
@@ -149,9 +196,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "PYTHON names the Python that has numpy, and the peers' packages; default python3.",
     )
     out = ROOT / "target" / "bench-peers"
-    clip, keys = "1x3x8x224x224", ",".join(KEYS)
-    parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, default=clip, help="default %(default)s")
-    parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, default=keys, help="default all: %(default)s")
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        type=parse_network,
+        help=f"of torchvision's, built by its own code: {', '.join(NETWORKS)}; default the crate's own body",
+    )
+    clips = f"default {CLIP}, with --network {NETWORK_CLIP}"
+    keys = f"default all: {','.join(KEYS)}; with --network {','.join(NETWORK_KEYS)}, since no other takes part"
+    parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, help=clips)
+    parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, help=keys)
     parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="how often everybody is run; default 3")
     parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many are measured; default 5")
     parser.add_argument("--seconds", metavar="S", type=float, default=8, help="no more begin after this; default 8")
@@ -160,7 +214,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--binary", metavar="PATH", type=Path, help="default target/release/resnet3d, built if need be")
     parser.add_argument("--out", metavar="DIR", type=Path, default=out, help="default target/bench-peers")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.clips = args.clips or [NETWORK_CLIP if args.network else CLIP]
+    possible = NETWORK_KEYS if args.network else KEYS
+    args.peers = args.peers or possible
+    outside = [key for key in args.peers if key not in possible]
+    if outside:
+        parser.error(f"--network {args.network} is run by {', '.join(possible)}, and not by {', '.join(outside)}")
+    return args
 
 
 def shown(arguments: list[str]) -> list[str]:
@@ -174,6 +235,12 @@ def shown(arguments: list[str]) -> list[str]:
 
 def parse_clips(text: str) -> list[str]:
     return ["x".join(map(str, parse_shape(part))) for part in text.split(",")]
+
+
+def parse_network(text: str) -> str:
+    if text not in NETWORKS:
+        raise argparse.ArgumentTypeError(f"there is no network {text!r} here; there are {', '.join(NETWORKS)}")
+    return text
 
 
 def parse_peers(text: str) -> list[str]:
@@ -204,7 +271,8 @@ def main(arguments: list[str] | None = None) -> int:
         args.binary = (args.binary or program()).resolve()
         bench = Bench(args)
         clips = [bench.clip(shape) for shape in args.clips]
-        report = Report(clips, cores(), args.rounds, shlex.join(["scripts/bench-peers", *shown(arguments)]))
+        command = shlex.join(["scripts/bench-peers", *shown(arguments)])
+        report = Report(clips, cores(), args.rounds, command, args.network)
     except (Failure, OSError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1

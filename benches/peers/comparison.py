@@ -111,6 +111,8 @@ class Report:
     cores: int
     rounds: int
     command: str
+    # One of torchvision's instead of the crate's own body.
+    network: str | None = None
 
     def results(self) -> list[Result]:
         return [result for clip in self.clips for result in clip.results]
@@ -133,6 +135,7 @@ class Report:
         return {
             "date": today(),
             "command": self.command,
+            **({"network": self.network} if self.network else {}),
             "processor": processor(),
             "cores": self.cores,
             "rounds": self.rounds,
@@ -144,6 +147,8 @@ class Report:
     def heading(self) -> list[str]:
         """Where, when, with what."""
         lines = [f"date: {today()}", f"command: `{self.command}`", f"processor: {processor()}, {self.cores} cores"]
+        if self.network:
+            lines.append(f"network: torchvision's {self.network}, random weights and batch norms, from its state dict")
         seen = set()
         for result in self.results():
             if result.samples and result.key not in seen:
@@ -151,7 +156,8 @@ class Report:
                 how = "" if result.configuration == result.setup else f"{result.configuration}; "
                 lines.append(f"{result.title()}: {how}{result.device}")
         lines.append(f"rounds: {self.rounds}; in each, resnet3d and a peer take turns")
-        lines.append(f"differs by: relative L2 distance from our last blob, {TOLERANCE:g} allowed; at most by: a value")
+        blob = "pred" if self.network else "last blob"
+        lines.append(f"differs by: relative L2 distance from our {blob}, {TOLERANCE:g} allowed; at most by: a value")
         return lines
 
     def notes(self) -> list[str]:

@@ -43,7 +43,11 @@ elif {fails}:
     sys.exit("error: it broke")
 else:
     path = Path(words[words.index("--output") + 1])
-    write_safetensors(path, {{"output": np.full((1, 2, 1, 1, 1), {value}, np.float32)}})
+    tensors = {{"output": np.full((1, 3) if "--network" in words else (1, 2, 1, 1, 1), {value}, np.float32)}}
+    if "--taps" in words:
+        # As by resnet3d, the last blob is there too.
+        tensors[words[words.index("--taps") + 1]] = np.full((1, 3, 1, 1, 1), {value}, np.float32)
+    write_safetensors(path, tensors)
     identity = {{"peer": "x", "version": "1", "configuration": "f32", "precision": "f32", "device": "d"}}
     where = {{"adapter": "a", "backend": "b", "driver": "c"}}
     ours = {{"first_forward_ms": 5.0, "latency_ms": {{"min": 1.0, "median": 2.0, "max": 3.0}}}}
@@ -147,8 +151,63 @@ class Runs(unittest.TestCase):
         self.assertIn("a peer, plain: not built: `cargo build --release --locked --manifest-path benches/peers", text)
         self.assertEqual(cells(text, "resnet3d 9.9.9")[3], "2.000")
 
+    def run_network(self, value: float, *more: str) -> tuple[int, str, list[tuple[str, ...]]]:
+        """r3d_18 by a peer that finds `value`; the scripts that make its files, which need PyTorch, are only noted."""
+        peer = Peer("pytorch", "a peer", "", "crate", str(self.pretend("peer", value)), options=("--network", "r3d_18"))
+        arguments = ["--network", "r3d_18", "--binary", str(self.pretend("resnet3d")), "--rounds", "1", *more]
+        arguments += ["--out", str(self.folder / "out")]
+        asked: list[tuple[str, ...]] = []
+        with contextlib.ExitStack() as stack:
+            printed = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            stack.enter_context(mock.patch.object(compare, "missing_modules", lambda modules: None))
+            stack.enter_context(mock.patch.object(compare, "of_torchvision", lambda network: [peer]))
+            stack.enter_context(mock.patch.object(compare.Bench, "python", lambda self, *words: asked.append(words)))
+            return compare.main(arguments), printed.getvalue(), asked
+
+    def test_a_network_of_torchvision_is_compared_by_its_scores(self) -> None:
+        code, text, asked = self.run_network(1 + 1e-6)
+        self.assertEqual(code, 0, text)
+        weights = str(self.folder / "out" / "r3d_18" / "r3d_18.pth")
+        self.assertEqual(asked[0], ("torchvision_files.py", "weights", "r3d_18", weights))
+        self.assertEqual(asked[1][:2], ("inputs.py", "--clip"))
+        self.assertEqual(cells(text, "a peer 1")[0], "")
+        self.assertEqual(cells(text, "resnet3d 9.9.9")[0], "1x3x16x112x112")
+        self.assertIn("- network: torchvision's r3d_18", text)
+        self.assertIn("from our pred, 1e-05 allowed", text)
+        code, text, _ = self.run_network(1.1)
+        self.assertEqual(code, 1)
+        self.assertIn("DISAGREES", cells(text, "a peer 1")[-2])
+        _, text, _ = self.run_network(1.0, "--json", "--clips", SHAPE)
+        self.assertEqual([json.loads(text)["network"], json.loads(text)["clips"][0]["clip"]], ["r3d_18", SHAPE])
+
+    def test_without_a_network_nothing_is_said_of_one(self) -> None:
+        code, text = self.run_it(self.pretend("peer"), "--json")
+        self.assertEqual(code, 0)
+        self.assertNotIn("network", json.loads(text))
+        code, text = self.run_it(self.pretend("peer"))
+        self.assertNotIn("torchvision", text)
+        self.assertIn("from our last blob", text)
+
+    def test_a_network_needs_torchvision(self) -> None:
+        said = io.StringIO()
+        with mock.patch.object(compare, "missing_modules", lambda modules: f"no Python package {modules[1]}: `get it`"):
+            with contextlib.redirect_stderr(said):
+                arguments = ["--binary", str(self.pretend("resnet3d")), "--out", str(self.folder / "out")]
+                self.assertEqual(compare.main(["--network", "mc3_18", *arguments]), 1)
+        expected = "error: --network mc3_18 is built by torchvision: no Python package torchvision: `get it`"
+        self.assertIn(expected, said.getvalue())
+
+    def test_who_takes_no_part_is_refused(self) -> None:
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as ended:
+            compare.main(["--network", "r3d_18", "--peers", "pytorch,burn,tract"])
+        self.assertEqual(ended.exception.code, 2)
+        self.assertIn("--network r3d_18 is run by pytorch, onnxruntime, and not by burn, tract", said.getvalue())
+
     def test_wrong_usage(self) -> None:
-        for arguments in (["--clips", "3x3"], ["--peers", "candle"], ["--rounds", "0"], ["--what"]):
+        wrong_network = ["--network", "r3d_34"]
+        for arguments in (["--clips", "3x3"], ["--peers", "candle"], ["--rounds", "0"], ["--what"], wrong_network):
             with self.subTest(arguments), contextlib.redirect_stderr(io.StringIO()):
                 with self.assertRaises(SystemExit) as ended:
                     compare.main(arguments)
