@@ -96,6 +96,12 @@ fn verbose_lists_what_a_file_has_too_much() {
     let verbose = run(arguments.iter().chain(&["-v"]));
     assert!(verbose.stderr.contains("data, expect.res2_1_sum"), "{}", verbose.stderr);
     assert!(!verbose.stdout.contains("expect."));
+    // One for each batch norm would drown what matters.
+    let weights = fixture_path("video/v01_r3d.pth");
+    let clip = weights.with_extension("safetensors");
+    let verbose = run(["run", "-v", "--weights", text(&weights), "--input", text(&clip), "--output", text(&output)]);
+    assert!(verbose.stderr.contains("counters of batch norms (num_batches_tracked)"), "{}", verbose.stderr);
+    assert!(!verbose.stderr.contains(".num_batches_tracked"), "{}", verbose.stderr);
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Arguments {
         let model = Model::load(&self.weights, choice, &self.how)?;
         let written = tap_names(&model.body()?, &asked)?;
         if common.verbose > 0 && !model.unused.is_empty() {
-            note(&format!("unused tensors of the weight file: {}", model.unused.join(", ")));
+            note(&format!("unused tensors of the weight file: {}", unused(&model.unused)));
         }
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
             note(&format!("taken to be as {} publishes it: {}", family.name(), model.assumed.join("; ")));
@@ -236,4 +236,15 @@ pub fn draw(input: &Input, features: &[Feature], mode: HeatmapMode, options: &Lo
         .map(|feature| Activation { name: &feature.name, shape: feature.shape, data: &feature.data })
         .collect();
     Ok(heatmap(&backdrop, &activations, mode)?.to_png()?)
+}
+
+/// Names of a weight file in a line: those of PyTorch's counters, one for each batch norm, as a number.
+fn unused(names: &[String]) -> String {
+    let (counters, mut others): (Vec<&str>, Vec<&str>) =
+        names.iter().map(String::as_str).partition(|name| name.ends_with("num_batches_tracked"));
+    let counted = format!("{} counters of batch norms (num_batches_tracked)", counters.len());
+    if !counters.is_empty() {
+        others.push(&counted);
+    }
+    others.join(", ")
 }
