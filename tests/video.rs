@@ -306,6 +306,25 @@ fn slowfast_by_caffe2_s_names_is_the_same_network() {
     }
 }
 
+/// Attention is refused by name, never left out.
+#[test]
+fn networks_with_non_local_blocks_are_refused() {
+    for (golden, name) in [
+        ("pyslowfast_i3d", "s3.pathway0_nonlocal1.conv_theta.weight"),
+        ("mmaction2_slowonly", "backbone.layer2.0.non_local_block.g.0.conv.weight"),
+        ("hara_basic", "module.layer2.1.nl.theta.weight"),
+    ] {
+        let bytes = std::fs::read(golden_path(&format!("video/{golden}.safetensors"))).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let values = [0; 16];
+        let theta = safetensors::tensor::TensorView::new(Dtype::F32, vec![2, 2, 1, 1, 1], &values).unwrap();
+        let tensors = file.tensors().into_iter().chain([(name.to_owned(), theta)]);
+        let file = safetensors::serialize(tensors, None).unwrap();
+        let error = Checkpoint::from_bytes("nonlocal.safetensors", file).unwrap_err().to_string();
+        assert!(error.contains("non-local") && error.contains(name), "{error}");
+    }
+}
+
 /// The slow pathway takes one frame in so many as the network says; a clip of another length is told the nearest that fits.
 #[test]
 fn pathways_that_do_not_fit_are_refused() {

@@ -242,12 +242,14 @@ fn groups(contents: &Contents, names: &Names) -> Option<usize> {
 
 /// Refuses networks with attention between their blocks, whatever else of them fits.
 fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
-    let non_local = |name: &&str| name.split('.').any(|module| module.starts_with("nonlocal_"));
+    // Caffe2's and PySlowFast's, mmaction2's, and those of ports of Caffe2's to PyTorch.
+    let is_attention = |module: &str| module.contains("nonlocal") || module == "non_local_block" || module == "nl";
+    let non_local = |name: &&str| name.split('.').any(is_attention);
     match contents.names().find(non_local) {
         None => Ok(()),
         Some(name) => Err(Error::Unsupported {
             what: format!("a network with non-local blocks ({name}) in {file}"),
-            reason: "this body has no attention, and without it the features would be wrong".to_owned(),
+            reason: "there is no attention here, and without it the features would be wrong".to_owned(),
         }),
     }
 }
