@@ -350,7 +350,10 @@ fn pathways_that_do_not_fit_are_refused() {
             let features = backbone.forward(&random::clip(Shape::new(1, 3, 16, 6, 6), 1).unwrap()).unwrap();
             assert_eq!(features.last().shape, Shape::new(1, 7, 16 / alpha, 6, 6));
             let error = backbone.prepare(Shape::new(1, 3, 15, 6, 6)).unwrap_err().to_string();
-            assert!(error.contains(&format!("one in {alpha}: 16")) && error.contains("15 frames"), "{error}");
+            assert!(
+                error.contains(&format!("one in {alpha} (16 is the nearest)")) && error.contains("15 frames"),
+                "{error}"
+            );
         }
     }
 }

@@ -29,14 +29,15 @@ impl SlowFrames {
     /// The shape of what is taken of a clip of `shape`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if its frames are no multiple of `alpha`: the pathways would not fit together.
+    /// [`Error::Clip`] if its frames are no multiple of `alpha`: the pathways would not fit together.
     pub fn shape(&self, shape: Shape) -> Result<Shape> {
         let Self { alpha, .. } = *self;
         if !shape.t.is_multiple_of(alpha) {
             let nearest = ((shape.t + alpha / 2) / alpha).max(1) * alpha;
-            return Err(Error::Shape {
-                what: "frames of the clip".to_owned(),
-                wanted: format!("a multiple of {alpha}, since the slow pathway takes one in {alpha}: {nearest}"),
+            return Err(Error::Clip {
+                wanted: format!(
+                    "a multiple of {alpha} frames, since the slow pathway takes one in {alpha} ({nearest} is the nearest)"
+                ),
                 given: format!("{} frames ({shape})", shape.t),
             });
         }
@@ -100,7 +101,7 @@ mod tests {
         let slow_frames = SlowFrames { alpha: 4, spread: Spread::Even };
         for (given, nearest) in [(1, 4), (5, 4), (6, 8), (30, 32)] {
             let error = slow_frames.shape(Shape::new(1, 3, given, 8, 8)).unwrap_err().to_string();
-            assert!(error.contains(&format!("one in 4: {nearest}")), "{error}");
+            assert!(error.contains(&format!("one in 4 ({nearest} is the nearest)")), "{error}");
         }
         assert_eq!(slow_frames.shape(Shape::new(2, 3, 8, 5, 6)).unwrap(), Shape::new(2, 3, 2, 5, 6));
     }

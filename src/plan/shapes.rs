@@ -8,9 +8,8 @@ use crate::shape::Shape;
 /// [`Graph::inputs`].
 ///
 /// # Errors
-/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ, or a clip's frames do not
-/// fit two pathways; [`Error::Size`] if a
-/// blob would be empty or too large to index.
+/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ; [`Error::Clip`] if a clip's
+/// frames do not fit two pathways; [`Error::Size`] if a blob would be empty or too large to index.
 pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
     if inputs.len() != graph.clips() {
         return Err(Error::Shape {
