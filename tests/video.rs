@@ -170,18 +170,23 @@ fn the_projects_own_networks_are_read_and_right() {
     goldens().iter().for_each(check);
 }
 
+/// What Caffe2 calls a part of a batch norm.
+fn norm_in_caffe2(part: &str) -> Option<&'static str> {
+    match part {
+        "weight" => Some("s"),
+        "bias" => Some("b"),
+        "running_mean" => Some("rm"),
+        "running_var" => Some("riv"),
+        _ => None,
+    }
+}
+
 /// The name that VMZ's Caffe2 code gives what its PyTorch code calls `name`, by its own converter
 /// (`utilities/model_conversion/convert_models.py`). `blocks` has how many blocks come before each layer; `numbers` those
 /// of the convolutions of a block.
 fn in_caffe2(name: &str, blocks: [usize; 4], numbers: [usize; 3], factored_stem: bool) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
-    let norm = match part {
-        "weight" => "s",
-        "bias" => "b",
-        "running_mean" => "rm",
-        "running_var" => "riv",
-        _ => return None,
-    };
+    let norm = norm_in_caffe2(part)?;
     match (path, factored_stem) {
         ("fc", _) => return Some(format!("last_out_L5_{}", if part == "weight" { "w" } else { "b" })),
         ("stem.0", true) => return Some("conv1_middle_w".to_owned()),
@@ -249,13 +254,7 @@ fn vmz_s_names_of_caffe2_give_the_same_networks() {
 /// last block of each stage, res2 first.
 fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
-    let norm = match part {
-        "weight" => "s",
-        "bias" => "b",
-        "running_mean" => "rm",
-        "running_var" => "riv",
-        _ => return None,
-    };
+    let norm = norm_in_caffe2(part)?;
     if path == "head.projection" {
         return Some(format!("pred_{}", if part == "weight" { "w" } else { "b" }));
     }

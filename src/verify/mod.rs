@@ -3,7 +3,8 @@
 //! `resnet3d verify` and the property tests run the same code. A result agrees if
 //! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs twice, its buffers filled beforehand with NaN and
 //! with 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it runs
-//! once more under limits so small that it has to be split, and must give the same bits again.
+//! once more, of bodies every other one, under limits so small that it has to be split, and must give the same bits again.
+//! Methods run fused and unfused by turns, and on every other body.
 
 mod cases;
 mod coverage;

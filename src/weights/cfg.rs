@@ -2,7 +2,8 @@
 //!
 //! Detectron and PySlowFast keep the configuration that a network was trained with beside its blobs, as YAML. Counts and widths are
 //! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only a few
-//! settings are looked up, each a plain value or a list of numbers under the name of its section. Nothing else of the text is understood,
+//! settings are looked up, each a plain value or a list of numbers under the name of its section. Nothing else of the text
+//! is understood,
 //! which is why there is no YAML reader: tags of Python classes, anchors and tuples cannot be in the way.
 
 /// The settings that were found.
@@ -55,7 +56,7 @@ impl Cfg {
                 .and_then(|text| text.parse().ok())
                 .filter(|n| (1..=64).contains(n)),
             conv5: find("MODEL", "CONV_BODY").is_some_and(|body| body.contains("conv5")),
-            alpha: find("SLOWFAST", "ALPHA").and_then(|text| text.parse().ok()).filter(|n| (1..=64).contains(n)),
+            alpha: number("SLOWFAST", "ALPHA"),
             arch: find("MODEL", "ARCH").filter(|arch| !arch.is_empty()).map(str::to_owned),
             frames: number("DATA", "NUM_FRAMES"),
             step: number("DATA", "SAMPLING_RATE"),

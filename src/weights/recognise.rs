@@ -277,7 +277,7 @@ fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<(
 mod tests {
     use super::*;
     use crate::config::PRESETS;
-    use crate::graph::Body;
+    use crate::graph::{Body, SlowFrames, Spread};
     use crate::network::Pool;
     use crate::weights::raw::{Element, Payload, RawTensor};
     use std::collections::BTreeMap;
@@ -446,6 +446,27 @@ mod tests {
     }
 
     /// What the configuration in a file says of frames goes before what its family usually has.
+    /// How many frames the slow pathway is of, by the configuration in the file, else by the family.
+    #[test]
+    fn the_slow_pathway_s_frames_are_the_configuration_s() {
+        let pyslowfast =
+            ["s1.pathway0_stem.conv.weight", "s1.pathway1_stem.conv.weight", "s2.pathway0_res0.branch2.a.weight"];
+        let mmaction2 =
+            ["slow_path.conv1.conv.weight", "fast_path.conv1.conv.weight", "slow_path.layer1.0.conv1.conv.weight"];
+        for (names, cfg, alpha, spread) in [
+            (pyslowfast, None, 4, Spread::Even),
+            (pyslowfast, Some("SLOWFAST:\n  ALPHA: 8\n"), 8, Spread::Even),
+            (pyslowfast, Some("SLOWFAST:\n  ALPHA: 0\n"), 4, Spread::Even),
+            (mmaction2, None, 8, Spread::Every),
+        ] {
+            let shapes = names.map(|name| (name, [4, 3, 1, 7, 7]));
+            let contents = contents(shapes.iter().map(|(name, shape)| (*name, shape.as_slice())));
+            let contents = Contents { cfg: cfg.map(str::to_owned), ..contents };
+            let source = Source::find(&contents, "file", None).unwrap();
+            assert_eq!(source.rules.unwrap().slow_frames, Some(SlowFrames { alpha, spread }), "{names:?} {cfg:?}");
+        }
+    }
+
     #[test]
     fn pyslowfast_s_configuration_says_which_frames() {
         let of = |cfg: Option<&str>| {

@@ -118,7 +118,8 @@ impl Rules {
             Family::PyTorchVideo if shapes.pool_is_numbered => Self { pool2: Some(Pool::MAX_2X1X1), ..USUAL },
             Family::PyTorchVideo => USUAL,
             Family::PySlowFast => {
-                let pools = arch.map_or_else(|| shapes.spans_alike(), |arch| matches!(arch, "c2d" | "i3d"));
+                let by_shapes = || !shapes.has_two_pathways() && shapes.spans_alike();
+                let pools = arch.map_or_else(by_shapes, |arch| matches!(arch, "c2d" | "i3d"));
                 Self { pool2: pools.then_some(Pool::MAX_2X1X1), ..USUAL }
             }
             Family::ThreeDResNets => Self { pool1: Some(Pool::MAX_3X3X3), time_always: true, pads: true, ..strided },

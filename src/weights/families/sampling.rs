@@ -12,7 +12,7 @@ use crate::weights::cfg::Cfg;
 /// `c2/tutorials`, Hara's `opts.py`, mmaction2 `configs/recognition`.
 pub(crate) fn sampling(family: Family, shapes: &Shapes<'_>, cfg: &Cfg) -> Option<Sampling> {
     let views = |clips, crops, sampling| Sampling { clips, crops, ..sampling };
-    let two_pathways = shapes.weight("t_conv1").is_some();
+    let two_pathways = shapes.has_two_pathways();
     let sampling = match family {
         Family::Torchvision => views(Some(5), 1, Sampling::new(16, 1, Some(15), Rule::Resampled)),
         // R(2+1)D is published for 8 and for 32 successive frames, which nothing in a file shows; 32 is the better of them,

@@ -23,7 +23,10 @@ impl Whose {
             Naming::Caffe2 => caffe2(shapes),
             Naming::TorchvisionVideo => torchvision(shapes),
             Naming::PyTorchVideo => Self::Of(Family::PyTorchVideo),
-            Naming::PySlowFast if arch.is_some() || !shapes.spans_alike() => Self::Of(Family::PySlowFast),
+            // Of two pathways none pools.
+            Naming::PySlowFast if arch.is_some() || shapes.has_two_pathways() || !shapes.spans_alike() => {
+                Self::Of(Family::PySlowFast)
+            }
             Naming::PySlowFast => Self::OneOf(
                 &[Family::PySlowFast],
                 "an I3D or a C2D of PySlowFast's pools over time behind res2 where its cfg says so, and there is no cfg in the \
