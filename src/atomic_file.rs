@@ -391,7 +391,7 @@ mod tests {
         }
     }
 
-    /// Those of other tests would go as well, so this one has a process of its own: see `tests/cli/outputs.rs`. Here, that
+    /// Those of other tests would go as well, so this one has a process of its own: see `cli/tests/cli/outputs.rs`. Here, that
     /// what is finished or given up is not among them any more.
     #[test]
     fn files_with_a_name_are_known_until_they_are_finished() {

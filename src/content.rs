@@ -173,7 +173,7 @@ pub fn read_json(path: impl AsRef<Path>) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::File`] if it cannot be read.
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read as _;
     let mut head = Vec::new();

@@ -12,7 +12,7 @@ pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod network;
-#[cfg(feature = "cli")]
+#[cfg(feature = "picture")]
 pub mod picture;
 pub mod plan;
 pub mod reference;

@@ -1,17 +1,17 @@
 //! From frames and files to clips: the reference's preprocessing, the kinds of input, and what is refused.
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 #[path = "clip/damage.rs"]
 mod damage;
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 #[path = "clip/files.rs"]
 mod files;
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 #[path = "clip/pictures.rs"]
 mod pictures;
 #[path = "clip/torchvision.rs"]
 mod torchvision;
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 #[path = "clip/video.rs"]
 mod video;
 #[path = "clip/video_projects.rs"]

@@ -11,8 +11,11 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn unsafe_code_is_in_one_file_and_says_why() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
-    assert!(library.contains("#![deny(unsafe_code)]"));
+    for (crate_root, wanted) in
+        [("src/lib.rs", "#![deny(unsafe_code)]"), ("cli/src/main.rs", "#![forbid(unsafe_code)]")]
+    {
+        assert!(std::fs::read_to_string(root.join(crate_root)).unwrap().contains(wanted), "{crate_root}");
+    }
     let files = sources(&root.join("src"));
     assert!(files.len() > 30);
     for path in files {
@@ -30,11 +33,11 @@ fn unsafe_code_is_in_one_file_and_says_why() {
 }
 
 /// Neither the sources nor what they depend on could reach a network. (`ffmpeg` is told to read files only, see
-/// `tests/cli/video.rs`.)
+/// `cli/tests/cli/video.rs`.)
 #[test]
 fn nothing_here_speaks_to_a_network() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in sources(&root.join("src")) {
+    for path in [sources(&root.join("src")), sources(&root.join("cli/src"))].concat() {
         let text = std::fs::read_to_string(&path).unwrap();
         for word in ["std::net", "TcpStream", "UdpSocket", "UnixStream"] {
             assert!(!text.contains(word), "{}: {word}", path.display());

@@ -138,7 +138,7 @@ fn a_hundred_thousand_damaged_files_are_survived() {
 }
 
 /// Every kind of picture, damaged in a few bytes. (What ends early is in `tests/clip/pictures.rs`.)
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 #[test]
 fn damaged_pictures_are_survived() {
     use resnet3d_wgpu::clip::files::{LoadOptions, load};

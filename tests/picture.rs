@@ -1,5 +1,5 @@
 //! The pictures for people, and the numbers behind them.
-#![cfg(feature = "cli")]
+#![cfg(feature = "picture")]
 
 use resnet3d_wgpu::clip::files::{LoadOptions, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};

@@ -1,9 +1,9 @@
 //! From frames to the NCTHW clip that the network takes.
 //!
-//! `preprocess` is the arithmetic of those who trained the weights, and needs nothing but memory; `files` (feature `cli`)
+//! `preprocess` is the arithmetic of those who trained the weights, and needs nothing but memory; `files` (feature `files`)
 //! reads frames, videos and ready clips from disk. `sampling` says which frames of an input make a clip.
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 pub mod files;
 pub mod preprocess;
 pub mod sampling;

@@ -15,12 +15,12 @@ mod detectron;
 mod frames;
 mod geometry;
 mod interpolated;
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 mod planes;
 
 pub use frames::{ChannelOrder, Frames};
 pub use geometry::{Preprocess, Size};
-#[cfg(feature = "cli")]
+#[cfg(feature = "files")]
 pub(super) use planes::{FrameConverter, Planes, cut};
 
 use super::Clip;
@@ -205,7 +205,7 @@ impl Item {
     ///
     /// # Errors
     /// [`Error::Size`] if a clip of so many frames would be too large.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "files")]
     pub(super) fn arranged(self, order: &[usize]) -> Result<Self> {
         if order.iter().copied().eq(0..self.count) {
             return Ok(self);

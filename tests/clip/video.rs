@@ -204,24 +204,6 @@ fn a_turned_video_is_turned_as_a_viewer_would() {
     }
 }
 
-#[test]
-fn odd_names_are_names() {
-    let directory = tempfile::tempdir().unwrap();
-    let here = directory.path();
-    ffmpeg(here, &format!("{SOURCE} -frames:v 2 {LOSSLESS} video.mkv"));
-    for name in ["-i.mkv", "http:nowhere.mkv", "%03d.mkv", "two words é.mkv", "a'b\"c;$(d).mkv", "-", "pipe:0"] {
-        std::fs::copy(here.join("video.mkv"), here.join(name)).unwrap();
-        // From within, so that nothing stands before the name.
-        let ran = Command::new(env!("CARGO_BIN_EXE_resnet3d"))
-            .current_dir(here)
-            .args(["clip", "--output", "clip.safetensors", "--", name])
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
-        assert!(read(here.join(name), &unscaled()).is_ok(), "{name}");
-    }
-}
-
 /// The children of this process that mention `path`, and zombies. Those of other tests have a moment to be waited for.
 fn children_about(path: &Path) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,10 +1,13 @@
 //! What the integration tests share: adapters, fixtures, distances.
 #![allow(dead_code)] // every test binary uses its own part
 
+#[cfg(target_os = "linux")]
+pub mod failing_driver;
+
 use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuContext, InflateMode, WeightOptions, Weights};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every usable adapter of the machine; says which. A machine without any fails, and says what to install.
 pub fn contexts() -> Vec<GpuContext> {
@@ -22,13 +25,19 @@ pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<Strin
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// The directory `tests` of the workspace, for the tests of the library and for those of the program.
+fn tests() -> PathBuf {
+    let directories = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("tests"));
+    directories.into_iter().find(|tests| tests.join("fixtures").is_dir()).expect("the fixtures are in the repository")
+}
+
 pub fn fixture_path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
+    tests().join("fixtures").join(name)
 }
 
 /// A file that PyTorch had a part in, see `goldens/make.py`.
 pub fn golden_path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "goldens", name].iter().collect()
+    tests().join("goldens").join(name)
 }
 
 /// A body case of the independent oracle: network, weights, clip, and the expected taps. The weights are in the same file,

@@ -1,9 +1,8 @@
 //! A driver that fails: lavapipe with chosen calls of one function failing (`failing_driver.c`), a process for each.
 
+use super::common::failing_driver::build;
 use super::{CLIP, backbone, clip, this_binary};
 use resnet3d_wgpu::{Backend, ContextOptions, Error, GpuContext, Timing};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Set for the processes that run on such a driver.
 const CHILD: &str = "RESNET3D_TEST_FAILING_DRIVER";
@@ -110,36 +109,6 @@ fn after_a_timeout() {
     assert!(good.len() >= 11 && good.iter().all(|features| *features == good[0]), "{} of 12", good.len());
 }
 
-/// Code 1, what happened, what to do; and `verify` writes down what it has found so far.
-#[test]
-#[cfg(feature = "cli")]
-fn the_program_says_what_to_do_about_a_lost_device() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(driver) = build(directory.path()) else { return };
-    let run = |calls: &str, arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resnet3d"));
-        command.args(arguments).args(["--backend", "vulkan", "--no-cache"]).env_remove("RUST_LOG");
-        command.envs([("VK_ICD_FILENAMES", driver.manifest.as_os_str()), ("FAILING_DRIVER", driver.real.as_os_str())]);
-        let output = command.env("FAILING_CALLS", calls).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (code, stderr) = run("vkQueueSubmit:1:1:-4", &["bench", "--clip", "1x3x2x32x40", "--runs", "1"]);
-    assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("error: device llvmpipe") && stderr.contains("is lost: "), "{stderr}");
-    assert!(stderr.contains("hint: run it again"), "{stderr}");
-
-    let report = directory.path().join("report.json");
-    let arguments = ["verify", "--cases", "50", "--report", report.to_str().unwrap()];
-    let (code, stderr) = run("vkQueueSubmit:40:1:-4", &arguments);
-    assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("the device was lost") && stderr.contains("runs are not as they should be"), "{stderr}");
-    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
-    let adapter = &report["adapters"][0];
-    assert_eq!((&report["passed"], &adapter["lost"]), (&false.into(), &true.into()));
-    let failure = &adapter["failures"][0];
-    assert!(failure["error"].as_str().unwrap().contains("is lost") && failure["seed"] == 1, "{failure}");
-}
-
 /// Whatever a call does, results are right or errors typed; and a new context is as good as ever.
 fn on_the_failing_driver() {
     let open = || GpuContext::new(ContextOptions { backend: Some(Backend::Vulkan), ..ContextOptions::default() });
@@ -175,36 +144,4 @@ fn name(error: &Error) -> &'static str {
         Error::NoAdapter { .. } => "NoAdapter",
         other => panic!("{other}"),
     }
-}
-
-struct Driver {
-    manifest: PathBuf,
-    real: PathBuf,
-}
-
-/// Compiles the driver; `None`, with a word, where there is no lavapipe to put behind it.
-fn build(directory: &Path) -> Option<Driver> {
-    let manifests =
-        ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].iter().filter_map(|path| Path::new(path).read_dir().ok());
-    let manifests = manifests.flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let manifest =
-        manifests.into_iter().find(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("lvp_icd")));
-    let Some(manifest) = manifest else {
-        println!("skipped: there is no lavapipe to make fail");
-        return None;
-    };
-    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
-    let real = PathBuf::from(json["ICD"]["library_path"].as_str().unwrap());
-    let library = directory.join("failing_driver.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/failing_driver.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-Wl,-z,nodelete", "-o"])
-        .arg(&library)
-        .arg(source)
-        .status();
-    assert!(built.is_ok_and(|status| status.success()), "cc links Rust programs here, and cannot compile C");
-    json["ICD"]["library_path"] = library.to_str().unwrap().into();
-    let manifest = directory.join("failing_driver.json");
-    std::fs::write(&manifest, json.to_string()).unwrap();
-    Some(Driver { manifest, real })
 }

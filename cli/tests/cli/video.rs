@@ -553,3 +553,20 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     let mentions = ["cannot read", "video.mkv", "Permission denied", "check the path and its permissions"];
     assert!(ran.status.code() == Some(1) && mentions.iter().all(|mention| said.contains(mention)), "{said}");
 }
+
+/// What a file is called is its name, and nothing that ffmpeg would make of it.
+#[test]
+fn odd_names_are_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    ffmpeg(here, "-f lavfi -i testsrc2=size=64x48:rate=10:duration=2 -frames:v 2 -c:v ffv1 -pix_fmt bgr0 video.mkv");
+    for name in ["-i.mkv", "http:nowhere.mkv", "%03d.mkv", "two words é.mkv", "a'b\"c;$(d).mkv", "-", "pipe:0"] {
+        std::fs::copy(here.join("video.mkv"), here.join(name)).unwrap();
+        let by_path = here.join(name);
+        // From within too, so that nothing stands before the name.
+        for name in [name, by_path.to_str().unwrap()] {
+            let ran = command(["clip", "--output", "clip.safetensors", "--", name]).current_dir(here).output().unwrap();
+            assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+        }
+    }
+}

@@ -1,5 +1,4 @@
 //! The demonstration does what it says: the features change where the disc is.
-#![cfg(feature = "cli")]
 
 #[allow(dead_code)] // every test binary uses its own part
 #[path = "cli/harness.rs"]
@@ -112,7 +111,7 @@ fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {
         script("id", &format!("echo {user}"));
         let _ = std::fs::remove_file(at("installed"));
         let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
-        let mut command = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/ensure-driver"));
+        let mut command = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/ensure-driver"));
         command.arg(at(program)).env("PATH", path);
         for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "WGPU_BACKEND", "RUST_LOG"] {
             command.env_remove(variable);

@@ -1,4 +1,5 @@
 //! `resnet3d`: 3D ResNet video backbones from the command line.
+#![forbid(unsafe_code)]
 
 mod adapters;
 mod arguments;

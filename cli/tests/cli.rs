@@ -1,5 +1,4 @@
 //! The program from outside: what it prints, writes and returns.
-#![cfg(feature = "cli")]
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
@@ -7,6 +6,7 @@ mod bad_input;
 mod caches;
 #[path = "cli/classify.rs"]
 mod classify;
+#[path = "../../tests/common/mod.rs"]
 mod common;
 #[path = "cli/converting.rs"]
 mod converting;
@@ -19,6 +19,9 @@ mod footprint;
 mod foreign;
 #[path = "cli/harness.rs"]
 mod harness;
+#[cfg(target_os = "linux")]
+#[path = "cli/lost_device.rs"]
+mod lost_device;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/reports.rs"]

@@ -1,0 +1,38 @@
+//! A driver that fails: lavapipe with chosen calls of one function failing (`failing_driver.c`).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub struct Driver {
+    /// What `VK_ICD_FILENAMES` is to name.
+    pub manifest: PathBuf,
+    /// What `FAILING_DRIVER` is to name: the driver behind it.
+    pub real: PathBuf,
+}
+
+/// Compiles the driver; `None`, with a word, where there is no lavapipe to put behind it.
+pub fn build(directory: &Path) -> Option<Driver> {
+    let manifests =
+        ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].iter().filter_map(|path| Path::new(path).read_dir().ok());
+    let manifests = manifests.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let manifest =
+        manifests.into_iter().find(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("lvp_icd")));
+    let Some(manifest) = manifest else {
+        println!("skipped: there is no lavapipe to make fail");
+        return None;
+    };
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let real = PathBuf::from(json["ICD"]["library_path"].as_str().unwrap());
+    let library = directory.join("failing_driver.so");
+    let source = super::tests().join("common/failing_driver.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wl,-z,nodelete", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "cc links Rust programs here, and cannot compile C");
+    json["ICD"]["library_path"] = library.to_str().unwrap().into();
+    let manifest = directory.join("failing_driver.json");
+    std::fs::write(&manifest, json.to_string()).unwrap();
+    Some(Driver { manifest, real })
+}
