@@ -93,18 +93,18 @@ impl ContextOptions {
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
     }
 
-    /// All adapters of the machine, as [`list_adapters`], with no more of each than is asked for. Where a backend is asked
+    /// All adapters of the machine, as [`list_adapters_async`], with no more of each than is asked for. Where a backend is asked
     /// for, the variable `WGPU_BACKEND` hides none of them.
-    pub fn adapters(&self) -> Vec<AdapterSummary> {
-        list(&self.allowed()).into_iter().map(|summary| summary.limited_to(self.limits)).collect()
+    pub async fn adapters_async(&self) -> Vec<AdapterSummary> {
+        find(&self.allowed()).await.into_iter().map(|summary| summary.limited_to(self.limits)).collect()
     }
 
-    /// A device on `summary`'s adapter, as [`GpuContext::open`], with the directory for caches.
+    /// A device on `summary`'s adapter, as [`GpuContext::open_async`], with the directory for caches.
     ///
     /// # Errors
     /// [`Error::Device`] if the adapter gives no device.
-    pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
-        let gpu = GpuContext::open(summary)?;
+    pub async fn open_async(&self, summary: &AdapterSummary) -> Result<GpuContext> {
+        let gpu = GpuContext::open_async(summary).await?;
         Ok(match &self.cache {
             Some(directory) => gpu.cached_in(directory),
             None => gpu,
@@ -219,7 +219,10 @@ pub(super) const USED_FEATURES: wgpu::Features =
     wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
 
 pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
-    Backend::of(backend).map_or("other", Backend::name)
+    match backend {
+        wgpu::Backend::BrowserWebGpu => "webgpu",
+        other => Backend::of(other).map_or("other", Backend::name),
+    }
 }
 
 pub(super) fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
@@ -280,7 +283,8 @@ struct Allowed {
 impl Allowed {
     /// All that this program was built for.
     fn all() -> Self {
-        let all: wgpu::Backends = Backend::ALL.iter().map(|backend| wgpu::Backends::from(backend.wgpu())).collect();
+        let native = Backend::ALL.iter().map(|backend| wgpu::Backends::from(backend.wgpu()));
+        let all: wgpu::Backends = native.chain([wgpu::Backends::BROWSER_WEBGPU]).collect();
         Self { backends: all & wgpu::Instance::enabled_backend_features(), variable: None }
     }
 
@@ -309,20 +313,22 @@ impl Allowed {
 
 /// All adapters of the machine, in the order of preference; those that cannot be used say why. The variable `WGPU_BACKEND`
 /// hides the backends that it does not name; where it names none that this crate knows, it hides none.
-pub fn list_adapters() -> Vec<AdapterSummary> {
-    list(&Allowed::by_variable())
+///
+/// A browser shows one adapter at most.
+pub async fn list_adapters_async() -> Vec<AdapterSummary> {
+    find(&Allowed::by_variable()).await
 }
 
-fn list(allowed: &Allowed) -> Vec<AdapterSummary> {
+async fn find(allowed: &Allowed) -> Vec<AdapterSummary> {
     let backends = allowed.backends;
     let compiler = dx12::compiler();
-    let mut summaries = enumerate(backends, &compiler);
+    let mut summaries = enumerate(backends, &compiler).await;
     // Neither a DXC that cannot be loaded nor a driver without shader model 6 leaves any adapter on Direct3D 12.
     if let wgpu::Dx12Compiler::DynamicDxc { dxc_path } = compiler
         && backends.contains(wgpu::Backends::DX12)
         && !summaries.iter().any(|summary| summary.info.backend == wgpu::Backend::Dx12)
     {
-        let by_fxc = enumerate(wgpu::Backends::DX12, &wgpu::Dx12Compiler::Fxc);
+        let by_fxc = enumerate(wgpu::Backends::DX12, &wgpu::Dx12Compiler::Fxc).await;
         if !by_fxc.is_empty() {
             log::warn!("no adapter of Direct3D 12 takes {dxc_path}: FXC compiles the shaders");
         }
@@ -333,7 +339,7 @@ fn list(allowed: &Allowed) -> Vec<AdapterSummary> {
 }
 
 /// The adapters of `backends`, with `compiler` for Direct3D 12.
-fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<AdapterSummary> {
+async fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<AdapterSummary> {
     // What wgpu takes from its other variables. Of backends it would warn in its own words.
     let mut desc = wgpu::InstanceDescriptor {
         backends,
@@ -343,7 +349,7 @@ fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<Ada
         display: None,
     };
     desc.backend_options.dx12.shader_compiler = compiler.clone();
-    let adapters = pollster::block_on(wgpu::Instance::new(desc).enumerate_adapters(backends));
+    let adapters = wgpu::Instance::new(desc).enumerate_adapters(backends).await;
     adapters.into_iter().map(|adapter| AdapterSummary::new(adapter, compiler)).collect()
 }
 

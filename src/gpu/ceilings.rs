@@ -3,7 +3,7 @@
 //! Both microbenchmarks are timed by the host's clock around a submission that is long enough for that, so that they work
 //! the same on every adapter.
 
-use super::GpuContext;
+use super::{GpuContext, blocking};
 use crate::error::Result;
 use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, assemble};
 use serde::Serialize;
@@ -127,7 +127,7 @@ impl<'a> Stream<'a> {
         let (name, source) = shader;
         let label = format!("resnet3d.ceilings.{name}");
         let label = Some(label.as_str());
-        gpu.scoped(|| {
+        blocking::scoped(gpu, || {
             let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label,
                 source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -161,7 +161,7 @@ impl<'a> Stream<'a> {
 
     /// Submits so many dispatches and waits for them.
     fn run(&self, dispatches: u32) -> Result<Duration> {
-        self.gpu.scoped(|| {
+        blocking::scoped(self.gpu, || {
             let started = Instant::now();
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -1,44 +1,80 @@
 //! Packed weights on a device.
 
 use super::GpuContext;
+use super::faults::Scoped;
+use super::parallel;
 use super::resource::{Resource, filled_buffer, filled_image};
 use crate::error::Result;
 use crate::kernels::{Home, Method};
 use crate::plan::{Plan, Step};
 use crate::weights::Weights;
-use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 /// What one set of packed weights is for: an operator, a method, and how the blocks of output channels are cut.
 type Key = (String, Method, Vec<Range<usize>>);
 
-/// Packed weights on the device, so that plans for several clip shapes share them.
+/// The packed weights of an operator on the device.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// By part, then by constant.
+    parts: Vec<Vec<Resource>>,
+}
+
+impl Packed {
+    /// Those of a part of the step that they were packed for.
+    pub fn part(&self, part: usize) -> &[Resource] {
+        &self.parts[part]
+    }
+}
+
+/// Packed weights on the device, so that plans for several clip shapes share them. They are there for as long as an executor
+/// has them.
 #[derive(Debug, Default)]
 pub struct Constants {
-    /// By part, then by constant.
-    made: HashMap<Key, Vec<Vec<Resource>>>,
+    made: HashMap<Key, Weak<Packed>>,
+}
+
+/// What a plan needs of them, by step: what is there, and what is on its way.
+pub(super) struct Packing<'a> {
+    steps: Vec<(Key, Option<Arc<Packed>>)>,
+    /// The same steps' without those that are there.
+    missing: Vec<Scoped<'a, Packed>>,
 }
 
 impl Constants {
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        self.made.values().flatten().flatten().map(Resource::bytes).sum()
+        let held = self.made.values().filter_map(Weak::upgrade);
+        held.map(|packed| packed.parts.iter().flatten().map(Resource::bytes).sum::<u64>()).sum()
     }
 
-    /// Packs and uploads the constants of all steps of `plan`, unless that has been done before; several at a time.
-    pub(super) fn prepare(&mut self, gpu: &GpuContext, plan: &Plan, weights: &Weights) -> Result<()> {
-        let steps = plan.steps().iter().map(|step| (key(plan, step), step));
-        let missing: Vec<(Key, &Step)> = steps.filter(|(key, _)| !self.made.contains_key(key)).collect();
-        let upload = |(key, step)| Ok((key, gpu.scoped(|| upload(gpu, plan, step, weights))?));
-        let made: Vec<_> = missing.into_par_iter().with_max_len(1).map(upload).collect::<Result<_>>()?;
-        self.made.extend(made);
-        Ok(())
+    /// Packs and uploads the constants of all steps of `plan`, unless they are there; several at a time.
+    pub(super) fn pack<'a>(&self, gpu: &'a GpuContext, plan: &Plan, weights: &Weights) -> Packing<'a> {
+        let steps = plan.steps().iter().map(|step| key(plan, step));
+        let steps = steps.map(|key| (self.made.get(&key).and_then(Weak::upgrade), key));
+        let steps: Vec<_> = steps.map(|(packed, key)| (key, packed)).collect();
+        let missing = plan.steps().iter().zip(&steps).filter(|(_, (_, packed))| packed.is_none());
+        let missing: Vec<&Step> = missing.map(|(step, _)| step).collect();
+        let missing = parallel::each(missing, |step| gpu.scoped(|| upload(gpu, plan, step, weights)));
+        Packing { steps, missing }
     }
 
-    /// The constants of a step of a plan that has been prepared, by part.
-    pub(super) fn get(&self, plan: &Plan, step: &Step) -> &[Vec<Resource>] {
-        &self.made[&key(plan, step)]
+    /// The constants of each step, and those that were packed for others to share.
+    pub(super) async fn keep(&mut self, packing: Packing<'_>) -> Result<Vec<Arc<Packed>>> {
+        let mut missing = packing.missing.into_iter();
+        let mut all = Vec::new();
+        self.made.retain(|_, packed| packed.strong_count() > 0);
+        for (key, packed) in packing.steps {
+            let packed = match packed {
+                Some(packed) => packed,
+                None => Arc::new(missing.next().expect("what is not there was packed").result().await?),
+            };
+            self.made.insert(key, Arc::downgrade(&packed));
+            all.push(packed);
+        }
+        Ok(all)
     }
 }
 
@@ -47,7 +83,7 @@ fn key(plan: &Plan, step: &Step) -> Key {
 }
 
 /// The constants of a step, by part.
-fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Result<Vec<Vec<Resource>>> {
+fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Result<Packed> {
     let op = &plan.graph().operators()[step.operator];
     let constants = step.method.constants(&op.kind, plan.shape(op.output).c, weights)?;
     let label = format!("resnet3d.{}.constant", op.name);
@@ -63,5 +99,5 @@ fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Resu
         };
         constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()
     };
-    step.parts.iter().map(part).collect()
+    Ok(Packed { parts: step.parts.iter().map(part).collect::<Result<_>>()? })
 }

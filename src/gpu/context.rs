@@ -37,18 +37,20 @@ impl GpuContext {
     ///
     /// # Errors
     /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
-    pub fn new(options: ContextOptions) -> Result<Self> {
-        options.open(preferred_adapter(&options.adapters(), &options)?)
+    pub async fn new_async(options: ContextOptions) -> Result<Self> {
+        options.open_async(preferred_adapter(&options.adapters_async().await, &options)?).await
     }
 
     /// Opens every usable adapter that `options` accepts, in the order of preference.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] if there is none; [`Error::Device`] if one gives no device.
-    pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
-        let all = options.adapters();
-        let accepted = all.iter().filter(|a| a.unusable.is_none() && options.accepts(&a.info));
-        let contexts = accepted.map(|summary| options.open(summary)).collect::<Result<Vec<_>>>()?;
+    pub async fn all_async(options: &ContextOptions) -> Result<Vec<Self>> {
+        let all = options.adapters_async().await;
+        let mut contexts = Vec::new();
+        for summary in all.iter().filter(|a| a.unusable.is_none() && options.accepts(&a.info)) {
+            contexts.push(options.open_async(summary).await?);
+        }
         if contexts.is_empty() {
             return Err(no_adapter(options, &all));
         }
@@ -59,7 +61,7 @@ impl GpuContext {
     ///
     /// # Errors
     /// [`Error::Device`] if the adapter gives no device.
-    pub fn open(summary: &AdapterSummary) -> Result<Self> {
+    pub async fn open_async(summary: &AdapterSummary) -> Result<Self> {
         let name = &summary.info.name;
         let desc = wgpu::DeviceDescriptor {
             label: Some("resnet3d"),
@@ -68,10 +70,9 @@ impl GpuContext {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let opened = guarded(|| pollster::block_on(summary.adapter.request_device(&desc)));
-        let (device, queue) = opened
-            .and_then(|opened| opened.map_err(|error| error.to_string()))
-            .map_err(|reason| Error::Device { adapter: name.clone(), reason })?;
+        let failed = |reason| Error::Device { adapter: name.clone(), reason };
+        let opening = guarded(|| summary.adapter.request_device(&desc)).map_err(failed)?;
+        let (device, queue) = opening.await.map_err(|error| failed(error.to_string()))?;
         // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));

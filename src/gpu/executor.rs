@@ -1,67 +1,64 @@
 //! One plan on one device: everything is made once; a run uploads, records, submits and reads back.
 
 use super::GpuContext;
-use super::constants::Constants;
-use super::passes::{Pass, passes};
+use super::answers::Answers;
+use super::constants::{Constants, Packed};
+use super::flight::{Departure, Flight, Ticket};
+use super::parallel;
 use super::pipelines::{ShaderChecks, ShaderPatch};
-use super::profile::{Profile, Timestamps, Timing};
+use super::profile::{Timestamps, Timing, timed_passes};
+use super::recording::{Io, Recording, passes};
 use super::resource::{Resource, empty_buffer, filled_buffer};
-use super::staging::{StagingBuffers, map, mapped};
+use super::staging::StagingSet;
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
 use crate::kernels::{Grid, Kernel, scratch_home};
-use crate::plan::{Binding, Plan};
+use crate::plan::{Binding, Command, Plan};
 use crate::weights::Weights;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
 
-/// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
-/// device a hundred times slower than lavapipe on two cores would need.
-const TIMEOUT: Duration = Duration::from_secs(600);
-const SLOWEST_MACS_PER_SECOND: u64 = 100_000_000;
+/// How many runs have staging of their own: while one computes, the host writes the clip of another, or reads its outputs.
+const STAGING_SETS: usize = 2;
 
 /// A dispatch with everything bound.
 #[derive(Debug)]
-struct BoundDispatch {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    grid: Grid,
-}
-
-/// Between host and device.
-#[derive(Clone, Copy)]
-enum Direction {
-    Up,
-    Down,
-}
-
-/// How many passes are timed: all, or the first and the last.
-fn timed_passes(passes: &[Pass], timing: Timing) -> usize {
-    if timing == Timing::Layers { passes.len() } else { passes.len().min(2) }
+pub(super) struct BoundDispatch {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group: wgpu::BindGroup,
+    pub grid: Grid,
 }
 
 /// A plan, ready to run.
+///
+/// Several runs may be under way: each has staging of its own, two at most, and all share the buffers of activations, since
+/// a device computes what is submitted in its order.
 #[derive(Debug)]
 pub struct Executor {
     gpu: GpuContext,
-    plan: Plan,
+    plan: Arc<Plan>,
+    commands: Vec<Command>,
+    /// By timing, the step of each compute pass.
+    passes: Arc<[usize]>,
+    passes_by_step: Arc<[usize]>,
     activations: Vec<wgpu::Buffer>,
     /// By index; none where no dispatch has one.
     scratch: Vec<Option<Resource>>,
-    /// The dispatches of each step of the plan.
-    steps: Vec<Vec<BoundDispatch>>,
-    passes: Arc<[Pass]>,
-    /// Those of a run whose steps are timed.
-    passes_by_step: Arc<[Pass]>,
+    /// Kept for as long as there is somebody who runs with them.
+    _constants: Vec<Arc<Packed>>,
+    /// By step of the plan.
+    dispatches: Vec<Vec<BoundDispatch>>,
     uniforms: wgpu::Buffer,
-    /// Where the host writes inputs; mapped between runs.
-    uploads: StagingBuffers,
-    /// The last input, where it takes frames of the first.
-    sampled: Vec<f32>,
-    /// Where the device leaves outputs.
-    readbacks: StagingBuffers,
-    timestamps: Option<Timestamps>,
+    /// Staging that no run has.
+    idle: Vec<StagingSet>,
+    /// How many sets there are.
+    sets: usize,
+    /// Runs that have staging, the oldest first.
+    flights: VecDeque<Arc<Flight>>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Executor {
@@ -70,7 +67,7 @@ impl Executor {
     /// # Errors
     /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`] if the device refuses, or a shader does not compile;
     /// those of [`Weights::get`] if these are another network's weights.
-    pub fn new(
+    pub async fn new_async(
         gpu: &GpuContext,
         plan: Plan,
         weights: &Weights,
@@ -78,106 +75,123 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        gpu.scoped(|| {
-            let executor = Self::build(gpu, plan, weights, constants, checks, patch)?;
-            // Carries out the uploads of weights too, which wgpu has staged.
-            let submission = gpu.queue.submit([executor.rehearsal()]);
-            executor.wait(Some(submission))?;
-            Ok(executor)
-        })
+        let (executor, rehearsed) = Self::rehearsing(gpu, plan, weights, constants, checks, patch).await?;
+        let over = poll_fn(|task| rehearsed.poll(gpu, task)).await;
+        executor.rehearsed(over).await
     }
 
-    fn build(
+    /// An executor whose pipelines all run once, by way of a first time: it is to be waited for.
+    pub(super) async fn rehearsing(
         gpu: &GpuContext,
         plan: Plan,
         weights: &Weights,
         constants: &mut Constants,
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Answers)> {
+        let plan = Arc::new(plan);
         // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
-        let activation = |(index, &bytes): (usize, &u64)| {
-            gpu.scoped(|| Ok(empty_buffer(gpu, &format!("resnet3d.activation{index}"), bytes)))
-        };
-        let workspace = |(index, &bytes): (usize, &u64)| {
-            let make = || Resource::empty(gpu, &format!("resnet3d.scratch{index}"), scratch_home(index), bytes);
-            (bytes > 0).then(|| gpu.scoped(|| Ok(make()))).transpose()
-        };
-        let activations = plan.memory().buffers().iter().enumerate().map(activation).collect::<Result<Vec<_>>>()?;
-        let scratch = plan.scratch().iter().enumerate().map(workspace).collect::<Result<Vec<_>>>()?;
-
-        let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
-        let mut offsets = Vec::new();
-        let mut params = Vec::new();
-        for dispatch in plan.steps().iter().flat_map(|step| &step.dispatches) {
-            params.resize((params.len() as u64).next_multiple_of(align) as usize, 0);
-            offsets.push(params.len() as u64);
-            params.extend_from_slice(&dispatch.launch.params);
+        let mut activations = Vec::new();
+        for (index, &bytes) in plan.memory().buffers().iter().enumerate() {
+            let make = || Ok(empty_buffer(gpu, &format!("resnet3d.activation{index}"), bytes));
+            activations.push(gpu.scoped(make).result().await?);
         }
-        let uniforms = filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params)?;
+        let mut scratch = Vec::new();
+        for (index, &bytes) in plan.scratch().iter().enumerate() {
+            let make = || Ok(Resource::empty(gpu, &format!("resnet3d.scratch{index}"), scratch_home(index), bytes));
+            scratch.push(if bytes > 0 { Some(gpu.scoped(make).result().await?) } else { None });
+        }
+        let (params, offsets) = params(gpu, &plan);
+        let fill = || filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params);
+        let uniforms = gpu.scoped(fill).result().await?;
 
         let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel);
-        let kernels: Vec<Kernel> = kernels.collect();
-        let (pipelines, packed) =
-            rayon::join(|| gpu.pipelines.get(gpu, kernels, checks, patch), || constants.prepare(gpu, &plan, weights));
-        let pipelines = pipelines?;
-        packed?;
+        let kernels: HashSet<Kernel> = kernels.collect();
+        let (compiling, packing) = parallel::both(
+            || gpu.pipelines.compile(gpu, &kernels, checks, patch),
+            || constants.pack(gpu, &plan, weights),
+        );
+        // Both, whatever one of them comes to: what is compiled is kept.
+        let pipelines = compiling.finish().await;
+        let packed = constants.keep(packing).await;
+        let (pipelines, packed) = (pipelines?, packed?);
 
-        let mut offsets = offsets.into_iter();
-        let mut steps = Vec::new();
-        for step in plan.steps() {
-            let constants = constants.get(&plan, step);
-            let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
-            let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
-                let pipeline = &pipelines[&dispatch.launch.kernel];
-                let uniform = wgpu::BufferBinding {
-                    buffer: &uniforms,
-                    offset,
-                    size: wgpu::BufferSize::new(dispatch.launch.params.len() as u64),
-                };
-                let operands = dispatch.bindings.iter().map(|binding| match *binding {
-                    Binding::Constant(index) => constants[dispatch.part][index].binding(None),
-                    Binding::Frames { blob, segment, offset, bytes, .. } => {
-                        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                            buffer: &activations[plan.memory().buffers_of(blob)[segment]],
-                            offset,
-                            size: wgpu::BufferSize::new(bytes),
-                        })
-                    }
-                    Binding::Scratch { index, bytes } => {
-                        let workspace = scratch[index].as_ref();
-                        workspace.expect("a workspace that is bound has bytes").binding(Some(bytes))
-                    }
+        let bind = || {
+            let mut offsets = offsets.into_iter();
+            let dispatches = plan.steps().iter().zip(&packed).map(|(step, constants)| {
+                let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
+                let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
+                    let pipeline = &pipelines[&dispatch.launch.kernel];
+                    let uniform = wgpu::BufferBinding {
+                        buffer: &uniforms,
+                        offset,
+                        size: wgpu::BufferSize::new(dispatch.launch.params.len() as u64),
+                    };
+                    let operands = dispatch.bindings.iter().map(|binding| match *binding {
+                        Binding::Constant(index) => constants.part(dispatch.part)[index].binding(None),
+                        Binding::Frames { blob, segment, offset, bytes, .. } => {
+                            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                                buffer: &activations[plan.memory().buffers_of(blob)[segment]],
+                                offset,
+                                size: wgpu::BufferSize::new(bytes),
+                            })
+                        }
+                        Binding::Scratch { index, bytes } => {
+                            let workspace = scratch[index].as_ref();
+                            workspace.expect("a workspace that is bound has bytes").binding(Some(bytes))
+                        }
+                    });
+                    let resources = std::iter::once(wgpu::BindingResource::Buffer(uniform)).chain(operands);
+                    let entries: Vec<_> = (0..)
+                        .zip(resources)
+                        .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+                        .collect();
+                    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: Some(&label),
+                        layout: &pipeline.layout,
+                        entries: &entries,
+                    });
+                    BoundDispatch { pipeline: pipeline.pipeline.clone(), bind_group, grid: dispatch.launch.grid }
                 });
-                let resources = std::iter::once(wgpu::BindingResource::Buffer(uniform)).chain(operands);
-                let entries: Vec<_> = (0..)
-                    .zip(resources)
-                    .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
-                    .collect();
-                let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(&label),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                });
-                BoundDispatch { pipeline: pipeline.pipeline.clone(), bind_group, grid: dispatch.launch.grid }
+                bound.collect::<Vec<_>>()
             });
-            steps.push(bound.collect::<Vec<_>>());
-        }
-
-        Ok(Self {
-            uploads: StagingBuffers::uploads(gpu, plan.uploads()),
-            readbacks: StagingBuffers::readbacks(gpu, plan.readbacks()),
+            Ok((dispatches.collect::<Vec<_>>(), StagingSet::new(gpu, &plan)))
+        };
+        let (dispatches, staging) = gpu.scoped(bind).result().await?;
+        let commands = plan.commands();
+        let executor = Self {
             gpu: gpu.clone(),
+            passes: passes(&commands, Timing::Off).into(),
+            passes_by_step: passes(&commands, Timing::Layers).into(),
+            commands,
             activations,
             scratch,
-            steps,
-            passes: passes(&plan, false).into(),
-            passes_by_step: passes(&plan, true).into(),
+            _constants: packed,
+            dispatches,
             uniforms,
-            sampled: Vec::new(),
-            timestamps: None,
+            idle: vec![staging],
+            sets: 1,
+            flights: VecDeque::new(),
+            failed: Arc::default(),
             plan,
-        })
+        };
+        let rehearse = || {
+            // Carries out the uploads of weights too, which wgpu has staged.
+            gpu.queue.submit([executor.rehearsal()]);
+            let answers = Answers::default();
+            answers.ask_for_the_end(&gpu.queue);
+            Ok(answers)
+        };
+        let answers = gpu.scoped(rehearse).result().await?;
+        Ok((executor, answers))
+    }
+
+    /// What came of the rehearsal.
+    pub(super) async fn rehearsed(self, over: Result<()>) -> Result<Self> {
+        match over {
+            Ok(()) => Ok(self),
+            Err(error) => Err(self.gpu.explained(error).await),
+        }
     }
 
     /// One workgroup of every pipeline: lavapipe compiles a shader when it first runs, and it may not be the only driver
@@ -188,7 +202,7 @@ impl Executor {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
         let planned = self.plan.steps().iter().flat_map(|step| &step.dispatches);
         let mut seen = HashSet::new();
-        for (planned, dispatch) in planned.zip(self.steps.iter().flatten()) {
+        for (planned, dispatch) in planned.zip(self.dispatches.iter().flatten()) {
             if !seen.insert(planned.launch.kernel) {
                 continue;
             }
@@ -207,22 +221,29 @@ impl Executor {
 
     /// The plan alone, when nothing is to be run any more.
     pub fn into_plan(self) -> Plan {
-        self.plan
+        Arc::unwrap_or_clone(self.plan)
+    }
+
+    /// The commands of a run, in order.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// Whether a run has failed: then no further one can succeed.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Bytes on the device apart from weights: activations, workspaces, parameters, staging.
     pub fn bytes(&self) -> u64 {
         let buffers = self.activations.iter().chain([&self.uniforms]).map(wgpu::Buffer::size);
         let workspaces = self.scratch.iter().flatten().map(Resource::bytes);
-        buffers.chain(workspaces).sum::<u64>() + self.uploads.bytes() + self.readbacks.bytes()
+        buffers.chain(workspaces).sum::<u64>() + self.sets as u64 * StagingSet::bytes(&self.plan)
     }
 
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
-    ///
-    /// # Errors
-    /// [`Error::Device`], [`Error::DeviceLost`].
-    pub fn fill_activations(&mut self, value: f32) -> Result<()> {
-        self.gpu.scoped(|| {
+    pub(super) async fn fill(&self, value: f32) -> Result<()> {
+        let fill = || {
             for buffer in &self.activations {
                 let values = vec![value; buffer.size() as usize / 4];
                 self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
@@ -231,12 +252,14 @@ impl Executor {
                 workspace.fill(&self.gpu, value);
             }
             self.gpu.queue.submit([]);
-            self.gpu.alive()
-        })
+            Ok(())
+        };
+        self.gpu.scoped(fill).result().await?;
+        self.gpu.alive().await
     }
 
-    /// Runs the plan on `inputs`, NCTHW values of the graph's inputs that are fed, in their order, and returns the values of
-    /// [`Plan::outputs`] in their order, with the device's timing if it was asked for and the device can.
+    /// Starts a run of the plan on `inputs`, NCTHW values of the graph's inputs that are fed, in their order. Where two
+    /// runs are under way it waits for the older one first.
     ///
     /// After an error of the device no further run succeeds: buffers may be on their way to the host still. Make a new
     /// executor.
@@ -244,29 +267,89 @@ impl Executor {
     /// # Errors
     /// [`Error::Shape`] if an input has the wrong number of values; [`Error::DeviceLost`], or [`Error::Device`] if the device
     /// fails otherwise.
-    pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
-        let gpu = self.gpu.clone();
-        gpu.scoped(|| {
-            self.check(inputs)?;
-            let passes = match timing {
-                Timing::Layers => &self.passes_by_step,
-                Timing::Off | Timing::Total => &self.passes,
-            };
-            let passes = Arc::clone(passes);
-            let timed = timed_passes(&passes, timing);
-            if timing != Timing::Off && self.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
-                self.timestamps = Timestamps::new(&self.gpu, timed);
+    pub async fn submit_async(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
+        self.check(inputs)?;
+        let mut set = self.staging().await?;
+        let (gpu, plan) = (self.gpu.clone(), Arc::clone(&self.plan));
+        let passes = match timing {
+            Timing::Layers => Arc::clone(&self.passes_by_step),
+            Timing::Off | Timing::Total => Arc::clone(&self.passes),
+        };
+        let failed = Arc::clone(&self.failed);
+        let start = || {
+            let timed = timed_passes(passes.len(), timing == Timing::Layers);
+            if timing != Timing::Off && set.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
+                set.timestamps = Timestamps::new(&gpu, timed);
             }
-            let graph = self.plan.graph();
-            if let Some(slow_frames) = graph.slow_frames() {
-                slow_frames.take(inputs[0], self.plan.shape(graph.inputs()[0]), &mut self.sampled);
+            set.write(&gpu, &plan, inputs)?;
+            let submission = self.record_and_submit(&set, timing);
+            let departure =
+                Departure { gpu: gpu.clone(), plan: Arc::clone(&plan), submission, set, timing, passes, failed };
+            Ok(Flight::new(departure))
+        };
+        let started = gpu.scoped(start);
+        // Before anything is awaited: who drops this future does not drop the run.
+        self.flights.extend(started.peek().cloned());
+        let started = started.result().await;
+        started.map(Ticket).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+    }
+
+    /// Records a run into a command encoder of the caller's: its inputs are copied from buffers of NCTHW f32, those of the
+    /// graph's inputs that are fed, and [`Plan::outputs`] into others. Nothing is submitted, and nothing waits. A plan of
+    /// several rounds or submissions is recorded all the same, into the one encoder.
+    ///
+    /// The buffers have room for the values, the usages [`wgpu::BufferUsages::COPY_SRC`] and
+    /// [`wgpu::BufferUsages::COPY_DST`], and are all different.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are more or fewer buffers, or one has too few bytes; [`Error::Unsupported`] where one
+    /// lacks its usage. Then nothing is recorded.
+    pub fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &[&wgpu::Buffer],
+        outputs: &[&wgpu::Buffer],
+    ) -> Result<()> {
+        let fed = &self.plan.graph().inputs()[..self.plan.graph().clips()];
+        let returned: Vec<BlobId> = self.plan.outputs().iter().map(|output| output.blob).collect();
+        self.check_buffers("inputs", fed, inputs, wgpu::BufferUsages::COPY_SRC)?;
+        self.check_buffers("outputs", &returned, outputs, wgpu::BufferUsages::COPY_DST)?;
+        self.recording(Io::Buffers { inputs, outputs }, None, Timing::Off).record(encoder, &self.commands);
+        Ok(())
+    }
+
+    fn check_buffers(
+        &self,
+        what: &str,
+        blobs: &[BlobId],
+        buffers: &[&wgpu::Buffer],
+        usage: wgpu::BufferUsages,
+    ) -> Result<()> {
+        if blobs.len() != buffers.len() {
+            return Err(Error::Shape {
+                what: format!("buffers for {what}"),
+                wanted: format!("{} of them", blobs.len()),
+                given: buffers.len().to_string(),
+            });
+        }
+        for (&blob, buffer) in blobs.iter().zip(buffers) {
+            let (name, shape) = (&self.plan.graph().blob(blob).name, self.plan.shape(blob));
+            let bytes = 4 * shape.len() as u64;
+            if buffer.size() < bytes {
+                return Err(Error::Shape {
+                    what: format!("the buffer for {name}"),
+                    wanted: format!("{shape} ({bytes} bytes)"),
+                    given: format!("{} bytes", buffer.size()),
+                });
             }
-            let sampled = graph.slow_frames().map(|_| self.sampled.as_slice());
-            let inputs: Vec<&[f32]> = inputs.iter().copied().chain(sampled).collect();
-            self.uploads.write(&self.gpu, &self.plan, &inputs)?;
-            let submission = self.submit(&passes, timing);
-            self.read_outputs(submission, &passes, timing)
-        })
+            if !buffer.usage().contains(usage) {
+                return Err(Error::Unsupported {
+                    what: format!("the buffer for {name}"),
+                    reason: format!("it has the usages {:?}, which lack {usage:?}", buffer.usage()),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, inputs: &[&[f32]]) -> Result<()> {
@@ -284,102 +367,86 @@ impl Executor {
         Ok(())
     }
 
-    /// Records and submits a run, one submission after the other; the last of them.
-    fn submit(&self, passes: &[Pass], timing: Timing) -> Option<wgpu::SubmissionIndex> {
-        let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
-        let timed = |index: usize| match timing {
-            Timing::Layers => Some(index),
-            // The first, and the last if that is another.
-            _ if index == 0 => Some(0),
-            _ => (index + 1 == passes.len()).then_some(1),
-        };
-        let label = Some("resnet3d.forward");
-        let mut dispatches = self.plan.in_order().cycle();
-        let mut submission = None;
-        for (index, submitted) in passes
-            .chunk_by(|a, _| !a.submit)
-            .scan(0, |first, own| Some((std::mem::replace(first, *first + own.len()), own)))
+    /// Staging that no run has, made where there are fewer sets than there may be, or waited for.
+    async fn staging(&mut self) -> Result<StagingSet> {
+        self.reclaim();
+        if let Some(set) = self.idle.pop() {
+            return Ok(set);
+        }
+        if self.sets < STAGING_SETS {
+            let set = self.gpu.scoped(|| Ok(StagingSet::new(&self.gpu, &self.plan))).result().await?;
+            self.sets += 1;
+            return Ok(set);
+        }
+        while let Some(oldest) = self.flights.front() {
+            poll_fn(|task| oldest.poll(task)).await;
+            self.reclaim();
+            if let Some(set) = self.idle.pop() {
+                return Ok(set);
+            }
+        }
+        Err(self.gpu.fault("an earlier run of this clip shape has failed"))
+    }
+
+    /// Takes back the staging of runs that have landed.
+    fn reclaim(&mut self) {
+        let waker = std::task::Waker::noop();
+        while let Some(flight) =
+            self.flights.pop_front_if(|flight| flight.poll(&mut Context::from_waker(waker)).is_ready())
         {
+            self.idle.extend(flight.take_staging());
+        }
+    }
+
+    /// The oldest run that has staging, where there is none left for another.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn in_the_way(&mut self) -> Option<Arc<Flight>> {
+        self.reclaim();
+        (self.idle.is_empty() && self.sets == STAGING_SETS).then(|| self.flights.front().cloned())?
+    }
+
+    fn recording<'a>(&'a self, io: Io<'a>, timestamps: Option<&'a Timestamps>, timing: Timing) -> Recording<'a> {
+        let passes = if timing == Timing::Layers { &self.passes_by_step } else { &self.passes };
+        Recording {
+            plan: &self.plan,
+            activations: &self.activations,
+            dispatches: &self.dispatches,
+            io,
+            timestamps: timestamps.filter(|_| timing != Timing::Off),
+            timing,
+            passes: passes.len(),
+            recorded: 0,
+        }
+    }
+
+    /// Records and submits a run, one submission after the other; the last of them.
+    fn record_and_submit(&self, set: &StagingSet, timing: Timing) -> wgpu::SubmissionIndex {
+        let mut recording = self.recording(Io::Staging(set), set.timestamps.as_ref(), timing);
+        let label = Some("resnet3d.forward");
+        let mut submitted = self.commands.split_inclusive(|command| *command == Command::Submit).peekable();
+        loop {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-            for (index, own) in (index..).zip(submitted) {
-                self.copy(&mut encoder, own, &own.uploads, Direction::Up);
-                let around = timestamps.zip(timed(index)).map(|(timestamps, index)| timestamps.around(index));
-                let desc = wgpu::ComputePassDescriptor { label, timestamp_writes: around };
-                let mut pass = encoder.begin_compute_pass(&desc);
-                for (step, dispatch) in dispatches.by_ref().take(own.dispatches) {
-                    let dispatch = &self.steps[step][dispatch];
-                    pass.set_pipeline(&dispatch.pipeline);
-                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                    pass.dispatch_workgroups(dispatch.grid.x, dispatch.grid.y, 1);
-                }
-                drop(pass);
-                self.copy(&mut encoder, own, &own.readbacks, Direction::Down);
+            recording.record(&mut encoder, submitted.next().unwrap_or_default());
+            let last = submitted.peek().is_none();
+            if let Some(timestamps) = recording.timestamps.filter(|_| last) {
+                timestamps.resolve(&mut encoder, timed_passes(recording.passes, timing == Timing::Layers));
             }
-            if let Some(timestamps) = timestamps.filter(|_| index + submitted.len() == passes.len()) {
-                timestamps.resolve(&mut encoder, timed_passes(passes, timing));
-            }
-            submission = Some(self.gpu.queue.submit([encoder.finish()]));
-        }
-        submission
-    }
-
-    /// Copies pieces of inputs to where they are read, or pieces of outputs to where the host will read them.
-    fn copy(&self, encoder: &mut wgpu::CommandEncoder, pass: &Pass, pieces: &[(usize, usize)], direction: Direction) {
-        for &(port, piece) in pieces {
-            let (staging, buffers, blob) = match direction {
-                Direction::Up => (self.plan.uploads(), &self.uploads, self.plan.graph().inputs()[port]),
-                Direction::Down => (self.plan.readbacks(), &self.readbacks, self.plan.outputs()[port].blob),
-            };
-            let Some(transfer) = staging.transfer(pass.round, port, piece) else { continue };
-            let (own, at) = self.piece(blob, piece);
-            let (outside, offset) = (buffers.buffer(transfer), transfer.offset);
-            match direction {
-                Direction::Up => encoder.copy_buffer_to_buffer(outside, offset, own, at, transfer.bytes),
-                Direction::Down => encoder.copy_buffer_to_buffer(own, at, outside, offset, transfer.bytes),
+            let submission = self.gpu.queue.submit([encoder.finish()]);
+            if last {
+                return submission;
             }
         }
     }
+}
 
-    /// The buffer of a piece of a blob, and where in it the piece begins.
-    fn piece(&self, blob: BlobId, piece: usize) -> (&wgpu::Buffer, u64) {
-        let piece = &self.plan.storage(blob).pieces()[piece];
-        (&self.activations[self.plan.memory().buffers_of(blob)[piece.segment]], piece.offset)
+/// The uniform parameters of all dispatches of a plan, and where those of each begin.
+fn params(gpu: &GpuContext, plan: &Plan) -> (Vec<u8>, Vec<u64>) {
+    let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
+    let (mut params, mut offsets) = (Vec::new(), Vec::new());
+    for dispatch in plan.steps().iter().flat_map(|step| &step.dispatches) {
+        params.resize((params.len() as u64).next_multiple_of(align) as usize, 0);
+        offsets.push(params.len() as u64);
+        params.extend_from_slice(&dispatch.launch.params);
     }
-
-    fn read_outputs(
-        &mut self,
-        submission: Option<wgpu::SubmissionIndex>,
-        passes: &[Pass],
-        timing: Timing,
-    ) -> Result<(Vec<Vec<f32>>, Option<Profile>)> {
-        let timestamps = self.timestamps.as_ref().filter(|_| timing != Timing::Off);
-        let readbacks = self.readbacks.map();
-        let uploads = self.uploads.map();
-        let ticks = timestamps.map(|t| map(&t.readback, wgpu::MapMode::Read));
-        self.wait(submission)?;
-
-        mapped(&self.gpu, &readbacks)?;
-        let outputs = self.readbacks.read(&self.gpu, &self.plan)?;
-        let profile = match (timestamps, ticks) {
-            (Some(timestamps), Some(ticks)) => {
-                mapped(&self.gpu, [&ticks])?;
-                let steps = match timing {
-                    Timing::Layers => passes.iter().map(|pass| pass.step).collect(),
-                    Timing::Off | Timing::Total => Vec::new(),
-                };
-                let count = timed_passes(passes, timing);
-                let profile = timestamps.read(&self.gpu, count, &steps, self.steps.len())?;
-                timestamps.readback.unmap();
-                Some(profile)
-            }
-            _ => None,
-        };
-        mapped(&self.gpu, &uploads)?;
-        Ok((outputs, profile))
-    }
-
-    fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let work = Duration::from_secs(self.plan.macs() / SLOWEST_MACS_PER_SECOND);
-        self.gpu.wait(submission_index, TIMEOUT + work)
-    }
+    (params, offsets)
 }

@@ -1,10 +1,10 @@
-//! What goes wrong on a device, as errors: scopes around calls of wgpu, devices that are lost, waiting that cannot hang.
+//! What goes wrong on a device, as errors: scopes around calls of wgpu, and devices that are lost.
 
 use super::GpuContext;
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Why a device was lost, once it is and if wgpu has told.
 #[derive(Clone, Debug, Default)]
@@ -27,26 +27,111 @@ impl LossReason {
     }
 }
 
-impl GpuContext {
-    /// Why the device can do nothing any more, if that is so: it was lost to a fault of the driver, a reset or an unplugged
-    /// card, or somebody has destroyed it. A lost device does not come back. Make a new context, from a new list of
-    /// adapters, and new backbones on it.
+/// What an error scope has caught, as wgpu tells it.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
+#[cfg(target_arch = "wasm32")]
+pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+
+/// The error scopes of a device while `work` runs, which is no future: a scope that is open across an await would catch
+/// the errors of whatever else runs meanwhile, and wgpu panics in browsers where two such scopes overlap. What the scopes
+/// have caught is told later, innermost first.
+pub(super) fn within_scopes<T>(
+    device: &wgpu::Device,
+    filters: [wgpu::ErrorFilter; 3],
+    work: impl FnOnce() -> T,
+) -> (T, [Caught; 3]) {
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let result = work();
+    let [outer, middle, inner] = scopes;
+    // An array is made of its elements in their order.
+    (result, [Box::pin(inner.pop()), Box::pin(middle.pop()), Box::pin(outer.pop())])
+}
+
+/// What some calls of wgpu have returned, before it is known whether wgpu has reported an error for them.
+#[must_use = "its errors have to be asked for"]
+pub(super) struct Scoped<'a, T> {
+    gpu: &'a GpuContext,
+    result: Result<T>,
+    caught: [Caught; 3],
+}
+
+impl<T> Scoped<'_, T> {
+    /// What the calls have returned, before their errors are known.
+    pub fn peek(&self) -> Option<&T> {
+        self.result.as_ref().ok()
+    }
+
+    /// The result, or the error that wgpu has reported.
     ///
-    /// Asking creates and drops a tiny buffer on the device.
-    pub fn lost(&self) -> Option<String> {
-        // A loss is the only failure that wgpu tells no error scope. It does not say so otherwise to those who do not have the
-        // device's only callback.
-        let scopes = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal];
-        let scopes = scopes.map(|filter| self.device.push_error_scope(filter));
-        let usage = wgpu::BufferUsages::COPY_SRC;
-        let label = Some("resnet3d.probe");
-        let desc = wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation: true };
-        let dead = self.device.create_buffer(&desc).get_mapped_range_mut(..).is_err();
-        let told = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).count();
-        (dead && told == 0).then(|| {
+    /// # Errors
+    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`]; those of the calls.
+    pub async fn result(self) -> Result<T> {
+        let Self { gpu, result, caught } = self;
+        // A device error explains a failed result better than the result itself, and a lack of memory, whose scope is the
+        // innermost, explains what is invalid for it.
+        let mut error = None;
+        for caught in caught {
+            error = error.or(caught.await);
+        }
+        let result = match error {
+            Some(error @ wgpu::Error::OutOfMemory { .. }) => {
+                let (adapter, reason) = (gpu.adapter_name().to_owned(), chain(&error));
+                Err(Error::OutOfMemory { adapter, reason })
+            }
+            Some(error) => Err(gpu.fault(error)),
+            None => result,
+        };
+        match result {
+            Err(error) => Err(gpu.explained(error).await),
+            whole => whole,
+        }
+    }
+}
+
+impl GpuContext {
+    /// Runs `work` and catches what wgpu reports meanwhile (memory, internal errors, validation).
+    pub(super) fn scoped<T>(&self, work: impl FnOnce() -> Result<T>) -> Scoped<'_, T> {
+        let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
+        let (result, caught) = within_scopes(&self.device, filters, work);
+        Scoped { gpu: self, result, caught }
+    }
+
+    /// `error`, or that the device is lost, which wgpu does not report, and which explains every other failure.
+    pub(super) async fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Device { adapter, reason } => match self.loss().await {
+                Some(reason) => Error::DeviceLost { adapter, reason },
+                None => Error::Device { adapter, reason },
+            },
+            other => other,
+        }
+    }
+
+    /// Why the device is lost, if it is: see [`GpuContext::lost`].
+    pub(super) async fn loss(&self) -> Option<String> {
+        let told = || self.loss.0.get().cloned();
+        // A browser tells by its callback alone: a lost device accepts everything there.
+        if cfg!(target_arch = "wasm32") {
+            return told();
+        }
+        // A loss is the only failure that wgpu tells no error scope. It does not say so otherwise to those who do not have
+        // the device's only callback.
+        let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal];
+        let (dead, caught) = within_scopes(&self.device, filters, || {
+            let usage = wgpu::BufferUsages::COPY_SRC;
+            let label = Some("resnet3d.probe");
+            let desc = wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation: true };
+            guarded(|| self.device.create_buffer(&desc).get_mapped_range_mut(..).is_err()).unwrap_or(true)
+        });
+        let mut errors = 0;
+        for caught in caught {
+            errors += usize::from(caught.await.is_some());
+        }
+        (dead && errors == 0).then(|| {
             // What destroyed it may not have been told yet: that happens in a poll.
             let _ = self.poll(wgpu::PollType::Poll);
-            self.loss.0.get().cloned().unwrap_or_else(|| "wgpu accepts nothing for it any more".to_owned())
+            told().unwrap_or_else(|| "wgpu accepts nothing for it any more".to_owned())
         })
     }
 
@@ -55,52 +140,19 @@ impl GpuContext {
         Error::Device { adapter: self.adapter_name().to_owned(), reason: reason.to_string() }
     }
 
-    /// Runs `work` and turns what wgpu reports meanwhile (memory, internal errors, validation) into an [`Error`]. A lost
-    /// device, which wgpu does not report, is found out about where the work has failed.
-    pub(super) fn scoped<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
-        let [validation, internal, memory] = filters.map(|filter| self.device.push_error_scope(filter));
-        let result = work();
-        // Scopes are popped in reverse. A device error explains a failed result better than the result itself, and a lack of
-        // memory explains what is invalid for it.
-        let errors = [memory, internal, validation].map(|scope| pollster::block_on(scope.pop()));
-        let result = match errors.into_iter().flatten().next() {
-            Some(error @ wgpu::Error::OutOfMemory { .. }) => {
-                let (adapter, reason) = (self.adapter_name().to_owned(), chain(&error));
-                Err(Error::OutOfMemory { adapter, reason })
-            }
-            Some(error) => Err(self.fault(error)),
-            None => result,
-        };
-        result.map_err(|error| match error {
-            Error::Device { adapter, reason } => match self.lost() {
-                Some(reason) => Error::DeviceLost { adapter, reason },
-                None => Error::Device { adapter, reason },
-            },
-            other => other,
-        })
-    }
-
     /// Fails where the device is lost: for work that would not notice.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
-    pub(super) fn alive(&self) -> Result<()> {
-        match self.lost() {
+    pub(super) async fn alive(&self) -> Result<()> {
+        match self.loss().await {
             Some(reason) => Err(Error::DeviceLost { adapter: self.adapter_name().to_owned(), reason }),
             None => Ok(()),
         }
     }
 
-    /// Waits for what was submitted, or for `timeout`.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if it takes longer, or the device fails meanwhile.
-    pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>, timeout: Duration) -> Result<()> {
-        self.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) })
-    }
-
-    fn poll(&self, poll: wgpu::PollType) -> Result<()> {
+    /// Has wgpu look after what was submitted: callbacks come while it does. In a browser they come by themselves.
+    pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
         // wgpu 30 panics where the driver says in here that the device is lost.
         match guarded(|| self.device.poll(poll)) {
             Ok(Ok(_)) => Ok(()),
@@ -119,6 +171,11 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, Str
         let said = said.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         format!("wgpu gave up: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
     })
+}
+
+/// What is behind a lock. A poisoned one means that another thread panicked; what is behind it is whole all the same.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error and what caused it, in one line.

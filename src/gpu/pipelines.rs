@@ -1,15 +1,17 @@
 //! Compute pipelines: one for each kernel, made once for a device, several at a time.
 
 use super::GpuContext;
+use super::faults::{Caught, Scoped, lock, within_scopes};
+use super::parallel;
 use super::pipeline_file::{PipelineFile, Written};
 use super::trusted::{pipeline_cache, unchecked_module};
 use crate::cache::CacheDirectory;
 use crate::error::Result;
 use crate::kernels::{Compiler, ENTRY_POINT, Kernel};
-use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 
 /// Whether shaders keep wgpu's run-time checks (bounds, loops, divisions).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -129,9 +131,10 @@ impl Pipelines {
         let disk = opened.and_then(|(file, written)| {
             // What a driver refuses is a miss.
             let create = |written: Option<&Written>| {
-                let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-                let cache = pipeline_cache(device, written);
-                pollster::block_on(scope.pop()).is_none().then_some(cache)
+                let filters =
+                    [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
+                let (cache, caught) = within_scopes(device, filters, || pipeline_cache(device, written));
+                caught.into_iter().all(is_silent).then_some(cache)
             };
             let cache = create(written.as_ref()).or_else(|| create(None))?;
             Some(Disk { cache, file: Mutex::new(file) })
@@ -144,38 +147,29 @@ impl Pipelines {
         Some(*lock(&self.underway)).filter(|underway| underway.total > 0)
     }
 
-    /// Pipelines of `kernels`, which are compiled side by side unless they have been before.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if one does not compile.
-    pub fn get(
-        &self,
-        gpu: &GpuContext,
-        kernels: impl IntoIterator<Item = Kernel>,
+    /// Compiles `kernels` side by side, unless that has been done before.
+    pub fn compile<'a>(
+        &'a self,
+        gpu: &'a GpuContext,
+        kernels: &HashSet<Kernel>,
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
-    ) -> Result<HashMap<Kernel, Pipeline>> {
-        let key = |kernel| Key { kernel, checks, patch: patch.filter(|patch| patch.changes(kernel)) };
-        let keys: HashSet<Key> = kernels.into_iter().map(key).collect();
+    ) -> Compiling<'a> {
+        let key = |&kernel: &Kernel| Key { kernel, checks, patch: patch.filter(|patch| patch.changes(kernel)) };
+        let keys: Vec<Key> = kernels.iter().map(key).collect();
         let missing = keys.iter().filter(|key| !lock(&self.made).contains_key(key));
         let mut sources: Vec<(Key, String)> = missing.map(|&key| (key, key.source())).collect();
-        if !sources.is_empty() {
-            // The longest first, so that none is left over when all others are done.
-            sources.sort_by_key(|(_, source)| Reverse(source.len()));
-            let cache = self.disk.as_ref().map(|disk| &disk.cache);
-            // Not under the lock: a thread of rayon's that waits here for others may begin to prepare something else.
-            let batch = Batch::new(&self.underway, sources.len());
-            let compile = |(key, source)| {
-                let pipeline = gpu.scoped(|| Ok(compile(gpu, key, source, cache)))?;
-                batch.step();
-                Ok((key, pipeline))
-            };
-            let compiled: Vec<_> = sources.into_par_iter().with_max_len(1).map(compile).collect::<Result<_>>()?;
-            lock(&self.made).extend(compiled);
-            self.save();
-        }
-        let made = lock(&self.made);
-        Ok(keys.into_iter().map(|key| (key.kernel, made[&key].clone())).collect())
+        // The longest first, so that none is left over when all others are done.
+        sources.sort_by_key(|(_, source)| Reverse(source.len()));
+        let cache = self.disk.as_ref().map(|disk| &disk.cache);
+        // Not under the lock: a thread of rayon's that waits here for others may begin to prepare something else.
+        let batch = Batch::new(&self.underway, sources.len());
+        let compiled = parallel::each(sources, |(key, source)| {
+            let pipeline = gpu.scoped(|| Ok(compile(gpu, key, source, cache)));
+            batch.step();
+            (key, pipeline)
+        });
+        Compiling { pipelines: self, keys, compiled }
     }
 
     /// Writes down what the driver has compiled, if that is new.
@@ -188,9 +182,43 @@ impl Pipelines {
     }
 }
 
-/// A poisoned lock means that another thread panicked; what is behind it is whole all the same.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Kernels that were compiled, before it is known which of them wgpu has refused.
+pub(super) struct Compiling<'a> {
+    pipelines: &'a Pipelines,
+    keys: Vec<Key>,
+    /// Those that were not there.
+    compiled: Vec<(Key, Scoped<'a, Pipeline>)>,
+}
+
+impl Compiling<'_> {
+    /// The pipelines, which others get from now on too.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if one does not compile.
+    pub async fn finish(self) -> Result<HashMap<Kernel, Pipeline>> {
+        let Self { pipelines, keys, compiled } = self;
+        let any = !compiled.is_empty();
+        let mut failed = None;
+        for (key, pipeline) in compiled {
+            match pipeline.result().await {
+                Ok(pipeline) => drop(lock(&pipelines.made).insert(key, pipeline)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if any {
+            pipelines.save();
+        }
+        let made = lock(&pipelines.made);
+        Ok(keys.into_iter().map(|key| (key.kernel, made[&key].clone())).collect())
+    }
+}
+
+/// Whether a scope has caught nothing, as far as can be said at once, which natively is all there is to say.
+fn is_silent(mut caught: Caught) -> bool {
+    matches!(caught.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None))
 }
 
 fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::PipelineCache>) -> Pipeline {

@@ -89,17 +89,25 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
     }
 
-    /// Reads what a finished run has measured, of a plan of so many steps; `of` has the step of each pass, if each step is
-    /// wanted. The readback buffer must be mapped.
-    pub fn read(&self, gpu: &GpuContext, passes: usize, of: &[usize], steps: usize) -> Result<Profile> {
-        let view = self.readback.get_mapped_range(..16 * passes as u64).map_err(|e| gpu.fault(e))?;
+    /// Reads what a finished run has measured, of a plan of so many steps: of all passes with their steps, `of`, or of the
+    /// first and the last. The readback buffer must be mapped.
+    pub fn read(&self, gpu: &GpuContext, of: &[usize], by_step: bool, steps: usize) -> Result<Profile> {
+        let timed = timed_passes(of.len(), by_step);
+        let view = self.readback.get_mapped_range(..16 * timed as u64).map_err(|e| gpu.fault(e))?;
         let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
         let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
         let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(0));
-        let mut by_step = vec![Duration::ZERO; if of.is_empty() { 0 } else { steps }];
-        for (&step, &[from, to]) in of.iter().zip(ticks.as_chunks().0) {
-            by_step[step] += time(from, to);
+        let mut times = vec![Duration::ZERO; if by_step { steps } else { 0 }];
+        if by_step {
+            for (&step, &[from, to]) in of.iter().zip(ticks.as_chunks().0) {
+                times[step] += time(from, to);
+            }
         }
-        Ok(Profile { total: time(first, last), steps: by_step })
+        Ok(Profile { total: time(first, last), steps: times })
     }
+}
+
+/// How many of so many passes are timed: all, or the first and the last.
+pub(super) fn timed_passes(passes: usize, by_step: bool) -> usize {
+    if by_step { passes } else { passes.min(2) }
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod choices;
+mod commands;
 mod cuts;
 mod limits;
 mod memory;
@@ -19,13 +20,14 @@ mod submissions;
 mod work;
 
 pub use choices::{Choices, signature};
+pub use commands::{Command, Copy};
 pub use limits::{MACS_PER_BYTE, PlanLimits};
 pub use memory::Memory;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
 pub use schedule::Stretch;
 pub use shapes::infer_shapes;
 pub use slices::{Binding, Dispatch};
-pub(crate) use staging::runs;
+pub(crate) use staging::Run;
 pub use staging::{Staging, Transfer};
 pub use storage::{Piece, Storage};
 
@@ -130,6 +132,8 @@ pub struct Plan {
     scratch: Vec<u64>,
     uploads: Staging,
     readbacks: Staging,
+    /// The frames of the clip that a slow pathway takes; empty where there is none.
+    slow_frames: Vec<usize>,
     weight_bytes: u64,
 }
 

@@ -123,6 +123,8 @@ impl Outline {
         };
         let lifetimes = lifetimes(graph, &storages, &steps, &stretches, cutting.streamed);
         let memory = Memory::assign(&lifetimes, stretches.len());
+        let clip_frames = graph.inputs().first().map_or(0, |id| shapes[id.index()].t);
+        let slow_frames = graph.slow_frames().map(|slow| slow.frames(clip_frames)).unwrap_or_default();
         let (graph, shapes, rounds, submissions) = (graph.clone(), shapes.clone(), *rounds, Vec::new());
         let mut plan = Plan {
             graph,
@@ -137,6 +139,7 @@ impl Outline {
             scratch,
             uploads,
             readbacks,
+            slow_frames,
             weight_bytes,
         };
         plan.submissions = plan.bounded_submissions(limits.max_macs);

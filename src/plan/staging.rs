@@ -1,6 +1,8 @@
 //! How clips reach the device and outputs the host: through buffers that the host can map.
 
+use super::Plan;
 use super::storage::Storage;
+use crate::graph::BlobId;
 use std::ops::Range;
 
 /// Buffers that the host maps, and what is copied between them and the blobs.
@@ -67,13 +69,72 @@ impl Staging {
 
     /// The transfer of a piece of an input or output in a round, if there is one.
     pub fn transfer(&self, round: usize, port: usize, piece: usize) -> Option<&Transfer> {
-        self.transfers.get(round * self.first.last()? + self.first.get(port)? + piece)
+        self.transfers.get(self.transfer_index(round, port, piece)?)
+    }
+
+    /// Its place among [`Staging::transfers`].
+    pub(super) fn transfer_index(&self, round: usize, port: usize, piece: usize) -> Option<usize> {
+        Some(round * self.first.last()? + self.first.get(port)? + piece)
+    }
+}
+
+/// Bytes that follow one another both in a caller's values and in a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Where in the caller's values, N×C×T×H×W in row-major order, in bytes.
+    pub outside: usize,
+    /// Where in the transfer, in bytes.
+    pub inside: usize,
+    /// How many.
+    pub bytes: usize,
+}
+
+impl Plan {
+    /// Which of the inputs that are fed an upload is made of, and the bytes that it takes of it. (Of a slow pathway's input
+    /// they are some frames of the first.)
+    pub(crate) fn upload_runs(&self, transfer: &Transfer) -> (usize, impl Iterator<Item = Run> + use<'_>) {
+        let blob = self.graph().inputs()[transfer.port];
+        let fed = if transfer.port < self.graph().clips() { transfer.port } else { 0 };
+        let sampled = (fed != transfer.port).then_some(&self.slow_frames);
+        let (of, clip) = (self.shape(blob), self.shape(self.graph().inputs()[fed]));
+        let frame = 4 * of.h * of.w;
+        let runs = self.runs(blob, transfer).flat_map(move |run| {
+            // Frames that are sampled follow one another only by chance: each is a run by itself.
+            let end = run.outside + run.bytes;
+            let next = move |at: usize| end.min(if sampled.is_some() { (at / frame + 1) * frame } else { end });
+            let starts = std::iter::successors(Some(run.outside), move |&at| Some(next(at)).filter(|&at| at < end));
+            starts.map(move |at| {
+                let place = |frames: &Vec<usize>| {
+                    let (plane, t) = (at / frame / of.t, at / frame % of.t);
+                    (plane * clip.t + frames[t]) * frame + at % frame
+                };
+                let outside = sampled.map_or(at, place);
+                Run { outside, inside: run.inside + at - run.outside, bytes: next(at) - at }
+            })
+        });
+        (fed, runs)
+    }
+
+    /// The bytes of an output that a readback holds.
+    pub(crate) fn readback_runs(&self, transfer: &Transfer) -> impl Iterator<Item = Run> + use<> {
+        self.runs(self.outputs()[transfer.port].blob, transfer)
+    }
+
+    fn runs(&self, blob: BlobId, transfer: &Transfer) -> impl Iterator<Item = Run> + use<> {
+        let clips = self.round_shape(blob).n;
+        let clips = transfer.round * clips..(transfer.round + 1) * clips;
+        let piece = &self.storage(blob).pieces()[transfer.piece];
+        runs(self.shape(blob), clips, piece.frames.clone(), piece.rows.clone()).map(|(outside, inside, len)| Run {
+            outside: outside * 4,
+            inside: inside * 4,
+            bytes: len * 4,
+        })
     }
 }
 
 /// The runs of values that a dense volume of some rows of some frames of `clips` shares with the row-major N×C×T×H×W values
 /// they are part of: `(where in all, where in the volume, how many)`, in values.
-pub(crate) fn runs(
+fn runs(
     shape: crate::Shape,
     clips: Range<usize>,
     frames: Range<usize>,

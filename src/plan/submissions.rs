@@ -10,7 +10,7 @@ impl Plan {
     }
 
     /// The dispatches of a round in their order: of which step, and which of its own.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
+    fn in_order(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
         self.stretches.iter().flat_map(|own| own.dispatches.clone().map(|dispatch| (own.step, dispatch)))
     }
 

@@ -2,7 +2,7 @@
 
 use resnet3d_wgpu::graph::{BlobId, Layout, OpKind, Window};
 use resnet3d_wgpu::kernels::Method;
-use resnet3d_wgpu::plan::{Binding, Dispatch, Step, Storage};
+use resnet3d_wgpu::plan::{Binding, Command, Copy, Dispatch, Piece, Step, Storage, Transfer};
 use resnet3d_wgpu::{Plan, PlanLimits, Shape};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -114,35 +114,30 @@ pub fn replay(plan: &Plan, limits: &PlanLimits) {
         storage.pieces().iter().for_each(|piece| there.meet(&piece.frames, &piece.rows));
         assert!(there.counts.iter().all(|&count| count > 0), "every row has a place");
     }
-    let buffers = plan.memory().buffers().len();
-    let mut replay = Replay { plan, holds: vec![None; buffers], there: vec![Grid::default(); buffers] };
-    let mut order: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    let (mut uploaded, mut read_back) = (Vec::new(), Vec::new());
-    for stretch in plan.stretches() {
-        for &(port, piece) in &stretch.uploads {
-            let blob = plan.graph().inputs()[port];
-            let own = &plan.storage(blob).pieces()[piece];
-            replay.write(blob, own.segment, &own.frames, &own.rows);
+    let commands = plan.commands();
+    let mut replayed = Replayed::default();
+    for round in 0..plan.rounds() {
+        replayed = replay_round(plan, &commands, round, limits);
+        let Replayed { order, .. } = &replayed;
+        for (index, step) in plan.steps().iter().enumerate() {
+            let mut own = order.get(&index).cloned().unwrap_or_default();
+            own.sort_unstable();
+            assert!(own.into_iter().eq(0..step.dispatches.len()), "every dispatch runs once");
         }
-        let step = &plan.steps()[stretch.step];
-        replay_stretch(&mut replay, step, &step.dispatches[stretch.dispatches.clone()], limits);
-        for &(port, piece) in &stretch.readbacks {
-            let blob = plan.outputs()[port].blob;
-            let own = &plan.storage(blob).pieces()[piece];
-            replay.read(blob, own.segment, &own.frames, &own.rows);
+    }
+    plan.steps().iter().for_each(|step| everything_once(plan, step));
+    let (mut dispatched, mut submissions) = (0, Vec::new());
+    for command in &commands {
+        match command {
+            Command::Dispatch { .. } => dispatched += 1,
+            Command::Submit => submissions.push(dispatched),
+            Command::CopyIn(_) | Command::CopyOut(_) => {}
         }
-        order.entry(stretch.step).or_default().extend(stretch.dispatches.clone());
-        uploaded.extend(stretch.uploads.clone());
-        read_back.extend(stretch.readbacks.clone());
     }
-    for (index, step) in plan.steps().iter().enumerate() {
-        let mut own = order.remove(&index).unwrap_or_default();
-        own.sort_unstable();
-        assert!(own.into_iter().eq(0..step.dispatches.len()), "every dispatch runs once");
-        everything_once(plan, step);
-    }
-    let total = *plan.submissions().last().unwrap();
-    assert!(total == plan.dispatches() && plan.submissions().is_sorted_by(|a, b| a < b), "{:?}", plan.submissions());
+    assert_eq!(commands.last(), Some(&Command::Submit), "nothing is left unsubmitted");
+    assert!(dispatched == plan.dispatches() && submissions.is_sorted_by(|a, b| a < b), "{submissions:?}");
+    assert_eq!(submissions, plan.submissions());
+    let Replayed { uploaded, read_back, .. } = replayed;
     for (staging, ports, mut copied) in [
         (plan.uploads(), plan.graph().inputs().to_vec(), uploaded),
         (plan.readbacks(), plan.outputs().iter().map(|output| output.blob).collect(), read_back),
@@ -162,6 +157,68 @@ pub fn replay(plan: &Plan, limits: &PlanLimits) {
             assert!(own.is_sorted_by(|a, b| a.offset + a.bytes <= b.offset), "transfers do not overlap");
         }
     }
+}
+
+/// What a round of commands did: the dispatches of each step, and the pieces of inputs and outputs that were copied.
+#[derive(Default)]
+struct Replayed {
+    order: BTreeMap<usize, Vec<usize>>,
+    uploaded: Vec<(usize, usize)>,
+    read_back: Vec<(usize, usize)>,
+}
+
+/// Replays the commands of one round, from buffers that hold nothing.
+fn replay_round(plan: &Plan, commands: &[Command], wanted: usize, limits: &PlanLimits) -> Replayed {
+    let buffers = plan.memory().buffers().len();
+    let mut replay = Replay { plan, holds: vec![None; buffers], there: vec![Grid::default(); buffers] };
+    let mut replayed = Replayed::default();
+    // Dispatches of a slice that has more of them.
+    let mut slice: Vec<Dispatch> = Vec::new();
+    for command in commands {
+        match *command {
+            Command::CopyIn(own) => {
+                let Transfer { round, port, piece, .. } = plan.uploads().transfers()[own.transfer];
+                if round == wanted {
+                    let piece = copied(plan, plan.graph().inputs()[port], piece, own, &mut replayed.uploaded, port);
+                    replay.write(plan.graph().inputs()[port], piece.segment, &piece.frames, &piece.rows);
+                }
+            }
+            Command::Dispatch { round, step: index, dispatch } if round == wanted => {
+                let step = &plan.steps()[index];
+                replayed.order.entry(index).or_default().push(dispatch);
+                slice.push(step.dispatches[dispatch].clone());
+                if slice.len() == dispatches_of_a_slice(step) {
+                    replay_slice(&mut replay, step, &slice, limits);
+                    slice.clear();
+                }
+            }
+            Command::CopyOut(own) => {
+                let Transfer { round, port, piece, .. } = plan.readbacks().transfers()[own.transfer];
+                if round == wanted {
+                    let blob = plan.outputs()[port].blob;
+                    let piece = copied(plan, blob, piece, own, &mut replayed.read_back, port);
+                    replay.read(blob, piece.segment, &piece.frames, &piece.rows);
+                }
+            }
+            Command::Dispatch { .. } | Command::Submit => {}
+        }
+    }
+    assert!(slice.is_empty(), "half a slice");
+    replayed
+}
+
+/// The piece of a blob that a command copies, from or to where it lies.
+fn copied(plan: &Plan, blob: BlobId, index: usize, copy: Copy, done: &mut Vec<(usize, usize)>, port: usize) -> Piece {
+    let piece = plan.storage(blob).pieces()[index].clone();
+    let place = (plan.memory().buffers_of(blob)[piece.segment], piece.offset);
+    assert_eq!((copy.buffer, copy.offset), place);
+    done.push((port, index));
+    piece
+}
+
+/// Winograd's method has three dispatches for a slice.
+fn dispatches_of_a_slice(step: &Step) -> usize {
+    if matches!(step.method, Method::Winograd { .. }) { 3 } else { 1 }
 }
 
 /// A blob bound by a dispatch.
@@ -203,70 +260,67 @@ fn bound(plan: &Plan, dispatches: &[Dispatch], limits: &PlanLimits) -> Vec<Bound
     bound
 }
 
-fn replay_stretch(replay: &mut Replay<'_>, step: &Step, dispatches: &[Dispatch], limits: &PlanLimits) {
+fn replay_slice(replay: &mut Replay<'_>, step: &Step, slice: &[Dispatch], limits: &PlanLimits) {
     let plan = replay.plan;
     let op = &plan.graph().operators()[step.operator];
     // Winograd's method has three dispatches for a slice; the one in the middle slides over time, the first over rows.
     let winograd = matches!(step.method, Method::Winograd { .. });
-    for slice in dispatches.chunks_exact(if winograd { 3 } else { 1 }) {
-        let bound = bound(plan, slice, limits);
-        for own in slice {
-            assert_eq!(own.bindings.len(), own.launch.operands.len());
-            assert_eq!((&own.frames, &own.rows, own.part), (&slice[0].frames, &slice[0].rows, slice[0].part));
-        }
-        let (output, inputs) = bound.split_last().unwrap();
-        let (frames, rows) = (&slice[0].frames, &slice[0].rows);
-        assert_eq!((output.blob, &output.frames), (op.output, frames));
-        assert!(output.rows.start <= rows.start && rows.end <= output.rows.end && (winograd || output.rows == *rows));
-        let buffer = |own: &Bound| replay.buffer(own.blob, own.segment);
-        assert!(inputs.iter().all(|input| buffer(input) != buffer(output)), "{} writes what it reads", op.name);
-        if let Some(tile) = step.method.winograd_tile() {
-            let side = tile.outputs();
-            assert!(rows.start.is_multiple_of(side), "{}: rows from {} on, tiles of {side}", op.name, rows.start);
-            assert!(rows.end.is_multiple_of(side) || rows.end == plan.shape(op.output).h, "{}: half a tile", op.name);
-        }
-        assert_eq!(inputs.len(), op.inputs.len());
-        for (index, (read, &blob)) in inputs.iter().zip(&op.inputs).enumerate() {
-            assert_eq!(read.blob, blob);
-            let (shape, windows) = (plan.round_shape(blob), windows(&op.kind, index));
-            let Some(window) = windows.first() else {
-                assert_eq!((&read.frames, &read.rows), (frames, &output.rows), "{}: read like the output", op.name);
-                replay.read(blob, read.segment, frames, rows);
-                continue;
-            };
-            let step_of =
-                |unit: u64| (1..).find(|&n: &u64| (n * unit).is_multiple_of(limits.offset_alignment)).unwrap() as usize;
-            let needed = [touched(&windows, 0, frames, shape.t), touched(&windows, 1, rows, shape.h)];
-            if let [Some(times), Some(lines)] = &needed {
-                let (first, last) = (&read.rows.start, &read.rows.end);
-                assert!(*first <= lines.start && lines.end <= *last, "{}: rows {lines:?} of {:?}", op.name, read.rows);
-                replay.read(blob, read.segment, times, lines);
-                if shape.n == 1 {
-                    assert_eq!(read.frames.end, times.end, "{}: no frame beyond the halo", op.name);
-                    let step = step_of(read.rows.len() as u64 * row_bytes(plan, blob));
-                    assert!(times.start - read.frames.start < step, "{}: no more early frames than needed", op.name);
-                }
-            }
-            if shape.n > 1 {
-                assert_eq!(read.frames, 0..shape.t, "clips follow one another: all frames of them");
-            }
-            // What the shader makes of it: tap 0 of the first output lies `pad` frames and rows before the first bound.
-            let param = |of: &Dispatch, at: usize| {
-                i64::from(i32::from_le_bytes(of.launch.params[at..at + 4].try_into().unwrap()))
-            };
-            // The second term's window is behind the first one's.
-            let base = if index == 0 { 0 } else { 48 };
-            let (pad_t, pad_h) = match winograd {
-                true => (param(&slice[1], 24), param(&slice[0], 32)),
-                false => (param(&slice[0], base + 24), param(&slice[0], base + 28)),
-            };
-            let strides = |axis: usize| windows.iter().map(|window| window.stride[axis]).product::<usize>();
-            let first = |axis: usize, out: usize| (out * strides(axis)) as i64 - window.pad[axis] as i64;
-            assert_eq!(read.frames.start as i64 - pad_t, first(0, frames.start), "{}: frames", op.name);
-            assert_eq!(read.rows.start as i64 - pad_h, first(1, rows.start), "{}: rows", op.name);
-        }
-        replay.write(op.output, output.segment, frames, rows);
+    let bound = bound(plan, slice, limits);
+    for own in slice {
+        assert_eq!(own.bindings.len(), own.launch.operands.len());
+        assert_eq!((&own.frames, &own.rows, own.part), (&slice[0].frames, &slice[0].rows, slice[0].part));
     }
+    let (output, inputs) = bound.split_last().unwrap();
+    let (frames, rows) = (&slice[0].frames, &slice[0].rows);
+    assert_eq!((output.blob, &output.frames), (op.output, frames));
+    assert!(output.rows.start <= rows.start && rows.end <= output.rows.end && (winograd || output.rows == *rows));
+    let buffer = |own: &Bound| replay.buffer(own.blob, own.segment);
+    assert!(inputs.iter().all(|input| buffer(input) != buffer(output)), "{} writes what it reads", op.name);
+    if let Some(tile) = step.method.winograd_tile() {
+        let side = tile.outputs();
+        assert!(rows.start.is_multiple_of(side), "{}: rows from {} on, tiles of {side}", op.name, rows.start);
+        assert!(rows.end.is_multiple_of(side) || rows.end == plan.shape(op.output).h, "{}: half a tile", op.name);
+    }
+    assert_eq!(inputs.len(), op.inputs.len());
+    for (index, (read, &blob)) in inputs.iter().zip(&op.inputs).enumerate() {
+        assert_eq!(read.blob, blob);
+        let (shape, windows) = (plan.round_shape(blob), windows(&op.kind, index));
+        let Some(window) = windows.first() else {
+            assert_eq!((&read.frames, &read.rows), (frames, &output.rows), "{}: read like the output", op.name);
+            replay.read(blob, read.segment, frames, rows);
+            continue;
+        };
+        let step_of =
+            |unit: u64| (1..).find(|&n: &u64| (n * unit).is_multiple_of(limits.offset_alignment)).unwrap() as usize;
+        let needed = [touched(&windows, 0, frames, shape.t), touched(&windows, 1, rows, shape.h)];
+        if let [Some(times), Some(lines)] = &needed {
+            let (first, last) = (&read.rows.start, &read.rows.end);
+            assert!(*first <= lines.start && lines.end <= *last, "{}: rows {lines:?} of {:?}", op.name, read.rows);
+            replay.read(blob, read.segment, times, lines);
+            if shape.n == 1 {
+                assert_eq!(read.frames.end, times.end, "{}: no frame beyond the halo", op.name);
+                let step = step_of(read.rows.len() as u64 * row_bytes(plan, blob));
+                assert!(times.start - read.frames.start < step, "{}: no more early frames than needed", op.name);
+            }
+        }
+        if shape.n > 1 {
+            assert_eq!(read.frames, 0..shape.t, "clips follow one another: all frames of them");
+        }
+        // What the shader makes of it: tap 0 of the first output lies `pad` frames and rows before the first bound.
+        let param =
+            |of: &Dispatch, at: usize| i64::from(i32::from_le_bytes(of.launch.params[at..at + 4].try_into().unwrap()));
+        // The second term's window is behind the first one's.
+        let base = if index == 0 { 0 } else { 48 };
+        let (pad_t, pad_h) = match winograd {
+            true => (param(&slice[1], 24), param(&slice[0], 32)),
+            false => (param(&slice[0], base + 24), param(&slice[0], base + 28)),
+        };
+        let strides = |axis: usize| windows.iter().map(|window| window.stride[axis]).product::<usize>();
+        let first = |axis: usize, out: usize| (out * strides(axis)) as i64 - window.pad[axis] as i64;
+        assert_eq!(read.frames.start as i64 - pad_t, first(0, frames.start), "{}: frames", op.name);
+        assert_eq!(read.rows.start as i64 - pad_h, first(1, rows.start), "{}: rows", op.name);
+    }
+    replay.write(op.output, output.segment, frames, rows);
 }
 
 /// Every row of every segment is computed exactly once, by every part of the weights.

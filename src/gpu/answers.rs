@@ -1,0 +1,81 @@
+//! What a device answers later: that buffers are mapped, that work is done.
+
+use super::GpuContext;
+use super::faults::lock;
+use crate::error::Result;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+/// Several answers that are waited for together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    missing: usize,
+    error: Option<String>,
+    wakers: Vec<Waker>,
+}
+
+impl Answers {
+    /// Asks for all of `buffer` to be mapped, once what was submitted is done with it.
+    pub fn ask_for_mapping(&self, buffer: &wgpu::Buffer, mode: wgpu::MapMode) {
+        let answers = self.one_more();
+        buffer.map_async(mode, .., move |result| answers.arrived(result.err().map(|error| error.to_string())));
+    }
+
+    /// Asks for the end of all that was submitted so far.
+    pub fn ask_for_the_end(&self, queue: &wgpu::Queue) {
+        let answers = self.one_more();
+        queue.on_submitted_work_done(move || answers.arrived(None));
+    }
+
+    fn one_more(&self) -> Self {
+        lock(&self.0).missing += 1;
+        self.clone()
+    }
+
+    fn arrived(&self, error: Option<String>) {
+        let mut state = lock(&self.0);
+        state.missing -= 1;
+        state.error = state.error.take().or(error);
+        let wakers =
+            if state.missing == 0 || state.error.is_some() { std::mem::take(&mut state.wakers) } else { vec![] };
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether all have come.
+    fn complete(&self, gpu: &GpuContext) -> Option<Result<()>> {
+        let state = lock(&self.0);
+        match &state.error {
+            Some(error) => Some(Err(gpu.fault(error))),
+            None => (state.missing == 0).then_some(Ok(())),
+        }
+    }
+
+    /// Ready when all have come, or one with an error.
+    ///
+    /// A browser wakes the task. Natively answers come while somebody polls the device: this does, and asks to be polled again
+    /// at once, since nothing else is sure to.
+    pub fn poll(&self, gpu: &GpuContext, task: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(result) = self.complete(gpu) {
+            return Poll::Ready(result);
+        }
+        if cfg!(target_arch = "wasm32") {
+            lock(&self.0).wakers.push(task.waker().clone());
+            // An answer that came meanwhile woke nobody.
+            return self.complete(gpu).map_or(Poll::Pending, Poll::Ready);
+        }
+        if let Err(error) = gpu.poll(wgpu::PollType::Poll) {
+            return Poll::Ready(Err(error));
+        }
+        match self.complete(gpu) {
+            Some(result) => Poll::Ready(result),
+            None => {
+                task.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Waiting on the calling thread, for callers that are not asynchronous: a façade over what the rest of `gpu` does. Nothing
+//! of this is there in a browser, where whoever blocks waits for ever.
+
+use super::constants::Constants;
+use super::executor::Executor;
+use super::flight::{Flight, Ran, Ticket};
+use super::pipelines::{ShaderChecks, ShaderPatch};
+use super::profile::Timing;
+use super::{AdapterSummary, ContextOptions, GpuContext, list_adapters_async};
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::weights::Weights;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+/// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
+/// device a hundred times slower than lavapipe on two cores would need.
+const TIMEOUT: Duration = Duration::from_secs(600);
+const SLOWEST_MACS_PER_SECOND: u64 = 100_000_000;
+
+/// How long an answer may be on its way from a poll of another thread.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// How long a run of `plan` may take.
+fn timeout(plan: &Plan) -> Duration {
+    TIMEOUT + Duration::from_secs(plan.macs() / SLOWEST_MACS_PER_SECOND)
+}
+
+/// Runs a future that waits for nothing but what this thread does, or what a native wgpu answers at once.
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}
+
+/// As [`list_adapters_async`], on this thread.
+pub fn list_adapters() -> Vec<AdapterSummary> {
+    now(list_adapters_async())
+}
+
+impl ContextOptions {
+    /// As [`ContextOptions::adapters_async`], on this thread.
+    pub fn adapters(&self) -> Vec<AdapterSummary> {
+        now(self.adapters_async())
+    }
+
+    /// As [`ContextOptions::open_async`], on this thread.
+    ///
+    /// # Errors
+    /// As [`ContextOptions::open_async`].
+    pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
+        now(self.open_async(summary))
+    }
+}
+
+impl GpuContext {
+    /// As [`GpuContext::new_async`], on this thread: from milliseconds to a second or two, most of which drivers take to load.
+    ///
+    /// # Errors
+    /// As [`GpuContext::new_async`].
+    pub fn new(options: ContextOptions) -> Result<Self> {
+        now(Self::new_async(options))
+    }
+
+    /// Opens every usable adapter that `options` accepts, in the order of preference.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`](crate::Error::NoAdapter) if there is none; [`Error::Device`](crate::Error::Device) if one gives no
+    /// device.
+    pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
+        now(Self::all_async(options))
+    }
+
+    /// As [`GpuContext::open_async`], on this thread.
+    ///
+    /// # Errors
+    /// As [`GpuContext::open_async`].
+    pub fn open(summary: &AdapterSummary) -> Result<Self> {
+        now(Self::open_async(summary))
+    }
+
+    /// Why the device can do nothing any more, if that is so: it was lost to a fault of the driver, a reset or an unplugged
+    /// card, or somebody has destroyed it. A lost device does not come back. Make a new context, from a new list of
+    /// adapters, and new backbones on it.
+    ///
+    /// Asking creates and drops a tiny buffer on the device.
+    pub fn lost(&self) -> Option<String> {
+        now(self.loss())
+    }
+
+    /// Waits for what was submitted, or for `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if it takes longer, or the device fails meanwhile.
+    pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>, timeout: Duration) -> Result<()> {
+        self.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) })
+    }
+}
+
+impl Executor {
+    /// As [`Executor::new_async`], on this thread.
+    ///
+    /// # Errors
+    /// As [`Executor::new_async`].
+    pub fn new(
+        gpu: &GpuContext,
+        plan: Plan,
+        weights: &Weights,
+        constants: &mut Constants,
+        checks: ShaderChecks,
+        patch: Option<ShaderPatch>,
+    ) -> Result<Self> {
+        let (executor, _) = now(Self::rehearsing(gpu, plan, weights, constants, checks, patch))?;
+        let over = gpu.wait(None, timeout(executor.plan()));
+        now(executor.rehearsed(over))
+    }
+
+    /// As [`Executor::submit_async`], on this thread: it waits only where two runs are under way.
+    ///
+    /// # Errors
+    /// As [`Executor::submit_async`]; [`Error::Device`](crate::Error::Device) if the device takes too long.
+    pub fn submit(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
+        while let Some(oldest) = self.in_the_way() {
+            oldest.wait()?;
+        }
+        now(self.submit_async(inputs, timing))
+    }
+
+    /// Runs the plan on `inputs` and waits for its outputs, see [`Executor::submit_async`].
+    ///
+    /// # Errors
+    /// As [`Executor::submit`].
+    pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ran> {
+        self.submit(inputs, timing)?.wait()
+    }
+
+    /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device), [`Error::DeviceLost`](crate::Error::DeviceLost).
+    pub fn fill_activations(&mut self, value: f32) -> Result<()> {
+        now(self.fill(value))
+    }
+}
+
+impl Ticket {
+    /// Waits for the outputs.
+    ///
+    /// # Errors
+    /// As [`Ticket::outputs`]; [`Error::Device`](crate::Error::Device) if the device takes too long.
+    pub fn wait(self) -> Result<Ran> {
+        self.0.wait()?;
+        now(self.outputs())
+    }
+}
+
+impl Flight {
+    /// Waits until the run has landed.
+    fn wait(&self) -> Result<()> {
+        let task = &mut Context::from_waker(Waker::noop());
+        if self.poll(task).is_ready() {
+            return Ok(());
+        }
+        let fail = |error| {
+            self.fail();
+            Err(now(self.gpu.explained(error)))
+        };
+        if let Err(error) = self.gpu.wait(Some(self.submission.clone()), timeout(&self.plan)) {
+            return fail(error);
+        }
+        // Where several threads poll a device, another one may have the answers in its hands still.
+        let deadline = Instant::now() + DELIVERY;
+        while self.poll(task).is_pending() {
+            if Instant::now() > deadline {
+                return fail(self.gpu.fault("a buffer was not mapped when its submission had finished"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work` and returns what it does, or what wgpu reports of it.
+pub(super) fn scoped<T>(gpu: &GpuContext, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    now(gpu.scoped(work).result())
+}
