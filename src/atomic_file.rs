@@ -42,7 +42,7 @@ impl Contents for Vec<u8> {
 /// renaming would put a file in its place.
 ///
 /// # Errors
-/// [`Error::File`] with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     Staged::new(path, &bytes)?.commit()
 }
@@ -50,7 +50,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 /// As [`write_atomically`], for a file that nobody but its owner reads or writes.
 ///
 /// # Errors
-/// [`Error::File`] with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     Staged::stage(path, &bytes, Mode::Private)?.commit()
 }
@@ -60,7 +60,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// What is there is not changed, and nothing is left behind.
 ///
 /// # Errors
-/// [`Error::File`] with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let nothing: &[u8] = &[];
     Staged::new(path, &nothing).map(drop)
@@ -114,7 +114,7 @@ impl<'a> Staged<'a> {
     /// Puts `contents` on disk beside `path`, see [`write_atomically`].
     ///
     /// # Errors
-    /// [`Error::File`] with the path asked for.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
     pub fn new(path: impl AsRef<Path>, contents: &'a dyn Contents) -> Result<Self> {
         Self::stage(path.as_ref(), contents, Mode::Kept)
     }
@@ -127,7 +127,7 @@ impl<'a> Staged<'a> {
     /// Puts the file at its place.
     ///
     /// # Errors
-    /// [`Error::File`] with the path asked for.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
     pub fn commit(self) -> Result<()> {
         let done = match self.way {
             #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! The library's front door: a network, its weights and a device, from clips to features.
 
 use crate::clip::Clip;
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, ErrorRepr, Result};
 use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
 use crate::graph::Body;
 use crate::kernels::Method;
@@ -36,14 +36,15 @@ impl Precision {
     /// Whether this version computes in it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if not.
+    /// [`ErrorKind::Unsupported`] if not.
     pub fn supported(self) -> Result<()> {
         match self {
             Self::F32 => Ok(()),
-            Self::F16 => Err(Error::Unsupported {
+            Self::F16 => Err(ErrorRepr::Unsupported {
                 what: "precision f16".to_owned(),
                 reason: "this version computes in f32 only".to_owned(),
-            }),
+            }
+            .into()),
         }
     }
 }
@@ -91,9 +92,9 @@ pub struct Options {
     /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
     pub strict_floats: bool,
     /// Bytes of device memory that activations and workspaces of a clip shape may have together, if not as many as are
-    /// best. What would need more is split into rounds, frames and rows, with the same bits as result; where nothing helps,
-    /// [`GpuBackbone::prepare`] is an [`Error::MemoryLimit`] that says how little would do. Weights and the buffers that
-    /// clips and features pass through on their way are not counted.
+    /// best. What would need more is split into rounds, frames and rows, with the same bits as result; where nothing
+    /// helps, [`GpuBackbone::prepare`] is an [`ErrorKind::MemoryLimit`] that says how
+    /// little would do. Weights and the buffers that clips and features pass through on their way are not counted.
     pub memory_limit: Option<u64>,
     /// Plan as if the adapter allowed no more than this, for tests of what it splits.
     pub limits: Option<PlanLimits>,
@@ -190,8 +191,10 @@ impl GpuBackbone {
     /// uploaded before a clip shape is known.
     ///
     /// # Errors
-    /// [`Error::Config`]; [`Error::MissingBlob`] or [`Error::Shape`] if `weights` are another network's;
-    /// [`Error::UnknownTap`]; [`Error::Unsupported`] for a precision.
+    /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or
+    /// [`ErrorKind::Shape`] if `weights` are another network's;
+    /// [`ErrorKind::UnknownTap`];
+    /// [`ErrorKind::Unsupported`] for a precision.
     pub fn new(gpu: &GpuContext, network: impl Into<Network>, weights: &Weights, options: Options) -> Result<Self> {
         options.precision.supported()?;
         let body = Body::new(network)?;
@@ -257,9 +260,10 @@ impl GpuBackbone {
     /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare`]; [`Error::DeviceLost`] if the device is lost: then this backbone is of no use any
-    /// more, and a new one is to be made on a new [`GpuContext`]; [`Error::Device`] if the device fails otherwise, or takes
-    /// too long: the next clip of that shape is prepared for anew.
+    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`] if the device is
+    /// lost: then this backbone is of no use any more, and a new one is to be made on a new [`GpuContext`];
+    /// [`ErrorKind::Device`] if the device fails otherwise, or takes too long: the next clip
+    /// of that shape is prepared for anew.
     pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
@@ -332,7 +336,7 @@ impl GpuBackbone {
             return make(plan);
         }
         match make(plan.clone()) {
-            Err(Error::OutOfMemory { .. }) => {}
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {}
             made => return made,
         }
         let (shape, oldest) = self.executors.remove(0);
@@ -356,7 +360,7 @@ impl GpuBackbone {
 /// The names that `taps` stands for.
 ///
 /// # Errors
-/// [`Error::UnknownTap`].
+/// [`ErrorKind::UnknownTap`].
 pub fn tap_names(body: &Body, taps: &Taps) -> Result<Vec<String>> {
     match taps {
         Taps::Last => Ok(Vec::new()),

@@ -94,7 +94,7 @@ impl BackboneConfig {
     /// [`Transformation::Basic`]. Counts and widths are those of `lib/modeling/ResNet3D.py`.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such preset.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
         use Transformation::{Basic, Bottleneck};
         const NARROW: [usize; 5] = [64, 64, 128, 256, 512];
@@ -134,8 +134,8 @@ impl BackboneConfig {
     /// A body from JSON, validated.
     ///
     /// # Errors
-    /// [`Error::Config`] for text that is no JSON object, an unknown key, a value of the wrong type, or a network that
-    /// cannot be built (see [`BackboneConfig::validate`]).
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is no JSON object, an unknown key, a value of the
+    /// wrong type, or a network that cannot be built (see [`BackboneConfig::validate`]).
     pub fn from_json(json: &str) -> Result<Self> {
         let overrides: Overrides = serde_json::from_str(json)
             .map_err(|e| Error::config("JSON", "an object of known keys, all optional", e))?;
@@ -167,10 +167,10 @@ impl BackboneConfig {
     /// Checks that the network can be built and run.
     ///
     /// # Errors
-    /// [`Error::Config`], naming the first field at fault: three or four stages of at least one block; a width for the
-    /// stem and each stage; no zero; widths whose weights can be indexed; groups that divide the convolved width; an odd
-    /// time kernel (an even one would give T + 1 frames and the residual sum could not be formed); `freeze_at` one of
-    /// 0, 2, 3, 4, 5.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the first field at fault: three or four stages of at
+    /// least one block; a width for the stem and each stage; no zero; widths whose weights can be indexed; groups that
+    /// divide the convolved width; an odd time kernel (an even one would give T + 1 frames and the residual sum could
+    /// not be formed); `freeze_at` one of 0, 2, 3, 4, 5.
     pub fn validate(&self) -> Result<()> {
         let stages = self.block_counts.len();
         if !(3..=4).contains(&stages) {

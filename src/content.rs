@@ -3,7 +3,7 @@
 //! Files are handed on under wrong names, and downloads bring other things than were asked for: a page, a pointer, an
 //! answer of a server. Their readers would only say at which byte they gave up.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use std::path::Path;
 
 /// How many of a file's first bytes are looked at.
@@ -149,14 +149,17 @@ impl Content {
     /// The error for finding this in `path` instead of what was `wanted`; `None` if it is not known what it is.
     pub fn refusal(self, path: &Path, wanted: &str) -> Option<Error> {
         let (what, hint) = self.describe()?;
-        Some(Error::Format { path: path.to_owned(), wanted: wanted.to_owned(), given: what.to_owned(), hint })
+        Some(
+            ErrorRepr::Format { path: path.to_owned(), wanted: wanted.to_owned(), given: what.to_owned(), hint }.into(),
+        )
     }
 }
 
 /// The text of a file of JSON, without the mark of byte order that some editors put before it.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be read; [`Error::Format`] if it plainly is something else, or no text.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format) if
+/// it plainly is something else, or no text.
 pub fn read_json(path: impl AsRef<Path>) -> Result<String> {
     const WANTED: &str = "a file of JSON";
     let path = path.as_ref();
@@ -172,7 +175,7 @@ pub fn read_json(path: impl AsRef<Path>) -> Result<String> {
 /// The first bytes of a file, [`HEAD`] at most.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be read.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read.
 #[cfg(feature = "files")]
 pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read as _;

@@ -4,7 +4,7 @@
 //! channels and nothing else clever; it exists to be read and trusted, not to be fast.
 
 use crate::clip::Clip;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::{Affine, Axes, BlobId, Conv, Graph, OpKind, Operator, Window};
 use crate::plan::infer_shapes;
 use crate::shape::Shape;
@@ -57,9 +57,8 @@ pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobI
         }
     }
     let kept = keep.iter().map(|&id| {
-        blobs[id.index()].clone().ok_or_else(|| Error::UnknownTap {
-            name: graph.blob(id).name.clone(),
-            known: "a blob of this graph".to_owned(),
+        blobs[id.index()].clone().ok_or_else(|| {
+            ErrorRepr::UnknownTap { name: graph.blob(id).name.clone(), known: Vec::new(), note: "" }.into()
         })
     });
     kept.collect()

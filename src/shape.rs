@@ -1,6 +1,6 @@
 //! The shape of a clip or blob.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// The shape of a dense NCTHW volume: batch, channels, time, height, width, row-major with width innermost.
 ///
@@ -54,20 +54,22 @@ impl Shape {
     /// Refuses shapes with a zero axis, or with more values than the u32 indices of the shaders can address.
     ///
     /// # Errors
-    /// [`Error::Size`], naming `what`.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size), naming `what`.
     pub fn checked(self, what: &str) -> Result<Self> {
         let len = [self.n, self.c, self.t, self.h, self.w].into_iter().try_fold(1usize, usize::checked_mul);
         match len {
-            Some(0) => Err(Error::Size {
+            Some(0) => Err(ErrorRepr::Size {
                 what: what.to_owned(),
                 reason: format!("shape {self} has a zero axis, wanted every axis to be at least 1"),
-            }),
+            }
+            .into()),
             // Bytes, not values, must fit: drivers compute 32-bit byte offsets.
             Some(len) if len <= (u32::MAX / 4) as usize => Ok(self),
-            _ => Err(Error::Size {
+            _ => Err(ErrorRepr::Size {
                 what: what.to_owned(),
                 reason: format!("shape {self} has more than the 2^30 - 1 values that a blob may hold"),
-            }),
+            }
+            .into()),
         }
     }
 }
@@ -94,10 +96,13 @@ impl std::str::FromStr for Shape {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Shape {
-            what: "clip".to_owned(),
-            wanted: "NxCxTxHxW, for example 1x3x8x224x224".to_owned(),
-            given: text.to_owned(),
+        let wrong = || {
+            ErrorRepr::Shape {
+                what: "clip".to_owned(),
+                wanted: "NxCxTxHxW, for example 1x3x8x224x224".to_owned(),
+                given: text.to_owned(),
+            }
+            .into()
         };
         let axes = text
             .split(['x', 'X', '×'])

@@ -1,7 +1,7 @@
 //! Tensors into a safetensors file whose bytes depend on nothing but what is in it.
 
 use crate::atomic_file::Contents;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use half::f16;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
@@ -72,7 +72,8 @@ impl<'a> TensorFile<'a> {
     /// together here. What the crate knows of tensors is still its own: their entries in the header, and all checks.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for tensors that such a file cannot hold, or values that float16 cannot.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for tensors that such a file cannot hold, or values
+    /// that float16 cannot.
     pub fn new(mut tensors: Vec<Entry<'a>>, storage: Storage, metadata: &BTreeMap<&str, String>) -> Result<Self> {
         if storage == Storage::F16 {
             tensors.iter().try_for_each(check_half)?;
@@ -85,7 +86,7 @@ impl<'a> TensorFile<'a> {
             let shape = entry.shape.clone();
             (entry.name.to_owned(), TensorInfo { dtype: storage.dtype(), shape, data_offsets: (start, end) })
         });
-        let refused = |error: SafeTensorError| Error::Unsupported {
+        let refused = |error: SafeTensorError| ErrorRepr::Unsupported {
             what: "these tensors in a safetensors file".to_owned(),
             reason: error.to_string(),
         };
@@ -132,16 +133,18 @@ impl Contents for TensorFile<'_> {
 fn check_half(entry: &Entry<'_>) -> Result<()> {
     match entry.values.iter().position(|&value| !f16::from_f32(value).is_finite()) {
         None => Ok(()),
-        Some(index) => Err(Error::Unsupported {
+        Some(index) => Err(ErrorRepr::Unsupported {
             what: format!("blob {:?} as float16", entry.name),
             reason: format!("{} at flat index {index} is beyond its largest value, {}", entry.values[index], f16::MAX),
-        }),
+        }
+        .into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use safetensors::SafeTensors;
     use safetensors::tensor::TensorView;
     use std::collections::HashMap;
@@ -207,7 +210,7 @@ mod tests {
         let refused = |shape: &[usize], values: &[f32], storage| {
             let entry = Entry { name: "short", shape: shape.to_vec(), values };
             match TensorFile::new(vec![entry], storage, &BTreeMap::new()) {
-                Err(Error::Unsupported { what, .. }) => what,
+                Err(error) if error.kind() == ErrorKind::Unsupported => error.to_string(),
                 _ => panic!("{shape:?} {values:?}"),
             }
         };

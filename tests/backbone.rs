@@ -6,8 +6,8 @@ use common::{contexts, fixture, relative_l2, widen};
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Backend, Clip, ContextOptions, Error, GpuBackbone, GpuContext, Options, Precision, ShaderChecks,
-    Shape, Taps, Timing, Weights, reference,
+    BackboneConfig, Backend, Clip, ContextOptions, ErrorKind, GpuBackbone, GpuContext, Options, Precision,
+    ShaderChecks, Shape, Taps, Timing, Weights, reference,
 };
 use std::collections::HashSet;
 
@@ -174,24 +174,25 @@ fn what_cannot_be_is_refused() {
     let (gpu, (config, weights)) = (gpu(), narrow());
     let new = |config: &BackboneConfig, options: Options| GpuBackbone::new(&gpu, config, &weights, options);
     let f16 = Options { precision: Precision::F16, ..Options::default() };
-    assert!(matches!(new(&config, f16), Err(Error::Unsupported { .. })));
+    assert!(new(&config, f16).is_err_and(|error| error.kind() == ErrorKind::Unsupported));
     let tap = Options { taps: Taps::Named(vec!["res9_sum".to_owned()]), ..Options::default() };
-    assert!(matches!(new(&config, tap), Err(Error::UnknownTap { name, .. }) if name == "res9_sum"));
+    let error = new(&config, tap).unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::UnknownTap, Some("res9_sum")));
     let other = BackboneConfig { feat_dims: vec![8, 8, 12, 20], ..config.clone() };
-    assert!(matches!(new(&other, Options::default()), Err(Error::Shape { .. })));
+    assert!(new(&other, Options::default()).is_err_and(|error| error.kind() == ErrorKind::Shape));
     let even = BackboneConfig { time_kernel_dim: 2, ..config.clone() };
-    assert!(matches!(new(&even, Options::default()), Err(Error::Config { .. })));
+    assert!(new(&even, Options::default()).is_err_and(|error| error.kind() == ErrorKind::Config));
 
     let mut backbone = new(&config, Options::default()).unwrap();
     let four = random::clip(Shape::new(1, 4, 2, 32, 32), 1).unwrap();
-    assert!(matches!(backbone.forward(&four), Err(Error::Shape { .. })));
+    assert!(backbone.forward(&four).is_err_and(|error| error.kind() == ErrorKind::Shape));
     let fits = random::clip(Shape::new(1, 3, 2, 32, 32), 1).unwrap();
     backbone.forward(&fits).expect("a refusal leaves the backbone usable");
     let limit = gpu.plan_limits().max_binding_bytes;
     if limit < 1 << 30 {
         // A single row is larger than any binding.
         let huge = Shape::new(1, 3, 1, 8, limit as usize / 8);
-        assert!(matches!(backbone.prepare(huge), Err(Error::Limit { .. })));
+        assert!(backbone.prepare(huge).is_err_and(|error| error.kind() == ErrorKind::Limit));
     }
 
     let nowhere = ContextOptions {
@@ -199,14 +200,12 @@ fn what_cannot_be_is_refused() {
         backend: Some(Backend::Vulkan),
         ..ContextOptions::default()
     };
-    match GpuContext::new(nowhere) {
-        Err(Error::NoAdapter { wanted, found }) => {
-            assert!(wanted.contains("no such adapter") && wanted.contains("vulkan"), "{wanted}");
-            assert!(found.contains(gpu.adapter_name()), "{found}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(matches!(Clip::from_dims(&[3, 8, 64, 64], vec![]), Err(Error::Shape { .. })));
-    assert!(matches!(Clip::from_dims(&[1, 3, 0, 64, 64], vec![]), Err(Error::Size { .. })));
-    assert!(matches!(Clip::from_dims(&[1, 3, 1, 4, 4], vec![0.0; 47]), Err(Error::Shape { .. })));
+    let error = GpuContext::new(nowhere).unwrap_err();
+    let (wanted, found) = (error.wanted().unwrap_or_default(), error.given().unwrap_or_default());
+    assert!(error.kind() == ErrorKind::NoAdapter, "{error}");
+    assert!(wanted.contains("no such adapter") && wanted.contains("vulkan"), "{wanted}");
+    assert!(found.contains(gpu.adapter_name()), "{found}");
+    assert!(Clip::from_dims(&[3, 8, 64, 64], vec![]).is_err_and(|error| error.kind() == ErrorKind::Shape));
+    assert!(Clip::from_dims(&[1, 3, 0, 64, 64], vec![]).is_err_and(|error| error.kind() == ErrorKind::Size));
+    assert!(Clip::from_dims(&[1, 3, 1, 4, 4], vec![0.0; 47]).is_err_and(|error| error.kind() == ErrorKind::Shape));
 }

@@ -20,7 +20,7 @@ mod video_projects;
 use std::path::{Path, PathBuf};
 
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Preprocess, Size, preprocess};
-use resnet3d_wgpu::{Clip, Error, Shape};
+use resnet3d_wgpu::{Clip, ErrorKind, Shape};
 use safetensors::SafeTensors;
 
 /// Our rounding and the reference's may differ in the last bits of float32; an error in the rule is 100 times larger.
@@ -164,7 +164,11 @@ fn refuses_what_is_no_clip() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(matches!(Frames::new([0, 4, 4], ChannelOrder::Bgr, vec![]), Err(Error::Clip { .. })));
-    assert!(matches!(Frames::new([1, 4, 4], ChannelOrder::Bgr, vec![0; 47]), Err(Error::Shape { .. })));
-    assert!(matches!(Frames::new([usize::MAX, 2, 2], ChannelOrder::Bgr, vec![]), Err(Error::Shape { .. })));
+    assert!(Frames::new([0, 4, 4], ChannelOrder::Bgr, vec![]).is_err_and(|error| error.kind() == ErrorKind::Clip));
+    assert!(
+        Frames::new([1, 4, 4], ChannelOrder::Bgr, vec![0; 47]).is_err_and(|error| error.kind() == ErrorKind::Shape)
+    );
+    assert!(
+        Frames::new([usize::MAX, 2, 2], ChannelOrder::Bgr, vec![]).is_err_and(|error| error.kind() == ErrorKind::Shape)
+    );
 }

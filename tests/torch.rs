@@ -5,7 +5,7 @@ mod common;
 use common::{golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::weights::{Loaded, Naming};
-use resnet3d_wgpu::{BackboneConfig, Checkpoint, Error, InflateMode, Network, WeightOptions};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, ErrorKind, InflateMode, Network, WeightOptions};
 use std::path::{Path, PathBuf};
 
 const CENTER_ONLY: WeightOptions = WeightOptions { inflate: Some(InflateMode::CenterOnly), seed: 0 };
@@ -63,7 +63,7 @@ fn other_tensors_than_a_resnet_s_are_told_by_name() {
     let checkpoint = Checkpoint::open(&torch("everything.pth")).unwrap();
     assert_eq!(checkpoint.network().unwrap(), None);
     let error = checkpoint.weights(BackboneConfig::default()).unwrap_err();
-    assert!(matches!(&error, Error::Unsupported { reason, .. } if reason.contains("array, bf16")), "{error}");
+    assert!(error.kind() == ErrorKind::Unsupported && error.reason().unwrap().contains("array, bf16"), "{error}");
 }
 
 /// A file that is not what it was when it was opened is an error that says which.
@@ -78,6 +78,6 @@ fn files_that_shrink_are_an_error() {
         let network = checkpoint.network().unwrap().unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = checkpoint.load(&network, &CENTER_ONLY).unwrap_err();
-        assert!(matches!(&error, Error::File { action: "read", path: own, .. } if *own == path), "{name}: {error}");
+        assert_eq!((error.action(), error.path()), (Some("read"), Some(path.as_path())), "{name}: {error}");
     }
 }

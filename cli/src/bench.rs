@@ -11,6 +11,7 @@ use crate::arguments::{
     MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, clip_shape, taps, weights_source,
 };
 use crate::cli::Common;
+use crate::failure::Failure;
 use crate::features::to_safetensors;
 use crate::forward::{adapter_line, memory_line};
 use crate::input::{self, load};
@@ -34,9 +35,7 @@ use resnet3d_wgpu::gpu::Ceilings;
 use resnet3d_wgpu::kernels::Method;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
-use resnet3d_wgpu::{
-    Clip, Error, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing,
-};
+use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, PlanOptions, Shape, Taps, Timing};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -215,8 +214,7 @@ impl Arguments {
     fn generated(&self) -> Result<Shape> {
         let mut shape: Shape = self.clip.parse()?;
         if shape.c != 3 {
-            let (wanted, given) = ("Nx3xTxHxW (3 channels)".to_owned(), shape.to_string());
-            return Err(Error::Shape { what: "clip".to_owned(), wanted, given }.into());
+            return Err(Failure::clip_shape("Nx3xTxHxW (3 channels)", &shape.to_string()).into());
         }
         if self.sweep.is_some() && shape.n != 1 {
             wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {shape}"));

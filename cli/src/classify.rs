@@ -4,6 +4,7 @@ use crate::arguments::{
     MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, positive, weights_source,
 };
 use crate::cli::Common;
+use crate::failure::Failure;
 use crate::forward::{adapter_line, memory_line};
 use crate::input;
 use crate::labels::Labels;
@@ -21,7 +22,7 @@ use resnet3d_wgpu::clip::files::{Damage, LoadOptions, View, Viewed, load_views};
 use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::picture::{Activation, Backdrop, class_heatmap};
 use resnet3d_wgpu::weights::Family;
-use resnet3d_wgpu::{Clip, Error, Feature, GpuBackbone, GpuContext, Options, Taps};
+use resnet3d_wgpu::{Clip, Feature, GpuBackbone, GpuContext, Options, Taps};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -214,11 +215,8 @@ impl Arguments {
                 ..Sampling::new(frames, options.selection.stride, None, Rule::Strided)
             }),
             (None, None) if several => {
-                let error = Error::Clip {
-                    wanted: "the number of frames of a clip (--frames N), to take several clips or crops".to_owned(),
-                    given: "weights that do not say it, or all frames asked for".to_owned(),
-                };
-                return Err(error.into());
+                let wanted = "the number of frames of a clip (--frames N), to take several clips or crops";
+                return Err(Failure::clip(wanted, "weights that do not say it, or all frames asked for").into());
             }
             (None, _) => None,
         };

@@ -1,6 +1,7 @@
 //! The commands, and the options that all of them share.
 
 use crate::arguments::choice;
+use crate::failure::Failure;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
 use crate::{adapters, bench, classify, clip, convert, demo, plan, run, verify};
@@ -9,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
 use log::LevelFilter;
 use resnet3d_wgpu::kernels::Compiler;
-use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, Error, GpuContext, Precision};
+use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -127,7 +128,7 @@ impl Common {
             Some(directory) if directory.is_dir() || directory.as_os_str().is_empty() => Ok(()),
             Some(directory) if directory.exists() => {
                 let source = std::io::ErrorKind::NotADirectory.into();
-                Err(Error::File { action: "keep caches in", path: directory.clone(), source }.into())
+                Err(Failure::file("keep caches in", directory, source).into())
             }
             Some(directory) => check_creatable(&directory.join("cache")),
             None => Ok(()),

@@ -2,6 +2,7 @@
 
 use crate::arguments::{WeightArguments, WeightsSource, weights_source};
 use crate::cli::Common;
+use crate::failure::Failure;
 use crate::features::{Statistics, statistics_table, to_safetensors};
 use crate::forward::{Times, adapter_line, forward};
 use crate::network::Model;
@@ -16,7 +17,7 @@ use clap::Args;
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, is_frame_name, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
-use resnet3d_wgpu::{Error, Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
+use resnet3d_wgpu::{Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -153,9 +154,7 @@ fn check_alone(directory: &Path, own: &[PathBuf]) -> Result<()> {
     if others == 0 {
         return Ok(());
     }
-    let error = Error::Clip {
-        wanted: format!("the {} frames of the demo alone in {}", own.len(), directory.display()),
-        given: format!("{} frames: others were there before; choose another --output", own.len() + others),
-    };
-    Err(error.into())
+    let wanted = format!("the {} frames of the demo alone in {}", own.len(), directory.display());
+    let given = format!("{} frames: others were there before; choose another --output", own.len() + others);
+    Err(Failure::clip(&wanted, &given).into())
 }

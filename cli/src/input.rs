@@ -1,15 +1,15 @@
 //! Reading inputs, with the progress shown.
 
+use crate::failure::Failure;
 use crate::progress::Progress;
 use anyhow::Result;
-use resnet3d_wgpu::Error;
 use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs_watched};
 use std::path::Path;
 
 /// Checks that there is an input, before anything else is read.
 pub fn check(path: &Path) -> Result<()> {
     let there = path.metadata().map(drop);
-    Ok(there.map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?)
+    Ok(there.map_err(|source| Failure::file("read", path, source))?)
 }
 
 /// Reads `paths` as one batch.

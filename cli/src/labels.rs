@@ -1,7 +1,8 @@
 //! The names of classes.
 
+use crate::failure::Failure;
 use anyhow::Result;
-use resnet3d_wgpu::Error;
+use resnet3d_wgpu::ErrorKind;
 use resnet3d_wgpu::content::read_json;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,22 +26,18 @@ impl Labels {
             let known = if classes == KINETICS_400_CLASSES { KINETICS_400 } else { "" };
             return Ok(Self(known.lines().map(str::to_owned).collect()));
         };
-        let wrong = |wanted: String, given: String| Error::Format {
-            path: path.to_owned(),
-            wanted,
-            given,
-            hint: Some(
-                "--labels takes one name a line, or as JSON a list of names, or a dictionary of their numbers from 0 on",
-            ),
+        let wrong = |wanted: &str, given: &str| {
+            let next_step = "--labels takes one name a line, or as JSON a list of names, or a dictionary of their numbers from 0 on";
+            anyhow::Error::from(Failure::format(path, wanted, given, next_step))
         };
-        let text = read_json(path).map_err(|error| match error {
-            Error::Format { given, .. } => wrong("names of classes".to_owned(), given),
-            other => other,
+        let text = read_json(path).map_err(|error| match (error.kind(), error.given()) {
+            (ErrorKind::Format, Some(given)) => wrong("names of classes", given),
+            _ => error.into(),
         })?;
-        let names = of_text(&text).map_err(|given| wrong("names of classes".to_owned(), given))?;
+        let names = of_text(&text).map_err(|given| wrong("names of classes", &given))?;
         if names.len() != classes {
             let wanted = format!("the names of {classes} classes, as the network has them");
-            return Err(wrong(wanted, format!("{} names", names.len())).into());
+            return Err(wrong(&wanted, &format!("{} names", names.len())));
         }
         Ok(Self(names))
     }

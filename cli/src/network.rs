@@ -1,6 +1,7 @@
 //! Which network, and with which weights: `--config` and `--weights` put together.
 
 use crate::arguments::{WeightArguments, WeightsSource};
+use crate::failure::Failure;
 use crate::output::wrong_usage;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
@@ -11,7 +12,7 @@ use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::content::read_json;
 use resnet3d_wgpu::network::{Description, Stage, Stem, presets};
 use resnet3d_wgpu::weights::{Family, Loaded};
-use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Error, Network, Taps, Transformation, WeightOptions, Weights};
+use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Network, Taps, Transformation, WeightOptions, Weights};
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -153,15 +154,10 @@ impl Choice {
         }
         // Any other value is the name of a file, which need not be text.
         let Some(path) = config_file(value) else {
-            let error = Error::Config {
-                field: "--config".to_owned(),
-                wanted: format!(
-                    "a preset ({}), a file, or JSON that starts with '{{'",
-                    presets::all().collect::<Vec<_>>().join(", ")
-                ),
-                given: format!("{:?}, and there is no such file", Path::new(value).display().to_string()),
-            };
-            return Err(error.into());
+            let presets = presets::all().collect::<Vec<_>>().join(", ");
+            let wanted = format!("a preset ({presets}), a file, or JSON that starts with '{{'");
+            let given = format!("{:?}, and there is no such file", Path::new(value).display().to_string());
+            return Err(Failure::config("--config", &wanted, &given).into());
         };
         let json = read_json(path)?;
         of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))

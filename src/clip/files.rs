@@ -37,7 +37,7 @@ use super::Clip;
 use super::preprocess::{ChannelOrder, Frames, Normalization, Preprocess};
 use super::sampling::Sampling;
 use crate::content::{self, Content};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// How inputs are read.
@@ -134,12 +134,16 @@ pub fn load_batch<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<
 /// All frames get the same padded size; ready clips are joined as they are.
 ///
 /// # Errors
-/// [`Error::File`] for what cannot be read; [`Error::Format`] for a file that is not what its name says, or that lacks the
-/// tensors; [`Error::Damaged`] for a video that is, unless [`LoadOptions::damaged`] says otherwise; [`Error::ElementType`] and [`Error::Shape`] for tensors of another type or shape;
-/// [`Error::Clip`] for a directory without frames, for frames of several sizes, for fewer frames than are chosen, for
-/// inputs of unequal length, for frames beside ready clips, and for a ready clip of another normalisation than is
-/// expected; [`Error::Size`] for a clip that would be too large; [`Error::Program`] if a video cannot be decoded for
-/// want of an `ffmpeg` that works; [`Error::Unsupported`] for other kinds of files.
+/// [`ErrorKind::File`](crate::ErrorKind::File) for what cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format)
+/// for a file that is not what its name says, or that lacks the tensors;
+/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) for a video that is, unless [`LoadOptions::damaged`] says
+/// otherwise; [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) and
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for tensors of another type or shape;
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a directory without frames, for frames of several sizes, for fewer
+/// frames than are chosen, for inputs of unequal length, for frames beside ready clips, and for a ready clip of another
+/// normalisation than is expected; [`ErrorKind::Size`](crate::ErrorKind::Size) for a clip that would be too large;
+/// [`ErrorKind::Program`](crate::ErrorKind::Program) if a video cannot be decoded for want of an `ffmpeg` that works;
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for other kinds of files.
 pub fn load_inputs<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<Input> {
     load_inputs_watched(paths, options, &mut |_| {})
 }
@@ -166,10 +170,11 @@ pub fn load_inputs_watched<P: AsRef<Path>>(
             clips.push((path, ready));
         }
         if let (Some((path, _)), Some(name)) = (clips.first(), gathering.first_name()) {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: "inputs that are all frames or all ready clips".to_owned(),
                 given: format!("frames in {name}, a ready clip in {}", path.display()),
-            });
+            }
+            .into());
         }
     }
     if clips.is_empty() { gathering.finish() } else { join(clips) }
@@ -217,12 +222,15 @@ struct Ready {
 
 /// Reads a ready clip, or the frames of `path` into `gathering`.
 fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
-    let unsupported = |kind: &str| Error::Unsupported {
-        what: format!("input {}", path.display()),
-        reason: format!(
-            "wanted a directory of {} frames, a video file, a .safetensors or a .npy file, got {kind}",
-            pictures::KINDS
-        ),
+    let unsupported = |kind: &str| {
+        ErrorRepr::Unsupported {
+            what: format!("input {}", path.display()),
+            reason: format!(
+                "wanted a directory of {} frames, a video file, a .safetensors or a .npy file, got {kind}",
+                pictures::KINDS
+            ),
+        }
+        .into()
     };
     let metadata = path.metadata().map_err(Error::file("read", path))?;
     if metadata.is_dir() {
@@ -264,9 +272,9 @@ fn refused(path: &Path, content: Content, wanted: &str) -> Error {
 
 /// Says of a file that is no video that it is text, if it is.
 fn with_text(error: Error, head: &[u8]) -> Error {
-    match (error, content::describe_text(head)) {
-        (Error::Format { path, wanted, hint, .. }, Some(given)) => Error::Format { path, wanted, given, hint },
-        (error, _) => error,
+    match content::describe_text(head) {
+        Some(given) => error.format_given(given),
+        None => error,
     }
 }
 
@@ -320,17 +328,19 @@ fn pointed_at(path: &Path) -> std::io::Result<PathBuf> {
 /// one before it.
 fn check_ready(path: &Path, ready: &Ready, options: &LoadOptions, before: &[(&Path, Ready)]) -> Result<()> {
     if !options.selection.is_everything() || options.sampling.is_some_and(|sampling| sampling.exact) {
-        return Err(Error::Clip {
+        return Err(ErrorRepr::Clip {
             wanted: "a video or frames, to choose some of them".to_owned(),
             given: format!("a ready clip, {}, which is taken whole", path.display()),
-        });
+        }
+        .into());
     }
     let expected = options.expected.or_else(|| before.iter().find_map(|(_, ready)| ready.normalization));
     match (expected, ready.normalization) {
-        (Some(expected), Some(given)) if expected != given => Err(Error::Clip {
+        (Some(expected), Some(given)) if expected != given => Err(ErrorRepr::Clip {
             wanted: format!("a clip preprocessed as {}", expected.name()),
             given: format!("{}, which was preprocessed as {}", path.display(), given.name()),
-        }),
+        }
+        .into()),
         _ => {
             warn_of_pixels(path, ready);
             Ok(())
@@ -359,18 +369,19 @@ fn join(clips: Vec<(&Path, Ready)>) -> Result<Input> {
     let normalization = clips.iter().find_map(|(_, ready)| ready.normalization);
     let mut clips = clips.into_iter().map(|(path, ready)| (path, ready.clip));
     let Some((_, first)) = clips.next() else {
-        return Err(Error::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() });
+        return Err(ErrorRepr::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() }.into());
     };
     let mut shape = first.shape;
     let mut data = first.data;
     for (path, clip) in clips {
         let wanted = Shape { n: clip.shape.n, ..shape };
         if clip.shape != wanted {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: path.display().to_string(),
                 wanted: format!("{wanted}, as the inputs before it"),
                 given: clip.shape.to_string(),
-            });
+            }
+            .into());
         }
         // Both are lengths of vectors in memory, so that their sum cannot overflow.
         shape.n += clip.shape.n;

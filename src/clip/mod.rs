@@ -8,7 +8,7 @@ pub mod files;
 pub mod preprocess;
 pub mod sampling;
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W; for Detectron's weights BGR minus the
@@ -23,16 +23,17 @@ impl Clip {
     /// A clip from its values in row-major order, width innermost.
     ///
     /// # Errors
-    /// [`Error::Size`] if an axis is zero or the clip is too large; [`Error::Shape`] if `data` holds another number of
-    /// values than `shape`.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero or the clip is too large;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` holds another number of values than `shape`.
     pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self> {
         let shape = shape.checked("clip")?;
         if data.len() != shape.len() {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: "clip".to_owned(),
                 wanted: format!("{shape} ({} values)", shape.len()),
                 given: format!("{} values", data.len()),
-            });
+            }
+            .into());
         }
         Ok(Self { shape, data })
     }
@@ -40,9 +41,9 @@ impl Clip {
     /// A clip from a tensor of any rank.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless `shape` has five axes; otherwise as [`Clip::new`].
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless `shape` has five axes; otherwise as [`Clip::new`].
     pub fn from_dims(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        let axes: [usize; 5] = shape.try_into().map_err(|_| Error::Shape {
+        let axes: [usize; 5] = shape.try_into().map_err(|_| ErrorRepr::Shape {
             what: "clip".to_owned(),
             wanted: "five axes, NxCxTxHxW".to_owned(),
             given: format!("{} axes, {shape:?}", shape.len()),

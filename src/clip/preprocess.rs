@@ -24,7 +24,7 @@ pub use geometry::{Preprocess, Size};
 pub(super) use planes::{FrameConverter, Planes, cut};
 
 use super::Clip;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// Detectron's mean colour in blue, green, red order, on the scale of 0 to 255. It becomes 0 in a clip.
@@ -150,8 +150,8 @@ impl Normalization {
 /// is 0.
 ///
 /// # Errors
-/// [`Error::Clip`] without inputs, or if one has another number of frames than the first; [`Error::Size`] if a frame
-/// vanishes, or the clip is too large.
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) without inputs, or if one has another number of frames than the first;
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if a frame vanishes, or the clip is too large.
 pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
     let counts: Vec<usize> = inputs.iter().map(Frames::count).collect();
     check_equal_counts(&counts, |i| format!("input {} of {}", i + 1, inputs.len()))?;
@@ -182,7 +182,7 @@ impl Item {
     /// Takes the next frame.
     ///
     /// # Errors
-    /// [`Error::Size`] if a clip of so many frames would be too large.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip of so many frames would be too large.
     pub(super) fn push(&mut self, frame: &[u8]) -> Result<()> {
         let [height, width] = self.converter.extent;
         let (shape, plane) = (Shape::new(1, 3, self.count + 1, height, width).checked("clip")?, height * width);
@@ -204,7 +204,7 @@ impl Item {
     /// The frames of these numbers, in this order, each as often as it is named. Numbers beyond the last are passed over.
     ///
     /// # Errors
-    /// [`Error::Size`] if a clip of so many frames would be too large.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip of so many frames would be too large.
     #[cfg(feature = "files")]
     pub(super) fn arranged(self, order: &[usize]) -> Result<Self> {
         if order.iter().copied().eq(0..self.count) {
@@ -226,7 +226,7 @@ impl Item {
 /// same number of frames.
 ///
 /// # Errors
-/// [`Error::Size`] if the clip is too large.
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip is too large.
 pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
     let side = |axis: usize| options.padded(items.iter().map(|item| item.converter.extent[axis]).max().unwrap_or(0));
     let frames = items.first().map_or(0, Item::count);
@@ -254,22 +254,24 @@ pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
 /// Refuses no inputs, and inputs of unequal length; `name` says which input is at fault.
 pub(super) fn check_equal_counts(counts: &[usize], name: impl Fn(usize) -> String) -> Result<()> {
     let Some(&first) = counts.first() else {
-        return Err(Error::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() });
+        return Err(ErrorRepr::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() }.into());
     };
     match counts.iter().position(|&count| count != first) {
         None => Ok(()),
-        Some(other) => Err(Error::Clip {
+        Some(other) => Err(ErrorRepr::Clip {
             wanted: format!("the {first} frames of {} in every input", name(0)),
             given: format!("{} frames in {}", counts[other], name(other)),
-        }),
+        }
+        .into()),
     }
 }
 
 fn too_large(shape: Shape) -> Error {
-    Error::Size {
+    ErrorRepr::Size {
         what: "clip".to_owned(),
         reason: format!("shape {shape} needs {} bytes, more than there is memory for", shape.bytes()),
     }
+    .into()
 }
 
 /// Turns frames of one size into values.

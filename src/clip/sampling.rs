@@ -3,7 +3,7 @@
 //! A project trains on so many frames, so far apart, of videos of some frame rate, and tests on several clips of a video.
 //! What an input lacks each of them fills up in its own way; here that is always said, see [`Sampled::short`].
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use serde::{Deserialize, Serialize};
 
 /// The most frames of a clip, and the largest step between them: a file may ask for any number.
@@ -100,8 +100,8 @@ impl Sampling {
     /// Refuses what can take nothing, and what nobody can have meant.
     ///
     /// # Errors
-    /// [`Error::Clip`] for a number of frames, a step, a rate or a number of clips of zero or beyond 2^20, and for other
-    /// numbers of crops than 1 and 3.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a number of frames, a step, a rate or a number of clips of zero
+    /// or beyond 2^20, and for other numbers of crops than 1 and 3.
     pub fn checked(&self) -> Result<()> {
         let numbers = [
             ("number of frames", Some(self.frames)),
@@ -112,11 +112,13 @@ impl Sampling {
         ];
         for (name, value) in numbers {
             if let Some(value) = value.filter(|value| !(1..=MOST).contains(value)) {
-                return Err(Error::Clip { wanted: format!("a {name} from 1 to {MOST}"), given: value.to_string() });
+                return Err(
+                    ErrorRepr::Clip { wanted: format!("a {name} from 1 to {MOST}"), given: value.to_string() }.into()
+                );
             }
         }
         if !matches!(self.crops, 1 | 3) {
-            return Err(Error::Clip { wanted: "1 or 3 crops".to_owned(), given: self.crops.to_string() });
+            return Err(ErrorRepr::Clip { wanted: "1 or 3 crops".to_owned(), given: self.crops.to_string() }.into());
         }
         Ok(())
     }
@@ -125,8 +127,8 @@ impl Sampling {
     /// where that is known.
     ///
     /// # Errors
-    /// [`Error::Clip`] if there are no frames from the start on, or fewer than were asked for; otherwise as
-    /// [`Sampling::checked`].
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are no frames from the start on, or fewer than were asked
+    /// for; otherwise as [`Sampling::checked`].
     pub fn one(&self, input: &str, there: usize, rate: Option<f64>) -> Result<Sampled> {
         self.take(input, there, rate, Some(1))
     }
@@ -134,7 +136,7 @@ impl Sampling {
     /// As many clips as [`Sampling::clips`] says, from [`Sampling::start`] on.
     ///
     /// # Errors
-    /// As [`Sampling::one`]; [`Error::Size`] if they are more than 2^24 frames together.
+    /// As [`Sampling::one`]; [`ErrorKind::Size`](crate::ErrorKind::Size) if they are more than 2^24 frames together.
     pub fn several(&self, input: &str, there: usize, rate: Option<f64>) -> Result<Sampled> {
         self.take(input, there, rate, self.clips)
     }
@@ -143,10 +145,11 @@ impl Sampling {
         self.checked()?;
         let start = self.start.unwrap_or(0);
         let Some(rest) = there.checked_sub(start).filter(|&rest| rest > 0) else {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!("frames from frame {start} on"),
                 given: format!("{there} frames in {input}, counted from 0"),
-            });
+            }
+            .into());
         };
         // Frames of the input for one of those that the steps count.
         let scale = match (self.fps, rate) {
@@ -157,18 +160,20 @@ impl Sampling {
         let short = (rest as f64) < span;
         if short && self.exact {
             let from = if start == 0 { String::new() } else { format!(" from frame {start} on") };
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!("{}, for which it takes {} frames{from}", self.describe(), span.ceil()),
                 given: format!("{there} frames in {input}, counted from 0"),
-            });
+            }
+            .into());
         }
         let from_middle = self.start.is_none();
         let count = clips.unwrap_or_else(|| rest.div_ceil(self.frames));
         if count.saturating_mul(self.frames) > MOST_IN_ALL {
-            return Err(Error::Size {
+            return Err(ErrorRepr::Size {
                 what: format!("the clips of {input}"),
                 reason: format!("{count} clips of {} frames are more than 2^24 frames; ask for fewer", self.frames),
-            });
+            }
+            .into());
         }
         let mut taken = match self.rule {
             Rule::Resampled => self.resampled(rest, scale, count, from_middle),
@@ -276,6 +281,7 @@ fn line(first: f64, last: f64, count: usize) -> impl Iterator<Item = f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn clips(sampling: Sampling, there: usize, rate: Option<f64>, count: Option<usize>) -> Vec<Vec<usize>> {
         Sampling { clips: count, ..sampling }.several("it", there, rate).unwrap().clips
@@ -357,7 +363,7 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         let many = Sampling { clips: Some(1 << 20), ..Sampling::new(32, 2, None, Rule::Strided) };
-        assert!(matches!(many.several("it", 20, None), Err(Error::Size { .. })));
+        assert!(many.several("it", 20, None).is_err_and(|error| error.kind() == ErrorKind::Size));
     }
 
     /// Whatever the numbers, every frame is there, and every clip has as many as it should.

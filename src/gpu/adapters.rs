@@ -1,7 +1,7 @@
 //! Adapters: what there is, what would be used, and why not more.
 
 use super::{GpuContext, dx12};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::kernels::{AdapterClass, Compiler, Images, Registers};
 use std::path::PathBuf;
 
@@ -93,8 +93,8 @@ impl ContextOptions {
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
     }
 
-    /// All adapters of the machine, as [`list_adapters_async`], with no more of each than is asked for. Where a backend is asked
-    /// for, the variable `WGPU_BACKEND` hides none of them.
+    /// All adapters of the machine, as [`list_adapters_async`], with no more of each than is asked for. Where a backend
+    /// is asked for, the variable `WGPU_BACKEND` hides none of them.
     pub async fn adapters_async(&self) -> Vec<AdapterSummary> {
         find(&self.allowed()).await.into_iter().map(|summary| summary.limited_to(self.limits)).collect()
     }
@@ -102,7 +102,7 @@ impl ContextOptions {
     /// A device on `summary`'s adapter, as [`GpuContext::open_async`], with the directory for caches.
     ///
     /// # Errors
-    /// [`Error::Device`] if the adapter gives no device.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
     pub async fn open_async(&self, summary: &AdapterSummary) -> Result<GpuContext> {
         let gpu = GpuContext::open_async(summary).await?;
         Ok(match &self.cache {
@@ -192,8 +192,8 @@ impl AdapterSummary {
 
 /// Storage buffers that a kernel binds at most.
 const STORAGE_BUFFERS: u32 = 5;
-/// Invocations of a workgroup, all along x, of any kernel but those in slices and Winograd's in one dispatch, which are left
-/// out where it has fewer than they need.
+/// Invocations of a workgroup, all along x, of any kernel but those in slices and Winograd's in one dispatch, which are
+/// left out where it has fewer than they need.
 const INVOCATIONS: u32 = 128;
 /// Bytes of workgroup memory that a kernel has at most.
 const WORKGROUP_BYTES: u32 = 16 << 10;
@@ -357,7 +357,7 @@ async fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> V
 /// from [`ContextOptions::limits`], which are applied with [`AdapterSummary::limited_to`].
 ///
 /// # Errors
-/// [`Error::NoAdapter`], which lists the adapters there are.
+/// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are.
 pub fn preferred_adapter<'a>(all: &'a [AdapterSummary], options: &ContextOptions) -> Result<&'a AdapterSummary> {
     let mut usable = all.iter().filter(|a| a.unusable.is_none());
     usable.find(|a| options.accepts(&a.info)).ok_or_else(|| no_adapter(options, all))
@@ -368,10 +368,11 @@ pub(super) fn no_adapter(options: &ContextOptions, all: &[AdapterSummary]) -> Er
         Some(reason) => format!("{} on {} (unusable: {reason})", a.info.name, a.backend()),
         None => format!("{} on {}", a.info.name, a.backend()),
     };
-    Error::NoAdapter {
+    ErrorRepr::NoAdapter {
         wanted: options.describe(),
         found: if all.is_empty() { "none".to_owned() } else { all.iter().map(line).collect::<Vec<_>>().join("; ") },
     }
+    .into()
 }
 
 #[cfg(test)]

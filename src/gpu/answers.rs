@@ -56,8 +56,8 @@ impl Answers {
 
     /// Ready when all have come, or one with an error.
     ///
-    /// A browser wakes the task. Natively answers come while somebody polls the device: this does, and asks to be polled again
-    /// at once, since nothing else is sure to.
+    /// A browser wakes the task. Natively answers come while somebody polls the device: this does, and asks to be
+    /// polled again at once, since nothing else is sure to.
     pub fn poll(&self, gpu: &GpuContext, task: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(result) = self.complete(gpu) {
             return Poll::Ready(result);

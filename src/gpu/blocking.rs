@@ -52,7 +52,8 @@ impl ContextOptions {
 }
 
 impl GpuContext {
-    /// As [`GpuContext::new_async`], on this thread: from milliseconds to a second or two, most of which drivers take to load.
+    /// As [`GpuContext::new_async`], on this thread: from milliseconds to a second or two, most of which drivers take
+    /// to load.
     ///
     /// # Errors
     /// As [`GpuContext::new_async`].
@@ -63,8 +64,8 @@ impl GpuContext {
     /// Opens every usable adapter that `options` accepts, in the order of preference.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`](crate::Error::NoAdapter) if there is none; [`Error::Device`](crate::Error::Device) if one gives no
-    /// device.
+    /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter) if there is none;
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if one gives no device.
     pub fn all(options: &ContextOptions) -> Result<Vec<Self>> {
         now(Self::all_async(options))
     }
@@ -89,7 +90,7 @@ impl GpuContext {
     /// Waits for what was submitted, or for `timeout`.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if it takes longer, or the device fails meanwhile.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it takes longer, or the device fails meanwhile.
     pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>, timeout: Duration) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index, timeout: Some(timeout) })
     }
@@ -116,7 +117,7 @@ impl Executor {
     /// As [`Executor::submit_async`], on this thread: it waits only where two runs are under way.
     ///
     /// # Errors
-    /// As [`Executor::submit_async`]; [`Error::Device`](crate::Error::Device) if the device takes too long.
+    /// As [`Executor::submit_async`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
     pub fn submit(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
         while let Some(oldest) = self.in_the_way() {
             oldest.wait()?;
@@ -135,7 +136,7 @@ impl Executor {
     /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device), [`Error::DeviceLost`](crate::Error::DeviceLost).
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device), [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost).
     pub fn fill_activations(&mut self, value: f32) -> Result<()> {
         now(self.fill(value))
     }
@@ -145,7 +146,7 @@ impl Ticket {
     /// Waits for the outputs.
     ///
     /// # Errors
-    /// As [`Ticket::outputs`]; [`Error::Device`](crate::Error::Device) if the device takes too long.
+    /// As [`Ticket::outputs`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
     pub fn wait(self) -> Result<Ran> {
         self.0.wait()?;
         now(self.outputs())

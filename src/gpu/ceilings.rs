@@ -57,7 +57,8 @@ impl Ceilings {
     /// takes 768 MiB on the device, or three times the largest storage binding where that is less.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] if the device refuses, runs out of memory, or a shader does not compile.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device refuses, runs out of memory, or a shader does not
+    /// compile.
     pub fn measure(gpu: &GpuContext) -> Result<Self> {
         Ok(Self { gflops: multiply_adds(gpu)?, gb_per_s: triad(gpu)? })
     }

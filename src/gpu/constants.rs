@@ -29,8 +29,8 @@ impl Packed {
     }
 }
 
-/// Packed weights on the device, so that plans for several clip shapes share them. They are there for as long as an executor
-/// has them.
+/// Packed weights on the device, so that plans for several clip shapes share them. They are there for as long as an
+/// executor has them.
 #[derive(Debug, Default)]
 pub struct Constants {
     made: HashMap<Key, Weak<Packed>>,

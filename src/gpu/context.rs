@@ -8,7 +8,7 @@ use super::dx12;
 use super::faults::{LossReason, guarded};
 use super::pipelines::{Compilation, Pipelines};
 use crate::cache::CacheDirectory;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::kernels::{AdapterClass, Compiler, Images, Target};
 use crate::plan::PlanLimits;
 use std::path::PathBuf;
@@ -36,7 +36,8 @@ impl GpuContext {
     /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], which lists the adapters there are; [`Error::Device`] if the adapter gives no device.
+    /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are;
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
     pub async fn new_async(options: ContextOptions) -> Result<Self> {
         options.open_async(preferred_adapter(&options.adapters_async().await, &options)?).await
     }
@@ -44,7 +45,8 @@ impl GpuContext {
     /// Opens every usable adapter that `options` accepts, in the order of preference.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] if there is none; [`Error::Device`] if one gives no device.
+    /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter) if there is none;
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if one gives no device.
     pub async fn all_async(options: &ContextOptions) -> Result<Vec<Self>> {
         let all = options.adapters_async().await;
         let mut contexts = Vec::new();
@@ -60,7 +62,7 @@ impl GpuContext {
     /// A device on `summary`'s adapter, with all the limits that it has there and those features that this crate can use.
     ///
     /// # Errors
-    /// [`Error::Device`] if the adapter gives no device.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Self> {
         let name = &summary.info.name;
         let desc = wgpu::DeviceDescriptor {
@@ -70,7 +72,7 @@ impl GpuContext {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let failed = |reason| Error::Device { adapter: name.clone(), reason };
+        let failed = |reason| Error::from(ErrorRepr::Device { adapter: name.clone(), reason });
         let opening = guarded(|| summary.adapter.request_device(&desc)).map_err(failed)?;
         let (device, queue) = opening.await.map_err(|error| failed(error.to_string()))?;
         // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
@@ -82,10 +84,11 @@ impl GpuContext {
 
     /// Runs on a device that the caller has opened, and shares it.
     ///
-    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache of
-    /// pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its handlers
-    /// for uncaptured errors and for its loss stay the caller's. On Direct3D 12 a device without subgroups gets the kernels
-    /// that FXC compiles soonest, since nothing but the lack of them shows that it is FXC that compiles.
+    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache
+    /// of pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its
+    /// handlers for uncaptured errors and for its loss stay the caller's. On Direct3D 12 a device without subgroups
+    /// gets the kernels that FXC compiles soonest, since nothing but the lack of them shows that it is FXC that
+    /// compiles.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self {
@@ -102,9 +105,9 @@ impl GpuContext {
     }
 
     /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
-    /// backend can tell (Vulkan), and what [tuning](crate::tuning) has found. The directory is made when there is something to write. Nothing depends on what is in
-    /// it: a file that is damaged, of another driver or version, or writable by others is not used, and one that cannot be
-    /// written is logged. Clones made before do not share it.
+    /// backend can tell (Vulkan), and what [tuning](crate::tuning) has found. The directory is made when there is
+    /// something to write. Nothing depends on what is in it: a file that is damaged, of another driver or version, or
+    /// writable by others is not used, and one that cannot be written is logged. Clones made before do not share it.
     #[must_use]
     pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
         let directory = CacheDirectory::new(directory.into());

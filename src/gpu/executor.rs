@@ -10,7 +10,7 @@ use super::profile::{Timestamps, Timing, timed_passes};
 use super::recording::{Io, Recording, passes};
 use super::resource::{Resource, empty_buffer, filled_buffer};
 use super::staging::StagingSet;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::BlobId;
 use crate::kernels::{Grid, Kernel, scratch_home};
 use crate::plan::{Binding, Command, Plan};
@@ -65,8 +65,9 @@ impl Executor {
     /// Makes pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`] if the device refuses, or a shader does not compile;
-    /// those of [`Weights::get`] if these are another network's weights.
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory);
+    /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost); [`ErrorKind::Device`](crate::ErrorKind::Device) if the
+    /// device refuses, or a shader does not compile; those of [`Weights::get`] if these are another network's weights.
     pub async fn new_async(
         gpu: &GpuContext,
         plan: Plan,
@@ -265,8 +266,9 @@ impl Executor {
     /// executor.
     ///
     /// # Errors
-    /// [`Error::Shape`] if an input has the wrong number of values; [`Error::DeviceLost`], or [`Error::Device`] if the device
-    /// fails otherwise.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if an input has the wrong number of values;
+    /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost), or [`ErrorKind::Device`](crate::ErrorKind::Device) if
+    /// the device fails otherwise.
     pub async fn submit_async(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
         self.check(inputs)?;
         let mut set = self.staging().await?;
@@ -302,8 +304,8 @@ impl Executor {
     /// [`wgpu::BufferUsages::COPY_DST`], and are all different.
     ///
     /// # Errors
-    /// [`Error::Shape`] where there are more or fewer buffers, or one has too few bytes; [`Error::Unsupported`] where one
-    /// lacks its usage. Then nothing is recorded.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) where there are more or fewer buffers, or one has too few bytes;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where one lacks its usage. Then nothing is recorded.
     pub fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -326,27 +328,30 @@ impl Executor {
         usage: wgpu::BufferUsages,
     ) -> Result<()> {
         if blobs.len() != buffers.len() {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: format!("buffers for {what}"),
                 wanted: format!("{} of them", blobs.len()),
                 given: buffers.len().to_string(),
-            });
+            }
+            .into());
         }
         for (&blob, buffer) in blobs.iter().zip(buffers) {
             let (name, shape) = (&self.plan.graph().blob(blob).name, self.plan.shape(blob));
             let bytes = 4 * shape.len() as u64;
             if buffer.size() < bytes {
-                return Err(Error::Shape {
+                return Err(ErrorRepr::Shape {
                     what: format!("the buffer for {name}"),
                     wanted: format!("{shape} ({bytes} bytes)"),
                     given: format!("{} bytes", buffer.size()),
-                });
+                }
+                .into());
             }
             if !buffer.usage().contains(usage) {
-                return Err(Error::Unsupported {
+                return Err(ErrorRepr::Unsupported {
                     what: format!("the buffer for {name}"),
                     reason: format!("it has the usages {:?}, which lack {usage:?}", buffer.usage()),
-                });
+                }
+                .into());
             }
         }
         Ok(())
@@ -358,11 +363,12 @@ impl Executor {
         let (wanted, given) =
             (lens(&graph.inputs()[..graph.clips()]), inputs.iter().map(|i| i.len()).collect::<Vec<_>>());
         if wanted != given {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: "inputs of the plan".to_owned(),
                 wanted: format!("{wanted:?} values"),
                 given: format!("{given:?} values"),
-            });
+            }
+            .into());
         }
         Ok(())
     }

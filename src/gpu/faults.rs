@@ -1,7 +1,7 @@
 //! What goes wrong on a device, as errors: scopes around calls of wgpu, and devices that are lost.
 
 use super::GpuContext;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, ErrorRepr, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -65,7 +65,7 @@ impl<T> Scoped<'_, T> {
     /// The result, or the error that wgpu has reported.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; [`Error::DeviceLost`]; [`Error::Device`]; those of the calls.
+    /// [`ErrorKind::OutOfMemory`]; [`ErrorKind::DeviceLost`]; [`ErrorKind::Device`]; those of the calls.
     pub async fn result(self) -> Result<T> {
         let Self { gpu, result, caught } = self;
         // A device error explains a failed result better than the result itself, and a lack of memory, whose scope is the
@@ -77,7 +77,7 @@ impl<T> Scoped<'_, T> {
         let result = match error {
             Some(error @ wgpu::Error::OutOfMemory { .. }) => {
                 let (adapter, reason) = (gpu.adapter_name().to_owned(), chain(&error));
-                Err(Error::OutOfMemory { adapter, reason })
+                Err(ErrorRepr::OutOfMemory { adapter, reason }.into())
             }
             Some(error) => Err(gpu.fault(error)),
             None => result,
@@ -99,12 +99,9 @@ impl GpuContext {
 
     /// `error`, or that the device is lost, which wgpu does not report, and which explains every other failure.
     pub(super) async fn explained(&self, error: Error) -> Error {
-        match error {
-            Error::Device { adapter, reason } => match self.loss().await {
-                Some(reason) => Error::DeviceLost { adapter, reason },
-                None => Error::Device { adapter, reason },
-            },
-            other => other,
+        match error.kind() {
+            ErrorKind::Device => self.alive().await.err().unwrap_or(error),
+            _ => error,
         }
     }
 
@@ -135,18 +132,18 @@ impl GpuContext {
         })
     }
 
-    /// An [`Error::Device`] about this adapter.
+    /// An [`ErrorKind::Device`] about this adapter.
     pub(super) fn fault(&self, reason: impl std::fmt::Display) -> Error {
-        Error::Device { adapter: self.adapter_name().to_owned(), reason: reason.to_string() }
+        ErrorRepr::Device { adapter: self.adapter_name().to_owned(), reason: reason.to_string() }.into()
     }
 
     /// Fails where the device is lost: for work that would not notice.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`].
+    /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost).
     pub(super) async fn alive(&self) -> Result<()> {
         match self.loss().await {
-            Some(reason) => Err(Error::DeviceLost { adapter: self.adapter_name().to_owned(), reason }),
+            Some(reason) => Err(ErrorRepr::DeviceLost { adapter: self.adapter_name().to_owned(), reason }.into()),
             None => Ok(()),
         }
     }

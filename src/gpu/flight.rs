@@ -145,8 +145,8 @@ impl Ticket {
     /// After an error the executor of the run is of no use any more: make a new one.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`](crate::Error::DeviceLost), or [`Error::Device`](crate::Error::Device) if the device fails
-    /// otherwise.
+    /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost), or [`ErrorKind::Device`](crate::ErrorKind::Device) if
+    /// the device fails otherwise.
     pub async fn outputs(self) -> Result<Ran> {
         poll_fn(|task| self.0.poll(task)).await;
         match self.0.take_outputs() {

@@ -194,7 +194,7 @@ impl Compiling<'_> {
     /// The pipelines, which others get from now on too.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if one does not compile.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if one does not compile.
     pub async fn finish(self) -> Result<HashMap<Kernel, Pipeline>> {
         let Self { pipelines, keys, compiled } = self;
         let any = !compiled.is_empty();

@@ -24,7 +24,7 @@ pub use layout::Layout;
 pub use slow_frames::{SlowFrames, Spread};
 pub use stages::{StageInfo, stage_info};
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 use std::ops::Range;
 
@@ -351,19 +351,15 @@ impl Graph {
     /// The last version of the blob called `name`.
     ///
     /// # Errors
-    /// [`Error::UnknownTap`], which lists the blobs of the stages.
+    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap), which lists the blobs of the stages.
     pub fn find(&self, name: &str) -> Result<BlobId> {
         let found = self.blobs.iter().rposition(|blob| blob.name == name);
         found.map(BlobId).ok_or_else(|| {
-            let stages = self.stages.iter().map(|&id| self.blob(id).name.as_str());
-            let mut known = stages.collect::<Vec<_>>().join(", ");
-            if ["pool5", "pred"].contains(&name) {
-                known += " (pool5 and pred come with a classifier, which this network has not)";
-            }
-            Error::UnknownTap {
-                name: name.to_owned(),
-                known: format!("{known}, or another blob that `resnet3d plan --no-fusion` lists"),
-            }
+            let known = self.stages.iter().map(|&id| self.blob(id).name.clone()).collect();
+            let classifier = ["pool5", "pred"].contains(&name);
+            let note =
+                if classifier { " (pool5 and pred come with a classifier, which this network has not)" } else { "" };
+            ErrorRepr::UnknownTap { name: name.to_owned(), known, note }.into()
         })
     }
 

@@ -1,6 +1,6 @@
 //! An input that takes some of another's frames.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -29,17 +29,18 @@ impl SlowFrames {
     /// The shape of what is taken of a clip of `shape`.
     ///
     /// # Errors
-    /// [`Error::Clip`] if its frames are no multiple of `alpha`: the pathways would not fit together.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if its frames are no multiple of `alpha`: the pathways would not fit
+    /// together.
     pub fn shape(&self, shape: Shape) -> Result<Shape> {
         let Self { alpha, .. } = *self;
         if !shape.t.is_multiple_of(alpha) {
             let nearest = ((shape.t + alpha / 2) / alpha).max(1) * alpha;
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!(
                     "a multiple of {alpha} frames, since the slow pathway takes one in {alpha} ({nearest} is the nearest)"
                 ),
                 given: format!("{} frames ({shape})", shape.t),
-            });
+            }.into());
         }
         Ok(Shape { t: shape.t / alpha, ..shape })
     }

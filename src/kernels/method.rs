@@ -7,7 +7,7 @@ use super::{
     affine, average_pool, concat, conv_depthwise, conv_depthwise_walk, conv_direct, conv_pool, layout, max_pool,
 };
 use super::{relu, subsample, sum, winograd_fused};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::{Conv, OpKind, Operator};
 use crate::shape::Shape;
 use crate::weights::Weights;
@@ -171,7 +171,7 @@ impl Method {
     /// Whether this computes `op` on an input of shape `input` in full: what cannot be seen from a slice.
     ///
     /// # Errors
-    /// [`Error::Kernel`], with what it does not support.
+    /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel), with what it does not support.
     pub fn accepts(self, op: &Operator, input: Shape) -> Result<()> {
         match (self, &op.kind) {
             (Self::Single(Kernel::MaxPool), OpKind::MaxPool(window)) => max_pool::accepts(window, input),
@@ -185,7 +185,8 @@ impl Method {
     /// one axis.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if this method cannot do that operator, or a grid is too large even folded.
+    /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if this method cannot do that operator, or a grid is too large
+    /// even folded.
     pub fn launches(self, op: &Operator, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>> {
         let output = slice.output;
         let single = |kernel: Kernel| match (kernel, &op.kind) {
@@ -224,7 +225,7 @@ impl Method {
     }
 
     fn cannot(self, op: &Operator, reason: String) -> Error {
-        Error::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }
+        ErrorRepr::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }.into()
     }
 
     /// Sizes of the workspaces between the dispatches, in bytes, for that many rows of output and blobs of these shapes:

@@ -94,7 +94,7 @@ impl Network {
     /// A network by its preset's name: one of [`PRESETS`] or of [`presets::NAMES`].
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such preset.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
         if PRESETS.contains(&name) {
             return BackboneConfig::preset(name).map(Self::Reference);
@@ -108,8 +108,8 @@ impl Network {
     /// A network from JSON, validated.
     ///
     /// # Errors
-    /// [`Error::Config`] for text that is no JSON object, an unknown key, a value of the wrong type, or a network that
-    /// cannot be built.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is no JSON object, an unknown key, a value of the
+    /// wrong type, or a network that cannot be built.
     pub fn from_json(json: &str) -> Result<Self> {
         let keys: Value = serde_json::from_str(json)
             .map_err(|e| Error::config("JSON", "an object of known keys, all optional", e))?;

@@ -18,10 +18,10 @@ impl Description {
     /// Checks that the network can be built and run.
     ///
     /// # Errors
-    /// [`Error::Config`], naming the first field at fault: one to four stages of at least one block; no zero; odd kernels
-    /// (an even one would give T + 1 frames and the residual sum could not be formed); groups that divide the widths around
-    /// them; convolutions whose weights can be indexed; shortcuts of the branch's width and stride;
-    /// pathways of equal steps.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the first field at fault: one to four stages of at least
+    /// one block; no zero; odd kernels (an even one would give T + 1 frames and the residual sum could not be formed);
+    /// groups that divide the widths around them; convolutions whose weights can be indexed; shortcuts of the branch's
+    /// width and stride; pathways of equal steps.
     pub fn validate(&self) -> Result<()> {
         if let Some(classes @ (0 | LARGEST..)) = self.classes {
             return Err(Error::config("classes", format!("1 to {LARGEST}"), classes));

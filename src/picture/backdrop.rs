@@ -4,7 +4,7 @@ use image::{RgbImage, imageops};
 
 use crate::clip::Clip;
 use crate::clip::preprocess::{ChannelOrder, Frames, Normalization, PIXEL_MEANS_BGR, Preprocess};
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// The frames of the first clip of a batch as pictures, and which part of the clip they fill.
@@ -22,8 +22,8 @@ impl Backdrop {
     /// or if they were cropped, the clip's own values turned back into colours.
     ///
     /// # Errors
-    /// [`Error::Clip`] if the frames cannot have become this clip; [`Error::Shape`] if there are no frames and the clip
-    /// has other than three channels.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the frames cannot have become this clip;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if there are no frames and the clip has other than three channels.
     pub fn new(clip: &Clip, frames: Option<&Frames>, preprocess: &Preprocess) -> Result<Self> {
         match frames {
             Some(frames) if preprocess.crop.is_none() => Self::from_frames(frames, clip.shape(), preprocess),
@@ -34,10 +34,11 @@ impl Backdrop {
     fn from_frames(frames: &Frames, clip: Shape, preprocess: &Preprocess) -> Result<Self> {
         let extent = preprocess.resized([frames.height(), frames.width()])?;
         if frames.count() != clip.t || extent[0] > clip.h || extent[1] > clip.w {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!("frames that become a clip of shape {clip}"),
                 given: format!("{} frames that become {}x{} values each", frames.count(), extent[0], extent[1]),
-            });
+            }
+            .into());
         }
         let size = [frames.width(), frames.height()];
         let pictures = frames.data().chunks_exact(size[0] * size[1] * 3).map(|frame| {
@@ -53,11 +54,12 @@ impl Backdrop {
     fn from_clip(clip: &Clip, normalization: Normalization) -> Result<Self> {
         let shape = clip.shape();
         if shape.c != 3 {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: "clip, to be drawn".to_owned(),
                 wanted: format!("three channels, {}", Shape { c: 3, ..shape }),
                 given: shape.to_string(),
-            });
+            }
+            .into());
         }
         let plane = shape.h * shape.w;
         let pictures = (0..shape.t).map(|t| {
@@ -115,8 +117,11 @@ fn colour(normalization: Normalization, channel: usize) -> (usize, f64, f64) {
 fn picture(rgb: Vec<u8>, [width, height]: [usize; 2]) -> Result<RgbImage> {
     let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
     let picture = sides.and_then(|(width, height)| RgbImage::from_raw(width, height, rgb));
-    picture.ok_or_else(|| Error::Size {
-        what: "frame".to_owned(),
-        reason: format!("{width}x{height} pixels are too many for a picture"),
+    picture.ok_or_else(|| {
+        ErrorRepr::Size {
+            what: "frame".to_owned(),
+            reason: format!("{width}x{height} pixels are too many for a picture"),
+        }
+        .into()
     })
 }

@@ -2,7 +2,7 @@
 
 use font8x8::UnicodeFonts as _;
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 
 /// An RGB picture, 8 bits a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Picture {
     /// The picture as a PNG file's bytes.
     ///
     /// # Errors
-    /// [`Error::Size`] if PNG cannot hold such a picture.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if PNG cannot hold such a picture.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         encode_png(&self.rgb, self.width, self.height)
     }
@@ -84,7 +84,7 @@ pub(super) const fn text_size(letters: usize, scale: usize) -> [usize; 2] {
 /// RGB bytes as a PNG file's bytes.
 pub(super) fn encode_png(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     use image::ImageEncoder as _;
-    let refused = |reason: String| Error::Size { what: format!("picture of {width}x{height} pixels"), reason };
+    let refused = |reason: String| ErrorRepr::Size { what: format!("picture of {width}x{height} pixels"), reason };
     let side = |side: usize| u32::try_from(side).map_err(|error| refused(error.to_string()));
     let mut bytes = Vec::new();
     image::codecs::png::PngEncoder::new(&mut bytes)

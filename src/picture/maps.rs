@@ -1,6 +1,6 @@
 //! One number per pixel and frame from the many channels of an activation.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// A feature blob with its name, for example `res2_1_sum` of shape 1x64x8x56x56.
@@ -109,8 +109,8 @@ impl FrameMaps {
 /// The root mean square over the channels at every pixel of every frame of one `item` of the batch.
 ///
 /// # Errors
-/// [`Error::Size`] or [`Error::Shape`] if the activation has a zero axis, another number of values than its shape, or
-/// no such item.
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) or [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the activation has a
+/// zero axis, another number of values than its shape, or no such item.
 pub fn activation_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
     root_mean_square(activation, item, |_, values| values.iter().map(|&value| f64::from(value)).collect())
 }
@@ -140,16 +140,17 @@ pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps>
 /// those of a second pathway, which are left out.
 ///
 /// # Errors
-/// As [`activation_map`], and [`Error::Shape`] for fewer weights than channels.
+/// As [`activation_map`], and [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer weights than channels.
 pub fn class_map(activation: &Activation<'_>, item: usize, weights: &[f32]) -> Result<FrameMaps> {
     let channels = channels(activation, item)?;
     let shape = activation.shape;
     if weights.len() < shape.c {
-        return Err(Error::Shape {
+        return Err(ErrorRepr::Shape {
             what: format!("weights of a class over {}", activation.name),
             wanted: format!("{} of them", shape.c),
             given: weights.len().to_string(),
-        });
+        }
+        .into());
     }
     let volume = shape.t * shape.h * shape.w;
     let mut sums = vec![0.0; volume];
@@ -165,7 +166,8 @@ pub fn class_map(activation: &Activation<'_>, item: usize, weights: &[f32]) -> R
 /// The channels of one `item` of the batch, C×T×H×W.
 fn channels<'a>(activation: &Activation<'a>, item: usize) -> Result<&'a [f32]> {
     let shape = activation.shape.checked(activation.name)?;
-    let wrong = |wanted: String, given: String| Error::Shape { what: activation.name.to_owned(), wanted, given };
+    let wrong =
+        |wanted: String, given: String| ErrorRepr::Shape { what: activation.name.to_owned(), wanted, given }.into();
     if activation.data.len() != shape.len() {
         let wanted = format!("{shape} ({} values)", shape.len());
         return Err(wrong(wanted, format!("{} values", activation.data.len())));

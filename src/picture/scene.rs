@@ -6,7 +6,7 @@ use std::path::Path;
 use super::canvas::encode_png;
 use crate::atomic_file::write_atomically;
 use crate::clip::preprocess::{ChannelOrder, Frames};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// A bright textured disc that crosses a still textured background on an arc. The same fields give the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +45,18 @@ impl Scene {
     /// The frames, red first.
     ///
     /// # Errors
-    /// [`Error::Clip`] if a size is zero, [`Error::Size`] if the frames are too large to address.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if a size is zero, [`ErrorKind::Size`](crate::ErrorKind::Size) if
+    /// the frames are too large to address.
     pub fn render(&self) -> Result<Frames> {
         let dims = [self.frames, self.height, self.width];
         // As many values as a clip of these frames may have.
         let fits = dims.into_iter().try_fold(3usize, usize::checked_mul).is_some_and(|bytes| bytes < 1 << 30);
         if !fits {
-            return Err(Error::Size {
+            return Err(ErrorRepr::Size {
                 what: "scene".to_owned(),
                 reason: format!("{} frames of {}x{} pixels are too many", self.frames, self.width, self.height),
-            });
+            }
+            .into());
         }
         let mut data = Vec::with_capacity(dims.iter().product::<usize>() * 3);
         for t in 0..self.frames {
@@ -81,7 +83,7 @@ impl Scene {
     /// Writes the frames as `000000.png`, `000001.png`, … into `directory`, which is created if need be.
     ///
     /// # Errors
-    /// [`Error::File`] if that cannot be done; otherwise as [`Scene::render`].
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if that cannot be done; otherwise as [`Scene::render`].
     pub fn write_png_frames(&self, directory: impl AsRef<Path>) -> Result<()> {
         let directory = directory.as_ref();
         let frames = self.render()?;

@@ -3,7 +3,7 @@
 use super::outline::Outline;
 use super::slices::Cutting;
 use super::{Plan, PlanOptions};
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::Graph;
 use crate::shape::Shape;
 
@@ -18,7 +18,7 @@ const MOST_DISPATCHES: usize = 200_000;
 /// fewer clips, and if that does not help single clips with segments computed as they are needed, the largest that do.
 ///
 /// # Errors
-/// [`Error::MemoryLimit`] if there is none.
+/// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) if there is none.
 pub(super) fn within(graph: &Graph, inputs: &[Shape], options: &PlanOptions, limit: u64, plan: &Plan) -> Result<Plan> {
     let mut least = plan.peak_bytes();
     let mut outline = Outline::new(graph, inputs, options, plan.rounds())?;
@@ -61,5 +61,5 @@ pub(super) fn within(graph: &Graph, inputs: &[Shape], options: &PlanOptions, lim
         }
     }
     let clips = inputs.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ");
-    Err(Error::MemoryLimit { what: format!("a clip of {clips}"), least, limit })
+    Err(ErrorRepr::MemoryLimit { what: format!("a clip of {clips}"), least, limit }.into())
 }

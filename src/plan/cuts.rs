@@ -5,7 +5,7 @@
 
 use super::slices::Slicer;
 use super::storage::Frames;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::{BlobId, Conv, Layout, OpKind, Operator};
 use crate::kernels::{Method, scratch_home};
 use crate::shape::Shape;
@@ -91,7 +91,7 @@ impl Slicer<'_> {
     /// and for the work it is where bindings can begin between rows.
     ///
     /// # Errors
-    /// [`Error::Limit`] if a binding would have to begin where it cannot.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a binding would have to begin where it cannot.
     fn row_ranges(
         &self,
         op: &Operator,
@@ -122,12 +122,13 @@ impl Slicer<'_> {
             }
             if !aligned || !held(&(start..end)) {
                 let Frames { count, bytes, .. } = self.frames(op.output, stripe.len());
-                return Err(Error::Limit {
+                return Err(ErrorRepr::Limit {
                     what: format!("blob {} ({shape}), all frames of it at once,", self.graph().blob(op.output).name),
                     needed: count as u64 * bytes,
                     limit: self.limits.bindable(),
                     limit_name: "binding",
-                });
+                }
+                .into());
             }
             ranges.push(start..end);
             start = end;

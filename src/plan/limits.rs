@@ -1,6 +1,6 @@
 //! What an adapter allows, as far as planning cares.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::kernels::{Home, IMAGE_WIDTH};
 
 /// What an adapter allows, as far as planning cares.
@@ -108,6 +108,6 @@ impl PlanLimits {
             _ if limit == self.max_buffer_bytes => "buffer",
             _ => "binding",
         };
-        Err(Error::Limit { what: what(), needed, limit, limit_name })
+        Err(ErrorRepr::Limit { what: what(), needed, limit, limit_name }.into())
     }
 }

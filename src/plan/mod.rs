@@ -141,11 +141,12 @@ impl Plan {
     /// Plans `graph`, as built, for inputs of the given shapes, in the order of [`Graph::inputs`].
     ///
     /// # Errors
-    /// [`Error::UnknownTap`](crate::Error::UnknownTap) for a tap; [`Error::Shape`](crate::Error::Shape) and
-    /// [`Error::Size`](crate::Error::Size) where the inputs do not suit the graph; [`Error::Limit`](crate::Error::Limit)
-    /// where not even a few rows of a blob, or a few channels of a weight, are within what the adapter allows;
-    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) where nothing was found within the limit on memory;
-    /// [`Error::Kernel`](crate::Error::Kernel) where no method can do an operator.
+    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap) for a tap; [`ErrorKind::Shape`](crate::ErrorKind::Shape)
+    /// and [`ErrorKind::Size`](crate::ErrorKind::Size) where the inputs do not suit the graph;
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where not even a few rows of a blob, or a few channels of a
+    /// weight, are within what the adapter allows; [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) where
+    /// nothing was found within the limit on memory; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) where no method
+    /// can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
         let mut graph = graph.clone();

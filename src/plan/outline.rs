@@ -5,7 +5,7 @@ use super::rounds::rounds;
 use super::schedule::{Slices, Stretch, segments};
 use super::slices::{Cutting, Slicer, constant_parts};
 use super::{Output, Plan, PlanOptions, Staging, Step, Storage, block_bytes, choose};
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::graph::{BlobId, Graph, OpKind, Operator};
 use crate::kernels::Method;
 use crate::shape::Shape;
@@ -70,7 +70,7 @@ impl Outline {
     /// Those of [`Plan::new`] about limits and kernels.
     fn cut(&self, options: &PlanOptions, cutting: Cutting) -> Result<Plan> {
         match self.plan(options, cutting) {
-            Err(Error::Limit { .. }) => self.plan(options, Cutting { stripes: true, ..cutting }),
+            Err(error) if error.kind() == ErrorKind::Limit => self.plan(options, Cutting { stripes: true, ..cutting }),
             plan => plan,
         }
     }

@@ -1,6 +1,6 @@
 //! The shape of every blob, from the shapes of the inputs.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::{Conv, Epilogue, Graph, OpKind, Window};
 use crate::shape::Shape;
 
@@ -8,25 +8,28 @@ use crate::shape::Shape;
 /// [`Graph::inputs`].
 ///
 /// # Errors
-/// [`Error::Shape`] if an input has the wrong number of channels or the terms of a sum differ; [`Error::Clip`] if a clip's
-/// frames do not fit two pathways; [`Error::Size`] if a blob would be empty or too large to index.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if an input has the wrong number of channels or the terms of a sum
+/// differ; [`ErrorKind::Clip`](crate::ErrorKind::Clip) if a clip's frames do not fit two pathways;
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if a blob would be empty or too large to index.
 pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
     if inputs.len() != graph.clips() {
-        return Err(Error::Shape {
+        return Err(ErrorRepr::Shape {
             what: "inputs".to_owned(),
             wanted: format!("{} clips", graph.clips()),
             given: format!("{} clips", inputs.len()),
-        });
+        }
+        .into());
     }
     let mut shapes = vec![Shape::new(0, 0, 0, 0, 0); graph.blobs().len()];
     for (&id, &shape) in graph.inputs().iter().zip(inputs) {
         let blob = graph.blob(id);
         if shape.c != blob.channels {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: format!("input {}", blob.name),
                 wanted: format!("Nx{}xTxHxW ({} channels)", blob.channels, blob.channels),
                 given: shape.to_string(),
-            });
+            }
+            .into());
         }
         shapes[id.index()] = shape.checked(&blob.name)?;
     }
@@ -38,7 +41,10 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let shape = match &op.kind {
             OpKind::Conv(conv) => {
                 let own = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
-                conv.epilogue.pool.as_ref().map_or(Ok(own), |pool| Ok(own.with(own.c, slide(&op.name, pool, own)?)))?
+                match &conv.epilogue.pool {
+                    None => own,
+                    Some(pool) => own.with(own.c, slide(&op.name, pool, own)?),
+                }
             }
             OpKind::Subsample(window) => input.with(graph.blob(op.output).channels, slide(&op.name, window, input)?),
             OpKind::MaxPool(window) => input.with(input.c, slide(&op.name, window, input)?),
@@ -56,11 +62,12 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
             }
             let shape = if op.kind == OpKind::Concat { shape.with(given.c, shape.thw()) } else { shape };
             if given != shape {
-                return Err(Error::Shape {
+                return Err(ErrorRepr::Shape {
                     what: format!("{}: addend {}", op.name, graph.blob(addend).name),
                     wanted: shape.to_string(),
                     given: given.to_string(),
-                });
+                }
+                .into());
             }
         }
         shapes[op.output.index()] = shape;
@@ -74,7 +81,11 @@ fn check_blob(shape: Shape, name: &str) -> Result<()> {
     let frame = Shape { n: 1, c: shape.c.next_multiple_of(4), t: 1, ..shape }.checked(name)?;
     match frames {
         Some(frames) if frames.checked_mul(frame.len()).is_some_and(|len| len as u64 <= u64::MAX >> 20) => Ok(()),
-        _ => Err(Error::Size { what: name.to_owned(), reason: format!("shape {shape} has too many values to count") }),
+        _ => Err(ErrorRepr::Size {
+            what: name.to_owned(),
+            reason: format!("shape {shape} has too many values to count"),
+        }
+        .into()),
     }
 }
 
@@ -84,13 +95,17 @@ const LARGEST: usize = 1 << 30;
 fn slide(name: &str, window: &Window, input: Shape) -> Result<[usize; 3]> {
     let padded = |axis: usize| window.pad[axis].saturating_mul(2).saturating_add(input.thw()[axis]);
     if (0..3).any(|axis| padded(axis) > LARGEST) {
-        return Err(Error::Size {
+        return Err(ErrorRepr::Size {
             what: name.to_owned(),
             reason: format!("a padded extent of input {input} exceeds {LARGEST} (padding {:?})", window.pad),
-        });
+        }
+        .into());
     }
-    window.output(input.thw()).ok_or_else(|| Error::Size {
-        what: name.to_owned(),
-        reason: format!("its window does not fit into input {input} even once ({window:?})"),
+    window.output(input.thw()).ok_or_else(|| {
+        ErrorRepr::Size {
+            what: name.to_owned(),
+            reason: format!("its window does not fit into input {input} even once ({window:?})"),
+        }
+        .into()
     })
 }

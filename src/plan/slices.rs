@@ -101,7 +101,7 @@ impl<'a> Slicer<'a> {
     /// Decides where all blobs lie that are channels last.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if what must lie together exceeds a buffer.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if what must lie together exceeds a buffer.
     pub fn new(outline: &'a Outline, limits: &'a PlanLimits, cutting: Cutting) -> Result<Self> {
         let Cutting { segment_bytes, scratch_bytes, stripes, streamed } = cutting;
         let mut slicer = Self {
@@ -215,7 +215,8 @@ impl<'a> Slicer<'a> {
     /// if it has one: an input that several operators read lies there once for each.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the least range exceeds a binding; [`crate::Error::Kernel`] from the method.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the least range exceeds a binding;
+    /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) from the method.
     pub fn slices(&mut self, op: &Operator, method: Method, parts: &[Range<usize>]) -> Result<Vec<Vec<Dispatch>>> {
         let cuts = self.cuts(op, method)?;
         let graph = self.graph();
@@ -349,7 +350,7 @@ impl<'a> Slicer<'a> {
 /// The blocks of a constant, of `block_bytes` each, cut into as few equal parts as can be bound, `most_bytes` at a time.
 ///
 /// # Errors
-/// [`crate::Error::Limit`] if one block is too large.
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if one block is too large.
 pub(super) fn constant_parts(
     blocks: usize,
     block_bytes: u64,

@@ -10,7 +10,7 @@
 //! the dense volumes that its layout conversion binds, or the stem that reads it, one for each slice.
 
 use super::limits::PlanLimits;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use std::ops::Range;
 
 /// Frames of a blob, or of a stripe of it, that lie together.
@@ -51,7 +51,7 @@ impl Storage {
     /// successive frames together in one of them.
     ///
     /// # Errors
-    /// [`Error::Limit`] if so many do not fit into a buffer.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if so many do not fit into a buffer.
     pub(super) fn add_overlapping(
         &mut self,
         rows: &Range<usize>,
@@ -66,12 +66,13 @@ impl Storage {
         let length = if fit >= count { count } else { fit / step * step };
         if length <= overlap && length < count {
             let least = (overlap + step).min(count);
-            return Err(Error::Limit {
+            return Err(ErrorRepr::Limit {
                 what: format!("blob {name}, {least} {} of it at once,", if least == 1 { "frame" } else { "frames" }),
                 needed: least as u64 * bytes,
                 limit: most_bytes,
                 limit_name: "buffer",
-            });
+            }
+            .into());
         }
         let mut start = 0;
         loop {
@@ -159,7 +160,7 @@ mod tests {
         }
         let frames = Frames { count: 20, bytes: 10, step: 1 };
         let refused = Storage::default().add_overlapping(&(0..4), frames, 3, 30, "blob");
-        assert!(matches!(refused, Err(Error::Limit { needed: 40, .. })));
+        assert!(matches!(refused, Err(error) if error.needed_bytes() == Some(40)));
     }
 
     #[test]

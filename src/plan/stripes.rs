@@ -10,7 +10,7 @@
 //! methods compute whole, which are then the same as without stripes, and of the rows at which a binding can begin.
 
 use super::slices::Slicer;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::{BlobId, Layout, Operator};
 use crate::shape::Shape;
 use std::ops::Range;
@@ -19,7 +19,7 @@ impl Slicer<'_> {
     /// The stripes of a blob, all rows where it needs none.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the rows that must lie together exceed a binding or a buffer.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the rows that must lie together exceed a binding or a buffer.
     pub(super) fn stripes(&self, id: BlobId) -> Result<Vec<Range<usize>>> {
         let shape = self.shapes()[id.index()];
         let whole = 0..shape.h;
@@ -56,12 +56,13 @@ impl Slicer<'_> {
             let widest = self.readers(shape).max_by_key(|(op, input)| self.reach(op, *input).span(1, grain));
             let read = widest.map_or(id, |(op, input)| op.inputs[input]);
             let name = &self.graph().blob(read).name;
-            return Err(Error::Limit {
+            return Err(ErrorRepr::Limit {
                 what: format!("blob {name} ({shape}), {least} rows of {at_once} {plural} of it at once,"),
                 needed: row * least as u64,
                 limit: most,
                 limit_name: if most == self.limits.max_binding_bytes { "binding" } else { "buffer" },
-            });
+            }
+            .into());
         }
         Ok(self.overlapping_rows(id, fit, overlap))
     }

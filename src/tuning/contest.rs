@@ -1,7 +1,7 @@
 //! One operator, every method that can do it: which is right, and which of those is quickest.
 
 use super::{Setting, Timed, Tuned, median, names, rounds, values};
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::{Blob, BlobId, Graph, Layout, OpKind};
 use crate::kernels::Method;
@@ -57,11 +57,12 @@ impl Operator {
         let plan = Plan::new(&self.graph, &self.shapes, &options)?;
         match plan.steps().iter().any(|step| step.method == method) {
             true => Ok(plan),
-            false => Err(Error::Kernel {
+            false => Err(ErrorRepr::Kernel {
                 operator: self.op().name.clone(),
                 kernel: method.name().to_owned(),
                 reason: "it exceeds the limits of the adapter".to_owned(),
-            }),
+            }
+            .into()),
         }
     }
 

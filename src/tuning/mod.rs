@@ -84,7 +84,7 @@ pub struct Setting<'a> {
 /// date, unless Winograd's method was forbidden.
 ///
 /// # Errors
-/// Those of [`Plan::new`]; [`crate::Error::Device`] if not even the direct kernel runs.
+/// Those of [`Plan::new`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if not even the direct kernel runs.
 pub fn tune(
     setting: Setting<'_>,
     graph: &Graph,

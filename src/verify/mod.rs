@@ -237,7 +237,8 @@ impl Expected {
     /// Runs the reference on `case`.
     ///
     /// # Errors
-    /// [`Error::Clip`](crate::Error::Clip) for a tap that the case has not; others that drawn cases cannot have.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a tap that the case has not; others that drawn cases cannot
+    /// have.
     pub fn of(case: &Case) -> Result<Self> {
         let last = case.graph.blob(case.graph.output()).name.clone();
         let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();

@@ -2,7 +2,7 @@
 
 use super::{Case, Coverage, Deviation, Failure, Outcome, Run, Variant};
 use crate::backbone::Precision;
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::gpu::GpuContext;
 use crate::kernels::{Kernel, Method};
 use crate::plan::Plan;
@@ -97,7 +97,7 @@ impl Report {
         }
         if !outcome.as_ref().is_ok_and(Outcome::passed) {
             row.failed += 1;
-            self.lost |= matches!(run, Err(Error::DeviceLost { .. }));
+            self.lost |= run.as_ref().is_err_and(|error| error.kind() == ErrorKind::DeviceLost);
             self.failures.push(Failure::new(drawn, name, variant, outcome));
         }
     }

@@ -1,7 +1,7 @@
 //! Drawing limits under which a case has to be split.
 
 use super::{Case, Variant, plan};
-use crate::error::{Error, Result};
+use crate::error::{ErrorKind, Result};
 use crate::gpu::GpuContext;
 use crate::plan::{Plan, PlanLimits};
 use fastrand::Rng;
@@ -73,7 +73,7 @@ fn attempt(
 ) -> Result<Option<Plan>> {
     match plan(gpu, case, &Variant { limits: Some(limits), memory_limit, ..*variant }) {
         Ok(plan) => Ok(Some(plan).filter(|plan| plan.dispatches() <= MOST_DISPATCHES)),
-        Err(Error::Limit { .. } | Error::MemoryLimit { .. }) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::Limit | ErrorKind::MemoryLimit) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -7,7 +7,7 @@ use super::mismatch;
 use super::names::Names;
 use super::raw::{Contents, Element, RawTensor};
 use super::{Tensor, WeightOptions, Weights};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::{Graph, Parameter};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,10 +103,11 @@ impl Tensors<'_> {
         let tensors = names.iter().filter_map(|name| self.contents.tensors.get(name));
         let bytes = tensors.fold(0usize, |sum, tensor| sum.saturating_add(tensor.bytes()));
         if bytes > self.file.len() {
-            return Err(Error::Unsupported {
+            return Err(ErrorRepr::Unsupported {
                 what: "one array as several parameters".to_owned(),
                 reason: format!("the parameters would be {bytes} bytes of a file of {}", self.file.len()),
-            });
+            }
+            .into());
         }
         Ok(())
     }
@@ -137,10 +138,13 @@ impl Tensors<'_> {
         if first.shape == wanted.shape {
             return Ok((values()?, origin));
         }
-        let wrong = |given: String| Error::Shape {
-            what: self.describe(&wanted.name, &origin.sources[0]),
-            wanted: format!("{:?}", wanted.shape),
-            given,
+        let wrong = |given: String| {
+            ErrorRepr::Shape {
+                what: self.describe(&wanted.name, &origin.sources[0]),
+                wanted: format!("{:?}", wanted.shape),
+                given,
+            }
+            .into()
         };
         match (wanted.shape.as_slice(), first.shape.as_slice()) {
             // A linear layer's.
@@ -150,12 +154,13 @@ impl Tensors<'_> {
                     return Ok((values()?, origin));
                 }
                 let Some(mode) = options.inflate else {
-                    return Err(Error::NeedsInflation {
+                    return Err(ErrorRepr::NeedsInflation {
                         blob: wanted.name.clone(),
                         wanted: format!("{:?}", wanted.shape),
                         given: format!("{given:?}"),
-                        modes: InflateMode::NAMES,
-                    });
+                        modes: InflateMode::ALL.map(|mode| mode.name().to_owned()).to_vec(),
+                    }
+                    .into());
                 };
                 if kt > MAX_INFLATED {
                     let limit = format!("at most {MAX_INFLATED} to inflate weights to");
@@ -179,11 +184,12 @@ impl Tensors<'_> {
             let name = &sources[index];
             let tensor = self.tensor(&wanted.name, name)?;
             if tensor.shape != wanted.shape {
-                return Err(Error::Shape {
+                return Err(ErrorRepr::Shape {
                     what: self.describe(&wanted.name, name),
                     wanted: format!("{:?}", wanted.shape),
                     given: format!("{:?}", tensor.shape),
-                });
+                }
+                .into());
             }
             self.values(name, tensor, |v| v)
         };
@@ -199,10 +205,13 @@ impl Tensors<'_> {
     }
 
     fn values<T>(&self, name: &str, tensor: &RawTensor, narrow: fn(f64) -> T) -> Result<Vec<T>> {
-        tensor.values(self.file, narrow)?.ok_or_else(|| Error::ElementType {
-            what: format!("weights: tensor {name:?}"),
-            wanted: Element::WANTED,
-            given: tensor.element.name().to_owned(),
+        tensor.values(self.file, narrow)?.ok_or_else(|| {
+            ErrorRepr::ElementType {
+                what: format!("weights: tensor {name:?}"),
+                wanted: Element::WANTED,
+                given: tensor.element.name().to_owned(),
+            }
+            .into()
         })
     }
 

@@ -11,7 +11,7 @@ use crate::clip::preprocess::{Normalization, Preprocess};
 use crate::clip::sampling::Sampling;
 use crate::config::Transformation;
 use crate::content::{self, Content};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::Body;
 use crate::network::Network;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Checkpoint {
     /// The file should stay as it is until then.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
     pub fn open(path: &Path) -> Result<Self> {
         Self::new(WeightFile::open(path)?)
     }
@@ -44,9 +44,10 @@ impl Checkpoint {
     /// The weight file `bytes`, called `path` in messages and for telling its kind. No tensor is decoded yet.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is truncated or no such file, or holds what is neither tensors nor passed over: in an archive
-    /// of `torch.save` anything instead of them, in a pickle any instruction or global that weight files do not need;
-    /// [`Error::Unsupported`] for networks that are known to be no such body or have parts that it has not.
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is truncated or no such file, or holds what is neither
+    /// tensors nor passed over: in an archive of `torch.save` anything instead of them, in a pickle any instruction or
+    /// global that weight files do not need; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks
+    /// that are known to be no such body or have parts that it has not.
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
         Self::new(WeightFile::from_bytes(path.into(), bytes))
     }
@@ -66,7 +67,7 @@ impl Checkpoint {
     /// The same file, said to be of that family: whose a network is neither its names nor its shapes always tell.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if they tell that it is another's.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they tell that it is another's.
     pub fn of_family(mut self, family: Family) -> Result<Self> {
         self.source = Source::find(&self.contents, &self.file.path().display().to_string(), Some(family))?;
         Ok(self)
@@ -94,8 +95,8 @@ impl Checkpoint {
     /// configuration in the file has it.
     ///
     /// # Errors
-    /// [`Error::Config`] if what the metadata names is no network; [`Error::Unsupported`] if the tensors are of one that
-    /// this body cannot be.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if what the metadata names is no network;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the tensors are of one that this body cannot be.
     pub fn network(&self) -> Result<Option<Network>> {
         match &self.contents.config {
             Some(json) => Network::from_json(json).map(Some),
@@ -154,7 +155,7 @@ impl Checkpoint {
         let loaded = self.tensors().assemble(&graph, options)?;
         if let Some(other) = &self.source.other_values {
             log::warn!(
-                "{}: by its configuration {other}, which no --preprocess has: frames get 0.45 and 0.225 as those of every \
+                "{}: by its configuration {other}, which no normalization here has: frames get 0.45 and 0.225 as those of every \
                  published network of its family; to have others, make a ready clip",
                 self.file.path().display()
             );
@@ -189,7 +190,7 @@ impl Checkpoint {
     /// Names of the file that `network` does not use, sorted.
     ///
     /// # Errors
-    /// [`Error::Config`] for the config.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for the config.
     pub fn unused(&self, network: impl Into<Network>) -> Result<Vec<String>> {
         let graph = Body::new(network)?.graph;
         let tensors = self.tensors();
@@ -208,7 +209,7 @@ impl Checkpoint {
         }
         let first =
             if names.is_empty() { "it has none".to_owned() } else { format!("its first are {}", names.join(", ")) };
-        Error::Unsupported {
+        ErrorRepr::Unsupported {
             what: format!(
                 "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark, Hugging Face's ResNets, \
                  and for video torchvision, VMZ (PyTorch's and Caffe2's), PyTorchVideo, PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet \
@@ -218,7 +219,7 @@ impl Checkpoint {
             reason: format!(
                 "{first}; if it is such a ResNet, rename its tensors as torchvision does, layer1.0.conv1.weight …"
             ),
-        }
+        }.into()
     }
 
     fn tensors(&self) -> Tensors<'_> {
@@ -256,9 +257,9 @@ fn contents(file: &WeightFile) -> Result<Contents> {
         Content::Unknown => {
             let read = if named_pickle { read_pickle } else { safetensors_file::read };
             let described = content::describe_text(&head).filter(|_| !is_protocol_0(file));
-            read(file).map_err(|error| match (error, described) {
-                (Error::Format { path, wanted, hint, .. }, Some(given)) => Error::Format { path, wanted, given, hint },
-                (error, _) => error,
+            read(file).map_err(|error| match described {
+                Some(given) => error.format_given(given),
+                None => error,
             })
         }
         other => {
@@ -276,11 +277,14 @@ fn contents(file: &WeightFile) -> Result<Contents> {
 /// What a pickle of arrays holds, all of which is read.
 fn read_pickle(file: &WeightFile) -> Result<Contents> {
     let bytes = file.range(0..file.len())?;
-    pickle::read(&bytes).map_err(|refusal| Error::Format {
-        path: file.path().to_owned(),
-        wanted: PICKLE.to_owned(),
-        given: format!("{} at byte {}", refusal.what, refusal.at),
-        hint: refusal.hint,
+    pickle::read(&bytes).map_err(|refusal| {
+        ErrorRepr::Format {
+            path: file.path().to_owned(),
+            wanted: PICKLE.to_owned(),
+            given: format!("{} at byte {}", refusal.what, refusal.at),
+            hint: refusal.hint,
+        }
+        .into()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::assemble::Tensors;
 use super::names::{Branch, Layer, Naming, Place, parameter};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::Parameter;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,9 @@ const COMPARED: (usize, usize) = (96, 4096);
 /// network does not have.
 ///
 /// # Errors
-/// [`Error::MissingBlob`] for the first missing one, with a hint that lists the others, the nearest names and the unused
-/// ones; [`Error::Unsupported`] for other parts.
+/// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) for the first missing one, with a hint that lists the
+/// others, the nearest names and the unused ones; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for other
+/// parts.
 pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     let lacking = |p: &Parameter| -> Option<String> {
         tensors.sources(&p.name).into_iter().find(|name| !tensors.contents.tensors.contains_key(name))
@@ -51,11 +52,12 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
         0 => hints.push("every tensor of the file is used".to_owned()),
         n => hints.push(format!("{n} of the file are not used: {}", list(&unused))),
     }
-    Err(Error::MissingBlob {
+    Err(ErrorRepr::MissingBlob {
         blob: first.name.clone(),
         wanted: format!("{:?}", first.shape),
         hint: format!(" ({})", hints.join("; ")),
-    })
+    }
+    .into())
 }
 
 /// The error for a tensor that is not there.
@@ -64,7 +66,7 @@ pub(super) fn missing(tensors: &Tensors<'_>, blob: &str, name: &str) -> Error {
         Some(what) => format!(" (it is {what})"),
         None => String::new(),
     };
-    Error::MissingBlob { blob: blob.to_owned(), wanted: format!("tensor {name:?}"), hint }
+    ErrorRepr::MissingBlob { blob: blob.to_owned(), wanted: format!("tensor {name:?}"), hint }.into()
 }
 
 /// Names of the file that no parameter is made from.
@@ -114,7 +116,7 @@ fn refuse_other_parts(unused: &[&str], tensors: &Tensors<'_>, counts: &BTreeMap<
         reason += "; MSRA's ResNet-50 came with this bias, which Detectron has never read: for what Detectron makes of the \
                    file, take conv1_b out of it";
     }
-    Err(Error::Unsupported { what: format!("a network with {}", list(&other)), reason })
+    Err(ErrorRepr::Unsupported { what: format!("a network with {}", list(&other)), reason }.into())
 }
 
 /// A deeper network's first blocks are not the network that was asked for, but may be what is meant.

@@ -39,7 +39,7 @@ pub use inflate::InflateMode;
 pub use names::Naming;
 pub use save::Storage;
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::graph::{Body, Graph};
 use crate::network::Network;
 use std::collections::BTreeMap;
@@ -56,15 +56,16 @@ impl Tensor {
     /// A tensor from its values.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `data` holds another number of values than `shape`.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` holds another number of values than `shape`.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
         let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n));
         if len != Some(data.len()) {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: "tensor".to_owned(),
                 wanted: format!("{shape:?}"),
                 given: format!("{} values", data.len()),
-            });
+            }
+            .into());
         }
         Ok(Self { shape, data })
     }
@@ -111,9 +112,12 @@ impl Weights {
     /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file, inflating 2-D weights.
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::Format`] and [`Error::Unsupported`] for the file; [`Error::MissingBlob`],
-    /// [`Error::Shape`], [`Error::NeedsInflation`], [`Error::ElementType`], [`Error::NonFinite`] for a parameter;
-    /// [`Error::Config`] for the config.
+    /// [`ErrorKind::File`](crate::ErrorKind::File), [`ErrorKind::Format`](crate::ErrorKind::Format) and
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for the file;
+    /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob), [`ErrorKind::Shape`](crate::ErrorKind::Shape),
+    /// [`ErrorKind::NeedsInflation`](crate::ErrorKind::NeedsInflation),
+    /// [`ErrorKind::ElementType`](crate::ErrorKind::ElementType), [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite)
+    /// for a parameter; [`ErrorKind::Config`](crate::ErrorKind::Config) for the config.
     pub fn load_with(path: impl AsRef<Path>, network: impl Into<Network>, options: &WeightOptions) -> Result<Self> {
         Checkpoint::open(path.as_ref())?.load(network, options).map(|loaded| loaded.weights)
     }
@@ -121,7 +125,7 @@ impl Weights {
     /// Deterministic random parameters, see [`random`].
     ///
     /// # Errors
-    /// [`Error::Config`] for the config.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for the config.
     pub fn random(network: impl Into<Network>, seed: u64) -> Result<Self> {
         Ok(Self::random_for(&Body::new(network)?.graph, seed))
     }
@@ -138,27 +142,29 @@ impl Weights {
     /// Takes the parameters of `graph` out of `tensors`.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`], [`Error::Shape`] or [`Error::NonFinite`] for the first parameter at fault, in the
-    /// graph's order.
+    /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob), [`ErrorKind::Shape`](crate::ErrorKind::Shape) or
+    /// [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite) for the first parameter at fault, in the graph's order.
     pub fn from_tensors(graph: &Graph, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
         let mut own = BTreeMap::new();
         for parameter in graph.parameters() {
             let Some(tensor) = tensors.remove(&parameter.name) else {
-                return Err(Error::MissingBlob {
+                return Err(ErrorRepr::MissingBlob {
                     hint: missing_hint(&parameter.name, tensors.keys().map(String::as_str)),
                     blob: parameter.name,
                     wanted: format!("{:?}", parameter.shape),
-                });
+                }
+                .into());
             };
             if tensor.shape != parameter.shape {
-                return Err(Error::Shape {
+                return Err(ErrorRepr::Shape {
                     what: format!("weights: blob {:?}", parameter.name),
                     wanted: format!("{:?}", parameter.shape),
                     given: format!("{:?}", tensor.shape),
-                });
+                }
+                .into());
             }
             if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
-                return Err(Error::NonFinite { value: tensor.data[index], blob: parameter.name, index });
+                return Err(ErrorRepr::NonFinite { value: tensor.data[index], blob: parameter.name, index }.into());
             }
             own.insert(parameter.name, tensor);
         }
@@ -173,20 +179,22 @@ impl Weights {
     /// The values of the blob `name`, row-major.
     ///
     /// # Errors
-    /// [`Error::MissingBlob`] if it is not there, [`Error::Shape`] if its shape is not `shape`: both mean that these are
-    /// the weights of another network.
+    /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) if it is not there,
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if its shape is not `shape`: both mean that these are the weights
+    /// of another network.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
-        let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingBlob {
+        let tensor = self.tensors.get(name).ok_or_else(|| ErrorRepr::MissingBlob {
             blob: name.to_owned(),
             wanted: format!("{shape:?}"),
             hint: missing_hint(name, self.tensors.keys().map(String::as_str)),
         })?;
         if tensor.shape != shape {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: format!("weights: blob {name:?}"),
                 wanted: format!("{shape:?}"),
                 given: format!("{:?}", tensor.shape),
-            });
+            }
+            .into());
         }
         Ok(&tensor.data)
     }

@@ -7,7 +7,7 @@ use super::raw::{Contents, Kind};
 use crate::clip::preprocess::{Normalization, Preprocess};
 use crate::clip::sampling::Sampling;
 use crate::config::{BackboneConfig, Transformation};
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::network::Network;
 
 /// The most blocks of a stage that are looked for.
@@ -41,16 +41,17 @@ impl Source {
     /// it is said to be.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for networks that are known and cannot be run, for several in one file, and for those of
-    /// another family than is said.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks that are known and cannot be run, for
+    /// several in one file, and for those of another family than is said.
     pub fn find(contents: &Contents, file: &str, asked: Option<Family>) -> Result<Self> {
         let mut found = Names::find(contents);
         if found.len() > 1 {
             let prefixes: Vec<String> = found.iter().map(|names| format!("{:?}", names.prefix)).collect();
-            return Err(Error::Unsupported {
+            return Err(ErrorRepr::Unsupported {
                 what: format!("{file}, which holds {} networks", found.len()),
                 reason: format!("keep one of those whose names begin with {}", prefixes.join(", ")),
-            });
+            }
+            .into());
         }
         let found = found.pop();
         let known = found.is_some();
@@ -124,7 +125,8 @@ impl Source {
     /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if they show a network that cannot be built, or that may be one of two.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that cannot be built, or that
+    /// may be one of two.
     pub fn network(&self, contents: &Contents, file: &str) -> Result<Option<Network>> {
         let description = match (&self.whose, &self.rules) {
             (Whose::OneOf(..), _) => return Err(self.whose.undecided(file)),
@@ -134,10 +136,11 @@ impl Source {
         let Some(description) = description else { return Ok(None) };
         match description.validate() {
             Ok(()) => Ok(Some(Network::Described(description))),
-            Err(error) => Err(Error::Unsupported {
+            Err(error) => Err(ErrorRepr::Unsupported {
                 what: format!("the network of {file}"),
                 reason: format!("its tensors are of none that can be built ({error})"),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -150,7 +153,8 @@ impl Source {
     /// unless Detectron's own configuration names a conv5 one. `None` if they do not show one.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if they show a network that is no such body, or that may be one of two.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that is no such body, or that
+    /// may be one of two.
     fn body(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let weight = |stage, block, branch| {
@@ -194,7 +198,8 @@ impl Source {
             dilation: cfg.dilation.unwrap_or(1),
             freeze_at: 2,
         };
-        let refused = |reason: String| Err(Error::Unsupported { what: format!("the network of {file}"), reason });
+        let refused =
+            |reason: String| Err(ErrorRepr::Unsupported { what: format!("the network of {file}"), reason }.into());
         if let Err(error) = config.validate() {
             return refused(format!("its tensors are of none that can be built ({error})"));
         }
@@ -247,10 +252,11 @@ fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
     let non_local = |name: &&str| name.split('.').any(is_attention);
     match contents.names().find(non_local) {
         None => Ok(()),
-        Some(name) => Err(Error::Unsupported {
+        Some(name) => Err(ErrorRepr::Unsupported {
             what: format!("a network with non-local blocks ({name}) in {file}"),
             reason: "there is no attention here, and without it the features would be wrong".to_owned(),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -265,12 +271,13 @@ fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<(
         return Ok(());
     }
     others.truncate(4);
-    Err(Error::Unsupported {
+    Err(ErrorRepr::Unsupported {
         what: format!("a ResNet with a deep stem or another one ({}) in {file}", others.join(", ")),
         reason: format!(
             "the stem of this body is one convolution of 7x7, here {own}, and with others it is another network"
         ),
-    })
+    }
+    .into())
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// The tensors of a safetensors file, of which only the header is read.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be read; [`Error::Format`] with what the crate `safetensors` said, or else would have.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format)
+/// with what the crate `safetensors` said, or else would have.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let refused = |said: SafeTensorError| Error::format(file.path(), WANTED, said);
     if file.len() < size_of::<u64>() {

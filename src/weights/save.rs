@@ -16,7 +16,7 @@ impl Weights {
     /// the same bytes.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for a value that float16 cannot hold.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value that float16 cannot hold.
     pub fn to_safetensors(
         &self,
         network: impl Into<Network>,

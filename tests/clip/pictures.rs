@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use resnet3d_wgpu::Error;
 use resnet3d_wgpu::clip::files::{LoadOptions, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames};
+use resnet3d_wgpu::{Error, ErrorKind};
 use safetensors::SafeTensors;
 
 use super::sizes;
@@ -43,10 +43,9 @@ impl Alone {
 
     /// Whether it is refused, with an error that names the file and is about its contents.
     fn refuses(&self, bytes: &[u8]) -> bool {
-        match self.read(bytes) {
-            Err(Error::Format { path, .. }) => path.ends_with(&self.name),
-            _ => false,
-        }
+        self.read(bytes).is_err_and(|error| {
+            error.kind() == ErrorKind::Format && error.path().is_some_and(|path| path.ends_with(&self.name))
+        })
     }
 }
 
@@ -104,7 +103,9 @@ fn a_picture_that_ends_early_is_an_error() {
                     assert!(cut == frames, "{name}: the first {length} of {of} bytes are another picture");
                     shortest = length;
                 }
-                Err(Error::Format { path, .. }) => assert!(path.ends_with(&name), "{}", path.display()),
+                Err(error) if error.kind() == ErrorKind::Format => {
+                    assert!(error.path().unwrap().ends_with(&name), "{error}");
+                }
                 Err(error) => panic!("{name}: {error}"),
             }
         }
@@ -231,8 +232,8 @@ fn jpegs_that_promise_too_much_are_refused() {
     assert!(alone.refuses(&changed(4, &[12])), "12 bits");
     assert!(alone.refuses(&changed(5, &[0x20, 0, 0x20, 0])), "8192x8192 pixels in a kilobyte");
     let error = alone.read(&changed(5, &[0xff, 0, 0xff, 0])).unwrap_err();
-    assert!(matches!(error, Error::Size { .. }) && error.to_string().contains("0.jpg: 65280x65280"), "{error}");
-    assert!(matches!(alone.read(&changed(5, &[0, 0])), Err(Error::Size { .. })), "a height of 0");
+    assert!(error.kind() == ErrorKind::Size && error.to_string().contains("0.jpg: 65280x65280"), "{error}");
+    assert!(alone.read(&changed(5, &[0, 0])).is_err_and(|error| error.kind() == ErrorKind::Size), "a height of 0");
 }
 
 #[test]
@@ -258,7 +259,7 @@ fn every_kind_of_picture_is_a_frame_and_what_is_none_is_not_missed() {
     {
         std::os::unix::fs::symlink("nowhere.png", at("f6.png")).unwrap();
         let error = read(directory.path()).unwrap_err();
-        assert!(matches!(&error, Error::File { path, .. } if path.ends_with("f6.png")), "{error}");
+        assert!(error.kind() == ErrorKind::File && error.path().unwrap().ends_with("f6.png"), "{error}");
     }
 }
 
@@ -272,7 +273,7 @@ fn a_frame_that_is_there_twice_is_an_error() {
     }
     let error = read(directory.path()).unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, Error::Clip { .. }), "{text}");
+    assert!(error.kind() == ErrorKind::Clip, "{text}");
     assert!(text.contains("f0.bmp and f0.png, and as well 1 more: move"), "{text}");
 }
 

@@ -2,20 +2,21 @@
 
 use super::gather::{Gathering, Picture};
 use crate::clip::preprocess::ChannelOrder;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// The axes of a tensor of floats as the shape of a clip.
 ///
 /// # Errors
-/// [`Error::Shape`] unless there are five, and if three channels are behind time or last, as pictures have them;
-/// [`Error::Size`] if one is zero, or they are too many values. All name `what`.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there are five, and if three channels are behind time or last,
+/// as pictures have them; [`ErrorKind::Size`](crate::ErrorKind::Size) if one is zero, or they are too many values. All
+/// name `what`.
 pub(super) fn clip_shape(what: &str, axes: &[usize]) -> Result<Shape> {
     let clip: Option<[usize; 5]> = axes.try_into().ok();
     let pictures = clip.is_none_or(|axes| axes[1] != 3) && Pictures::of(what, axes, false).is_ok();
     match clip {
         Some(axes) if !pictures => Shape::from(axes).checked(what),
-        _ => Err(Error::Shape {
+        _ => Err(ErrorRepr::Shape {
             what: what.to_owned(),
             wanted: "NxCxTxHxW (a ready clip, five axes)".to_owned(),
             given: format!(
@@ -23,7 +24,8 @@ pub(super) fn clip_shape(what: &str, axes: &[usize]) -> Result<Shape> {
                 axes.len(),
                 if pictures { ", as pictures have them, which have to be of bytes (uint8)" } else { "" }
             ),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -48,12 +50,15 @@ impl Pictures {
     /// Those of an array with these `axes`, the first of which runs fastest if `fortran`.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Clip`] for what has none.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Clip`](crate::ErrorKind::Clip) for what has none.
     pub(super) fn of(what: &str, axes: &[usize], fortran: bool) -> Result<Self> {
-        let refused = |wanted: &str, given: String| Error::Shape {
-            what: what.to_owned(),
-            wanted: format!("{wanted} (pictures; of several clips, with N before)"),
-            given,
+        let refused = |wanted: &str, given: String| {
+            ErrorRepr::Shape {
+                what: what.to_owned(),
+                wanted: format!("{wanted} (pictures; of several clips, with N before)"),
+                given,
+            }
+            .into()
         };
         let any = "TxHxWx3, Tx3xHxW or 3xTxHxW";
         if !matches!(axes.len(), 4 | 5) {
@@ -82,7 +87,7 @@ impl Pictures {
     /// Those of one clip whose axes are known to be T, H, W and the three channels.
     ///
     /// # Errors
-    /// [`Error::Clip`] if there are none.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none.
     pub(super) fn channels_last(what: &str, axes: &[usize; 4]) -> Result<Self> {
         Self::by(&LAYOUTS[0].1, what, axes, false)
     }
@@ -91,7 +96,7 @@ impl Pictures {
     fn by(layout: &[usize; 4], what: &str, axes: &[usize], fortran: bool) -> Result<Self> {
         if axes.contains(&0) {
             let wanted = "at least one frame of at least one pixel".to_owned();
-            return Err(Error::Clip { wanted, given: format!("{axes:?} in {what}") });
+            return Err(ErrorRepr::Clip { wanted, given: format!("{axes:?} in {what}") }.into());
         }
         let batch = &axes[..axes.len() - 4];
         let mut strides = vec![1usize; axes.len()];

@@ -6,7 +6,7 @@ use super::picks::Picks;
 use super::views::{Sink, Viewed, Views};
 use super::{Damage, Input, LoadOptions, LoadProgress, Taken};
 use crate::clip::preprocess::{ChannelOrder, Frames, Item, assemble, check_equal_counts};
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 
 /// The most that is kept of the original pictures, in bytes. They are for looking at, and the clip shows them as well.
 const MOST_KEPT: usize = 1 << 30;
@@ -26,12 +26,15 @@ pub(super) struct Picture<'a> {
 /// How many pixels a frame of `[height, width]` has; asked before anything is allocated for it.
 ///
 /// # Errors
-/// [`Error::Size`] if it has none, or too many.
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if it has none, or too many.
 pub(super) fn pixels(frame: impl Display, [height, width]: [usize; 2]) -> Result<usize> {
     let pixels = height.checked_mul(width).filter(|pixels| (1..=MOST_PIXELS).contains(pixels));
-    pixels.ok_or_else(|| Error::Size {
-        what: frame.to_string(),
-        reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27 of them"),
+    pixels.ok_or_else(|| {
+        ErrorRepr::Size {
+            what: frame.to_string(),
+            reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27 of them"),
+        }
+        .into()
     })
 }
 
@@ -96,8 +99,8 @@ impl<'a> Gathering<'a> {
     /// The next input begins, of `there` frames at `rate` a second, as far as that is known; which of them are to be read.
     ///
     /// # Errors
-    /// [`Error::Clip`] if it has not the frames that are asked for. Of a selection the reader sees to that, as it may not know
-    /// how many frames there are.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if it has not the frames that are asked for. Of a selection the
+    /// reader sees to that, as it may not know how many frames there are.
     pub(super) fn begin(&mut self, name: &str, there: Option<usize>, rate: Option<f64>) -> Result<Picks> {
         let selection = self.options.selection;
         let mut gathered = Gathered {
@@ -170,17 +173,18 @@ impl<'a> Gathering<'a> {
     /// The next frame of the input; `name` is for messages.
     ///
     /// # Errors
-    /// [`Error::Clip`] if it is of another size than those before; [`Error::Size`] if the clip becomes too large, or
-    /// memory does not suffice.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if it is of another size than those before;
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip becomes too large, or memory does not suffice.
     pub(super) fn push(&mut self, name: impl Display, picture: &Picture<'_>) -> Result<()> {
         let input = self.inputs.last_mut().expect("frames are pushed only after their input has begun");
         let first = input.first.get_or_insert_with(|| (name.to_string(), picture.size, picture.order));
         let ([height, width], [wanted_height, wanted_width]) = (picture.size, first.1);
         if picture.size != first.1 {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!("frames that are all as large as {}, {wanted_width}x{wanted_height} pixels", first.0),
                 given: format!("{name} of {width}x{height} pixels"),
-            });
+            }
+            .into());
         }
         if let (Some(views), Some(sink)) = (&mut input.views, &mut self.sink) {
             views.push(picture, sink)?;
@@ -213,7 +217,8 @@ impl<'a> Gathering<'a> {
     /// The clip of all inputs.
     ///
     /// # Errors
-    /// [`Error::Clip`] if there are none, or they are of unequal length; [`Error::Size`] if the clip is too large.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or they are of unequal length;
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip is too large.
     pub(super) fn finish(self) -> Result<Input> {
         let count = |input: &Gathered| match (input.item.as_ref().map_or(0, Item::count), &input.order) {
             (1.., Some(order)) => order.len(),

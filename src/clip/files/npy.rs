@@ -11,7 +11,7 @@ use super::gather::Gathering;
 use crate::clip::Clip;
 use crate::clip::preprocess::ChannelOrder;
 use crate::content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// What such a file begins with.
@@ -21,9 +21,11 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// clip, or the selected frames of an array of bytes, which are pictures (see [`Pictures`]).
 ///
 /// # Errors
-/// [`Error::File`] if the file cannot be read, [`Error::Format`] if it is no whole `.npy` file, [`Error::ElementType`]
-/// if it holds neither floats nor bytes, [`Error::Shape`], [`Error::Clip`] or [`Error::Size`] if its shape is that of no
-/// clip and of no pictures.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read,
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is no whole `.npy` file,
+/// [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) if it holds neither floats nor bytes,
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape), [`ErrorKind::Clip`](crate::ErrorKind::Clip) or
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if its shape is that of no clip and of no pictures.
 pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready>> {
     let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
     let (header, data) = split(&bytes).ok_or_else(|| {
@@ -134,10 +136,13 @@ fn element(path: &Path, descr: &str) -> Result<Element> {
         };
         Some(Element { kind, big_endian })
     });
-    known.ok_or_else(|| Error::ElementType {
-        what: path.display().to_string(),
-        wanted: "bytes (u1) of pictures, or floats (f2, f4 or f8) of a ready clip",
-        given: name.unwrap_or("a structure").to_owned(),
+    known.ok_or_else(|| {
+        ErrorRepr::ElementType {
+            what: path.display().to_string(),
+            wanted: "bytes (u1) of pictures, or floats (f2, f4 or f8) of a ready clip",
+            given: name.unwrap_or("a structure").to_owned(),
+        }
+        .into()
     })
 }
 

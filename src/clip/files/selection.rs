@@ -1,6 +1,6 @@
 //! Which frames of an input are taken.
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 
 /// Every `stride`-th frame from `start` on, `count` of them. Frames are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ impl FrameSelection {
     pub(super) fn checked(&self) -> Result<()> {
         for (name, value) in [("number of frames", self.count.unwrap_or(1)), ("stride of frames", self.stride)] {
             if value == 0 {
-                return Err(Error::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() });
+                return Err(ErrorRepr::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() }.into());
             }
         }
         Ok(())
@@ -60,7 +60,7 @@ impl FrameSelection {
             return Ok(());
         }
         let every = if self.stride == 1 { String::new() } else { format!(", {} apart", self.stride) };
-        Err(Error::Clip {
+        Err(ErrorRepr::Clip {
             wanted: match self.count {
                 None => format!("frames from frame {} on", self.start),
                 Some(count) => {
@@ -68,7 +68,8 @@ impl FrameSelection {
                 }
             },
             given: format!("{there} frames in {input}, counted from 0"),
-        })
+        }
+        .into())
     }
 }
 

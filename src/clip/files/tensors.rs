@@ -12,7 +12,7 @@ use crate::atomic_file::Staged;
 use crate::clip::Clip;
 use crate::clip::preprocess::{ChannelOrder, Normalization};
 use crate::content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::tensor_file::{Entry, Storage, TensorFile};
 
 /// The key of the metadata that says how a clip's values were normalised.
@@ -22,7 +22,7 @@ const NORMALIZATION_KEY: &str = "preprocess";
 /// how its values were normalised (`detectron` or `imagenet`), if that is known.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be written.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be written.
 pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl AsRef<Path>) -> Result<()> {
     Staged::new(path, &clip_file(clip, normalization)?)?.commit()
 }
@@ -30,7 +30,7 @@ pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl A
 /// The file that [`save_clip`] writes.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a clip that the format has no description of.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a clip that the format has no description of.
 pub fn clip_file(clip: &Clip, normalization: Option<Normalization>) -> Result<TensorFile<'_>> {
     let shape: [usize; 5] = clip.shape().into();
     let entry = Entry { name: "data", shape: shape.to_vec(), values: clip.data() };
@@ -67,12 +67,13 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
         );
     }
     if found == 0 {
-        return Err(Error::Format {
+        return Err(ErrorRepr::Format {
             path: path.to_owned(),
             wanted: "a tensor data (a clip) or tensors frames.0, frames.1, … (uint8 pictures)".to_owned(),
             given: tensor_names(&file),
             hint: Some("name the tensor data if it is a ready clip, and frames.0 if it is uint8 pictures, TxHxWx3"),
-        });
+        }
+        .into());
     }
     Ok(None)
 }
@@ -97,11 +98,12 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
         Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()).collect(),
         Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()).collect(),
         other => {
-            return Err(Error::ElementType {
+            return Err(ErrorRepr::ElementType {
                 what: format!("tensor data of {}", path.display()),
                 wanted: "F32, F64, F16 or BF16",
                 given: format!("{other:?}"),
-            });
+            }
+            .into());
         }
     };
     let shape = clip_shape(&format!("tensor data of {}", path.display()), tensor.shape())?;
@@ -111,15 +113,21 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
 /// Where the pictures of one clip are in `tensor`. Channels that are last are taken for such whatever the other axes are.
 fn pictures(name: &str, tensor: &TensorView<'_>) -> Result<Pictures> {
     if tensor.dtype() != Dtype::U8 {
-        return Err(Error::ElementType { what: name.to_owned(), wanted: "U8", given: format!("{:?}", tensor.dtype()) });
+        return Err(ErrorRepr::ElementType {
+            what: name.to_owned(),
+            wanted: "U8",
+            given: format!("{:?}", tensor.dtype()),
+        }
+        .into());
     }
     match *tensor.shape() {
         [t, h, w, 3] => Pictures::channels_last(name, &[t, h, w, 3]),
         [_, _, _, _] => Pictures::of(name, tensor.shape(), false),
-        ref other => Err(Error::Shape {
+        ref other => Err(ErrorRepr::Shape {
             what: name.to_owned(),
             wanted: "TxHxWx3, Tx3xHxW or 3xTxHxW (pictures of one clip)".to_owned(),
             given: format!("{other:?}"),
-        }),
+        }
+        .into()),
     }
 }

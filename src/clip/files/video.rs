@@ -30,7 +30,7 @@ use super::damage::{Damage, DamagePolicy, gone, runs, unread};
 use super::gather::{Gathering, MOST_PIXELS, Picture};
 use super::picks::Picks;
 use crate::clip::preprocess::ChannelOrder;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// The containers, as `ffmpeg` calls its readers of them, that may be opened: those that hold their own frames. Some
 /// for sound are among them, so that such a file is told to have no video.
@@ -132,7 +132,7 @@ fn read_picked(
         if outcome.ended && outcome.frames != findings.frames {
             let reason =
                 format!("it made {} frames of {name} once, and {} another time", findings.frames, outcome.frames);
-            return Err(Error::Program { program: "ffmpeg", reason });
+            return Err(ErrorRepr::Program { program: "ffmpeg", reason }.into());
         }
     }
     report(&name, &findings, end);
@@ -300,7 +300,7 @@ impl Damaged {
         if let Some(told) = &self.cut_off {
             given += &format!("; and then from ffmpeg: {told}");
         }
-        Error::Damaged { path: path.to_owned(), given }
+        ErrorRepr::Damaged { path: path.to_owned(), given }.into()
     }
 }
 
@@ -439,7 +439,7 @@ fn ask(path: &Path, file: &Path, packets: bool) -> Result<Probed> {
     }
     let (mut process, stdout) = Process::start("ffprobe", arguments)?;
     let mut json = Vec::new();
-    let unclear = |reason: String| Error::Program { program: "ffprobe", reason };
+    let unclear = |reason: String| ErrorRepr::Program { program: "ffprobe", reason }.into();
     stdout.take(LONGEST_ANSWER).read_to_end(&mut json).map_err(|error| unclear(error.to_string()))?;
     if json.len() as u64 == LONGEST_ANSWER {
         return Err(unclear("its answer is not understood: it does not end".to_owned()));
@@ -485,13 +485,13 @@ fn refusal(path: &Path, end: &End) -> Error {
     };
     // The line begins with the reader's name and an address: `[hls @ 0x55dd80469680]`.
     let container = line.trim_start_matches('[').split([' ', ']']).next().unwrap_or_default();
-    Error::Unsupported {
+    ErrorRepr::Unsupported {
         what: format!("input {}", path.display()),
         reason: format!(
             "ffmpeg takes it for {container:?}, which is none of the containers that hold a whole video themselves; wanted \
              one of those, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors or a .npy file"
         ),
-    }
+    }.into()
 }
 
 /// The error if a program failed for a reason of its own, and not for what is in `path`.
@@ -533,7 +533,7 @@ fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Err
         }
         Some(_) => return None,
     };
-    Some(Error::Program { program, reason })
+    Some(ErrorRepr::Program { program, reason }.into())
 }
 
 /// How a program ended, and what it said.

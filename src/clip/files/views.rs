@@ -8,7 +8,7 @@ use super::gather::Picture;
 use crate::clip::Clip;
 use crate::clip::preprocess::{FrameConverter, Planes, Preprocess, cut};
 use crate::clip::sampling::Sampling;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use std::collections::BTreeMap;
 
 /// One clip of an input, or a square cut out of it.
@@ -154,10 +154,11 @@ impl Views {
         let side = self.side.unwrap_or(extent[0].min(extent[1]));
         let room = extent.map(|extent| extent.checked_sub(side));
         let [Some(rows), Some(columns)] = room else {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: format!("frames of at least {side}x{side} pixels, to cut {} squares out of each", self.crops),
-                given: format!("{}x{} pixels after resizing: choose --size or --crop", extent[0], extent[1]),
-            });
+                given: format!("{}x{} pixels after resizing", extent[0], extent[1]),
+            }
+            .into());
         };
         // The middle as PySlowFast's `uniform_crop` has it.
         let along = |room: usize| [0, room.div_ceil(2), room][crop.min(2)];

@@ -1,6 +1,6 @@
 //! Frames as they come from a file: bytes.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// The order of a frame's three bytes per pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,7 +38,10 @@ impl std::str::FromStr for ChannelOrder {
         match text {
             "bgr" => Ok(Self::Bgr),
             "rgb" => Ok(Self::Rgb),
-            _ => Err(Error::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }),
+            _ => {
+                Err(ErrorRepr::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }
+                    .into())
+            }
         }
     }
 }
@@ -57,22 +60,25 @@ impl Frames {
     /// Frames from their bytes; `dims` are T, H, W.
     ///
     /// # Errors
-    /// [`Error::Clip`] if an axis is zero; [`Error::Shape`] if `data` does not hold T×H×W×3 bytes.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if an axis is zero; [`ErrorKind::Shape`](crate::ErrorKind::Shape) if
+    /// `data` does not hold T×H×W×3 bytes.
     pub fn new(dims: [usize; 3], order: ChannelOrder, data: Vec<u8>) -> Result<Self> {
         let [count, height, width] = dims;
         if dims.contains(&0) {
-            return Err(Error::Clip {
+            return Err(ErrorRepr::Clip {
                 wanted: "at least one frame of at least one pixel".to_owned(),
                 given: format!("{count} frames of {height}x{width} pixels"),
-            });
+            }
+            .into());
         }
         let wanted = dims.into_iter().try_fold(3usize, usize::checked_mul);
         if wanted != Some(data.len()) {
-            return Err(Error::Shape {
+            return Err(ErrorRepr::Shape {
                 what: "frames".to_owned(),
                 wanted: format!("{count}x{height}x{width}x3 bytes"),
                 given: format!("{} bytes", data.len()),
-            });
+            }
+            .into());
         }
         Ok(Self { count, height, width, order, data })
     }

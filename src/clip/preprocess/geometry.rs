@@ -1,7 +1,7 @@
 //! How large frames become, and which part of them is wanted.
 
 use super::Normalization;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 
 /// How pixels become values and how large frames become.
 ///
@@ -60,7 +60,8 @@ impl Preprocess {
     /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any cropping and padding.
     ///
     /// # Errors
-    /// [`Error::Clip`] if a size is zero, of the frame or of these settings; [`Error::Size`] if a side would vanish.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if a size is zero, of the frame or of these settings;
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a side would vanish.
     pub fn resized(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
         self.check(frame)?;
         let shorter = match self.size {
@@ -92,10 +93,11 @@ impl Preprocess {
         };
         if sides.contains(&0) {
             let limit = self.max_size.map(|size| format!("/{size}")).unwrap_or_default();
-            return Err(Error::Size {
+            return Err(ErrorRepr::Size {
                 what: format!("frame of {}x{} pixels", frame[0], frame[1]),
                 reason: format!("sizes {shorter}{limit} would leave {}x{} pixels", sides[0], sides[1]),
-            });
+            }
+            .into());
         }
         Ok(sides)
     }
@@ -124,7 +126,7 @@ impl Preprocess {
             ("frame width", frame[1]),
         ] {
             if value == 0 {
-                return Err(Error::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() });
+                return Err(ErrorRepr::Clip { wanted: format!("a {name} of at least 1"), given: "0".to_owned() }.into());
             }
         }
         Ok(())
@@ -164,9 +166,12 @@ impl Preprocess {
     /// `side` rounded up to the padding stride.
     pub(super) fn padded(&self, side: usize) -> Result<usize> {
         let stride = self.pad_stride.unwrap_or(1);
-        side.checked_next_multiple_of(stride).ok_or_else(|| Error::Size {
-            what: "clip".to_owned(),
-            reason: format!("a side of {side} cannot be rounded up to a multiple of {stride}"),
+        side.checked_next_multiple_of(stride).ok_or_else(|| {
+            ErrorRepr::Size {
+                what: "clip".to_owned(),
+                reason: format!("a side of {side} cannot be rounded up to a multiple of {stride}"),
+            }
+            .into()
         })
     }
 

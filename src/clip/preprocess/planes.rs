@@ -2,7 +2,7 @@
 
 use super::{ChannelOrder, Converter, Preprocess, too_large};
 use crate::clip::Clip;
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
 /// The values of one frame, resized and perhaps cropped: H×W for each of the three channels.
@@ -33,7 +33,7 @@ impl FrameConverter {
     /// The values of `frame`, H×W×3 bytes.
     ///
     /// # Errors
-    /// [`Error::Size`] if there is no memory for them.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if there is no memory for them.
     pub(in super::super) fn convert(&mut self, frame: &[u8]) -> Result<Planes> {
         let extent @ [height, width] = self.0.extent;
         let shape = Shape::new(1, 3, 1, height, width);
@@ -51,10 +51,11 @@ impl FrameConverter {
 /// and on the right as `options` say.
 ///
 /// # Errors
-/// [`Error::Clip`] without frames, [`Error::Size`] if the clip is too large.
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) without frames, [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip
+/// is too large.
 pub(in super::super) fn cut(frames: &[&Planes], [from, size]: [[usize; 2]; 2], options: &Preprocess) -> Result<Clip> {
     if frames.is_empty() {
-        return Err(Error::Clip { wanted: "at least one frame".to_owned(), given: "none".to_owned() });
+        return Err(ErrorRepr::Clip { wanted: "at least one frame".to_owned(), given: "none".to_owned() }.into());
     }
     let [height, width] = size;
     let shape = Shape::new(1, 3, frames.len(), options.padded(height)?, options.padded(width)?).checked("clip")?;

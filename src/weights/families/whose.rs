@@ -1,7 +1,7 @@
 //! Whose a network is.
 
 use super::{Family, Shapes};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::weights::names::Naming;
 
 /// Whose network a file is of, by its names and shapes.
@@ -44,7 +44,7 @@ impl Whose {
     /// The same where `file` is said to be of `family`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if it is not.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if it is not.
     pub fn said_to_be(self, family: Family, file: &str) -> Result<Self> {
         let (fits, is) = match &self {
             // What is converted from torchvision's or Detectron's image networks has no family of its own.
@@ -55,23 +55,22 @@ impl Whose {
         match (fits, self) {
             (true, Self::Image) => Ok(Self::Image),
             (true, _) => Ok(Self::Of(family)),
-            (false, _) => Err(Error::Unsupported {
+            (false, _) => Err(ErrorRepr::Unsupported {
                 what: format!("{file} as a network of {}", family.name()),
                 reason: format!("by its names and shapes it is {is}"),
-            }),
+            }
+            .into()),
         }
     }
 
     /// The error where it has to be known whose it is, and is not.
     pub fn undecided(&self, file: &str) -> Error {
         let (several, why) = match self {
-            Self::OneOf(several, why) => (list(several), *why),
-            Self::Image | Self::Of(_) => (list(&Family::ALL), "nothing in it says so"),
+            Self::OneOf(several, why) => (&several[..], *why),
+            Self::Image | Self::Of(_) => (&Family::ALL[..], "nothing in it says so"),
         };
-        Error::Unsupported {
-            what: format!("the network of {file}"),
-            reason: format!("it may be one of several: {why}. Say whose it is: --family {several}"),
-        }
+        let families = several.iter().map(|family| family.name().to_owned()).collect();
+        ErrorRepr::AmbiguousFamily { file: file.to_owned(), why, families }.into()
     }
 }
 

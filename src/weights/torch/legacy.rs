@@ -21,8 +21,9 @@ const MORE: usize = 4;
 /// The tensors of such an archive, of which only the pickles and the lengths of the storages are read.
 ///
 /// # Errors
-/// [`Error::File`](crate::error::Error::File) if it cannot be read; [`Error::Format`](crate::error::Error::Format) if it is
-/// damaged or holds other things than tensors.
+/// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if it cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format)(crate::error::Error::Format) if it is damaged or holds other things
+/// than tensors.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let mut len = HEAD;
     let (head, pickles) = loop {

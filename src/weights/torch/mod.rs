@@ -18,7 +18,7 @@ pub(crate) use zip::read as read_zip;
 use super::file::WeightFile;
 use super::pickle::{Array, Heap, Refusal, Root, STATE_DICT, Value, whole};
 use super::raw::{Contents, Kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use storages::Places;
 
 /// What such a file should be, for messages.
@@ -33,7 +33,7 @@ const LEVELS: [&str; 6] = ["state_dict", "model_state", "model_state_dict", "mod
 
 /// The error for a file that is something else, or damaged.
 fn refused(file: &WeightFile, given: impl Into<String>, hint: Option<&'static str>) -> Error {
-    Error::Format { path: file.path().to_owned(), wanted: WANTED.to_owned(), given: given.into(), hint }
+    ErrorRepr::Format { path: file.path().to_owned(), wanted: WANTED.to_owned(), given: given.into(), hint }.into()
 }
 
 /// The error for a pickle that begins at the byte `base` of the file.

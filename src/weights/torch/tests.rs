@@ -1,6 +1,6 @@
 //! The readers on files of PyTorch's.
 
-use crate::error::Error;
+use crate::error::ErrorKind;
 use crate::weights::file::WeightFile;
 use crate::weights::raw::{Contents, Kind};
 use std::path::PathBuf;
@@ -82,9 +82,9 @@ fn tensors_are_found_in_the_wrappers_of_every_project() {
 #[track_caller]
 fn given(result: crate::Result<Contents>) -> (String, &'static str) {
     match result {
-        Err(Error::Format { wanted, given, hint, .. }) => {
-            assert_eq!(wanted, super::WANTED);
-            (given, hint.unwrap_or_default())
+        Err(error) if error.kind() == ErrorKind::Format => {
+            assert_eq!(error.wanted(), Some(super::WANTED));
+            (error.given().unwrap_or_default().to_owned(), error.help().unwrap_or_default())
         }
         other => panic!("{other:?}"),
     }

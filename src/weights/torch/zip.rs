@@ -19,8 +19,9 @@ const STORED: &str =
 /// The tensors of such an archive, of which only the directory and the pickle are read.
 ///
 /// # Errors
-/// [`Error::File`](crate::error::Error::File) if it cannot be read; [`Error::Format`](crate::error::Error::Format) if it is
-/// damaged or holds other things than tensors.
+/// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if it cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format)(crate::error::Error::Format) if it is damaged or holds other things
+/// than tensors.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let entries = zip_directory::read(file)?;
     let root = root(file, &entries)?;

@@ -41,7 +41,8 @@ const LENGTHS_BEHIND: u16 = 8;
 /// Reads the directory, and what stands before the bytes of each entry.
 ///
 /// # Errors
-/// [`Error::File`] if the file cannot be read; [`Error::Format`] if it is no whole archive, or one that contradicts itself.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is no whole archive, or one that contradicts itself.
 pub fn read(file: &WeightFile) -> Result<Entries> {
     let end = End::find(file)?;
     let directory = file.range(end.directory.clone())?;

@@ -11,7 +11,7 @@ use super::super::gather::pixels;
 use super::super::refused;
 use super::{KINDS, jpeg};
 use crate::content::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// The most bytes of a JPEG or PNG file that are read: far more than the most pixels can need.
 const MOST_BYTES: u64 = 1 << 30;
@@ -43,7 +43,7 @@ fn picture(path: &Path) -> Result<RgbImage> {
             let mut bytes = Vec::new();
             if reader.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)? as u64 > MOST_BYTES {
                 let reason = "a JPEG file of more than 2^30 bytes".to_owned();
-                return Err(Error::Size { what: path.display().to_string(), reason });
+                return Err(ErrorRepr::Size { what: path.display().to_string(), reason }.into());
             }
             jpeg::decode(path, bytes)
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::extension;
 use super::KINDS;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// The extensions of the pictures that are read.
 const READ: &[&str] = &["bmp", "dib", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
@@ -32,7 +32,7 @@ pub fn is_frame_name(path: &Path) -> bool {
 /// The files that are frames, in order. What looks like a picture and is none of them is named in a warning.
 ///
 /// # Errors
-/// [`Error::Clip`] if there are none, or two that may be the same frame.
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or two that may be the same frame.
 pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let list = |error| Error::file("list", directory)(error);
     let (mut frames, mut passed_over) = (Vec::new(), Vec::new());
@@ -55,13 +55,14 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     passed_over.sort();
     if frames.is_empty() {
-        return Err(Error::Clip {
+        return Err(ErrorRepr::Clip {
             wanted: format!("a directory with {KINDS} frames ({}) as {}", extensions(), directory.display()),
             given: match &*passed_over {
                 [] => "none in it".to_owned(),
                 passed_over => format!("none in it, but {}", others(passed_over)),
             },
-        });
+        }
+        .into());
     }
     if !passed_over.is_empty() {
         log::warn!(
@@ -102,14 +103,15 @@ fn check_unique(directory: &Path, frames: &[PathBuf]) -> Result<()> {
         0 => String::new(),
         more => format!(", and as well {more} more"),
     };
-    Err(Error::Clip {
+    Err(ErrorRepr::Clip {
         wanted: format!("one file for each frame in {}", directory.display()),
         given: format!(
             "{} and {}{more}: move those that are no frames of this clip to another directory",
             names[0].display(),
             names[1].display()
         ),
-    })
+    }
+    .into())
 }
 
 /// Puts `frames` in order: by the numbers in their names, `frame9.png` before `frame10.png`.

@@ -11,7 +11,7 @@ use super::process::{Complaints, Process};
 use super::survey::MARKING;
 use super::{opening, plain, program_at_fault, told};
 use crate::clip::files::gather::pixels;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorRepr, Result};
 
 /// What `ffmpeg` says of a file that ends too early. It takes that for the end, and counts it as a success.
 const CUT_OFF: [&str; 3] = ["ended prematurely", "partial file", "truncat"];
@@ -177,10 +177,11 @@ impl<'a> Decoder<'a> {
                 }),
                 Err(error) => error,
             },
-            Ok(_) => Error::Program {
+            Ok(_) => ErrorRepr::Program {
                 program: "ffmpeg",
                 reason: format!("its output after {count} frames of {} is no picture", self.path.display()),
-            },
+            }
+            .into(),
             Err(error) => failed(error),
         }
     }
@@ -231,5 +232,5 @@ pub(super) fn is_kept(line: &Line<'_>) -> bool {
 
 /// Reading from the pipe failed.
 fn failed(error: std::io::Error) -> Error {
-    Error::Program { program: "ffmpeg", reason: format!("its output cannot be read: {error}") }
+    ErrorRepr::Program { program: "ffmpeg", reason: format!("its output cannot be read: {error}") }.into()
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{ErrorRepr, Result};
 
 /// How long a program may take to end after the last of its output.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
@@ -63,7 +63,7 @@ impl Process {
     /// Starts `program` without input. All that it writes to standard error is kept as a complaint.
     ///
     /// # Errors
-    /// [`Error::Program`] if it is not there or cannot be started.
+    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it is not there or cannot be started.
     pub(super) fn start(
         program: &'static str,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -81,7 +81,7 @@ impl Process {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         watch: impl FnMut(&str) -> bool + Send + 'static,
     ) -> Result<(Self, ChildStdout)> {
-        let fail = |reason: String| Error::Program { program, reason };
+        let fail = |reason: String| ErrorRepr::Program { program, reason }.into();
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -110,10 +110,10 @@ impl Process {
     /// Waits for the end of a program whose output has ended.
     ///
     /// # Errors
-    /// [`Error::Program`] if it does not end by itself; it is killed then.
+    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it does not end by itself; it is killed then.
     pub(super) fn finish(&mut self) -> Result<End> {
         let program = self.program;
-        let fail = |reason: String| Error::Program { program, reason };
+        let fail = |reason: String| ErrorRepr::Program { program, reason }.into();
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().map_err(|error| fail(error.to_string()))? {
