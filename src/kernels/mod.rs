@@ -33,6 +33,7 @@ mod work;
 pub use conv_gemm::{Gemm, Home, IMAGE_WIDTH};
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::{Method, RowTiles};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::assemble;
 pub(crate) use winograd::scratch_home;
 
