@@ -4,11 +4,12 @@
 //! `RESNET3D_ADAPTER` names another.
 
 use criterion::{Criterion, Throughput};
-use resnet3d_wgpu::gpu::{Constants, Executor};
-use resnet3d_wgpu::graph::{BlobId, Graph, GraphBuilder, Window};
-use resnet3d_wgpu::kernels::{Kernel, Method};
+use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
+use resnet3d_wgpu::low_level::graph::{BlobId, Graph, GraphBuilder, Window};
+use resnet3d_wgpu::low_level::kernels::{Kernel, Method};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{ContextOptions, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights};
+use resnet3d_wgpu::{ContextOptions, GpuContext, ShaderChecks, Shape, Timing, Weights};
 use std::time::{Duration, Instant};
 
 /// An operator with its input.

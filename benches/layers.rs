@@ -4,12 +4,14 @@
 //! `cargo bench --bench layers [-- --all] [NAME]` takes a minute on a software adapter; `--all` times every candidate, NAME
 //! only the layers with that in their name. The adapter is the preferred one; `RESNET3D_ADAPTER` names another.
 
-use resnet3d_wgpu::gpu::{Ceilings, Constants, Executor};
-use resnet3d_wgpu::graph::fuse::fuse;
-use resnet3d_wgpu::graph::{Graph, GraphBuilder, Window};
-use resnet3d_wgpu::kernels::{Kernel, Method};
+use resnet3d_wgpu::low_level::gpu::{Ceilings, Constants, Executor};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::graph::fuse::fuse;
+use resnet3d_wgpu::low_level::graph::{Graph, GraphBuilder, Window};
+use resnet3d_wgpu::low_level::kernels::{Kernel, Method};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, Body, ContextOptions, GpuContext, Plan, PlanOptions, ShaderChecks, Shape};
+use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuContext, ShaderChecks, Shape};
 use resnet3d_wgpu::{Timing, Weights};
 use std::time::{Duration, Instant};
 

@@ -74,7 +74,7 @@ pub struct Options {
     pub checks: ShaderChecks,
     /// Use this method for every operator that it can do, instead of the choice for the adapter.
     pub method: Option<Method>,
-    /// Whether methods are found by trying, where the fixed table has a choice (default: no), see [`crate::tuning`]. This
+    /// Whether methods are found by trying, where the fixed table has a choice (default: no), see [`crate::low_level::tuning`]. This
     /// takes from seconds to minutes for each new shape of clips, but for what a directory for caches knows already.
     pub tuning: bool,
     /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
@@ -234,7 +234,7 @@ impl GpuBackbone {
         Ok(self.executor(shape)?.plan())
     }
 
-    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::tuning`]: those that no earlier call and no
+    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no earlier call and no
     /// directory for caches knows. `progress` hears how many of how many operators are done. What was tried is returned,
     /// and nothing is done without [`Options::tuning`]. [`GpuBackbone::prepare`] does it too, in silence.
     ///

@@ -52,19 +52,6 @@ pub struct BackboneConfig {
     pub freeze_at: usize,
 }
 
-/// The names that `preset` takes.
-pub const PRESETS: [&str; 9] = [
-    "r18-conv4",
-    "r18-conv5",
-    "r34-conv4",
-    "r34-conv5",
-    "r50-conv4",
-    "r50-conv5",
-    "r101-conv4",
-    "r101-conv5",
-    "r152-conv5",
-];
-
 /// The JSON of a configuration: every key optional, unknown keys refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,12 +70,25 @@ struct Overrides {
 }
 
 impl BackboneConfig {
+    /// The names that [`BackboneConfig::preset`] takes.
+    pub const PRESETS: &[&str] = &[
+        "r18-conv4",
+        "r18-conv5",
+        "r34-conv4",
+        "r34-conv5",
+        "r50-conv4",
+        "r50-conv5",
+        "r101-conv4",
+        "r101-conv5",
+        "r152-conv5",
+    ];
+
     /// The flagship: the R-18 conv4 body of bottleneck blocks.
     pub fn r18_conv4() -> Self {
         Self::from_depth(Transformation::Bottleneck, &[2, 2, 2], [64, 64, 128, 256, 512])
     }
 
-    /// A body by its preset name, one of [`PRESETS`].
+    /// A body by its preset name, one of [`BackboneConfig::PRESETS`].
     ///
     /// `r18-*` are of bottleneck blocks; the published R-18 bodies are those with `transformation` set to
     /// [`Transformation::Basic`]. Counts and widths are those of `lib/modeling/ResNet3D.py`.
@@ -110,7 +110,7 @@ impl BackboneConfig {
             "r101-conv5" => Self::from_depth(Bottleneck, &[3, 4, 23, 3], WIDE),
             "r152-conv5" => Self::from_depth(Bottleneck, &[3, 8, 36, 3], WIDE),
             _ => {
-                let wanted = format!("one of {}", PRESETS.join(", "));
+                let wanted = format!("one of {}", Self::PRESETS.join(", "));
                 return Err(Error::config("preset", wanted, format!("{name:?}")));
             }
         })
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for name in PRESETS {
+        for &name in BackboneConfig::PRESETS {
             let config = BackboneConfig::preset(name).unwrap();
             config.validate().unwrap();
             assert_eq!(BackboneConfig::from_json(&config.to_json()).unwrap(), config, "{name}");

@@ -1,25 +1,26 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-pub mod atomic_file;
-pub mod backbone;
+mod atomic_file;
+mod backbone;
 mod cache;
 pub mod clip;
-pub mod config;
-pub mod content;
+mod config;
+mod content;
 mod error;
-pub mod gpu;
-pub mod graph;
-pub mod kernels;
+mod gpu;
+mod graph;
+mod kernels;
+pub mod low_level;
 pub mod network;
 #[cfg(feature = "picture")]
 pub mod picture;
-pub mod plan;
-pub mod reference;
-pub mod shape;
-pub mod tensor_file;
-pub mod tuning;
-pub mod verify;
+mod plan;
+mod reference;
+mod shape;
+mod tensor_file;
+mod tuning;
+mod verify;
 pub mod weights;
 
 pub use backbone::{Feature, Features, GpuBackbone, Options, Precision, Taps};
@@ -27,9 +28,8 @@ pub use clip::Clip;
 pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Profile, ShaderChecks, Timing};
-pub use graph::{Body, StageInfo, stage_info};
+pub use graph::{StageInfo, stage_info};
 pub use network::Network;
-pub use plan::{Plan, PlanLimits, PlanOptions, PlanReport};
 pub use shape::Shape;
 pub use weights::{Checkpoint, InflateMode, WeightOptions, Weights};
 pub use wgpu;

@@ -3,11 +3,12 @@
 mod common;
 
 use common::{contexts, fixture, relative_l2, widen};
-use resnet3d_wgpu::kernels::Method;
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Backend, Clip, ContextOptions, ErrorKind, GpuBackbone, GpuContext, Options, Precision,
-    ShaderChecks, Shape, Taps, Timing, Weights, reference,
+    ShaderChecks, Shape, Taps, Timing, Weights,
 };
 use std::collections::HashSet;
 
@@ -132,7 +133,7 @@ fn checked_shaders_and_forced_methods_agree() {
 
 #[test]
 fn a_caller_s_device_is_shared() {
-    let adapters = resnet3d_wgpu::gpu::list_adapters();
+    let adapters = resnet3d_wgpu::low_level::gpu::list_adapters();
     let summary = adapters.iter().find(|a| a.unusable.is_none()).unwrap();
     let request = wgpu::DeviceDescriptor { required_limits: summary.limits.clone(), ..Default::default() };
     let (device, queue) = pollster::block_on(summary.adapter.request_device(&request)).unwrap();

@@ -5,10 +5,12 @@ mod common;
 
 use common::{contexts, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::Normalization;
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::{Naming, Storage};
 use resnet3d_wgpu::{
-    BackboneConfig, Body, Checkpoint, Clip, ErrorKind, GpuBackbone, InflateMode, Network, Options, Taps,
-    Transformation, WeightOptions, Weights, reference,
+    BackboneConfig, Checkpoint, Clip, ErrorKind, GpuBackbone, InflateMode, Network, Options, Taps, Transformation,
+    WeightOptions, Weights,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

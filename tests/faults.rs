@@ -7,7 +7,7 @@ mod common;
 mod driver;
 
 use common::contexts;
-use resnet3d_wgpu::gpu::list_adapters;
+use resnet3d_wgpu::low_level::gpu::list_adapters;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Clip, ContextOptions, Error, ErrorKind, Features, GpuBackbone, GpuContext, Options, Shape, Taps,
@@ -154,7 +154,7 @@ fn a_lack_of_memory_is_a_typed_error() {
     }
     for (index, gpu) in contexts.iter().enumerate() {
         // Only the memory of drivers that are software is the process's own.
-        let software = gpu.class() == resnet3d_wgpu::kernels::AdapterClass::Software;
+        let software = gpu.class() == resnet3d_wgpu::low_level::kernels::AdapterClass::Software;
         let Some(mut child) = this_binary().filter(|_| software) else {
             println!("skipped on {} ({})", gpu.adapter_name(), gpu.backend());
             continue;

@@ -3,9 +3,11 @@
 mod common;
 
 use common::{BODY_FIXTURES, contexts, fixture, fixture_path, relative_l2, widen};
-use resnet3d_wgpu::kernels::Method;
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, Body, Features, GpuBackbone, Options, Shape, Taps, Weights, reference};
+use resnet3d_wgpu::{BackboneConfig, Features, GpuBackbone, Options, Shape, Taps, Weights};
 use serde_json::Value;
 
 /// Relative L2 error per tap. Plain float32 arithmetic lands within 1e-6; the margin is for other orders of summation.

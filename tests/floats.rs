@@ -3,13 +3,14 @@
 mod common;
 
 use common::contexts;
-use resnet3d_wgpu::gpu::{Constants, Executor};
-use resnet3d_wgpu::graph::GraphBuilder;
-use resnet3d_wgpu::kernels::Method;
+use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
+use resnet3d_wgpu::low_level::graph::GraphBuilder;
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
+use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Clip, Features, GpuBackbone, GpuContext, Options, Plan, PlanOptions, ShaderChecks, Shape, Taps,
-    Timing, Weights, reference,
+    BackboneConfig, Clip, Features, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights,
 };
 
 /// Without groups, and with four of four channels, which blocks of sixteen have together.

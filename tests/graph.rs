@@ -1,11 +1,13 @@
 //! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
 
-use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::graph::fuse::{fuse, fuse_pools, project};
-use resnet3d_wgpu::graph::layout::channels_last;
-use resnet3d_wgpu::graph::{BlobId, Conv, Graph, GraphBuilder, Layout, OpKind, Window};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::graph::fuse::{fuse, fuse_pools, project};
+use resnet3d_wgpu::low_level::graph::layout::channels_last;
+use resnet3d_wgpu::low_level::graph::{BlobId, Conv, Graph, GraphBuilder, Layout, OpKind, Window};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
+use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape, Weights, reference, stage_info};
+use resnet3d_wgpu::{BackboneConfig, Shape, Weights, stage_info};
 use std::collections::HashSet;
 
 fn body(json: &str) -> Body {
@@ -178,7 +180,9 @@ fn parameters_come_in_the_reference_s_order() {
     assert_eq!(names, want);
     assert_eq!(parameters[0].shape, [4, 3, 1, 7, 7]);
     let fused = fuse(&body.graph, &[]).parameters();
-    let set = |list: &[resnet3d_wgpu::graph::Parameter]| list.iter().map(|p| p.name.clone()).collect::<HashSet<_>>();
+    let set = |list: &[resnet3d_wgpu::low_level::graph::Parameter]| {
+        list.iter().map(|p| p.name.clone()).collect::<HashSet<_>>()
+    };
     assert_eq!(set(&fused), set(&parameters), "fusion keeps every parameter");
 }
 
@@ -387,7 +391,7 @@ fn projections_join_the_convolution_that_adds_them() {
 
 #[test]
 fn every_preset_builds_and_fuses_to_convolutions_alone() {
-    for preset in PRESETS {
+    for preset in BackboneConfig::PRESETS {
         let body = Body::new(BackboneConfig::preset(preset).unwrap()).unwrap();
         let fused = fuse(&body.graph, &[]);
         let convs = convs(&body.graph).count();
@@ -439,7 +443,7 @@ fn stages_are_told_deepest_first() {
         ("r101-conv5", [2, 22, 3, 2], wide),
         ("r152-conv5", [2, 35, 7, 2], wide),
     ];
-    assert_eq!(cases.map(|(preset, ..)| preset), PRESETS);
+    assert_eq!(cases.map(|(preset, ..)| preset), BackboneConfig::PRESETS);
     for (preset, blocks, dims) in cases {
         let config = BackboneConfig::preset(preset).unwrap();
         let info = stage_info(&config).unwrap();

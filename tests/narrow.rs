@@ -3,7 +3,7 @@
 mod common;
 
 use common::{BODY_FIXTURES, fixture, relative_l2, widen};
-use resnet3d_wgpu::verify::{Settings, verify};
+use resnet3d_wgpu::low_level::verify::{Settings, verify};
 use resnet3d_wgpu::{ContextOptions, DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
 
 /// Every usable adapter, as the narrowest that WebGPU knows.

@@ -3,14 +3,14 @@
 mod common;
 
 use common::{contexts, fixture};
-use resnet3d_wgpu::gpu::Compilation;
+use resnet3d_wgpu::low_level::gpu::Compilation;
 use resnet3d_wgpu::{ContextOptions, Features, GpuBackbone, GpuContext, Options, Shape};
 use std::path::{Path, PathBuf};
 
 /// A forward on a device of its own that caches in `directory`.
 fn forward(backend: &GpuContext, directory: &Path) -> Features {
     let case = fixture("p01_bottleneck_conv4");
-    let all = resnet3d_wgpu::gpu::list_adapters();
+    let all = resnet3d_wgpu::low_level::gpu::list_adapters();
     let summary = all.iter().find(|adapter| adapter.backend() == backend.backend()).unwrap();
     let gpu = GpuContext::open(summary).unwrap().cached_in(directory);
     let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, Options::default()).unwrap();

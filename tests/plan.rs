@@ -1,9 +1,10 @@
 //! Planning needs no GPU: costs, memory, limits.
 
-use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::graph::{BlobId, GraphBuilder, OpKind, Window};
-use resnet3d_wgpu::kernels::{AdapterClass, Compiler, Method, Target};
-use resnet3d_wgpu::{BackboneConfig, Body, ErrorKind, Plan, PlanLimits, PlanOptions, PlanReport, Shape};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::graph::{BlobId, GraphBuilder, OpKind, Window};
+use resnet3d_wgpu::low_level::kernels::{AdapterClass, Compiler, Method, Target};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions, PlanReport};
+use resnet3d_wgpu::{BackboneConfig, ErrorKind, Shape};
 use std::collections::BTreeSet;
 
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
@@ -40,7 +41,9 @@ fn costs_are_those_of_the_paper() {
 
 #[test]
 fn memory_stays_near_the_lower_bound_for_every_class() {
-    for (preset, class) in PRESETS.iter().flat_map(|preset| AdapterClass::ALL.map(|class| (preset, class))) {
+    for (preset, class) in
+        BackboneConfig::PRESETS.iter().flat_map(|preset| AdapterClass::ALL.map(|class| (preset, class)))
+    {
         let options = PlanOptions { target: Target::typical(class), ..PlanOptions::default() };
         let plan = plan(&body(preset), CLIP, &options);
         let ratio = plan.memory().peak_bytes() as f64 / plan.memory().lower_bound_bytes() as f64;
@@ -51,7 +54,7 @@ fn memory_stays_near_the_lower_bound_for_every_class() {
 #[test]
 fn memory_stays_near_the_lower_bound() {
     let taps = |body: &Body| body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect();
-    for preset in PRESETS {
+    for preset in BackboneConfig::PRESETS {
         let body = body(preset);
         for shape in [CLIP, Shape::new(2, 3, 3, 187, 333), Shape::new(1, 3, 1, 64, 64)] {
             for taps in [Vec::new(), taps(&body)] {
@@ -116,7 +119,7 @@ fn a_head_is_planned_behind_the_output() {
 /// Replays the dispatches and checks that every blob is still there when it is read: the buffers tell the truth.
 #[test]
 fn no_blob_is_overwritten_while_it_is_needed() {
-    for preset in PRESETS {
+    for preset in BackboneConfig::PRESETS {
         let body = body(preset);
         let stages = body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone());
         let taps: Vec<String> = stages.chain(["pool1".to_owned(), "res3_0_branch2b".to_owned()]).collect();
@@ -250,7 +253,7 @@ fn inputs_that_do_not_suit_are_named() {
 /// A clip's features do not depend on the batch it is in, so neither does how they are computed.
 #[test]
 fn methods_are_chosen_for_a_single_clip() {
-    for preset in PRESETS {
+    for preset in BackboneConfig::PRESETS {
         let body = body(preset);
         for subgroup_size in [Some(8), None] {
             let target = Target { subgroup_size, ..Target::typical(AdapterClass::Software) };
@@ -423,7 +426,9 @@ fn fxc_is_given_what_it_compiles_soonest() {
     let kernels = |compiler| {
         let target = Target { subgroup_size: None, compiler, ..Target::typical(AdapterClass::GpuSubgroups) };
         let options = PlanOptions { target, ..PlanOptions::default() };
-        let presets = PRESETS.map(|preset| plan(&body(preset), Shape::new(1, 3, 8, 224, 224), &options));
+        let clip = Shape::new(1, 3, 8, 224, 224);
+        let presets: Vec<Plan> =
+            BackboneConfig::PRESETS.iter().map(|preset| plan(&body(preset), clip, &options)).collect();
         let steps = presets.iter().flat_map(|plan| plan.steps());
         let launches = steps.flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel.name());
         launches.collect::<BTreeSet<&str>>()

@@ -3,14 +3,16 @@
 mod common;
 
 use common::contexts;
-use resnet3d_wgpu::gpu::{Constants, Executor, ShaderPatch};
-use resnet3d_wgpu::graph::GraphBuilder;
-use resnet3d_wgpu::kernels::Kernel;
-use resnet3d_wgpu::verify::{
+use resnet3d_wgpu::low_level::gpu::{Constants, Executor, ShaderPatch};
+use resnet3d_wgpu::low_level::graph::GraphBuilder;
+use resnet3d_wgpu::low_level::kernels::Kernel;
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
+use resnet3d_wgpu::low_level::reference;
+use resnet3d_wgpu::low_level::verify::{
     Case, Expected, Settings, Variant, check, kernels, random_body, random_operator, split, variants, verify,
 };
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{Clip, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights, reference};
+use resnet3d_wgpu::{Clip, GpuContext, ShaderChecks, Shape, Timing, Weights};
 use std::collections::HashSet;
 
 /// The seed of a run: fixed, or `RESNET3D_SEED` for trying others.

@@ -3,8 +3,9 @@
 mod common;
 
 use common::contexts;
+use resnet3d_wgpu::low_level::plan::PlanLimits;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, PlanLimits, Shape, Taps, Timing, Weights};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Taps, Timing, Weights};
 use std::sync::{Mutex, PoisonError};
 
 /// The memory of a process is that of all its tests: they run one after the other.

@@ -2,7 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Statement, StorageAccess, TypeInner};
-use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel, Method, WindowParams};
+use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel, Method, WindowParams};
 use std::collections::BTreeSet;
 
 fn module(kernel: Kernel) -> naga::Module {

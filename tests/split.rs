@@ -8,13 +8,14 @@ mod replay;
 
 use common::contexts;
 use replay::{Met, replay};
-use resnet3d_wgpu::graph::{Graph, GraphBuilder, Window};
-use resnet3d_wgpu::kernels::{AdapterClass, Method, Target};
-use resnet3d_wgpu::verify::{Case, Expected, Variant, check, variants};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::graph::{Graph, GraphBuilder, Window};
+use resnet3d_wgpu::low_level::kernels::{AdapterClass, Method, Target};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
+use resnet3d_wgpu::low_level::verify::{Case, Expected, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Body, ErrorKind, Features, GpuBackbone, GpuContext, Options, Plan, PlanLimits, PlanOptions,
-    ShaderChecks, Shape, Taps, Timing, Weights,
+    BackboneConfig, ErrorKind, Features, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights,
 };
 
 const KIB: u64 = 1 << 10;

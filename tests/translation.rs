@@ -12,9 +12,10 @@ use definitions::{definitions, repeated};
 use naga::back::hlsl::ShaderModel;
 use rayon::prelude::*;
 use resnet3d_wgpu::ShaderChecks::{Checked, Unchecked};
-use resnet3d_wgpu::config::PRESETS;
-use resnet3d_wgpu::kernels::{AdapterClass, ENTRY_POINT, Images, Kernel, Target as Device};
-use resnet3d_wgpu::{BackboneConfig, Body, Plan, PlanOptions, Shape};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::kernels::{AdapterClass, ENTRY_POINT, Images, Kernel, Target as Device};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
+use resnet3d_wgpu::{BackboneConfig, Shape};
 use shaders::Shader;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -184,9 +185,9 @@ fn what_a_target_lacks_is_noticed() {
 #[test]
 fn plans_launch_nothing_but_what_is_translated() {
     let mut launched = HashSet::new();
-    let configs = PRESETS.map(|preset| format!(r#"{{"preset": "{preset}"}}"#));
+    let configs = BackboneConfig::PRESETS.iter().map(|preset| format!(r#"{{"preset": "{preset}"}}"#));
     let grouped = r#"{"preset": "r50-conv4", "num_groups": 4}"#.to_owned();
-    for json in configs.into_iter().chain([grouped]) {
+    for json in configs.chain([grouped]) {
         let body = Body::new(BackboneConfig::from_json(&json).unwrap()).unwrap();
         let targets = AdapterClass::ALL.into_iter().flat_map(|class| {
             let images = [Images::Unavailable, Images::Available, Images::Quicker];

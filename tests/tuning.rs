@@ -3,14 +3,14 @@
 mod common;
 
 use common::{contexts, relative_l2, widen};
-use resnet3d_wgpu::gpu::{ShaderChecks, ShaderPatch};
-use resnet3d_wgpu::kernels::{Method, Target};
-use resnet3d_wgpu::plan::{Choices, signature};
-use resnet3d_wgpu::tuning::{Setting, tune};
+use resnet3d_wgpu::low_level::gpu::{ShaderChecks, ShaderPatch};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::kernels::{Method, Target};
+use resnet3d_wgpu::low_level::plan::{Choices, signature};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
+use resnet3d_wgpu::low_level::tuning::{Setting, tune};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{
-    BackboneConfig, Body, GpuBackbone, GpuContext, Options, Plan, PlanLimits, PlanOptions, Shape, Weights,
-};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Weights};
 use std::collections::BTreeSet;
 
 fn narrow() -> (BackboneConfig, Weights) {

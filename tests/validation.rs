@@ -8,9 +8,9 @@
 mod common;
 
 use common::contexts;
-use resnet3d_wgpu::gpu::ShaderPatch;
-use resnet3d_wgpu::kernels::{Kernel, Method};
-use resnet3d_wgpu::verify::{Expected, Variant, check, random_operator, split, variants};
+use resnet3d_wgpu::low_level::gpu::ShaderPatch;
+use resnet3d_wgpu::low_level::kernels::{Kernel, Method};
+use resnet3d_wgpu::low_level::verify::{Expected, Variant, check, random_operator, split, variants};
 use resnet3d_wgpu::{GpuContext, ShaderChecks};
 use std::collections::BTreeMap;
 use wgpu::hal::api::Vulkan;

@@ -7,10 +7,10 @@ mod common;
 
 use common::{contexts, fixture_path, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::weights::{Family, Naming, Storage, random};
-use resnet3d_wgpu::{
-    Body, Checkpoint, Clip, GpuBackbone, Network, Options, Plan, PlanOptions, Shape, Taps, WeightOptions, Weights,
-};
+use resnet3d_wgpu::{Checkpoint, Clip, GpuBackbone, Network, Options, Shape, Taps, WeightOptions, Weights};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -2,8 +2,8 @@
 //! is counted in stretches, which usually are steps.
 
 use crate::text::mib;
-use resnet3d_wgpu::Plan;
-use resnet3d_wgpu::graph::{BlobId, OpKind};
+use resnet3d_wgpu::low_level::graph::{BlobId, OpKind};
+use resnet3d_wgpu::low_level::plan::Plan;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

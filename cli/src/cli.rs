@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
 use log::LevelFilter;
-use resnet3d_wgpu::kernels::Compiler;
+use resnet3d_wgpu::low_level::kernels::Compiler;
 use resnet3d_wgpu::{Backend, ContextOptions, DeviceLimits, GpuContext, Precision};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -16,8 +16,9 @@ use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, is_frame_name, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions, PlanReport};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
-use resnet3d_wgpu::{Feature, GpuContext, Options, Plan, PlanOptions, PlanReport, Taps};
+use resnet3d_wgpu::{Feature, GpuContext, Options, Taps};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -137,7 +138,7 @@ impl Arguments {
     fn plan(&self, gpu: &GpuContext, model: &Model, input: &Input) -> Result<PlanReport> {
         let body = model.body()?;
         let options = PlanOptions {
-            taps: resnet3d_wgpu::backbone::tap_names(&body, &Taps::Stages)?,
+            taps: resnet3d_wgpu::low_level::tap_names(&body, &Taps::Stages)?,
             target: gpu.target(),
             limits: gpu.plan_limits(),
             ..PlanOptions::default()

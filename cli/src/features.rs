@@ -3,7 +3,7 @@
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::clip::files::Taken;
-use resnet3d_wgpu::tensor_file::{Entry, Storage, TensorFile};
+use resnet3d_wgpu::low_level::tensor_file::{Entry, Storage, TensorFile};
 use resnet3d_wgpu::{Feature, GpuContext, Network, Shape};
 use serde::Serialize;
 use std::collections::BTreeMap;

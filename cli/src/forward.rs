@@ -6,7 +6,8 @@ use crate::progress::Progress;
 use crate::text::{grouped, mib, milliseconds, time};
 use crate::tuning::tune;
 use anyhow::Result;
-use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Plan, Timing};
+use resnet3d_wgpu::low_level::plan::Plan;
+use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Timing};
 use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
 

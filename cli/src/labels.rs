@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use anyhow::Result;
 use resnet3d_wgpu::ErrorKind;
-use resnet3d_wgpu::content::read_json;
+use resnet3d_wgpu::low_level::content::read_json;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;

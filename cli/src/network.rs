@@ -5,14 +5,15 @@ use crate::failure::Failure;
 use crate::output::wrong_usage;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
-use resnet3d_wgpu::backbone::tap_names;
 use resnet3d_wgpu::clip::files::Taken;
 use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
 use resnet3d_wgpu::clip::sampling::Sampling;
-use resnet3d_wgpu::content::read_json;
+use resnet3d_wgpu::low_level::content::read_json;
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::network::{Description, Stage, Stem, presets};
 use resnet3d_wgpu::weights::{Family, Loaded};
-use resnet3d_wgpu::{BackboneConfig, Body, Checkpoint, Network, Taps, Transformation, WeightOptions, Weights};
+use resnet3d_wgpu::{BackboneConfig, Checkpoint, Network, Taps, Transformation, WeightOptions, Weights};
 use std::ffi::OsStr;
 use std::path::Path;
 

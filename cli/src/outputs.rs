@@ -4,7 +4,7 @@
 use crate::output::{json, note, print, wrong_usage};
 use crate::place::{Harm, Place};
 use anyhow::{Context as _, Result};
-use resnet3d_wgpu::atomic_file::{Contents, Staged, check_writable};
+use resnet3d_wgpu::low_level::atomic_file::{Contents, Staged, check_writable};
 use serde::Serialize;
 use std::io::Write as _;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Where paths lead: whether two are one file, and what writing a file would change.
 
-use resnet3d_wgpu::atomic_file::link_chain;
 use resnet3d_wgpu::clip::files::is_frame_name;
+use resnet3d_wgpu::low_level::atomic_file::link_chain;
 use std::path::{Path, PathBuf};
 
 /// What tells files apart, whatever they are called.

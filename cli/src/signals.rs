@@ -5,7 +5,7 @@
 /// From here on, signals that end the program take its temporary files with it. It ends by the signal all the same.
 #[cfg(unix)]
 pub fn leave_nothing_behind() {
-    use resnet3d_wgpu::atomic_file::remove_unfinished;
+    use resnet3d_wgpu::low_level::atomic_file::remove_unfinished;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;

@@ -4,7 +4,7 @@ use crate::bench::Spread;
 use crate::progress::Progress;
 use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
-use resnet3d_wgpu::tuning::Tuned;
+use resnet3d_wgpu::low_level::tuning::Tuned;
 use resnet3d_wgpu::{Clip, GpuBackbone, GpuContext, Shape, Timing};
 use serde::Serialize;
 use std::time::{Duration, Instant};

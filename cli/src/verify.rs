@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{ArgAction, Args};
 use report::{Setting, Verification, Verified};
 use resnet3d_wgpu::GpuContext;
-use resnet3d_wgpu::gpu::preferred_adapter;
-use resnet3d_wgpu::verify::presets::{self, PresetCase, PresetRow};
-use resnet3d_wgpu::verify::{Report, Settings, verify, verify_for};
+use resnet3d_wgpu::low_level::gpu::preferred_adapter;
+use resnet3d_wgpu::low_level::verify::presets::{self, PresetCase, PresetRow};
+use resnet3d_wgpu::low_level::verify::{Report, Settings, verify, verify_for};
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Every shader of the crate: those of the closed set of kernels, and the two that measure an adapter.
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use resnet3d_wgpu::gpu::Ceilings;
-use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::low_level::gpu::Ceilings;
+use resnet3d_wgpu::low_level::kernels::Kernel;
 
 /// A shader with all its choices made, parsed and valid.
 pub struct Shader {

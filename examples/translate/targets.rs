@@ -6,7 +6,7 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{AddressSpace, ShaderStage, StorageAccess, TypeInner};
 use resnet3d_wgpu::ShaderChecks;
-use resnet3d_wgpu::kernels::ENTRY_POINT;
+use resnet3d_wgpu::low_level::kernels::ENTRY_POINT;
 
 /// A language in one version.
 #[derive(Clone, Copy, Debug, PartialEq)]

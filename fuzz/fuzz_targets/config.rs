@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use resnet3d_wgpu::{BackboneConfig, Body};
+use resnet3d_wgpu::BackboneConfig;
+use resnet3d_wgpu::low_level::graph::Body;
 
 fuzz_target!(|text: &str| {
     let Ok(config) = BackboneConfig::from_json(text) else { return };

@@ -105,7 +105,7 @@ impl GpuContext {
     }
 
     /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
-    /// backend can tell (Vulkan), and what [tuning](crate::tuning) has found. The directory is made when there is
+    /// backend can tell (Vulkan), and what [tuning](crate::low_level::tuning) has found. The directory is made when there is
     /// something to write. Nothing depends on what is in it: a file that is damaged, of another driver or version, or
     /// writable by others is not used, and one that cannot be written is logged. Clones made before do not share it.
     #[must_use]

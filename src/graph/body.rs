@@ -45,7 +45,7 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BackboneConfig, PRESETS, Transformation};
+    use crate::config::{BackboneConfig, Transformation};
 
     /// The description of a body makes the reference's graph, blob for blob, whatever its keys.
     #[test]
@@ -66,7 +66,7 @@ mod tests {
                 freeze_at: *rng.choice(&[0, 2, 3, 4, 5]).unwrap(),
             }
         });
-        let presets = PRESETS.iter().map(|name| BackboneConfig::preset(name).unwrap());
+        let presets = BackboneConfig::PRESETS.iter().map(|name| BackboneConfig::preset(name).unwrap());
         for config in presets.chain(drawn.collect::<Vec<_>>()) {
             let own = Body::new(&config).unwrap();
             let described = Body::new(Network::from(&config).description().unwrap()).unwrap();

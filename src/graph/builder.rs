@@ -5,7 +5,7 @@ use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, O
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
 /// ```
-/// use resnet3d_wgpu::graph::{GraphBuilder, Window};
+/// use resnet3d_wgpu::low_level::graph::{GraphBuilder, Window};
 ///
 /// let mut model = GraphBuilder::new();
 /// let data = model.input("data", 3);

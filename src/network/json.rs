@@ -1,7 +1,7 @@
 //! Networks as JSON.
 
 use super::{Block, Description, FastPathway, Network, Pool, Shortcut, Stage, Stem, Unit, is_one, one, presets};
-use crate::config::{BackboneConfig, PRESETS};
+use crate::config::BackboneConfig;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -91,12 +91,12 @@ impl Serialize for Network {
 }
 
 impl Network {
-    /// A network by its preset's name: one of [`PRESETS`] or of [`presets::NAMES`].
+    /// A network by its preset's name: one of [`BackboneConfig::PRESETS`] or of [`presets::NAMES`].
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
-        if PRESETS.contains(&name) {
+        if BackboneConfig::PRESETS.contains(&name) {
             return BackboneConfig::preset(name).map(Self::Reference);
         }
         presets::described(name).map(Self::Described).ok_or_else(|| {
@@ -114,8 +114,10 @@ impl Network {
         let keys: Value = serde_json::from_str(json)
             .map_err(|e| Error::config("JSON", "an object of known keys, all optional", e))?;
         let preset = keys.get("preset").and_then(Value::as_str);
-        let described = preset
-            .map_or_else(|| DESCRIBING.iter().any(|key| keys.get(key).is_some()), |preset| !PRESETS.contains(&preset));
+        let described = preset.map_or_else(
+            || DESCRIBING.iter().any(|key| keys.get(key).is_some()),
+            |preset| !BackboneConfig::PRESETS.contains(&preset),
+        );
         if !described {
             return BackboneConfig::from_json(json).map(Self::Reference);
         }

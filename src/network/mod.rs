@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::graph::{Spread, Window};
 use serde::{Deserialize, Serialize};
 
-/// A network, validated when a [`crate::Body`] is made of it.
+/// A network, validated when a [`crate::low_level::graph::Body`] is made of it.
 ///
 /// As JSON it has the keys of [`BackboneConfig`], or those of [`Description`]; `preset` names a published network that the
 /// other keys change.

@@ -5,12 +5,12 @@
 //! `pt/vmz/models/*.py`.
 
 use super::{Block, Description, FastPathway, FirstHalf, Lateral, Pool, Shortcut, Stage, Stem, Unit};
-use crate::config::PRESETS;
+use crate::config::BackboneConfig;
 use crate::graph::Spread;
 
-/// The names that `preset` takes beside those of [`PRESETS`]. Behind Hara's, `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`
+/// The names that `preset` takes beside those of [`BackboneConfig::PRESETS`]. Behind Hara's, `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`
 /// adds the classifier of the data that a file was trained on, as in the names of those files.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: &[&str] = &[
     "r3d_18",
     "mc3_18",
     "r2plus1d_18",
@@ -46,7 +46,7 @@ const WIDTHS: [usize; 4] = [64, 128, 256, 512];
 
 /// All names that `preset` takes.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    PRESETS.into_iter().chain(NAMES)
+    BackboneConfig::PRESETS.iter().chain(NAMES).copied()
 }
 
 /// The network called `name`, if there is one.

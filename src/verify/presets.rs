@@ -4,7 +4,7 @@
 //! reference's configuration can make of them.
 
 use super::outcome::Deviation;
-use crate::config::{BackboneConfig, PRESETS};
+use crate::config::BackboneConfig;
 use crate::error::Result;
 use crate::gpu::GpuContext;
 use crate::graph::Body;
@@ -72,7 +72,7 @@ pub struct PresetRow {
 /// # Errors
 /// None that the configurations here can have.
 pub fn bodies() -> Result<Vec<(String, BackboneConfig)>> {
-    let presets = PRESETS.iter().map(|&name| Ok((name.to_owned(), BackboneConfig::preset(name)?)));
+    let presets = BackboneConfig::PRESETS.iter().map(|&name| Ok((name.to_owned(), BackboneConfig::preset(name)?)));
     let further = FURTHER.iter().map(|(name, json)| Ok(((*name).to_owned(), BackboneConfig::from_json(json)?)));
     presets.chain(further).collect()
 }

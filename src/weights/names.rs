@@ -512,7 +512,7 @@ mod tests {
     #[test]
     fn every_parameter_of_every_body_has_a_layer_and_the_reference_s_name() {
         let names = Names::caffe2();
-        for preset in crate::config::PRESETS {
+        for preset in BackboneConfig::PRESETS {
             let body = Body::new(BackboneConfig::preset(preset).unwrap()).unwrap();
             for wanted in body.graph.parameters() {
                 let (layer, part) = parameter(&wanted.name).unwrap_or_else(|| panic!("{}", wanted.name));

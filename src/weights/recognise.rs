@@ -283,7 +283,7 @@ fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::PRESETS;
+    use crate::config::BackboneConfig;
     use crate::graph::{Body, SlowFrames, Spread};
     use crate::network::Pool;
     use crate::weights::raw::{Element, Payload, RawTensor};
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn blobs_show_every_preset() {
-        for preset in PRESETS {
+        for &preset in BackboneConfig::PRESETS {
             let want = BackboneConfig::preset(preset).unwrap();
             let parameters = Body::new(&want).unwrap().graph.parameters();
             let mut contents = contents(parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())));

@@ -332,7 +332,7 @@ fn files_are_written_whole_or_not_at_all() {
 #[cfg(unix)]
 #[test]
 fn written_files_obey_the_umask_links_and_devices() {
-    use resnet3d_wgpu::atomic_file::write_atomically;
+    use resnet3d_wgpu::low_level::atomic_file::write_atomically;
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
     let directory = tempfile::tempdir().unwrap();
     let (ordinary, ours) = (directory.path().join("ordinary"), directory.path().join("ours"));

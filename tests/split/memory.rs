@@ -3,8 +3,10 @@
 use super::common::contexts;
 use super::replay::{Met, replay};
 use super::{GROUPS, Network, ODD, STEM, STRIDES, assert_same, config, limits};
-use resnet3d_wgpu::kernels::{AdapterClass, Target};
-use resnet3d_wgpu::{BackboneConfig, Body, ErrorKind, Plan, PlanLimits, PlanOptions, Shape};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::kernels::{AdapterClass, Target};
+use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
+use resnet3d_wgpu::{BackboneConfig, ErrorKind, Shape};
 
 /// Down to where nothing helps: every plan is within its limit, and computes everything once.
 #[test]

@@ -1,9 +1,11 @@
 //! Replaying plans without a GPU: everything is where it is read, in time, within limits, and computed once.
 
-use resnet3d_wgpu::graph::{BlobId, Layout, OpKind, Window};
-use resnet3d_wgpu::kernels::Method;
-use resnet3d_wgpu::plan::{Binding, Command, Copy, Dispatch, Piece, Step, Storage, Transfer};
-use resnet3d_wgpu::{Plan, PlanLimits, Shape};
+use resnet3d_wgpu::Shape;
+use resnet3d_wgpu::low_level::graph::{BlobId, Layout, OpKind, Window};
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::plan::{
+    Binding, Command, Copy, Dispatch, Piece, Plan, PlanLimits, Step, Storage, Transfer,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

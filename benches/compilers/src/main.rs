@@ -17,7 +17,7 @@ mod vulkan;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use report::{Report, Row};
-use resnet3d_wgpu::kernels::{ENTRY_POINT, Kernel};
+use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use translation::Translated;

@@ -5,7 +5,7 @@ use crate::targets::{Language, Target};
 use crate::vulkan::Resource;
 use anyhow::{Result, anyhow};
 use resnet3d_wgpu::ShaderChecks;
-use resnet3d_wgpu::kernels::Kernel;
+use resnet3d_wgpu::low_level::kernels::Kernel;
 
 const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", language: Language::Spirv(1, 6) };
 

@@ -3,10 +3,10 @@
 use super::report::Spread;
 use crate::svg::short;
 use crate::text::{lines, milliseconds, table};
-use resnet3d_wgpu::Plan;
-use resnet3d_wgpu::gpu::{Bound, Ceilings};
-use resnet3d_wgpu::kernels::Method;
-use resnet3d_wgpu::plan::Step;
+use resnet3d_wgpu::low_level::gpu::{Bound, Ceilings};
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::plan::Plan;
+use resnet3d_wgpu::low_level::plan::Step;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -139,8 +139,10 @@ pub fn text(layers: &[Layer], ceilings: &Ceilings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use resnet3d_wgpu::kernels::{AdapterClass, Target};
-    use resnet3d_wgpu::{BackboneConfig, Body, PlanOptions, Shape};
+    use resnet3d_wgpu::low_level::graph::Body;
+    use resnet3d_wgpu::low_level::kernels::{AdapterClass, Target};
+    use resnet3d_wgpu::low_level::plan::PlanOptions;
+    use resnet3d_wgpu::{BackboneConfig, Shape};
 
     const CEILINGS: Ceilings = Ceilings { gflops: 200.0, gb_per_s: 10.0 };
 

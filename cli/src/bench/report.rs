@@ -6,7 +6,7 @@ use crate::text::{Facts, mib};
 use crate::tuning::TuningReport;
 use resnet3d_wgpu::Shape;
 use resnet3d_wgpu::clip::files::Damage;
-use resnet3d_wgpu::gpu::Ceilings;
+use resnet3d_wgpu::low_level::gpu::Ceilings;
 use serde::Serialize;
 
 /// What `--json` prints.

@@ -3,9 +3,9 @@
 use super::labels::{Label, Place, place};
 use super::layers::Layer;
 use crate::svg::{Anchor, Axis, Svg, short};
-use resnet3d_wgpu::gpu::Ceilings;
-use resnet3d_wgpu::kernels::winograd::Tile;
-use resnet3d_wgpu::kernels::{Gemm, Kernel, Method};
+use resnet3d_wgpu::low_level::gpu::Ceilings;
+use resnet3d_wgpu::low_level::kernels::winograd::Tile;
+use resnet3d_wgpu::low_level::kernels::{Gemm, Kernel, Method};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 644.0;

@@ -4,9 +4,11 @@ use super::report::Spread;
 use crate::progress::Progress;
 use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
-use resnet3d_wgpu::gpu::{Constants, Executor};
+use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{Body, Clip, GpuContext, Plan, PlanOptions, ShaderChecks, Shape, Timing, Weights};
+use resnet3d_wgpu::{Clip, GpuContext, ShaderChecks, Shape, Timing, Weights};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 

@@ -3,8 +3,8 @@
 use crate::adapters::Adapter;
 use crate::text::{Facts, lines, table, today};
 use resnet3d_wgpu::DeviceLimits;
-use resnet3d_wgpu::gpu::AdapterSummary;
-use resnet3d_wgpu::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings};
+use resnet3d_wgpu::low_level::gpu::AdapterSummary;
+use resnet3d_wgpu::low_level::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings};
 use serde::Serialize;
 use std::time::Duration;
 
