@@ -1,14 +1,21 @@
 //! The library's front door: a network, its weights and a device, from clips to features.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod blocking;
+mod pending;
+mod recorded;
+
+pub use pending::Pending;
+pub use recorded::{CLIP_USAGE, FeatureLayout};
+
 use crate::clip::Clip;
 use crate::error::{ErrorKind, ErrorRepr, Result};
-use crate::gpu::{Constants, Executor, GpuContext, Profile, ShaderChecks, Timing};
+use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, Timing};
 use crate::graph::Body;
 use crate::kernels::Method;
 use crate::network::Network;
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
-use crate::tuning::{self, Setting, Tuned};
 use crate::weights::Weights;
 
 /// How many clip shapes stay prepared. The one unused for longest makes way for a new one.
@@ -213,7 +220,7 @@ impl GpuBackbone {
                 projections: None,
                 target: gpu.target(),
                 forced: options.method,
-                choices: if options.tuning { tuning::load(gpu) } else { Choices::default() },
+                choices: if options.tuning { tuned_before(gpu) } else { Choices::default() },
                 winograd: options.winograd,
                 strict_floats: options.strict_floats,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
@@ -226,77 +233,37 @@ impl GpuBackbone {
         })
     }
 
-    /// Plans for clips of `shape` and makes everything a run needs, unless that has been done.
+    /// Plans for clips of `shape` and makes everything a run needs, unless that has been done. It looks for no quicker
+    /// methods: [`GpuBackbone::tune`] does.
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and of [`Executor::new`].
-    pub fn prepare(&mut self, shape: Shape) -> Result<&Plan> {
-        Ok(self.executor(shape)?.plan())
+    /// Those of [`Plan::new`] and of [`Executor::new_async`].
+    pub async fn prepare_async(&mut self, shape: Shape) -> Result<&Plan> {
+        Ok(self.executor(shape).await?.plan())
     }
 
-    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no earlier call and no
-    /// directory for caches knows. `progress` hears how many of how many operators are done. What was tried is returned,
-    /// and nothing is done without [`Options::tuning`]. [`GpuBackbone::prepare`] does it too, in silence.
+    /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
     ///
     /// # Errors
-    /// Those of [`tuning::tune`].
-    pub fn tune(&mut self, shape: Shape, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<Tuned>> {
-        if !self.tuning {
-            return Ok(Vec::new());
-        }
-        let mut choices = self.plan_options.choices.clone();
-        let setting = Setting {
-            gpu: &self.gpu,
-            weights: &self.weights,
-            options: &self.plan_options,
-            checks: self.checks,
-            patch: None,
-        };
-        let tuned = tuning::tune(setting, &self.body.graph, shape, &mut choices, progress)?;
-        self.plan_options.choices = choices;
-        Ok(tuned)
+    /// As [`GpuBackbone::submit_async`] and [`Pending::features`].
+    pub async fn forward_async(&mut self, clip: &Clip) -> Result<Features> {
+        self.submit_async(clip).await?.features().await
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
+    /// Starts a forward and returns as soon as it is on its way, so that others can follow: what is submitted is computed in
+    /// order, and while the device computes one clip the host writes the next, or reads the features of the one before. Two
+    /// clips of a shape are on their way at a time, without more memory than for two; a third waits for the first.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`] if the device is
-    /// lost: then this backbone is of no use any more, and a new one is to be made on a new [`GpuContext`];
-    /// [`ErrorKind::Device`] if the device fails otherwise, or takes too long: the next clip
-    /// of that shape is prepared for anew.
-    pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
-        Ok(self.forward_timed(clip, Timing::Off)?.0)
-    }
-
-    /// As [`GpuBackbone::forward`], with the device's own timing: `None` where the device has no timestamp queries.
-    ///
-    /// # Errors
-    /// As [`GpuBackbone::forward`].
-    pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(Features, Option<Profile>)> {
-        let spatial_scale = self.body.spatial_scale;
+    /// Those of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: then this backbone is of no
+    /// use any more, and a new one is to be made on a new [`GpuContext`]; [`ErrorKind::Device`] if the device fails otherwise:
+    /// the next clip of that shape is prepared for anew.
+    pub async fn submit_async(&mut self, clip: &Clip) -> Result<Pending> {
+        let scale = self.body.spatial_scale;
         let shape = clip.shape();
-        let ran = self.executor(shape)?.run(&[clip.data()], timing);
-        let (values, profile) = ran.inspect_err(|_| self.forget(shape))?;
-        let plan = self.executor(shape)?.plan();
-        let last = &plan.graph().blob(plan.graph().output()).name;
-        let blobs: Vec<Feature> = plan
-            .outputs()
-            .iter()
-            .zip(values)
-            .map(|(output, data)| Feature { name: output.name.clone(), shape: plan.shape(output.blob), data })
-            .collect();
-        let last = blobs.iter().position(|blob| blob.name == *last).expect("a plan's outputs include the last blob");
-        let features = Features { blobs, last, spatial_scale };
-        Ok((features, profile))
-    }
-
-    /// Fills the activation buffers of a prepared shape with `value`: results must not depend on what they held.
-    ///
-    /// # Errors
-    /// As [`GpuBackbone::prepare`].
-    pub fn fill_activations(&mut self, shape: Shape, value: f32) -> Result<()> {
-        let filled = self.executor(shape)?.fill_activations(value);
-        filled.inspect_err(|_| self.forget(shape))
+        let executor = self.executor(shape).await?;
+        let ticket = executor.submit_async(&[clip.data()], Timing::Off).await?;
+        Ok(Pending::new(ticket, executor.plan(), scale))
     }
 
     /// Blobs, operators, width and scale of the body.
@@ -310,13 +277,28 @@ impl GpuBackbone {
         self.constants.bytes() + executors.sum::<u64>()
     }
 
-    fn executor(&mut self, shape: Shape) -> Result<&mut Executor> {
+    /// Whether there is something to run clips of `shape`.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_prepared(&self, shape: Shape) -> bool {
+        self.executors.iter().any(|(own, executor)| *own == shape && !executor.has_failed())
+    }
+
+    /// The executor of the shape that was prepared last.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn last_used(&mut self) -> &mut Executor {
+        let (_, executor) = self.executors.last_mut().expect("a shape has been prepared");
+        executor
+    }
+
+    /// What runs clips of `shape`, made anew where there is none, or where a run of it has failed: then its buffers may be on
+    /// their way to the host still.
+    async fn executor(&mut self, shape: Shape) -> Result<&mut Executor> {
+        self.executors.retain(|(_, executor)| !executor.has_failed());
         if let Some(index) = self.executors.iter().position(|(s, _)| *s == shape) {
             self.executors[index..].rotate_left(1);
         } else {
-            self.tune(shape, &mut |_, _| ())?;
             let plan = Plan::new(&self.body.graph, &[shape], &self.plan_options)?;
-            let executor = self.make(plan)?;
+            let executor = self.make(plan).await?;
             // Only now: a shape that is refused costs none of those that work.
             if self.executors.len() == KEPT_PLANS {
                 self.executors.remove(0);
@@ -329,32 +311,38 @@ impl GpuBackbone {
 
     /// An executor of `plan`. Where there is no memory for one more, the shape unused for longest makes way first; should
     /// that not help, it is prepared again.
-    fn make(&mut self, plan: Plan) -> Result<Executor> {
-        let Self { gpu, weights, constants, checks, .. } = self;
-        let mut make = |plan| Executor::new(gpu, plan, weights, constants, *checks, None);
-        if self.executors.len() < KEPT_PLANS {
-            return make(plan);
+    async fn make(&mut self, plan: Plan) -> Result<Executor> {
+        let Self { gpu, weights, constants, checks, executors, .. } = self;
+        let mut make = async |plan| Executor::new_async(gpu, plan, weights, constants, *checks, None).await;
+        if executors.len() < KEPT_PLANS {
+            return make(plan).await;
         }
-        match make(plan.clone()) {
+        match make(plan.clone()).await {
             Err(error) if error.kind() == ErrorKind::OutOfMemory => {}
             made => return made,
         }
-        let (shape, oldest) = self.executors.remove(0);
+        let (shape, oldest) = executors.remove(0);
         let oldest = oldest.into_plan();
-        let made = make(plan);
+        let made = make(plan).await;
         if made.is_err()
-            && let Ok(oldest) = make(oldest)
+            && let Ok(oldest) = make(oldest).await
         {
-            self.executors.insert(0, (shape, oldest));
+            executors.insert(0, (shape, oldest));
         }
         made
     }
+}
 
-    /// Drops what was prepared for `shape`: after an error its buffers may be on their way to the host still. The next
-    /// clip of that shape gets new ones.
-    fn forget(&mut self, shape: Shape) {
-        self.executors.retain(|(own, _)| *own != shape);
-    }
+/// The methods that an earlier process has found to be the quickest on such a device. A browser keeps none.
+fn tuned_before(gpu: &GpuContext) -> Choices {
+    #[cfg(not(target_arch = "wasm32"))]
+    let choices = crate::tuning::load(gpu);
+    #[cfg(target_arch = "wasm32")]
+    let choices = {
+        let _ = gpu;
+        Choices::default()
+    };
+    choices
 }
 
 /// The names that `taps` stands for.

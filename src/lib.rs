@@ -19,11 +19,13 @@ mod plan;
 mod reference;
 mod shape;
 mod tensor_file;
+#[cfg(not(target_arch = "wasm32"))]
 mod tuning;
+#[cfg(not(target_arch = "wasm32"))]
 mod verify;
 pub mod weights;
 
-pub use backbone::{Feature, Features, GpuBackbone, Options, Precision, Taps};
+pub use backbone::{CLIP_USAGE, Feature, FeatureLayout, Features, GpuBackbone, Options, Pending, Precision, Taps};
 pub use clip::Clip;
 pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, ErrorKind, Result};

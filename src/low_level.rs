@@ -44,11 +44,13 @@ pub mod tensor_file {
     pub use crate::tensor_file::*;
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 /// Finding the quickest methods for operators by trying.
 pub mod tuning {
     pub use crate::tuning::*;
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 /// Comparing kernels and bodies on a device with the CPU reference.
 pub mod verify {
     pub use crate::verify::*;

@@ -10,7 +10,8 @@ use super::{AdapterSummary, ContextOptions, GpuContext, list_adapters_async};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::weights::Weights;
-use std::task::{Context, Waker};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
@@ -18,8 +19,9 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(600);
 const SLOWEST_MACS_PER_SECOND: u64 = 100_000_000;
 
-/// How long an answer may be on its way from a poll of another thread.
+/// How long an answer may be on its way from a poll of another thread, and how long to sleep before the next look.
 const DELIVERY: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How long a run of `plan` may take.
 fn timeout(plan: &Plan) -> Duration {
@@ -48,6 +50,30 @@ impl ContextOptions {
     /// As [`ContextOptions::open_async`].
     pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
         now(self.open_async(summary))
+    }
+}
+
+/// Runs a future of this crate's that waits for nothing but the device, and sleeps while the device works.
+///
+/// # Errors
+/// Those of the future; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
+pub(crate) fn drive<T>(gpu: &GpuContext, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut future = pin!(future);
+    let mut idle_since = Instant::now();
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+        let asked = Instant::now();
+        gpu.wait(None, TIMEOUT).map_err(|error| now(gpu.explained(error)))?;
+        if asked.elapsed() > MOMENT {
+            idle_since = Instant::now();
+        } else if idle_since.elapsed() > DELIVERY {
+            return Err(gpu.fault("an answer was not there when its submission had finished"));
+        } else {
+            // Another thread that polls the device has the answer in its hands still.
+            std::thread::sleep(MOMENT);
+        }
     }
 }
 
@@ -109,9 +135,7 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        let (executor, _) = now(Self::rehearsing(gpu, plan, weights, constants, checks, patch))?;
-        let over = gpu.wait(None, timeout(executor.plan()));
-        now(executor.rehearsed(over))
+        drive(gpu, Self::new_async(gpu, plan, weights, constants, checks, patch))
     }
 
     /// As [`Executor::submit_async`], on this thread: it waits only where two runs are under way.
@@ -173,7 +197,7 @@ impl Flight {
             if Instant::now() > deadline {
                 return fail(self.gpu.fault("a buffer was not mapped when its submission had finished"));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(MOMENT);
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub struct GpuContext {
     class: AdapterClass,
     images: Images,
     compiler: Compiler,
-    cache: Option<CacheDirectory>,
+    cache: Option<Arc<CacheDirectory>>,
     pub(super) loss: LossReason,
 }
 
@@ -65,13 +65,7 @@ impl GpuContext {
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
     pub async fn open_async(summary: &AdapterSummary) -> Result<Self> {
         let name = &summary.info.name;
-        let desc = wgpu::DeviceDescriptor {
-            label: Some("resnet3d"),
-            required_features: summary.features & USED_FEATURES,
-            required_limits: summary.limits.clone(),
-            memory_hints: wgpu::MemoryHints::Performance,
-            ..Default::default()
-        };
+        let desc = descriptor(summary.features, summary.limits.clone());
         let failed = |reason| Error::from(ErrorRepr::Device { adapter: name.clone(), reason });
         let opening = guarded(|| summary.adapter.request_device(&desc)).map_err(failed)?;
         let (device, queue) = opening.await.map_err(|error| failed(error.to_string()))?;
@@ -82,7 +76,13 @@ impl GpuContext {
         Ok(Self { loss, compiler: summary.compiler, ..Self::from_wgpu(&summary.adapter, device, queue) })
     }
 
-    /// Runs on a device that the caller has opened, and shares it.
+    /// What to ask `adapter` for where the caller opens the device, see [`GpuContext::from_wgpu`]: those of its features
+    /// that this crate can use, and all its limits. More of either does no harm.
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        descriptor(adapter.features(), adapter.limits())
+    }
+
+    /// Runs on a device that the caller has opened, and shares it: [`GpuContext::device_descriptor`] has what to open it with.
     ///
     /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache
     /// of pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its
@@ -112,7 +112,7 @@ impl GpuContext {
     pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
         let directory = CacheDirectory::new(directory.into());
         let pipelines = Pipelines::cached_in(directory.clone(), &self.device, &self.info);
-        Self { pipelines: Arc::new(pipelines), cache: Some(directory), ..self }
+        Self { pipelines: Arc::new(pipelines), cache: Some(Arc::new(directory)), ..self }
     }
 
     /// Name of the adapter.
@@ -178,6 +178,17 @@ impl GpuContext {
 
     /// The directory for caches, if there is one.
     pub(crate) fn cache(&self) -> Option<&CacheDirectory> {
-        self.cache.as_ref()
+        self.cache.as_deref()
+    }
+}
+
+/// A device with those of `features` that this crate can use.
+fn descriptor(features: wgpu::Features, limits: wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor {
+        label: Some("resnet3d"),
+        required_features: features & USED_FEATURES,
+        required_limits: limits,
+        memory_hints: wgpu::MemoryHints::Performance,
+        ..Default::default()
     }
 }

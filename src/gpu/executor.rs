@@ -76,20 +76,6 @@ impl Executor {
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
-        let (executor, rehearsed) = Self::rehearsing(gpu, plan, weights, constants, checks, patch).await?;
-        let over = poll_fn(|task| rehearsed.poll(gpu, task)).await;
-        executor.rehearsed(over).await
-    }
-
-    /// An executor whose pipelines all run once, by way of a first time: it is to be waited for.
-    pub(super) async fn rehearsing(
-        gpu: &GpuContext,
-        plan: Plan,
-        weights: &Weights,
-        constants: &mut Constants,
-        checks: ShaderChecks,
-        patch: Option<ShaderPatch>,
-    ) -> Result<(Self, Answers)> {
         let plan = Arc::new(plan);
         // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
         let mut activations = Vec::new();
@@ -184,14 +170,9 @@ impl Executor {
             Ok(answers)
         };
         let answers = gpu.scoped(rehearse).result().await?;
-        Ok((executor, answers))
-    }
-
-    /// What came of the rehearsal.
-    pub(super) async fn rehearsed(self, over: Result<()>) -> Result<Self> {
-        match over {
-            Ok(()) => Ok(self),
-            Err(error) => Err(self.gpu.explained(error).await),
+        match poll_fn(|task| answers.poll(gpu, task)).await {
+            Ok(()) => Ok(executor),
+            Err(error) => Err(gpu.explained(error).await),
         }
     }
 
@@ -216,7 +197,7 @@ impl Executor {
     }
 
     /// The plan that this runs.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
@@ -301,7 +282,7 @@ impl Executor {
     /// several rounds or submissions is recorded all the same, into the one encoder.
     ///
     /// The buffers have room for the values, the usages [`wgpu::BufferUsages::COPY_SRC`] and
-    /// [`wgpu::BufferUsages::COPY_DST`], and are all different.
+    /// [`wgpu::BufferUsages::COPY_DST`], and are all different. Each is within one binding of the device.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) where there are more or fewer buffers, or one has too few bytes;
@@ -335,9 +316,14 @@ impl Executor {
             }
             .into());
         }
+        let limit = self.gpu.plan_limits().max_binding_bytes;
         for (&blob, buffer) in blobs.iter().zip(buffers) {
             let (name, shape) = (&self.plan.graph().blob(blob).name, self.plan.shape(blob));
             let bytes = 4 * shape.len() as u64;
+            if bytes > limit {
+                let what = format!("blob {name} ({shape}) in a buffer of the caller's");
+                return Err(ErrorRepr::Limit { what, needed: bytes, limit, limit_name: "binding" }.into());
+            }
             if buffer.size() < bytes {
                 return Err(ErrorRepr::Shape {
                     what: format!("the buffer for {name}"),

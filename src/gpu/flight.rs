@@ -22,7 +22,6 @@ pub(super) struct Flight {
     pub gpu: GpuContext,
     pub plan: Arc<Plan>,
     /// The last submission, for those who wait.
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
     pub submission: wgpu::SubmissionIndex,
     answers: Answers,
     timing: Timing,
@@ -119,7 +118,6 @@ impl Flight {
     }
 
     /// Gives the run up, and the executor: what they hold is not to be used again.
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }

@@ -23,6 +23,8 @@ mod trusted;
 
 pub use adapters::{AdapterSummary, Backend, ContextOptions, DeviceLimits, list_adapters_async, preferred_adapter};
 #[cfg(not(target_arch = "wasm32"))]
+pub(crate) use blocking::drive;
+#[cfg(not(target_arch = "wasm32"))]
 pub use blocking::list_adapters;
 #[cfg(not(target_arch = "wasm32"))]
 pub use ceilings::{Bound, Ceilings};

@@ -63,6 +63,29 @@ pub(super) fn empty_buffer(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::B
     })
 }
 
+impl GpuContext {
+    /// Buffers of these names and sizes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    pub(crate) async fn buffers<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a str, u64)>,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Vec<wgpu::Buffer>> {
+        let mut buffers = Vec::new();
+        for (name, size) in wanted {
+            let label = Some(name);
+            let make = || {
+                let desc = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
+                Ok(self.device.create_buffer(&desc))
+            };
+            buffers.push(self.scoped(make).result().await?);
+        }
+        Ok(buffers)
+    }
+}
+
 /// A buffer that holds `bytes` from the start.
 pub(super) fn filled_buffer(
     gpu: &GpuContext,

@@ -1,0 +1,68 @@
+//! A forward that is on its way.
+
+use super::{Feature, Features};
+use crate::error::Result;
+use crate::gpu::{Profile, Ran, Ticket};
+use crate::plan::Plan;
+use std::sync::Arc;
+
+/// A forward that is on its way, see [`GpuBackbone::submit_async`](super::GpuBackbone::submit_async). Dropping it gives up its
+/// features; the device computes them all the same.
+#[derive(Debug)]
+#[must_use = "it has the features"]
+pub struct Pending {
+    pub(super) ticket: Ticket,
+    outputs: Outputs,
+}
+
+/// What the outputs of a run are called.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    plan: Arc<Plan>,
+    spatial_scale: f64,
+}
+
+impl Pending {
+    pub(super) fn new(ticket: Ticket, plan: &Arc<Plan>, spatial_scale: f64) -> Self {
+        Self { ticket, outputs: Outputs { plan: Arc::clone(plan), spatial_scale } }
+    }
+
+    /// The features, once they are there. In a browser the task is woken then. Natively whoever awaits this polls the device
+    /// over and over; `Pending::wait` sleeps instead.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost meanwhile,
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The backbone prepares anew for the next clip of
+    /// that shape.
+    pub async fn features(self) -> Result<Features> {
+        let Self { ticket, outputs } = self;
+        Ok(outputs.named(ticket.outputs().await?).0)
+    }
+
+    /// Whether the features can be had without waiting. Natively this polls the device.
+    pub fn is_ready(&self) -> bool {
+        self.ticket.is_ready()
+    }
+
+    /// The two parts of it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn into_parts(self) -> (Ticket, Outputs) {
+        (self.ticket, self.outputs)
+    }
+}
+
+impl Outputs {
+    /// What a run left, by name.
+    pub fn named(&self, (values, profile): Ran) -> (Features, Option<Profile>) {
+        let Self { plan, spatial_scale } = self;
+        let last = &plan.graph().blob(plan.graph().output()).name;
+        let blobs: Vec<Feature> = plan
+            .outputs()
+            .iter()
+            .zip(values)
+            .map(|(output, data)| Feature { name: output.name.clone(), shape: plan.shape(output.blob), data })
+            .collect();
+        let last = blobs.iter().position(|blob| blob.name == *last).expect("a plan's outputs include the last blob");
+        (Features { blobs, last, spatial_scale: *spatial_scale }, profile)
+    }
+}
