@@ -9,10 +9,11 @@ pub use pending::Pending;
 pub use recorded::{CLIP_USAGE, FeatureLayout};
 
 use crate::clip::Clip;
-use crate::error::{ErrorKind, ErrorRepr, Result};
+use crate::error::{ErrorKind, Result};
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, Timing};
 use crate::graph::Body;
 use crate::kernels::Method;
+use crate::named::named;
 use crate::network::Network;
 use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
 use crate::shape::Shape;
@@ -23,38 +24,14 @@ const KEPT_PLANS: usize = 4;
 
 /// The number format of activations and weights on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// 16-bit storage. Not yet supported.
-    F16,
 }
 
-impl Precision {
-    /// `f32` or `f16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        }
-    }
-
-    /// Whether this version computes in it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`] if not.
-    pub fn supported(self) -> Result<()> {
-        match self {
-            Self::F32 => Ok(()),
-            Self::F16 => Err(ErrorRepr::Unsupported {
-                what: "precision f16".to_owned(),
-                reason: "this version computes in f32 only".to_owned(),
-            }
-            .into()),
-        }
-    }
-}
+named!(Precision, "precision": F32 => "f32");
 
 /// Which blobs are returned beside the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,12 +175,9 @@ impl GpuBackbone {
     /// uploaded before a clip shape is known.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or
-    /// [`ErrorKind::Shape`] if `weights` are another network's;
-    /// [`ErrorKind::UnknownTap`];
-    /// [`ErrorKind::Unsupported`] for a precision.
+    /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or [`ErrorKind::Shape`] if `weights` are another network's;
+    /// [`ErrorKind::UnknownTap`].
     pub fn new(gpu: &GpuContext, network: impl Into<Network>, weights: &Weights, options: Options) -> Result<Self> {
-        options.precision.supported()?;
         let body = Body::new(network)?;
         for parameter in body.graph.parameters() {
             weights.get(&parameter.name, &parameter.shape)?;

@@ -12,6 +12,7 @@ mod gpu;
 mod graph;
 mod kernels;
 pub mod low_level;
+mod named;
 pub mod network;
 #[cfg(feature = "picture")]
 pub mod picture;

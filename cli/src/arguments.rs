@@ -8,17 +8,27 @@ use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{InflateMode, Taps, WeightOptions};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A parser of one of `all`, by their names.
+pub fn choice<T>(all: &'static [T]) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Display + Send + Sync,
+{
+    choice_by(all, |value| value.to_string())
+}
+
 /// A parser of one of `all`, each called by `name`.
-pub fn choice<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+pub fn choice_by<T, N>(all: &'static [T], name: fn(T) -> N) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Send + Sync,
+    N: Into<String> + 'static,
 {
-    let names = PossibleValuesParser::new(all.iter().map(|&value| name(value)));
+    let names = PossibleValuesParser::new(all.iter().map(|&value| name(value).into()));
     names.try_map(move |text| {
-        let named = all.iter().copied().find(|&value| name(value) == text);
+        let named = all.iter().copied().find(|&value| name(value).into() == text);
         named.ok_or("no such value")
     })
 }
@@ -32,7 +42,7 @@ pub struct PreprocessArguments {
     /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's; `pytorchvideo-bgr` blue first), `3d-resnets` (Hara's), `activitynet` (Hara's before
     /// 2020), `mmaction2`, `mmaction2-csn`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
     /// where there are none.
-    #[arg(long, value_name = "NAME", value_parser = choice(&Normalization::ALL, Normalization::name))]
+    #[arg(long, value_name = "NAME", value_parser = choice(Normalization::ALL))]
     preprocess: Option<Normalization>,
 
     /// The shorter side of the frames after resizing, in pixels; or their height and width, whatever their proportions. By
@@ -56,7 +66,7 @@ pub struct PreprocessArguments {
 
     /// The order of the channels in arrays of pictures; pictures and videos know their own. By default `bgr` in `frames.*`
     /// tensors, as OpenCV reads, with a warning; `rgb` in a uint8 .npy, as decord, PyAV, imageio and torchvision read.
-    #[arg(long, value_parser = choice(&[ChannelOrder::Bgr, ChannelOrder::Rgb], channel_order))]
+    #[arg(long, value_parser = choice(ChannelOrder::ALL))]
     channel_order: Option<ChannelOrder>,
 
     #[command(flatten)]
@@ -85,7 +95,7 @@ struct SelectionArguments {
     /// What becomes of damaged pictures of a video: `error` refuses them where they are among the frames chosen, `keep`
     /// takes what ffmpeg makes of them, in their places, `drop` leaves them out, and --start, --frames and --stride count
     /// the rest. Pictures predicted from a damaged one are damaged too.
-    #[arg(long, default_value = "error", value_parser = choice(&DamagePolicy::ALL, DamagePolicy::name))]
+    #[arg(long, default_value = "error", value_parser = choice(DamagePolicy::ALL))]
     damaged: DamagePolicy,
 }
 
@@ -186,13 +196,6 @@ fn bytes(text: &str) -> Result<u64, String> {
     read.filter(|&bytes| bytes > 0).ok_or("wanted a number of bytes such as 512M or 2G".to_owned())
 }
 
-fn channel_order(order: ChannelOrder) -> &'static str {
-    match order {
-        ChannelOrder::Bgr => "bgr",
-        ChannelOrder::Rgb => "rgb",
-    }
-}
-
 impl PreprocessArguments {
     /// Whether a square to cut out, or none, is asked for.
     pub fn has_crop(&self) -> bool {
@@ -236,12 +239,12 @@ impl PreprocessArguments {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WeightArguments {
     /// Whose network the weight file is of, where the file does not tell.
-    #[arg(long, value_name = "NAME", value_parser = choice(&Family::ALL, Family::name))]
+    #[arg(long, value_name = "NAME", value_parser = choice(Family::ALL))]
     pub family: Option<Family>,
 
     /// Make weights over time of the 2-D weights of an image network: by the kernel in the middle and zeros around it
     /// (center-only), by equal shares of it (mean-repeat), by copies (repeat), or in the middle with noise around it.
-    #[arg(long, value_name = "MODE", value_parser = choice(&InflateMode::ALL, InflateMode::name))]
+    #[arg(long, value_name = "MODE", value_parser = choice(InflateMode::ALL))]
     inflate: Option<InflateMode>,
 
     /// The seed of the noise of center-only-rest-rand.

@@ -262,7 +262,7 @@ impl Arguments {
                 adapter: gpu.adapter_name().to_owned(),
                 backend: gpu.backend(),
                 driver: gpu.driver(),
-                precision: common.precision.name(),
+                precision: common.precision.to_string(),
                 clip,
                 sweep,
             });
@@ -287,18 +287,12 @@ impl Arguments {
     fn clip(&self, generated: Shape, model: &Model) -> Result<Input> {
         match &self.input {
             Some(path) => load(&[path], &self.preprocess.load_options(model.preprocess, model.sampling)),
-            None => Ok(Input {
-                clip: random::clip(generated, 0)?,
-                frames: Vec::new(),
-                normalization: None,
-                damage: Vec::new(),
-                taken: Vec::new(),
-            }),
+            None => Ok(random::clip(generated, 0)?.into()),
         }
     }
 
     fn measure(&self, gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(Report, Features)> {
-        let precision = options.precision.name();
+        let precision = options.precision.to_string();
         let by_table = Options { tuning: false, ..options.clone() };
         let started = Instant::now();
         let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
@@ -402,7 +396,7 @@ fn written(name: &'static str, path: &Path) -> String {
 fn about(title: &str, gpu: &GpuContext, model: &Model, common: &Common) -> [String; 3] {
     let version = env!("CARGO_PKG_VERSION");
     [
-        format!("{title}, {}", common.precision.name()),
+        format!("{title}, {}", common.precision.to_string()),
         describe(&model.network),
         format!("{}; resnet3d {version}, {}", adapter_line(gpu), today()),
     ]

@@ -21,7 +21,6 @@ use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::low_level::atomic_file::Contents;
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::picture::{Activation, Backdrop, class_heatmap};
-use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{Clip, Feature, GpuBackbone, GpuContext, Options, Taps};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -99,7 +98,7 @@ fn crop_count(text: &str) -> Result<usize, String> {
 #[derive(Debug, Serialize)]
 struct Report {
     input: String,
-    family: Option<&'static str>,
+    family: Option<String>,
     clips: usize,
     crops: usize,
     top: Vec<Score>,
@@ -142,7 +141,7 @@ impl Arguments {
         tap_names(&model.body()?, &taps)?;
         let labels = Labels::new(self.labels.as_deref(), model.network.classes().unwrap_or(0))?;
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
-            note(&format!("taken to be as {} publishes it: {}", family.name(), model.assumed.join("; ")));
+            note(&format!("taken to be as {} publishes it: {}", family, model.assumed.join("; ")));
         }
         let options = self.views(self.preprocess.load_options(model.preprocess, model.sampling))?;
         let network_options =
@@ -172,7 +171,7 @@ impl Arguments {
                 }
                 reports.push(Report {
                     input: viewed.name.clone(),
-                    family: model.family.map(Family::name),
+                    family: model.family.map(|family| family.to_string()),
                     clips,
                     crops: viewed.crops,
                     top,
@@ -189,7 +188,7 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&model.network))
-            .add("family", model.family.map_or("not said", Family::name));
+            .add("family", model.family.map_or("not said".to_owned(), |family| family.to_string()));
         if let Some(sampling) = &options.sampling {
             above.add("a clip", sampling.describe());
         }

@@ -1,6 +1,6 @@
 //! The commands, and the options that all of them share.
 
-use crate::arguments::choice;
+use crate::arguments::{choice, choice_by};
 use crate::failure::Failure;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
@@ -58,18 +58,18 @@ pub struct Common {
     pub adapter: Option<String>,
 
     /// Use this graphics interface only.
-    #[arg(long, global = true, value_parser = choice(&Backend::ALL, Backend::name))]
+    #[arg(long, global = true, value_parser = choice_by(&Backend::ALL, Backend::name))]
     pub backend: Option<Backend>,
 
     /// Use no more of the adapter than this: `adapter` is all it has, `webgpu` WebGPU's default limits and no optional
     /// feature, so that everything runs as on the narrowest device.
     #[arg(long, global = true, default_value = "adapter",
-          value_parser = choice(&DeviceLimits::ALL, DeviceLimits::name))]
+          value_parser = choice_by(&DeviceLimits::ALL, DeviceLimits::name))]
     pub limits: DeviceLimits,
 
     /// Number format of weights and activations on the device.
     #[arg(long, global = true, default_value = "f32",
-          value_parser = choice(&[Precision::F32, Precision::F16], Precision::name))]
+          value_parser = choice(Precision::ALL))]
     pub precision: Precision,
 
     /// The network: a preset such as r18-conv4 or r3d_18, a JSON file, or JSON that starts with '{'. It beats what a weight file
@@ -122,7 +122,6 @@ impl Common {
 
     /// Checks what can be checked of these options alone, apart from the adapter.
     pub fn check(&self) -> Result<()> {
-        self.precision.supported()?;
         match &self.cache_dir {
             // One that may only be read is of use.
             Some(directory) if directory.is_dir() || directory.as_os_str().is_empty() => Ok(()),

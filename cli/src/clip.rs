@@ -9,7 +9,6 @@ use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::clip::files::{Input, clip_file};
-use resnet3d_wgpu::clip::preprocess::Normalization;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -54,7 +53,7 @@ impl Arguments {
             outputs.write(&[&clip_file(&clip, normalization)?])?;
         }
         if common.json {
-            let preprocess = normalization.map(Normalization::name);
+            let preprocess = normalization.map(|way| way.to_string());
             let output = self.output.display().to_string();
             let mut report = json!({"clip": clip.shape(), "preprocess": preprocess, "output": output});
             if !damage.is_empty() {
@@ -65,7 +64,7 @@ impl Arguments {
         let mut facts = Facts::default();
         facts
             .add("clip", format!("{} ({})", clip.shape(), mib(clip.shape().bytes())))
-            .add("preprocess", normalization.map_or("not said", Normalization::name))
+            .add("preprocess", normalization.map_or("not said".to_owned(), |way| way.to_string()))
             .add("written", self.output.display().to_string());
         outputs.print(&facts.to_string())
     }

@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::text::{Facts, lines, mib, table};
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::weights::{Dropped, Loaded, Origin, Storage};
+use resnet3d_wgpu::weights::{Loaded, Origin, Storage};
 use resnet3d_wgpu::{Checkpoint, Network};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -94,8 +94,8 @@ impl Report<'_> {
         self.count(|origin| origin.inflated.is_some())
     }
 
-    fn preprocess(&self) -> Option<&'static str> {
-        self.checkpoint.normalization().map(|normalization| normalization.name())
+    fn preprocess(&self) -> Option<String> {
+        self.checkpoint.normalization().map(|way| way.to_string())
     }
 
     /// One line for each parameter, one for each name that was dropped, and the totals.
@@ -114,14 +114,14 @@ impl Report<'_> {
         let mut text = lines(&rows).join("\n") + "\n";
         if !self.loaded.dropped.is_empty() {
             let mut rows = table(&["dropped", "what it is"]);
-            for Dropped { name, what } in &self.loaded.dropped {
-                rows.add_row([name, what]);
+            for dropped in &self.loaded.dropped {
+                rows.add_row([&dropped.name, &dropped.what]);
             }
             text += &format!("\n{}\n", lines(&rows).join("\n"));
         }
         let mut facts = Facts::default();
         facts
-            .add("names", self.checkpoint.naming().name())
+            .add("names", self.checkpoint.naming().to_string())
             .add("network", describe(self.network))
             .add("pixels", self.preprocess().unwrap_or("not known"))
             .add(
@@ -149,7 +149,7 @@ impl Report<'_> {
                 "element": origin.element,
                 "renamed": origin.renamed(),
                 "folded": origin.folded,
-                "inflated": origin.inflated.map(|(mode, _)| mode.name()),
+                "inflated": origin.inflated.map(|(mode, _)| mode.to_string()),
                 "transposed": origin.transposed,
             })
         });
@@ -157,7 +157,7 @@ impl Report<'_> {
         json!({
             "input": self.arguments.input.display().to_string(),
             "output": self.arguments.output.display().to_string(),
-            "names": self.checkpoint.naming().name(),
+            "names": self.checkpoint.naming().to_string(),
             "config": self.network,
             "preprocess": self.preprocess(),
             "storage": if self.arguments.f16 { "f16" } else { "f32" },
@@ -188,7 +188,7 @@ fn sources(origin: &Origin) -> String {
 /// What was done to it, in a few words.
 fn done(origin: &Origin) -> String {
     let inflated = match origin.inflated {
-        Some((mode, kt)) => Some(format!("inflated to {kt} ({})", mode.name())),
+        Some((mode, kt)) => Some(format!("inflated to {kt} ({mode})")),
         None => (origin.given.len() == 4).then(|| "time axis of 1".to_owned()),
     };
     let done = [

@@ -6,7 +6,7 @@ use crate::output::wrong_usage;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::clip::files::Taken;
-use resnet3d_wgpu::clip::preprocess::{Preprocess, Size};
+use resnet3d_wgpu::clip::preprocess::Preprocess;
 use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::low_level::content::read_json;
 use resnet3d_wgpu::low_level::graph::Body;
@@ -167,12 +167,9 @@ impl Choice {
 
 /// How frames become clips, in a few words, for example `kinetics, 128x171, the middle 112`.
 pub fn describe_pixels(preprocess: &Preprocess) -> String {
-    let size = match preprocess.size {
-        Size::Shorter(side) => format!("shorter side {side}"),
-        Size::Exact([height, width]) => format!("{height}x{width}"),
-    };
+    let size = preprocess.size;
     let crop = preprocess.crop.map(|side| format!(", the middle {side}")).unwrap_or_default();
-    format!("{}, {size}{crop}", preprocess.normalization.name())
+    format!("{}, {size}{crop}", preprocess.normalization)
 }
 
 /// Which frames were taken of an input, in a few words.
@@ -194,6 +191,7 @@ pub fn describe(network: &Network) -> String {
     name + &match network {
         Network::Reference(config) => describe_body(config),
         Network::Described(description) => describe_units(description),
+        _ => "no body and no units".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
 
-use crate::arguments::{MemoryArguments, choice, clip_shape, taps};
+use crate::arguments::{MemoryArguments, choice, choice_by, clip_shape, taps};
 use crate::chart;
 use crate::cli::Common;
 use crate::network::{describe, describe_pixels, network_for, open};
@@ -40,7 +40,7 @@ pub struct Arguments {
     no_fusion: bool,
 
     /// The class of adapter to choose kernels for.
-    #[arg(long, default_value = "software", value_parser = choice(&AdapterClass::ALL, AdapterClass::name))]
+    #[arg(long, default_value = "software", value_parser = choice_by(&AdapterClass::ALL, AdapterClass::name))]
     class: AdapterClass,
 
     /// Plan for an adapter that binds no more than so many MiB at once, and see what is split; lavapipe binds 128.
@@ -52,7 +52,7 @@ pub struct Arguments {
     weights: Option<PathBuf>,
 
     /// Whose network the weight file is of, where the file does not tell.
-    #[arg(long, value_name = "NAME", requires = "weights", value_parser = choice(&Family::ALL, Family::name))]
+    #[arg(long, value_name = "NAME", requires = "weights", value_parser = choice(Family::ALL))]
     family: Option<Family>,
 
     #[command(flatten)]
@@ -128,8 +128,8 @@ struct Report<'a> {
 /// What a weight file tells beside the network.
 #[derive(Debug, Serialize)]
 struct Source {
-    names: &'static str,
-    family: Option<&'static str>,
+    names: String,
+    family: Option<String>,
     /// What no name and no shape shows.
     assumed: Vec<String>,
     preprocess: Option<String>,
@@ -139,8 +139,8 @@ struct Source {
 impl Source {
     fn new(checkpoint: &Checkpoint) -> Self {
         Self {
-            names: checkpoint.naming().name(),
-            family: checkpoint.family().map(Family::name),
+            names: checkpoint.naming().to_string(),
+            family: checkpoint.family().map(|family| family.to_string()),
             assumed: checkpoint.assumed(),
             preprocess: checkpoint.preprocess().as_ref().map(describe_pixels),
             sampling: checkpoint.sampling(),
@@ -150,8 +150,8 @@ impl Source {
     fn text(&self) -> String {
         let mut facts = Facts::default();
         facts
-            .add("names", self.names)
-            .add("family", self.family.unwrap_or("not said"))
+            .add("names", &self.names)
+            .add("family", self.family.as_deref().unwrap_or("not said"))
             .add("frames", self.preprocess.as_deref().unwrap_or("not said"));
         if let Some(sampling) = &self.sampling {
             facts.add("clip", format!("{}, from the middle", sampling.describe()));

@@ -15,12 +15,11 @@ use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions, Taken};
-use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
+use resnet3d_wgpu::clip::preprocess::Preprocess;
 use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::low_level::atomic_file::Contents;
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
-use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{Feature, Network, Options, Shape, Taps};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -59,7 +58,7 @@ pub struct Arguments {
 
     /// What the heatmap shows: how strong the activation is, or how much it differs from its mean over time.
     #[arg(long, default_value = "activation", value_name = "MODE",
-          value_parser = choice(&[HeatmapMode::Activation, HeatmapMode::Change], heatmap_mode))]
+          value_parser = choice(HeatmapMode::ALL))]
     heatmap_mode: HeatmapMode,
 
     /// Run the reference's operators one by one.
@@ -93,29 +92,22 @@ EXAMPLES:
   resnet3d run --weights random --config '{\"transformation\": \"basic\"}' --input frames/ \\
       --output features.safetensors --taps all --heatmap heatmap.png";
 
-fn heatmap_mode(mode: HeatmapMode) -> &'static str {
-    match mode {
-        HeatmapMode::Activation => "activation",
-        HeatmapMode::Change => "change",
-    }
-}
-
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     adapter: &'a str,
     backend: &'a str,
     driver: String,
-    precision: &'a str,
+    precision: String,
     config: &'a Network,
     /// Who published it; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<&'static str>,
+    family: Option<String>,
     /// What of it no name and no shape of the file shows; absent if nothing.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     assumed: &'a [String],
     clip: Shape,
-    preprocess: Option<&'static str>,
+    preprocess: Option<String>,
     /// Which frames the weights want; absent where they do not say, or all were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     sampling: Option<&'a Sampling>,
@@ -152,7 +144,7 @@ impl Arguments {
             note(&format!("unused tensors of the weight file: {}", unused(&model.unused)));
         }
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
-            note(&format!("taken to be as {} publishes it: {}", family.name(), model.assumed.join("; ")));
+            note(&format!("taken to be as {} publishes it: {}", family, model.assumed.join("; ")));
         }
         let load_options = LoadOptions {
             keep_frames: self.heatmap.is_some(),
@@ -191,12 +183,12 @@ impl Arguments {
                 adapter: gpu.adapter_name(),
                 backend: gpu.backend(),
                 driver: gpu.driver(),
-                precision: common.precision.name(),
+                precision: common.precision.to_string(),
                 config: &model.network,
-                family: model.family.map(Family::name),
+                family: model.family.map(|family| family.to_string()),
                 assumed: &model.assumed,
                 clip: input.clip.shape(),
-                preprocess: input.normalization.map(Normalization::name),
+                preprocess: input.normalization.map(|way| way.to_string()),
                 sampling: load_options.sampling.as_ref().filter(|_| !input.taken.is_empty()),
                 frames: &input.taken,
                 damaged: &input.damage,
@@ -211,9 +203,9 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&model.network))
-            .add("family", model.family.map_or("not said", Family::name))
+            .add("family", model.family.map_or("not said".to_owned(), |family| family.to_string()))
             .add("clip", input.clip.shape().to_string())
-            .add("preprocess", input.normalization.map_or("not said", Normalization::name));
+            .add("preprocess", input.normalization.map_or("not said".to_owned(), |way| way.to_string()));
         let mut below = Facts::default();
         below
             .add("time", timing.to_string())

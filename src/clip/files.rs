@@ -63,6 +63,7 @@ pub struct LoadOptions {
 
 /// What was read: the clip, and the pictures it was made from.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Input {
     /// The clip or batch of clips, N×C×T×H×W.
     pub clip: Clip,
@@ -77,8 +78,16 @@ pub struct Input {
     pub taken: Vec<Taken>,
 }
 
+impl From<Clip> for Input {
+    /// A clip of which nothing else is known.
+    fn from(clip: Clip) -> Self {
+        Self { clip, frames: Vec::new(), normalization: None, damage: Vec::new(), taken: Vec::new() }
+    }
+}
+
 /// The frames that were taken of an input.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Taken {
     /// The input.
     pub input: String,
@@ -106,6 +115,7 @@ impl From<Viewed> for Taken {
 
 /// How far reading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadProgress {
     /// How many frames of the input at hand have been taken.
     pub frames: usize,

@@ -25,6 +25,7 @@ pub(super) use planes::{FrameConverter, Planes, cut};
 
 use super::Clip;
 use crate::error::{Error, ErrorRepr, Result};
+use crate::named::named;
 use crate::shape::Shape;
 
 /// Detectron's mean colour in blue, green, red order, on the scale of 0 to 255. It becomes 0 in a clip.
@@ -38,6 +39,7 @@ pub const IMAGENET_STD_RGB: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// How the bytes of a pixel become the values of a clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Normalization {
     /// Blue, green, red minus [`PIXEL_MEANS_BGR`], on the scale of 0 to 255: what Detectron's weights were trained on.
     #[default]
@@ -80,35 +82,19 @@ impl Values {
     }
 }
 
+named!(Normalization, "normalization":
+    Detectron => "detectron",
+    ImageNet => "imagenet",
+    Kinetics => "kinetics",
+    PyTorchVideo => "pytorchvideo",
+    PyTorchVideoBgr => "pytorchvideo-bgr",
+    ThreeDResNets => "3d-resnets",
+    ActivityNet => "activitynet",
+    Mmaction2 => "mmaction2",
+    Mmaction2Csn => "mmaction2-csn",
+);
+
 impl Normalization {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Detectron,
-        Self::ImageNet,
-        Self::Kinetics,
-        Self::PyTorchVideo,
-        Self::PyTorchVideoBgr,
-        Self::ThreeDResNets,
-        Self::ActivityNet,
-        Self::Mmaction2,
-        Self::Mmaction2Csn,
-    ];
-
-    /// Its name, for example `detectron`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Detectron => "detectron",
-            Self::ImageNet => "imagenet",
-            Self::Kinetics => "kinetics",
-            Self::PyTorchVideo => "pytorchvideo",
-            Self::PyTorchVideoBgr => "pytorchvideo-bgr",
-            Self::ThreeDResNets => "3d-resnets",
-            Self::ActivityNet => "activitynet",
-            Self::Mmaction2 => "mmaction2",
-            Self::Mmaction2Csn => "mmaction2-csn",
-        }
-    }
-
     /// What pixels become; `None` for Detectron's, which keeps blue first and subtracts in double.
     pub(crate) fn values(self) -> Option<Values> {
         let of_one = |mean, std| Some(Values { unit: 255.0, mean, std, reversed: false });
@@ -136,11 +122,6 @@ impl Normalization {
             | Self::Mmaction2
             | Self::Mmaction2Csn => false,
         }
-    }
-
-    /// The one called `name`.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|normalization| normalization.name() == name)
     }
 }
 

@@ -15,6 +15,7 @@ const MOST_IN_ALL: usize = 1 << 24;
 /// How a project takes the frames of a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Rule {
     /// Successive frames of the input as it would be at [`Sampling::fps`] (torchvision `datasets/video_utils.py`
     /// `VideoClips`). Several clips lie from the beginning to the end. The last frame is repeated where the input is short,
@@ -77,6 +78,7 @@ pub struct Sampling {
 
 /// The frames of an input that were chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sampled {
     /// The frames of each clip, by their number, counted from 0.
     pub clips: Vec<Vec<usize>>,

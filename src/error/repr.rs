@@ -92,7 +92,6 @@ pub(crate) enum ErrorRepr {
 
     /// A name that stands for no value.
     #[error("{what}: wanted {}, got {given:?}", either(known))]
-    #[expect(dead_code)]
     UnknownName {
         /// What was to be named, for example `backend`.
         what: &'static str,

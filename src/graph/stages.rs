@@ -7,6 +7,7 @@ use crate::network::{Description, Network};
 
 /// The stages of a body, of its slow pathway where there are two, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StageInfo {
     /// The last blob of each stage, for example `res4_5_sum`: names for [`crate::Taps::Named`].
     pub blobs: Vec<String>,

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), resnet3d_wgpu::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Network {
     /// A body of *Detect-and-Track*, by its own keys.
     Reference(BackboneConfig),

@@ -1,6 +1,7 @@
 //! One number per pixel and frame from the many channels of an activation.
 
 use crate::error::{ErrorRepr, Result};
+use crate::named::named;
 use crate::shape::Shape;
 
 /// A feature blob with its name, for example `res2_1_sum` of shape 1x64x8x56x56.
@@ -16,6 +17,7 @@ pub struct Activation<'a> {
 
 /// What a map shows of an activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HeatmapMode {
     /// How strong the activation is: its root mean square over the channels.
     #[default]
@@ -24,6 +26,8 @@ pub enum HeatmapMode {
     /// stands still vanishes, what moves remains.
     Change,
 }
+
+named!(HeatmapMode, "heatmap": Activation => "activation", Change => "change");
 
 impl HeatmapMode {
     /// The maps of this mode for one item of the batch.

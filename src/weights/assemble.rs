@@ -16,6 +16,7 @@ const MAX_INFLATED: usize = 255;
 
 /// How one parameter of the body came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// Its blob name.
     pub blob: String,
@@ -44,6 +45,7 @@ impl Origin {
 
 /// A name of the file that the body does not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Dropped {
     /// The name.
     pub name: String,
@@ -53,6 +55,7 @@ pub struct Dropped {
 
 /// The parameters of a body, and how they came to be.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The parameters.
     pub weights: Weights,
@@ -158,7 +161,7 @@ impl Tensors<'_> {
                         blob: wanted.name.clone(),
                         wanted: format!("{:?}", wanted.shape),
                         given: format!("{given:?}"),
-                        modes: InflateMode::ALL.map(|mode| mode.name().to_owned()).to_vec(),
+                        modes: InflateMode::ALL.iter().map(ToString::to_string).collect(),
                     }
                     .into());
                 };

@@ -2,9 +2,11 @@
 //! `lib/utils/net.py`.
 
 use super::random;
+use crate::named::named;
 
 /// How the slices of a time kernel are made from one 2-D kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum InflateMode {
     /// The kernel in the middle slice, zeros in the others: on every frame the network does what the image network did.
     CenterOnly,
@@ -18,25 +20,14 @@ pub enum InflateMode {
     CenterOnlyRestRand,
 }
 
+named!(InflateMode, "mode of inflation":
+    CenterOnly => "center-only",
+    MeanRepeat => "mean-repeat",
+    Repeat => "repeat",
+    CenterOnlyRestRand => "center-only-rest-rand",
+);
+
 impl InflateMode {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::CenterOnly, Self::MeanRepeat, Self::Repeat, Self::CenterOnlyRestRand];
-
-    /// The reference's name (`VIDEO.WEIGHTS_INFLATE_MODE`), for example `center-only`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CenterOnly => "center-only",
-            Self::MeanRepeat => "mean-repeat",
-            Self::Repeat => "repeat",
-            Self::CenterOnlyRestRand => "center-only-rest-rand",
-        }
-    }
-
-    /// The one called `name`.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-
     /// The 5-D kernels (…, kt, kh, kw) from 2-D ones (…, kh, kw), each of `area` values. `name` and `seed` choose the
     /// noise.
     pub(crate) fn inflate(self, kernels: &[f32], area: usize, kt: usize, name: &str, seed: u64) -> Vec<f32> {
@@ -84,9 +75,8 @@ mod tests {
         assert_eq!(inflate(CenterOnly, 2), [0., 0., 3., 6., 0., 0., -9., 12.], "the later of two middles");
         assert_eq!(inflate(MeanRepeat, 3), [1., 2., 1., 2., 1., 2., -3., 4., -3., 4., -3., 4.]);
         assert_eq!(inflate(Repeat, 3), [3., 6., 3., 6., 3., 6., -9., 12., -9., 12., -9., 12.]);
-        for mode in InflateMode::ALL {
+        for &mode in InflateMode::ALL {
             assert_eq!(inflate(mode, 1), [3., 6., -9., 12.], "{mode:?}");
-            assert_eq!(InflateMode::by_name(mode.name()), Some(mode));
         }
     }
 

@@ -4,10 +4,12 @@ use super::batch_norm::{EPS_CAFFE2, EPS_PYTORCH, EPS_VMZ};
 use super::families::{FIRST_OF_VMZ, Hints, canonical, lateral_of_caffe2, renamed_vmz};
 use super::raw::Contents;
 use crate::graph::described::FAST;
+use crate::named::named;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose names the tensors of a file have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Naming {
     /// The blobs of Caffe2, Detectron and this crate: `res3_0_branch2b_w`.
     Caffe2,
@@ -34,24 +36,21 @@ pub enum Naming {
     VmzCaffe2,
 }
 
-impl Naming {
-    /// The project's name, for example `maskrcnn-benchmark`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Caffe2 => "caffe2",
-            Self::Torchvision => "torchvision",
-            Self::Detectron2 => "detectron2",
-            Self::MaskRcnnBenchmark => "maskrcnn-benchmark",
-            Self::HuggingFace => "huggingface",
-            Self::TorchvisionVideo => "torchvision (video)",
-            Self::PyTorchVideo => "pytorchvideo",
-            Self::PySlowFast => "pyslowfast",
-            Self::ThreeDResNets => "3d-resnets",
-            Self::Mmaction2 => "mmaction2",
-            Self::VmzCaffe2 => "vmz (caffe2)",
-        }
-    }
+named!(Naming, "names of tensors":
+    Caffe2 => "caffe2",
+    Torchvision => "torchvision",
+    Detectron2 => "detectron2",
+    MaskRcnnBenchmark => "maskrcnn-benchmark",
+    HuggingFace => "huggingface",
+    TorchvisionVideo => "torchvision (video)",
+    PyTorchVideo => "pytorchvideo",
+    PySlowFast => "pyslowfast",
+    ThreeDResNets => "3d-resnets",
+    Mmaction2 => "mmaction2",
+    VmzCaffe2 => "vmz (caffe2)",
+);
 
+impl Naming {
     /// `eps` of its batch norms, as far as names tell.
     fn eps(self) -> f64 {
         match self {

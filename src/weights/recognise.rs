@@ -60,7 +60,7 @@ impl Source {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let arch = cfg.arch.as_deref();
         // What was converted from a family's file has Caffe2's names and says whose it was.
-        let said = contents.family.as_deref().and_then(Family::by_name).filter(|_| contents.config.is_some());
+        let said = contents.family.as_deref().and_then(|name| name.parse().ok()).filter(|_| contents.config.is_some());
         let whose = match said {
             Some(family) => Whose::Of(family),
             None => shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch)),
@@ -100,7 +100,7 @@ impl Source {
             | Naming::Mmaction2
             | Naming::VmzCaffe2 => (None, None),
         };
-        let stated = contents.preprocess.as_deref().and_then(Normalization::by_name);
+        let stated = contents.preprocess.as_deref().and_then(|name| name.parse().ok());
         let family = match whose {
             Whose::Of(family) => Some(family),
             Whose::Image | Whose::OneOf(..) => None,

@@ -141,7 +141,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
             |from: &[&[u8]]| from[run.start - 2..].iter().step_by(2).take(3).map(|p| p.to_vec()).collect();
         let wanted: [Vec<Vec<u8>>; 2] = [every_other(&kept), every_other(&rest)];
         for (policy, wanted) in [DamagePolicy::Keep, DamagePolicy::Drop].into_iter().zip(wanted) {
-            assert!(pictures(&chosen(policy).unwrap()) == wanted, "{name}: {}", policy.name());
+            assert!(pictures(&chosen(policy).unwrap()) == wanted, "{name}: {}", policy);
         }
         refused(chosen(DamagePolicy::Error), name);
 

@@ -54,12 +54,12 @@ fn agrees_with_torchvision() {
 fn the_order_of_a_frames_bytes_does_not_matter() {
     let rgb: Vec<u8> = (0..5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let bgr: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [b, g, r]).collect();
-    for normalization in Normalization::ALL {
+    for &normalization in Normalization::ALL {
         let options = Preprocess { size: Size::Shorter(9), crop: Some(6), ..Preprocess::usual(normalization) };
         let clips = [(ChannelOrder::Rgb, &rgb), (ChannelOrder::Bgr, &bgr)].map(|(order, bytes)| {
             preprocess(&[Frames::new([1, 5, 7], order, bytes.clone()).unwrap()], &options).unwrap()
         });
-        assert_eq!(clips[0], clips[1], "{}", normalization.name());
+        assert_eq!(clips[0], clips[1], "{}", normalization);
     }
 }
 
@@ -67,7 +67,7 @@ fn the_order_of_a_frames_bytes_does_not_matter() {
 fn a_crop_is_the_middle_of_the_whole() {
     let rgb: Vec<u8> = (0..30 * 40 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let frames = [Frames::new([1, 30, 40], ChannelOrder::Rgb, rgb).unwrap()];
-    for normalization in Normalization::ALL {
+    for &normalization in Normalization::ALL {
         let usual = Preprocess { size: Size::Shorter(24), crop: None, ..Preprocess::usual(normalization) };
         let whole = preprocess(&frames, &usual).unwrap();
         let part = preprocess(&frames, &Preprocess { crop: Some(20), pad_stride: Some(16), ..usual }).unwrap();
@@ -76,7 +76,7 @@ fn a_crop_is_the_middle_of_the_whole() {
             let (x, y, c) = (i % 32, i / 32 % 32, i / 1024);
             let inside = x < 20 && y < 20;
             let wanted = if inside { whole.data()[(c * 24 + y + 2) * 32 + x + 6] } else { 0.0 };
-            assert_eq!(value, wanted, "{} at {x}, {y}", normalization.name());
+            assert_eq!(value, wanted, "{} at {x}, {y}", normalization);
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Report {
     pub adapter: String,
     pub backend: &'static str,
     pub driver: String,
-    pub precision: &'static str,
+    pub precision: String,
     pub clip: Shape,
     /// Of the video that is the clip, what was; absent if nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,7 +41,7 @@ pub struct SweepReport {
     pub adapter: String,
     pub backend: &'static str,
     pub driver: String,
-    pub precision: &'static str,
+    pub precision: String,
     /// The clip that was varied.
     pub clip: Shape,
     #[serde(flatten)]

@@ -1,5 +1,6 @@
 //! What becomes of damaged pictures of a video, and what was damaged.
 
+use crate::named::named;
 use std::fmt;
 use std::ops::Range;
 
@@ -8,6 +9,7 @@ use std::ops::Range;
 /// A picture is damaged if part of it is not what the file once held: its own data are broken, or a picture that it is
 /// predicted from is. What is handed out in place of the broken part is the decoder's guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DamagePolicy {
     /// They are an error, if any of them is among the frames taken.
     #[default]
@@ -18,19 +20,7 @@ pub enum DamagePolicy {
     Drop,
 }
 
-impl DamagePolicy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Error, Self::Keep, Self::Drop];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Keep => "keep",
-            Self::Drop => "drop",
-        }
-    }
-}
+named!(DamagePolicy, "policy for damage": Error => "error", Keep => "keep", Drop => "drop");
 
 /// What was damaged in one video. Frames are counted from 0, as the decoder hands them out.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

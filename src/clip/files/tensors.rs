@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     if let Ok(tensor) = file.tensor("data") {
         let said = header.metadata().as_ref().and_then(|metadata| metadata.get(NORMALIZATION_KEY));
-        let normalization = said.and_then(|name| Normalization::by_name(name));
+        let normalization = said.and_then(|name| name.parse().ok());
         return Ok(Some(Ready { clip: ready_clip(path, &tensor)?, normalization }));
     }
     let order = into.options().channel_order;

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 /// One clip of an input, or a square cut out of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct View {
     /// Which input it is of, counted from 0: a file may have several, as a batch has.
     pub input: usize,
@@ -30,6 +31,7 @@ pub struct View {
 
 /// What an input was taken for.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Viewed {
     /// What it is called.
     pub name: String,

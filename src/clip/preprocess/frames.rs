@@ -1,6 +1,7 @@
 //! Frames as they come from a file: bytes.
 
-use crate::error::{Error, ErrorRepr, Result};
+use crate::error::{ErrorRepr, Result};
+use crate::named::named;
 
 /// The order of a frame's three bytes per pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,29 +23,7 @@ impl ChannelOrder {
     }
 }
 
-impl std::fmt::Display for ChannelOrder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Bgr => "bgr",
-            Self::Rgb => "rgb",
-        })
-    }
-}
-
-impl std::str::FromStr for ChannelOrder {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "bgr" => Ok(Self::Bgr),
-            "rgb" => Ok(Self::Rgb),
-            _ => {
-                Err(ErrorRepr::Clip { wanted: "channel order bgr or rgb".to_owned(), given: format!("{text:?}") }
-                    .into())
-            }
-        }
-    }
-}
+named!(ChannelOrder, "channel order": Bgr => "bgr", Rgb => "rgb");
 
 /// Successive frames of one clip, all of one size: 8 bits a channel, T×H×W×3, row-major, channels innermost.
 #[derive(Clone, PartialEq, Eq)]

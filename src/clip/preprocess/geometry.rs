@@ -24,11 +24,21 @@ pub struct Preprocess {
 
 /// How large pictures become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Size {
     /// The shorter side has so many pixels, the longer one what keeps the picture's proportions.
     Shorter(usize),
     /// Just these: height and width, whatever the proportions.
     Exact([usize; 2]),
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shorter(side) => write!(f, "shorter side {side}"),
+            Self::Exact([height, width]) => write!(f, "{height}x{width}"),
+        }
+    }
 }
 
 impl Default for Preprocess {

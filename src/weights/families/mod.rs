@@ -20,8 +20,11 @@ pub(crate) use sampling::sampling;
 pub(crate) use vmz_caffe2::{FIRST as FIRST_OF_VMZ, renamed as renamed_vmz};
 pub(crate) use whose::Whose;
 
+use crate::named::named;
+
 /// Who published a video network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Family {
     /// torchvision: r3d_18, mc3_18, r2plus1d_18.
     Torchvision,
@@ -43,37 +46,14 @@ pub enum Family {
     Detectron,
 }
 
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Torchvision,
-        Self::Vmz,
-        Self::PyTorchVideo,
-        Self::PySlowFast,
-        Self::VideoNonlocalNet,
-        Self::ThreeDResNets,
-        Self::I3ResNet,
-        Self::Mmaction2,
-        Self::Detectron,
-    ];
-
-    /// The project's name, for example `3d-resnets`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Torchvision => "torchvision",
-            Self::Vmz => "vmz",
-            Self::PyTorchVideo => "pytorchvideo",
-            Self::PySlowFast => "pyslowfast",
-            Self::VideoNonlocalNet => "video-nonlocal-net",
-            Self::ThreeDResNets => "3d-resnets",
-            Self::I3ResNet => "i3resnet",
-            Self::Mmaction2 => "mmaction2",
-            Self::Detectron => "detectron",
-        }
-    }
-
-    /// The family of that name, if there is one.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.name() == name)
-    }
-}
+named!(Family, "project":
+    Torchvision => "torchvision",
+    Vmz => "vmz",
+    PyTorchVideo => "pytorchvideo",
+    PySlowFast => "pyslowfast",
+    VideoNonlocalNet => "video-nonlocal-net",
+    ThreeDResNets => "3d-resnets",
+    I3ResNet => "i3resnet",
+    Mmaction2 => "mmaction2",
+    Detectron => "detectron",
+);

@@ -67,9 +67,9 @@ impl Whose {
     pub fn undecided(&self, file: &str) -> Error {
         let (several, why) = match self {
             Self::OneOf(several, why) => (&several[..], *why),
-            Self::Image | Self::Of(_) => (&Family::ALL[..], "nothing in it says so"),
+            Self::Image | Self::Of(_) => (Family::ALL, "nothing in it says so"),
         };
-        let families = several.iter().map(|family| family.name().to_owned()).collect();
+        let families = several.iter().map(|family| family.to_string()).collect();
         ErrorRepr::AmbiguousFamily { file: file.to_owned(), why, families }.into()
     }
 }
