@@ -123,7 +123,7 @@ impl Report<'_> {
         facts
             .add("names", self.checkpoint.naming().to_string())
             .add("network", describe(self.network))
-            .add("pixels", self.preprocess().unwrap_or("not known"))
+            .add("pixels", self.preprocess().unwrap_or_else(|| "not known".to_owned()))
             .add(
                 "blobs",
                 format!(
