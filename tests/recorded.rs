@@ -1,0 +1,153 @@
+//! Forwards between buffers of the caller's, on a device of the caller's.
+
+mod common;
+#[path = "../examples/render/pipeline.rs"]
+mod pipeline;
+
+use common::{contexts, relative_l2, widen};
+use pipeline::{Pipeline, Size};
+use resnet3d_wgpu::low_level::gpu::list_adapters;
+use resnet3d_wgpu::weights::random;
+use resnet3d_wgpu::{
+    BackboneConfig, CLIP_USAGE, Clip, ErrorKind, FeatureLayout, GpuBackbone, GpuContext, Options, Shape, Taps, Weights,
+    wgpu,
+};
+
+fn narrow() -> (BackboneConfig, Weights) {
+    let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 3).unwrap();
+    (config, weights)
+}
+
+/// The example, on every adapter: the features that a fragment shader draws are those of a forward of the same clip, bit for
+/// bit, and the picture is not of one colour.
+#[test]
+fn what_is_rendered_becomes_features_on_the_device() {
+    let (config, weights) = narrow();
+    for summary in list_adapters().into_iter().filter(|summary| summary.unusable.is_none()) {
+        println!("{} on {}", summary.info.name, summary.info.backend);
+        let size = Size { frames: 4, height: 64, width: 96 };
+        let mut pipeline = Pipeline::new(&summary.adapter, &config, &weights, size).unwrap();
+        let picture = pipeline.run().unwrap();
+        assert_eq!([picture.width, picture.height], [16 * 4 * 6, 16 * 4]);
+        assert_eq!(picture.ppm().len(), picture.rgb.len() + "P6 384 64 255\n".len());
+        let colours: std::collections::BTreeSet<&[u8; 3]> = picture.rgb.as_chunks().0.iter().collect();
+        assert!(colours.len() > 10, "{} colours", colours.len());
+
+        let (shape, clip, features) = pipeline.values().unwrap();
+        // The disc, red on blue, is where it was rendered: in the first frame on the left.
+        let at = |c: usize, t: usize, x: usize| clip[((c * shape.t + t) * shape.h + shape.h / 2) * shape.w + x];
+        assert!(at(2, 0, shape.w / 8) > 50.0 && at(2, 3, shape.w / 8) < -50.0, "{} {}", at(2, 0, 12), at(2, 3, 12));
+        let again = pipeline.backbone().forward(&Clip::new(shape, clip).unwrap()).unwrap();
+        assert_eq!(again.last().data, features);
+        assert!(features.iter().any(|&value| value > 0.0));
+    }
+}
+
+/// A buffer with `values` on the device of `gpu`.
+fn filled(gpu: &GpuContext, values: &[f32], usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    let size = 4 * values.len() as u64;
+    let desc = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: true };
+    let buffer = gpu.device().create_buffer(&desc);
+    buffer.get_mapped_range_mut(..).unwrap().copy_from_slice(bytemuck::cast_slice(values));
+    buffer.unmap();
+    buffer
+}
+
+fn read(gpu: &GpuContext, buffer: &wgpu::Buffer) -> Vec<f32> {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let desc = wgpu::BufferDescriptor { label: None, size: buffer.size(), usage, mapped_at_creation: false };
+    let copy = gpu.device().create_buffer(&desc);
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
+    gpu.queue().submit([encoder.finish()]);
+    copy.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = copy.get_mapped_range(..).unwrap();
+    bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
+}
+
+/// Whole, in rounds, in pieces of frames and rows, in many submissions, and with two pathways: the buffers hold what a forward
+/// returns, taps and all, and two forwards recorded into one encoder do not disturb each other.
+#[test]
+fn recorded_forwards_are_forwards() {
+    let (config, weights) = narrow();
+    let slow_fast = common::narrow_slow_fast();
+    let slow_fast_weights = Weights::random_for(&slow_fast, 4).unwrap();
+    let small = common::small_limits();
+    for gpu in contexts() {
+        let mut split = 0;
+        for (limits, batch) in [(None, 1), (None, 2), (Some(small), 1), (Some(small), 3)] {
+            for two_pathways in [false, true] {
+                let options = common::options(Taps::Stages, limits);
+                let mut backbone = match two_pathways {
+                    false => GpuBackbone::new(&gpu, &config, &weights, options),
+                    true => GpuBackbone::new(&gpu, &slow_fast, &slow_fast_weights, options),
+                }
+                .unwrap();
+                let shape = Shape::new(batch, 3, 8, 32, 40);
+                let clips = [1, 2].map(|seed| random::clip(shape, seed).unwrap());
+                let wanted = clips.clone().map(|clip| backbone.forward(&clip).unwrap());
+                let plan = backbone.prepare(shape).unwrap();
+                split += usize::from(plan.rounds() > 1 && plan.dispatches() / plan.rounds() > plan.steps().len());
+
+                let layouts = backbone.feature_layouts(shape).unwrap();
+                let names: Vec<&str> = layouts.iter().map(|layout| layout.name.as_str()).collect();
+                assert_eq!(names, wanted[0].blobs().iter().map(|blob| blob.name.as_str()).collect::<Vec<_>>());
+                let usage = FeatureLayout::USAGE | wgpu::BufferUsages::COPY_SRC;
+                let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut left = Vec::new();
+                for clip in &clips {
+                    let from = filled(&gpu, clip.data(), CLIP_USAGE);
+                    // Values that nobody wrote show.
+                    let to = layouts.iter().map(|own| filled(&gpu, &vec![f32::NAN; own.shape.len()], usage));
+                    let to: Vec<wgpu::Buffer> = to.collect();
+                    backbone.record(&mut encoder, shape, &from, &to.iter().collect::<Vec<_>>()).unwrap();
+                    left.push(to);
+                }
+                gpu.queue().submit([encoder.finish()]);
+                for (buffers, wanted) in left.iter().zip(&wanted) {
+                    for (buffer, wanted) in buffers.iter().zip(wanted.blobs()) {
+                        assert_eq!(read(&gpu, buffer), wanted.data, "{}", wanted.name);
+                    }
+                }
+                let other = relative_l2(widen(&wanted[0].last().data), widen(&wanted[1].last().data));
+                assert!(other > 1e-3, "the clips differ");
+            }
+        }
+        assert!(split > 0, "something is split over rounds and within");
+    }
+}
+
+/// What is wrong is said before anything is recorded: the encoder is as good as new.
+#[test]
+fn wrong_buffers_are_refused() {
+    let (config, weights) = narrow();
+    let gpu = &contexts()[0];
+    let mut backbone = GpuBackbone::new(gpu, &config, &weights, common::options(Taps::None, None)).unwrap();
+    let shape = Shape::new(1, 3, 2, 32, 32);
+    let buffer = |bytes, usage| {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false })
+    };
+    let (layout, output) = backbone.feature_buffers(shape).unwrap().swap_remove(0);
+    assert_eq!((layout.bytes(), output.size()), (4 * layout.shape.len() as u64, layout.bytes()));
+    let bytes = 4 * shape.len() as u64;
+    let (clip, small) = (buffer(bytes, CLIP_USAGE), buffer(bytes - 4, CLIP_USAGE));
+    let other = buffer(bytes, wgpu::BufferUsages::STORAGE);
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut refused = |clip: &wgpu::Buffer, outputs: &[&wgpu::Buffer]| {
+        let error = backbone.record(&mut encoder, shape, clip, outputs).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let (kind, said) = refused(&small, &[&output]);
+    assert_eq!(kind, ErrorKind::Shape);
+    assert!(said.contains("data") && said.contains("1x3x2x32x32"), "{said}");
+    assert_eq!(refused(&other, &[&output]).0, ErrorKind::Unsupported);
+    assert_eq!(refused(&clip, &[&other]).0, ErrorKind::Unsupported);
+    assert_eq!(refused(&clip, &[]).0, ErrorKind::Shape);
+    assert_eq!(refused(&clip, &[&output, &output]).0, ErrorKind::Shape);
+    gpu.queue().submit([encoder.finish()]);
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    assert!(read(gpu, &output).iter().all(|&value| value == 0.0), "nothing was recorded");
+}
