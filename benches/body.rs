@@ -27,7 +27,7 @@ fn main() {
         let clip = random::clip(shape, 0).expect("a small clip");
         let mut group = criterion.benchmark_group(name);
         for fusion in [true, false] {
-            let options = Options { fusion, ..Options::default() };
+            let options = Options::default().fusion(fusion);
             let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).expect("the weights fit");
             let macs = backbone.prepare(shape).expect("the clip can be planned").macs();
             group.throughput(Throughput::Elements(2 * macs));

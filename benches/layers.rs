@@ -11,7 +11,7 @@ use resnet3d_wgpu::low_level::graph::{Graph, GraphBuilder, Window};
 use resnet3d_wgpu::low_level::kernels::{Kernel, Method};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuContext, ShaderChecks, Shape};
+use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuContext, Numerics, ShaderChecks, Shape};
 use resnet3d_wgpu::{Timing, Weights};
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ fn main() {
 
     let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
     let body = Body::new(BackboneConfig::r18_conv4()).expect("a valid network");
-    let direct = PlanOptions { winograd: false, ..options.clone() };
+    let direct = PlanOptions { numerics: Numerics::NoWinograd, ..options.clone() };
     let (flagship, plan) = time(&gpu, &body.graph, Shape::new(1, 3, 8, 112, 112), &direct);
     let flagship = gflops(plan.macs(), flagship);
     println!("flagship without Winograd's method: {flagship:.1} GFLOP/s");

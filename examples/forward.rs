@@ -9,7 +9,7 @@ fn main() -> Result<()> {
 
     let config = BackboneConfig::r18_conv4();
     let weights = Weights::random(&config, 0)?; // Weights::load("r18.safetensors", &config)? for trained ones
-    let options = Options { taps: Taps::Stages, ..Options::default() };
+    let options = Options::default().taps(Taps::Stages);
     let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options)?;
 
     let clip = random::clip(Shape::new(1, 3, 4, 64, 64), 0)?;

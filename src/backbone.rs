@@ -9,138 +9,18 @@ pub use pending::Pending;
 pub use recorded::{CLIP_USAGE, FeatureLayout};
 
 use crate::clip::Clip;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, ErrorRepr, Result};
+use crate::features::FeatureMaps;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, Timing};
 use crate::graph::Body;
-use crate::kernels::Method;
-use crate::named::named;
 use crate::network::Network;
-use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
+use crate::options::{Options, Taps};
+use crate::plan::{Choices, Numerics, Plan, PlanOptions};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
 /// How many clip shapes stay prepared. The one unused for longest makes way for a new one.
 const KEPT_PLANS: usize = 4;
-
-/// The number format of activations and weights on the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit floats throughout.
-    #[default]
-    F32,
-}
-
-named!(Precision, "precision": F32 => "f32");
-
-/// Which blobs are returned beside the last one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Taps {
-    /// None.
-    #[default]
-    Last,
-    /// The last `_sum` of every stage.
-    Stages,
-    /// Blobs by name. A blob that fusion would do away with is kept.
-    Named(Vec<String>),
-}
-
-/// How a [`GpuBackbone`] runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Number format on the device.
-    pub precision: Precision,
-    /// Blobs to return beside the last.
-    pub taps: Taps,
-    /// Whether operators are fused (default: yes). Without, the reference's operators run one by one.
-    pub fusion: bool,
-    /// Whether shaders keep wgpu's run-time checks (default: no).
-    pub checks: ShaderChecks,
-    /// Use this method for every operator that it can do, instead of the choice for the adapter.
-    pub method: Option<Method>,
-    /// Whether methods are found by trying, where the fixed table has a choice (default: no), see [`crate::low_level::tuning`]. This
-    /// takes from seconds to minutes for each new shape of clips, but for what a directory for caches knows already.
-    pub tuning: bool,
-    /// Whether convolutions may be computed by Winograd's method (default: yes), which is quicker where it is chosen. A
-    /// NaN or infinity then reaches a square of outputs, see [`crate::kernels::winograd`] and `strict_floats`.
-    pub winograd: bool,
-    /// Whether NaN and infinities of the clip must appear in the features exactly where the reference has them (default:
-    /// no). Then nothing is computed by Winograd's method, nor by one that multiplies the channels of one group by zeros for
-    /// another, whatever `winograd` and `method` say; by default a value that is not finite may spread, or get lost, within
-    /// the square of outputs of its Winograd tile, and of a convolution in narrow groups among the channels of a few of them.
-    ///
-    /// Denormals, here as without, may be taken for zero by the device at any step, as WGSL allows. (Mesa's software drivers
-    /// keep them.) They differ from zero by less than 1.2e-38, far below the tolerance.
-    ///
-    /// That is what the shaders say. WGSL lets a driver assume that there is no NaN and no infinity, and wgpu has Metal
-    /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
-    pub strict_floats: bool,
-    /// Bytes of device memory that activations and workspaces of a clip shape may have together, if not as many as are
-    /// best. What would need more is split into rounds, frames and rows, with the same bits as result; where nothing
-    /// helps, [`GpuBackbone::prepare`] is an [`ErrorKind::MemoryLimit`] that says how
-    /// little would do. Weights and the buffers that clips and features pass through on their way are not counted.
-    pub memory_limit: Option<u64>,
-    /// Plan as if the adapter allowed no more than this, for tests of what it splits.
-    pub limits: Option<PlanLimits>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            precision: Precision::default(),
-            taps: Taps::default(),
-            fusion: true,
-            checks: ShaderChecks::default(),
-            method: None,
-            tuning: false,
-            winograd: true,
-            strict_floats: false,
-            memory_limit: None,
-            limits: None,
-        }
-    }
-}
-
-/// A blob that a run returned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Feature {
-    /// Blob name, for example `res4_1_sum`.
-    pub name: String,
-    /// N×C×T×H×W.
-    pub shape: Shape,
-    /// Float32 values, NCTHW, row-major.
-    pub data: Vec<f32>,
-}
-
-/// What a run returned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Features {
-    blobs: Vec<Feature>,
-    last: usize,
-    spatial_scale: f64,
-}
-
-impl Features {
-    /// The last blob of the body.
-    pub fn last(&self) -> &Feature {
-        &self.blobs[self.last]
-    }
-
-    /// All blobs: the taps in the order asked for, and the last blob, which comes at the end unless it was asked for.
-    pub fn blobs(&self) -> &[Feature] {
-        &self.blobs
-    }
-
-    /// The blob `name`, if it was tapped or is the last.
-    pub fn get(&self, name: &str) -> Option<&Feature> {
-        self.blobs.iter().find(|blob| blob.name == name)
-    }
-
-    /// Scale of the last blob against the clip, see [`Body::spatial_scale`].
-    pub fn spatial_scale(&self) -> f64 {
-        self.spatial_scale
-    }
-}
 
 /// A ResNet3D body on a device.
 ///
@@ -176,8 +56,9 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or [`ErrorKind::Shape`] if `weights` are another network's;
-    /// [`ErrorKind::UnknownTap`].
+    /// [`ErrorKind::UnknownTap`]; [`ErrorKind::Unsupported`] for options that contradict each other.
     pub fn new(gpu: &GpuContext, network: impl Into<Network>, weights: &Weights, options: Options) -> Result<Self> {
+        check(&options)?;
         let body = Body::new(network)?;
         for parameter in body.graph.parameters() {
             weights.get(&parameter.name, &parameter.shape)?;
@@ -195,14 +76,13 @@ impl GpuBackbone {
                 target: gpu.target(),
                 forced: options.method,
                 choices: if options.tuning { tuned_before(gpu) } else { Choices::default() },
-                winograd: options.winograd,
-                strict_floats: options.strict_floats,
+                numerics: options.numerics,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
                 memory_limit: options.memory_limit,
             },
             checks: options.checks,
             constants: Constants::default(),
-            tuning: options.tuning && options.method.is_none(),
+            tuning: options.tuning,
             executors: Vec::new(),
         })
     }
@@ -220,7 +100,7 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// As [`GpuBackbone::submit_async`] and [`Pending::features`].
-    pub async fn forward_async(&mut self, clip: &Clip) -> Result<Features> {
+    pub async fn forward_async(&mut self, clip: &Clip) -> Result<FeatureMaps> {
         self.submit_async(clip).await?.features().await
     }
 
@@ -319,13 +199,30 @@ fn tuned_before(gpu: &GpuContext) -> Choices {
     choices
 }
 
+/// Refuses options that contradict each other.
+fn check(options: &Options) -> Result<()> {
+    match options.method {
+        Some(method) if method.is_winograd() && options.numerics != Numerics::Fast => Err(ErrorRepr::Unsupported {
+            what: format!("method {} with numerics {}", method.name(), options.numerics),
+            reason: "they exclude Winograd's method: choose another, or numerics fast".to_owned(),
+        }
+        .into()),
+        Some(method) if options.tuning => Err(ErrorRepr::Unsupported {
+            what: format!("method {} with tuning", method.name()),
+            reason: "where a method is forced there is nothing to find by trying".to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 /// The names that `taps` stands for.
 ///
 /// # Errors
 /// [`ErrorKind::UnknownTap`].
 pub fn tap_names(body: &Body, taps: &Taps) -> Result<Vec<String>> {
     match taps {
-        Taps::Last => Ok(Vec::new()),
+        Taps::None => Ok(Vec::new()),
         Taps::Stages => Ok(body.graph.stages().iter().map(|&id| body.graph.blob(id).name.clone()).collect()),
         Taps::Named(names) => {
             for name in names {

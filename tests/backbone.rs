@@ -7,8 +7,8 @@ use resnet3d_wgpu::low_level::kernels::Method;
 use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Backend, Clip, ContextOptions, ErrorKind, GpuBackbone, GpuContext, Options, ShaderChecks, Shape,
-    Taps, Timing, Weights,
+    BackboneConfig, Backend, Clip, ContextOptions, ErrorKind, GpuBackbone, GpuContext, Numerics, Options, ShaderChecks,
+    Shape, Taps, Timing, Weights,
 };
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ fn fused_and_unfused_runs_agree() {
         for name in ["p01_bottleneck_conv4", "p04_bottleneck_conv5_dilation2", "p08_basic_groups_time_stride"] {
             let case = fixture(name);
             let [fused, unfused] = [true, false].map(|fusion| {
-                let options = Options { taps: Taps::Stages, fusion, ..Options::default() };
+                let options = Options::default().taps(Taps::Stages).fusion(fusion);
                 let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, options).unwrap();
                 let dispatches = backbone.prepare(case.clip.shape()).unwrap().steps().len();
                 (backbone.forward(&case.clip).unwrap(), dispatches)
@@ -56,7 +56,7 @@ fn every_blob_can_be_tapped() {
     let mut names: Vec<String> = graph.blobs().iter().map(|blob| blob.name.clone()).collect();
     names.dedup();
     for name in names {
-        let options = Options { taps: Taps::Named(vec![name.clone()]), ..Options::default() };
+        let options = Options::default().taps(Taps::Named(vec![name.clone()]));
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
         let features = backbone.forward(&clip).unwrap();
         let id = graph.find(&name).unwrap();
@@ -112,21 +112,21 @@ fn checked_shaders_and_forced_methods_agree() {
         (backbone.forward(&clip).unwrap(), methods)
     };
     let (want, _) = run(Options::default());
-    let (checked, _) = run(Options { checks: ShaderChecks::Checked, ..Options::default() });
+    let (checked, _) = run(Options::default().checks(ShaderChecks::Checked));
     assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
     let winograd = |method: &Method| method.is_winograd();
     // None of its convolutions is of every channel by itself.
     let plain = |name: &str| name.starts_with("conv") && !name.starts_with("conv_depthwise");
     let conv = |method: &Method| plain(method.name()) || winograd(method);
     for forced in Method::all().filter(|method| conv(method) && method.runs_on(gpu.target())) {
-        let (got, methods) = run(Options { method: Some(forced), ..Options::default() });
+        let (got, methods) = run(Options::default().method(Some(forced)));
         assert!(methods.contains(&forced));
         // Winograd's cannot do every convolution, and there is one with pooling behind it: others fill in.
         let stem = forced.name().starts_with("conv_pool");
         assert!(stem || winograd(&forced) || methods.iter().filter(|m| conv(m)).count() == 1, "{methods:?}");
         assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
     }
-    let (plain, methods) = run(Options { winograd: false, ..Options::default() });
+    let (plain, methods) = run(Options::default().numerics(Numerics::NoWinograd));
     assert!(!methods.iter().any(winograd));
     assert!(relative_l2(widen(&plain.last().data), widen(&want.last().data)) < 1e-5);
 }
@@ -153,7 +153,7 @@ fn timings_are_the_plan_s() {
     for gpu in contexts() {
         let (config, weights) = narrow();
         let clip = random::clip(Shape::new(1, 3, 4, 64, 64), 2).unwrap();
-        let options = Options { taps: Taps::Stages, ..Options::default() };
+        let options = Options::default().taps(Taps::Stages);
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
         let steps = backbone.prepare(clip.shape()).unwrap().steps().len();
         let (want, none) = backbone.forward_timed(&clip, Timing::Off).unwrap();
@@ -174,7 +174,18 @@ fn timings_are_the_plan_s() {
 fn what_cannot_be_is_refused() {
     let (gpu, (config, weights)) = (gpu(), narrow());
     let new = |config: &BackboneConfig, options: Options| GpuBackbone::new(&gpu, config, &weights, options);
-    let tap = Options { taps: Taps::Named(vec!["res9_sum".to_owned()]), ..Options::default() };
+    let winograd = Method::all().find(|method| method.is_winograd()).unwrap();
+    for numerics in [Numerics::NoWinograd, Numerics::Strict] {
+        let error = new(&config, Options::default().method(winograd).numerics(numerics)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(
+            [winograd.name(), &numerics.to_string()].iter().all(|name| error.to_string().contains(name)),
+            "{error}"
+        );
+    }
+    let tuned = Options::default().method(winograd).tuning(true);
+    assert!(new(&config, tuned).is_err_and(|error| error.kind() == ErrorKind::Unsupported));
+    let tap = Options::default().taps(Taps::Named(vec!["res9_sum".to_owned()]));
     let error = new(&config, tap).unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::UnknownTap, Some("res9_sum")));
     let other = BackboneConfig { feat_dims: vec![8, 8, 12, 20], ..config.clone() };

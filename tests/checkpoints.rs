@@ -87,7 +87,7 @@ fn torchvision_s_features_are_pytorch_s_on_every_adapter() {
         let error = golden.error(&config, &own.weights, "expect");
         assert!(error < 1e-6, "{name} on the CPU: {error:e}");
         for gpu in &contexts {
-            let options = Options { taps: Taps::Stages, ..Options::default() };
+            let options = Options::default().taps(Taps::Stages);
             let mut backbone = GpuBackbone::new(gpu, &config, &own.weights, options).unwrap();
             let features = backbone.forward(&golden.clip).unwrap();
             let mut worst = 0.0f64;

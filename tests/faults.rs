@@ -10,7 +10,7 @@ use common::contexts;
 use resnet3d_wgpu::low_level::gpu::list_adapters;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Clip, ContextOptions, Error, ErrorKind, Features, GpuBackbone, GpuContext, Options, Shape, Taps,
+    BackboneConfig, Clip, ContextOptions, Error, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Options, Shape, Taps,
     Weights,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ fn narrow() -> (BackboneConfig, Weights) {
 
 fn backbone(gpu: &GpuContext) -> GpuBackbone {
     let (config, weights) = narrow();
-    let options = Options { taps: Taps::Stages, ..Options::default() };
+    let options = Options::default().taps(Taps::Stages);
     GpuBackbone::new(gpu, &config, &weights, options).unwrap()
 }
 
@@ -284,7 +284,7 @@ fn two_backbones_on_one_device_take_turns() {
 #[test]
 fn eight_threads_get_what_one_gets() {
     for gpu in contexts() {
-        let wanted: Vec<Features> = (0..8).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
+        let wanted: Vec<FeatureMaps> = (0..8).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
         for shared in [true, false] {
             let start = Barrier::new(8);
             std::thread::scope(|scope| {
@@ -309,7 +309,7 @@ fn eight_threads_get_what_one_gets() {
 #[test]
 fn a_backbone_moves_between_threads() {
     for gpu in contexts() {
-        let wanted: Vec<Features> = (0..4).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
+        let wanted: Vec<FeatureMaps> = (0..4).map(|seed| backbone(&gpu).forward(&clip(seed)).unwrap()).collect();
         let shared = Mutex::new(backbone(&gpu));
         std::thread::scope(|scope| {
             for (seed, want) in (0..).zip(&wanted) {

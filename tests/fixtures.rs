@@ -7,7 +7,7 @@ use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::kernels::Method;
 use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, Features, GpuBackbone, Options, Shape, Taps, Weights};
+use resnet3d_wgpu::{BackboneConfig, FeatureMaps, GpuBackbone, Options, Shape, Taps, Weights};
 use serde_json::Value;
 
 /// Relative L2 error per tap. Plain float32 arithmetic lands within 1e-6; the margin is for other orders of summation.
@@ -40,7 +40,7 @@ fn every_adapter_matches_the_small_fixtures() {
         let case = fixture(name);
         for gpu in &contexts {
             for fusion in [true, false] {
-                let options = Options { taps: Taps::Stages, fusion, ..Options::default() };
+                let options = Options::default().taps(Taps::Stages).fusion(fusion);
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
                 let features = backbone.forward(&case.clip).unwrap();
                 assert_eq!(features.blobs().len(), case.expected.len());
@@ -67,7 +67,7 @@ fn the_winograd_methods_match_the_small_fixtures() {
         for gpu in &contexts {
             let winograd = Method::all().filter(|method| method.is_winograd() && method.runs_on(gpu.target()));
             for method in winograd {
-                let options = Options { taps: Taps::Stages, method: Some(method), ..Options::default() };
+                let options = Options::default().taps(Taps::Stages).method(Some(method));
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
                 for blob in backbone.forward(&case.clip).unwrap().blobs() {
                     let (_, want) = &case.expected[&blob.name];
@@ -140,7 +140,7 @@ fn the_generator_is_the_oracle_s() {
 }
 
 /// Checks shape, mean, norm and the listed values of every tap; returns the worst relative error of the values.
-fn compare_with_full(case: &FullCase, features: &Features) -> f64 {
+fn compare_with_full(case: &FullCase, features: &FeatureMaps) -> f64 {
     let taps = case.json["taps"].as_object().unwrap();
     assert_eq!(features.blobs().len(), taps.len(), "{}", case.name);
     let mut worst = 0.0f64;
@@ -171,7 +171,7 @@ fn every_adapter_matches_the_full_width_fixtures() {
         let weights = Weights::random(&case.config, case.seed).unwrap();
         let clip = random::clip(case.shape, case.seed).unwrap();
         for gpu in &contexts {
-            let options = Options { taps: Taps::Stages, ..Options::default() };
+            let options = Options::default().taps(Taps::Stages);
             let mut backbone = GpuBackbone::new(gpu, &case.config, &weights, options).unwrap();
             let plan = backbone.prepare(case.shape).unwrap();
             assert_eq!(plan.macs(), case.json["macs"].as_u64().unwrap(), "{}", case.name);

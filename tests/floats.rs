@@ -10,7 +10,8 @@ use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
 use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Clip, Features, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights,
+    BackboneConfig, Clip, FeatureMaps, GpuBackbone, GpuContext, Numerics, Options, ShaderChecks, Shape, Taps, Timing,
+    Weights,
 };
 
 /// Without groups, and with four of four channels, which blocks of sixteen have together.
@@ -23,7 +24,7 @@ fn narrow(num_groups: usize) -> (BackboneConfig, Weights) {
     (config, weights)
 }
 
-/// With `strict_floats`, NaN and infinities of a clip are found where the reference has them, in every stage, whatever
+/// With [`Numerics::Strict`], NaN and infinities of a clip are found where the reference has them, in every stage, whatever
 /// method is forced; by default Winograd's method loses them.
 #[test]
 fn strict_floats_keep_non_finite_values_where_they_belong() {
@@ -48,8 +49,8 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
         };
         let gemm = Method::by_name("conv_gemm_16x8");
         assert!(gemm.is_some());
-        for method in [None, winograd, gemm] {
-            let strict = Options { taps: Taps::Stages, strict_floats: true, method, ..Options::default() };
+        for method in [None, gemm] {
+            let strict = Options::default().taps(Taps::Stages).numerics(Numerics::Strict).method(method);
             let (backbone, features) = run(strict);
             let graph = &backbone.body().graph;
             let want = reference::execute(graph, &[&clip], &weights, graph.stages()).unwrap();
@@ -63,9 +64,10 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
             assert!(infinite > 0, "the infinity got lost");
         }
         // Otherwise Winograd's sums of infinities are NaN in a whole square, which the next ReLU makes zero.
-        let default = Options { taps: Taps::Stages, method: winograd, ..Options::default() };
-        let [spread, strict] = [false, true].map(|strict_floats| run(Options { strict_floats, ..default.clone() }).1);
-        let kinds = |features: &Features| -> Vec<_> { features.last().data.iter().map(|&v| kind(v.into())).collect() };
+        let spread = run(Options::default().taps(Taps::Stages).method(winograd)).1;
+        let strict = run(Options::default().taps(Taps::Stages).numerics(Numerics::Strict)).1;
+        let kinds =
+            |features: &FeatureMaps| -> Vec<_> { features.last().data.iter().map(|&v| kind(v.into())).collect() };
         assert_ne!(kinds(&spread), kinds(&strict));
     }
 }
@@ -116,8 +118,8 @@ fn denormals_in_a_clip_do_no_harm() {
     for gpu in contexts() {
         for values in [&alone, &mixed] {
             let clip = Clip::new(shape, values.clone()).unwrap();
-            for strict_floats in [true, false] {
-                let options = Options { taps: Taps::Stages, strict_floats, ..Options::default() };
+            for numerics in [Numerics::Strict, Numerics::Fast] {
+                let options = Options::default().taps(Taps::Stages).numerics(numerics);
                 assert_as_reference(&gpu, &config, &weights, &clip, options);
             }
         }

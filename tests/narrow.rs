@@ -50,7 +50,7 @@ fn narrow_devices_match_the_fixtures() {
     for name in BODY_FIXTURES {
         let case = fixture(name);
         for gpu in &contexts {
-            let options = Options { taps: Taps::Stages, ..Options::default() };
+            let options = Options::default().taps(Taps::Stages);
             let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
             let (features, profile) = backbone.forward_timed(&case.clip, Timing::Layers).unwrap();
             assert!(profile.is_none(), "there are no timestamps");

@@ -4,11 +4,11 @@ mod common;
 
 use common::{contexts, fixture};
 use resnet3d_wgpu::low_level::gpu::Compilation;
-use resnet3d_wgpu::{ContextOptions, Features, GpuBackbone, GpuContext, Options, Shape};
+use resnet3d_wgpu::{ContextOptions, FeatureMaps, GpuBackbone, GpuContext, Options, Shape};
 use std::path::{Path, PathBuf};
 
 /// A forward on a device of its own that caches in `directory`.
-fn forward(backend: &GpuContext, directory: &Path) -> Features {
+fn forward(backend: &GpuContext, directory: &Path) -> FeatureMaps {
     let case = fixture("p01_bottleneck_conv4");
     let all = resnet3d_wgpu::low_level::gpu::list_adapters();
     let summary = all.iter().find(|adapter| adapter.backend() == backend.backend()).unwrap();

@@ -128,7 +128,12 @@ fn wrong_buffers_are_refused() {
     let mut backbone = GpuBackbone::new(gpu, &config, &weights, common::options(Taps::None, None)).unwrap();
     let shape = Shape::new(1, 3, 2, 32, 32);
     let buffer = |bytes, usage| {
-        gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false })
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        })
     };
     let (layout, output) = backbone.feature_buffers(shape).unwrap().swap_remove(0);
     assert_eq!((layout.bytes(), output.size()), (4 * layout.shape.len() as u64, layout.bytes()));

@@ -15,7 +15,8 @@ use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::low_level::verify::{Case, Expected, Variant, check, variants};
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, ErrorKind, Features, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights,
+    BackboneConfig, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Numerics, Options, ShaderChecks, Shape, Taps,
+    Timing, Weights,
 };
 
 const KIB: u64 = 1 << 10;
@@ -106,7 +107,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     let with = |shape: Shape, limits: PlanLimits, taps: &[&str]| {
         let target = Target::typical(AdapterClass::Gpu);
         let taps = taps.iter().map(|&tap| tap.to_owned()).collect();
-        let options = PlanOptions { limits, target, taps, winograd: false, ..PlanOptions::default() };
+        let options = PlanOptions { limits, target, taps, numerics: Numerics::NoWinograd, ..PlanOptions::default() };
         let plan = Plan::new(&body.graph, &[shape], &options).unwrap();
         replay(&plan, &limits);
         plan
@@ -173,7 +174,7 @@ fn weights_are_split_over_channels() {
         let parts = plan.steps().iter().map(|step| step.parts.len());
         parts.filter(|&parts| parts > 1).collect::<Vec<usize>>()
     };
-    let direct = plan(PlanOptions { winograd: false, ..PlanOptions::default() });
+    let direct = plan(PlanOptions { numerics: Numerics::NoWinograd, ..PlanOptions::default() });
     replay(&direct, &limits);
     assert_eq!(parts(&direct), [4, 4], "256 to 256 channels, 3x3x3: 6.75 MiB");
 
@@ -195,7 +196,11 @@ fn what_no_split_can_help_is_named() {
     let graph: Graph = model.finish(out);
     let shape = Shape::new(2, 4, 20, 32, 4096);
     let plan = |binding: u64, buffer: u64| {
-        let options = PlanOptions { limits: limits(binding, buffer, 256), winograd: false, ..PlanOptions::default() };
+        let options = PlanOptions {
+            limits: limits(binding, buffer, 256),
+            numerics: Numerics::NoWinograd,
+            ..PlanOptions::default()
+        };
         Plan::new(&graph, &[shape], &options)
     };
     let error = |binding: u64, buffer: u64| match plan(binding, buffer) {
@@ -280,13 +285,15 @@ struct Network<'a> {
 
 impl Network<'_> {
     /// Its features under limits, its plan, and how many layers were timed if any were.
-    fn run(&self, gpu: &GpuContext, limits: Option<PlanLimits>, memory_limit: Option<u64>) -> (Features, Plan) {
+    fn run(&self, gpu: &GpuContext, limits: Option<PlanLimits>, memory_limit: Option<u64>) -> (FeatureMaps, Plan) {
         let config = config(self.json);
         let weights = Weights::random(&config, 3).unwrap();
         let clip = random::clip(self.shape, 3).unwrap();
         let method = self.method.map(|name| Method::by_name(name).unwrap());
-        let (taps, winograd) = (Taps::Stages, method.is_some_and(Method::is_winograd));
-        let options = Options { taps, limits, memory_limit, winograd, method, ..Options::default() };
+        let winograd = method.is_some_and(Method::is_winograd);
+        let numerics = if winograd { Numerics::Fast } else { Numerics::NoWinograd };
+        let options = Options::default().taps(Taps::Stages).numerics(numerics).method(method);
+        let options = options.limits(limits).memory_limit(memory_limit);
         let mut backbone = GpuBackbone::new(gpu, &config, &weights, options).unwrap();
         let plan = backbone.prepare(self.shape).unwrap().clone();
         backbone.fill_activations(self.shape, 1e30).unwrap();
@@ -298,7 +305,7 @@ impl Network<'_> {
 }
 
 /// Whether features are the same to the bit.
-fn assert_same(whole: &Features, split: &Features, what: &str) {
+fn assert_same(whole: &FeatureMaps, split: &FeatureMaps, what: &str) {
     for (a, b) in whole.blobs().iter().zip(split.blobs()) {
         let differs = a.data.iter().zip(&b.data).position(|(a, b)| a.to_bits() != b.to_bits());
         assert!(differs.is_none(), "{what}: {} at {differs:?}", a.name);

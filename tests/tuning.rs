@@ -10,7 +10,7 @@ use resnet3d_wgpu::low_level::plan::{Choices, signature};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::low_level::tuning::{Setting, tune};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Weights};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Numerics, Options, Shape, Weights};
 use std::collections::BTreeSet;
 
 fn narrow() -> (BackboneConfig, Weights) {
@@ -26,7 +26,7 @@ fn methods(plan: &Plan) -> Vec<Method> {
 
 fn backbone(gpu: &GpuContext, tuning: bool) -> GpuBackbone {
     let (config, weights) = narrow();
-    GpuBackbone::new(gpu, &config, &weights, Options { tuning, ..Options::default() }).unwrap()
+    GpuBackbone::new(gpu, &config, &weights, Options::default().tuning(tuning)).unwrap()
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn winners_among_fewer_methods_are_not_remembered() {
     let gpu = gpu.cached_in(directory.path());
     let (config, weights) = narrow();
     let shape = Shape::new(1, 3, 3, 33, 40);
-    let options = Options { tuning: true, strict_floats: true, ..Options::default() };
+    let options = Options::default().tuning(true).numerics(Numerics::Strict);
     let mut strict = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
     assert!(!strict.tune(shape, &mut |_, _| ()).unwrap().is_empty());
     assert!(methods(strict.prepare(shape).unwrap()).iter().all(|method| !method.is_winograd()));
@@ -161,7 +161,7 @@ fn the_planner_follows_choices_that_can_be() {
     // Not a convolution's, not allowed, not on such a device, and not before what is forced.
     let default = of(&table, "res3_1_branch2b");
     assert_eq!(of(&plan(&chosen("max_pool"), 1), "res3_1_branch2b"), default);
-    let winograd = PlanOptions { winograd: false, ..chosen("winograd_2x2_gemm_16x8") };
+    let winograd = PlanOptions { numerics: Numerics::NoWinograd, ..chosen("winograd_2x2_gemm_16x8") };
     assert!(!of(&plan(&winograd, 1), "res3_1_branch2b").starts_with("winograd"));
     let no_subgroups = Target { subgroup_size: None, ..PlanOptions::default().target };
     let elsewhere = PlanOptions { target: no_subgroups, ..chosen("conv_gemm_subgroup_64x4") };

@@ -121,7 +121,7 @@ fn check(case: &Case) {
     let names: Vec<String> = case.expected.keys().cloned().collect();
     for gpu in contexts() {
         for fusion in [true, false] {
-            let options = Options { taps: Taps::Named(names.clone()), fusion, ..Options::default() };
+            let options = Options::default().taps(Taps::Named(names.clone())).fusion(fusion);
             let mut backbone = GpuBackbone::new(&gpu, &network, &loaded.weights, options).unwrap();
             let features = backbone.forward(&case.clip).unwrap();
             let mut worst = 0.0f64;
@@ -466,14 +466,13 @@ fn scores_and_their_mean_are_taps() {
     let clip = random::clip(Shape::new(2, 3, 4, 16, 16), 1).unwrap();
     for gpu in contexts() {
         let taps = Taps::Named(vec!["pred".to_owned(), "pool5".to_owned()]);
-        let mut backbone =
-            GpuBackbone::new(&gpu, &with, &weights, Options { taps: taps.clone(), ..Options::default() }).unwrap();
+        let mut backbone = GpuBackbone::new(&gpu, &with, &weights, Options::default().taps(taps.clone())).unwrap();
         let features = backbone.forward(&clip).unwrap();
         assert_eq!(features.last().name, "res2_0_sum");
         assert_eq!(features.get("pred").unwrap().shape, Shape::new(2, 3, 1, 1, 1));
         assert_eq!(features.get("pool5").unwrap().shape, Shape::new(2, 6, 1, 1, 1));
         let none = Weights::random(&without, 1).unwrap();
-        let error = GpuBackbone::new(&gpu, &without, &none, Options { taps, ..Options::default() }).unwrap_err();
+        let error = GpuBackbone::new(&gpu, &without, &none, Options::default().taps(taps)).unwrap_err();
         assert!(error.to_string().contains("come with a classifier"), "{error}");
     }
 }

@@ -36,7 +36,9 @@ use resnet3d_wgpu::low_level::plan::PlanOptions;
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::wgpu::Features as DeviceFeatures;
-use resnet3d_wgpu::{Clip, Feature, Features, GpuBackbone, GpuContext, Options, Shape, Taps, Timing};
+use resnet3d_wgpu::{
+    Clip, FeatureMap, FeatureMaps, GpuBackbone, GpuContext, Numerics, Options, Precision, Shape, Taps, Timing,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -172,17 +174,15 @@ impl Arguments {
             return self.sweep(common, &gpu, &model, generated, &outputs);
         }
         let Input { clip, damage: damaged, taken, .. } = self.clip(generated, &model)?;
-        let options = Options {
-            precision: common.precision,
-            taps,
-            fusion: !self.no_fusion,
-            method: self.kernel,
-            tuning: self.tune,
-            memory_limit: self.memory.memory_limit,
-            winograd: !self.no_winograd,
-            ..Options::default()
-        };
-        let (report, features) = self.measure(&gpu, &model, &clip, options)?;
+        let options = Options::default()
+            .precision(common.precision)
+            .taps(taps)
+            .fusion(!self.no_fusion)
+            .method(self.kernel)
+            .tuning(self.tune)
+            .memory_limit(self.memory.memory_limit)
+            .numerics(self.numerics());
+        let (report, features) = self.measure(&gpu, &model, &clip, common.precision, options)?;
         let report = Report { damaged, ..report };
         if self.roofline.is_some() && report.layers.is_empty() {
             bail!(
@@ -193,7 +193,7 @@ impl Arguments {
         }
         let mut files: Vec<Box<dyn Contents + '_>> = Vec::new();
         if self.output.is_some() {
-            let blobs: Vec<&Feature> = features.blobs().iter().collect();
+            let blobs: Vec<&FeatureMap> = features.blobs().iter().collect();
             files.push(Box::new(to_safetensors(&blobs, &model.network, features.spatial_scale(), &gpu, &taken)?));
         }
         if let (Some(_), Some(ceilings)) = (&self.roofline, &report.ceilings) {
@@ -226,6 +226,12 @@ impl Arguments {
         Ok(shape)
     }
 
+    /// `--no-winograd`. A kernel that is asked for by name goes before it.
+    fn numerics(&self) -> Numerics {
+        let asked = self.kernel.is_some_and(Method::is_winograd);
+        if self.no_winograd && !asked { Numerics::NoWinograd } else { Numerics::Fast }
+    }
+
     /// `--sweep`.
     fn sweep(
         &self,
@@ -240,7 +246,7 @@ impl Arguments {
             fusion: !self.no_fusion,
             target: gpu.target(),
             forced: self.kernel,
-            winograd: !self.no_winograd,
+            numerics: self.numerics(),
             limits: gpu.plan_limits(),
             memory_limit: self.memory.memory_limit,
             ..PlanOptions::default()
@@ -291,9 +297,15 @@ impl Arguments {
         }
     }
 
-    fn measure(&self, gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(Report, Features)> {
-        let precision = options.precision.to_string();
-        let by_table = Options { tuning: false, ..options.clone() };
+    fn measure(
+        &self,
+        gpu: &GpuContext,
+        model: &Model,
+        clip: &Clip,
+        precision: Precision,
+        options: Options,
+    ) -> Result<(Report, FeatureMaps)> {
+        let by_table = options.clone().tuning(false);
         let started = Instant::now();
         let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
         let tuning = Instant::now();
@@ -361,7 +373,7 @@ impl Arguments {
             adapter: gpu.adapter_name().to_owned(),
             backend: gpu.backend(),
             driver: gpu.driver(),
-            precision,
+            precision: precision.to_string(),
             clip: clip.shape(),
             damaged: Vec::new(),
             gflops: gflops(macs, gpu_ms.unwrap_or(latency_ms).median),
@@ -396,7 +408,7 @@ fn written(name: &'static str, path: &Path) -> String {
 fn about(title: &str, gpu: &GpuContext, model: &Model, common: &Common) -> [String; 3] {
     let version = env!("CARGO_PKG_VERSION");
     [
-        format!("{title}, {}", common.precision.to_string()),
+        format!("{title}, {}", common.precision),
         describe(&model.network),
         format!("{}; resnet3d {version}, {}", adapter_line(gpu), today()),
     ]

@@ -21,7 +21,7 @@ use resnet3d_wgpu::clip::sampling::{Rule, Sampling};
 use resnet3d_wgpu::low_level::atomic_file::Contents;
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::picture::{Activation, Backdrop, class_heatmap};
-use resnet3d_wgpu::{Clip, Feature, GpuBackbone, GpuContext, Options, Taps};
+use resnet3d_wgpu::{Clip, FeatureMap, GpuBackbone, GpuContext, Options, Taps};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ struct Score {
 /// The scores of one view, and where its features are wanted, what they are of.
 struct Seen {
     softmax: Vec<f64>,
-    drawn: Option<(Clip, Feature)>,
+    drawn: Option<(Clip, FeatureMap)>,
 }
 
 impl Arguments {
@@ -145,7 +145,7 @@ impl Arguments {
         }
         let options = self.views(self.preprocess.load_options(model.preprocess, model.sampling))?;
         let network_options =
-            Options { precision: common.precision, taps, memory_limit: self.memory.memory_limit, ..Options::default() };
+            Options::default().precision(common.precision).taps(taps).memory_limit(self.memory.memory_limit);
         // Every clip of every input goes through this one.
         let mut backbone = GpuBackbone::new(&gpu, &model.network, &model.weights, network_options)?;
 
@@ -283,7 +283,7 @@ fn draw(
     model: &Model,
     options: &LoadOptions,
     first: &Score,
-    (clip, feature): &(Clip, Feature),
+    (clip, feature): &(Clip, FeatureMap),
     out: &Path,
 ) -> Result<Vec<u8>> {
     let _progress = Progress::start("drawing the heatmap");

@@ -18,7 +18,7 @@ use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOption
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions, PlanReport};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
-use resnet3d_wgpu::{Feature, GpuContext, Options, Taps};
+use resnet3d_wgpu::{FeatureMap, GpuContext, Options, Taps};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -103,9 +103,9 @@ impl Arguments {
         };
 
         let plan = self.plan(&gpu, &model, &input)?;
-        let options = Options { precision: common.precision, taps: Taps::Stages, ..Options::default() };
+        let options = Options::default().precision(common.precision).taps(Taps::Stages);
         let (result, timing) = forward(&gpu, &model, &input.clip, options)?;
-        let blobs: Vec<&Feature> = result.blobs().iter().collect();
+        let blobs: Vec<&FeatureMap> = result.blobs().iter().collect();
         outputs.write(&[
             &to_safetensors(&blobs, &model.network, result.spatial_scale(), &gpu, &[])?,
             &draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,

@@ -4,14 +4,14 @@ use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
 use resnet3d_wgpu::clip::files::Taken;
 use resnet3d_wgpu::low_level::tensor_file::{Entry, Storage, TensorFile};
-use resnet3d_wgpu::{Feature, GpuContext, Network, Shape};
+use resnet3d_wgpu::{FeatureMap, GpuContext, Network, Shape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them, of which frames if
 /// they were chosen as the weights want them.
 pub fn to_safetensors<'a>(
-    features: &[&'a Feature],
+    features: &[&'a FeatureMap],
     network: &Network,
     spatial_scale: f64,
     gpu: &GpuContext,
@@ -54,7 +54,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// Those of `feature`. What is not finite shows in the mean.
-    pub fn of(feature: &Feature) -> Self {
+    pub fn of(feature: &FeatureMap) -> Self {
         let count = feature.data.len().max(1) as f64;
         let sum = |term: &dyn Fn(f64) -> f64| feature.data.iter().map(|&v| term(f64::from(v))).sum::<f64>();
         let mean = sum(&|v| v) / count;

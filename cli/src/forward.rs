@@ -7,7 +7,7 @@ use crate::text::{grouped, mib, milliseconds, time};
 use crate::tuning::tune;
 use anyhow::Result;
 use resnet3d_wgpu::low_level::plan::Plan;
-use resnet3d_wgpu::{Clip, Features, GpuBackbone, GpuContext, Options, Timing};
+use resnet3d_wgpu::{Clip, FeatureMaps, GpuBackbone, GpuContext, Options, Timing};
 use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Times {
 }
 
 /// Runs `network` once on `clip`.
-pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(Features, Times)> {
+pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(FeatureMaps, Times)> {
     let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
     tune(gpu, &mut backbone, clip.shape())?;
     let started = Instant::now();

@@ -20,7 +20,7 @@ use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::low_level::atomic_file::Contents;
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::picture::{Activation, Backdrop, HeatmapMode, heatmap};
-use resnet3d_wgpu::{Feature, Network, Options, Shape, Taps};
+use resnet3d_wgpu::{FeatureMap, Network, Numerics, Options, Shape, Taps};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -155,19 +155,17 @@ impl Arguments {
             input.taken.iter().for_each(|taken| note(&describe_taken(taken, load_options.sampling.as_ref())));
         }
 
-        let options = Options {
-            precision: common.precision,
-            taps: if self.heatmap.is_some() && asked == Taps::Last { Taps::Stages } else { asked },
-            fusion: !self.no_fusion,
-            strict_floats: self.strict_floats,
-            tuning: self.tune,
-            memory_limit: self.memory.memory_limit,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .precision(common.precision)
+            .taps(if self.heatmap.is_some() && asked == Taps::None { Taps::Stages } else { asked })
+            .fusion(!self.no_fusion)
+            .numerics(if self.strict_floats { Numerics::Strict } else { Numerics::Fast })
+            .tuning(self.tune)
+            .memory_limit(self.memory.memory_limit);
         let (features, timing) = forward(&gpu, &model, &input.clip, options)?;
 
         let last = features.last();
-        let kept: Vec<&Feature> =
+        let kept: Vec<&FeatureMap> =
             features.blobs().iter().filter(|blob| blob.name == last.name || written.contains(&blob.name)).collect();
         let file = to_safetensors(&kept, &model.network, features.spatial_scale(), &gpu, &input.taken)?;
         let picture = match &self.heatmap {
@@ -218,7 +216,7 @@ impl Arguments {
 }
 
 /// The heatmap of `features` over the first clip of `input`, as the bytes of a PNG.
-pub fn draw(input: &Input, features: &[Feature], mode: HeatmapMode, options: &LoadOptions) -> Result<Vec<u8>> {
+pub fn draw(input: &Input, features: &[FeatureMap], mode: HeatmapMode, options: &LoadOptions) -> Result<Vec<u8>> {
     let _progress = Progress::start("drawing the heatmap");
     let normalization = input.normalization.unwrap_or(options.preprocess.normalization);
     let preprocess = Preprocess { normalization, ..options.preprocess };

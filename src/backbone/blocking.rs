@@ -2,9 +2,10 @@
 //! browser.
 
 use super::recorded::{FeatureLayout, layouts};
-use super::{Features, GpuBackbone, Pending};
+use super::{GpuBackbone, Pending};
 use crate::clip::Clip;
 use crate::error::Result;
+use crate::features::FeatureMaps;
 use crate::gpu::{Profile, Timing, drive};
 use crate::plan::Plan;
 use crate::shape::Shape;
@@ -52,7 +53,7 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// As [`GpuBackbone::submit`] and [`Pending::wait`].
-    pub fn forward(&mut self, clip: &Clip) -> Result<Features> {
+    pub fn forward(&mut self, clip: &Clip) -> Result<FeatureMaps> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
 
@@ -60,7 +61,7 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// As [`GpuBackbone::forward`].
-    pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(Features, Option<Profile>)> {
+    pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(FeatureMaps, Option<Profile>)> {
         let (ticket, outputs) = self.submit_timed(clip, timing)?.into_parts();
         Ok(outputs.named(ticket.wait()?))
     }
@@ -134,7 +135,7 @@ impl Pending {
     ///
     /// # Errors
     /// As [`Pending::features`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
-    pub fn wait(self) -> Result<Features> {
+    pub fn wait(self) -> Result<FeatureMaps> {
         let (ticket, outputs) = self.into_parts();
         Ok(outputs.named(ticket.wait()?).0)
     }

@@ -1,7 +1,7 @@
 //! A forward that is on its way.
 
-use super::{Feature, Features};
 use crate::error::Result;
+use crate::features::{FeatureMap, FeatureMaps};
 use crate::gpu::{Profile, Ran, Ticket};
 use crate::plan::Plan;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Pending {
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost meanwhile,
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The backbone prepares anew for the next clip of
     /// that shape.
-    pub async fn features(self) -> Result<Features> {
+    pub async fn features(self) -> Result<FeatureMaps> {
         let Self { ticket, outputs } = self;
         Ok(outputs.named(ticket.outputs().await?).0)
     }
@@ -53,16 +53,13 @@ impl Pending {
 
 impl Outputs {
     /// What a run left, by name.
-    pub fn named(&self, (values, profile): Ran) -> (Features, Option<Profile>) {
+    pub fn named(&self, (values, profile): Ran) -> (FeatureMaps, Option<Profile>) {
         let Self { plan, spatial_scale } = self;
         let last = &plan.graph().blob(plan.graph().output()).name;
-        let blobs: Vec<Feature> = plan
-            .outputs()
-            .iter()
-            .zip(values)
-            .map(|(output, data)| Feature { name: output.name.clone(), shape: plan.shape(output.blob), data })
+        let outputs = plan.outputs().iter().zip(values);
+        let blobs = outputs
+            .map(|(output, data)| FeatureMap { name: output.name.clone(), shape: plan.shape(output.blob), data })
             .collect();
-        let last = blobs.iter().position(|blob| blob.name == *last).expect("a plan's outputs include the last blob");
-        (Features { blobs, last, spatial_scale: *spatial_scale }, profile)
+        (FeatureMaps::new(blobs, last, *spatial_scale), profile)
     }
 }

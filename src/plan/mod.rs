@@ -6,6 +6,7 @@ mod commands;
 mod cuts;
 mod limits;
 mod memory;
+mod numerics;
 mod outline;
 mod reach;
 mod report;
@@ -23,6 +24,7 @@ pub use choices::{Choices, signature};
 pub use commands::{Command, Copy};
 pub use limits::{MACS_PER_BYTE, PlanLimits};
 pub use memory::Memory;
+pub use numerics::Numerics;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
 pub use schedule::Stretch;
 pub use shapes::infer_shapes;
@@ -56,11 +58,8 @@ pub struct PlanOptions {
     pub forced: Option<Method>,
     /// Where nothing is forced, use these methods before those of the fixed table, for operators that they can do.
     pub choices: Choices,
-    /// Whether convolutions may be computed by Winograd's method, see [`crate::kernels::winograd`].
-    pub winograd: bool,
-    /// Whether to use only methods by which a NaN or an infinity reaches the outputs that depend on it and no others, whatever
-    /// is forced, see [`Method::keeps_floats`].
-    pub strict_floats: bool,
+    /// Which methods may be chosen. Where it excludes Winograd's alone, a forced one of those is used all the same.
+    pub numerics: Numerics,
     /// What the adapter allows.
     pub limits: PlanLimits,
     /// Bytes that activations and workspaces may have together ([`Plan::peak_bytes`]), if not as many as they need.
@@ -76,8 +75,7 @@ impl Default for PlanOptions {
             target: Target::typical(AdapterClass::default()),
             forced: None,
             choices: Choices::default(),
-            winograd: true,
-            strict_floats: false,
+            numerics: Numerics::default(),
             limits: PlanLimits::default(),
             memory_limit: None,
         }
@@ -308,14 +306,11 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     let candidates = Method::candidates(kind, options.target);
     // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
     let fits = |method: &Method| fits(*method, kind, output, options);
-    let strict = |method: &Method| !options.strict_floats || method.keeps_floats(kind);
     let allowed = |method: &Method| {
-        strict(method)
-            && match method.is_winograd() {
-                true => options.winograd && fits(method),
-                false => method.constant_home(0) == Home::Buffer || fits(method),
-            }
+        let may_overflow = !method.is_winograd() && method.constant_home(0) == Home::Buffer;
+        options.numerics.allow(*method, kind) && (may_overflow || fits(method))
     };
+    let strict = |method: &Method| options.numerics != Numerics::Strict || method.keeps_floats(kind);
     let forced = options.forced.filter(|method| candidates.contains(method) && strict(method));
     let chosen = || {
         let method = options.choices.get(&signature(kind, input, output)?)?;

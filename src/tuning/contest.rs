@@ -135,8 +135,7 @@ impl Contest {
 
         let mut candidates = Method::candidates(&self.operator.op().kind, options.target);
         let kind = &self.operator.op().kind;
-        candidates.retain(|method| options.winograd || !method.is_winograd());
-        candidates.retain(|method| !options.strict_floats || method.keeps_floats(kind));
+        candidates.retain(|&method| options.numerics.allow(method, kind));
         // The table's first: it is kept in any case, and what is hopeless is so beside it.
         candidates.sort_by_key(|&method| method != self.table);
         let mut left: Vec<Contender> = Vec::new();

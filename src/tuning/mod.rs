@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::gpu::{GpuContext, ShaderChecks, ShaderPatch};
 use crate::graph::Graph;
 use crate::kernels::Method;
-use crate::plan::{Choices, Plan, PlanOptions, signature};
+use crate::plan::{Choices, Numerics, Plan, PlanOptions, signature};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use contest::{Contest, Operator};
@@ -119,7 +119,7 @@ pub fn tune(
     }
     progress(contests.len(), contests.len());
     // Winners among fewer methods are nothing to others.
-    if !tuned.is_empty() && options.winograd && !options.strict_floats {
+    if !tuned.is_empty() && options.numerics == Numerics::Fast {
         store::save(setting.gpu, choices);
     }
     Ok(tuned)

@@ -24,7 +24,7 @@ use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Tim
 use crate::graph::OpKind;
 use crate::graph::fuse::{fuse, fuse_pools};
 use crate::kernels::{Kernel, Method, Target};
-use crate::plan::{Choices, Plan, PlanLimits, PlanOptions};
+use crate::plan::{Choices, Numerics, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
 use report::Drawn;
 use std::collections::{BTreeMap, HashSet};
@@ -221,8 +221,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         forced: variant.method,
         choices: Choices::default(),
         // What a forced method cannot do others do, whose choice must not depend on the limits.
-        winograd: variant.method.is_none_or(Method::is_winograd),
-        strict_floats: false,
+        numerics: if variant.method.is_none_or(Method::is_winograd) { Numerics::Fast } else { Numerics::NoWinograd },
         limits,
         memory_limit: variant.memory_limit,
     };

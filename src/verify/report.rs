@@ -1,10 +1,10 @@
 //! What verification on one adapter found, by method, to be read or attached to a report of a defect.
 
 use super::{Case, Coverage, Deviation, Failure, Outcome, Run, Variant};
-use crate::backbone::Precision;
 use crate::error::{ErrorKind, Result};
 use crate::gpu::GpuContext;
 use crate::kernels::{Kernel, Method};
+use crate::options::Precision;
 use crate::plan::Plan;
 use serde::Serialize;
 
