@@ -5,10 +5,10 @@
 
 mod pipeline;
 
-use pipeline::{Pipeline, Size};
+use pipeline::{BoxedError, Pipeline, Size};
 use resnet3d_wgpu::{BackboneConfig, Weights, wgpu};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), BoxedError> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let options = wgpu::RequestAdapterOptions::default();
     let adapter = pollster::block_on(instance.request_adapter(&options))?;

@@ -1,8 +1,11 @@
 //! Everything of the program that renders: its shaders, buffers and textures, and the backbone between them.
 
 use resnet3d_wgpu::{
-    BackboneConfig, CLIP_USAGE, FeatureLayout, GpuBackbone, GpuContext, Options, Shape, Weights, wgpu,
+    BackboneConfig, CLIP_USAGE, Clip, FeatureLayout, GpuBackbone, GpuContext, Options, Shape, Weights, wgpu,
 };
+
+/// Whatever went wrong, of this crate's or of wgpu's.
+pub type BoxedError = Box<dyn std::error::Error>;
 
 /// Pixels of the picture along each side of an element of the features.
 const SCALE: usize = 16;
@@ -52,7 +55,7 @@ impl Pipeline {
         config: &BackboneConfig,
         weights: &Weights,
         size: Size,
-    ) -> Result<Self, Box<dyn std::error::Error>> {
+    ) -> Result<Self, BoxedError> {
         let descriptor = GpuContext::device_descriptor(adapter);
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
         let gpu = GpuContext::from_wgpu(adapter, device.clone(), queue.clone());
@@ -84,7 +87,7 @@ impl Pipeline {
 
     /// Renders the frames, makes a clip of them, runs the backbone, and draws its last blob: one submission, and nothing
     /// but the picture comes back.
-    pub fn run(&mut self) -> Result<Picture, Box<dyn std::error::Error>> {
+    pub fn run(&mut self) -> Result<Picture, BoxedError> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") });
         self.render(&mut encoder);
         self.make_clip(&mut encoder);
@@ -96,8 +99,8 @@ impl Pipeline {
 
     /// The clip, and the features of it, as the device has them.
     #[allow(dead_code)] // for the test that compares them with a forward of the host's
-    pub fn values(&mut self) -> Result<(Shape, Vec<f32>, Vec<f32>), Box<dyn std::error::Error>> {
-        let read = |buffer: &wgpu::Buffer| -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+    pub fn values(&mut self) -> Result<(Clip, Vec<f32>), BoxedError> {
+        let read = |buffer: &wgpu::Buffer| -> Result<Vec<f32>, BoxedError> {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let copy = self.readback(buffer.size());
             encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
@@ -105,7 +108,7 @@ impl Pipeline {
             let bytes = self.mapped(&copy)?;
             Ok(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect())
         };
-        Ok((self.clip_shape, read(&self.clip)?, read(&self.features.1)?))
+        Ok((Clip::new(self.clip_shape, read(&self.clip)?)?, read(&self.features.1)?))
     }
 
     /// The backbone.
@@ -178,7 +181,7 @@ impl Pipeline {
         picture
     }
 
-    fn read_picture(&self, texture: &wgpu::Texture) -> Result<Picture, Box<dyn std::error::Error>> {
+    fn read_picture(&self, texture: &wgpu::Texture) -> Result<Picture, BoxedError> {
         let (width, height) = (texture.width() as usize, texture.height() as usize);
         let row = (4 * width).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
         let buffer = self.readback((row * height) as u64);
@@ -260,7 +263,7 @@ impl Pipeline {
     }
 
     /// The bytes of a buffer, once the device is done with it.
-    fn mapped(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    fn mapped(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>, BoxedError> {
         let (sender, answer) = std::sync::mpsc::channel();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
         self.device.poll(wgpu::PollType::wait_indefinitely())?;
