@@ -29,7 +29,7 @@ fn main() {
         for fusion in [true, false] {
             let options = Options::default().fusion(fusion);
             let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).expect("the weights fit");
-            let macs = backbone.prepare(shape).expect("the clip can be planned").macs();
+            let macs = backbone.plan(shape).expect("the clip can be planned").macs();
             group.throughput(Throughput::Elements(2 * macs));
             let id = format!("{shape}, {}", if fusion { "fused" } else { "unfused" });
             group.bench_function(id, |bencher| {

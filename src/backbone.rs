@@ -8,7 +8,7 @@ mod recorded;
 pub use pending::Pending;
 pub use recorded::{CLIP_USAGE, FeatureLayout};
 
-use crate::clip::Clip;
+use crate::clip::ClipView;
 use crate::error::{ErrorKind, ErrorRepr, Result};
 use crate::features::FeatureMaps;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, Timing};
@@ -23,6 +23,10 @@ use crate::weights::Weights;
 const KEPT_PLANS: usize = 4;
 
 /// A ResNet3D body on a device.
+///
+/// It is `Send` and `Sync`: it can be moved to another thread, and one thread at a time can run it. Backbones on clones of
+/// one [`GpuContext`] can run on threads of their own; the device does their work one after the other. No lock of this crate
+/// is taken on the way of a forward.
 ///
 /// ```no_run
 /// use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuBackbone, GpuContext, Options, Shape, Weights};
@@ -90,17 +94,31 @@ impl GpuBackbone {
     /// Plans for clips of `shape` and makes everything a run needs, unless that has been done. It looks for no quicker
     /// methods: [`GpuBackbone::tune`] does.
     ///
+    /// Planning, packing weights and, natively, compiling are done while this is polled: some tenths of a second to some
+    /// seconds the first time, milliseconds where another shape, another backbone of the same context, or a directory for
+    /// caches has the kernels already.
+    ///
     /// # Errors
     /// Those of [`Plan::new`] and of [`Executor::new_async`].
-    pub async fn prepare_async(&mut self, shape: Shape) -> Result<&Plan> {
+    pub async fn prepare_async(&mut self, shape: Shape) -> Result<()> {
+        self.executor(shape).await.map(drop)
+    }
+
+    /// What [`GpuBackbone::prepare_async`] has planned for clips of `shape`. A plan is [low-level](crate::low_level), and not
+    /// stable.
+    ///
+    /// # Errors
+    /// As [`GpuBackbone::prepare_async`].
+    pub async fn plan_async(&mut self, shape: Shape) -> Result<&Plan> {
         Ok(self.executor(shape).await?.plan())
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W. The first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere. The
+    /// first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
     ///
     /// # Errors
     /// As [`GpuBackbone::submit_async`] and [`Pending::features`].
-    pub async fn forward_async(&mut self, clip: &Clip) -> Result<FeatureMaps> {
+    pub async fn forward_async<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<FeatureMaps> {
         self.submit_async(clip).await?.features().await
     }
 
@@ -112,7 +130,8 @@ impl GpuBackbone {
     /// Those of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: then this backbone is of no
     /// use any more, and a new one is to be made on a new [`GpuContext`]; [`ErrorKind::Device`] if the device fails otherwise:
     /// the next clip of that shape is prepared for anew.
-    pub async fn submit_async(&mut self, clip: &Clip) -> Result<Pending> {
+    pub async fn submit_async<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
+        let clip = clip.into();
         let scale = self.body.spatial_scale;
         let shape = clip.shape();
         let executor = self.executor(shape).await?;
@@ -120,7 +139,7 @@ impl GpuBackbone {
         Ok(Pending::new(ticket, executor.plan(), scale))
     }
 
-    /// Blobs, operators, width and scale of the body.
+    /// Blobs, operators, width and scale of the body, which are [low-level](crate::low_level), and not stable.
     pub fn body(&self) -> &Body {
         &self.body
     }

@@ -29,7 +29,7 @@ mod verify;
 pub mod weights;
 
 pub use backbone::{CLIP_USAGE, FeatureLayout, GpuBackbone, Pending};
-pub use clip::Clip;
+pub use clip::{Clip, ClipView};
 pub use config::{BackboneConfig, Transformation};
 pub use error::{Error, ErrorKind, Result};
 pub use features::{FeatureMap, FeatureMaps};

@@ -31,7 +31,7 @@ fn fused_and_unfused_runs_agree() {
             let [fused, unfused] = [true, false].map(|fusion| {
                 let options = Options::default().taps(Taps::Stages).fusion(fusion);
                 let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, options).unwrap();
-                let dispatches = backbone.prepare(case.clip.shape()).unwrap().steps().len();
+                let dispatches = backbone.plan(case.clip.shape()).unwrap().steps().len();
                 (backbone.forward(&case.clip).unwrap(), dispatches)
             });
             assert!(fused.1 < unfused.1 / 2, "{name}: {} dispatches fused, {} unfused", fused.1, unfused.1);
@@ -107,7 +107,7 @@ fn checked_shaders_and_forced_methods_agree() {
     let clip = random::clip(Shape::new(1, 3, 3, 31, 45), 2).unwrap();
     let run = |options: Options| {
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
-        let plan = backbone.prepare(clip.shape()).unwrap();
+        let plan = backbone.plan(clip.shape()).unwrap();
         let methods: HashSet<Method> = plan.steps().iter().map(|step| step.method).collect();
         (backbone.forward(&clip).unwrap(), methods)
     };
@@ -155,7 +155,7 @@ fn timings_are_the_plan_s() {
         let clip = random::clip(Shape::new(1, 3, 4, 64, 64), 2).unwrap();
         let options = Options::default().taps(Taps::Stages);
         let mut backbone = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
-        let steps = backbone.prepare(clip.shape()).unwrap().steps().len();
+        let steps = backbone.plan(clip.shape()).unwrap().steps().len();
         let (want, none) = backbone.forward_timed(&clip, Timing::Off).unwrap();
         assert!(none.is_none());
         let (features, total) = backbone.forward_timed(&clip, Timing::Total).unwrap();

@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 /// Relative L2 against PyTorch's float64.
 const TOLERANCE: f64 = 1e-5;
 
-const CENTER_ONLY: WeightOptions = WeightOptions { inflate: Some(InflateMode::CenterOnly), seed: 0 };
+fn center_only() -> WeightOptions {
+    WeightOptions::default().inflate(InflateMode::CenterOnly)
+}
 
 /// A golden: its file, and what is in it.
 struct Golden {
@@ -83,7 +85,7 @@ fn torchvision_s_features_are_pytorch_s_on_every_adapter() {
         let golden = Golden::read(name);
         let checkpoint = golden.checkpoint();
         let config = body_of(&checkpoint);
-        let own = checkpoint.load(&config, &CENTER_ONLY).unwrap();
+        let own = checkpoint.load(&config, &center_only()).unwrap();
         let error = golden.error(&config, &own.weights, "expect");
         assert!(error < 1e-6, "{name} on the CPU: {error:e}");
         for gpu in &contexts {
@@ -154,7 +156,7 @@ fn the_same_weights_by_detectron2_and_maskrcnn_benchmark() {
         assert_eq!(checkpoint.normalization(), Some(Normalization::Detectron));
         let config = body_of(&checkpoint);
         assert_eq!(config.block_counts, [2, 3, 2]);
-        let weights = checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
+        let weights = checkpoint.load(&config, &center_only()).unwrap().weights;
         let error = golden.error(&config, &weights, label);
         assert!(error < 1e-6, "{naming:?}: {error:e}");
         // The goldens tell the two from each other, and the places of the stride.
@@ -197,14 +199,14 @@ fn the_same_weights_by_hugging_face_are_the_same_bits() {
         assert_eq!(theirs.normalization(), Some(Normalization::ImageNet));
         let config = body_of(&theirs);
         assert_eq!(config, body_of(&own));
-        let load = |checkpoint: &Checkpoint| checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
+        let load = |checkpoint: &Checkpoint| checkpoint.load(&config, &center_only()).unwrap().weights;
         assert_eq!(load(&theirs), load(&own), "{name}");
         // Its blocks may have nothing over either.
         let odd = golden.renamed(|name| match name {
             "layer2.0.bn1.num_batches_tracked" => "resnet.encoder.stages.1.layers.0.attention.weight".to_owned(),
             _ => hugging_face(name),
         });
-        let error = odd.load(&config, &CENTER_ONLY).unwrap_err().to_string();
+        let error = odd.load(&config, &center_only()).unwrap_err().to_string();
         assert!(error.contains("stages.1.layers.0.attention.weight"), "{error}");
     }
 }
@@ -219,7 +221,7 @@ fn a_file_without_its_first_convolution_still_has_its_names() {
     ] {
         let config = body_of(&golden.checkpoint());
         let lacking = golden.renamed(|name| if rename(name) == missing { "lost".to_owned() } else { rename(name) });
-        let error = lacking.load(&config, &CENTER_ONLY).unwrap_err();
+        let error = lacking.load(&config, &center_only()).unwrap_err();
         assert_eq!((error.kind(), error.blob()), (ErrorKind::MissingBlob, Some("res2_0_branch2a_w")), "{error}");
         assert!(error.to_string().contains(missing), "{error}");
     }
@@ -243,7 +245,7 @@ fn caffe2_s_batch_norms_fold() {
     let checkpoint = golden.renamed(caffe2);
     assert_eq!(checkpoint.naming(), Naming::Caffe2);
     let config = body_of(&checkpoint);
-    let loaded = checkpoint.load(&config, &CENTER_ONLY).unwrap();
+    let loaded = checkpoint.load(&config, &center_only()).unwrap();
     let error = golden.error(&config, &loaded.weights, "expect");
     assert!(error < 1e-6, "{error:e}");
     let scale = loaded.origins.iter().find(|origin| origin.blob == "res_conv1_bn_s").unwrap();
@@ -252,7 +254,7 @@ fn caffe2_s_batch_norms_fold() {
     assert_eq!(scale.sources, sources);
     // A variance without its mean is no affine channel.
     let half = golden.renamed(|name| caffe2(name).replace("res2_0_branch2a_bn_rm", "lost"));
-    let error = half.load(&config, &CENTER_ONLY).unwrap_err().to_string();
+    let error = half.load(&config, &center_only()).unwrap_err().to_string();
     assert!(error.contains("res2_0_branch2a_bn_rm"), "{error}");
 }
 
@@ -261,7 +263,7 @@ fn what_was_done_is_told() {
     let golden = Golden::read("torchvision_bottleneck");
     let checkpoint = golden.checkpoint();
     let config = body_of(&checkpoint);
-    let loaded = checkpoint.load(&config, &CENTER_ONLY).unwrap();
+    let loaded = checkpoint.load(&config, &center_only()).unwrap();
     let of = |blob: &str| loaded.origins.iter().find(|origin| origin.blob == blob).unwrap();
     let weight = of("res3_0_branch2b_w");
     assert_eq!(
@@ -286,7 +288,7 @@ fn another_network_is_told_by_what_is_missing() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
     let own = body_of(&checkpoint);
     let wrong = BackboneConfig { transformation: Transformation::Bottleneck, ..own.clone() };
-    let error = checkpoint.load(&wrong, &CENTER_ONLY).unwrap_err();
+    let error = checkpoint.load(&wrong, &center_only()).unwrap_err();
     assert!(error.kind() == ErrorKind::MissingBlob);
     let text = error.to_string();
     for part in [
@@ -300,14 +302,14 @@ fn another_network_is_told_by_what_is_missing() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let deeper = BackboneConfig { block_counts: vec![2, 2, 3], ..own };
-    let text = checkpoint.load(&deeper, &CENTER_ONLY).unwrap_err().to_string();
+    let text = checkpoint.load(&deeper, &center_only()).unwrap_err().to_string();
     assert!(text.contains("layer3.2.conv1.weight"), "{text}");
 }
 
 #[test]
 fn parts_that_no_block_of_this_body_has_are_refused() {
     let golden = Golden::read("torchvision_bottleneck");
-    let load = |checkpoint: &Checkpoint, config: &BackboneConfig| checkpoint.load(config, &CENTER_ONLY).map(drop);
+    let load = |checkpoint: &Checkpoint, config: &BackboneConfig| checkpoint.load(config, &center_only()).map(drop);
     let config = body_of(&golden.checkpoint());
     for (counter, part) in [
         ("layer2.0.bn1.num_batches_tracked", "layer2.0.se.fc1.weight"),
@@ -349,7 +351,7 @@ fn parts_that_no_block_of_this_body_has_are_refused() {
 fn what_is_saved_is_loaded() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
     let config = body_of(&checkpoint);
-    let weights = checkpoint.load(&config, &CENTER_ONLY).unwrap().weights;
+    let weights = checkpoint.load(&config, &center_only()).unwrap().weights;
     for (storage, tolerance) in [(Storage::F32, 0.0), (Storage::F16, 6e-4)] {
         let bytes =
             weights.to_safetensors(&config, None, checkpoint.normalization(), None, storage).unwrap().to_bytes();
@@ -379,10 +381,10 @@ fn inflation_is_bounded() {
     let checkpoint = Golden::read("torchvision_basic").checkpoint();
     let own = body_of(&checkpoint);
     let long = BackboneConfig { time_kernel_dim: 999, ..own.clone() };
-    let error = checkpoint.load(&long, &CENTER_ONLY).unwrap_err();
+    let error = checkpoint.load(&long, &center_only()).unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::Config, Some("time_kernel_dim")), "{error}");
     // Frame by frame there is nothing to inflate.
     let image = BackboneConfig { time_kernel_dim: 1, ..own };
-    assert!(checkpoint.load(&image, &CENTER_ONLY).unwrap().origins.iter().all(|origin| origin.inflated.is_none()));
+    assert!(checkpoint.load(&image, &center_only()).unwrap().origins.iter().all(|origin| origin.inflated.is_none()));
     checkpoint.weights(&image).unwrap();
 }

@@ -88,8 +88,8 @@ fn a_lost_device_is_a_typed_error_and_can_be_replaced() {
             assert_lost(used.forward(&clip(1)), &gpu, reason);
             assert_lost(prepared.forward(&clip(1)), &gpu, reason);
             assert_lost(prepared.fill_activations(CLIP, 0.0), &gpu, reason);
-            assert_lost(used.prepare(Shape { t: 5, ..CLIP }).map(drop), &gpu, reason);
-            assert_lost(backbone(&gpu).prepare(CLIP).map(drop), &gpu, reason);
+            assert_lost(used.prepare(Shape { t: 5, ..CLIP }), &gpu, reason);
+            assert_lost(backbone(&gpu).prepare(CLIP), &gpu, reason);
             assert_lost(backbone(&gpu).forward(&clip(1)), &gpu, reason);
         }
         assert!(gpu.lost().unwrap().contains(reason));
@@ -194,7 +194,7 @@ fn starve(gpu: &GpuContext) {
     // Its largest buffer alone is beyond that.
     let long = Shape::new(1, 3, 900, 224, 224);
     for _ in 0..2 {
-        match (gpu.backend(), backbone.prepare(long).map(drop)) {
+        match (gpu.backend(), backbone.prepare(long)) {
             // OpenGL says nothing of a buffer without memory; what comes after it fails for good.
             ("gl", result) => assert_lost(result, gpu, ""),
             (_, Err(error)) if error.kind() == ErrorKind::OutOfMemory => {

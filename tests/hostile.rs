@@ -65,14 +65,16 @@ fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// What a weight file may take besides its own bytes, and eight times those (its tensors, inflated).
 const ALLOWED: usize = 48 << 20;
 
-const OPTIONS: WeightOptions = WeightOptions { inflate: Some(InflateMode::CenterOnly), seed: 0 };
+fn options() -> WeightOptions {
+    WeightOptions::default().inflate(InflateMode::CenterOnly)
+}
 
 /// Opens `bytes` and loads the weights of the network that they show. What comes of it does not matter, only how.
 fn use_up(name: &str, bytes: &[u8]) {
     let ((), peak) = peak_of(|| {
         let Ok(checkpoint) = Checkpoint::from_bytes(name, bytes.to_vec()) else { return };
         let config = checkpoint.network().ok().flatten().unwrap_or_default();
-        drop(checkpoint.load(&config, &OPTIONS));
+        drop(checkpoint.load(&config, &options()));
     });
     assert!(peak <= ALLOWED + 8 * bytes.len(), "{name}: {peak} bytes for a file of {}", bytes.len());
 }
@@ -242,7 +244,7 @@ fn one_array_is_not_a_whole_network() {
         time_kernel_dim: 1,
         ..BackboneConfig::default()
     };
-    let (result, peak) = peak_of(|| checkpoint.load(&config, &OPTIONS).map(drop));
+    let (result, peak) = peak_of(|| checkpoint.load(&config, &options()).map(drop));
     let error = result.unwrap_err().to_string();
     assert!(error.contains("one array as several parameters"), "{error}");
     assert!(peak <= ALLOWED + 8 * file.len(), "{peak}");
@@ -324,7 +326,7 @@ fn one_value_is_not_a_whole_network() {
         tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
     for (what, file) in [("expanded", legacy(&expanded, &[1])), ("shared", legacy(&shared, &[1024 * 1024 * 9]))] {
         let checkpoint = Checkpoint::from_bytes("bomb.pth", file.clone()).unwrap();
-        let (result, peak) = peak_of(|| checkpoint.load(of_blocks(256, 30), &OPTIONS).map(drop));
+        let (result, peak) = peak_of(|| checkpoint.load(of_blocks(256, 30), &options()).map(drop));
         let error = result.unwrap_err().to_string();
         assert!(error.contains("one array as several parameters"), "{what}: {error}");
         assert!(peak < 4 << 20, "{what}: {peak}");
@@ -336,7 +338,7 @@ fn one_value_is_not_a_whole_network() {
         tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
     tied.push(("fc.weight".to_owned(), &[16384], &[1], 0));
     let checkpoint = Checkpoint::from_bytes("tied.pth", legacy(&tied, &[16384])).unwrap();
-    checkpoint.load(of_blocks(4, 1), &OPTIONS).unwrap();
+    checkpoint.load(of_blocks(4, 1), &options()).unwrap();
 }
 
 /// What nobody asks for is not read, and not even the file is held.

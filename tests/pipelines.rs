@@ -32,7 +32,7 @@ fn compiling_can_be_watched() {
         assert_eq!(gpu.compilation(), None);
         let mut backbone = GpuBackbone::new(&gpu, &case.config, &case.weights, Options::default()).unwrap();
         let seen: Vec<Compilation> = std::thread::scope(|scope| {
-            let preparing = scope.spawn(|| backbone.prepare(case.clip.shape()).map(drop));
+            let preparing = scope.spawn(|| backbone.prepare(case.clip.shape()));
             let running = || (!preparing.is_finished()).then(|| gpu.compilation());
             let seen = std::iter::from_fn(running).flatten().collect();
             preparing.join().unwrap().unwrap();

@@ -43,7 +43,7 @@ fn a_second_forward_creates_nothing() {
         for (timing, limits) in cases.into_iter().chain([(Timing::Off, Some(split))]) {
             let mut backbone = narrow(&gpu, Taps::Stages, limits);
             let clip = random::clip(Shape::new(2, 3, 4, 32, 40), 1).unwrap();
-            let plan = backbone.prepare(clip.shape()).unwrap();
+            let plan = backbone.plan(clip.shape()).unwrap();
             assert_eq!(plan.dispatches() > plan.steps().len(), limits.is_some(), "split or not");
             let prepared = count(&gpu);
             backbone.forward_timed(&clip, timing).unwrap();

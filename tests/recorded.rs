@@ -93,7 +93,7 @@ fn recorded_forwards_are_forwards() {
                 let shape = Shape::new(batch, 3, 8, 32, 40);
                 let clips = [1, 2].map(|seed| random::clip(shape, seed).unwrap());
                 let wanted = clips.clone().map(|clip| backbone.forward(&clip).unwrap());
-                let plan = backbone.prepare(shape).unwrap();
+                let plan = backbone.plan(shape).unwrap();
                 let (rounds, submissions) = (plan.rounds(), plan.submissions().len());
                 split += usize::from(rounds > 1 && plan.dispatches() / rounds > plan.steps().len() && submissions > 1);
 

@@ -295,7 +295,7 @@ impl Network<'_> {
         let options = Options::default().taps(Taps::Stages).numerics(numerics).method(method);
         let options = options.limits(limits).memory_limit(memory_limit);
         let mut backbone = GpuBackbone::new(gpu, &config, &weights, options).unwrap();
-        let plan = backbone.prepare(self.shape).unwrap().clone();
+        let plan = backbone.plan(self.shape).unwrap().clone();
         backbone.fill_activations(self.shape, 1e30).unwrap();
         let (features, profile) = backbone.forward_timed(&clip, Timing::Layers).unwrap();
         assert!(profile.is_none_or(|profile| profile.steps.len() == plan.steps().len()), "a time for each layer");

@@ -8,7 +8,9 @@ use resnet3d_wgpu::weights::{Loaded, Naming};
 use resnet3d_wgpu::{BackboneConfig, Checkpoint, ErrorKind, InflateMode, Network, WeightOptions};
 use std::path::{Path, PathBuf};
 
-const CENTER_ONLY: WeightOptions = WeightOptions { inflate: Some(InflateMode::CenterOnly), seed: 0 };
+fn center_only() -> WeightOptions {
+    WeightOptions::default().inflate(InflateMode::CenterOnly)
+}
 
 fn torch(name: &str) -> PathBuf {
     golden_path("torch").join(name)
@@ -20,7 +22,7 @@ fn load(path: &Path) -> (Network, Loaded) {
     assert_eq!((checkpoint.naming(), checkpoint.stride_1x1()), (Naming::Torchvision, Some(false)));
     assert_eq!(checkpoint.normalization(), Some(Normalization::ImageNet));
     let network = checkpoint.network().unwrap().unwrap();
-    let loaded = checkpoint.load(&network, &CENTER_ONLY).unwrap();
+    let loaded = checkpoint.load(&network, &center_only()).unwrap();
     (network, loaded)
 }
 
@@ -77,7 +79,7 @@ fn files_that_shrink_are_an_error() {
         let checkpoint = Checkpoint::open(&path).unwrap();
         let network = checkpoint.network().unwrap().unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let error = checkpoint.load(&network, &CENTER_ONLY).unwrap_err();
+        let error = checkpoint.load(&network, &center_only()).unwrap_err();
         assert_eq!((error.action(), error.path()), (Some("read"), Some(path.as_path())), "{name}: {error}");
     }
 }

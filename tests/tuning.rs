@@ -43,7 +43,7 @@ fn a_tuned_network_agrees_and_is_remembered() {
         assert_eq!(heard.len(), tuned.len() + 1);
         assert_eq!(heard.last(), Some(&(tuned.len(), tuned.len())));
         let operators: usize = tuned.iter().map(|own| own.count).sum();
-        let convolutions = first.prepare(clip.shape()).unwrap();
+        let convolutions = first.plan(clip.shape()).unwrap();
         let convolutions =
             methods(convolutions).iter().filter(|method| Method::name(**method).contains("gemm")).count();
         assert!(operators >= convolutions && tuned.len() < operators, "{} of {operators} differ", tuned.len());
@@ -54,7 +54,7 @@ fn a_tuned_network_agrees_and_is_remembered() {
             let time = |method: &str| own.times.iter().find(|timed| timed.method == method).unwrap().ms;
             assert_eq!((time(own.table), time(own.chosen)), (own.table_ms, own.chosen_ms));
             assert!(own.kept || own.chosen != own.table, "{own:?}");
-            let plan = first.prepare(clip.shape()).unwrap();
+            let plan = first.plan(clip.shape()).unwrap();
             let operators = plan.graph().operators();
             let step = plan.steps().iter().find(|step| operators[step.operator].name == own.operator).unwrap();
             assert_eq!(step.method.name(), if own.kept { own.chosen } else { own.table });
@@ -66,8 +66,8 @@ fn a_tuned_network_agrees_and_is_remembered() {
         let mut second = backbone(&gpu, true);
         let batch = Shape { n: 2, ..clip.shape() };
         assert!(second.tune(batch, &mut |_, _| ()).unwrap().is_empty(), "all is known");
-        let chosen = methods(first.prepare(clip.shape()).unwrap());
-        assert_eq!(methods(second.prepare(batch).unwrap()), chosen);
+        let chosen = methods(first.plan(clip.shape()).unwrap());
+        assert_eq!(methods(second.plan(batch).unwrap()), chosen);
         assert!(!second.tune(Shape::new(1, 3, 3, 33, 64), &mut |_, _| ()).unwrap().is_empty());
 
         let files: BTreeSet<String> = common::names_in(directory.path());
@@ -118,7 +118,7 @@ fn winners_among_fewer_methods_are_not_remembered() {
     let options = Options::default().tuning(true).numerics(Numerics::Strict);
     let mut strict = GpuBackbone::new(&gpu, &config, &weights, options).unwrap();
     assert!(!strict.tune(shape, &mut |_, _| ()).unwrap().is_empty());
-    assert!(methods(strict.prepare(shape).unwrap()).iter().all(|method| !method.is_winograd()));
+    assert!(methods(strict.plan(shape).unwrap()).iter().all(|method| !method.is_winograd()));
     assert!(!backbone(&gpu, true).tune(shape, &mut |_, _| ()).unwrap().is_empty(), "all is tried once more");
 }
 

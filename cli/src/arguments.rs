@@ -255,7 +255,7 @@ pub struct WeightArguments {
 impl WeightArguments {
     /// The same for the library.
     pub fn options(&self) -> WeightOptions {
-        WeightOptions { inflate: self.inflate, seed: self.seed }
+        WeightOptions::default().inflate(self.inflate).seed(self.seed)
     }
 }
 

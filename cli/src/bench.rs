@@ -313,7 +313,7 @@ impl Arguments {
         let tuning = tuning.elapsed();
         let (work, dispatches, memory) = {
             let _progress = Progress::start("preparing the network").with_kernels(gpu);
-            let plan = backbone.prepare(clip.shape())?;
+            let plan = backbone.plan(clip.shape())?;
             (Work::of(plan), plan.dispatches(), memory_line(plan))
         };
         note(&memory);

@@ -257,7 +257,7 @@ fn look(
     let mut shape = None;
     let mut take = |view: View| {
         if shape.replace(view.values.shape()) != Some(view.values.shape()) {
-            note(&memory_line(backbone.prepare(view.values.shape())?));
+            note(&memory_line(backbone.plan(view.values.shape())?));
         }
         let features = backbone.forward(&view.values)?;
         let softmax = features.get("pred").map(|pred| softmax(&pred.data)).unwrap_or_default();

@@ -50,7 +50,7 @@ pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -
     let started = Instant::now();
     let memory = {
         let _progress = Progress::start("preparing the network").with_kernels(gpu);
-        memory_line(backbone.prepare(clip.shape())?)
+        memory_line(backbone.plan(clip.shape())?)
     };
     let prepare = started.elapsed();
     note(&memory);

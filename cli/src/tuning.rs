@@ -75,7 +75,7 @@ pub struct Comparison {
 impl Comparison {
     /// Prepared and warmed up.
     pub fn new(mut backbone: GpuBackbone, clip: &Clip) -> Result<Self> {
-        let plan = backbone.prepare(clip.shape())?;
+        let plan = backbone.plan(clip.shape())?;
         let kernels = plan.steps().iter().map(|step| step.method.name()).collect();
         backbone.forward(clip)?;
         Ok(Self { backbone, kernels, latencies: Vec::new() })

@@ -7,7 +7,7 @@ use resnet3d_wgpu::{Checkpoint, InflateMode, WeightOptions};
 fuzz_target!(|bytes: &[u8]| {
     let Ok(checkpoint) = Checkpoint::from_bytes("fuzz.pth", bytes.to_vec()) else { return };
     let config = checkpoint.network().ok().flatten().unwrap_or_default();
-    let options = WeightOptions { inflate: Some(InflateMode::MeanRepeat), seed: 0 };
+    let options = WeightOptions::default().inflate(InflateMode::MeanRepeat);
     let _ = checkpoint.load(&config, &options);
     let _ = checkpoint.unused(&config);
 });

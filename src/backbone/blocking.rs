@@ -3,7 +3,7 @@
 
 use super::recorded::{FeatureLayout, layouts};
 use super::{GpuBackbone, Pending};
-use crate::clip::Clip;
+use crate::clip::ClipView;
 use crate::error::Result;
 use crate::features::FeatureMaps;
 use crate::gpu::{Profile, Timing, drive};
@@ -12,17 +12,30 @@ use crate::shape::Shape;
 use crate::tuning::{self, Setting, Tuned};
 
 impl GpuBackbone {
-    /// As [`GpuBackbone::prepare_async`], on this thread, and looks for quicker methods first, in silence, where that was asked
-    /// for. Compiling takes from milliseconds to seconds for a new shape, tuning from seconds to minutes.
+    /// As [`GpuBackbone::prepare_async`], on this thread. Where tuning was asked for it goes before, in silence.
+    ///
+    /// This blocks while the driver compiles shaders and weights are uploaded: for some tenths of a second to some seconds
+    /// the first time, for milliseconds where another shape, another backbone of the same context, or a directory for
+    /// caches has the kernels already. Tuning takes from seconds to minutes.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare_async`], and those of [`GpuBackbone::tune`].
-    pub fn prepare(&mut self, shape: Shape) -> Result<&Plan> {
+    /// As [`GpuBackbone::prepare_async`] and [`GpuBackbone::tune`].
+    pub fn prepare(&mut self, shape: Shape) -> Result<()> {
         if !self.is_prepared(shape) {
             self.tune(shape, &mut |_, _| ())?;
         }
         let gpu = self.gpu.clone();
         drive(&gpu, self.prepare_async(shape))
+    }
+
+    /// What [`GpuBackbone::prepare`] has planned for clips of `shape`. A plan is [low-level](crate::low_level), and not
+    /// stable.
+    ///
+    /// # Errors
+    /// As [`GpuBackbone::prepare`].
+    pub fn plan(&mut self, shape: Shape) -> Result<&Plan> {
+        self.prepare(shape)?;
+        Ok(self.last_used().plan())
     }
 
     /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no earlier call
@@ -48,12 +61,19 @@ impl GpuBackbone {
         Ok(tuned)
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W, and waits for its features: milliseconds to seconds, and as long again as
-    /// [`GpuBackbone::prepare`] takes for the first clip of a shape.
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere. The
+    /// first clip of a shape is planned for; see [`GpuBackbone::prepare`].
+    ///
+    /// This blocks until the features have come back: for the upload, for the work of the device and of everything that was
+    /// submitted to its queue before, and for the readback. A device that has not finished after ten minutes, and a second
+    /// more for each 10^8 multiply-adds, is given up on.
     ///
     /// # Errors
-    /// As [`GpuBackbone::submit`] and [`Pending::wait`].
-    pub fn forward(&mut self, clip: &Clip) -> Result<FeatureMaps> {
+    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost: then
+    /// this backbone is of no use any more, and a new one is to be made on a new context;
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device fails otherwise, or takes too long: the next clip of
+    /// that shape is prepared for anew.
+    pub fn forward<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<FeatureMaps> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
 
@@ -61,8 +81,12 @@ impl GpuBackbone {
     ///
     /// # Errors
     /// As [`GpuBackbone::forward`].
-    pub fn forward_timed(&mut self, clip: &Clip, timing: Timing) -> Result<(FeatureMaps, Option<Profile>)> {
-        let (ticket, outputs) = self.submit_timed(clip, timing)?.into_parts();
+    pub fn forward_timed<'a>(
+        &mut self,
+        clip: impl Into<ClipView<'a>>,
+        timing: Timing,
+    ) -> Result<(FeatureMaps, Option<Profile>)> {
+        let (ticket, outputs) = self.submit_timed(clip.into(), timing)?.into_parts();
         Ok(outputs.named(ticket.wait()?))
     }
 
@@ -72,11 +96,11 @@ impl GpuBackbone {
     /// # Errors
     /// As [`GpuBackbone::submit_async`] and [`GpuBackbone::prepare`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the
     /// device takes too long.
-    pub fn submit(&mut self, clip: &Clip) -> Result<Pending> {
-        self.submit_timed(clip, Timing::Off)
+    pub fn submit<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
+        self.submit_timed(clip.into(), Timing::Off)
     }
 
-    fn submit_timed(&mut self, clip: &Clip, timing: Timing) -> Result<Pending> {
+    fn submit_timed(&mut self, clip: ClipView<'_>, timing: Timing) -> Result<Pending> {
         self.prepare(clip.shape())?;
         let spatial_scale = self.body.spatial_scale;
         let executor = self.last_used();
@@ -101,7 +125,7 @@ impl GpuBackbone {
     /// # Errors
     /// As [`GpuBackbone::prepare`].
     pub fn feature_layouts(&mut self, shape: Shape) -> Result<Vec<FeatureLayout>> {
-        Ok(layouts(self.prepare(shape)?))
+        Ok(layouts(self.plan(shape)?))
     }
 
     /// As [`GpuBackbone::feature_buffers_async`], on this thread.

@@ -35,7 +35,7 @@ impl GpuBackbone {
     /// # Errors
     /// As [`GpuBackbone::prepare_async`].
     pub async fn feature_layouts_async(&mut self, shape: Shape) -> Result<Vec<FeatureLayout>> {
-        Ok(layouts(self.prepare_async(shape).await?))
+        Ok(layouts(self.plan_async(shape).await?))
     }
 
     /// Buffers for what [`GpuBackbone::record`] leaves of clips of `shape`, for callers that have none: they can be bound as

@@ -26,15 +26,7 @@ impl Clip {
     /// [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero or the clip is too large;
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` holds another number of values than `shape`.
     pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self> {
-        let shape = shape.checked("clip")?;
-        if data.len() != shape.len() {
-            return Err(ErrorRepr::Shape {
-                what: "clip".to_owned(),
-                wanted: format!("{shape} ({} values)", shape.len()),
-                given: format!("{} values", data.len()),
-            }
-            .into());
-        }
+        let shape = checked(shape, data.len())?;
         Ok(Self { shape, data })
     }
 
@@ -60,4 +52,71 @@ impl Clip {
     pub fn data(&self) -> &[f32] {
         &self.data
     }
+
+    /// The values alone, without a copy.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// The same clip, borrowed.
+    pub fn view(&self) -> ClipView<'_> {
+        ClipView { shape: self.shape, data: &self.data }
+    }
+}
+
+/// A [`Clip`] whose values somebody else owns.
+///
+/// ```
+/// use resnet3d_wgpu::{ClipView, Shape};
+///
+/// let decoded = vec![0.0; 2 * 3 * 4 * 8 * 8];
+/// let second = ClipView::new(Shape::new(1, 3, 4, 8, 8), &decoded[3 * 4 * 8 * 8..])?;
+/// assert_eq!(second.shape().n, 1);
+/// # Ok::<(), resnet3d_wgpu::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClipView<'a> {
+    shape: Shape,
+    data: &'a [f32],
+}
+
+impl<'a> ClipView<'a> {
+    /// A clip of values in row-major order, width innermost.
+    ///
+    /// # Errors
+    /// As [`Clip::new`].
+    pub fn new(shape: Shape, data: &'a [f32]) -> Result<Self> {
+        let shape = checked(shape, data.len())?;
+        Ok(Self { shape, data })
+    }
+
+    /// The shape, N×C×T×H×W.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The values in row-major order.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+}
+
+impl<'a> From<&'a Clip> for ClipView<'a> {
+    fn from(clip: &'a Clip) -> Self {
+        clip.view()
+    }
+}
+
+/// The shape of a clip of so many values.
+fn checked(shape: Shape, values: usize) -> Result<Shape> {
+    let shape = shape.checked("clip")?;
+    if values != shape.len() {
+        return Err(ErrorRepr::Shape {
+            what: "clip".to_owned(),
+            wanted: format!("{shape} ({} values)", shape.len()),
+            given: format!("{values} values"),
+        }
+        .into());
+    }
+    Ok(shape)
 }

@@ -109,7 +109,7 @@ impl PresetCase {
         let started = Instant::now();
         let options = Options { taps: Taps::Stages, ..Options::default() };
         let mut backbone = GpuBackbone::new(gpu, &self.config, &self.weights, options)?;
-        let macs = backbone.prepare(CLIP)?.macs();
+        let macs = backbone.plan(CLIP)?.macs();
         let prepare = started.elapsed();
         backbone.forward(&self.clip)?;
         let started = Instant::now();

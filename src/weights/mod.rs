@@ -44,6 +44,7 @@ use crate::graph::{Body, Graph};
 use crate::network::Network;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A dense float32 tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,18 +84,29 @@ impl Tensor {
 
 /// How the weights of a file become those of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct WeightOptions {
-    /// How 2-D weights are inflated where the network wants a time kernel above 1. `None` makes that an error: no mode is
-    /// right for everybody.
-    pub inflate: Option<InflateMode>,
-    /// The seed of [`InflateMode::CenterOnlyRestRand`].
-    pub seed: u64,
+    inflate: Option<InflateMode>,
+    seed: u64,
 }
 
-/// The parameters of one body: every one there, of the right shape, finite.
+impl WeightOptions {
+    /// How 2-D weights are inflated where the network wants a time kernel above 1. `None`, the default, makes that an
+    /// error: no mode is right for everybody.
+    pub fn inflate(self, mode: impl Into<Option<InflateMode>>) -> Self {
+        Self { inflate: mode.into(), ..self }
+    }
+
+    /// The seed of [`InflateMode::CenterOnlyRestRand`] (default: 0).
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+}
+
+/// The parameters of one body: every one there, of the right shape, finite. Clones share them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    tensors: Arc<BTreeMap<String, Tensor>>,
 }
 
 impl Weights {
@@ -136,7 +148,7 @@ impl Weights {
             let data = random::parameter(&p, seed);
             (p.name, Tensor { shape: p.shape, data })
         });
-        Self { tensors: tensors.collect() }
+        Self { tensors: Arc::new(tensors.collect()) }
     }
 
     /// Takes the parameters of `graph` out of `tensors`.
@@ -168,7 +180,7 @@ impl Weights {
             }
             own.insert(parameter.name, tensor);
         }
-        Ok(Self { tensors: own })
+        Ok(Self { tensors: Arc::new(own) })
     }
 
     /// All parameters, by name.

@@ -87,7 +87,7 @@ pub fn fixture(name: &str) -> Fixture {
         None => Weights::load(&path, &config),
         Some(pickle) => {
             let inflate = Some(metadata["inflate_mode"].parse().unwrap());
-            Weights::load_with(fixture_path(pickle), &config, &WeightOptions { inflate, seed: 0 })
+            Weights::load_with(fixture_path(pickle), &config, &WeightOptions::default().inflate(inflate))
         }
     };
     Fixture {
