@@ -173,7 +173,7 @@ fn every_adapter_matches_the_full_width_fixtures() {
         for gpu in &contexts {
             let options = Options::default().taps(Taps::Stages);
             let mut backbone = GpuBackbone::new(gpu, &case.config, &weights, options).unwrap();
-            let plan = backbone.prepare(case.shape).unwrap();
+            let plan = backbone.plan(case.shape).unwrap();
             assert_eq!(plan.macs(), case.json["macs"].as_u64().unwrap(), "{}", case.name);
             let start = std::time::Instant::now();
             let features = backbone.forward(&clip).unwrap();

@@ -79,8 +79,8 @@ fn recorded_forwards_are_forwards() {
     let two_pathways = slow_fast.network().unwrap().unwrap();
     let loaded = slow_fast.load(&two_pathways, &WeightOptions::default()).unwrap();
     let small = PlanLimits {
-        max_binding_bytes: 48 << 10,
-        max_buffer_bytes: 80 << 10,
+        max_binding_bytes: 72 << 10,
+        max_buffer_bytes: 96 << 10,
         max_macs: 1 << 20,
         ..PlanLimits::default()
     };
