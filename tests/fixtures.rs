@@ -67,7 +67,7 @@ fn the_winograd_methods_match_the_small_fixtures() {
         for gpu in &contexts {
             let winograd = Method::all().filter(|method| method.is_winograd() && method.runs_on(gpu.target()));
             for method in winograd {
-                let options = Options::default().taps(Taps::Stages).method(Some(method));
+                let options = Options::default().taps(Taps::Stages).method(method);
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
                 for blob in backbone.forward(&case.clip).unwrap().blobs() {
                     let (_, want) = &case.expected[&blob.name];
