@@ -119,7 +119,7 @@ fn checked_shaders_and_forced_methods_agree() {
     let plain = |name: &str| name.starts_with("conv") && !name.starts_with("conv_depthwise");
     let conv = |method: &Method| plain(method.name()) || winograd(method);
     for forced in Method::all().filter(|method| conv(method) && method.runs_on(gpu.target())) {
-        let (got, methods) = run(Options::default().method(Some(forced)));
+        let (got, methods) = run(Options::default().method(forced));
         assert!(methods.contains(&forced));
         // Winograd's cannot do every convolution, and there is one with pooling behind it: others fill in.
         let stem = forced.name().starts_with("conv_pool");

@@ -39,12 +39,10 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
     let text = &metadata.metadata().as_ref().unwrap()["preprocess"];
     let json: serde_json::Value = serde_json::from_str(text).unwrap();
     let size = |key: &str| json[key].as_u64().map(|size| size as usize);
-    let options = Preprocess {
-        size: Size::Shorter(size("target_size").unwrap()),
-        max_size: Some(size("max_size").unwrap()),
-        pad_stride: size("pad_stride"),
-        ..Preprocess::default()
-    };
+    let options = Preprocess::default()
+        .size(Size::Shorter(size("target_size").unwrap()))
+        .max_size(size("max_size").unwrap())
+        .pad_stride(size("pad_stride"));
     let order: ChannelOrder = json["channel_order"].as_str().unwrap().parse().unwrap();
 
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -64,7 +62,7 @@ fn read_fixture(name: &str) -> (Preprocess, Vec<Frames>, Clip) {
 
 /// Detectron's preprocessing with these sizes.
 fn sizes(target_size: usize, max_size: usize, pad_stride: Option<usize>) -> Preprocess {
-    Preprocess { size: Size::Shorter(target_size), max_size: Some(max_size), pad_stride, ..Preprocess::default() }
+    Preprocess::default().size(Size::Shorter(target_size)).max_size(max_size).pad_stride(pad_stride)
 }
 
 fn grey(dims: [usize; 3]) -> Frames {
@@ -147,7 +145,7 @@ fn refuses_what_is_no_clip() {
         ("target 0", vec![grey([1, 4, 4])], sizes(0, 333, None), "size of at least 1"),
         ("max 0", vec![grey([1, 4, 4])], sizes(256, 0, None), "maximal size of at least 1"),
         ("stride 0", vec![grey([1, 4, 4])], sizes(256, 333, Some(0)), "padding stride of at least 1"),
-        ("crop 0", vec![grey([1, 4, 4])], Preprocess { crop: Some(0), ..fine }, "crop of at least 1"),
+        ("crop 0", vec![grey([1, 4, 4])], fine.crop(0), "crop of at least 1"),
         ("vanishing", vec![grey([1, 1, 1000])], fine, "0x333 pixels"),
         ("too large", vec![grey([1, 4, 4])], sizes(1 << 30, 1 << 30, None), "2^30 - 1"),
         ("beyond all numbers", vec![grey([1, 4, 4])], sizes(usize::MAX, usize::MAX, None), "2^30 - 1"),

@@ -151,8 +151,8 @@ fn damaged_pictures_are_survived() {
     files.push(fixture_path("overflow.jpg"));
     files.sort();
     let files: Vec<_> = files.into_iter().map(|path| (path.display().to_string(), read(path))).collect();
-    let preprocess = Preprocess { size: Size::Shorter(8), max_size: Some(16), ..Preprocess::default() };
-    let options = LoadOptions { preprocess, ..LoadOptions::default() };
+    let preprocess = Preprocess::default().size(Size::Shorter(8)).max_size(16);
+    let options = LoadOptions::default().preprocess(preprocess);
     let seed = std::env::var("RESNET3D_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     println!("seed {seed}");
     let directory = || tempfile::tempdir().unwrap();

@@ -183,11 +183,10 @@ fn maps_lie_where_the_network_looked() {
 #[test]
 fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     let scene = Scene { frames: 2, height: 24, width: 32 }.render().unwrap();
-    let options =
-        Preprocess { size: Size::Shorter(24), max_size: Some(32), pad_stride: Some(32), ..Preprocess::default() };
+    let options = Preprocess::default().size(Size::Shorter(24)).max_size(32).pad_stride(32);
     let clip = preprocess(std::slice::from_ref(&scene), &options).unwrap();
     let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
-    let unpadded = preprocess(std::slice::from_ref(&scene), &Preprocess { pad_stride: None, ..options }).unwrap();
+    let unpadded = preprocess(std::slice::from_ref(&scene), &options.pad_stride(None)).unwrap();
     let from_clip = heatmap(&Backdrop::new(&unpadded, None, &options).unwrap(), &[], HeatmapMode::Activation);
     // Nothing was resized, so that the clip plus the means is the frames; only the heading tells the padded clip.
     let [from_frames, from_clip] = [from_frames.unwrap(), from_clip.unwrap()];
@@ -196,13 +195,13 @@ fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     assert!(from_frames.rgb()[below_heading..] == from_clip.rgb()[below_heading..]);
 
     // So it is where values were normalised otherwise, and where the middle was cut out of the frames.
-    let imagenet = Preprocess { size: Size::Shorter(24), ..Preprocess::usual(Normalization::ImageNet) };
+    let imagenet = Preprocess::usual(Normalization::ImageNet).size(Size::Shorter(24));
     let draw = |frames: &Frames, options: &Preprocess, originals: Option<&Frames>| {
         let clip = preprocess(std::slice::from_ref(frames), options).unwrap();
         heatmap(&Backdrop::new(&clip, originals, options).unwrap(), &[], HeatmapMode::Activation).unwrap()
     };
     assert!(draw(&scene, &imagenet, None) == draw(&scene, &imagenet, Some(&scene)));
-    let cropped = Preprocess { crop: Some(24), ..imagenet };
+    let cropped = imagenet.crop(24);
     let middle = scene.iter().flat_map(|frame| frame.chunks_exact(32 * 3)).flat_map(|row| &row[4 * 3..28 * 3]);
     let middle = Frames::new([2, 24, 24], ChannelOrder::Rgb, middle.copied().collect()).unwrap();
     let square = draw(&middle, &imagenet, Some(&middle));
@@ -256,7 +255,7 @@ fn the_scene_goes_to_disk_and_back() {
     let path = directory.path().join("new/scene");
     let scene = Scene { frames: 11, height: 30, width: 40 };
     scene.write_png_frames(&path).unwrap();
-    let input = load_inputs(&[&path], &LoadOptions { keep_frames: true, ..LoadOptions::default() }).unwrap();
+    let input = load_inputs(&[&path], &LoadOptions::default().keep_frames(true)).unwrap();
     assert_eq!(input.frames, [scene.render().unwrap()]);
     assert_eq!(input.clip.shape(), Shape::new(1, 3, 11, 250, 333));
 

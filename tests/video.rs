@@ -361,7 +361,7 @@ fn pathways_that_do_not_fit_are_refused() {
 #[test]
 fn every_family_wants_its_own_frames() {
     use Normalization::{ActivityNet, ImageNet, Kinetics, Mmaction2, Mmaction2Csn, PyTorchVideo, ThreeDResNets};
-    let wanted = |normalization, size, crop| Some(Preprocess { size, crop, ..Preprocess::usual(normalization) });
+    let wanted = |normalization, size, crop| Some(Preprocess::usual(normalization).size(size).crop(crop));
     let [short, exact] = [Size::Shorter(256), Size::Exact([128, 171])];
     for case in fixtures().iter().chain(&goldens()) {
         let want = match case.name {

@@ -119,15 +119,12 @@ impl SelectionArguments {
             Some(FrameCount::All) | None => None,
         };
         let Some(wanted) = wanted.filter(|_| !matches!(self.frames, Some(FrameCount::All))) else {
-            let selection = FrameSelection { start: self.start.unwrap_or(0), count, stride: self.stride.unwrap_or(1) };
+            let selection =
+                FrameSelection::default().start(self.start.unwrap_or(0)).count(count).stride(self.stride.unwrap_or(1));
             return (selection, None);
         };
-        let mut own = Sampling {
-            frames: count.unwrap_or(wanted.frames),
-            start: self.start,
-            exact: self.start.is_some() || count.is_some() || self.stride.is_some(),
-            ..wanted
-        };
+        let mut own = wanted.start(self.start).exact(self.start.is_some() || count.is_some() || self.stride.is_some());
+        own.frames = count.unwrap_or(wanted.frames);
         if let Some(stride) = self.stride {
             (own.step, own.fps, own.rule) = (stride, None, Rule::Strided);
         }
@@ -217,21 +214,18 @@ impl PreprocessArguments {
             None => usual.crop.filter(|_| self.size.is_none()),
         };
         let (selection, sampling) = self.selection.choose(sampling);
-        LoadOptions {
-            preprocess: Preprocess {
-                size: self.size.unwrap_or(usual.size),
-                max_size: self.max_size.or(usual.max_size),
-                crop,
-                pad_stride: self.pad_stride,
-                ..usual
-            },
-            channel_order: self.channel_order,
-            selection,
-            sampling,
-            expected,
-            keep_frames: false,
-            damaged: self.selection.damaged,
-        }
+        let preprocess = usual
+            .size(self.size.unwrap_or(usual.size))
+            .max_size(self.max_size.or(usual.max_size))
+            .crop(crop)
+            .pad_stride(self.pad_stride);
+        LoadOptions::default()
+            .preprocess(preprocess)
+            .channel_order(self.channel_order)
+            .selection(selection)
+            .sampling(sampling)
+            .expected(expected)
+            .damaged(self.selection.damaged)
     }
 }
 

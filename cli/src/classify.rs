@@ -208,25 +208,24 @@ impl Arguments {
         let sampling = match (options.sampling, options.selection.count) {
             (Some(sampling), _) => Some(sampling),
             // Frames that are asked for of weights that want none in particular.
-            (None, Some(frames)) if several => Some(Sampling {
-                start: Some(options.selection.start),
-                exact: true,
-                ..Sampling::new(frames, options.selection.stride, None, Rule::Strided)
-            }),
+            (None, Some(frames)) if several => Some(
+                Sampling::new(frames, options.selection.stride, None, Rule::Strided)
+                    .start(options.selection.start)
+                    .exact(true),
+            ),
             (None, None) if several => {
                 let wanted = "the number of frames of a clip (--frames N), to take several clips or crops";
                 return Err(Failure::clip(wanted, "weights that do not say it, or all frames asked for").into());
             }
             (None, _) => None,
         };
-        let sampling = sampling.map(|sampling| Sampling {
-            clips: self.clips.map_or(sampling.clips, Some),
-            crops: self.crops.unwrap_or(sampling.crops),
+        let sampling = sampling.map(|sampling| {
             // A side that is asked for goes before the project's.
-            crop: if self.preprocess.has_crop() { None } else { sampling.crop },
-            ..sampling
+            let crop = if self.preprocess.has_crop() { None } else { sampling.crop };
+            let clips = self.clips.map_or(sampling.clips, Some);
+            sampling.clips(clips).crops(self.crops.unwrap_or(sampling.crops)).crop(crop)
         });
-        Ok(LoadOptions { sampling, ..options })
+        Ok(options.sampling(sampling))
     }
 
     /// The likeliest classes by the mean of `seen`.

@@ -14,7 +14,7 @@ use crate::run::draw;
 use crate::text::Facts;
 use anyhow::Result;
 use clap::Args;
-use resnet3d_wgpu::clip::files::{DamagePolicy, FrameSelection, Input, LoadOptions, is_frame_name, load_inputs};
+use resnet3d_wgpu::clip::files::{Input, LoadOptions, is_frame_name, load_inputs};
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions, PlanReport};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
@@ -48,19 +48,10 @@ EXAMPLES:
   resnet3d demo --output /tmp/demo --config r34-conv4 --backend gl";
 
 /// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
-const LOAD_OPTIONS: LoadOptions = LoadOptions {
-    preprocess: Preprocess {
-        size: Size::Shorter(144),
-        max_size: Some(192),
-        ..Preprocess::usual(Normalization::Detectron)
-    },
-    channel_order: Some(ChannelOrder::Rgb),
-    selection: FrameSelection { start: 0, count: None, stride: 1 },
-    sampling: None,
-    expected: None,
-    keep_frames: true,
-    damaged: DamagePolicy::Error,
-};
+fn load_options() -> LoadOptions {
+    let preprocess = Preprocess::usual(Normalization::Detectron).size(Size::Shorter(144)).max_size(192);
+    LoadOptions::default().preprocess(preprocess).channel_order(ChannelOrder::Rgb).keep_frames(true)
+}
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -99,7 +90,7 @@ impl Arguments {
         let input = {
             let _progress = Progress::start("rendering the scene");
             scene.write_png_frames(&frames)?;
-            load_inputs(&[&frames], &LOAD_OPTIONS)?
+            load_inputs(&[&frames], &load_options())?
         };
 
         let plan = self.plan(&gpu, &model, &input)?;
@@ -108,7 +99,7 @@ impl Arguments {
         let blobs: Vec<&FeatureMap> = result.blobs().iter().collect();
         outputs.write(&[
             &to_safetensors(&blobs, &model.network, result.spatial_scale(), &gpu, &[])?,
-            &draw(&input, result.blobs(), HeatmapMode::Change, &LOAD_OPTIONS)?,
+            &draw(&input, result.blobs(), HeatmapMode::Change, &load_options())?,
         ])?;
 
         let taps: Vec<Statistics> = blobs.iter().map(|feature| Statistics::of(feature)).collect();

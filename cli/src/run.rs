@@ -15,7 +15,6 @@ use crate::text::{Facts, mib};
 use anyhow::Result;
 use clap::Args;
 use resnet3d_wgpu::clip::files::{Damage, Input, LoadOptions, Taken};
-use resnet3d_wgpu::clip::preprocess::Preprocess;
 use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::low_level::atomic_file::Contents;
 use resnet3d_wgpu::low_level::tap_names;
@@ -146,10 +145,8 @@ impl Arguments {
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
             note(&format!("taken to be as {} publishes it: {}", family, model.assumed.join("; ")));
         }
-        let load_options = LoadOptions {
-            keep_frames: self.heatmap.is_some(),
-            ..self.preprocess.load_options(model.preprocess, model.sampling)
-        };
+        let load_options =
+            self.preprocess.load_options(model.preprocess, model.sampling).keep_frames(self.heatmap.is_some());
         let input = load(&[&self.input], &load_options)?;
         if common.verbose > 0 {
             input.taken.iter().for_each(|taken| note(&describe_taken(taken, load_options.sampling.as_ref())));
@@ -219,7 +216,7 @@ impl Arguments {
 pub fn draw(input: &Input, features: &[FeatureMap], mode: HeatmapMode, options: &LoadOptions) -> Result<Vec<u8>> {
     let _progress = Progress::start("drawing the heatmap");
     let normalization = input.normalization.unwrap_or(options.preprocess.normalization);
-    let preprocess = Preprocess { normalization, ..options.preprocess };
+    let preprocess = options.preprocess.normalization(normalization);
     let backdrop = Backdrop::new(&input.clip, input.frames.first(), &preprocess)?;
     let activations: Vec<Activation<'_>> = features
         .iter()

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use resnet3d_wgpu::clip::files::{LoadOptions, load};
-use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess};
+use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -16,8 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(DIRECTORY.join("0.png"), picture).expect("the file can be written");
     let usual = Preprocess::usual(Normalization::ALL[usize::from(choice & 1)]);
     // Small, so that what is found is found soon.
-    let preprocess = Preprocess { target_size: 16, ..usual };
-    if let Ok(clip) = load(&*DIRECTORY, &LoadOptions { preprocess, ..LoadOptions::default() }) {
+    let preprocess = usual.size(Size::Shorter(16));
+    if let Ok(clip) = load(&*DIRECTORY, &LoadOptions::default().preprocess(preprocess)) {
         assert!(clip.data().iter().all(|value| value.is_finite()));
     }
 });

@@ -42,6 +42,8 @@ use crate::shape::Shape;
 
 /// How inputs are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// What frames become. Ready clips are not touched.
     pub preprocess: Preprocess,
@@ -59,6 +61,43 @@ pub struct LoadOptions {
     pub keep_frames: bool,
     /// What becomes of damaged pictures of videos.
     pub damaged: DamagePolicy,
+}
+
+impl LoadOptions {
+    /// Sets [`LoadOptions::preprocess`](field@LoadOptions::preprocess).
+    pub fn preprocess(self, preprocess: Preprocess) -> Self {
+        Self { preprocess, ..self }
+    }
+
+    /// Sets [`LoadOptions::channel_order`](field@LoadOptions::channel_order).
+    pub fn channel_order(self, channel_order: impl Into<Option<ChannelOrder>>) -> Self {
+        Self { channel_order: channel_order.into(), ..self }
+    }
+
+    /// Sets [`LoadOptions::selection`](field@LoadOptions::selection).
+    pub fn selection(self, selection: FrameSelection) -> Self {
+        Self { selection, ..self }
+    }
+
+    /// Sets [`LoadOptions::sampling`](field@LoadOptions::sampling).
+    pub fn sampling(self, sampling: impl Into<Option<Sampling>>) -> Self {
+        Self { sampling: sampling.into(), ..self }
+    }
+
+    /// Sets [`LoadOptions::expected`](field@LoadOptions::expected).
+    pub fn expected(self, expected: impl Into<Option<Normalization>>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    /// Sets [`LoadOptions::keep_frames`](field@LoadOptions::keep_frames).
+    pub fn keep_frames(self, keep_frames: bool) -> Self {
+        Self { keep_frames, ..self }
+    }
+
+    /// Sets [`LoadOptions::damaged`](field@LoadOptions::damaged).
+    pub fn damaged(self, damaged: DamagePolicy) -> Self {
+        Self { damaged, ..self }
+    }
 }
 
 /// What was read: the clip, and the pictures it was made from.

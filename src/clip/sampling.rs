@@ -50,6 +50,8 @@ impl Rule {
 /// Which frames of an input make a clip, and of how many clips and crops the scores are averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[must_use]
+#[non_exhaustive]
 pub struct Sampling {
     /// How many frames a clip has.
     pub frames: usize,
@@ -90,6 +92,31 @@ impl Sampling {
     /// One clip of so many frames, so far apart at `fps`.
     pub const fn new(frames: usize, step: usize, fps: Option<u32>, rule: Rule) -> Self {
         Self { frames, step, fps, rule, clips: Some(1), crops: 1, crop: None, start: None, exact: false }
+    }
+
+    /// Sets [`Sampling::clips`](field@Sampling::clips).
+    pub fn clips(self, clips: impl Into<Option<usize>>) -> Self {
+        Self { clips: clips.into(), ..self }
+    }
+
+    /// Sets [`Sampling::crops`](field@Sampling::crops).
+    pub fn crops(self, crops: usize) -> Self {
+        Self { crops, ..self }
+    }
+
+    /// Sets [`Sampling::crop`](field@Sampling::crop).
+    pub fn crop(self, crop: impl Into<Option<usize>>) -> Self {
+        Self { crop: crop.into(), ..self }
+    }
+
+    /// Sets [`Sampling::start`](field@Sampling::start).
+    pub fn start(self, start: impl Into<Option<usize>>) -> Self {
+        Self { start: start.into(), ..self }
+    }
+
+    /// Sets [`Sampling::exact`](field@Sampling::exact).
+    pub fn exact(self, exact: bool) -> Self {
+        Self { exact, ..self }
     }
 
     /// In a few words, for example `8 frames, 8 apart at 30 fps`.

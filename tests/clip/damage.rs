@@ -18,7 +18,7 @@ const MPEG2: &str = "-c:v mpeg2video -qscale 3 -g 6 -bf 2 -flags +cgop -sc_thres
 const MJPEG: &str = "-c:v mjpeg -q:v 2";
 
 fn with(policy: DamagePolicy) -> LoadOptions {
-    LoadOptions { damaged: policy, ..unscaled() }
+    unscaled().damaged(policy)
 }
 
 /// The pictures of an input of one clip.
@@ -134,9 +134,9 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         assert!(pictures(&dropped) == rest, "{name}: without {run:?}");
 
         // What is handed out is counted.
-        let selection = FrameSelection { start: run.start - 2, count: Some(3), stride: 2 };
+        let selection = FrameSelection::default().start(run.start - 2).count(3).stride(2);
         let chosen =
-            |damaged| read(here.join(format!("damaged_{name}")), &LoadOptions { selection, damaged, ..unscaled() });
+            |damaged| read(here.join(format!("damaged_{name}")), &unscaled().selection(selection).damaged(damaged));
         let every_other =
             |from: &[&[u8]]| from[run.start - 2..].iter().step_by(2).take(3).map(|p| p.to_vec()).collect();
         let wanted: [Vec<Vec<u8>>; 2] = [every_other(&kept), every_other(&rest)];
@@ -147,21 +147,21 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
 
         // Frames that weights want are chosen of those that are left, however many the file says it has.
         let step = (kept.len() - 1) / 3;
-        let sampling = Some(Sampling { start: Some(0), ..Sampling::new(4, step, None, Rule::Strided) });
-        let sampled = read(here.join(&damaged), &LoadOptions { sampling, ..with(DamagePolicy::Drop) }).unwrap();
+        let sampling = Some(Sampling::new(4, step, None, Rule::Strided).start(0));
+        let sampled = read(here.join(&damaged), &with(DamagePolicy::Drop).sampling(sampling)).unwrap();
         let wanted: Vec<usize> = (0..4).map(|index| index * step % rest.len()).collect();
         assert_eq!(sampled.taken[0].frames, wanted, "{name}: {} of {}", rest.len(), kept.len());
         assert!(pictures(&sampled) == wanted.iter().map(|&index| rest[index]).collect::<Vec<_>>(), "{name}");
 
         // Frames before the damage, and behind it, are no error.
-        let before = FrameSelection { count: Some(run.start), ..FrameSelection::default() };
-        let behind = FrameSelection { start: run.end, ..FrameSelection::default() };
+        let before = FrameSelection::default().count(run.start);
+        let behind = FrameSelection::default().start(run.end);
         for (selection, wanted) in [(before, &kept[..run.start]), (behind, &kept[run.end..])] {
-            let input = read(here.join(&damaged), &LoadOptions { selection, ..unscaled() }).unwrap();
+            let input = read(here.join(&damaged), &unscaled().selection(selection)).unwrap();
             assert!(pictures(&input) == wanted, "{name}: {selection:?}");
         }
-        let into = FrameSelection { count: Some(run.start + 1), ..FrameSelection::default() };
-        refused(read(here.join(&damaged), &LoadOptions { selection: into, ..unscaled() }), name);
+        let into = FrameSelection::default().count(run.start + 1);
+        refused(read(here.join(&damaged), &unscaled().selection(into)), name);
     }
 }
 
@@ -179,8 +179,8 @@ fn recordings_behind_one_another_are_whole() {
         let wanted = [pictures(&one), pictures(&other), pictures(&one)].concat();
         assert!(pictures(&joined) == wanted, "{name}: {} of {} frames", pictures(&joined).len(), wanted.len());
         assert!(joined.damage.is_empty(), "{name}: {:?}", joined.damage);
-        let selection = FrameSelection { start: 23, count: Some(3), stride: 1 };
-        let chosen = read(here.join("joined.ts"), &LoadOptions { selection, ..unscaled() }).unwrap();
+        let selection = FrameSelection::default().start(23).count(3).stride(1);
+        let chosen = read(here.join("joined.ts"), &unscaled().selection(selection)).unwrap();
         assert!(pictures(&chosen) == wanted[23..26], "{name}");
     }
 }
@@ -233,8 +233,8 @@ fn a_picture_that_is_gone_is_an_error_where_it_leaves_a_hole() {
     let chunks = chunks(&bytes);
     assert_eq!(chunks.len(), 24);
     let selected = |name: &str, start, count| {
-        let selection = FrameSelection { start, count, ..FrameSelection::default() };
-        read(here.join(name), &LoadOptions { selection, ..unscaled() })
+        let selection = FrameSelection::default().start(start).count(count);
+        read(here.join(name), &unscaled().selection(selection))
     };
     for gone in [0, 12, 23] {
         let name = format!("without_{gone}.avi");
@@ -285,8 +285,8 @@ fn a_part_of_a_file_that_cannot_be_read_is_an_error() {
     assert_eq!((kept.damage[0].gaps.as_slice(), told(&kept)), ([10].as_slice(), vec![]));
 
     let selected = |start, count| {
-        let selection = FrameSelection { start, count, ..FrameSelection::default() };
-        read(here.join("hole.mkv"), &LoadOptions { selection, ..unscaled() })
+        let selection = FrameSelection::default().start(start).count(count);
+        read(here.join("hole.mkv"), &unscaled().selection(selection))
     };
     let text = refused(selected(0, None), "hole.mkv");
     assert!(

@@ -14,12 +14,7 @@ use super::{fixture, read_fixture, sizes};
 
 /// Settings that leave a frame of 6x8 pixels as it is.
 fn unscaled() -> LoadOptions {
-    LoadOptions {
-        preprocess: sizes(6, 8, None),
-        channel_order: Some(ChannelOrder::Rgb),
-        keep_frames: true,
-        ..LoadOptions::default()
-    }
+    LoadOptions::default().preprocess(sizes(6, 8, None)).channel_order(ChannelOrder::Rgb).keep_frames(true)
 }
 
 fn write_png(path: &Path, width: u32, height: u32, rgb: [u8; 3]) {
@@ -45,12 +40,7 @@ fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
 fn fixtures_load_as_files() {
     for name in ["prep01_wide.safetensors", "prep02_two_clips_rgb.safetensors"] {
         let (sizes, frames, expected) = read_fixture(name);
-        let options = LoadOptions {
-            preprocess: sizes,
-            channel_order: Some(frames[0].order()),
-            keep_frames: true,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions::default().preprocess(sizes).channel_order(frames[0].order()).keep_frames(true);
         let input = load_inputs(&[fixture(name)], &options).unwrap();
         assert_eq!(input.clip.shape(), expected.shape());
         assert_eq!(input.frames, frames);
@@ -184,7 +174,7 @@ fn a_ready_clip_says_how_it_was_normalised() {
     for said in all {
         save_clip(&clip, said, name(said)).unwrap();
         for expected in all {
-            let options = LoadOptions { expected, ..LoadOptions::default() };
+            let options = LoadOptions::default().expected(expected);
             match load_inputs(&[name(said)], &options) {
                 Ok(input) => {
                     assert!(said.is_none() || expected.is_none() || said == expected, "{said:?} {expected:?}");
@@ -202,8 +192,8 @@ fn a_ready_clip_says_how_it_was_normalised() {
     assert_eq!(both(None, Some(imagenet)).unwrap().normalization, Some(imagenet));
     assert!(both(Some(imagenet), Some(detectron)).is_err_and(|error| error.kind() == ErrorKind::Clip));
 
-    let selection = FrameSelection { start: 1, ..FrameSelection::default() };
-    let error = load(name(None), &LoadOptions { selection, ..LoadOptions::default() }).unwrap_err().to_string();
+    let selection = FrameSelection::default().start(1);
+    let error = load(name(None), &LoadOptions::default().selection(selection)).unwrap_err().to_string();
     assert!(error.contains("silent.safetensors") && error.contains("taken whole"), "{error}");
 }
 
@@ -399,19 +389,19 @@ fn arrays_of_bytes_are_pictures() {
                 })
                 .collect();
             let sizes = sizes(4, 5, None);
-            let options = LoadOptions { preprocess: sizes, keep_frames: true, ..LoadOptions::default() };
+            let options = LoadOptions::default().preprocess(sizes).keep_frames(true);
             // Red first, unless somebody says otherwise.
             let input = load_inputs(&[&path], &options).unwrap();
             assert_eq!(input.clip, preprocess(&frames, &sizes).unwrap(), "{layout} fortran {fortran}");
             assert_eq!((input.frames, input.normalization), (frames.clone(), Some(Normalization::Detectron)));
-            let said = |order| LoadOptions { channel_order: Some(order), ..options };
+            let said = |order| options.channel_order(order);
             let rgb = load(&path, &said(ChannelOrder::Rgb)).unwrap();
             let bgr = load(&path, &said(ChannelOrder::Bgr)).unwrap();
             assert_eq!(rgb, input.clip);
             assert_ne!(bgr, rgb);
             // One frame of them.
-            let selection = FrameSelection { start: 1, ..FrameSelection::default() };
-            let last = load(&path, &LoadOptions { selection, ..options }).unwrap();
+            let selection = FrameSelection::default().start(1);
+            let last = load(&path, &options.selection(selection)).unwrap();
             assert_eq!(last.shape(), Shape::new(clips, 3, 1, 4, 5));
             assert_eq!(last.data()[..20], input.clip.data()[20..40]);
         }
@@ -434,7 +424,7 @@ fn an_input_that_is_not_there_is_told_before_another_is_read() {
 fn frames_in_tensors_may_have_their_channels_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("frames.safetensors");
-    let options = LoadOptions { preprocess: sizes(4, 5, None), keep_frames: true, ..LoadOptions::default() };
+    let options = LoadOptions::default().preprocess(sizes(4, 5, None)).keep_frames(true);
     let places = |order: [char; 4]| {
         let extent = |axis| [2, 4, 5, 3]["thwc".find(axis).unwrap()];
         let axes = order.map(extent);
@@ -470,7 +460,7 @@ fn what_is_behind_an_array_is_passed_over() {
     let floats = |first: f32| (0..12).flat_map(|i| (first - i as f32).to_le_bytes()).collect::<Vec<u8>>();
     let clip = |first| npy("<f4", false, "(1, 3, 1, 2, 2)", &floats(first));
     let pictures = |byte| npy("|u1", false, "(1, 4, 5, 3)", &[byte; 60]);
-    let options = LoadOptions { preprocess: sizes(4, 5, None), ..LoadOptions::default() };
+    let options = LoadOptions::default().preprocess(sizes(4, 5, None));
     for (first, second) in [(clip(1.0), clip(2.0)), (pictures(1), pictures(2)), (clip(1.0), vec![7])] {
         std::fs::write(&path, &first).unwrap();
         let wanted = load(&path, &options).unwrap();
@@ -486,7 +476,7 @@ fn pictures_that_may_be_two_things_are_neither() {
         let path = directory.path().join("a.npy");
         let shape = axes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         std::fs::write(&path, npy(descr, false, &format!("({shape},)"), &vec![0; bytes])).unwrap();
-        load(&path, &LoadOptions { preprocess: sizes(4, 5, None), ..LoadOptions::default() })
+        load(&path, &LoadOptions::default().preprocess(sizes(4, 5, None)))
     };
     // An axis of three is a side of the picture only where nothing else can be.
     for (axes, frames) in

@@ -21,7 +21,7 @@ fn golden(name: &str) -> Vec<u8> {
 
 /// The frames of a directory, as they were read.
 fn read(directory: &Path) -> Result<Frames, Error> {
-    let options = LoadOptions { preprocess: sizes(8, 16, None), keep_frames: true, ..LoadOptions::default() };
+    let options = LoadOptions::default().preprocess(sizes(8, 16, None)).keep_frames(true);
     load_inputs(&[directory], &options).map(|mut input| input.frames.remove(0))
 }
 

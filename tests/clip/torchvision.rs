@@ -21,12 +21,10 @@ fn agrees_with_torchvision() {
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let size = |key: &str| case[key].as_u64().map(|size| size as usize);
-        let options = Preprocess {
-            size: Size::Shorter(size("size").unwrap()),
-            max_size: size("max_size"),
-            crop: size("crop"),
-            ..Preprocess::usual(Normalization::ImageNet)
-        };
+        let options = Preprocess::usual(Normalization::ImageNet)
+            .size(Size::Shorter(size("size").unwrap()))
+            .max_size(size("max_size"))
+            .crop(size("crop"));
         let source = file.tensor(&format!("frames.{}", case["frames"].as_str().unwrap())).unwrap();
         let dims = source.shape()[..3].try_into().unwrap();
         let frames = Frames::new(dims, ChannelOrder::Rgb, source.data().to_vec()).unwrap();
@@ -55,7 +53,7 @@ fn the_order_of_a_frames_bytes_does_not_matter() {
     let rgb: Vec<u8> = (0..5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let bgr: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [b, g, r]).collect();
     for &normalization in Normalization::ALL {
-        let options = Preprocess { size: Size::Shorter(9), crop: Some(6), ..Preprocess::usual(normalization) };
+        let options = Preprocess::usual(normalization).size(Size::Shorter(9)).crop(6);
         let clips = [(ChannelOrder::Rgb, &rgb), (ChannelOrder::Bgr, &bgr)].map(|(order, bytes)| {
             preprocess(&[Frames::new([1, 5, 7], order, bytes.clone()).unwrap()], &options).unwrap()
         });
@@ -68,9 +66,9 @@ fn a_crop_is_the_middle_of_the_whole() {
     let rgb: Vec<u8> = (0..30 * 40 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let frames = [Frames::new([1, 30, 40], ChannelOrder::Rgb, rgb).unwrap()];
     for &normalization in Normalization::ALL {
-        let usual = Preprocess { size: Size::Shorter(24), crop: None, ..Preprocess::usual(normalization) };
+        let usual = Preprocess::usual(normalization).size(Size::Shorter(24)).crop(None);
         let whole = preprocess(&frames, &usual).unwrap();
-        let part = preprocess(&frames, &Preprocess { crop: Some(20), pad_stride: Some(16), ..usual }).unwrap();
+        let part = preprocess(&frames, &usual.crop(20).pad_stride(16)).unwrap();
         assert_eq!((whole.shape().thw(), part.shape().thw()), ([1, 24, 32], [1, 32, 32]));
         for (i, &value) in part.data().iter().enumerate() {
             let (x, y, c) = (i % 32, i / 32 % 32, i / 1024);

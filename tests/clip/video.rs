@@ -12,11 +12,7 @@ use resnet3d_wgpu::{ErrorKind, Result};
 
 /// Settings that leave a frame of 48x64 pixels as it is.
 pub fn unscaled() -> LoadOptions {
-    LoadOptions {
-        preprocess: Preprocess { size: Size::Shorter(48), max_size: None, ..Preprocess::default() },
-        keep_frames: true,
-        ..LoadOptions::default()
-    }
+    LoadOptions::default().preprocess(Preprocess::default().size(Size::Shorter(48)).max_size(None)).keep_frames(true)
 }
 
 /// Runs ffmpeg with arguments that have no blanks within, in `directory`.
@@ -130,11 +126,9 @@ fn chosen_frames_are_the_same_of_videos_directories_and_tensors() {
     ];
     for name in ["video.mkv", "pictures", "tensor.safetensors"] {
         for (start, count, stride, wanted) in cases {
-            let options = LoadOptions {
-                selection: FrameSelection { start, count, stride },
-                channel_order: Some(all.order()),
-                ..unscaled()
-            };
+            let options = unscaled()
+                .selection(FrameSelection::default().start(start).count(count).stride(stride))
+                .channel_order(all.order());
             let what = format!("{name}, {:?}", options.selection);
             match (read(here.join(name), &options), wanted) {
                 (Ok(input), Ok(wanted)) => {
@@ -152,10 +146,8 @@ fn chosen_frames_are_the_same_of_videos_directories_and_tensors() {
             }
         }
     }
-    for selection in
-        [FrameSelection { count: Some(0), ..Default::default() }, FrameSelection { stride: 0, ..Default::default() }]
-    {
-        let error = read(here.join("video.mkv"), &LoadOptions { selection, ..unscaled() }).unwrap_err();
+    for selection in [FrameSelection::default().count(0), FrameSelection::default().stride(0)] {
+        let error = read(here.join("video.mkv"), &unscaled().selection(selection)).unwrap_err();
         assert!(error.to_string().contains("at least 1"), "{error}");
     }
 }
@@ -234,8 +226,7 @@ fn decoding_stops_when_there_are_enough_frames() {
     let path = directory.path().join("long.mkv");
     ffmpeg(directory.path(), "-f lavfi -i testsrc2=size=320x240:rate=25:duration=40 -c:v mpeg4 long.mkv");
     let mut seen: Vec<LoadProgress> = Vec::new();
-    let options =
-        LoadOptions { selection: FrameSelection { start: 2, count: Some(3), stride: 2 }, ..LoadOptions::default() };
+    let options = LoadOptions::default().selection(FrameSelection::default().start(2).count(3).stride(2));
     let input = load_inputs_watched(&[&path], &options, &mut |progress| seen.push(progress)).unwrap();
     assert_eq!(input.clip.shape().thw(), [3, 250, 333]);
     assert!(input.frames.is_empty(), "nobody asked for them");
@@ -311,9 +302,9 @@ fn what_is_no_whole_video_is_said() {
     assert_eq!(children_about(here), [""; 0]);
 
     // The whole frames before the damage can be had.
-    let selection = FrameSelection { count: Some(2), ..FrameSelection::default() };
+    let selection = FrameSelection::default().count(2);
     for name in ["cut.mkv", "cut.mp4"] {
-        let input = read(at(name), &LoadOptions { selection, ..unscaled() }).unwrap();
+        let input = read(at(name), &unscaled().selection(selection)).unwrap();
         assert_eq!(input.clip.shape().thw(), [2, 48, 64], "{name}");
     }
 }
@@ -330,7 +321,7 @@ fn frames_are_sampled_as_weights_want_them() {
     pictures(here, "pictures", SOURCE);
     let all = read(here.join("video.mkv"), &unscaled()).unwrap();
     assert!(all.taken.is_empty());
-    let of = |sampling| LoadOptions { sampling: Some(sampling), ..unscaled() };
+    let of = |sampling| unscaled().sampling(sampling);
     let by = |frames, step, fps, rule| of(Sampling::new(frames, step, fps, rule));
     type Case<'a> = (LoadOptions, &'a [usize], &'a [usize]);
     let cases: [Case<'_>; 4] = [
@@ -362,7 +353,7 @@ fn frames_are_sampled_as_weights_want_them() {
             }
         }
     }
-    let exact = Sampling { exact: true, ..Sampling::new(4, 9, None, Rule::Strided) };
+    let exact = Sampling::new(4, 9, None, Rule::Strided).exact(true);
     for name in ["video.mkv", "pictures"] {
         let error = read(here.join(name), &of(exact)).unwrap_err().to_string();
         assert!(error.contains("4 frames, 9 apart") && error.contains("20 frames in "), "{error}");
@@ -381,9 +372,9 @@ fn clips_and_crops_are_those_of_the_whole() {
     {
         let whole = read(here.join(name), &unscaled()).unwrap().clip;
         for (crops, crop) in [(1, None), (1, Some(40)), (3, Some(40))] {
-            let sampling = Sampling { clips: Some(3), crops, ..Sampling::new(4, 3, None, Rule::Strided) };
-            let preprocess = Preprocess { crop, ..unscaled().preprocess };
-            let options = LoadOptions { sampling: Some(sampling), preprocess, ..LoadOptions::default() };
+            let sampling = Sampling::new(4, 3, None, Rule::Strided).clips(3).crops(crops);
+            let preprocess = unscaled().preprocess.crop(crop);
+            let options = LoadOptions::default().sampling(sampling).preprocess(preprocess);
             let mut views = Vec::new();
             let mut frames = 0;
             let (viewed, damage) = load_views(here.join(name), &options, &mut |at| frames = at.frames, &mut |view| {
@@ -414,8 +405,8 @@ fn clips_and_crops_are_those_of_the_whole() {
         }
     }
     // Squares that do not fit are refused.
-    let sampling = Sampling { crops: 3, crop: Some(49), ..Sampling::new(4, 3, None, Rule::Strided) };
-    let options = LoadOptions { sampling: Some(sampling), ..unscaled() };
+    let sampling = Sampling::new(4, 3, None, Rule::Strided).crops(3).crop(49);
+    let options = unscaled().sampling(sampling);
     let error = load_views(here.join("video.mkv"), &options, &mut |_| {}, &mut |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("49x49 pixels") && error.contains("48x64 pixels"), "{error}");
 }

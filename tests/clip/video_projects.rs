@@ -36,7 +36,7 @@ fn agrees_with_the_projects_for_video() {
             Some(sides) => Size::Exact([0, 1].map(|axis| number(&sides[axis]).unwrap())),
             None => Size::Shorter(number(&case["size"]).unwrap()),
         };
-        let options = Preprocess { size, crop: number(&case["crop"]), ..Preprocess::usual(way) };
+        let options = Preprocess::usual(way).size(size).crop(number(&case["crop"]));
         let source = file.tensor(&format!("frames.{}", case["frames"].as_str().unwrap())).unwrap();
         let dims = source.shape()[..3].try_into().unwrap();
         let frames = Frames::new(dims, ChannelOrder::Rgb, source.data().to_vec()).unwrap();
@@ -69,7 +69,7 @@ fn the_order_of_channels_is_all_that_is_reversed() {
     let frames = [Frames::new([2, 5, 7], ChannelOrder::Rgb, rgb).unwrap()];
     // A crop that is larger than the picture shows what is around it as well.
     let of = |way| {
-        let options = Preprocess { size: Size::Shorter(9), crop: Some(11), ..Preprocess::usual(way) };
+        let options = Preprocess::usual(way).size(Size::Shorter(9)).crop(11);
         preprocess(&frames, &options).unwrap()
     };
     let (plain, reversed) = (of(Normalization::PyTorchVideo), of(Normalization::PyTorchVideoBgr));

@@ -177,7 +177,7 @@ fn arrays_of_pictures_are_preprocessed() {
     write_bytes(&at("pictures.npy"), "(2, 6, 8, 3)", &bytes);
     let view = TensorView::new(Dtype::U8, vec![2, 6, 8, 3], &bytes).unwrap();
     std::fs::write(at("pictures.safetensors"), safetensors::serialize([("frames.0", view)], None).unwrap()).unwrap();
-    let options = Preprocess { size: Size::Shorter(6), ..Preprocess::default() };
+    let options = Preprocess::default().size(Size::Shorter(6));
     let wanted = |order| {
         let clip = preprocess(&[Frames::new([2, 6, 8], order, bytes.clone()).unwrap()], &options).unwrap();
         (<[usize; 5]>::from(clip.shape()).to_vec(), clip.data().to_vec())

@@ -4,6 +4,8 @@ use crate::error::{ErrorRepr, Result};
 
 /// Every `stride`-th frame from `start` on, `count` of them. Frames are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+#[non_exhaustive]
 pub struct FrameSelection {
     /// The first frame taken.
     pub start: usize,
@@ -21,6 +23,21 @@ impl Default for FrameSelection {
 }
 
 impl FrameSelection {
+    /// Sets [`FrameSelection::start`](field@FrameSelection::start).
+    pub fn start(self, start: usize) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Sets [`FrameSelection::count`](field@FrameSelection::count).
+    pub fn count(self, count: impl Into<Option<usize>>) -> Self {
+        Self { count: count.into(), ..self }
+    }
+
+    /// Sets [`FrameSelection::stride`](field@FrameSelection::stride).
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
     /// Whether nothing is chosen: every frame is taken.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()

@@ -7,6 +7,8 @@ use crate::error::{ErrorRepr, Result};
 ///
 /// For Detectron these are its `TEST.SCALES`, `TEST.MAX_SIZE` and `FPN.COARSEST_STRIDE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
 pub struct Preprocess {
     /// Which values pixels become, and by whose rule pictures are resized.
     pub normalization: Normalization,
@@ -65,6 +67,31 @@ impl Preprocess {
             _ => None,
         };
         Self { normalization, size, max_size, crop, pad_stride: None }
+    }
+
+    /// Sets [`Preprocess::normalization`](field@Preprocess::normalization), and nothing that is usual with it.
+    pub fn normalization(self, normalization: Normalization) -> Self {
+        Self { normalization, ..self }
+    }
+
+    /// Sets [`Preprocess::size`](field@Preprocess::size).
+    pub fn size(self, size: Size) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Sets [`Preprocess::max_size`](field@Preprocess::max_size).
+    pub fn max_size(self, max_size: impl Into<Option<usize>>) -> Self {
+        Self { max_size: max_size.into(), ..self }
+    }
+
+    /// Sets [`Preprocess::crop`](field@Preprocess::crop).
+    pub fn crop(self, crop: impl Into<Option<usize>>) -> Self {
+        Self { crop: crop.into(), ..self }
+    }
+
+    /// Sets [`Preprocess::pad_stride`](field@Preprocess::pad_stride).
+    pub fn pad_stride(self, pad_stride: impl Into<Option<usize>>) -> Self {
+        Self { pad_stride: pad_stride.into(), ..self }
     }
 
     /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any cropping and padding.
