@@ -1,5 +1,8 @@
 //! What the sources promise about themselves.
 
+#[path = "../examples/modules/graph.rs"]
+mod graph;
+
 use std::path::{Path, PathBuf};
 
 fn sources(directory: &Path) -> Vec<PathBuf> {
@@ -50,4 +53,21 @@ fn nothing_here_speaks_to_a_network() {
     for speaker in speakers {
         assert!(!packages.contains(&format!("\"{speaker}\"").as_str()), "{speaker}");
     }
+}
+
+/// Data flows one way. (`scripts/modules` prints the graph.)
+#[test]
+fn no_two_modules_use_each_other() {
+    let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let root = &graph[&Vec::new()];
+    assert!(root["backbone"].contains("gpu") && root["gpu"].contains("plan"), "{root:?}");
+    let rounds = graph.iter().filter_map(|(parent, edges)| Some((parent.join("::"), graph::cycle(edges)?.join(" -> "))));
+    assert_eq!(rounds.collect::<Vec<_>>(), []);
+    let edges = |pairs: &[(&str, &str)]| {
+        let own = |&(user, used): &(&str, &str)| (user.to_owned(), [used.to_owned()].into());
+        pairs.iter().map(own).collect()
+    };
+    assert_eq!(graph::cycle(&edges(&[("a", "b"), ("b", "c")])), None);
+    let round = graph::cycle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")])).expect("a way round");
+    assert_eq!(round, ["b", "c"]);
 }

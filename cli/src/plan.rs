@@ -12,8 +12,7 @@ use resnet3d_wgpu::clip::sampling::Sampling;
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::graph::{Affine, Axes, Conv, Layout, OpKind, Operator, Window};
 use resnet3d_wgpu::low_level::kernels::{AdapterClass, Target};
-use resnet3d_wgpu::low_level::plan::Step;
-use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions, PlanReport};
+use resnet3d_wgpu::low_level::plan::{CommandReport, Plan, PlanLimits, PlanOptions, PlanReport, Step};
 use resnet3d_wgpu::low_level::tap_names;
 use resnet3d_wgpu::weights::Family;
 use resnet3d_wgpu::{Checkpoint, DeviceLimits, Shape, Taps, wgpu};
@@ -58,6 +57,10 @@ pub struct Arguments {
     #[command(flatten)]
     memory: MemoryArguments,
 
+    /// Show what a run does instead, command by command: copies, dispatches, submissions. With --json beside the rest.
+    #[arg(long)]
+    commands: bool,
+
     /// Also draw which blob is in which buffer when.
     #[arg(long, value_name = "OUT.svg")]
     svg: Option<PathBuf>,
@@ -70,6 +73,7 @@ EXAMPLES:
   resnet3d plan --clip 1x3x8x224x224 --config r50-conv5 --taps all --json
   resnet3d plan --clip 1x3x250x224x224 --max-binding 128
   resnet3d plan --clip 1x3x64x720x1280 --max-binding 128 --memory-limit 1G
+  resnet3d plan --clip 1x3x8x224x224 --commands
   resnet3d plan --clip 1x3x8x224x224 --svg memory.svg";
 
 impl Arguments {
@@ -100,11 +104,16 @@ impl Arguments {
         if self.svg.is_some() {
             outputs.write(&[&chart::svg(&plan).into_bytes()])?;
         }
+        let commands = self.commands.then(|| plan.commands().iter().map(|own| plan.report(own)).collect::<Vec<_>>());
         if common.json {
             let source = checkpoint.as_ref().map(Source::new);
-            return outputs.print_json(&Report { plan: &report, source });
+            return outputs.print_json(&Report { plan: &report, source, commands });
         }
-        let mut text = operators(&plan, network.freeze_at()) + "\n" + &summary(&report, options.target.class);
+        let rows = match &commands {
+            Some(commands) => command_rows(&plan, commands),
+            None => operators(&plan, network.freeze_at()),
+        };
+        let mut text = rows + "\n" + &summary(&report, options.target.class);
         if let Some(checkpoint) = &checkpoint {
             text += &Source::new(checkpoint).text();
         }
@@ -123,6 +132,42 @@ struct Report<'a> {
     /// Where the network is from, if that is a weight file.
     #[serde(flatten)]
     source: Option<Source>,
+    /// What a run does, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<Vec<CommandReport>>,
+}
+
+/// The commands of a run in a table.
+fn command_rows(plan: &Plan, commands: &[CommandReport]) -> String {
+    let mut rows = table(&[">number", "command", "of", "what", "from", "to"]);
+    let in_round = |name: &str, round: usize| match plan.rounds() {
+        1 => name.to_owned(),
+        _ => format!("{name}, round {round}"),
+    };
+    for (number, command) in commands.iter().enumerate() {
+        let [kind, of, what, from, to] = match command {
+            CommandReport::CopyIn(copy) | CommandReport::CopyOut(copy) => {
+                let staging = format!("staging {} at {}", copy.staging, copy.staging_offset);
+                let buffer = format!("buffer {} at {}", copy.buffer, copy.offset);
+                let inwards = matches!(command, CommandReport::CopyIn(_));
+                let (from, to) = if inwards { (staging, buffer) } else { (buffer, staging) };
+                let [[first, end], [top, bottom]] = [copy.frames, copy.rows];
+                let what = format!("frames {first}..{end}, rows {top}..{bottom}, {} bytes", grouped(copy.bytes));
+                let kind = if inwards { "copy in" } else { "copy out" };
+                [kind.to_owned(), in_round(&copy.blob, copy.round), what, from, to]
+            }
+            CommandReport::Dispatch { round, operator, kernel, workgroups: [x, y], bindings } => {
+                let (to, from) =
+                    bindings.split_last().map_or((String::new(), &[][..]), |(to, from)| (to.clone(), from));
+                let what = format!("{kernel}, {x} x {y} workgroups");
+                ["dispatch".to_owned(), in_round(operator, *round), what, from.join("; "), to]
+            }
+            CommandReport::Submit => ["submit", "", "", "", ""].map(str::to_owned),
+            _ => continue,
+        };
+        rows.add_row([number.to_string(), kind, of, what, from, to]);
+    }
+    lines(&rows).join("\n") + "\n"
 }
 
 /// What a weight file tells beside the network.

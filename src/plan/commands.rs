@@ -1,8 +1,8 @@
 //! A run as a list of commands: what an executor does, one after the other, and what `resnet3d plan --commands` prints.
 
-use super::{Plan, Transfer};
+use super::{Binding, Plan, Transfer};
 use crate::graph::BlobId;
-use std::fmt::Write as _;
+use serde::Serialize;
 
 /// One command of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,39 +77,104 @@ impl Plan {
         commands
     }
 
-    /// A command in a line: `dispatch  conv1  conv_gemm_tiled  98 x 1 workgroups`.
-    pub fn describe(&self, command: &Command) -> String {
-        let of_round = |round: usize| if self.rounds() > 1 { format!("  round {round}") } else { String::new() };
-        let copy = |copy: &Copy, transfer: &Transfer, blob: BlobId, verb: &str, arrow: &str| {
-            let Transfer { round, piece, buffer, offset, bytes, .. } = *transfer;
-            let piece = &self.storage(blob).pieces()[piece];
-            let mut line = format!("{verb:<9} {}", self.graph().blob(blob).name);
-            if piece.frames.len() < self.shape(blob).t {
-                let _ = write!(line, "  frames {}..{}", piece.frames.start, piece.frames.end);
+    /// A command in words and numbers, for people and for JSON.
+    pub fn report(&self, command: &Command) -> CommandReport {
+        let copied = |copy: &Copy, transfer: &Transfer, blob: BlobId| {
+            let piece = &self.storage(blob).pieces()[transfer.piece];
+            CopyReport {
+                round: transfer.round,
+                blob: self.graph().blob(blob).name.clone(),
+                frames: [piece.frames.start, piece.frames.end],
+                rows: [piece.rows.start, piece.rows.end],
+                staging: transfer.buffer,
+                staging_offset: transfer.offset,
+                buffer: copy.buffer,
+                offset: copy.offset,
+                bytes: transfer.bytes,
             }
-            if piece.rows.len() < self.shape(blob).h {
-                let _ = write!(line, "  rows {}..{}", piece.rows.start, piece.rows.end);
-            }
-            let _ = write!(line, "  staging {buffer} at {offset} {arrow} buffer {} at {}", copy.buffer, copy.offset);
-            format!("{line}  {bytes} bytes{}", of_round(round))
         };
         match command {
             Command::CopyIn(own) => {
                 let transfer = &self.uploads().transfers()[own.transfer];
-                copy(own, transfer, self.graph().inputs()[transfer.port], "copy in", "->")
+                CommandReport::CopyIn(copied(own, transfer, self.graph().inputs()[transfer.port]))
             }
             Command::CopyOut(own) => {
                 let transfer = &self.readbacks().transfers()[own.transfer];
-                copy(own, transfer, self.outputs()[transfer.port].blob, "copy out", "<-")
+                CommandReport::CopyOut(copied(own, transfer, self.outputs()[transfer.port].blob))
             }
             &Command::Dispatch { round, step, dispatch } => {
                 let step = &self.steps()[step];
-                let launch = &step.dispatches[dispatch].launch;
-                let operator = &self.graph().operators()[step.operator].name;
-                let (kernel, grid) = (launch.kernel.name(), launch.grid);
-                format!("dispatch  {operator}  {kernel}  {} x {} workgroups{}", grid.x, grid.y, of_round(round))
+                let dispatch = &step.dispatches[dispatch];
+                let launch = &dispatch.launch;
+                CommandReport::Dispatch {
+                    round,
+                    operator: self.graph().operators()[step.operator].name.clone(),
+                    kernel: launch.kernel.name(),
+                    workgroups: [launch.grid.x, launch.grid.y],
+                    bindings: dispatch.bindings.iter().map(|binding| self.place(binding)).collect(),
+                }
             }
-            Command::Submit => "submit".to_owned(),
+            Command::Submit => CommandReport::Submit,
         }
     }
+
+    fn place(&self, binding: &Binding) -> String {
+        match *binding {
+            Binding::Constant(index) => format!("constant {index}"),
+            Binding::Frames { blob, segment, offset, bytes, .. } => {
+                format!("buffer {} at {offset}, {bytes} bytes", self.memory().buffers_of(blob)[segment])
+            }
+            Binding::Scratch { index, bytes } => format!("workspace {index}, {bytes} bytes"),
+        }
+    }
+}
+
+/// A [`Command`] by itself, without its plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CommandReport {
+    /// [`Command::CopyIn`].
+    CopyIn(CopyReport),
+    /// [`Command::Dispatch`].
+    Dispatch {
+        /// The round.
+        round: usize,
+        /// Name of the operator.
+        operator: String,
+        /// Name of the kernel.
+        kernel: &'static str,
+        /// Workgroups along x and y.
+        workgroups: [u32; 2],
+        /// What is bound behind the parameters, the output last.
+        bindings: Vec<String>,
+    },
+    /// [`Command::CopyOut`].
+    CopyOut(CopyReport),
+    /// [`Command::Submit`].
+    Submit,
+}
+
+/// What a [`Command`] copies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// The round.
+    pub round: usize,
+    /// Name of the blob.
+    pub blob: String,
+    /// The frames that are copied: the first, and one beyond the last.
+    pub frames: [usize; 2],
+    /// The same of their rows.
+    pub rows: [usize; 2],
+    /// Which of the buffers that the host maps.
+    pub staging: usize,
+    /// Where in that, in bytes.
+    pub staging_offset: u64,
+    /// Which buffer of activations.
+    pub buffer: usize,
+    /// Where in that, in bytes.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
 }

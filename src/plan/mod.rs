@@ -21,7 +21,7 @@ mod submissions;
 mod work;
 
 pub use choices::{Choices, signature};
-pub use commands::{Command, Copy};
+pub use commands::{Command, CommandReport, Copy, CopyReport};
 pub use limits::{MACS_PER_BYTE, PlanLimits};
 pub use memory::Memory;
 pub use numerics::Numerics;

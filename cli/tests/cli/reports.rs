@@ -48,6 +48,31 @@ fn plan_has_the_keys_of_the_contract() {
     assert!(unfused["ops"].as_array().unwrap().iter().all(|op| op["fused"] == value!([])));
 }
 
+/// The list is what a run does: as many dispatches and submissions as the report counts, the clip in at first, and what is
+/// returned out before the last submission.
+#[test]
+fn a_plan_lists_its_commands() {
+    let arguments = ["plan", "--clip", "3x3x8x64x64", "--taps", "stages", "--max-binding", "1", "--commands"];
+    let report = json(arguments);
+    let commands = report["commands"].as_array().unwrap();
+    let count = |kind: &str| commands.iter().filter(|own| own["command"] == kind).count() as u64;
+    assert!(report["rounds"].as_u64().unwrap() > 1, "a batch in several rounds");
+    assert_eq!(count("dispatch"), report["dispatches"].as_u64().unwrap());
+    assert_eq!(count("submit"), report["submissions"].as_u64().unwrap());
+    assert_eq!((&commands[0]["command"], &commands[0]["blob"]), (&value!("copy_in"), &value!("data")));
+    let bytes = |kind: &str| -> u64 {
+        commands.iter().filter(|own| own["command"] == kind).map(|own| own["bytes"].as_u64().unwrap()).sum()
+    };
+    assert!(bytes("copy_in") >= 4 * 3 * 3 * 8 * 64 * 64, "the whole clip, and what slices share of it");
+    let [.., out, submit] = &commands[..] else { panic!("{} commands", commands.len()) };
+    assert_eq!((&out["command"], &out["blob"]), (&value!("copy_out"), &value!("res4_1_sum")));
+    assert_eq!(submit, &value!({"command": "submit"}));
+    let text = succeed(arguments);
+    let numbered = text.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    assert_eq!(numbered.count(), commands.len());
+    assert!(json(&arguments[..arguments.len() - 1])["commands"].is_null(), "only where it is asked for");
+}
+
 #[test]
 fn a_plan_says_what_is_split() {
     let long = json(["plan", "--clip", "1x3x250x224x224", "--max-binding", "128"]);
