@@ -8,8 +8,9 @@ use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuBackbone, GpuContext, Opt
 use std::time::Duration;
 
 fn main() {
-    let adapter = std::env::var("RESNET3D_ADAPTER").ok();
-    let gpu = GpuContext::new(ContextOptions { adapter, ..ContextOptions::default() }).expect("an adapter");
+    // Any has an empty part in its name.
+    let adapter = std::env::var("RESNET3D_ADAPTER").unwrap_or_default();
+    let gpu = GpuContext::new(ContextOptions::default().adapter(adapter)).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
     let mut criterion = Criterion::default()
         .sample_size(10)

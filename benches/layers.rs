@@ -119,8 +119,9 @@ fn gflops(macs: u64, time: Duration) -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let (all, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|argument| *argument == "--all");
-    let adapter = std::env::var("RESNET3D_ADAPTER").ok();
-    let gpu = GpuContext::new(ContextOptions { adapter, ..ContextOptions::default() }).expect("an adapter");
+    // Any has an empty part in its name.
+    let adapter = std::env::var("RESNET3D_ADAPTER").unwrap_or_default();
+    let gpu = GpuContext::new(ContextOptions::default().adapter(adapter)).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
 
     let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };

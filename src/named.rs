@@ -45,7 +45,7 @@ pub(crate) fn unknown(what: &'static str, text: &str, all: &[impl std::fmt::Disp
 mod tests {
     use crate::clip::preprocess::{ChannelOrder, Normalization};
     use crate::weights::{Family, InflateMode};
-    use crate::{Error, ErrorKind, Precision};
+    use crate::{Backend, DeviceLimits, Error, ErrorKind, Numerics, Precision};
     use std::fmt::{Debug, Display};
     use std::str::FromStr;
 
@@ -58,6 +58,9 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_others_are_refused() {
+        survive(Backend::ALL);
+        survive(DeviceLimits::ALL);
+        survive(Numerics::ALL);
         survive(Precision::ALL);
         survive(Normalization::ALL);
         survive(ChannelOrder::ALL);

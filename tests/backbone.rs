@@ -205,11 +205,7 @@ fn what_cannot_be_is_refused() {
         assert!(backbone.prepare(huge).is_err_and(|error| error.kind() == ErrorKind::Limit));
     }
 
-    let nowhere = ContextOptions {
-        adapter: Some("no such adapter".to_owned()),
-        backend: Some(Backend::Vulkan),
-        ..ContextOptions::default()
-    };
+    let nowhere = ContextOptions::default().adapter("no such adapter").backend(Backend::Vulkan);
     let error = GpuContext::new(nowhere).unwrap_err();
     let (wanted, found) = (error.wanted().unwrap_or_default(), error.given().unwrap_or_default());
     assert!(error.kind() == ErrorKind::NoAdapter, "{error}");

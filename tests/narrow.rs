@@ -8,7 +8,7 @@ use resnet3d_wgpu::{ContextOptions, DeviceLimits, GpuBackbone, GpuContext, Optio
 
 /// Every usable adapter, as the narrowest that WebGPU knows.
 fn contexts() -> Vec<GpuContext> {
-    let contexts = GpuContext::all(&ContextOptions { limits: DeviceLimits::WebGpu, ..ContextOptions::default() });
+    let contexts = GpuContext::all(&ContextOptions::default().limits(DeviceLimits::WebGpu));
     let contexts = contexts.expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers");
     for gpu in &contexts {
         println!("adapter: {} on {} ({}), no more than WebGPU", gpu.adapter_name(), gpu.backend(), gpu.driver());

@@ -1,6 +1,6 @@
 //! The commands, and the options that all of them share.
 
-use crate::arguments::{choice, choice_by};
+use crate::arguments::choice;
 use crate::failure::Failure;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
@@ -58,13 +58,13 @@ pub struct Common {
     pub adapter: Option<String>,
 
     /// Use this graphics interface only.
-    #[arg(long, global = true, value_parser = choice_by(&Backend::ALL, Backend::name))]
+    #[arg(long, global = true, value_parser = choice(Backend::ALL))]
     pub backend: Option<Backend>,
 
     /// Use no more of the adapter than this: `adapter` is all it has, `webgpu` WebGPU's default limits and no optional
     /// feature, so that everything runs as on the narrowest device.
     #[arg(long, global = true, default_value = "adapter",
-          value_parser = choice_by(&DeviceLimits::ALL, DeviceLimits::name))]
+          value_parser = choice(DeviceLimits::ALL))]
     pub limits: DeviceLimits,
 
     /// Number format of weights and activations on the device.
@@ -100,12 +100,14 @@ pub struct Common {
 impl Common {
     /// The adapter that was asked for.
     pub fn context_options(&self) -> ContextOptions {
-        ContextOptions {
-            adapter: self.adapter.clone(),
-            backend: self.backend,
-            limits: self.limits,
-            cache: self.cache(),
+        let mut options = ContextOptions::default().backend(self.backend).limits(self.limits);
+        if let Some(adapter) = &self.adapter {
+            options = options.adapter(adapter);
         }
+        if let Some(directory) = self.cache() {
+            options = options.cache(directory);
+        }
+        options
     }
 
     /// The directory for caches: the one that was asked for, else the platform's. None without a home.

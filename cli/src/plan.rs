@@ -214,15 +214,15 @@ impl Arguments {
         match (limits, self.class) {
             (DeviceLimits::Adapter, class) => Target::typical(class),
             // A GPU that may not use its subgroups is one without.
-            (DeviceLimits::WebGpu, AdapterClass::GpuSubgroups) => Target::typical(AdapterClass::Gpu),
-            (DeviceLimits::WebGpu, class) => Target { subgroup_size: None, ..Target::typical(class) },
+            (_, AdapterClass::GpuSubgroups) => Target::typical(AdapterClass::Gpu),
+            (_, class) => Target { subgroup_size: None, ..Target::typical(class) },
         }
     }
 
     fn limits(&self, limits: DeviceLimits) -> PlanLimits {
         let most = match limits {
             DeviceLimits::Adapter => PlanLimits::default(),
-            DeviceLimits::WebGpu => PlanLimits::from(&wgpu::Limits::defaults()),
+            _ => PlanLimits::from(&wgpu::Limits::defaults()),
         };
         let binding = self.max_binding.map_or(most.max_binding_bytes, |mib| u64::from(mib) << 20);
         PlanLimits { max_binding_bytes: binding, ..most }.within(most)

@@ -3,10 +3,12 @@
 use super::{GpuContext, dx12};
 use crate::error::{Error, ErrorRepr, Result};
 use crate::kernels::{AdapterClass, Compiler, Images, Registers};
+use crate::named::named;
 use std::path::PathBuf;
 
 /// The graphics interfaces that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Backend {
     /// Vulkan.
     Vulkan,
@@ -18,20 +20,10 @@ pub enum Backend {
     Gl,
 }
 
+// The preferred first.
+named!(Backend, "backend": Vulkan => "vulkan", Metal => "metal", Dx12 => "dx12", Gl => "gl");
+
 impl Backend {
-    /// All backends, the preferred first.
-    pub const ALL: [Self; 4] = [Self::Vulkan, Self::Metal, Self::Dx12, Self::Gl];
-
-    /// `vulkan`, `metal`, `dx12` or `gl`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-            Self::Dx12 => "dx12",
-            Self::Gl => "gl",
-        }
-    }
-
     fn wgpu(self) -> wgpu::Backend {
         match self {
             Self::Vulkan => wgpu::Backend::Vulkan,
@@ -42,12 +34,13 @@ impl Backend {
     }
 
     fn of(backend: wgpu::Backend) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.wgpu() == backend)
+        Self::ALL.iter().copied().find(|b| b.wgpu() == backend)
     }
 }
 
 /// How much of an adapter a device may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeviceLimits {
     /// All its limits, and the features that this crate can use.
     #[default]
@@ -59,34 +52,40 @@ pub enum DeviceLimits {
     WebGpu,
 }
 
-impl DeviceLimits {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Adapter, Self::WebGpu];
-
-    /// `adapter` or `webgpu`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Adapter => "adapter",
-            Self::WebGpu => "webgpu",
-        }
-    }
-}
+named!(DeviceLimits, "limits": Adapter => "adapter", WebGpu => "webgpu");
 
 /// Which adapter to use, and how much of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
 pub struct ContextOptions {
-    /// Part of the adapter's name, in any case.
-    pub adapter: Option<String>,
-    /// Its backend.
-    pub backend: Option<Backend>,
-    /// How much of it.
-    pub limits: DeviceLimits,
-    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
-    /// read or written.
-    pub cache: Option<PathBuf>,
+    adapter: Option<String>,
+    backend: Option<Backend>,
+    limits: DeviceLimits,
+    cache: Option<PathBuf>,
 }
 
 impl ContextOptions {
+    /// An adapter with `part` in its name, in any case (default: any).
+    pub fn adapter(self, part: impl Into<String>) -> Self {
+        Self { adapter: Some(part.into()), ..self }
+    }
+
+    /// An adapter of that backend (default: any).
+    pub fn backend(self, backend: impl Into<Option<Backend>>) -> Self {
+        Self { backend: backend.into(), ..self }
+    }
+
+    /// How much of it (default: [`DeviceLimits::Adapter`]).
+    pub fn limits(self, limits: DeviceLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
+    /// read or written.
+    pub fn cache(self, directory: impl Into<PathBuf>) -> Self {
+        Self { cache: Some(directory.into()), ..self }
+    }
+
     /// Whether an adapter has the name and the backend that are asked for.
     pub fn accepts(&self, info: &wgpu::AdapterInfo) -> bool {
         let named = |part: &String| info.name.to_lowercase().contains(&part.to_lowercase());
@@ -180,7 +179,7 @@ impl AdapterSummary {
             wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
             wgpu::DeviceType::Cpu => 3,
         };
-        let backend = Backend::ALL.into_iter().position(|b| b.wgpu() == self.info.backend);
+        let backend = Backend::ALL.iter().position(|b| b.wgpu() == self.info.backend);
         (device, backend.unwrap_or(Backend::ALL.len()))
     }
 

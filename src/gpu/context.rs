@@ -14,7 +14,8 @@ use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines.
+/// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines. It is
+/// `Send` and `Sync`.
 #[derive(Clone, Debug)]
 pub struct GpuContext {
     pub(super) device: wgpu::Device,
@@ -34,6 +35,9 @@ impl GpuContext {
     /// Opens the preferred adapter among those that `options` accepts.
     ///
     /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL.
+    ///
+    /// This blocks while drivers list their adapters and one makes a device: for some tenths of a second, for seconds where
+    /// a driver wakes a card up. No limit is set to that.
     ///
     /// # Errors
     /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are;

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Whether shaders keep wgpu's run-time checks (bounds, loops, divisions).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ShaderChecks {
     /// No checks: the kernels are verified, and checks cost time.
     #[default]

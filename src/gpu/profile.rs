@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// What a run measures on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Timing {
     /// Nothing.
     #[default]
@@ -18,6 +19,7 @@ pub enum Timing {
 
 /// What a run measured.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Time from the first step's start to the last one's end.
     pub total: Duration,

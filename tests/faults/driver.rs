@@ -92,7 +92,7 @@ fn a_timeout_does_not_poison_a_shape() {
 
 /// Of all runs on a driver with one wait that fails at once, at most one is an error.
 fn after_a_timeout() {
-    let options = ContextOptions { backend: Some(Backend::Vulkan), ..ContextOptions::default() };
+    let options = ContextOptions::default().backend(Backend::Vulkan);
     let gpu = GpuContext::new(options).unwrap();
     let mut backbone = backbone(&gpu);
     // The wait that fails may be this one's.
@@ -111,7 +111,7 @@ fn after_a_timeout() {
 
 /// Whatever a call does, results are right or errors typed; and a new context is as good as ever.
 fn on_the_failing_driver() {
-    let open = || GpuContext::new(ContextOptions { backend: Some(Backend::Vulkan), ..ContextOptions::default() });
+    let open = || GpuContext::new(ContextOptions::default().backend(Backend::Vulkan));
     let mut kind = "none";
     let mut good = Vec::new();
     for _ in 0..3 {

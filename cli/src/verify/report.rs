@@ -22,7 +22,7 @@ pub struct Verification {
     date: String,
     system: System,
     /// How much of the adapters was used.
-    limits: &'static str,
+    limits: String,
     /// The first seed.
     seed: u64,
     /// Drawn for each seed.
@@ -85,7 +85,7 @@ impl Verification {
             version: env!("CARGO_PKG_VERSION"),
             date: today(),
             system: System::this(),
-            limits: setting.limits.name(),
+            limits: setting.limits.to_string(),
             seed: setting.settings.seed,
             operators: setting.settings.operators,
             bodies: setting.settings.bodies,
@@ -174,7 +174,7 @@ impl Verification {
         let mut facts = Facts::default();
         facts
             .add("cases", drawn)
-            .add("limits", self.limits)
+            .add("limits", &self.limits)
             .add(
                 "runs",
                 format!(
