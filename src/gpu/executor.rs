@@ -9,7 +9,7 @@ use super::resource::{Resource, empty_buffer, filled_buffer};
 use super::staging::{StagingBuffers, map, mapped};
 use crate::error::{Error, Result};
 use crate::graph::BlobId;
-use crate::kernels::{Grid, Kernel, scratch_home};
+use crate::kernels::{Grid, Kernel, Workspace};
 use crate::plan::{Binding, Plan};
 use crate::weights::Weights;
 use std::collections::HashSet;
@@ -99,8 +99,8 @@ impl Executor {
         let activation = |(index, &bytes): (usize, &u64)| {
             gpu.scoped(|| Ok(empty_buffer(gpu, &format!("resnet3d.activation{index}"), bytes)))
         };
-        let workspace = |(index, &bytes): (usize, &u64)| {
-            let make = || Resource::empty(gpu, &format!("resnet3d.scratch{index}"), scratch_home(index), bytes);
+        let workspace = |(index, &Workspace { memory, bytes }): (usize, &Workspace)| {
+            let make = || Resource::empty(gpu, &format!("resnet3d.scratch{index}"), memory, bytes);
             (bytes > 0).then(|| gpu.scoped(|| Ok(make()))).transpose()
         };
         let activations = plan.memory().buffers().iter().enumerate().map(activation).collect::<Result<Vec<_>>>()?;

@@ -422,8 +422,8 @@ fn a_plan_for_webgpu_has_no_subgroups_and_smaller_bindings() {
         let ops = report["ops"].as_array().unwrap();
         ops.iter().filter(|op| op["kernel"].as_str().is_some_and(|name| name.contains("subgroup"))).count()
     };
-    let wide = json(long.iter().chain(&["--class", "gpu-subgroups"]));
-    let narrow = json(long.iter().chain(&["--class", "gpu-subgroups", "--limits", "webgpu"]));
+    let wide = json(long.iter().chain(&["--class", "gpu"]));
+    let narrow = json(long.iter().chain(&["--class", "gpu", "--limits", "webgpu"]));
     assert_eq!(kernels(&narrow), 0);
     assert!(kernels(&json(long)) > 0 && kernels(&json(long.iter().chain(&["--limits", "webgpu"]))) == 0);
     assert!(narrow["dispatches"].as_u64() > wide["dispatches"].as_u64(), "it is split");

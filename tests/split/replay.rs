@@ -179,7 +179,7 @@ fn bound(plan: &Plan, dispatches: &[Dispatch], limits: &PlanLimits) -> Vec<Bound
     let mut bound = Vec::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
         if let Binding::Scratch { index, bytes } = binding {
-            assert!(*bytes <= most && *bytes <= plan.scratch()[*index], "{bytes} bytes of scratch");
+            assert!(*bytes <= most && *bytes <= plan.scratch()[*index].bytes, "{bytes} bytes of scratch");
         }
         let Binding::Frames { blob, frames, rows, segment, offset, bytes } = binding else { continue };
         let (name, row) = (&plan.graph().blob(*blob).name, row_bytes(plan, *blob));
@@ -207,7 +207,7 @@ fn replay_stretch(replay: &mut Replay<'_>, step: &Step, dispatches: &[Dispatch],
     let plan = replay.plan;
     let op = &plan.graph().operators()[step.operator];
     // Winograd's method has three dispatches for a slice; the one in the middle slides over time, the first over rows.
-    let winograd = matches!(step.method, Method::Winograd { .. });
+    let winograd = matches!(step.method, Method::Winograd(_));
     for slice in dispatches.chunks_exact(if winograd { 3 } else { 1 }) {
         let bound = bound(plan, slice, limits);
         for own in slice {

@@ -38,7 +38,7 @@ pub struct Arguments {
     no_fusion: bool,
 
     /// The class of adapter to choose kernels for.
-    #[arg(long, default_value = "software", value_parser = choice(&AdapterClass::ALL, AdapterClass::name))]
+    #[arg(long, default_value = "software", value_parser = choice(AdapterClass::ALL, AdapterClass::name))]
     class: AdapterClass,
 
     /// Plan for an adapter that binds no more than so many MiB at once, and see what is split; lavapipe binds 128.
@@ -166,8 +166,6 @@ impl Arguments {
     fn target(&self, limits: DeviceLimits) -> Target {
         match (limits, self.class) {
             (DeviceLimits::Adapter, class) => Target::typical(class),
-            // A GPU that may not use its subgroups is one without.
-            (DeviceLimits::WebGpu, AdapterClass::GpuSubgroups) => Target::typical(AdapterClass::Gpu),
             (DeviceLimits::WebGpu, class) => Target { subgroup_size: None, ..Target::typical(class) },
         }
     }
