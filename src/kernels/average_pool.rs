@@ -44,6 +44,8 @@ pub struct AveragePool;
 impl Permutation for AveragePool {
     fn row(&self) -> Row {
         Row::new("average_pool", wgsl!("average_pool"), Params::LAYOUT, 2)
+            .prelude(&[("QUADS", QUADS), ("SHARES", SHARES), ("BLOCK", BLOCK)])
+            .invocations(QUADS * SHARES)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::weights::{Weights, fold_affine};
 pub(super) const SHARED: [Source; 2] = [WINDOW, wgsl!("shared/conv_depthwise")];
 
 /// Channels of a block: eight channel blocks of four.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// Columns that an invocation computes.
 const COLUMNS: usize = 4;
@@ -41,7 +41,7 @@ impl Permutation for ConvDepthwise {
     fn row(&self) -> Row {
         Row::new("conv_depthwise", wgsl!("conv_depthwise"), Params::LAYOUT, 5)
             .shared(&SHARED)
-            .prelude(&[("TILE_W", COLUMNS)])
+            .prelude(&[("QUADS", BLOCK / 4), ("TILE_W", COLUMNS)])
     }
 }
 

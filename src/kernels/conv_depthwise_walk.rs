@@ -44,7 +44,13 @@ impl Permutation for Stride {
         };
         let stride = self.positions();
         let patch = |outputs: usize| (outputs - 1) * stride + 3;
-        let sizes = [("ROWS", ROWS), ("COLUMNS", COLUMNS), ("FURTHER", COLUMNS - 1), ("STRIDE", stride)];
+        let sizes = [
+            ("ROWS", ROWS),
+            ("COLUMNS", COLUMNS),
+            ("FURTHER", COLUMNS - 1),
+            ("STRIDE", stride),
+            ("QUADS", conv_depthwise::BLOCK / 4),
+        ];
         let patches = [("PATCH_ROWS", patch(ROWS)), ("PATCH_COLUMNS", patch(COLUMNS))];
         Row::new(name, wgsl!("conv_depthwise_walk"), Params::LAYOUT, 5)
             .shared(&conv_depthwise::SHARED)

@@ -225,7 +225,8 @@ impl Gemm {
         let weights = self.weights();
         match self {
             Self::Registers(tile, _) => {
-                let prelude = [("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)];
+                let prelude =
+                    [("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions), ("INVOCATIONS", INVOCATIONS)];
                 gemm_row(name, wgsl!("conv_gemm"), &prelude, input, weights, terms).invocations(INVOCATIONS)
             }
             Self::Subgroup(tile, _) => conv_gemm_subgroup::row(name, tile, input, weights, terms),

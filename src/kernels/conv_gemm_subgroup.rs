@@ -14,6 +14,12 @@ pub(super) const LANES: usize = 8;
 pub(super) fn row(name: String, tile: RegisterTile, input: Input, weights: OperandMemory, terms: usize) -> Row {
     let RegisterTile { channel_vec4s, positions } = tile;
     let channels = tile.channels();
-    let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("TILE_C", channels), ("LOADS", channels / LANES)];
+    let prelude = [
+        ("TILE_M", channel_vec4s),
+        ("TILE_N", positions),
+        ("TILE_C", channels),
+        ("LANES", LANES),
+        ("LOADS", channels / LANES),
+    ];
     gemm_row(name, wgsl!("conv_gemm_subgroup"), &prelude, input, weights, terms).invocations(LANES).subgroups_of(LANES)
 }

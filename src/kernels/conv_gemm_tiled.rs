@@ -104,6 +104,7 @@ const PATCH: [usize; 2] = [3, 4];
 pub(super) fn row(name: String, tile: WorkgroupTile, input: Input, terms: usize, pools: bool) -> Row {
     let (positions, stage, invocations) = (tile.positions(), tile.stage(), tile.invocations());
     let prelude = [
+        ("BLOCK_VEC4S", CHANNELS / 4),
         ("POSITIONS", positions),
         ("LANES", invocations),
         ("EACH", tile.each()),

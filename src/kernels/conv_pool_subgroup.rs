@@ -16,7 +16,7 @@ const WORKGROUPS: usize = 32;
 /// The row of the kernel of that name.
 pub(super) fn row(name: String, tile: RegisterTile, weights: OperandMemory) -> Row {
     let channels = tile.channels();
-    let prelude = [("TILE_M", tile.channel_vec4s), ("TILE_C", channels), ("LOADS", channels / LANES)];
+    let prelude = [("TILE_M", tile.channel_vec4s), ("TILE_C", channels), ("LANES", LANES), ("LOADS", channels / LANES)];
     let row = gemm_row(name, wgsl!("conv_pool_subgroup"), &prelude, Input::Planes, weights, 1);
     row.invocations(LANES).subgroups_of(LANES)
 }

@@ -91,7 +91,13 @@ impl Permutation for WorkgroupTile {
         };
         Row::new(name, wgsl!("winograd_fused"), Params::LAYOUT, 5)
             .shared(&[WINDOW, Width::Four.source(), TILE.source()])
-            .prelude(&[("EACH", self.each()), ("ROUNDS", self.each() / 2), ("TILES", self.tiles())])
+            .prelude(&[
+                ("LANES", INVOCATIONS),
+                ("WEIGHTS", WEIGHTS),
+                ("EACH", self.each()),
+                ("ROUNDS", self.each() / 2),
+                ("TILES", self.tiles()),
+            ])
             .invocations(INVOCATIONS)
     }
 }
