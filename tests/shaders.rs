@@ -146,3 +146,19 @@ fn every_marked_loop_is_unrolled() {
         assert!(!kernel.source().contains("// unroll"), "{}", kernel.name());
     }
 }
+
+/// One kernel as drivers get it, comments and empty lines left out. Of a change that is meant, the file's new content is
+/// what this prints.
+#[test]
+fn an_unrolled_kernel_is_as_in_its_golden() {
+    let kernel = Kernel::all().find(|kernel| kernel.name() == "winograd_output_2x2").unwrap();
+    let source = kernel.source();
+    let code = source.lines().map(|line| line.split("//").next().unwrap().trim_end());
+    let code: String = code.filter(|line| !line.trim().is_empty()).flat_map(|line| [line, "\n"]).collect();
+    let golden =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/winograd_output_2x2.wgsl"));
+    if golden.unwrap() != code {
+        println!("{code}");
+        panic!("winograd_output_2x2 is not as in tests/goldens/winograd_output_2x2.wgsl");
+    }
+}

@@ -150,6 +150,14 @@ impl Gemm {
         }
     }
 
+    /// Whether its invocations share what they load through workgroup memory.
+    pub(super) fn shares_loads(self) -> bool {
+        match self {
+            Self::Tiled(_) => true,
+            Self::Registers(..) | Self::Subgroup(..) => false,
+        }
+    }
+
     /// Where its weights lie.
     pub(super) fn weights(self) -> OperandMemory {
         match self {

@@ -315,7 +315,7 @@ impl Family for Winograd {
         let [tiles_h, tiles_w] = tile.grid(clip.h, clip.w);
         let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
         // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
-        let usual = target.class == AdapterClass::Software || matches!(product, Gemm::Tiled(_));
+        let usual = target.class == AdapterClass::Software || product.shares_loads();
         let fills = usual && product.is_profitable(&batch, clip.t * tiles_h * tiles_w);
         fills && cost(tile) < 1.0 && WinogradTile::ALL.iter().all(|&other| cost(tile) <= cost(other))
     }

@@ -3,7 +3,7 @@
 use crate::arguments::choice;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
-use crate::{adapters, bench, classify, clip, convert, demo, plan, run, verify};
+use crate::{adapters, bench, classify, clip, convert, demo, kernels, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
@@ -45,6 +45,7 @@ enum Command {
     Verify(verify::Arguments),
     Bench(bench::Arguments),
     Adapters(adapters::Arguments),
+    Kernels(kernels::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -185,7 +186,7 @@ impl Cli {
             | Command::Bench(_)
             | Command::Adapters(_)
             | Command::Demo(_) => true,
-            Command::Clip(_) | Command::Convert(_) | Command::Plan(_) => false,
+            Command::Clip(_) | Command::Convert(_) | Command::Plan(_) | Command::Kernels(_) => false,
         }
     }
 
@@ -201,6 +202,7 @@ impl Cli {
             Command::Verify(arguments) => arguments.run(common),
             Command::Bench(arguments) => arguments.run(common),
             Command::Adapters(arguments) => arguments.run(common),
+            Command::Kernels(arguments) => arguments.run(common),
             Command::Demo(arguments) => arguments.run(common),
         }
     }

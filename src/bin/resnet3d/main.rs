@@ -14,6 +14,7 @@ mod failure;
 mod features;
 mod forward;
 mod input;
+mod kernels;
 mod labels;
 mod network;
 mod output;
