@@ -34,25 +34,26 @@ pub(super) struct Runs {
 pub enum ConvPool {
     /// From registers, neighbours passed on in subgroups of eight; the weights lie there.
     Subgroup(OperandMemory),
-    /// Through workgroup memory.
-    Tiled(WorkgroupTile),
+    /// Through workgroup memory, eight positions an invocation.
+    Tiled,
+    /// The same, four positions an invocation.
+    TiledCompact,
 }
 
 impl ConvPool {
     pub(super) const SUBGROUP: Self = Self::Subgroup(OperandMemory::Buffer);
     pub(super) const SUBGROUP_TEXTURE: Self = Self::Subgroup(OperandMemory::Texture);
-    pub(super) const TILED: Self = Self::Tiled(WorkgroupTile::Narrow);
-    pub(super) const TILED_COMPACT: Self = Self::Tiled(WorkgroupTile::Compact);
 
     /// All that are kernels.
-    pub(super) const ALL: &[Self] = &[Self::SUBGROUP, Self::SUBGROUP_TEXTURE, Self::TILED, Self::TILED_COMPACT];
+    pub(super) const ALL: &[Self] = &[Self::SUBGROUP, Self::SUBGROUP_TEXTURE, Self::Tiled, Self::TiledCompact];
 
     /// The one whose constants it takes.
     pub(super) fn gemm(self) -> Gemm {
         match self {
             Self::Subgroup(OperandMemory::Buffer) => Gemm::SUBGROUP_64X4,
             Self::Subgroup(OperandMemory::Texture) => Gemm::SUBGROUP_64X4_TEXTURE,
-            Self::Tiled(tile) => Gemm::Tiled(tile),
+            Self::Tiled => Gemm::TILED,
+            Self::TiledCompact => Gemm::TILED_COMPACT,
         }
     }
 
@@ -62,7 +63,7 @@ impl ConvPool {
         let gemm = self.gemm();
         let each = u64::from(params.workgroups) * gemm.run_len() as u64;
         let positions = match self {
-            Self::Tiled(_) => each,
+            Self::Tiled | Self::TiledCompact => each,
             // A strip below another, of this dispatch or of the one above, has a row of squares more.
             Self::Subgroup(_) => {
                 let strips = u64::from(params.pool_h.div_ceil(params.pool_rows));
@@ -75,15 +76,17 @@ impl ConvPool {
 
 impl Permutation for ConvPool {
     fn row(&self) -> Row {
+        let tiled = |tile: WorkgroupTile| {
+            let name = format!("conv_pool_tiled{}", tile.suffix());
+            conv_gemm_tiled::row(name, tile, Input::Planes, 1, true)
+        };
         match *self {
             Self::Subgroup(weights) => {
                 let name = format!("conv_pool_subgroup{}", weights.suffix());
                 conv_pool_subgroup::row(name, self.gemm().tile(), weights)
             }
-            Self::Tiled(tile) => {
-                let name = format!("conv_pool_tiled{}", tile.suffix());
-                conv_gemm_tiled::row(name, tile, Input::Planes, 1, true)
-            }
+            Self::Tiled => tiled(WorkgroupTile::Narrow),
+            Self::TiledCompact => tiled(WorkgroupTile::Compact),
         }
     }
 }
@@ -135,7 +138,7 @@ impl Family for ConvPool {
         let h = fits(1, slice.input_h)? - slice.above * POOL.stride[1];
         let own = Shape { h, w: fits(2, input.w)?, ..pooled };
         let runs = match self {
-            Self::Tiled(_) => conv_gemm_tiled::patches(pooled),
+            Self::Tiled | Self::TiledCompact => conv_gemm_tiled::patches(pooled),
             Self::Subgroup(_) => conv_pool_subgroup::runs(pooled, slice.blocks.len()),
         };
         let plane = (input.t * input.h * input.w) as u32;

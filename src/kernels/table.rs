@@ -161,8 +161,8 @@ kernels! {
     ConvPool(conv_pool::ConvPool), method: [
         conv_pool::ConvPool::SUBGROUP,
         conv_pool::ConvPool::SUBGROUP_TEXTURE,
-        conv_pool::ConvPool::TILED,
-        conv_pool::ConvPool::TILED_COMPACT,
+        conv_pool::ConvPool::Tiled,
+        conv_pool::ConvPool::TiledCompact,
     ];
     /// Tiles of the input into the Winograd domain.
     WinogradInput(winograd_input::WinogradInput), step: [
@@ -271,5 +271,28 @@ impl Kernel {
     /// The layout of the uniform parameters, to be checked against the shader's.
     pub fn params_layout(self) -> &'static [FieldLayout] {
         self.row().params
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What methods launch beside the kernels that they are: rows as well.
+    #[test]
+    fn every_kernel_that_is_launched_has_a_row() {
+        let steps = winograd::Winograd::all().flat_map(winograd::Winograd::kernels);
+        let gemms =
+            Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None });
+        let projected = gemms.filter(|gemm| gemm.shares_loads());
+        let projected = projected.map(|gemm| Kernel::ProjectedGemm(conv_gemm::Projected(gemm)));
+        for kernel in steps.chain(projected) {
+            assert!(ALL.contains(&kernel), "{kernel:?}");
+        }
+        let unused = Kernel::all().filter(|kernel| !kernel.is_method());
+        for kernel in unused {
+            let product = winograd::Winograd::all().any(|winograd| winograd.kernels().any(|own| own == kernel));
+            assert!(product || kernel.name().ends_with("_projected"), "{} is launched by nothing", kernel.name());
+        }
     }
 }

@@ -46,9 +46,12 @@ impl Family {
         match (method.winograd_tile(), method) {
             (Some(WinogradTile::F4), _) => Self::Winograd4,
             (Some(WinogradTile::F2), _) => Self::Winograd2,
-            (None, Method::Single(Kernel::ConvGemm(Gemm::Tiled(_)) | Kernel::ConvPool(ConvPool::Tiled(_)))) => {
-                Self::Tiled
-            }
+            (
+                None,
+                Method::Single(
+                    Kernel::ConvGemm(Gemm::Tiled(_)) | Kernel::ConvPool(ConvPool::Tiled | ConvPool::TiledCompact),
+                ),
+            ) => Self::Tiled,
             (None, Method::Single(Kernel::ConvGemm(_) | Kernel::ConvPool(_))) => Self::Registers,
             (None, Method::Single(Kernel::ConvDirect(_))) => Self::Direct,
             (None, _) => Self::Other,
