@@ -198,8 +198,8 @@ impl Gemm {
     }
 
     /// What it costs for a position of `conv`, one of its tile's output channels and one input channel counting as one: with
-    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each quad, which is
-    /// worth some twenty channels whatever the tile (`docs/performance.md`).
+    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each channel block of
+    /// four, which is worth some twenty channels whatever the tile (`docs/performance.md`).
     pub(super) fn cost(self, conv: &Conv) -> usize {
         let channels = self.tile().channels();
         conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_quads(channels, conv)

@@ -171,7 +171,7 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// What suits devices that compute the products so.
+    /// The width for devices that compute the products so.
     fn of(tile: WinogradTile, product: Gemm) -> Self {
         if (tile, product) == (WinogradTile::F4, Gemm::TILED_COMPACT) { Self::Two } else { Self::Four }
     }
