@@ -61,7 +61,7 @@ fn run(executor: &mut Executor, clip: &[f32]) -> Duration {
     let (_, profile) = executor.run(&[clip], Timing::Layers).expect("the device runs");
     let Some(profile) = profile else { return started.elapsed() };
     let steps = executor.plan().steps().iter().zip(profile.steps);
-    steps.filter(|(step, _)| step.method != Kernel::Layout.into()).map(|(_, time)| time).sum()
+    steps.filter(|(step, _)| step.method != Kernel::LAYOUT.into()).map(|(_, time)| time).sum()
 }
 
 fn main() {
@@ -81,7 +81,7 @@ fn main() {
         for method in Method::all().filter(|method| method.runs_on(gpu.target())) {
             let options = PlanOptions { target: gpu.target(), forced: Some(method), ..PlanOptions::default() };
             let plan = Plan::new(&case.graph, &[case.input], &options).expect("the case can be planned");
-            if plan.steps().iter().all(|step| step.method != method || method == Kernel::Layout.into()) {
+            if plan.steps().iter().all(|step| step.method != method || method == Kernel::LAYOUT.into()) {
                 continue;
             }
             if plan.macs() > 0 {

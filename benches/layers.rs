@@ -106,7 +106,7 @@ fn time(gpu: &GpuContext, graph: &Graph, input: Shape, options: &PlanOptions) ->
         let (_, profile) = executor.run(&[clip.data()], Timing::Layers).expect("the device runs");
         let Some(profile) = profile else { return started.elapsed() };
         let steps = plan.steps().iter().zip(profile.steps);
-        steps.filter(|(step, _)| step.method != Kernel::Layout.into()).map(|(_, time)| time).sum()
+        steps.filter(|(step, _)| step.method != Kernel::LAYOUT.into()).map(|(_, time)| time).sum()
     };
     run();
     ((0..RUNS).map(|_| run()).min().expect("it ran"), plan)
@@ -146,7 +146,7 @@ fn main() {
         };
         for forced in methods {
             let (time, plan) = time(&gpu, &graph, layer.input(), &PlanOptions { forced, ..options.clone() });
-            let step = plan.steps().iter().find(|step| step.method != Kernel::Layout.into()).expect("it computes");
+            let step = plan.steps().iter().find(|step| step.method != Kernel::LAYOUT.into()).expect("it computes");
             let op = &plan.graph().operators()[step.operator];
             let bytes: usize = [op.inputs[0], op.output].map(|id| plan.shape(id).len() * 4).iter().sum();
             let gb_per_s = bytes as f64 / time.as_secs_f64() / 1e9;

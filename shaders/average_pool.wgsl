@@ -13,10 +13,8 @@
 // to its own, so that rounding errors stay those of short sums however large the map is.
 //
 // Grid: one workgroup for each (clip, frame, row, column, QUADS quads), quads fastest, folded into x and y.
-
-const QUADS: u32 = 8u;
-const SHARES: u32 = 8u;
-const BLOCK: u32 = 16u;
+//
+// The prelude declares: const QUADS: u32, const SHARES: u32, const BLOCK: u32.
 
 struct Params {
     // Columns of the folded grid; workgroups with work.
@@ -42,9 +40,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
 
-var<workgroup> sums: array<vec4<f32>, 64>;
+var<workgroup> sums: array<vec4<f32>, QUADS * SHARES>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(QUADS * SHARES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
     if index >= p.workgroups {

@@ -1,15 +1,26 @@
 // Direct 3D convolution: any kernel, stride, padding, dilation and groups.
 //
-// The portable kernel: no workgroup memory, no barriers, no subgroups, no assumptions on any size. Every invocation
-// computes a register tile of TILE_W neighbouring columns by 4 * TILE_C output channels of one row, so that a loaded
-// input value serves 4 * TILE_C products and a loaded weight serves TILE_W.
+// Contract. For every output position and output channel: the bias, plus the weights times the input under the window,
+// plus the residual where there is one, rectified where asked for. Beyond the last channel the output is zero.
 //
-// Layouts. input, residual, output: NTHWC, channels padded to in_stride and out_stride with zeros. weights: [channel
-// tile][input channel of the group][tap] of TILE_C vec4, the lanes of which are output channels; channel tiles do not
-// cross groups, and the lanes beyond a group's last channel are zero. bias: [channel tile] of TILE_C vec4.
+// Index map. An invocation computes a register tile: TILE_W neighbouring columns of one row by 4 * TILE_C output channels.
+//
+//                       channels of the tile
+//                       0 .. 3       4 .. 7                 (TILE_C is 2)
+//     column out_x      sums[0][0]   sums[0][1]
+//     column out_x + 1  sums[1][0]   sums[1][1]
+//     ..                                                    (TILE_W is 4)
 //
 // Grid: one invocation for each (clip, frame, row, column tile, channel tile), channel tiles fastest, 64 a workgroup,
 // folded into x and y.
+//
+// Layouts. input, residual, output: NTHWC, channels padded to in_stride and out_stride with zeros. weights: [channel
+// tile][input channel of the group][tap] of TILE_C vec4, the components of which are output channels; channel tiles do not
+// cross groups, and the components beyond a group's last channel are zero. bias: [channel tile] of TILE_C vec4.
+//
+// Why. It needs no workgroup memory, no barrier, no subgroup and no assumption on any size, so it runs everywhere and
+// computes whatever no other kernel does. A loaded input value serves 4 * TILE_C products, a loaded weight TILE_W.
+// conv_gemm.wgsl is the next step: there all loads are vec4.
 //
 // Shared code: shared/window.wgsl. The prelude declares: const TILE_W: u32, const TILE_C: u32.
 

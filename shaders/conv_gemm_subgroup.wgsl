@@ -1,23 +1,38 @@
 // Implicit-GEMM convolution from registers, the weights loaded once for a subgroup of eight and broadcast.
 //
-// For software adapters whose subgroups are eight lanes, where a load costs as much as some hundred multiply-adds and a
-// broadcast as much as two. A workgroup is one subgroup. Every invocation computes a tile of TILE_C output channels by
-// TILE_N output positions, eight positions apart; the eight together load the weights that one quad of input channels
-// needs: TILE_C vec4, one for each output channel, whose lanes are the channels of the quad. All four products of a sum
-// stand together, so that it is fetched and put back once a quad: there are more sums than registers.
+// What it changes over conv_gemm.wgsl: a workgroup is one subgroup of LANES lanes, which load the weights of a k index
+// together and pass them on to each other, instead of loading all of them each.
 //
-// Grid: one workgroup for each (batch, run of 8 * TILE_N positions, block of output channels), blocks fastest, folded
-// into x and y. Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32,
-// const TILE_C: u32 = 4 * TILE_M, const LOADS: u32 = TILE_C / 8, the vectors of weights that a lane loads for a quad,
-// const TERMS: u32.
+// Contract: that of shared/conv_gemm.wgsl.
+//
+// Index map. A workgroup computes one block of TILE_C output channels at a run of LANES * TILE_N positions. A lane has all
+// channels of the block at TILE_N of the positions, LANES apart; lane l holds the weights of output channels l, l + 8, ..:
+//
+//     lane              0            1            ..   7
+//     holds weights of  channel 0    channel 1    ..   channel 7      held[0]
+//                       channel 8    channel 9    ..   channel 15     held[1]
+//     has positions     first        first + 1    ..   first + 7      sums[0]
+//                       first + 8    first + 9    ..   first + 15     sums[1]
+//
+// Grid: one workgroup for each (batch, run of positions, block of output channels), blocks fastest, folded into x and y.
+//
+// Layouts: those of shared/conv_gemm.wgsl. For each k index there are TILE_C vec4 of weights, one for each output channel,
+// whose components are the four input channels.
+//
+// Why. For software adapters whose subgroups are eight lanes: there a load costs as much as some hundred multiply-adds, a
+// broadcast as much as two. All four products of a sum stand together, so that it is fetched and put back once a k index:
+// there are more sums than registers.
+//
+// Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32, const TILE_C: u32 =
+// 4 * TILE_M, const LANES: u32, const LOADS: u32 = TILE_C / LANES, const TERMS: u32.
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
     if index >= p.workgroups {
         return;
     }
-    let part = part_of(index, 8u * TILE_N);
+    let part = part_of(index, LANES * TILE_N);
     let first = part.first + lane;
 
     var sums: array<array<f32, TILE_C>, TILE_N>;
@@ -46,7 +61,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         // unroll
         for (var j = 0u; j < TILE_N; j++) {
             // Beyond the last position the last is computed once more, and not stored.
-            origins[j] = origin_at(own, min(first + j * 8u, part.end - 1u));
+            origins[j] = origin_at(own, min(first + j * LANES, part.end - 1u));
         }
         let entries = kernel_h * kernel_w * own.group_quads;
         for (var kt = 0u; kt < kernel_t; kt++) {
@@ -59,7 +74,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 var held: array<vec4<f32>, LOADS>;
                 // unroll
                 for (var i = 0u; i < LOADS; i++) {
-                    held[i] = weight_at(row + i * 8u);
+                    held[i] = weight_at(row + i * LANES);
                 }
                 var values: array<vec4<f32>, TILE_N>;
                 // unroll
@@ -70,7 +85,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {
-                    let w = subgroupBroadcast(held[m / 8u], m % 8u);
+                    let w = subgroupBroadcast(held[m / LANES], m % LANES);
                     // unroll
                     for (var j = 0u; j < TILE_N; j++) {
                         let v = values[j];
@@ -95,7 +110,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
         // unroll
         for (var q = 0u; q < TILE_M; q++) {
             let sum = vec4(sums[j][4u * q], sums[j][4u * q + 1u], sums[j][4u * q + 2u], sums[j][4u * q + 3u]);
-            store(last, first + j * 8u, part.end, part.block * TILE_M + q, sum);
+            store(last, first + j * LANES, part.end, part.block * TILE_M + q, sum);
         }
     }
 }

@@ -1,54 +1,64 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
-// A workgroup computes 64 output channels by POSITIONS output positions, each of its LANES invocations 8 by EACH of them:
-// 8 where there are registers for that, 4 where there are not. The products run over entries (tap, input quad) in the
-// order of the weights, STAGE of them at a time. A stage is in one half of workgroup memory while the next is on its way:
-// its loads are begun before the products of the stage at hand and stored into the other half after them, so that they
-// have all that time to arrive, and one barrier a stage is enough.
+// What it changes over conv_gemm.wgsl: the invocations of a workgroup share what they load. Input and weights of STAGE k
+// indices are staged in workgroup memory, from which all of them read.
 //
-// Staging. An invocation has one entry of each stage, at INPUTS positions: neighbours load neighbouring quads of one
-// position, whole sectors of memory where channels are 4 * STAGE or more. Taps are walked once a stage, and addresses
-// worked out only where the tap has changed; positions are taken apart once. Weights of a stage lie in a row.
+// Contract: that of shared/conv_gemm.wgsl. With POOLS, that of conv_pool_subgroup.wgsl.
 //
-// Products. Of every 64 invocations, (row, column) of 8 x 8 has the channel quads row and row + 8, and the positions
-// column + 8 * j. Invocations that differ in bit 0 of their number have the same column, those that differ in bit 1 the
-// same row: memory that answers a pair of lanes at once where both want the same 16 bytes, as NVIDIA's is said to do,
-// answers 16 lanes so, of four columns and four rows. In workgroup memory an entry is a row of POSITIONS quads, in which the
-// lowest three bits of a position are mixed with the entry's number: eight neighbours touch no bank twice, neither when
-// they store a stage (STAGE entries of successive positions) nor when they read one.
+// Index map. A workgroup computes one block of 64 output channels at a run of POSITIONS positions, in tiles of 8 channels by
+// EACH positions. 64 invocations are 8 rows by 8 columns; further 64 have further positions:
 //
-// Slices. With SLICES of 4 there are four times as many invocations for the same tile, for adapters that a few workgroups
-// do not fill. Each slice of them computes the products of one of four entries; in the end they add their sums up through
-// workgroup memory, in one order for all positions: (0 + 2) + (1 + 3), of which each slice stores a quarter.
+//                        column 0          column 1          ..  column 7
+//                        positions         positions             positions
+//                        0, 8, 16, ..      1, 9, 17, ..      ..  7, 15, 23, ..
+//     row 0  channels 0 .. 3, 32 .. 35     sums[j][0], sums[j][1], position column + 8 * j
+//     row 1  channels 4 .. 7, 36 .. 39
+//     ..
+//     row 7  channels 28 .. 31, 60 .. 63
 //
-// By count, as no GPU has run it yet: for an entry an invocation reads EACH quads and 8 vec4 of weights from workgroup
-// memory for 32 * EACH multiply-adds, 1 byte for each, or 1.5 with EACH of 4. A workgroup reads 1 / 16 + 4 / POSITIONS
-// bytes from memory for each: 0.13 with 64 positions, 0.09 with 128. Registers: 8 * EACH sums, 4 * EACH for the quads at
-// hand, 4 to 8 for weights, 4 * INPUTS + 4 * WEIGHTS for the stage on its way, 5 * INPUTS for positions. Compilers use
-// for 8 by 8 with 64 positions, with 128, in slices, and for 8 by 4: 168, 136, 128 and 96 on AMD's RDNA, and about 212,
-// 168, 174 and 127 on NVIDIA's (docs/performance.md). Workgroup memory: 16 KiB, all that WebGPU promises, or 12 KiB
-// with 128 positions.
+// Bits 0, 3 and 5 of an invocation's number are its row, bits 1, 2 and 4 its column. With SLICES of 4 there are four times
+// as many invocations for the same tile; each slice has one of every four k indices. In the end the slices add up their sums
+// through workgroup memory, in one order for all positions, (0 + 2) + (1 + 3), and each stores a quarter.
 //
-// With pooling (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes, and the 64 positions of a
-// workgroup are a patch of 2 * PATCH_H + 1 by 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; its results go
-// through workgroup memory. Neighbours compute the row and the column between them twice: 63 positions for 12 pooled ones,
-// 1.3 times as many products.
+// With POOLS (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes, and the 64 positions are a patch of
+// 2 * PATCH_H + 1 by 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; the results are pooled in workgroup
+// memory. Neighbours compute the row and the column between them twice.
 //
-// Grid: one workgroup for each (batch, run of POSITIONS positions or area, block of 64 output channels), blocks fastest,
-// folded into x and y. Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl.
-// The prelude declares: const POSITIONS: u32, 64 or more; const EACH: u32, 4 or 8; const HALF: u32 = EACH / 2 and const
-// QUARTER: u32 = EACH / 4; const SLICES: u32, 1 or 4, and const KEPT: u32 = EACH / SLICES; const LANES: u32 =
-// 8 * POSITIONS / EACH * SLICES; const STAGE: u32, a power of two up to 8 and SLICES or more; const INPUTS: u32 =
-// POSITIONS * STAGE / LANES and const WEIGHTS: u32 = 64 * STAGE / LANES, the quads and the vec4 of weights that an
-// invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32; const
-// DEPTH: u32, the channels of a quad that are multiplied: all 4, or with pooling, which is for clips of up to 3 channels, 3.
+// Grid: one workgroup for each (batch, run of POSITIONS positions or patch, block of output channels), blocks fastest,
+// folded into x and y.
+//
+// Workgroup memory. Two halves, for the stage at hand and the one on its way, of a row for each of STAGE k indices:
+//
+//     staged_inputs   [half][k index of the stage][position, mixed]     vec4 of four input channels
+//     staged_weights  [half][k index of the stage][input channel][channel block]  vec4 of four output channels
+//
+// In a row of inputs the lowest three bits of a position are mixed with the number of the row (mixer): eight neighbours
+// touch no bank twice, neither when they store a stage (STAGE k indices of successive positions) nor when they read one.
+//
+// Stages. Round n loads stage n into registers, computes the products of stage n - 1, and stores stage n into the other
+// half: loads have all that time to arrive, and one barrier a round is enough. An invocation loads one k index of each
+// stage at INPUTS positions; neighbours load neighbouring channels of one position. Addresses are computed only where the
+// tap has changed.
+//
+// Why this tile and this numbering: docs/performance.md, with what compilers make of it.
+//
+// Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl. The prelude
+// declares: const BLOCK_VEC4S: u32, the 16 vec4 of the output channels of a block; const POSITIONS: u32, 64 or more; const
+// EACH: u32, 4 or 8; const HALF: u32 = EACH / 2 and const QUARTER: u32 = EACH / 4; const SLICES: u32, 1 or 4, and const
+// KEPT: u32 = EACH / SLICES; const LANES: u32 = 8 * POSITIONS / EACH * SLICES, the invocations; const STAGE: u32, a power of
+// two up to 8 and SLICES or more; const INPUTS: u32 = POSITIONS * STAGE / LANES and const WEIGHTS: u32 = 64 * STAGE / LANES,
+// the vec4 of input and of weights that an invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const
+// PATCH_H: u32 and const PATCH_W: u32; const DEPTH: u32, the channels of a block of four that are multiplied: all 4, or
+// with pooling, which is for clips of up to 3 channels, 3.
 
+// vec4 of weights for a k index.
+const ROW: u32 = 4u * BLOCK_VEC4S;
 const SPOTS: u32 = LANES / STAGE;
 // Invocations of a slice.
 const SLICE: u32 = LANES / SLICES;
 
 var<workgroup> staged_inputs: array<vec4<f32>, 2u * STAGE * POSITIONS>;
-var<workgroup> staged_weights: array<vec4<f32>, 2u * STAGE * 64u>;
+var<workgroup> staged_weights: array<vec4<f32>, 2u * STAGE * ROW>;
 
 // What entry number `slot` of a stage mixes into positions.
 fn mixer(slot: u32) -> u32 {
@@ -125,7 +135,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var sums: array<array<vec4<f32>, 2>, EACH>;
     // unroll
     for (var q = 0u; q < 2u; q++) {
-        let start = select(vec4(0.0), bias[part.block * 16u + q * 8u + row], slice == 0u);
+        let start = select(vec4(0.0), bias[part.block * BLOCK_VEC4S + q * 8u + row], slice == 0u);
         // unroll
         for (var j = 0u; j < EACH; j++) {
             sums[j][q] = start;
@@ -137,7 +147,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let slot = lane % STAGE;
     let spot = lane / STAGE;
 
-    var weights_first = part.weights * all_entries() * 64u;
+    var weights_first = part.weights * all_entries() * ROW;
     // unroll
     for (var term = 0u; term < TERMS; term++) {
         let own = field(term);
@@ -156,7 +166,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var moved = true;
 
         let entries = entries_of(own);
-        let weights_end = entries * 64u;
+        let weights_end = entries * ROW;
         let stages = (entries + STAGE - 1u) / STAGE;
         // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
         for (var stage = 0u; stage <= stages; stage++) {
@@ -191,7 +201,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {
-                    let at = stage * STAGE * 64u + i * LANES + lane;
+                    let at = stage * STAGE * ROW + i * LANES + lane;
                     let inside = at < weights_end;
                     loaded_weights[i] = select(vec4(0.0), weight_at(select(0u, weights_first + at, inside)), inside);
                 }
@@ -203,7 +213,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 for (var n = 0u; n < STAGE / SLICES; n++) {
                     let s = n * SLICES + slice;
                     let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
-                    let weights = (half + s) * 64u + row;
+                    let weights = (half + s) * ROW + row;
                     var values: array<vec4<f32>, EACH>;
                     // unroll
                     for (var j = 0u; j < EACH; j++) {
@@ -213,7 +223,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     for (var k = 0u; k < DEPTH; k++) {
                         // unroll
                         for (var q = 0u; q < 2u; q++) {
-                            let weight = staged_weights[weights + k * 16u + q * 8u];
+                            let weight = staged_weights[weights + k * BLOCK_VEC4S + q * 8u];
                             // unroll
                             for (var j = 0u; j < EACH; j++) {
                                 sums[j][q] += weight * values[j][k];
@@ -232,7 +242,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {
-                    staged_weights[half * 64u + i * LANES + lane] = loaded_weights[i];
+                    staged_weights[half * ROW + i * LANES + lane] = loaded_weights[i];
                 }
             }
             workgroupBarrier();
@@ -249,11 +259,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             staged_weights[at] = rectified(last, sums[j][1]);
         }
         workgroupBarrier();
-        for (var item = lane; item < 16u * PATCH_H * PATCH_W; item += LANES) {
-            let quad = item % 16u;
-            let down = item / 16u / PATCH_W;
-            let across = item / 16u % PATCH_W;
-            let out_quad = last.first_quad + part.block * 16u + quad;
+        for (var item = lane; item < BLOCK_VEC4S * PATCH_H * PATCH_W; item += LANES) {
+            let quad = item % BLOCK_VEC4S;
+            let down = item / BLOCK_VEC4S / PATCH_W;
+            let across = item / BLOCK_VEC4S % PATCH_W;
+            let out_quad = last.first_quad + part.block * BLOCK_VEC4S + quad;
             if area.row + down < p.pool_h && area.column + across < p.pool_w && out_quad < last.out_quads {
                 let position = (area.frame * p.pool_h + area.row + down) * p.pool_w + area.column + across;
                 output[position * last.out_quads + out_quad] = pooled(area, down, across, quad);
@@ -324,7 +334,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // unroll
             for (var q = 0u; q < 2u; q++) {
                 let position = kept + j * 8u;
-                let quad = last.first_quad + part.block * 16u + q * 8u + row;
+                let quad = last.first_quad + part.block * BLOCK_VEC4S + q * 8u + row;
                 let inside = (position < part.end) & (quad < last.out_quads);
                 sums[j][q] += residual[select(0u, position * last.out_quads + quad, inside)];
             }
@@ -335,7 +345,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var j = 0u; j < KEPT; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(last, kept + j * 8u, part.end, part.block * 16u + q * 8u + row, sums[j][q]);
+            store(last, kept + j * 8u, part.end, part.block * BLOCK_VEC4S + q * 8u + row, sums[j][q]);
         }
     }
 }

@@ -1,20 +1,30 @@
-// Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers: what is pooled never
-// reaches memory. The stem of the network, whose input is a clip as it comes, in planes of three channels or fewer: one
-// quad, and a fourth channel of zeros in it that need not be multiplied.
+// Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers.
 //
-// For the same adapters as conv_gemm_subgroup.wgsl, and with products like its own: a workgroup is one subgroup of eight
-// lanes, which load weights together and broadcast them. The four positions of an invocation are a square, below one
-// pooled position: rows 2 * row and 2 * row + 1 of the convolution, columns 2 * column and 2 * column + 1. That position
-// needs the row above, which the invocation has computed before, going down its column, and the column to the left, which
-// comes from the lane to the left. The first lane has nobody to its left: what it computes is for its neighbour only, an
-// eighth of all products. Columns of all frames follow one another, so that no lane is idle at the end of a row.
+// What it changes over conv_gemm_subgroup.wgsl: what is pooled never reaches memory. It is for the stem of the network,
+// whose input is a clip as it comes, in planes of three channels or fewer: one block of four, whose last channel is zero and
+// is not multiplied.
 //
-// Grid: one workgroup for each (run of seven columns, strip of pool_rows pooled rows, block of output channels), blocks
+// Contract. For every pooled position and output channel: the maximum of the convolution, rectified where asked for, over
+// the 3 x 3 positions below it that exist.
+//
+// Index map. A workgroup is one subgroup of LANES lanes. A lane goes down one pooled column; for each pooled position it
+// computes the square of four positions below it, and takes what it lacks from before and from the lane to its left:
+//
+//     convolution's column    2c - 1    2c       2c + 1
+//     row 2r - 1              left      above    above        the square before: this lane has kept it
+//     row 2r                  left      own      own          the square of pooled position (r, c)
+//     row 2r + 1              left      own      own
+//
+// The first lane has nobody to its left: what it computes is for its neighbour only, an eighth of all products. Columns of
+// all frames follow one another, so that no lane is idle at the end of a row.
+//
+// Grid: one workgroup for each (run of LANES - 1 columns, strip of pool_rows pooled rows, block of output channels), blocks
 // fastest, then strips, folded into x and y. A strip below another, of this dispatch or of that for the rows above,
-// computes the row of squares above it once more. Shared code: shared/conv_gemm.wgsl. The prelude: that of
-// conv_gemm_subgroup.wgsl without TILE_N.
+// computes the row of squares above it once more.
+//
+// Shared code: shared/conv_gemm.wgsl. The prelude: that of conv_gemm_subgroup.wgsl without TILE_N.
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
     if index >= p.workgroups {
@@ -27,7 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
 
     // The column, counted through all frames; lanes beyond either end compute something that is not stored.
     let columns = p.positions / (p.out_h * p.out_w) * p.pool_w;
-    let counted = run * 7u + lane;
+    let counted = run * (LANES - 1u) + lane;
     let live = lane > 0u && counted <= columns;
     let at = clamp(counted, 1u, columns) - 1u;
     let column = at % p.pool_w;
@@ -99,7 +109,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 var held: array<vec4<f32>, LOADS>;
                 // unroll
                 for (var i = 0u; i < LOADS; i++) {
-                    held[i] = weight_at(at_weights + i * 8u);
+                    held[i] = weight_at(at_weights + i * LANES);
                 }
                 var values: array<vec4<f32>, 4>;
                 // unroll
@@ -110,7 +120,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {
-                    let w = subgroupBroadcast(held[m / 8u], m % 8u);
+                    let w = subgroupBroadcast(held[m / LANES], m % LANES);
                     // unroll
                     for (var j = 0u; j < 4u; j++) {
                         let v = values[j];

@@ -1,34 +1,42 @@
 // Winograd convolution F(2x2, 3x3) in one dispatch, through workgroup memory, for GPUs: nothing of the Winograd domain ever
 // reaches memory.
 //
-// A workgroup computes 32 output channels of TILES tiles: the 16 products of every tile, each summed over input channels
-// and over the taps in time. It has 16 invocations for each of the products, every one with 8 channels of EACH tiles: 8
-// where there are registers for that, 4 where there are not.
+// Contract: that of shared/conv_gemm.wgsl for one term, without groups, for 3x3 taps side by side with stride 1 in height
+// and width and any window in time.
 //
-// Stages. A stage is one entry (tap in time, input quad). Its loads are begun before the products of the stage before,
-// and have all that time to arrive. Some of the lanes load input and transform it: a column of the transform is the sum or
-// difference of two columns of a tile, so that each of four lanes loads two columns and has four values of the domain to
-// itself. 128 others load weights, which are transformed beforehand.
+// Index map. A workgroup computes 32 output channels of TILES tiles: the 16 products of every tile, each summed over input
+// channels and over the taps in time. 16 invocations have each product, 4 rows by 4 columns:
 //
-// Products. Of 16 invocations, (row, column) of 4 x 4 has the channel quads row and row + 4, and the tiles column + 4 * j.
-// Their numbers are mixed as in conv_gemm_tiled.wgsl, so that memory that answers pairs of lanes at once does. Values and
-// weights of one product are a row of workgroup memory; rows are multiples of 128 bytes apart, and in the odd ones the
-// two halves of every eight vec4 are exchanged, so that invocations of neighbouring products touch different banks.
+//     invocations  0 .. 15    product 0         column 0         ..   column 3
+//                  16 .. 31   product 1         tiles 0, 4, ..   ..   tiles 3, 7, ..
+//                  ..                   row 0   channels 0 .. 3, 16 .. 19
+//                  240 .. 255 product 15        ..
+//                                       row 3   channels 12 .. 15, 28 .. 31
 //
-// Epilogue. Of eight tiles at a time all products go through workgroup memory to the invocations that need them: one for
-// each (output pixel of a tile, tile, channel quad), which adds up the nine products of it.
+// sums[j][q] is tile column + 4 * j and channel block row + 4 * q. Bits 0 and 3 of an invocation's number are its row, bits
+// 1 and 2 its column.
 //
-// By count, as no GPU has run it yet: as many loads from workgroup memory for each product as conv_gemm_tiled.wgsl has, 1
-// byte with EACH of 8; from memory or its caches 0.38 bytes, 0.17 for each of the 2.25 times as many multiply-adds of
-// the definition. Compilers use 160 registers with EACH of 8 and 112 with 4 on AMD's RDNA, about 187 and 127 on NVIDIA's
-// (docs/performance.md). Workgroup memory: 16 KiB.
+// Grid: one workgroup for each (run of TILES tiles, block), blocks fastest, folded into x and y; tiles are counted through
+// all frames, row by row.
 //
-// Layouts, in quads of four channels padded with zeros. input, residual, output: NTHWC. weights: [block of 32 output
-// channels][tap in time][input quad][value of the tile, row-major][channel of the quad] of 8 vec4. bias: [block] of 8
-// vec4. A dispatch may have a range of the blocks only. Grid: one workgroup for each (run of TILES tiles, block), blocks
-// fastest, folded into x and y; tiles are counted through all frames, row by row. Shared code: shared/window.wgsl,
-// shared/quads.wgsl, shared/winograd_2x2.wgsl. The prelude declares: const EACH: u32, 4 or 8; const ROUNDS: u32 =
-// EACH / 2; const TILES: u32 = 4 * EACH.
+// Workgroup memory. While products are summed: 16 rows of TILES vec4, the values of the domain, then 16 rows of 32 vec4,
+// the weights; rows are multiples of 128 bytes apart, and in the odd ones the two halves of every eight vec4 are exchanged, so
+// that invocations of neighbouring products touch different banks. In the epilogue: the products of eight tiles.
+//
+// Stages. A stage is one k index (tap in time, input channel block). Its loads are begun before the products of the stage
+// before. INPUT_LANES invocations load input and transform it: a column of the transform is the sum or difference of two
+// columns of a tile, so that each of four loads two columns and has four values of the domain to itself. WEIGHT_LANES others
+// load weights, which are transformed beforehand. In the epilogue all products of eight tiles at a time go through
+// workgroup memory to the invocations that need them: one for each (output pixel of a tile, tile, channel block), which adds
+// up the nine products of it.
+//
+// Why this tile and this numbering: docs/performance.md, with what compilers make of it.
+//
+// Layouts, in blocks of four channels padded with zeros. input, residual, output: NTHWC. weights: [block of 32 output
+// channels][tap in time][input channel block][value of the tile, row-major][channel of the block of four] of 8 vec4. bias:
+// [block] of 8 vec4. A dispatch may have a range of the blocks only. Shared code: shared/window.wgsl, shared/quads.wgsl,
+// shared/winograd_2x2.wgsl. The prelude declares: const LANES: u32, the invocations; const WEIGHTS: u32, the vec4 of the
+// weights of a stage; const EACH: u32, 4 or 8; const ROUNDS: u32 = EACH / 2; const TILES: u32 = 4 * EACH.
 
 struct Params {
     window: Window,
@@ -68,12 +76,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 
-const LANES: u32 = 256u;
 // Lanes that load input, and those behind them that load weights, four vec4 each.
 const INPUT_LANES: u32 = 4u * TILES;
-const WEIGHT_LANES: u32 = 128u;
-// vec4 of the weights of a stage.
-const WEIGHTS: u32 = 512u;
+const WEIGHT_LANES: u32 = WEIGHTS / 4u;
 
 // Values of the domain, then weights, 16 rows each; in the epilogue the products of eight tiles.
 var<workgroup> staged: array<vec4<f32>, 1024>;

@@ -61,7 +61,8 @@ fn no_two_modules_use_each_other() {
     let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));
     let root = &graph[&Vec::new()];
     assert!(root["backbone"].contains("gpu") && root["gpu"].contains("plan"), "{root:?}");
-    let rounds = graph.iter().filter_map(|(parent, edges)| Some((parent.join("::"), graph::cycle(edges)?.join(" -> "))));
+    let rounds =
+        graph.iter().filter_map(|(parent, edges)| Some((parent.join("::"), graph::cycle(edges)?.join(" -> "))));
     assert_eq!(rounds.collect::<Vec<_>>(), []);
     let edges = |pairs: &[(&str, &str)]| {
         let own = |&(user, used): &(&str, &str)| (user.to_owned(), [used.to_owned()].into());

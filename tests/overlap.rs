@@ -125,7 +125,7 @@ fn a_forward_that_is_not_awaited_to_its_end_does_no_harm() {
 fn a_device_that_is_lost_is_lost_to_all_that_is_on_its_way() {
     for gpu in contexts() {
         // A device of this test's.
-        let options = ContextOptions { adapter: Some(gpu.adapter_name().to_owned()), ..ContextOptions::default() };
+        let options = ContextOptions::default().adapter(gpu.adapter_name().to_owned());
         let all = GpuContext::all(&options).unwrap();
         let gpu = all.into_iter().find(|other| other.backend() == gpu.backend()).unwrap();
         let mut backbone = backbone(&gpu);

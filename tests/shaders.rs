@@ -2,7 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Statement, StorageAccess, TypeInner};
-use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel, Method, WindowParams};
+use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel, Method, OperandMemory, WindowParams};
 use std::collections::BTreeSet;
 
 fn module(kernel: Kernel) -> naga::Module {
@@ -11,7 +11,7 @@ fn module(kernel: Kernel) -> naga::Module {
 
 #[test]
 fn every_shader_is_valid_with_no_more_than_subgroups() {
-    for kernel in Kernel::ALL {
+    for kernel in Kernel::all() {
         let capabilities = match kernel.subgroup_size() {
             Some(_) => Capabilities::SUBGROUP,
             None => Capabilities::empty(),
@@ -26,7 +26,7 @@ fn every_shader_is_valid_with_no_more_than_subgroups() {
 #[test]
 fn parameters_have_the_layout_of_the_host_structs() {
     let mut windows = 0;
-    for kernel in Kernel::ALL {
+    for kernel in Kernel::all() {
         let module = module(kernel);
         let (_, uniform) = module
             .global_variables
@@ -48,7 +48,7 @@ fn parameters_have_the_layout_of_the_host_structs() {
 fn few_paths_lead_through_the_body_of_a_loop() {
     // Its subgroups have four lanes.
     let runs_there = |kernel: &Kernel| kernel.subgroup_size().is_none_or(|lanes| lanes == 4);
-    for kernel in Kernel::ALL.into_iter().filter(runs_there) {
+    for kernel in Kernel::all().filter(runs_there) {
         let module = module(kernel);
         let mut worst = 1.0;
         for function in module.functions.iter().map(|(_, f)| f).chain(module.entry_points.iter().map(|e| &e.function)) {
@@ -88,23 +88,26 @@ fn layout(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(&str, usi
 
 #[test]
 fn bindings_are_parameters_then_inputs_then_the_output() {
-    for kernel in Kernel::ALL {
+    for kernel in Kernel::all() {
         let module = module(kernel);
         let mut bindings = BTreeSet::new();
         for (_, variable) in module.global_variables.iter() {
             let Some(binding) = &variable.binding else { continue };
             assert_eq!(binding.group, 0);
             bindings.insert(binding.binding);
-            let count = kernel.operand_count() as u32;
-            let wanted = match binding.binding {
-                0 => AddressSpace::Uniform,
-                n if kernel.image_bindings().contains(&n) => AddressSpace::Handle,
-                n if n == count => AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE },
-                _ => AddressSpace::Storage { access: StorageAccess::LOAD },
+            let operand = (binding.binding as usize).checked_sub(1);
+            let last = kernel.bindings().len() - 1;
+            let wanted = match operand.map(|index| (kernel.bindings()[index], index == last)) {
+                None => AddressSpace::Uniform,
+                Some((OperandMemory::Texture, _)) => AddressSpace::Handle,
+                Some((OperandMemory::Buffer, true)) => {
+                    AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE }
+                }
+                Some((OperandMemory::Buffer, false)) => AddressSpace::Storage { access: StorageAccess::LOAD },
             };
             assert_eq!(variable.space, wanted, "{} binding {}", kernel.name(), binding.binding);
         }
-        assert!(bindings.into_iter().eq(0..=kernel.operand_count() as u32), "{}", kernel.name());
+        assert!(bindings.into_iter().eq(0..=kernel.bindings().len() as u32), "{}", kernel.name());
     }
 }
 
@@ -117,18 +120,45 @@ fn every_shader_file_has_its_kernel_and_every_kernel_its_name() {
         .filter(|path| path.is_file())
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
-    let used: BTreeSet<String> = Kernel::ALL.iter().map(|kernel| kernel.shader().to_owned()).collect();
+    let used: BTreeSet<String> = Kernel::all().map(|kernel| kernel.shader().to_owned()).collect();
     assert_eq!(files, used);
     for name in &files {
         let twin = format!("{}/src/kernels/{name}.rs", env!("CARGO_MANIFEST_DIR"));
         assert!(std::path::Path::new(&twin).exists(), "{name}.wgsl has no Rust twin");
     }
-    let names: BTreeSet<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
-    assert_eq!(names.len(), Kernel::ALL.len());
+    let names: BTreeSet<&str> = Kernel::all().map(Kernel::name).collect();
+    assert_eq!(names.len(), Kernel::all().len());
     let methods: Vec<Method> = Method::all().collect();
     let names: BTreeSet<&str> = methods.iter().map(|method| method.name()).collect();
     assert_eq!(names.len(), methods.len());
     for name in names {
         assert_eq!(Method::by_name(name).unwrap().name(), name);
+    }
+}
+
+/// A marked loop that is none would be compiled as it stands, and run slower without a word.
+#[test]
+fn every_marked_loop_is_unrolled() {
+    let misplaced = Kernel::all().flat_map(|kernel| kernel.expanded().misplaced);
+    let misplaced: BTreeSet<String> = misplaced.map(|marker| marker.to_string()).collect();
+    assert!(misplaced.is_empty(), "{misplaced:#?}");
+    for kernel in Kernel::all() {
+        assert!(!kernel.source().contains("// unroll"), "{}", kernel.name());
+    }
+}
+
+/// One kernel as drivers get it, comments and empty lines left out. Of a change that is meant, the file's new content is
+/// what this prints.
+#[test]
+fn an_unrolled_kernel_is_as_in_its_golden() {
+    let kernel = Kernel::all().find(|kernel| kernel.name() == "winograd_output_2x2").unwrap();
+    let source = kernel.source();
+    let code = source.lines().map(|line| line.split("//").next().unwrap().trim_end());
+    let code: String = code.filter(|line| !line.trim().is_empty()).flat_map(|line| [line, "\n"]).collect();
+    let golden =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/winograd_output_2x2.wgsl"));
+    if golden.unwrap() != code {
+        println!("{code}");
+        panic!("winograd_output_2x2 is not as in tests/goldens/winograd_output_2x2.wgsl");
     }
 }

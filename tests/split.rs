@@ -156,7 +156,7 @@ fn workspaces_keep_to_their_budget() {
         replay(&plan, &PlanLimits::default());
         let res2 = plan.steps().iter().find(|step| step.method.name().starts_with("winograd")).unwrap();
         assert_eq!((plan.rounds(), res2.slices()), (rounds, slices), "{shape}");
-        let scratch = plan.scratch().iter().sum::<u64>();
+        let scratch = plan.scratch_bytes();
         let least = plan.memory().lower_bound_bytes();
         let budget = (least / 4).min(target.scratch_budget(u64::MAX));
         assert!(scratch <= budget, "{shape}: {:?}", plan.scratch());

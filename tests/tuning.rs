@@ -153,9 +153,9 @@ fn the_planner_follows_choices_that_can_be() {
         plan.steps().iter().find(|step| operators[step.operator].name == name).unwrap().method.name()
     };
     for n in [1, 4] {
-        let followed = plan(&chosen("conv_direct_1x4"), n);
-        assert_eq!(of(&followed, "res3_1_branch2b"), "conv_direct_1x4");
-        let others = |plan: &Plan| methods(plan).iter().filter(|m| m.name() != "conv_direct_1x4").count();
+        let followed = plan(&chosen("conv_direct_4x8"), n);
+        assert_eq!(of(&followed, "res3_1_branch2b"), "conv_direct_4x8");
+        let others = |plan: &Plan| methods(plan).iter().filter(|m| m.name() != "conv_direct_4x8").count();
         assert!(others(&followed) < others(&table), "and nothing else is other");
     }
     // Not a convolution's, not allowed, not on such a device, and not before what is forced.
@@ -166,7 +166,7 @@ fn the_planner_follows_choices_that_can_be() {
     let no_subgroups = Target { subgroup_size: None, ..PlanOptions::default().target };
     let elsewhere = PlanOptions { target: no_subgroups, ..chosen("conv_gemm_subgroup_64x4") };
     assert!(!of(&plan(&elsewhere, 1), "res3_1_branch2b").contains("subgroup"));
-    let forced = PlanOptions { forced: Method::by_name("conv_gemm_16x8"), ..chosen("conv_direct_1x4") };
+    let forced = PlanOptions { forced: Method::by_name("conv_gemm_16x8"), ..chosen("conv_direct_4x8") };
     assert_eq!(of(&plan(&forced, 1), "res3_1_branch2b"), "conv_gemm_16x8");
     // The transformed weights of one block would not fit.
     let small = PlanLimits { max_binding_bytes: 2 << 20, ..PlanLimits::default() };

@@ -4,7 +4,7 @@ use crate::arguments::choice;
 use crate::failure::Failure;
 use crate::network::{Choice, config_file};
 use crate::outputs::check_creatable;
-use crate::{adapters, bench, classify, clip, convert, demo, plan, run, verify};
+use crate::{adapters, bench, classify, clip, convert, demo, kernels, plan, run, verify};
 use anyhow::Result;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use etcetera::BaseStrategy as _;
@@ -46,6 +46,7 @@ enum Command {
     Verify(verify::Arguments),
     Bench(bench::Arguments),
     Adapters(adapters::Arguments),
+    Kernels(kernels::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -187,7 +188,7 @@ impl Cli {
             | Command::Bench(_)
             | Command::Adapters(_)
             | Command::Demo(_) => true,
-            Command::Clip(_) | Command::Convert(_) | Command::Plan(_) => false,
+            Command::Clip(_) | Command::Convert(_) | Command::Plan(_) | Command::Kernels(_) => false,
         }
     }
 
@@ -203,6 +204,7 @@ impl Cli {
             Command::Verify(arguments) => arguments.run(common),
             Command::Bench(arguments) => arguments.run(common),
             Command::Adapters(arguments) => arguments.run(common),
+            Command::Kernels(arguments) => arguments.run(common),
             Command::Demo(arguments) => arguments.run(common),
         }
     }

@@ -69,7 +69,7 @@ pub fn memory_line(plan: &Plan) -> String {
     format!(
         "memory: {} activations + {} workspaces + {} weights, {} in {}",
         mib(plan.memory().peak_bytes()),
-        mib(plan.scratch().iter().sum()),
+        mib(plan.scratch_bytes()),
         mib(plan.weight_bytes()),
         count(plan.dispatches(), "dispatch", "dispatches"),
         count(plan.submissions().len(), "submission", "submissions")

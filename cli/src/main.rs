@@ -15,6 +15,7 @@ mod failure;
 mod features;
 mod forward;
 mod input;
+mod kernels;
 mod labels;
 mod network;
 mod output;

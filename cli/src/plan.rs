@@ -39,7 +39,7 @@ pub struct Arguments {
     no_fusion: bool,
 
     /// The class of adapter to choose kernels for.
-    #[arg(long, default_value = "software", value_parser = choice_by(&AdapterClass::ALL, AdapterClass::name))]
+    #[arg(long, default_value = "software", value_parser = choice_by(AdapterClass::ALL, AdapterClass::name))]
     class: AdapterClass,
 
     /// Plan for an adapter that binds no more than so many MiB at once, and see what is split; lavapipe binds 128.
@@ -213,8 +213,6 @@ impl Arguments {
     fn target(&self, limits: DeviceLimits) -> Target {
         match (limits, self.class) {
             (DeviceLimits::Adapter, class) => Target::typical(class),
-            // A GPU that may not use its subgroups is one without.
-            (_, AdapterClass::GpuSubgroups) => Target::typical(AdapterClass::Gpu),
             (_, class) => Target { subgroup_size: None, ..Target::typical(class) },
         }
     }

@@ -91,7 +91,8 @@ fn attributes(item: &syn::Item) -> &[syn::Attribute] {
 }
 
 fn is_for_tests(attribute: &syn::Attribute) -> bool {
-    attribute.path().is_ident("cfg") && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
+    attribute.path().is_ident("cfg")
+        && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
 }
 
 /// The paths of a `use`, by the names that they get; those with a star under a name that nothing has.
@@ -132,7 +133,8 @@ fn uses(source: &Source) -> Vec<Vec<String>> {
             // A macro's words are no paths yet: what looks like one counts.
             let text = own.tokens.to_string().replace(" :: ", "::");
             let words = text.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
-            let paths = words.filter(|word| word.contains("::")).map(|word| word.split("::").map(str::to_owned).collect());
+            let paths =
+                words.filter(|word| word.contains("::")).map(|word| word.split("::").map(str::to_owned).collect());
             self.0.extend(paths);
             visit::visit_macro(self, own);
         }

@@ -37,7 +37,7 @@ impl Shader {
 /// # Errors
 /// What is wrong with one.
 pub fn all() -> Result<Vec<Shader>, String> {
-    let kernels = Kernel::ALL.into_iter().map(|kernel| {
+    let kernels = Kernel::all().map(|kernel| {
         let file = format!("{}.wgsl", kernel.shader());
         Shader::new(kernel.name(), file, kernel.source(), kernel.subgroup_size().is_some())
     });

@@ -1,8 +1,5 @@
 // Shared by the depthwise convolutions: parameters, bindings, where weights begin, the epilogue. Itself preceded by
-// window.wgsl.
-
-// Quads of a block of channels.
-const QUADS: u32 = 8u;
+// window.wgsl. The prelude declares: const QUADS: u32, the blocks of four of a block of channels.
 
 struct Params {
     window: Window,

@@ -2,7 +2,7 @@
 
 use super::{GpuContext, dx12};
 use crate::error::{Error, ErrorRepr, Result};
-use crate::kernels::{AdapterClass, Compiler, Images, Registers};
+use crate::kernels::{AdapterClass, Compiler, RegisterBudget, TextureSupport};
 use crate::named::named;
 use std::path::PathBuf;
 
@@ -155,7 +155,7 @@ impl AdapterSummary {
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
         let unusable = if compute { too_narrow(&limits) } else { Some("it has no compute shaders".to_owned()) };
         let compiler = dx12::compiler_on(info.backend, compiler);
-        Self { class: class(&info, features), compiler, info, features, limits, unusable, adapter }
+        Self { class: class(&info), compiler, info, features, limits, unusable, adapter }
     }
 
     /// The same adapter with no more of it than `limits` allows; [`GpuContext::open`] asks for no more either.
@@ -166,7 +166,7 @@ impl AdapterSummary {
             DeviceLimits::WebGpu => {
                 let features = wgpu::Features::empty();
                 let limits = wgpu::Limits::defaults().or_worse_values_from(&self.limits);
-                Self { class: class(&self.info, features), features, limits, ..self }
+                Self { features, limits, ..self }
             }
         }
     }
@@ -224,28 +224,22 @@ pub(super) fn backend_name(backend: wgpu::Backend) -> &'static str {
     }
 }
 
-pub(super) fn class(info: &wgpu::AdapterInfo, features: wgpu::Features) -> AdapterClass {
-    if info.device_type == wgpu::DeviceType::Cpu {
-        AdapterClass::Software
-    } else if features.contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size == info.subgroup_max_size {
-        AdapterClass::GpuSubgroups
-    } else {
-        AdapterClass::Gpu
-    }
+pub(super) fn class(info: &wgpu::AdapterInfo) -> AdapterClass {
+    if info.device_type == wgpu::DeviceType::Cpu { AdapterClass::Software } else { AdapterClass::Gpu }
 }
 
-/// What images are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from an image
-/// all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
-pub(super) fn images(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Images {
+/// What textures are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from a
+/// texture all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
+pub(super) fn textures(adapter: &wgpu::Adapter, device: &wgpu::Device) -> TextureSupport {
     let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
     let needed =
         wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY | wgpu::TextureFormatFeatureFlags::STORAGE_WRITE_ONLY;
     if !format.flags.contains(needed) || device.limits().max_storage_textures_per_shader_stage < 2 {
-        Images::Unavailable
+        TextureSupport::Unavailable
     } else if adapter.get_info().name.contains("llvmpipe") {
-        Images::Quicker
+        TextureSupport::Faster
     } else {
-        Images::Available
+        TextureSupport::Available
     }
 }
 
@@ -255,16 +249,16 @@ const NVIDIA: u32 = 0x10de;
 
 /// What invocations of an adapter have room for (what drivers' compilers make of the kernels: `docs/performance.md`). Of
 /// AMD's only GCN, and CDNA, have no subgroups of less than 64. Whoever is not known gets what suits all.
-pub(super) fn registers(info: &wgpu::AdapterInfo) -> Registers {
+pub(super) fn registers(info: &wgpu::AdapterInfo) -> RegisterBudget {
     match info.vendor {
-        NVIDIA => Registers::Many,
-        AMD if info.subgroup_min_size < 64 => Registers::Many,
-        _ => Registers::Few,
+        NVIDIA => RegisterBudget::Many,
+        AMD if info.subgroup_min_size < 64 => RegisterBudget::Many,
+        _ => RegisterBudget::Few,
     }
 }
 
 /// Invocations of a workgroup that kernels may have.
-pub(super) fn invocations(limits: &wgpu::Limits) -> u32 {
+pub(super) fn max_invocations(limits: &wgpu::Limits) -> u32 {
     limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
 }
 
@@ -385,9 +379,12 @@ mod tests {
             let blank = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
             registers(&wgpu::AdapterInfo { vendor, subgroup_min_size, ..blank })
         };
-        assert_eq!(of(NVIDIA, 32), Registers::Many);
-        assert_eq!((of(AMD, 32), of(AMD, 64)), (Registers::Many, Registers::Few), "RDNA, GCN");
-        assert_eq!((of(0x8086, 8), of(0x106b, 32), of(0, 4)), (Registers::Few, Registers::Few, Registers::Few));
+        assert_eq!(of(NVIDIA, 32), RegisterBudget::Many);
+        assert_eq!((of(AMD, 32), of(AMD, 64)), (RegisterBudget::Many, RegisterBudget::Few), "RDNA, GCN");
+        assert_eq!(
+            (of(0x8086, 8), of(0x106b, 32), of(0, 4)),
+            (RegisterBudget::Few, RegisterBudget::Few, RegisterBudget::Few)
+        );
     }
 
     #[test]
@@ -425,7 +422,7 @@ mod tests {
     #[test]
     fn the_needs_are_those_of_the_kernels() {
         let (mut buffers, mut invocations, mut bytes, mut uniform) = (0, 0, 0, 0);
-        for kernel in Kernel::ALL {
+        for kernel in Kernel::all() {
             let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
             let [x, y, z] = module.entry_points[0].workgroup_size;
             assert_eq!([y, z], [1, 1], "{}: workgroups are along x", kernel.name());
@@ -435,7 +432,7 @@ mod tests {
             }
             let workgroup = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
             bytes = bytes.max(workgroup.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum());
-            buffers = buffers.max(kernel.operand_count() as u32);
+            buffers = buffers.max(kernel.bindings().len() as u32);
             uniform = uniform.max(kernel.params_layout().last().map_or(0, |(_, size)| *size as u64));
         }
         let needed = (STORAGE_BUFFERS, INVOCATIONS, WORKGROUP_BYTES);

@@ -5,7 +5,7 @@
 
 use super::{GpuContext, blocking};
 use crate::error::Result;
-use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, assemble};
+use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, assemble, wgsl};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -66,9 +66,9 @@ impl Ceilings {
     /// The two shaders, each with the name of its file in `shaders/ceilings/`, without extension.
     pub fn shaders() -> [(&'static str, String); 2] {
         let prelude = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
-        let multiply_add = assemble(&prelude, &[], include_str!("../../shaders/ceilings/multiply_add.wgsl"));
-        let triad = include_str!("../../shaders/ceilings/triad.wgsl").to_owned();
-        [("multiply_add", multiply_add), ("triad", triad)]
+        let multiply_add = assemble(&prelude, &[], wgsl!("ceilings/multiply_add"));
+        let triad = assemble(&[], &[], wgsl!("ceilings/triad"));
+        [("multiply_add", multiply_add.text), ("triad", triad.text)]
     }
 
     /// The operations for each byte from which on arithmetic is the nearer ceiling, in FLOP/B.
@@ -97,7 +97,7 @@ fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
     // Enough for every core of a software adapter, or every lane of a GPU.
     let groups: u32 = match gpu.class() {
         AdapterClass::Software => 256,
-        AdapterClass::Gpu | AdapterClass::GpuSubgroups => 16_384,
+        AdapterClass::Gpu => 16_384,
     };
     let invocations = u64::from(groups) * 64;
     let [shader, _] = Ceilings::shaders();

@@ -5,7 +5,7 @@ use super::faults::Scoped;
 use super::parallel;
 use super::resource::{Resource, filled_buffer, filled_image};
 use crate::error::Result;
-use crate::kernels::{Home, Method};
+use crate::kernels::{Method, OperandMemory};
 use crate::plan::{Plan, Step};
 use crate::weights::Weights;
 use std::collections::HashMap;
@@ -92,9 +92,11 @@ fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Resu
         let upload = |(index, values): (usize, &Vec<f32>)| {
             let block = values.len() / blocks;
             let values = bytemuck::cast_slice(&values[part.start * block..part.end * block]);
-            Ok(match step.method.constant_home(index) {
-                Home::Buffer => Resource::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?),
-                Home::Image => Resource::Image(filled_image(gpu, &label, values)),
+            Ok(match step.method.constant_memory(index) {
+                OperandMemory::Buffer => {
+                    Resource::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?)
+                }
+                OperandMemory::Texture => Resource::Image(filled_image(gpu, &label, values)),
             })
         };
         constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()

@@ -1,15 +1,15 @@
 //! A device on an adapter.
 
 use super::adapters::{
-    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, images, invocations, no_adapter,
-    preferred_adapter, registers,
+    AdapterSummary, ContextOptions, USED_FEATURES, backend_name, class, max_invocations, no_adapter, preferred_adapter,
+    registers, textures,
 };
 use super::dx12;
 use super::faults::{LossReason, guarded};
 use super::pipelines::{Compilation, Pipelines};
 use crate::cache::CacheDirectory;
 use crate::error::{Error, ErrorRepr, Result};
-use crate::kernels::{AdapterClass, Compiler, Images, Target};
+use crate::kernels::{AdapterClass, Compiler, Target, TextureSupport};
 use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct GpuContext {
     /// Shared, so that cloning a context copies no text.
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
-    images: Images,
+    textures: TextureSupport,
     compiler: Compiler,
     cache: Option<Arc<CacheDirectory>>,
     pub(super) loss: LossReason,
@@ -96,8 +96,8 @@ impl GpuContext {
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
         Self {
-            class: class(&info, device.features()),
-            images: images(adapter, &device),
+            class: class(&info),
+            textures: textures(adapter, &device),
             compiler: dx12::compiler_of(info.backend, device.features()),
             info: Arc::new(info),
             device,
@@ -147,9 +147,9 @@ impl GpuContext {
         Target {
             class: self.class,
             subgroup_size: subgroups.then_some(self.info.subgroup_min_size),
-            images: self.images,
+            textures: self.textures,
             registers: registers(&self.info),
-            invocations: invocations(&self.device.limits()),
+            max_invocations: max_invocations(&self.device.limits()),
             compiler: self.compiler,
         }
     }

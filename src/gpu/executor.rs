@@ -12,7 +12,7 @@ use super::resource::{Resource, empty_buffer, filled_buffer};
 use super::staging::StagingSet;
 use crate::error::{ErrorRepr, Result};
 use crate::graph::BlobId;
-use crate::kernels::{Grid, Kernel, scratch_home};
+use crate::kernels::{Grid, Kernel, Workspace};
 use crate::plan::{Binding, Command, Plan};
 use crate::weights::Weights;
 use std::collections::{HashSet, VecDeque};
@@ -84,8 +84,8 @@ impl Executor {
             activations.push(gpu.scoped(make).result().await?);
         }
         let mut scratch = Vec::new();
-        for (index, &bytes) in plan.scratch().iter().enumerate() {
-            let make = || Ok(Resource::empty(gpu, &format!("resnet3d.scratch{index}"), scratch_home(index), bytes));
+        for (index, &Workspace { memory, bytes }) in plan.scratch().iter().enumerate() {
+            let make = || Ok(Resource::empty(gpu, &format!("resnet3d.scratch{index}"), memory, bytes));
             scratch.push(if bytes > 0 { Some(gpu.scoped(make).result().await?) } else { None });
         }
         let (params, offsets) = params(gpu, &plan);

@@ -7,7 +7,7 @@ use super::pipeline_file::{PipelineFile, Written};
 use super::trusted::{pipeline_cache, unchecked_module};
 use crate::cache::CacheDirectory;
 use crate::error::Result;
-use crate::kernels::{Compiler, ENTRY_POINT, Kernel};
+use crate::kernels::{Compiler, ENTRY_POINT, Kernel, OperandMemory};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -40,7 +40,7 @@ pub struct ShaderPatch {
 impl ShaderPatch {
     /// The kernels that it changes.
     pub fn kernels(&self) -> Vec<Kernel> {
-        Kernel::ALL.into_iter().filter(|&kernel| self.changes(kernel)).collect()
+        Kernel::all().filter(|&kernel| self.changes(kernel)).collect()
     }
 
     fn changes(&self, kernel: Kernel) -> bool {
@@ -230,24 +230,27 @@ fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::Pipe
         ShaderChecks::Checked => device.create_shader_module(desc),
         ShaderChecks::Unchecked => unchecked_module(device, desc),
     };
-    let count = kernel.operand_count() as u32;
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-    let entries: Vec<_> = (0..=count)
-        .map(|binding| wgpu::BindGroupLayoutEntry {
+    let last = kernel.bindings().len() - 1;
+    let operand = |(index, memory): (usize, &OperandMemory)| match (memory, index == last) {
+        (OperandMemory::Buffer, written) => buffer(wgpu::BufferBindingType::Storage { read_only: !written }),
+        (OperandMemory::Texture, written) => wgpu::BindingType::StorageTexture {
+            access: match written {
+                true => wgpu::StorageTextureAccess::WriteOnly,
+                false => wgpu::StorageTextureAccess::ReadOnly,
+            },
+            format: wgpu::TextureFormat::Rgba32Float,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
+    };
+    let operands = kernel.bindings().iter().enumerate().map(operand);
+    let bindings = [buffer(wgpu::BufferBindingType::Uniform)].into_iter().chain(operands);
+    let entries: Vec<_> = (0..)
+        .zip(bindings)
+        .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: match binding {
-                0 => buffer(wgpu::BufferBindingType::Uniform),
-                _ if kernel.image_bindings().contains(&binding) => wgpu::BindingType::StorageTexture {
-                    access: match binding == count {
-                        true => wgpu::StorageTextureAccess::WriteOnly,
-                        false => wgpu::StorageTextureAccess::ReadOnly,
-                    },
-                    format: wgpu::TextureFormat::Rgba32Float,
-                    view_dimension: wgpu::TextureViewDimension::D2,
-                },
-                _ => buffer(wgpu::BufferBindingType::Storage { read_only: binding != count }),
-            },
+            ty,
             count: None,
         })
         .collect();

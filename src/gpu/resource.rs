@@ -1,11 +1,11 @@
-//! What kernels bind: buffers, and images as long rows of vec4 ([`Home`]).
+//! What kernels bind: buffers, and images as long rows of vec4 ([`OperandMemory`]).
 
 use super::GpuContext;
 use crate::error::Result;
-use crate::kernels::{Home, IMAGE_WIDTH};
+use crate::kernels::{OperandMemory, TEXTURE_WIDTH};
 
 /// Bytes of a row of an image.
-const ROW_BYTES: usize = IMAGE_WIDTH * 16;
+const ROW_BYTES: usize = TEXTURE_WIDTH * 16;
 
 /// A buffer or an image.
 #[derive(Debug)]
@@ -16,10 +16,10 @@ pub(super) enum Resource {
 
 impl Resource {
     /// An empty one with room for so many bytes.
-    pub fn empty(gpu: &GpuContext, label: &str, home: Home, bytes: u64) -> Self {
-        match home {
-            Home::Buffer => Self::Buffer(empty_buffer(gpu, label, bytes)),
-            Home::Image => Self::Image(empty_image(gpu, label, bytes)),
+    pub fn empty(gpu: &GpuContext, label: &str, memory: OperandMemory, bytes: u64) -> Self {
+        match memory {
+            OperandMemory::Buffer => Self::Buffer(empty_buffer(gpu, label, bytes)),
+            OperandMemory::Texture => Self::Image(empty_image(gpu, label, bytes)),
         }
     }
 
@@ -114,7 +114,7 @@ fn image_rows(bytes: usize) -> usize {
 }
 
 fn extent(rows: usize) -> wgpu::Extent3d {
-    wgpu::Extent3d { width: IMAGE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 }
+    wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 }
 }
 
 /// An image with room for so many bytes.

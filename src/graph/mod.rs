@@ -270,6 +270,11 @@ impl OpKind {
             Self::Layout => "layout",
         }
     }
+
+    /// The convolution, if it is one.
+    pub fn conv(&self) -> Option<&Conv> {
+        if let Self::Conv(conv) = self { Some(conv) } else { None }
+    }
 }
 
 /// One node of a [`Graph`].

@@ -1,35 +1,53 @@
 //! Host side of `shaders/affine.wgsl`: the affine channel, where it has not been fused.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, params, quad_grid};
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
 use crate::error::Result;
-use crate::graph::Affine;
-use crate::shape::Shape;
+use crate::graph::{Affine, OpKind};
 use crate::weights::Weights;
-
-pub(super) const SOURCE: &str = include_str!("../../shaders/affine.wgsl");
 
 params! {
     /// Uniform parameters.
     Params { grid_x: u32, len: u32, quads: u32 }
 }
 
-pub(super) fn launch(output: Shape, max_groups: u32) -> Result<Launch, String> {
-    let (len, grid) = quad_grid(output, max_groups)?;
-    let params = Params { grid_x: grid.x, len, quads: output.c.div_ceil(4) as u32 };
-    Ok(Launch {
-        kernel: Kernel::Affine,
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output],
-    })
+/// The affine channel. There is one kernel for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AffineChannel;
+
+impl Permutation for AffineChannel {
+    fn row(&self) -> Row {
+        Row::new("affine", wgsl!("affine"), Params::LAYOUT, 4)
+    }
 }
 
-/// Scale and bias, zero in the padding; a scale of one where there is a bias only.
-pub(super) fn constants(affine: &Affine, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let read = |name: &str| weights.get(name, &[channels]).map(<[f32]>::to_vec);
-    let scale = affine.scale.as_deref().map_or_else(|| Ok(vec![1.0; channels]), read)?;
-    let mut constants = vec![scale, read(&affine.bias)?];
-    constants.iter_mut().for_each(|values| values.resize(channels.next_multiple_of(4), 0.0));
-    Ok(constants)
+impl Family for AffineChannel {
+    type Operator = Affine;
+
+    fn operator(kind: &OpKind) -> Option<&Affine> {
+        if let OpKind::Affine(affine) = kind { Some(affine) } else { None }
+    }
+
+    fn constant_lens(&self, _affine: &Affine, channels: usize) -> Vec<usize> {
+        vec![channels.next_multiple_of(4); 2]
+    }
+
+    /// Scale and bias, zero in the padding; a scale of one where there is a bias only.
+    fn constants(&self, affine: &Affine, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        let read = |name: &str| weights.get(name, &[channels]).map(<[f32]>::to_vec);
+        let scale = affine.scale.as_deref().map_or_else(|| Ok(vec![1.0; channels]), read)?;
+        let mut constants = vec![scale, read(&affine.bias)?];
+        constants.iter_mut().for_each(|values| values.resize(channels.next_multiple_of(4), 0.0));
+        Ok(constants)
+    }
+
+    fn launches(&self, _affine: &Affine, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (len, grid) = quad_grid(slice.output, max_groups)?;
+        let params = Params { grid_x: grid.x, len, quads: slice.output.c.div_ceil(4) as u32 };
+        let operands = vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output];
+        Ok(vec![Launch::new(Kernel::Affine(*self), &params, grid, operands)])
+    }
 }

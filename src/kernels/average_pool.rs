@@ -2,19 +2,20 @@
 
 use super::Kernel;
 use super::launch::{Grid, Launch, Operand, Slice, params};
-use crate::graph::Axes;
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use crate::graph::{Axes, OpKind};
 use crate::shape::Shape;
 
-pub(super) const SOURCE: &str = include_str!("../../shaders/average_pool.wgsl");
-
-/// Quads that a workgroup computes, and invocations for each of them.
+/// Channel blocks of four that a workgroup computes, and invocations for each of them.
 const QUADS: usize = 8;
 const SHARES: usize = 8;
 
 /// Values that an invocation adds up before it adds their sum to its own.
 const BLOCK: usize = 16;
 
-/// Rounds of a loop that no driver cuts off, see [`super::Gemm`].
+/// Rounds of a loop that no driver cuts off, see [`super::conv_gemm`].
 const MOST_ROUNDS: usize = 65_000;
 
 params! {
@@ -36,42 +37,57 @@ fn positions(axes: Axes, input: Shape) -> (usize, usize) {
     }
 }
 
-/// Refuses means of more positions than drivers let a loop count.
-pub(super) fn accepts(axes: Axes, input: Shape) -> Result<(), String> {
-    let (count, _) = positions(axes, input);
-    if count.div_ceil(BLOCK * SHARES) > MOST_ROUNDS {
-        return Err(format!("its loop over the {count} positions of {input} would be cut off"));
+/// Average pooling. There is one kernel for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AveragePool;
+
+impl Permutation for AveragePool {
+    fn row(&self) -> Row {
+        Row::new("average_pool", wgsl!("average_pool"), Params::LAYOUT, 2)
+            .prelude(&[("QUADS", QUADS), ("SHARES", SHARES), ("BLOCK", BLOCK)])
+            .invocations(QUADS * SHARES)
     }
-    Ok(())
 }
 
-pub(super) fn launch(axes: Axes, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    let (input, output) = (slice.inputs[0], slice.output);
-    let (quads, quad_groups) = (output.c.div_ceil(4), output.c.div_ceil(4 * QUADS));
-    let workgroups = (output.n * output.t * output.h * output.w * quad_groups) as u64;
-    let grid = Grid::fold(workgroups, max_groups)?;
-    // All of an axis that is averaged is bound. Of another, what is bound may begin above what is computed.
-    let (count, step) = positions(axes, input);
-    let params = Params {
-        grid_x: grid.x,
-        workgroups: workgroups as u32,
-        quads: quads as u32,
-        quad_groups: quad_groups as u32,
-        in_t: input.t as u32,
-        in_h: input.h as u32,
-        in_w: input.w as u32,
-        out_t: output.t as u32,
-        out_h: output.h as u32,
-        out_w: output.w as u32,
-        first_t: -slice.pads_t[0] as u32,
-        first_h: -slice.pads_h[0] as u32,
-        count: count as u32,
-        step: step as u32,
-    };
-    Ok(Launch {
-        kernel: Kernel::AveragePool,
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![Operand::Input(0), Operand::Output],
-    })
+impl Family for AveragePool {
+    type Operator = Axes;
+
+    fn operator(kind: &OpKind) -> Option<&Axes> {
+        if let OpKind::AveragePool(axes) = kind { Some(axes) } else { None }
+    }
+
+    /// Refuses means of more positions than drivers let a loop count.
+    fn supports_input(&self, axes: &Axes, input: Shape) -> Result<(), String> {
+        let (count, _) = positions(*axes, input);
+        if count.div_ceil(BLOCK * SHARES) > MOST_ROUNDS {
+            return Err(format!("its loop over the {count} positions of {input} would be cut off"));
+        }
+        Ok(())
+    }
+
+    fn launches(&self, axes: &Axes, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (input, output) = (slice.inputs[0], slice.output);
+        let (quads, quad_groups) = (output.c.div_ceil(4), output.c.div_ceil(4 * QUADS));
+        let workgroups = (output.n * output.t * output.h * output.w * quad_groups) as u64;
+        let grid = Grid::fold(workgroups, max_groups)?;
+        // All of an axis that is averaged is bound. Of another, what is bound may begin above what is computed.
+        let (count, step) = positions(*axes, input);
+        let params = Params {
+            grid_x: grid.x,
+            workgroups: workgroups as u32,
+            quads: quads as u32,
+            quad_groups: quad_groups as u32,
+            in_t: input.t as u32,
+            in_h: input.h as u32,
+            in_w: input.w as u32,
+            out_t: output.t as u32,
+            out_h: output.h as u32,
+            out_w: output.w as u32,
+            first_t: -slice.pads_t[0] as u32,
+            first_h: -slice.pads_h[0] as u32,
+            count: count as u32,
+            step: step as u32,
+        };
+        Ok(vec![Launch::new(Kernel::AveragePool(*self), &params, grid, vec![Operand::Input(0), Operand::Output])])
+    }
 }

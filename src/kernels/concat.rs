@@ -2,8 +2,10 @@
 
 use super::Kernel;
 use super::launch::{Launch, Operand, Slice, params, quad_grid};
-
-pub(super) const SOURCE: &str = include_str!("../../shaders/concat.wgsl");
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use crate::graph::OpKind;
 
 params! {
     /// Uniform parameters.
@@ -14,22 +16,36 @@ params! {
     }
 }
 
-pub(super) fn launch(slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    let (len, grid) = quad_grid(slice.output, max_groups)?;
-    let [first, second] = [slice.inputs[0].c, slice.inputs[1].c];
-    let params = Params {
-        grid_x: grid.x,
-        len,
-        quads: slice.output.c.div_ceil(4) as u32,
-        first_c: first as u32,
-        second_c: second as u32,
-        first_quads: first.div_ceil(4) as u32,
-        second_quads: second.div_ceil(4) as u32,
-    };
-    Ok(Launch {
-        kernel: Kernel::Concat,
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![Operand::Input(0), Operand::Input(1), Operand::Output],
-    })
+/// Channels behind channels. There is one kernel for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Concat;
+
+impl Permutation for Concat {
+    fn row(&self) -> Row {
+        Row::new("concat", wgsl!("concat"), Params::LAYOUT, 3)
+    }
+}
+
+impl Family for Concat {
+    type Operator = ();
+
+    fn operator(kind: &OpKind) -> Option<&()> {
+        if let OpKind::Concat = kind { Some(&()) } else { None }
+    }
+
+    fn launches(&self, (): &(), slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (len, grid) = quad_grid(slice.output, max_groups)?;
+        let [first, second] = [slice.inputs[0].c, slice.inputs[1].c];
+        let params = Params {
+            grid_x: grid.x,
+            len,
+            quads: slice.output.c.div_ceil(4) as u32,
+            first_c: first as u32,
+            second_c: second as u32,
+            first_quads: first.div_ceil(4) as u32,
+            second_quads: second.div_ceil(4) as u32,
+        };
+        let operands = vec![Operand::Input(0), Operand::Input(1), Operand::Output];
+        Ok(vec![Launch::new(Kernel::Concat(*self), &params, grid, operands)])
+    }
 }

@@ -1,32 +1,23 @@
 //! Host side of `shaders/conv_depthwise.wgsl`, and of what it shares with `conv_depthwise_walk.wgsl`: parameters, launch,
 //! packed weights.
 
-use super::Kernel;
-use super::launch::{Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, invocations, params};
-use super::source::{Prelude, assemble};
+use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, invocations, params};
+use super::method::{Family, one_convolution};
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use super::{Kernel, Source};
 use crate::error::Result;
-use crate::graph::Conv;
+use crate::graph::{Conv, OpKind};
 use crate::weights::{Weights, fold_affine};
 
-const SOURCE: &str = include_str!("../../shaders/conv_depthwise.wgsl");
+/// In front of both shaders.
+pub(super) const SHARED: [Source; 2] = [WINDOW, wgsl!("shared/conv_depthwise")];
 
-/// Shared code, in front of both shaders.
-const SHARED_SOURCE: &str = include_str!("../../shaders/shared/conv_depthwise.wgsl");
-
-/// Channels of a block: eight quads.
-const BLOCK: usize = 32;
+/// Channels of a block: eight channel blocks of four.
+pub(super) const BLOCK: usize = 32;
 
 /// Columns that an invocation computes.
-pub(super) const COLUMNS: usize = 4;
-
-pub(super) fn source() -> String {
-    assemble_depthwise(&[("TILE_W", COLUMNS)], SOURCE)
-}
-
-/// The text of one of these shaders, `kernel` being its own part.
-pub(super) fn assemble_depthwise(prelude: &Prelude, kernel: &str) -> String {
-    assemble(prelude, &[WINDOW_SOURCE, SHARED_SOURCE], kernel)
-}
+const COLUMNS: usize = 4;
 
 params! {
     /// Uniform parameters.
@@ -42,35 +33,77 @@ params! {
     }
 }
 
-/// Blocks of channels: weights and bias are cut between them.
-pub(super) fn blocks(conv: &Conv) -> usize {
-    conv.dim_out.div_ceil(BLOCK)
-}
+/// Depthwise convolution of any window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvDepthwise;
 
-/// Whether it can compute `conv`.
-///
-/// # Errors
-/// Why not.
-pub(super) fn accepts(conv: &Conv) -> Result<(), String> {
-    let Conv { dim_in, dim_out, groups, .. } = *conv;
-    if (dim_in, dim_out) != (groups, groups) {
-        return Err(format!("it computes channels by themselves, not {dim_in} to {dim_out} in {groups} groups"));
-    }
-    match conv.epilogue.projection {
-        None => Ok(()),
-        Some(_) => Err("it computes one convolution, not the sum of two".to_owned()),
+impl Permutation for ConvDepthwise {
+    fn row(&self) -> Row {
+        Row::new("conv_depthwise", wgsl!("conv_depthwise"), Params::LAYOUT, 5)
+            .shared(&SHARED)
+            .prelude(&[("QUADS", BLOCK / 4), ("TILE_W", COLUMNS)])
     }
 }
 
-/// The launch of `kernel`, whose invocations compute tiles of these extents: frames, rows, columns.
+impl Family for ConvDepthwise {
+    type Operator = Conv;
+
+    fn operator(kind: &OpKind) -> Option<&Conv> {
+        kind.conv()
+    }
+
+    fn supports(&self, conv: &Conv) -> Result<(), String> {
+        let Conv { dim_in, dim_out, groups, .. } = *conv;
+        if (dim_in, dim_out) != (groups, groups) {
+            return Err(format!("it computes channels by themselves, not {dim_in} to {dim_out} in {groups} groups"));
+        }
+        one_convolution(conv)
+    }
+
+    /// Blocks of channels: weights and bias are cut between them.
+    fn blocks(&self, conv: &Conv) -> usize {
+        conv.dim_out.div_ceil(BLOCK)
+    }
+
+    /// Weights and bias.
+    fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
+        let padded = self.blocks(conv) * BLOCK;
+        vec![padded * conv.window.taps(), padded]
+    }
+
+    /// Weights as [block][tap][channel of the block] and bias as [block][channel of the block], with the affine channel
+    /// folded in.
+    fn constants(&self, conv: &Conv, _channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        let (dense, mut bias) = fold_affine(conv, weights)?;
+        let padded = self.blocks(conv) * BLOCK;
+        let taps = conv.window.taps();
+        let mut packed = vec![0.0; padded * taps];
+        for (channel, values) in dense.chunks_exact(taps).enumerate() {
+            for (tap, &value) in values.iter().enumerate() {
+                packed[(channel / BLOCK * taps + tap) * BLOCK + channel % BLOCK] = value as f32;
+            }
+        }
+        bias.resize(padded, 0.0);
+        Ok(vec![packed, bias])
+    }
+
+    fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let kernel = Kernel::ConvDepthwise(*self);
+        let macs = |params: &Params| u64::from(params.len) * params.window.taps() * (4 * COLUMNS) as u64;
+        Ok(vec![launch(kernel, [1, 1, COLUMNS], conv, slice, max_groups, macs)?])
+    }
+}
+
+/// The launch of `kernel`, whose invocations compute tiles of these extents (frames, rows, columns), and with all of them
+/// so many multiply-adds.
 pub(super) fn launch(
     kernel: Kernel,
     tile: [usize; 3],
     conv: &Conv,
     slice: &Slice,
     max_groups: u32,
+    macs: impl Fn(&Params) -> u64,
 ) -> Result<Launch, String> {
-    accepts(conv)?;
     let (input, output) = (slice.inputs[0], slice.output);
     let all_quads = output.c.div_ceil(4);
     let first_quad = slice.blocks.start * (BLOCK / 4);
@@ -97,27 +130,5 @@ pub(super) fn launch(
         add_residual: conv.epilogue.residual.into(),
         relu: conv.epilogue.relu.into(),
     };
-    let params = bytemuck::bytes_of(&params).to_vec();
-    Ok(Launch { kernel, params, grid, operands: Operand::of_conv(conv) })
-}
-
-/// Weights and bias.
-pub(super) fn constant_lens(conv: &Conv) -> [usize; 2] {
-    let padded = blocks(conv) * BLOCK;
-    [padded * conv.window.taps(), padded]
-}
-
-/// Weights as [block][tap][channel of the block] and bias as [block][channel of the block], with the affine channel folded in.
-pub(super) fn constants(conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let (dense, mut bias) = fold_affine(conv, weights)?;
-    let [weights_len, bias_len] = constant_lens(conv);
-    let taps = conv.window.taps();
-    let mut packed = vec![0.0; weights_len];
-    for (channel, values) in dense.chunks_exact(taps).enumerate() {
-        for (tap, &value) in values.iter().enumerate() {
-            packed[(channel / BLOCK * taps + tap) * BLOCK + channel % BLOCK] = value as f32;
-        }
-    }
-    bias.resize(bias_len, 0.0);
-    Ok(vec![packed, bias])
+    Ok(Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs(&params)))
 }

@@ -2,11 +2,14 @@
 //!
 //! Parameters, launch and constants are those of [`super::conv_depthwise`].
 
-use super::conv_depthwise::{self, assemble_depthwise};
+use super::conv_depthwise::{self, ConvDepthwise, Params};
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
 use super::{Kernel, Launch, Slice};
-use crate::graph::Conv;
-
-const SOURCE: &str = include_str!("../../shaders/conv_depthwise_walk.wgsl");
+use crate::error::Result;
+use crate::graph::{Conv, OpKind};
+use crate::weights::Weights;
 
 /// Rows and columns that an invocation computes of every frame.
 const ROWS: usize = 4;
@@ -23,7 +26,7 @@ pub enum Stride {
 
 impl Stride {
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::One, Self::Two];
+    pub(super) const ALL: &[Self] = &[Self::One, Self::Two];
 
     fn positions(self) -> usize {
         match self {
@@ -33,35 +36,64 @@ impl Stride {
     }
 }
 
-pub(super) fn source(stride: Stride) -> String {
-    let stride = stride.positions();
-    let patch = |outputs: usize| (outputs - 1) * stride + 3;
-    let sizes = [("ROWS", ROWS), ("COLUMNS", COLUMNS), ("FURTHER", COLUMNS - 1), ("STRIDE", stride)];
-    let patches = [("PATCH_ROWS", patch(ROWS)), ("PATCH_COLUMNS", patch(COLUMNS))];
-    assemble_depthwise(&[&sizes[..], &patches].concat(), SOURCE)
-}
-
-/// Whether it can compute `conv`.
-///
-/// # Errors
-/// Why not.
-pub(super) fn accepts(stride: Stride, conv: &Conv) -> Result<(), String> {
-    conv_depthwise::accepts(conv)?;
-    let (window, stride) = (&conv.window, stride.positions());
-    if (window.kernel, window.dilation, &window.stride[1..]) != ([3; 3], [1; 3], &[stride; 2]) {
-        return Err(format!("it computes 3x3x3 windows of stride {stride} in height and width, not {window:?}"));
+impl Permutation for Stride {
+    fn row(&self) -> Row {
+        let name = match self {
+            Self::One => "conv_depthwise_walk",
+            Self::Two => "conv_depthwise_walk_stride_2",
+        };
+        let stride = self.positions();
+        let patch = |outputs: usize| (outputs - 1) * stride + 3;
+        let sizes = [
+            ("ROWS", ROWS),
+            ("COLUMNS", COLUMNS),
+            ("FURTHER", COLUMNS - 1),
+            ("STRIDE", stride),
+            ("QUADS", conv_depthwise::BLOCK / 4),
+        ];
+        let patches = [("PATCH_ROWS", patch(ROWS)), ("PATCH_COLUMNS", patch(COLUMNS))];
+        Row::new(name, wgsl!("conv_depthwise_walk"), Params::LAYOUT, 5)
+            .shared(&conv_depthwise::SHARED)
+            .prelude(&[&sizes[..], &patches].concat())
     }
-    Ok(())
 }
 
-pub(super) fn launch(stride: Stride, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    accepts(stride, conv)?;
-    let extents = [slice.output.t, ROWS, COLUMNS];
-    conv_depthwise::launch(Kernel::ConvDepthwiseWalk(stride), extents, conv, slice, max_groups)
+impl Family for Stride {
+    type Operator = Conv;
+
+    fn operator(kind: &OpKind) -> Option<&Conv> {
+        kind.conv()
+    }
+
+    fn supports(&self, conv: &Conv) -> Result<(), String> {
+        Family::supports(&ConvDepthwise, conv)?;
+        let (window, stride) = (&conv.window, self.positions());
+        if (window.kernel, window.dilation, &window.stride[1..]) != ([3; 3], [1; 3], &[stride; 2]) {
+            return Err(format!("it computes 3x3x3 windows of stride {stride} in height and width, not {window:?}"));
+        }
+        Ok(())
+    }
+
+    fn blocks(&self, conv: &Conv) -> usize {
+        Family::blocks(&ConvDepthwise, conv)
+    }
+
+    fn constant_lens(&self, conv: &Conv, channels: usize) -> Vec<usize> {
+        Family::constant_lens(&ConvDepthwise, conv, channels)
+    }
+
+    fn constants(&self, conv: &Conv, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        Family::constants(&ConvDepthwise, conv, channels, weights)
+    }
+
+    fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (kernel, extents) = (Kernel::ConvDepthwiseWalk(*self), [slice.output.t, ROWS, COLUMNS]);
+        Ok(vec![conv_depthwise::launch(kernel, extents, conv, slice, max_groups, macs)?])
+    }
 }
 
 /// Multiply-adds of a launch: every frame has a part in the sums of three, those around the outputs as well.
-pub(super) fn macs(params: &conv_depthwise::Params) -> u64 {
+fn macs(params: &Params) -> u64 {
     let frames = (u64::from(params.tile_t) - 1) * u64::from(params.window.stride_t) + 3;
     u64::from(params.len) * frames * (27 * 4 * ROWS * COLUMNS) as u64
 }

@@ -1,43 +1,32 @@
 //! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with the other implicit-GEMM convolutions: parameters,
 //! launch, packed weights.
 
-use super::conv_gemm_tiled::{self, Spread};
-use super::launch::{Grid, Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params};
-use super::source::{Prelude, assemble};
-use super::{Kernel, conv_gemm_subgroup};
+use super::conv_gemm_tiled::{self, WorkgroupTile};
+use super::launch::{Grid, Launch, Operand, Slice, WINDOW, WindowParams, params};
+use super::method::{Family, NO_POOLING, NOT_A_SUM};
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use super::{Kernel, OperandMemory, Source, TEXTURE_WIDTH, Target, conv_gemm_subgroup};
 use crate::error::Result;
-use crate::graph::Conv;
+use crate::graph::{Conv, OpKind};
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-const SOURCE: &str = include_str!("../../shaders/conv_gemm.wgsl");
-
-/// Shared code, in front of all these shaders.
-const SHARED_SOURCE: &str = include_str!("../../shaders/shared/conv_gemm.wgsl");
-const INPUT_IN_BUFFER: &str = include_str!("../../shaders/shared/input_in_buffer.wgsl");
-const INPUT_IN_IMAGE: &str = include_str!("../../shaders/shared/input_in_image.wgsl");
-const INPUT_IN_PLANES: &str = include_str!("../../shaders/shared/input_in_planes.wgsl");
-const WEIGHTS_IN_BUFFER: &str = include_str!("../../shaders/shared/weights_in_buffer.wgsl");
-const WEIGHTS_IN_IMAGE: &str = include_str!("../../shaders/shared/weights_in_image.wgsl");
-
-/// The vec4 in a row of an image.
-pub const IMAGE_WIDTH: usize = 1024;
-
-/// Invocations of a workgroup.
-const LANES: usize = 64;
+/// Invocations of a workgroup of `shaders/conv_gemm.wgsl`.
+const INVOCATIONS: usize = 64;
 
 /// The register tile of one invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tile {
+pub struct RegisterTile {
     /// Output channels, in fours.
-    pub channel_vec4s: usize,
+    pub(super) channel_vec4s: usize,
     /// Output positions.
-    pub positions: usize,
+    pub(super) positions: usize,
 }
 
-impl Tile {
+impl RegisterTile {
     /// Output channels of a tile.
     pub fn channels(self) -> usize {
         4 * self.channel_vec4s
@@ -49,11 +38,11 @@ impl Tile {
     }
 
     /// Whether groups of `term` and blocks lie so that each block has whole groups, or each group whole blocks, of whole
-    /// quads of channels.
+    /// channel blocks of four.
     ///
     /// # Errors
     /// Why not.
-    fn accepts_groups(self, term: &Conv) -> Result<(), String> {
+    fn supports_groups(self, term: &Conv) -> Result<(), String> {
         let (of_input, of_output) = (term.dim_in / term.groups, term.dim_out / term.groups);
         let (larger, smaller) = (self.channels().max(of_output), self.channels().min(of_output));
         let fits = of_input.is_multiple_of(4) && of_output.is_multiple_of(4) && larger.is_multiple_of(smaller);
@@ -68,153 +57,136 @@ impl Tile {
     }
 }
 
-/// Where what a kernel reads or writes lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Home {
-    /// In a storage buffer.
-    Buffer,
-    /// In an image of four floats a texel, [`IMAGE_WIDTH`] in a row. To some software drivers loads from images are far
-    /// cheaper than from buffers (`docs/performance.md`).
-    Image,
-}
-
 /// Where the input of a product lies, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// Channels last, in quads.
-    Quads(Home),
+    /// Channels last, in blocks of four.
+    ChannelsLast(OperandMemory),
     /// In a buffer, a plane for each channel: a clip as it comes.
     Planes,
 }
 
-/// Where the operands of a product lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Homes {
-    pub input: Input,
-    pub weights: Home,
-}
+impl Input {
+    fn memory(self) -> OperandMemory {
+        match self {
+            Self::ChannelsLast(memory) => memory,
+            Self::Planes => OperandMemory::Buffer,
+        }
+    }
 
-impl Homes {
-    fn sources(self) -> [&'static str; 2] {
-        let input = match self.input {
-            Input::Quads(Home::Buffer) => INPUT_IN_BUFFER,
-            Input::Quads(Home::Image) => INPUT_IN_IMAGE,
-            Input::Planes => INPUT_IN_PLANES,
-        };
-        let weights = match self.weights {
-            Home::Buffer => WEIGHTS_IN_BUFFER,
-            Home::Image => WEIGHTS_IN_IMAGE,
-        };
-        [input, weights]
+    fn source(self) -> Source {
+        match self {
+            Self::ChannelsLast(OperandMemory::Buffer) => wgsl!("shared/input_in_buffer"),
+            Self::ChannelsLast(OperandMemory::Texture) => wgsl!("shared/input_in_image"),
+            Self::Planes => wgsl!("shared/input_in_planes"),
+        }
     }
 }
 
-/// One of the kernels that share parameters, launch and constants.
+fn weights_source(memory: OperandMemory) -> Source {
+    match memory {
+        OperandMemory::Buffer => wgsl!("shared/weights_in_buffer"),
+        OperandMemory::Texture => wgsl!("shared/weights_in_image"),
+    }
+}
+
+/// An implicit GEMM: where its tiles of products lie, how large they are, and where the weights lie. The kernels with one of
+/// these share parameters, launch and constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gemm {
     /// From registers.
-    Registers(Tile, Home),
+    Registers(RegisterTile, OperandMemory),
     /// From registers, weights broadcast in subgroups of eight.
-    Subgroup(Tile, Home),
+    Subgroup(RegisterTile, OperandMemory),
     /// Through workgroup memory.
-    Tiled(Spread),
+    Tiled(WorkgroupTile),
 }
 
 impl Gemm {
-    pub(super) const REGISTERS_8X8: Self = Self::registers(2, Home::Buffer);
-    pub(super) const REGISTERS_16X8: Self = Self::registers(4, Home::Buffer);
-    pub(super) const REGISTERS_8X8_IMAGE: Self = Self::registers(2, Home::Image);
-    pub(super) const REGISTERS_16X8_IMAGE: Self = Self::registers(4, Home::Image);
-    pub(super) const SUBGROUP_16X4: Self = Self::subgroup(4, Home::Buffer);
-    pub(super) const SUBGROUP_32X4: Self = Self::subgroup(8, Home::Buffer);
-    pub(super) const SUBGROUP_64X4: Self = Self::subgroup(16, Home::Buffer);
-    pub(super) const SUBGROUP_16X4_IMAGE: Self = Self::subgroup(4, Home::Image);
-    pub(super) const SUBGROUP_32X4_IMAGE: Self = Self::subgroup(8, Home::Image);
-    pub(super) const SUBGROUP_64X4_IMAGE: Self = Self::subgroup(16, Home::Image);
-    pub(super) const TILED: Self = Self::Tiled(Spread::NARROW);
-    pub(super) const TILED_WIDE: Self = Self::Tiled(Spread::WIDE);
-    pub(super) const TILED_COMPACT: Self = Self::Tiled(Spread::COMPACT);
-    pub(super) const TILED_SLICED: Self = Self::Tiled(Spread::SLICED);
+    pub(super) const REGISTERS_8X8: Self = Self::registers(2, OperandMemory::Buffer);
+    pub(super) const REGISTERS_16X8: Self = Self::registers(4, OperandMemory::Buffer);
+    pub(super) const REGISTERS_8X8_TEXTURE: Self = Self::registers(2, OperandMemory::Texture);
+    pub(super) const REGISTERS_16X8_TEXTURE: Self = Self::registers(4, OperandMemory::Texture);
+    pub(super) const SUBGROUP_16X4: Self = Self::subgroup(4, OperandMemory::Buffer);
+    pub(super) const SUBGROUP_32X4: Self = Self::subgroup(8, OperandMemory::Buffer);
+    pub(super) const SUBGROUP_64X4: Self = Self::subgroup(16, OperandMemory::Buffer);
+    pub(super) const SUBGROUP_16X4_TEXTURE: Self = Self::subgroup(4, OperandMemory::Texture);
+    pub(super) const SUBGROUP_32X4_TEXTURE: Self = Self::subgroup(8, OperandMemory::Texture);
+    pub(super) const SUBGROUP_64X4_TEXTURE: Self = Self::subgroup(16, OperandMemory::Texture);
+    pub(super) const TILED: Self = Self::Tiled(WorkgroupTile::Narrow);
+    pub(super) const TILED_WIDE: Self = Self::Tiled(WorkgroupTile::Wide);
+    pub(super) const TILED_COMPACT: Self = Self::Tiled(WorkgroupTile::Compact);
+    pub(super) const TILED_SLICED: Self = Self::Tiled(WorkgroupTile::Sliced);
 
-    const fn registers(channel_vec4s: usize, weights: Home) -> Self {
-        Self::Registers(Tile { channel_vec4s, positions: 8 }, weights)
+    const fn registers(channel_vec4s: usize, weights: OperandMemory) -> Self {
+        Self::Registers(RegisterTile { channel_vec4s, positions: 8 }, weights)
     }
 
-    const fn subgroup(channel_vec4s: usize, weights: Home) -> Self {
-        Self::Subgroup(Tile { channel_vec4s, positions: 4 }, weights)
+    const fn subgroup(channel_vec4s: usize, weights: OperandMemory) -> Self {
+        Self::Subgroup(RegisterTile { channel_vec4s, positions: 4 }, weights)
+    }
+
+    /// Every one that is a kernel by itself.
+    fn all() -> impl Iterator<Item = Self> {
+        Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None })
+    }
+
+    /// What the axes add to the name of a kernel or a method.
+    pub(super) fn suffix(self) -> String {
+        match self {
+            Self::Registers(tile, weights) => format!("_{}x{}{}", tile.channels(), tile.positions, weights.suffix()),
+            Self::Subgroup(tile, weights) => {
+                format!("_subgroup_{}x{}{}", tile.channels(), tile.positions, weights.suffix())
+            }
+            Self::Tiled(tile) => format!("_tiled{}", tile.suffix()),
+        }
     }
 
     /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
-    pub(super) fn tile(self) -> Tile {
+    pub(super) fn tile(self) -> RegisterTile {
         match self {
             Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
-            Self::Tiled(spread) => spread.tile(),
+            Self::Tiled(tile) => tile.column(),
+        }
+    }
+
+    /// Whether its invocations share what they load through workgroup memory.
+    pub(super) fn shares_loads(self) -> bool {
+        match self {
+            Self::Tiled(_) => true,
+            Self::Registers(..) | Self::Subgroup(..) => false,
         }
     }
 
     /// Where its weights lie.
-    pub(super) fn weights(self) -> Home {
+    pub(super) fn weights(self) -> OperandMemory {
         match self {
             Self::Registers(_, weights) | Self::Subgroup(_, weights) => weights,
-            Self::Tiled(_) => Home::Buffer,
+            Self::Tiled(_) => OperandMemory::Buffer,
         }
     }
 
     /// Where the input of Winograd's products lies, which its transform writes: with the weights, since what makes loads
-    /// from images cheaper for one does so for the other.
-    pub(super) fn domain(self) -> Home {
+    /// from textures cheaper for one does so for the other.
+    pub(super) fn domain(self) -> OperandMemory {
         self.weights()
     }
 
     /// Invocations along the positions of a workgroup.
-    fn lanes(self) -> usize {
+    fn columns(self) -> usize {
         match self {
-            Self::Registers(..) => LANES,
+            Self::Registers(..) => INVOCATIONS,
             Self::Subgroup(..) => conv_gemm_subgroup::LANES,
-            Self::Tiled(spread) => spread.columns,
+            Self::Tiled(tile) => tile.columns(),
         }
-    }
-
-    /// Invocations of a workgroup.
-    pub(super) fn invocations(self) -> usize {
-        match self {
-            Self::Tiled(spread) => spread.lanes(),
-            Self::Registers(..) | Self::Subgroup(..) => self.lanes(),
-        }
-    }
-
-    /// Whether it can compute `conv`.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(super) fn accepts(self, conv: &Conv) -> Result<(), String> {
-        for term in conv.terms().filter(|term| term.groups != 1) {
-            match self {
-                Self::Registers(tile, _) | Self::Subgroup(tile, _) if conv.epilogue.projection.is_none() => {
-                    tile.accepts_groups(term)?;
-                }
-                Self::Registers(..) | Self::Subgroup(..) => {
-                    return Err(format!("it adds no projection to a convolution in {} groups", term.groups));
-                }
-                Self::Tiled(_) => return Err(format!("it has no groups, the convolution has {}", term.groups)),
-            }
-        }
-        // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the subgroup
-        // kernel has one loop over the taps of a frame and all quads of channels.
-        let rounds =
-            conv.terms().map(|term| entries(self.tile().channels(), term) / term.window.kernel[0]).max().unwrap_or(0);
-        if matches!(self, Self::Subgroup(..)) && rounds >= 65_000 {
-            return Err(format!("its loop over {rounds} taps and quads would be cut off"));
-        }
-        Ok(())
     }
 
     /// Whether it is meant for as many workgroups as `batch` of so many positions each needs.
-    pub(super) fn suits(self, batch: &Batch, positions: usize) -> bool {
+    pub(super) fn is_profitable(self, batch: &Batch, positions: usize) -> bool {
         match self {
-            Self::Tiled(spread) => {
+            Self::Tiled(tile) => {
                 let workgroups = batch.count * positions.div_ceil(self.run_len()) * self.tile().blocks(batch.conv);
-                spread.suits(workgroups, batch.conv.terms().map(|term| entries(self.tile().channels(), term)).sum())
+                tile.is_profitable(workgroups, batch.conv.terms().map(|term| k_len(self.tile().channels(), term)).sum())
             }
             Self::Registers(..) | Self::Subgroup(..) => true,
         }
@@ -226,87 +198,218 @@ impl Gemm {
     }
 
     /// What it costs for a position of `conv`, one of its tile's output channels and one input channel counting as one: with
-    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each quad, which is
-    /// worth some twenty channels whatever the tile (`docs/performance.md`).
+    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each channel block of
+    /// four, which is worth some twenty channels whatever the tile (`docs/performance.md`).
     pub(super) fn cost(self, conv: &Conv) -> usize {
         let channels = self.tile().channels();
         conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_quads(channels, conv)
     }
 
-    /// Those of its kind that can compute `conv`, with tiles no wider: what a convolution by itself would be computed with.
-    pub(super) fn narrower(self, conv: &Conv) -> impl Iterator<Item = Self> {
-        let tile = self.tile();
-        let narrowed = move |channel_vec4s: usize| match self {
-            Self::Registers(_, home) => Self::Registers(Tile { channel_vec4s, ..tile }, home),
-            Self::Subgroup(_, home) => Self::Subgroup(Tile { channel_vec4s, ..tile }, home),
-            Self::Tiled(_) => self,
+    /// The lowest [`Self::cost`] of `conv` among those of its kind with tiles no wider: of what a convolution by itself would
+    /// be computed with.
+    pub(super) fn least_cost(self, conv: &Conv) -> usize {
+        let same_kind = |other: Self| match (self, other) {
+            (Self::Registers(own, weights), Self::Registers(tile, memory))
+            | (Self::Subgroup(own, weights), Self::Subgroup(tile, memory)) => {
+                weights == memory && tile.channel_vec4s <= own.channel_vec4s
+            }
+            (Self::Tiled(own), Self::Tiled(tile)) => own == tile,
+            (Self::Registers(..), Self::Subgroup(..) | Self::Tiled(_))
+            | (Self::Subgroup(..), Self::Registers(..) | Self::Tiled(_))
+            | (Self::Tiled(_), Self::Registers(..) | Self::Subgroup(..)) => false,
         };
-        let widths = [2, 4, 8, 16].into_iter().filter(move |&width| width <= tile.channel_vec4s).map(narrowed);
-        widths.filter(move |gemm| Kernel::ALL.contains(&Kernel::ConvGemm(*gemm)) && gemm.accepts(conv).is_ok())
+        let alike = Self::all().filter(|&other| same_kind(other) && Family::supports(&other, conv).is_ok());
+        alike.map(|other| other.cost(conv)).fold(usize::MAX, usize::min)
     }
 
     /// Output positions of a workgroup.
     pub(super) fn run_len(self) -> usize {
-        self.lanes() * self.tile().positions
+        self.columns() * self.tile().positions
     }
 
-    /// The shader for so many terms, the input in a buffer.
-    pub(super) fn source(self, terms: usize) -> String {
-        self.source_from(Home::Buffer, terms)
-    }
-
-    /// The shader for Winograd's products, the input where [`Self::domain`] says.
-    pub(super) fn product_source(self) -> String {
-        self.source_from(self.domain(), 1)
-    }
-
-    fn source_from(self, input: Home, terms: usize) -> String {
-        let homes = Homes { input: Input::Quads(input), weights: self.weights() };
+    /// The row of the kernel called `stem` with this GEMM, for that input and so many terms.
+    pub(super) fn row_of(self, stem: &str, input: Input, terms: usize) -> Row {
+        let name = format!("{stem}{}", self.suffix());
+        let weights = self.weights();
         match self {
-            Self::Registers(tile, _) => source(tile, homes, terms),
-            Self::Subgroup(tile, _) => conv_gemm_subgroup::source(tile, homes, terms),
-            Self::Tiled(spread) => conv_gemm_tiled::source(spread, terms, false),
+            Self::Registers(tile, _) => {
+                let prelude =
+                    [("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions), ("INVOCATIONS", INVOCATIONS)];
+                gemm_row(name, wgsl!("conv_gemm"), &prelude, input, weights, terms).invocations(INVOCATIONS)
+            }
+            Self::Subgroup(tile, _) => conv_gemm_subgroup::row(name, tile, input, weights, terms),
+            Self::Tiled(tile) => conv_gemm_tiled::row(name, tile, input, terms, false),
         }
     }
 
     pub(super) fn packing(self) -> Packing {
         let order = match self {
             Self::Registers(..) | Self::Tiled(_) => Order::OutputsInner,
-            Self::Subgroup(..) => Order::QuadsInner,
+            Self::Subgroup(..) => Order::InputsInner,
         };
         Packing { channels: self.tile().channels(), order, batches_inside: false }
     }
+
+    /// Multiply-adds of a launch with these parameters.
+    fn macs(self, params: &Params) -> u64 {
+        let k_len =
+            self.k_len(&params.window, params.group_quads) + self.k_len(&params.second_window, params.second_quads);
+        u64::from(params.workgroups) * (self.run_len() * self.tile().channels()) as u64 * 4 * k_len
+    }
+
+    /// k indices of a term: channel blocks of four under taps, in whole stages.
+    pub(super) fn k_len(self, window: &WindowParams, quads: u32) -> u64 {
+        let k_len = window.taps() * u64::from(quads);
+        match self {
+            Self::Tiled(tile) => k_len.next_multiple_of(tile.stage() as u64),
+            Self::Registers(..) | Self::Subgroup(..) => k_len,
+        }
+    }
 }
 
-/// The order of the weights of one block, batch, tap and quad of input channels.
+/// The row of one of these shaders, which reads `input` and `weights` and sums so many terms; `own` are its own constants.
+pub(super) fn gemm_row(
+    name: String,
+    shader: Source,
+    own: &[(&'static str, usize)],
+    input: Input,
+    weights: OperandMemory,
+    terms: usize,
+) -> Row {
+    let mut prelude = [own, &[("TERMS", terms)]].concat();
+    if [input.memory(), weights].contains(&OperandMemory::Texture) {
+        prelude.push(("IMAGE_WIDTH", TEXTURE_WIDTH));
+    }
+    Row::new(name, shader, Params::LAYOUT, 5)
+        .shared(&[WINDOW, input.source(), weights_source(weights), wgsl!("shared/conv_gemm")])
+        .prelude(&prelude)
+        .operand(0, input.memory())
+        .operand(1, weights)
+}
+
+impl Permutation for Gemm {
+    fn row(&self) -> Row {
+        self.row_of("conv_gemm", Input::ChannelsLast(OperandMemory::Buffer), 1)
+    }
+}
+
+impl Family for Gemm {
+    type Operator = Conv;
+
+    fn operator(kind: &OpKind) -> Option<&Conv> {
+        kind.conv()
+    }
+
+    fn supports(&self, conv: &Conv) -> Result<(), String> {
+        if conv.epilogue.pool.is_some() {
+            return Err(NO_POOLING.to_owned());
+        }
+        self.supports_alone(conv)
+    }
+
+    fn is_profitable(&self, conv: &Conv, clip: Shape, _target: Target) -> bool {
+        Self::is_profitable(*self, &Batch::single(conv), clip.t * clip.h * clip.w)
+    }
+
+    fn keeps_floats(&self, conv: &Conv) -> bool {
+        !self.mixes_groups(conv)
+    }
+
+    fn constant_memory(&self, index: usize) -> OperandMemory {
+        if index == 0 { self.weights() } else { OperandMemory::Buffer }
+    }
+
+    fn blocks(&self, conv: &Conv) -> usize {
+        self.tile().blocks(conv)
+    }
+
+    fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
+        constant_lens(*self, &Batch::single(conv)).to_vec()
+    }
+
+    fn constants(&self, conv: &Conv, _channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        constants(*self, conv, weights)
+    }
+
+    fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let kernel = match conv.epilogue.projection {
+            None => Kernel::ConvGemm(*self),
+            Some(_) => Kernel::ProjectedGemm(Projected(*self)),
+        };
+        Ok(vec![launch(kernel, *self, &Batch::single(conv), slice, max_groups)?])
+    }
+}
+
+/// An implicit GEMM of two terms, the second of which is a projection of another input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Projected(pub(super) Gemm);
+
+impl Permutation for Projected {
+    fn row(&self) -> Row {
+        let row = self.0.row_of("conv_gemm", Input::ChannelsLast(OperandMemory::Buffer), 2);
+        Row { name: row.name.clone() + "_projected", ..row }
+    }
+}
+
+impl Gemm {
+    /// Whether it can compute `conv`, without what pools behind it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn supports_alone(self, conv: &Conv) -> Result<(), String> {
+        match self {
+            Self::Tiled(_) => match conv.terms().find(|term| term.groups != 1) {
+                Some(term) => Err(format!("it has no groups, the convolution has {}", term.groups)),
+                None => Ok(()),
+            },
+            Self::Registers(tile, _) | Self::Subgroup(tile, _) => {
+                if conv.epilogue.projection.is_some() {
+                    return Err(NOT_A_SUM.to_owned());
+                }
+                tile.supports_groups(conv)?;
+                // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the
+                // subgroup kernel has one loop over the taps of a frame and all channel blocks of four.
+                let rounds = k_len(self.tile().channels(), conv) / conv.window.kernel[0];
+                match self {
+                    Self::Subgroup(..) if rounds >= 65_000 => {
+                        Err(format!("its loop over {rounds} taps and channel blocks would be cut off"))
+                    }
+                    Self::Registers(..) | Self::Subgroup(..) | Self::Tiled(_) => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// The order of the weights of one block, batch, tap and channel block of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// [channel of the quad][output channel]: a vec4 is four output channels.
+    /// [input channel of the block][output channel]: a vec4 is four output channels.
     OutputsInner,
-    /// [output channel][channel of the quad]: a vec4 is a quad.
-    QuadsInner,
+    /// [output channel][input channel of the block]: a vec4 is a channel block.
+    InputsInner,
 }
 
-/// How weights are packed: [block][batch][term][tap][input quad], or with all batches of an input quad together, and then in
+/// How weights are packed: [block][batch][term][tap][input channel block], or with all batches of a channel block together, and then in
 /// that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packing {
     /// Output channels of a block.
     pub channels: usize,
     pub order: Order,
-    /// [block][term][tap][input quad][batch].
+    /// [block][term][tap][input channel block][batch].
     pub batches_inside: bool,
 }
 
 impl Packing {
-    /// How many values there are, with the padding to whole blocks and quads.
+    /// How many values there are, with the padding to whole blocks.
     pub fn len(self, conv: &Conv, batches: usize) -> usize {
         let padded_out = conv.dim_out.next_multiple_of(self.channels);
-        batches * padded_out * conv.terms().map(|term| entries(self.channels, term)).sum::<usize>() * 4
+        batches * padded_out * conv.terms().map(|term| k_len(self.channels, term)).sum::<usize>() * 4
     }
 }
 
-/// The quads of input channels that a block of so many output channels reads of `term`: all, or those of the groups that it
+/// The input channel blocks of four that a block of so many output channels reads of `term`: all, or those of the groups that it
 /// has channels of, and then what an output channel does not read itself is multiplied by zeros.
 pub(super) fn input_quads(channels: usize, term: &Conv) -> usize {
     match term.groups {
@@ -323,8 +426,8 @@ fn blocks_alike(channels: usize, conv: &Conv) -> usize {
     }
 }
 
-/// Entries of a term for such a block: quads of input channels under each tap.
-fn entries(channels: usize, term: &Conv) -> usize {
+/// k indices of a term for such a block: input channel blocks of four under each tap.
+fn k_len(channels: usize, term: &Conv) -> usize {
     term.window.taps() * input_quads(channels, term)
 }
 
@@ -345,20 +448,6 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn source(tile: Tile, homes: Homes, terms: usize) -> String {
-    assemble_gemm(&[("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions)], homes, terms, SOURCE)
-}
-
-/// The text of one of these shaders for so many terms, `kernel` being its own part.
-pub(super) fn assemble_gemm(own: &Prelude, homes: Homes, terms: usize, kernel: &str) -> String {
-    let mut prelude = [own, &[("TERMS", terms)]].concat();
-    if homes.input == Input::Quads(Home::Image) || homes.weights == Home::Image {
-        prelude.push(("IMAGE_WIDTH", IMAGE_WIDTH));
-    }
-    let [input, weights] = homes.sources();
-    assemble(&prelude, &[WINDOW_SOURCE, input, weights, SHARED_SOURCE], kernel)
-}
-
 params! {
     /// Uniform parameters.
     Params {
@@ -373,26 +462,32 @@ params! {
     }
 }
 
-/// The launch of any of these kernels for a slice of a batch of convolutions, its blobs being those of all of it.
-pub(super) fn launch(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    gemm.accepts(batch.conv)?;
+/// The launch of `kernel`, which has this GEMM, for a slice of a batch of convolutions, its blobs being those of all of it.
+pub(super) fn launch(
+    kernel: Kernel,
+    gemm: Gemm,
+    batch: &Batch<'_>,
+    slice: &Slice,
+    max_groups: u32,
+) -> Result<Launch, String> {
     let output = slice.output;
     let positions = output.n / batch.count * output.t * output.h * output.w;
     let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.run_len()));
-    let kernel = match batch.conv.epilogue.projection {
-        None => Kernel::ConvGemm(gemm),
-        Some(_) => Kernel::ProjectedGemm(gemm),
-    };
-    launched(kernel, params, batch.conv, max_groups)
+    launched(kernel, params, batch.conv, max_groups, |params| gemm.macs(params))
 }
 
-/// The dispatch of `kernel` with these parameters, all but for its grid.
-pub(super) fn launched(kernel: Kernel, mut params: Params, conv: &Conv, max_groups: u32) -> Result<Launch, String> {
+/// The dispatch of `kernel` with these parameters, all but for its grid, and with all of them so many multiply-adds.
+pub(super) fn launched(
+    kernel: Kernel,
+    mut params: Params,
+    conv: &Conv,
+    max_groups: u32,
+    macs: impl Fn(&Params) -> u64,
+) -> Result<Launch, String> {
     let workgroups = u64::from(params.batches) * u64::from(params.runs) * u64::from(params.blocks);
     let grid = Grid::fold(workgroups, max_groups)?;
     (params.grid_x, params.workgroups) = (grid.x, workgroups as u32);
-    let params = bytemuck::bytes_of(&params).to_vec();
-    Ok(Launch { kernel, params, grid, operands: Operand::of_conv(conv) })
+    Ok(Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs(&params)))
 }
 
 /// Parameters of a slice of a batch, whose convolution itself has an output of shape `own`, computed in so many `runs` of
@@ -469,20 +564,20 @@ pub(super) fn pack<const BATCHES: usize>(
     value: impl Fn(usize, usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
     let Packing { channels, order, batches_inside } = packing;
-    let places = |(term, conv): (usize, &Conv)| {
+    let k_indices = |(term, conv): (usize, &Conv)| {
         let (quads, of_input) = (input_quads(channels, conv), conv.dim_in / conv.groups);
-        (0..entries(channels, conv)).map(move |entry| (term, entry / quads, entry % quads * 4, of_input))
+        (0..k_len(channels, conv)).map(move |k| (term, k / quads, k % quads * 4, of_input))
     };
-    let places: Vec<_> = conv.terms().enumerate().flat_map(places).collect();
+    let k_indices: Vec<_> = conv.terms().enumerate().flat_map(k_indices).collect();
     let of_output = conv.dim_out / conv.groups;
     let mut packed = vec![0.0; packing.len(conv, BATCHES)];
-    let entry_len = 4 * channels;
-    packed.par_chunks_exact_mut(BATCHES * places.len() * entry_len).enumerate().for_each(|(block, packed)| {
+    let k_values = 4 * channels;
+    packed.par_chunks_exact_mut(BATCHES * k_indices.len() * k_values).enumerate().for_each(|(block, packed)| {
         let first = block * channels;
-        // All batches of an entry first, then one after the other: their places in memory are powers of two apart, and
+        // All batches of a k index first, then one after the other: their places in memory are powers of two apart, and
         // would push each other out of the processor's caches.
-        let mut values = vec![[0.0; BATCHES]; entry_len];
-        for (entry, &(term, tap, channel, of_input)) in places.iter().enumerate() {
+        let mut values = vec![[0.0; BATCHES]; k_values];
+        for (k_index, &(term, tap, channel, of_input)) in k_indices.iter().enumerate() {
             values.fill([0.0; BATCHES]);
             // Channels count from the first that the block reads, in whole groups.
             let group = channel / of_input;
@@ -494,14 +589,14 @@ pub(super) fn pack<const BATCHES: usize>(
                 for k in 0..4.min(of_input - channel) {
                     let at = match order {
                         Order::OutputsInner => k * channels + out,
-                        Order::QuadsInner => out * 4 + k,
+                        Order::InputsInner => out * 4 + k,
                     };
                     values[at] = value(term, first + out, channel + k, tap);
                 }
             }
             for batch in 0..BATCHES {
-                let place = if batches_inside { entry * BATCHES + batch } else { batch * places.len() + entry };
-                for (slot, value) in packed[place * entry_len..].iter_mut().zip(&values) {
+                let place = if batches_inside { k_index * BATCHES + batch } else { batch * k_indices.len() + k_index };
+                for (slot, value) in packed[place * k_values..].iter_mut().zip(&values) {
                     *slot = value[batch];
                 }
             }
@@ -525,9 +620,9 @@ mod tests {
             window: Window { kernel, ..Window::POINTWISE },
             epilogue: Default::default(),
         };
-        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(2048, [3, 3, 3])).is_ok());
-        assert!(Gemm::SUBGROUP_64X4.accepts(&conv(30_000, [1, 3, 3])).is_err());
-        assert!(Gemm::REGISTERS_16X8.accepts(&conv(30_000, [1, 3, 3])).is_ok());
+        assert!(Gemm::SUBGROUP_64X4.supports_alone(&conv(2048, [3, 3, 3])).is_ok());
+        assert!(Gemm::SUBGROUP_64X4.supports_alone(&conv(30_000, [1, 3, 3])).is_err());
+        assert!(Gemm::REGISTERS_16X8.supports_alone(&conv(30_000, [1, 3, 3])).is_ok());
     }
 
     #[test]
@@ -540,7 +635,7 @@ mod tests {
             window: Window { kernel: [3, 3, 3], ..Window::POINTWISE },
             epilogue: Default::default(),
         };
-        // ResNeXt-101's, in 32 groups: quads of input channels that a block reads, and blocks that read the same.
+        // ResNeXt-101's, in 32 groups: input channel blocks of four that a block reads, and blocks that read the same.
         for (width, gemm, quads, alike) in [
             (128, Gemm::SUBGROUP_16X4, 4, 1),
             (256, Gemm::SUBGROUP_16X4, 4, 1),
@@ -549,14 +644,17 @@ mod tests {
             (1024, Gemm::SUBGROUP_16X4, 8, 2),
         ] {
             let conv = conv(width, width, 32);
-            assert!(gemm.accepts(&conv).is_ok(), "{width}");
+            assert!(gemm.supports_alone(&conv).is_ok(), "{width}");
             let channels = gemm.tile().channels();
             assert_eq!((input_quads(channels, &conv), blocks_alike(channels, &conv)), (quads, alike), "{width}");
         }
-        assert!(Gemm::SUBGROUP_16X4.accepts(&conv(64, 96, 2)).is_ok(), "48 channels are three blocks");
-        assert!(Gemm::SUBGROUP_32X4.accepts(&conv(64, 96, 2)).is_err());
-        assert!(Gemm::SUBGROUP_16X4.accepts(&conv(6, 64, 2)).is_err(), "three channels are no quads");
-        assert!(Gemm::REGISTERS_16X8.accepts(&conv(24, 24, 3)).is_err(), "the last block has half of its groups");
-        assert!(Gemm::TILED.accepts(&conv(256, 256, 2)).is_err());
+        assert!(Gemm::SUBGROUP_16X4.supports_alone(&conv(64, 96, 2)).is_ok(), "48 channels are three blocks");
+        assert!(Gemm::SUBGROUP_32X4.supports_alone(&conv(64, 96, 2)).is_err());
+        assert!(Gemm::SUBGROUP_16X4.supports_alone(&conv(6, 64, 2)).is_err(), "three channels are no block");
+        assert!(
+            Gemm::REGISTERS_16X8.supports_alone(&conv(24, 24, 3)).is_err(),
+            "the last block has half of its groups"
+        );
+        assert!(Gemm::TILED.supports_alone(&conv(256, 256, 2)).is_err());
     }
 }

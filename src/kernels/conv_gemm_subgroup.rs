@@ -2,16 +2,24 @@
 //!
 //! Parameters, launch and bias are those of [`super::conv_gemm`], the weights as well but for their innermost order.
 
-use super::conv_gemm::{Homes, Tile, assemble_gemm};
-
-const SOURCE: &str = include_str!("../../shaders/conv_gemm_subgroup.wgsl");
+use super::OperandMemory;
+use super::conv_gemm::{Input, RegisterTile, gemm_row};
+use super::source::wgsl;
+use super::table::Row;
 
 /// Lanes of the subgroups it is written for: a workgroup is one of them.
 pub(super) const LANES: usize = 8;
 
-pub(super) fn source(tile: Tile, homes: Homes, terms: usize) -> String {
-    let Tile { channel_vec4s, positions } = tile;
+/// The row of the kernel of that name.
+pub(super) fn row(name: String, tile: RegisterTile, input: Input, weights: OperandMemory, terms: usize) -> Row {
+    let RegisterTile { channel_vec4s, positions } = tile;
     let channels = tile.channels();
-    let prelude = [("TILE_M", channel_vec4s), ("TILE_N", positions), ("TILE_C", channels), ("LOADS", channels / LANES)];
-    assemble_gemm(&prelude, homes, terms, SOURCE)
+    let prelude = [
+        ("TILE_M", channel_vec4s),
+        ("TILE_N", positions),
+        ("TILE_C", channels),
+        ("LANES", LANES),
+        ("LOADS", channels / LANES),
+    ];
+    gemm_row(name, wgsl!("conv_gemm_subgroup"), &prelude, input, weights, terms).invocations(LANES).subgroups_of(LANES)
 }

@@ -1,6 +1,6 @@
 //! What one dispatch needs, and the grid it runs on.
 
-use super::Kernel;
+use super::{Kernel, Source, wgsl};
 use crate::graph::{Conv, Layout, Window};
 use crate::shape::Shape;
 use std::ops::Range;
@@ -94,6 +94,27 @@ pub struct Launch {
     pub grid: Grid,
     /// What is bound after the parameters; binding 1 is the first.
     pub operands: Vec<Operand>,
+    /// Multiply-adds of all invocations with these parameters: those of the padding to whole tiles of channels and
+    /// positions included, and those with the zeros around a blob. 0 for kernels that compute no products of weights; what
+    /// Winograd's transforms add and scale is not counted.
+    pub macs: u64,
+}
+
+impl Launch {
+    /// One that computes no products of weights.
+    pub(super) fn new(kernel: Kernel, params: &impl bytemuck::NoUninit, grid: Grid, operands: Vec<Operand>) -> Self {
+        Self { kernel, params: bytemuck::bytes_of(params).to_vec(), grid, operands, macs: 0 }
+    }
+
+    /// The same with so many multiply-adds.
+    pub(super) fn with_macs(self, macs: u64) -> Self {
+        Self { macs, ..self }
+    }
+}
+
+/// The product of factors that are parameters.
+pub(super) fn product<const N: usize>(factors: [u32; N]) -> u64 {
+    factors.into_iter().map(u64::from).product()
 }
 
 /// A number of workgroups, folded into two dimensions where it exceeds what an adapter takes along one.
@@ -131,7 +152,7 @@ impl Grid {
     }
 }
 
-/// Quads of four channels, and the grid of a kernel that has one invocation for each quad of `output`, 64 to a
+/// Channel blocks of four, and the grid of a kernel that has one invocation for each of those of `output`, 64 to a
 /// workgroup.
 pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(u32, Grid), String> {
     invocations((output.n * output.t * output.h * output.w * output.c.div_ceil(4)) as u64, max_groups)
@@ -146,8 +167,8 @@ pub(super) fn invocations(len: u64, max_groups: u32) -> Result<(u32, Grid), Stri
 /// Name and byte offset of a member of a host struct.
 pub type FieldLayout = (&'static str, usize);
 
-/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order, with the layout as data, which a
-/// test compares with naga's reflection of the shader.
+/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order, with
+/// the layout as data, which a test compares with naga's reflection of the shader.
 macro_rules! params {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -168,7 +189,7 @@ macro_rules! params {
 pub(super) use params;
 
 /// The shaders' `Window`, in front of every shader that slides.
-pub(super) const WINDOW_SOURCE: &str = include_str!("../../shaders/shared/window.wgsl");
+pub(super) const WINDOW: Source = wgsl!("shared/window");
 
 params! {
     /// Host twin of `shaders/shared/window.wgsl`.
@@ -177,6 +198,13 @@ params! {
         stride_t: u32, stride_h: u32, stride_w: u32,
         pad_t: i32, pad_h: i32, pad_w: i32,
         dilation_t: u32, dilation_h: u32, dilation_w: u32,
+    }
+}
+
+impl WindowParams {
+    /// Taps of the window.
+    pub(super) fn taps(&self) -> u64 {
+        product([self.kernel_t, self.kernel_h, self.kernel_w])
     }
 }
 

@@ -1,16 +1,12 @@
 //! Host side of `shaders/max_pool.wgsl`: max pooling.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params, quad_grid};
-use super::source::assemble;
-use crate::graph::Window;
+use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, params, quad_grid};
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use crate::graph::{OpKind, Window};
 use crate::shape::Shape;
-
-const SOURCE: &str = include_str!("../../shaders/max_pool.wgsl");
-
-pub(super) fn source() -> String {
-    assemble(&[], &[WINDOW_SOURCE], SOURCE)
-}
 
 params! {
     /// Uniform parameters.
@@ -23,34 +19,47 @@ params! {
     }
 }
 
-/// Refuses windows that can lie wholly in the padding, where nothing is the largest.
-pub(super) fn accepts(window: &Window, input: Shape) -> Result<(), String> {
-    if !window.always_touches(input.thw()) {
-        return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
+/// Max pooling. There is one kernel for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaxPool;
+
+impl Permutation for MaxPool {
+    fn row(&self) -> Row {
+        Row::new("max_pool", wgsl!("max_pool"), Params::LAYOUT, 2).shared(&[WINDOW])
     }
-    Ok(())
 }
 
-pub(super) fn launch(window: &Window, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    let (input, output) = (slice.inputs[0], slice.output);
-    let (len, grid) = quad_grid(output, max_groups)?;
-    let params = Params {
-        window: slice.window(window),
-        grid_x: grid.x,
-        len,
-        quads: output.c.div_ceil(4) as u32,
-        in_t: input.t as u32,
-        in_h: input.h as u32,
-        in_w: input.w as u32,
-        out_t: output.t as u32,
-        out_h: output.h as u32,
-        out_w: output.w as u32,
-        lowest: f32::NEG_INFINITY,
-    };
-    Ok(Launch {
-        kernel: Kernel::MaxPool,
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![Operand::Input(0), Operand::Output],
-    })
+impl Family for MaxPool {
+    type Operator = Window;
+
+    fn operator(kind: &OpKind) -> Option<&Window> {
+        if let OpKind::MaxPool(window) = kind { Some(window) } else { None }
+    }
+
+    /// Refuses windows that can lie wholly in the padding, where nothing is the largest.
+    fn supports_input(&self, window: &Window, input: Shape) -> Result<(), String> {
+        if !window.always_touches(input.thw()) {
+            return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
+        }
+        Ok(())
+    }
+
+    fn launches(&self, window: &Window, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (input, output) = (slice.inputs[0], slice.output);
+        let (len, grid) = quad_grid(output, max_groups)?;
+        let params = Params {
+            window: slice.window(window),
+            grid_x: grid.x,
+            len,
+            quads: output.c.div_ceil(4) as u32,
+            in_t: input.t as u32,
+            in_h: input.h as u32,
+            in_w: input.w as u32,
+            out_t: output.t as u32,
+            out_h: output.h as u32,
+            out_w: output.w as u32,
+            lowest: f32::NEG_INFINITY,
+        };
+        Ok(vec![Launch::new(Kernel::MaxPool(*self), &params, grid, vec![Operand::Input(0), Operand::Output])])
+    }
 }

@@ -11,48 +11,165 @@
 //!
 //! is repeated once for each value of `j` (which `const TILE_N` or a literal bounds), each time in braces of its own and
 //! with the number in place of `j`. Nothing else is generated.
+//!
+//! A marker that stands in front of anything else changes nothing, so that a shader stays valid whatever is marked in it. It
+//! is kept as a [`Misplaced`], and a test asserts that no shader has one.
+
+use std::fmt;
 
 /// The constants in front of a shader: `const NAME: u32 = VALUE;`.
 pub(crate) type Prelude = [(&'static str, usize)];
 
+/// A file below `shaders/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Its path there, without extension.
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+/// The file of that name below `shaders/`.
+macro_rules! wgsl {
+    ($name:literal) => {
+        $crate::kernels::Source { name: $name, text: include_str!(concat!("../../shaders/", $name, ".wgsl")) }
+    };
+}
+pub(crate) use wgsl;
+
+/// A shader's text with its marked loops unrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    /// What the device is given.
+    pub text: String,
+    /// Markers that nothing could be done for.
+    pub misplaced: Vec<Misplaced>,
+}
+
+/// A marker that is no marker of a loop that can be unrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// The file, for example `shaders/conv_gemm.wgsl`.
+    pub file: String,
+    /// Its line there, from 1.
+    pub line: usize,
+    /// Why nothing is unrolled.
+    pub reason: String,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.reason)
+    }
+}
+
 /// The whole text of a shader.
-pub(crate) fn assemble(prelude: &Prelude, shared: &[&str], kernel: &str) -> String {
+pub(crate) fn assemble(prelude: &Prelude, shared: &[Source], kernel: Source) -> Expanded {
     let mut text = String::new();
     for (name, value) in prelude {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
-    text.extend(shared.iter().copied());
-    unroll(kernel, prelude, &mut text);
-    text
+    text.extend(shared.iter().map(|source| source.text));
+    let mut misplaced = Vec::new();
+    for source in shared {
+        // What several shaders share is small functions. Their loops are not unrolled.
+        let marked = numbered(source.text).into_iter().filter(|(_, line)| is_marker(line));
+        misplaced.extend(marked.map(|(line, _)| (source.name, line, "shared code is not unrolled".to_owned())));
+    }
+    let mut faults = Vec::new();
+    unroll(&numbered(kernel.text), prelude, &mut text, &mut faults);
+    // A loop inside of another is seen once for each value of the outer one.
+    faults.sort();
+    faults.dedup_by_key(|(line, _)| *line);
+    misplaced.extend(faults.into_iter().map(|(line, reason)| (kernel.name, line, reason)));
+    let misplaced = misplaced
+        .into_iter()
+        .map(|(name, line, reason)| Misplaced { file: format!("shaders/{name}.wgsl"), line, reason })
+        .collect();
+    Expanded { text, misplaced }
 }
 
-/// Appends `source` to `out`, every marked loop unrolled.
-fn unroll(source: &str, prelude: &Prelude, out: &mut String) {
-    let mut lines = source.lines();
-    while let Some(line) = lines.next() {
-        if line.trim() != "// unroll" {
-            *out += line;
-            *out += "\n";
-            continue;
-        }
-        let head = lines.next().unwrap_or_default();
-        let (variable, count) = loop_of(head, prelude).unwrap_or_else(|| panic!("not a loop to unroll: {head:?}"));
-        let mut depth = 1;
-        let body: String = lines
-            .by_ref()
-            .take_while(|line| {
-                depth += line.matches('{').count();
-                depth -= line.matches('}').count();
-                depth > 0
-            })
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        for value in 0..count {
-            *out += "{\n";
-            unroll(&replace_word(&body, variable, &format!("{value}u")), prelude, out);
-            *out += "}\n";
+/// The lines of a text, with their numbers.
+fn numbered(text: &str) -> Vec<(usize, String)> {
+    text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect()
+}
+
+/// Whether a line is a marker, or looks as if it was meant to be one.
+fn is_marker(line: &str) -> bool {
+    let comment = line.find("//").map(|at| line[at..].trim_start_matches('/'));
+    comment.is_some_and(|comment| comment.trim().trim_end_matches([':', '.']).eq_ignore_ascii_case("unroll"))
+}
+
+/// Appends `lines` to `out`, every marked loop unrolled, and to `faults` the markers that nothing could be done for.
+fn unroll(lines: &[(usize, String)], prelude: &Prelude, out: &mut String, faults: &mut Vec<(usize, String)>) {
+    let mut at = 0;
+    while at < lines.len() {
+        let (number, line) = &lines[at];
+        at += 1;
+        let parsed = match line.trim() == MARKER {
+            true => parse(&lines[at..], prelude),
+            false if is_marker(line) => Err(format!("a marker is a line of `{MARKER}` and nothing else")),
+            false => Ok(None),
+        };
+        match parsed {
+            Ok(None) => {
+                *out += line;
+                *out += "\n";
+            }
+            Ok(Some(Loop { variable, count, body })) => {
+                let inside = &lines[at + 1..at + 1 + body];
+                for value in 0..count {
+                    let number = format!("{value}u");
+                    let replaced: Vec<_> =
+                        inside.iter().map(|(line, text)| (*line, replace_word(text, variable, &number))).collect();
+                    *out += "{\n";
+                    unroll(&replaced, prelude, out, faults);
+                    *out += "}\n";
+                }
+                // The head, the body, the closing brace.
+                at += body + 2;
+            }
+            Err(reason) => {
+                faults.push((*number, reason));
+                *out += line;
+                *out += "\n";
+            }
         }
     }
+}
+
+/// What marks a loop.
+const MARKER: &str = "// unroll";
+
+/// A loop that can be unrolled.
+struct Loop<'a> {
+    variable: &'a str,
+    count: usize,
+    /// Lines of its body.
+    body: usize,
+}
+
+/// The loop that `lines` begin with.
+fn parse<'a>(lines: &'a [(usize, String)], prelude: &Prelude) -> Result<Option<Loop<'a>>, String> {
+    let head = lines.first().map_or("", |(_, line)| line.as_str());
+    let not_a_loop = || {
+        format!(
+            "`for (var i = 0u; i < COUNT; i++) {{` has to follow, where COUNT is a constant of the prelude or a literal, not `{}`",
+            head.trim()
+        )
+    };
+    let (variable, count) = loop_of(head, prelude).ok_or_else(not_a_loop)?;
+    let mut depth = 1usize;
+    for (body, (_, line)) in lines[1..].iter().enumerate() {
+        let after = (depth + line.matches('{').count()).checked_sub(line.matches('}').count());
+        depth = after.ok_or("braces of its body do not match")?;
+        if depth == 0 {
+            return match line.trim() {
+                "}" => Ok(Some(Loop { variable, count, body })),
+                line => Err(format!("its last line has to be a closing brace, not `{line}`")),
+            };
+        }
+    }
+    Err("its body does not end".to_owned())
 }
 
 /// Variable and count of `for (var j = 0u; j < TILE_N; j++) {`.
@@ -85,6 +202,10 @@ fn replace_word(text: &str, word: &str, by: &str) -> String {
 mod tests {
     use super::*;
 
+    fn expand(text: &'static str) -> Expanded {
+        assemble(&[("N", 2)], &[], Source { name: "test", text })
+    }
+
     #[test]
     fn marked_loops_unroll_and_others_stay() {
         let source = "\
@@ -113,6 +234,37 @@ for (var i = 0u; i < N; i++) {
 }
 }
 ";
-        assert_eq!(assemble(&[("N", 2)], &[], source), want);
+        assert_eq!(expand(source), Expanded { text: want.to_owned(), misplaced: Vec::new() });
+    }
+
+    #[test]
+    fn what_cannot_be_unrolled_stays_and_is_told_with_its_line() {
+        let cases = [
+            ("let a = 1u;\n// unroll\nlet b = 2u;\n", 2, "not `let b = 2u;`"),
+            ("// unroll\nfor (var i = 0u; i < M; i++) {\n}\n", 1, "constant of the prelude"),
+            ("// unroll\nfor (var i = 1u; i < N; i++) {\n}\n", 1, "has to follow"),
+            ("// unroll\nfor (var i = 0u; i < N; i++) {\n    a();\n", 1, "does not end"),
+            ("// unroll\nfor (var i = 0u; i < N; i++) {\n    a();\n} b();\n", 1, "closing brace, not `} b();`"),
+            ("// unroll\nfor (var i = 0u; i < N; i++) {\n}}\n", 1, "do not match"),
+            ("\n\n// unroll", 3, "not ``"),
+            ("//unroll\nfor (var i = 0u; i < N; i++) {\n}\n", 1, "and nothing else"),
+            ("a(); // Unroll:\nfor (var i = 0u; i < N; i++) {\n}\n", 1, "and nothing else"),
+        ];
+        for (text, line, reason) in cases {
+            let Expanded { text: got, misplaced } = expand(text);
+            assert_eq!(got.trim_end(), format!("const N: u32 = 2u;\n{}", text.trim_end()), "nothing is changed");
+            let [one] = &misplaced[..] else { panic!("{text:?}: {misplaced:?}") };
+            assert!(one.to_string().starts_with(&format!("shaders/test.wgsl:{line}: ")), "{text:?}: {one}");
+            assert!(one.reason.contains(reason), "{text:?}: {one}");
+        }
+    }
+
+    #[test]
+    fn an_inner_marker_is_told_once() {
+        let text = "// unroll\nfor (var i = 0u; i < N; i++) {\n    // unroll\n    a(i);\n}\n";
+        assert_eq!(expand(text).misplaced.iter().map(|one| one.line).collect::<Vec<_>>(), [3]);
+        let shared = Source { name: "shared/test", text: "// unroll\nfor (var i = 0u; i < N; i++) {\n}\n" };
+        let expanded = assemble(&[("N", 2)], &[shared], Source { name: "test", text: "" });
+        assert_eq!(expanded.misplaced[0].to_string(), "shaders/shared/test.wgsl:1: shared code is not unrolled");
     }
 }

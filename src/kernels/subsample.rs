@@ -1,15 +1,11 @@
 //! Host side of `shaders/subsample.wgsl`: strided copies with more channels.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, WINDOW_SOURCE, WindowParams, params, quad_grid};
-use super::source::assemble;
-use crate::graph::Window;
-
-const SOURCE: &str = include_str!("../../shaders/subsample.wgsl");
-
-pub(super) fn source() -> String {
-    assemble(&[], &[WINDOW_SOURCE], SOURCE)
-}
+use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, params, quad_grid};
+use super::method::Family;
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use crate::graph::{OpKind, Window};
 
 params! {
     /// Uniform parameters.
@@ -21,26 +17,39 @@ params! {
     }
 }
 
-pub(super) fn launch(window: &Window, slice: &Slice, max_groups: u32) -> Result<Launch, String> {
-    let (input, output) = (slice.inputs[0], slice.output);
-    let (len, grid) = quad_grid(output, max_groups)?;
-    let params = Params {
-        window: slice.window(window),
-        grid_x: grid.x,
-        len,
-        quads: output.c.div_ceil(4) as u32,
-        in_quads: input.c.div_ceil(4) as u32,
-        in_t: input.t as u32,
-        in_h: input.h as u32,
-        in_w: input.w as u32,
-        out_t: output.t as u32,
-        out_h: output.h as u32,
-        out_w: output.w as u32,
-    };
-    Ok(Launch {
-        kernel: Kernel::Subsample,
-        params: bytemuck::bytes_of(&params).to_vec(),
-        grid,
-        operands: vec![Operand::Input(0), Operand::Output],
-    })
+/// Strided copies. There is one kernel for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subsample;
+
+impl Permutation for Subsample {
+    fn row(&self) -> Row {
+        Row::new("subsample", wgsl!("subsample"), Params::LAYOUT, 2).shared(&[WINDOW])
+    }
+}
+
+impl Family for Subsample {
+    type Operator = Window;
+
+    fn operator(kind: &OpKind) -> Option<&Window> {
+        if let OpKind::Subsample(window) = kind { Some(window) } else { None }
+    }
+
+    fn launches(&self, window: &Window, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let (input, output) = (slice.inputs[0], slice.output);
+        let (len, grid) = quad_grid(output, max_groups)?;
+        let params = Params {
+            window: slice.window(window),
+            grid_x: grid.x,
+            len,
+            quads: output.c.div_ceil(4) as u32,
+            in_quads: input.c.div_ceil(4) as u32,
+            in_t: input.t as u32,
+            in_h: input.h as u32,
+            in_w: input.w as u32,
+            out_t: output.t as u32,
+            out_h: output.h as u32,
+            out_w: output.w as u32,
+        };
+        Ok(vec![Launch::new(Kernel::Subsample(*self), &params, grid, vec![Operand::Input(0), Operand::Output])])
+    }
 }

@@ -14,26 +14,40 @@
 //!
 //! A NaN or an infinity in a tile reaches all of that tile's outputs.
 
-use super::conv_gemm::{self, Batch, Gemm};
+use super::conv_gemm::{self, Batch, Gemm, Input};
 use super::launch::{Launch, Operand, Slice};
-use super::{AdapterClass, Home, Kernel, winograd_input, winograd_output};
+use super::method::{Family, NO_POOLING};
+use super::source::wgsl;
+use super::table::{Permutation, Row};
+use super::winograd_input::WinogradInput;
+use super::winograd_output::WinogradOutput;
+use super::{AdapterClass, Kernel, OperandMemory, RowTiles, Source, Target, Workspace};
 use crate::error::Result;
-use crate::graph::{Conv, Window};
+use crate::graph::{Conv, Epilogue, OpKind, Window};
 use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
+use std::sync::LazyLock;
 
 /// How large the squares of output are that are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tile {
+pub enum WinogradTile {
     /// F(2×2, 3×3).
     F2,
     /// F(4×4, 3×3).
     F4,
 }
 
-impl Tile {
+impl WinogradTile {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::F2, Self::F4];
+    pub const ALL: &'static [Self] = &[Self::F2, Self::F4];
+
+    /// `2x2` or `4x4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F2 => "2x2",
+            Self::F4 => "4x4",
+        }
+    }
 
     /// Outputs of a tile along an axis.
     pub fn outputs(self) -> usize {
@@ -54,10 +68,10 @@ impl Tile {
     }
 
     /// The transforms of `shaders/shared/`.
-    pub(super) fn source(self) -> &'static str {
+    pub(super) fn source(self) -> Source {
         match self {
-            Self::F2 => include_str!("../../shaders/shared/winograd_2x2.wgsl"),
-            Self::F4 => include_str!("../../shaders/shared/winograd_4x4.wgsl"),
+            Self::F2 => wgsl!("shared/winograd_2x2"),
+            Self::F4 => wgsl!("shared/winograd_4x4"),
         }
     }
 
@@ -94,28 +108,20 @@ impl Tile {
     }
 }
 
-/// Whether Winograd's convolution can do `conv`, with the products by `product`.
-///
-/// # Errors
-/// Why not.
-pub(super) fn accepts(product: Gemm, conv: &Conv) -> Result<(), String> {
-    accepts_window(conv)?;
-    product.accepts(&product_of(conv))
-}
-
 /// Whether any form of it can do a convolution of that window.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn accepts_window(conv: &Conv) -> Result<(), String> {
+pub(super) fn supports_window(conv: &Conv) -> Result<(), String> {
     let Window { kernel: [_, kh, kw], stride: [_, sh, sw], dilation: [_, dh, dw], .. } = conv.window;
     if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
         return Err(format!("it is for 3x3 taps side by side with stride 1, the window is {:?}", conv.window));
     }
-    if conv.epilogue.projection.is_some() {
-        return Err("it has no sums that a projection could be added to".to_owned());
+    match &conv.epilogue {
+        Epilogue { projection: Some(_), .. } => Err("it has no sums that a projection could be added to".to_owned()),
+        Epilogue { pool: Some(_), .. } => Err(NO_POOLING.to_owned()),
+        Epilogue { projection: None, pool: None, .. } => Ok(()),
     }
-    Ok(())
 }
 
 /// The convolution over time that remains for each value of a tile.
@@ -125,28 +131,17 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
-/// Whether this is expected to be quicker than the definition for a clip with that output, and than other tiles.
-pub(super) fn pays(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> bool {
-    let cost = |tile| relative_cost(tile, product, conv, output, class);
-    let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
-    // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
-    let own = class == AdapterClass::Software || matches!(product, Gemm::Tiled(_));
-    let suits = own && product.suits(&batch, output.t * tiles_h * tiles_w);
-    suits && cost(tile) < 1.0 && Tile::ALL.into_iter().all(|other| cost(tile) <= cost(other))
-}
-
 /// What this costs against the definition, `product` computing the products of either: how many they are, with the
 /// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
-pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
+pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
     // What one value costs that is loaded or stored in a transform, in products.
     let moved_cost = match class {
         // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are shared
         // by a register tile.
         AdapterClass::Software => 12.0,
-        // By count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is 64
+        // By traffic count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is 64
         // multiply-adds for a value at 32. What fits into their caches costs less.
-        AdapterClass::Gpu | AdapterClass::GpuSubgroups => 64.0,
+        AdapterClass::Gpu => 64.0,
     };
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
     let tiles = output.t * tiles_h * tiles_w;
@@ -155,8 +150,7 @@ pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shap
     // With groups, zeros between them are multiplied by, and by the products' wide blocks more of them than otherwise.
     let per_position = match conv.groups {
         1 => [channels_in * channels_out; 2],
-        _ => [product.cost(conv), product.narrower(conv).map(|gemm| gemm.cost(conv)).fold(usize::MAX, usize::min)]
-            .map(|cost| cost as f64),
+        _ => [product.cost(conv), product.least_cost(conv)].map(|cost| cost as f64),
     };
     let [of_product, of_direct] = per_position.map(|each| kernel_t * each);
     let padded = |positions: usize| positions.next_multiple_of(product.run_len()) as f64;
@@ -169,145 +163,254 @@ pub(super) fn relative_cost(tile: Tile, product: Gemm, conv: &Conv, output: Shap
 
 /// How many channels an invocation of a transform has at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Width {
+pub(super) enum Width {
     /// Four: whole vec4 to load and to store.
-    Quads,
+    Four,
     /// Two, for GPUs with few registers: the 36 values of a tile of F(4×4) are 144 registers with four.
-    Pairs,
+    Two,
 }
 
 impl Width {
-    /// What suits devices that compute the products so.
-    fn of(tile: Tile, product: Gemm) -> Self {
-        match (tile, product) {
-            (Tile::F4, Gemm::TILED_COMPACT) => Self::Pairs,
-            _ => Self::Quads,
+    /// The width for devices that compute the products so.
+    fn of(tile: WinogradTile, product: Gemm) -> Self {
+        if (tile, product) == (WinogradTile::F4, Gemm::TILED_COMPACT) { Self::Two } else { Self::Four }
+    }
+
+    /// What it adds to the name of a kernel.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Four => "",
+            Self::Two => "_pairs",
         }
     }
 
     /// The type of `shaders/shared/`.
-    pub(super) fn source(self) -> &'static str {
+    pub(super) fn source(self) -> Source {
         match self {
-            Self::Quads => include_str!("../../shaders/shared/quads.wgsl"),
-            Self::Pairs => include_str!("../../shaders/shared/pairs.wgsl"),
+            Self::Four => wgsl!("shared/quads"),
+            Self::Two => wgsl!("shared/pairs"),
         }
     }
 
-    /// So many quads, in parts of this width.
+    /// So many channel blocks of four, in parts of this width.
     pub(super) fn parts(self, quads: usize) -> u32 {
         match self {
-            Self::Quads => quads as u32,
-            Self::Pairs => 2 * quads as u32,
+            Self::Four => quads as u32,
+            Self::Two => 2 * quads as u32,
         }
     }
 }
 
-/// The three dispatches for a slice: into the Winograd domain, the products, and out of it.
-pub(super) fn launches(
-    tile: Tile,
-    product: Gemm,
-    conv: &Conv,
-    slice: &Slice,
-    max_groups: u32,
-) -> Result<Vec<Launch>, String> {
-    accepts(product, conv)?;
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: slice.blocks.start };
-    // The products of a range of blocks lie side by side, as if there were no others.
-    let inside = Slice {
-        inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
-        output: products(tile, product, conv, slice),
-        pads_h: vec![0],
-        rows: 0..1,
-        blocks: 0..slice.blocks.len(),
-        ..slice.clone()
-    };
-    let domain = product.domain();
-    let mut middle = conv_gemm::launch(product, &batch, &inside, max_groups)?;
-    if domain == Home::Image {
-        middle.kernel = Kernel::WinogradProduct(product);
+/// The products of a domain in a texture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Product(pub(super) Gemm);
+
+impl Permutation for Product {
+    fn row(&self) -> Row {
+        self.0.row_of("winograd_product", Input::ChannelsLast(self.0.domain()), 1)
     }
-    middle.operands = vec![
-        domain_operand(domain),
-        Operand::Constant(0),
-        Operand::Constant(1),
-        Operand::Constant(1),
-        Operand::Scratch(1),
+}
+
+/// Winograd's convolution in three dispatches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Winograd {
+    /// How large the tiles are.
+    pub(super) tile: WinogradTile,
+    /// What computes the products.
+    pub(super) product: Gemm,
+}
+
+static NAMES: LazyLock<Vec<(Winograd, String)>> = LazyLock::new(|| {
+    let name = |Winograd { tile, product }: Winograd| format!("winograd_{}_gemm{}", tile.name(), product.suffix());
+    Winograd::all().map(|winograd| (winograd, name(winograd))).collect()
+});
+
+impl Winograd {
+    /// What computes the products: those with tiles of many channels, as it has only many.
+    pub(super) const PRODUCTS: &[Gemm] = &[
+        Gemm::REGISTERS_16X8,
+        Gemm::REGISTERS_16X8_TEXTURE,
+        Gemm::SUBGROUP_32X4,
+        Gemm::SUBGROUP_64X4,
+        Gemm::SUBGROUP_32X4_TEXTURE,
+        Gemm::SUBGROUP_64X4_TEXTURE,
+        Gemm::TILED,
+        Gemm::TILED_COMPACT,
+        Gemm::TILED_SLICED,
     ];
-    let width = Width::of(tile, product);
-    Ok(vec![
-        winograd_input::launch(tile, width, domain, conv, slice, max_groups)?,
-        middle,
-        winograd_output::launch(tile, width, conv, inside.output, first_quad(product, slice), slice, max_groups)?,
-    ])
-}
 
-/// The products of the channels of a slice.
-fn products(tile: Tile, product: Gemm, conv: &Conv, slice: &Slice) -> Shape {
-    let channels = slice.blocks.len() * product.tile().channels();
-    let left = conv.dim_out - 4 * first_quad(product, slice);
-    Shape { c: channels.min(left), ..tile.domain(slice.output, slice.rows.len(), slice.output) }
-}
+    /// Every one there is.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let products = |&tile: &WinogradTile| Self::PRODUCTS.iter().map(move |&product| Self { tile, product });
+        WinogradTile::ALL.iter().flat_map(products)
+    }
 
-fn first_quad(product: Gemm, slice: &Slice) -> usize {
-    slice.blocks.start * product.tile().channels() / 4
-}
+    /// A unique name.
+    pub(super) fn name(self) -> &'static str {
+        let named = NAMES.iter().find(|(winograd, _)| *winograd == self);
+        &named.expect("products are those of the list").1
+    }
 
-/// Bytes of the workspaces for that many rows of output: the input in the Winograd domain as a buffer, its products, and
-/// the input as an image. There is one of the input.
-pub(super) fn scratch_bytes(tile: Tile, product: Gemm, input: Shape, output: Shape, rows: usize) -> [u64; 3] {
-    let [input, products] = [input, output].map(|shape| {
-        let domain = tile.domain(shape, rows, output);
-        Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
-    });
-    match product.domain() {
-        Home::Buffer => [input, products, 0],
-        Home::Image => [0, products, input],
+    fn input(self) -> WinogradInput {
+        WinogradInput::new(self.tile, Width::of(self.tile, self.product), self.product.domain())
+    }
+
+    fn output(self) -> WinogradOutput {
+        WinogradOutput::new(self.tile, Width::of(self.tile, self.product))
+    }
+
+    fn product_kernel(self) -> Kernel {
+        match self.product.domain() {
+            OperandMemory::Buffer => Kernel::ConvGemm(self.product),
+            OperandMemory::Texture => Kernel::WinogradProduct(Product(self.product)),
+        }
+    }
+
+    /// What it launches, in order.
+    pub(super) fn kernels(self) -> impl Iterator<Item = Kernel> {
+        let (input, output) = (Kernel::WinogradInput(self.input()), Kernel::WinogradOutput(self.output()));
+        [input, self.product_kernel(), output].into_iter()
+    }
+
+    /// The products of the channels of a slice.
+    fn products(self, conv: &Conv, slice: &Slice) -> Shape {
+        let channels = slice.blocks.len() * self.product.tile().channels();
+        let left = conv.dim_out - 4 * self.first_quad(slice);
+        Shape { c: channels.min(left), ..self.tile.domain(slice.output, slice.rows.len(), slice.output) }
+    }
+
+    fn first_quad(self, slice: &Slice) -> usize {
+        slice.blocks.start * self.product.tile().channels() / 4
     }
 }
 
-/// The workspace of the input in the Winograd domain, an index into [`scratch_bytes`].
-pub(super) fn domain_operand(domain: Home) -> Operand {
+/// The workspace of the products. That of the domain is another for each kind of memory, so that plans which have both
+/// kinds share the workspaces of each.
+pub(super) const PRODUCTS: usize = 1;
+
+/// The workspace of the input in the Winograd domain.
+pub(super) fn domain_operand(domain: OperandMemory) -> Operand {
     Operand::Scratch(match domain {
-        Home::Buffer => 0,
-        Home::Image => 2,
+        OperandMemory::Buffer => 0,
+        OperandMemory::Texture => 2,
     })
 }
 
-/// Where the workspace of that index lies.
-pub(crate) fn scratch_home(index: usize) -> Home {
-    if index == 2 { Home::Image } else { Home::Buffer }
-}
+impl Family for Winograd {
+    type Operator = Conv;
 
-/// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.
-pub(super) fn constant_lens(tile: Tile, product: Gemm, conv: &Conv) -> Vec<usize> {
-    let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
-    let [weights, bias] = conv_gemm::constant_lens(product, &batch);
-    vec![weights, bias, bias]
-}
+    fn operator(kind: &OpKind) -> Option<&Conv> {
+        kind.conv()
+    }
 
-/// The values of these. The affine channel is folded and the filters are transformed in f64, and rounded once.
-pub(super) fn constants(tile: Tile, product: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let (folded, mut bias) = fold_affine(conv, weights)?;
-    let (packing, product_conv) = (product.packing(), product_of(conv));
-    let packed = match tile {
-        Tile::F2 => {
-            let filters = transformed_filters::<4, 16>(tile, conv, &folded);
-            conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
-        }
-        Tile::F4 => {
-            let filters = transformed_filters::<6, 36>(tile, conv, &folded);
-            conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
-        }
-    };
-    let [_, zeros, outputs] = constant_lens(tile, product, conv)[..] else { unreachable!("three constants") };
-    bias.resize(outputs, 0.0);
-    Ok(vec![packed, vec![0.0; zeros], bias])
+    fn supports(&self, conv: &Conv) -> Result<(), String> {
+        supports_window(conv)?;
+        self.product.supports_alone(&product_of(conv))
+    }
+
+    /// Faster than the definition, and than other tiles.
+    fn is_profitable(&self, conv: &Conv, clip: Shape, target: Target) -> bool {
+        let Self { tile, product } = *self;
+        let cost = |tile| relative_cost(tile, product, conv, clip, target.class);
+        let [tiles_h, tiles_w] = tile.grid(clip.h, clip.w);
+        let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
+        // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
+        let usual = target.class == AdapterClass::Software || product.shares_loads();
+        let fills = usual && product.is_profitable(&batch, clip.t * tiles_h * tiles_w);
+        fills && cost(tile) < 1.0 && WinogradTile::ALL.iter().all(|&other| cost(tile) <= cost(other))
+    }
+
+    fn winograd_tile(&self) -> Option<WinogradTile> {
+        Some(self.tile)
+    }
+
+    fn row_tiles(&self) -> Option<RowTiles> {
+        Some(RowTiles { side: self.tile.outputs(), run_len: self.product.run_len() })
+    }
+
+    /// The input in the Winograd domain as a buffer, its products, and the input as a texture. There is one of the input.
+    fn workspaces(&self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace> {
+        let bytes = |shape| {
+            let domain = self.tile.domain(shape, rows, output);
+            Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
+        };
+        let domain =
+            |memory| Workspace { memory, bytes: if self.product.domain() == memory { bytes(input) } else { 0 } };
+        let products = Workspace { memory: OperandMemory::Buffer, bytes: bytes(output) };
+        vec![domain(OperandMemory::Buffer), products, domain(OperandMemory::Texture)]
+    }
+
+    fn constant_memory(&self, index: usize) -> OperandMemory {
+        Family::constant_memory(&self.product, index)
+    }
+
+    fn blocks(&self, conv: &Conv) -> usize {
+        self.product.tile().blocks(conv)
+    }
+
+    /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three. The
+    /// products are computed by the kernels of plain convolutions, which add a bias: without zeros for it they would have to
+    /// be kernels of their own, to be compiled besides.
+    fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
+        let batch = Batch { count: self.tile.batches(), conv: &product_of(conv), blocks_before: 0 };
+        let [weights, bias] = conv_gemm::constant_lens(self.product, &batch);
+        vec![weights, bias, bias]
+    }
+
+    /// The affine channel is folded and the filters are transformed in f64, and rounded once.
+    fn constants(&self, conv: &Conv, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
+        let Self { tile, product } = *self;
+        let (folded, mut bias) = fold_affine(conv, weights)?;
+        let (packing, product_conv) = (product.packing(), product_of(conv));
+        let packed = match tile {
+            WinogradTile::F2 => {
+                let filters = transformed_filters::<4, 16>(tile, conv, &folded);
+                conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
+            }
+            WinogradTile::F4 => {
+                let filters = transformed_filters::<6, 36>(tile, conv, &folded);
+                conv_gemm::pack(packing, &product_conv, |_, out, channel, tap| filters(out, channel, tap))
+            }
+        };
+        let [_, zeros, outputs] = self.constant_lens(conv, channels)[..] else { unreachable!("three constants") };
+        bias.resize(outputs, 0.0);
+        Ok(vec![packed, vec![0.0; zeros], bias])
+    }
+
+    /// Into the Winograd domain, the products, and out of it.
+    fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
+        let Self { tile, product } = *self;
+        let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: slice.blocks.start };
+        // The products of a range of blocks lie side by side, as if there were no others.
+        let inside = Slice {
+            inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
+            output: self.products(conv, slice),
+            pads_h: vec![0],
+            rows: 0..1,
+            blocks: 0..slice.blocks.len(),
+            ..slice.clone()
+        };
+        let mut middle = conv_gemm::launch(self.product_kernel(), product, &batch, &inside, max_groups)?;
+        middle.operands = vec![
+            domain_operand(product.domain()),
+            Operand::Constant(0),
+            Operand::Constant(1),
+            Operand::Constant(1),
+            Operand::Scratch(PRODUCTS),
+        ];
+        let first_quad = self.first_quad(slice);
+        Ok(vec![
+            self.input().launch(conv, slice, max_groups)?,
+            middle,
+            self.output().launch(conv, inside.output, first_quad, slice, max_groups)?,
+        ])
+    }
 }
 
 /// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output channel,
 /// input channel of its group and tap in time.
 pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
-    tile: Tile,
+    tile: WinogradTile,
     conv: &Conv,
     folded: &[f64],
 ) -> impl Fn(usize, usize, usize) -> [f32; BATCHES] {
@@ -347,7 +450,7 @@ pub(super) mod tests {
     /// belong to the points.
     #[test]
     fn filters_transform_by_the_points() {
-        for tile in Tile::ALL {
+        for &tile in WinogradTile::ALL {
             let rows = tile.filter_transform();
             assert_eq!(rows.len(), tile.inputs());
             assert_eq!(rows.last(), Some(&[0.0, 0.0, 1.0]));
@@ -369,13 +472,13 @@ pub(super) mod tests {
             let output = Shape::new(1, channels, 1, side, side);
             relative_cost(tile, Gemm::SUBGROUP_64X4, &conv(channels), output, AdapterClass::Software)
         };
-        assert!(cost(Tile::F4, 128, 28) < cost(Tile::F2, 128, 28));
-        assert!(cost(Tile::F4, 128, 28) < 0.5);
-        assert!(cost(Tile::F4, 128, 1) > 1.0);
-        assert!(cost(Tile::F4, 4, 28) > 1.0);
+        assert!(cost(WinogradTile::F4, 128, 28) < cost(WinogradTile::F2, 128, 28));
+        assert!(cost(WinogradTile::F4, 128, 28) < 0.5);
+        assert!(cost(WinogradTile::F4, 128, 1) > 1.0);
+        assert!(cost(WinogradTile::F4, 4, 28) > 1.0);
         // A workgroup that spans 512 positions has little to do with the 16 tiles of a small frame.
         let small = Shape::new(1, 256, 4, 14, 14);
-        let cost = |product| relative_cost(Tile::F4, product, &conv(256), small, AdapterClass::Software);
+        let cost = |product| relative_cost(WinogradTile::F4, product, &conv(256), small, AdapterClass::Software);
         assert!(cost(Gemm::REGISTERS_16X8) > 1.0);
         assert!(cost(Gemm::SUBGROUP_64X4) < 0.5);
     }
@@ -383,20 +486,24 @@ pub(super) mod tests {
     /// The layers of the flagship on a GPU, to which memory is dearer.
     #[test]
     fn gpus_want_more_channels_for_the_same_frames() {
-        let paying = |class, channels, kernel_t, side| {
-            let output = Shape::new(1, channels, 8, side, side);
-            let pays = |&tile: &Tile| pays(tile, Gemm::TILED, &square(channels, kernel_t), output, class);
-            Tile::ALL.into_iter().find(pays)
+        let profitable = |target, product, tile, conv: &Conv, side| {
+            let output = Shape::new(1, conv.dim_out, 8, side, side);
+            Family::is_profitable(&Winograd { tile, product }, conv, output, target)
         };
-        assert_eq!(paying(AdapterClass::Software, 64, 1, 56), Some(Tile::F4));
-        for class in [AdapterClass::Gpu, AdapterClass::GpuSubgroups] {
-            assert_eq!(paying(class, 64, 1, 56), None);
-            assert_eq!(paying(class, 64, 3, 56), Some(Tile::F4));
-            assert_eq!(paying(class, 128, 3, 28), Some(Tile::F4));
-            assert_eq!(paying(class, 256, 3, 14), Some(Tile::F4));
+        let chosen = |target, channels, kernel_t, side| {
+            let conv = square(channels, kernel_t);
+            let mut tiles = WinogradTile::ALL.iter().copied();
+            tiles.find(|&tile| profitable(target, Gemm::TILED, tile, &conv, side))
+        };
+        let software = Target::typical(AdapterClass::Software);
+        assert_eq!(chosen(software, 64, 1, 56), Some(WinogradTile::F4));
+        for gpu in [Target::typical(AdapterClass::Gpu), Target::large_gpu()] {
+            assert_eq!(chosen(gpu, 64, 1, 56), None);
+            assert_eq!(chosen(gpu, 64, 3, 56), Some(WinogradTile::F4));
+            assert_eq!(chosen(gpu, 128, 3, 28), Some(WinogradTile::F4));
+            assert_eq!(chosen(gpu, 256, 3, 14), Some(WinogradTile::F4));
+            let registers = profitable(gpu, Gemm::REGISTERS_16X8, WinogradTile::F4, &square(256, 3), 28);
+            assert!(!registers, "a GPU has better products");
         }
-        let registers =
-            pays(Tile::F4, Gemm::REGISTERS_16X8, &square(256, 3), Shape::new(1, 256, 8, 28, 28), AdapterClass::Gpu);
-        assert!(!registers, "a GPU has better products");
     }
 }

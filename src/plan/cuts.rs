@@ -7,7 +7,7 @@ use super::slices::Slicer;
 use super::storage::Frames;
 use crate::error::{ErrorRepr, Result};
 use crate::graph::{BlobId, Conv, Layout, OpKind, Operator};
-use crate::kernels::{Method, scratch_home};
+use crate::kernels::{Method, Workspace};
 use crate::shape::Shape;
 use std::ops::Range;
 
@@ -147,9 +147,9 @@ impl Slicer<'_> {
 
     /// Whether one dispatch can have that part of the output of `op`.
     fn check(&self, op: &Operator, method: Method, cut: &Cut) -> Result<()> {
-        for (index, bytes) in self.scratch_bytes(op, method, cut, least_rows(method)).into_iter().enumerate() {
+        for Workspace { memory, bytes } in self.workspaces(op, method, cut, least_rows(method)) {
             let what = || format!("a workspace of {}, {} frames at once,", op.name, cut.frames.len());
-            self.limits.check_binding_in(scratch_home(index), bytes, what)?;
+            self.limits.check_binding_in(memory, bytes, what)?;
         }
         let inputs = op.inputs.iter().enumerate().map(|(input, &id)| (id, self.read(op, input, cut)));
         for (id, part) in inputs.chain([(op.output, Some(cut.part()))]) {

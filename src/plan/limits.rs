@@ -1,7 +1,7 @@
 //! What an adapter allows, as far as planning cares.
 
 use crate::error::{ErrorRepr, Result};
-use crate::kernels::{Home, IMAGE_WIDTH};
+use crate::kernels::{OperandMemory, TEXTURE_WIDTH};
 
 /// What an adapter allows, as far as planning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,24 +82,29 @@ impl PlanLimits {
     }
 
     /// Bytes that one dispatch can have of what lies there.
-    pub(super) fn bindable_in(&self, home: Home) -> u64 {
-        match home {
-            Home::Buffer => self.bindable(),
+    pub(super) fn bindable_in(&self, memory: OperandMemory) -> u64 {
+        match memory {
+            OperandMemory::Buffer => self.bindable(),
             // The executor may add a row.
-            Home::Image => {
-                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * IMAGE_WIDTH as u64 * 16)
+            OperandMemory::Texture => {
+                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * TEXTURE_WIDTH as u64 * 16)
             }
         }
     }
 
     /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.
     pub(super) fn check_binding(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
-        self.check_binding_in(Home::Buffer, needed, what)
+        self.check_binding_in(OperandMemory::Buffer, needed, what)
     }
 
     /// The same for what lies there.
-    pub(super) fn check_binding_in(&self, home: Home, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
-        let limit = self.bindable_in(home);
+    pub(super) fn check_binding_in(
+        &self,
+        memory: OperandMemory,
+        needed: u64,
+        what: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let limit = self.bindable_in(memory);
         if needed <= limit {
             return Ok(());
         }

@@ -37,7 +37,7 @@ use crate::error::Result;
 use crate::graph::fuse::{fuse, fuse_pools, project};
 use crate::graph::layout::channels_last;
 use crate::graph::{BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
-use crate::kernels::{AdapterClass, Home, Method, Target};
+use crate::kernels::{AdapterClass, Method, OperandMemory, Target, Workspace};
 use crate::shape::Shape;
 use outline::Outline;
 use std::ops::Range;
@@ -127,7 +127,7 @@ pub struct Plan {
     outputs: Vec<Output>,
     memory: Memory,
     /// Bytes of every workspace, shared by all steps.
-    scratch: Vec<u64>,
+    scratch: Vec<Workspace>,
     uploads: Staging,
     readbacks: Staging,
     /// The frames of the clip that a slow pathway takes; empty where there is none.
@@ -235,14 +235,19 @@ impl Plan {
         &self.memory
     }
 
-    /// Bytes of every workspace. They are shared by all steps and hold nothing between them.
-    pub fn scratch(&self) -> &[u64] {
+    /// Every workspace. They are shared by all steps and hold nothing between them.
+    pub fn scratch(&self) -> &[Workspace] {
         &self.scratch
+    }
+
+    /// Bytes of all workspaces.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch.iter().map(|workspace| workspace.bytes).sum()
     }
 
     /// Bytes of all activation buffers and workspaces.
     pub fn peak_bytes(&self) -> u64 {
-        self.memory.peak_bytes() + self.scratch.iter().sum::<u64>()
+        self.memory.peak_bytes() + self.scratch_bytes()
     }
 
     /// Bytes of all weights and biases, as packed for the chosen methods.
@@ -293,8 +298,9 @@ fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     match options.forced {
         Some(forced) => candidates.contains(&forced),
         None => {
-            let pays =
-                |method: &Method| method.pays(&kind, output, options.target) && fits(*method, &kind, output, options);
+            let pays = |method: &Method| {
+                method.is_profitable(&kind, output, options.target) && fits(*method, &kind, output, options)
+            };
             options.target.gains_by_pooling() && candidates.iter().any(pays)
         }
     }
@@ -307,7 +313,7 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
     let fits = |method: &Method| fits(*method, kind, output, options);
     let allowed = |method: &Method| {
-        let may_overflow = !method.is_winograd() && method.constant_home(0) == Home::Buffer;
+        let may_overflow = !method.is_winograd() && method.constant_memory(0) == OperandMemory::Buffer;
         options.numerics.allow(*method, kind) && (may_overflow || fits(method))
     };
     let strict = |method: &Method| options.numerics != Numerics::Strict || method.keeps_floats(kind);
@@ -317,13 +323,13 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
         (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)
     };
     forced.or_else(chosen).or_else(|| {
-        candidates.iter().copied().find(|method| allowed(method) && method.pays(kind, output, options.target))
+        candidates.iter().copied().find(|method| allowed(method) && method.is_profitable(kind, output, options.target))
     })
 }
 
 /// Whether a block of the weights of an operator with that output is within a binding, or an image.
 fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
-    block_bytes(method, kind, output) <= options.limits.bindable_in(method.constant_home(0))
+    block_bytes(method, kind, output) <= options.limits.bindable_in(method.constant_memory(0))
 }
 
 /// Bytes of one block of the largest constant of an operator with that output.

@@ -33,7 +33,7 @@ impl Outline {
             let method = method(op, shapes);
             method.map_or_else(Vec::new, |method| {
                 let output = shapes[op.output.index()];
-                method.scratch_bytes(shapes[op.inputs[0].index()], output, output.h)
+                method.workspaces(shapes[op.inputs[0].index()], output, output.h)
             })
         };
         let budget = options.target.scratch_budget(u64::MAX);
@@ -93,7 +93,7 @@ impl Outline {
             weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
             let blocks = method.constant_blocks(&op.kind);
             let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
-            let most_bytes = limits.bindable_in(method.constant_home(0));
+            let most_bytes = limits.bindable_in(method.constant_memory(0));
             let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
             let own = slicer.slices(op, method, &parts)?;
             slices.push(

@@ -107,7 +107,7 @@ impl PlanReport {
             fused: op.fused.clone(),
         });
         let memory = plan.memory();
-        let scratch: u64 = plan.scratch().iter().sum();
+        let scratch = plan.scratch_bytes();
         Self {
             config: network.into(),
             clip: plan.shape(graph.inputs()[0]),
@@ -126,8 +126,9 @@ impl PlanReport {
                 buffers: memory
                     .buffers()
                     .iter()
-                    .chain(plan.scratch().iter().filter(|bytes| **bytes > 0))
-                    .map(|&bytes| BufferReport { bytes })
+                    .copied()
+                    .chain(plan.scratch().iter().map(|workspace| workspace.bytes).filter(|bytes| *bytes > 0))
+                    .map(|bytes| BufferReport { bytes })
                     .collect(),
             },
             dispatches: plan.dispatches(),

@@ -19,7 +19,7 @@ use super::storage::{Frames, Piece, Storage};
 use super::stripes::gcd;
 use crate::error::Result;
 use crate::graph::{BlobId, Graph, Layout, Operator};
-use crate::kernels::{Launch, Method, Operand, RowTiles, Slice, scratch_home};
+use crate::kernels::{Launch, Method, Operand, RowTiles, Slice, Workspace};
 use crate::shape::Shape;
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -95,7 +95,7 @@ pub(super) struct Slicer<'a> {
     pub storages: Vec<Storage>,
     scratch_budget: u64,
     /// Bytes of every workspace, as far as operators have been cut.
-    pub scratch: Vec<u64>,
+    pub scratch: Vec<Workspace>,
 }
 impl<'a> Slicer<'a> {
     /// Decides where all blobs lie that are channels last.
@@ -243,18 +243,15 @@ impl<'a> Slicer<'a> {
             let mut dispatches = Vec::new();
             let rows = self.rows(op, method, cut);
             for (rows, part) in rows.iter().flat_map(|rows| (0..parts.len()).map(move |part| (rows, part))) {
-                let scratch = self.scratch_bytes(op, method, cut, rows.len());
-                self.scratch.resize(self.scratch.len().max(scratch.len()), 0);
-                for (own, bytes) in self.scratch.iter_mut().zip(&scratch) {
-                    *own = (*own).max(*bytes);
-                }
+                let scratch = self.workspaces(op, method, cut, rows.len());
+                self.share(&scratch);
                 let slice = self.slice(op, cut, inputs, rows.clone(), parts[part].clone());
                 for launch in method.launches(op, &slice, self.limits.max_groups)? {
                     let bindings = launch.operands.iter().map(|operand| match *operand {
                         Operand::Input(input) => self.binding(op.inputs[input], &inputs[input], planar_piece, None),
                         Operand::Output => self.binding(op.output, &cut.part(), planar_piece, Some(cut.piece)),
                         Operand::Constant(index) => Binding::Constant(index),
-                        Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index] },
+                        Operand::Scratch(index) => Binding::Scratch { index, bytes: scratch[index].bytes },
                     });
                     let bindings = bindings.collect();
                     let rows = cut.rows.start + rows.start..cut.rows.start + rows.end;
@@ -266,19 +263,30 @@ impl<'a> Slicer<'a> {
         Ok(slices)
     }
 
-    /// Sizes of the workspaces of `op` for so many rows of a part of its output.
-    pub(super) fn scratch_bytes(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> Vec<u64> {
+    /// Makes the workspaces that all operators share large enough for these.
+    fn share(&mut self, workspaces: &[Workspace]) {
+        let first = self.scratch.len().min(workspaces.len());
+        self.scratch.extend(&workspaces[first..]);
+        for (shared, own) in self.scratch.iter_mut().zip(workspaces) {
+            debug_assert_eq!(shared.memory, own.memory, "a workspace of that number is the same for all methods");
+            shared.bytes = shared.bytes.max(own.bytes);
+        }
+    }
+
+    /// The workspaces of `op` for so many rows of a part of its output.
+    pub(super) fn workspaces(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> Vec<Workspace> {
         let bound = |id: BlobId, frames: usize| Shape { t: frames, ..self.shape(id) };
         let read = self.read(op, 0, cut).map_or(0, |part| part.frames.len());
-        method.scratch_bytes(bound(op.inputs[0], read), bound(op.output, cut.frames.len()), rows)
+        method.workspaces(bound(op.inputs[0], read), bound(op.output, cut.frames.len()), rows)
     }
 
     /// Whether workspaces for so many rows of a part of the output can be bound, and keep to the budget. They are shared:
     /// every one is as large as the operator needs it that needs most of it.
     pub(super) fn affords(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> bool {
-        let own = self.scratch_bytes(op, method, cut, rows);
-        let bindable = own.iter().enumerate().all(|(index, &b)| b <= self.limits.bindable_in(scratch_home(index)));
-        let shared = own.iter().enumerate().map(|(index, &own)| own.max(*self.scratch.get(index).unwrap_or(&0)));
+        let own = self.workspaces(op, method, cut, rows);
+        let bindable = own.iter().all(|own| own.bytes <= self.limits.bindable_in(own.memory));
+        let shared = |index: usize| self.scratch.get(index).map_or(0, |shared| shared.bytes);
+        let shared = own.iter().enumerate().map(|(index, own)| own.bytes.max(shared(index)));
         bindable && (own.is_empty() || shared.sum::<u64>() <= self.scratch_budget)
     }
 

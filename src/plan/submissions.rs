@@ -19,7 +19,7 @@ impl Plan {
         let work = |(step, dispatch): (usize, usize)| {
             let step = &self.steps[step];
             let dispatch = &step.dispatches[dispatch];
-            dispatch.launch.macs().saturating_add(MACS_PER_BYTE * self.dispatch_bytes(step, dispatch))
+            dispatch.launch.macs.saturating_add(MACS_PER_BYTE * self.dispatch_bytes(step, dispatch))
         };
         let round: Vec<u64> = self.in_order().map(work).collect();
         let mut ends = Vec::new();

@@ -17,7 +17,7 @@ impl Plan {
     /// Multiply-adds that the dispatches of `step` do, in all rounds: see [`Launch::macs`](crate::kernels::Launch::macs).
     /// More than [`Plan::operator_macs`] by the padding to whole tiles; by Winograd's method, fewer.
     pub fn step_macs(&self, step: &Step) -> u64 {
-        self.rounds as u64 * step.dispatches.iter().map(|dispatch| dispatch.launch.macs()).sum::<u64>()
+        self.rounds as u64 * step.dispatches.iter().map(|dispatch| dispatch.launch.macs).sum::<u64>()
     }
 
     /// Bytes that the dispatches of `step` move, in all rounds, if each reads once what it reads and writes once what it

@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn stored() -> Vec<u8> {
-        let choices = [("a", "conv_direct_1x4"), ("b", "winograd_4x4_gemm_tiled"), ("c", "none such")];
+        let choices = [("a", "conv_direct_4x8"), ("b", "winograd_4x4_gemm_tiled"), ("c", "none such")];
         let choices = choices.map(|(signature, name)| (signature.to_owned(), name.to_owned())).into();
         serde_json::to_vec_pretty(&Stored { key: key("1"), choices }).unwrap()
     }
@@ -106,7 +106,7 @@ mod tests {
     fn what_is_unknown_or_for_another_is_a_miss() {
         let read = parse(&stored(), &key("1"));
         assert_eq!(read.len(), 2);
-        assert_eq!(read.get("a"), Method::by_name("conv_direct_1x4"));
+        assert_eq!(read.get("a"), Method::by_name("conv_direct_4x8"));
         assert_eq!(read.get("c"), None, "a method that is not known");
         assert!(parse(&stored(), &key("2")).is_empty(), "another version");
         for text in [
@@ -122,7 +122,7 @@ mod tests {
         ] {
             assert!(parse(text.as_bytes(), &Key::default()).is_empty(), "{text}");
         }
-        let number = String::from_utf8(stored()).unwrap().replace("\"conv_direct_1x4\"", "4");
+        let number = String::from_utf8(stored()).unwrap().replace("\"conv_direct_4x8\"", "4");
         assert!(parse(number.as_bytes(), &key("1")).is_empty(), "wrong type");
     }
 

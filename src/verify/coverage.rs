@@ -3,7 +3,7 @@
 use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::{Axes, Layout, OpKind};
-use crate::kernels::{Kernel, Method, Target};
+use crate::kernels::{Gemm, Kernel, Method, Target};
 use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Coverage {
     pub(super) fn new(target: Target) -> Self {
         let methods = Method::all().filter(|method| method.runs_on(target));
         let ways = |method: Method| {
-            let projects = matches!(method, Method::Single(Kernel::ConvGemm(_)));
+            let projects = matches!(method, Method::Single(Kernel::ConvGemm(Gemm::Tiled(_))));
             let ways = ["method", "split", "projection by"].into_iter().take(if projects { 3 } else { 2 });
             ways.map(move |how| format!("{how} {}", method.name()))
         };

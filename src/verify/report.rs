@@ -154,7 +154,7 @@ impl Row {
 fn row_name(plan: Option<&Plan>, body: bool, variant: &Variant) -> String {
     let own = plan.and_then(|plan| {
         let mut methods = plan.steps().iter().map(|step| step.method);
-        methods.find(|&method| method != Kernel::Layout.into())
+        methods.find(|&method| method != Kernel::LAYOUT.into())
     });
     let method = variant.method.or(own);
     let method = method.map_or("none", Method::name);

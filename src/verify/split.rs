@@ -18,7 +18,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
         let op = &whole.graph().operators()[step.operator];
         step.method.constant_lens(&op.kind, whole.shape(op.output).c).into_iter().map(|len| len as u64 * 4)
     });
-    let largest = blobs.chain(constants).chain(whole.scratch().iter().copied());
+    let largest = blobs.chain(constants).chain(whole.scratch().iter().map(|workspace| workspace.bytes));
     let mut limits = PlanLimits {
         max_binding_bytes: largest.max().unwrap_or(0).max(1),
         offset_alignment: [32, 256][rng.usize(..2)],

@@ -100,21 +100,21 @@ fn networks_within_a_limit_give_the_same_bits() {
 #[test]
 fn long_runs_go_in_several_submissions() {
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
-    for class in AdapterClass::ALL {
-        let options = PlanOptions { target: Target::typical(class), ..PlanOptions::default() };
+    for target in Target::all_typical() {
+        let options = PlanOptions { target, ..PlanOptions::default() };
         let plan = |shape| Plan::new(&body.graph, &[shape], &options).unwrap();
         let usual = plan(Shape::new(1, 3, 8, 224, 224));
-        assert_eq!(usual.submissions(), [usual.dispatches()], "{}", class.name());
+        assert_eq!(usual.submissions(), [usual.dispatches()], "{target:?}");
         let long = plan(Shape::new(1, 3, 256, 224, 224));
-        let macs = long.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.macs());
+        let macs = long.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.macs);
         let most = options.limits.max_macs;
         let (largest, all) = macs.fold((0, 0), |(largest, all), macs| (macs.max(largest), all + macs));
         // But for what pads tiles, and what neighbours in the stem compute twice.
-        assert!(largest <= most / 2 * 3, "{}: a dispatch of {largest}", class.name());
+        assert!(largest <= most / 2 * 3, "{}: a dispatch of {largest}", target.class.name());
         assert!(
             all > most && long.submissions().len() as u64 >= all / most,
             "{}: {:?}",
-            class.name(),
+            target.class.name(),
             long.submissions()
         );
         replay(&long, &options.limits);

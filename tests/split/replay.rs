@@ -220,7 +220,7 @@ fn copied(plan: &Plan, blob: BlobId, index: usize, copy: Copy, done: &mut Vec<(u
 
 /// Winograd's method has three dispatches for a slice.
 fn dispatches_of_a_slice(step: &Step) -> usize {
-    if matches!(step.method, Method::Winograd { .. }) { 3 } else { 1 }
+    if matches!(step.method, Method::Winograd(_)) { 3 } else { 1 }
 }
 
 /// A blob bound by a dispatch.
@@ -238,7 +238,7 @@ fn bound(plan: &Plan, dispatches: &[Dispatch], limits: &PlanLimits) -> Vec<Bound
     let mut bound = Vec::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
         if let Binding::Scratch { index, bytes } = binding {
-            assert!(*bytes <= most && *bytes <= plan.scratch()[*index], "{bytes} bytes of scratch");
+            assert!(*bytes <= most && *bytes <= plan.scratch()[*index].bytes, "{bytes} bytes of scratch");
         }
         let Binding::Frames { blob, frames, rows, segment, offset, bytes } = binding else { continue };
         let (name, row) = (&plan.graph().blob(*blob).name, row_bytes(plan, *blob));
@@ -266,7 +266,7 @@ fn replay_slice(replay: &mut Replay<'_>, step: &Step, slice: &[Dispatch], limits
     let plan = replay.plan;
     let op = &plan.graph().operators()[step.operator];
     // Winograd's method has three dispatches for a slice; the one in the middle slides over time, the first over rows.
-    let winograd = matches!(step.method, Method::Winograd { .. });
+    let winograd = matches!(step.method, Method::Winograd(_));
     let bound = bound(plan, slice, limits);
     for own in slice {
         assert_eq!(own.bindings.len(), own.launch.operands.len());

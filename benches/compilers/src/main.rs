@@ -17,7 +17,7 @@ mod vulkan;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use report::{Report, Row};
-use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel};
+use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel, OperandMemory};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use translation::Translated;
@@ -112,15 +112,16 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The kernels of these names, or without names all that GPUs are given, and those that read images.
 fn chosen(names: &[String], images: bool) -> Result<Vec<Kernel>> {
     let find = |name: &String| {
-        let known = Kernel::ALL.into_iter().find(|kernel| kernel.name() == name);
-        known.with_context(|| format!("'{name}' is no kernel; there are {}", Kernel::ALL.map(Kernel::name).join(", ")))
+        let known = Kernel::all().find(|kernel| kernel.name() == name);
+        let names = || Kernel::all().map(Kernel::name).collect::<Vec<_>>().join(", ");
+        known.with_context(|| format!("'{name}' is no kernel; there are {}", names()))
     };
     let named = names.iter().map(find).collect::<Result<Vec<_>>>()?;
-    let mut kernels = if names.is_empty() { Kernel::ALL.to_vec() } else { named };
+    let mut kernels = if names.is_empty() { Kernel::all().collect() } else { named };
     kernels.retain(|kernel| {
         let reason = match kernel.subgroup_size() {
             Some(size) => Some(format!("is for subgroups of {size} only, and for no GPU")),
-            None if images || kernel.image_bindings().is_empty() => None,
+            None if images || !kernel.bindings().contains(&OperandMemory::Texture) => None,
             None => Some("reads images, as on no GPU".to_owned()),
         };
         if let (Some(reason), false) = (&reason, names.is_empty()) {

@@ -5,7 +5,7 @@ use crate::targets::{Language, Target};
 use crate::vulkan::Resource;
 use anyhow::{Result, anyhow};
 use resnet3d_wgpu::ShaderChecks;
-use resnet3d_wgpu::low_level::kernels::Kernel;
+use resnet3d_wgpu::low_level::kernels::{Kernel, OperandMemory};
 
 const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", language: Language::Spirv(1, 6) };
 
@@ -48,8 +48,9 @@ fn translated(kernel: Kernel, target: Target) -> Result<Vec<u8>> {
 
 /// The parameters, and what the kernel binds after them.
 fn resources(kernel: Kernel) -> Vec<Resource> {
-    let operands = (1..).take(kernel.operand_count()).map(|binding| {
-        if kernel.image_bindings().contains(&binding) { Resource::StorageImage } else { Resource::StorageBuffer }
+    let operands = kernel.bindings().iter().map(|memory| match memory {
+        OperandMemory::Texture => Resource::StorageImage,
+        OperandMemory::Buffer => Resource::StorageBuffer,
     });
     std::iter::once(Resource::Uniforms).chain(operands).collect()
 }

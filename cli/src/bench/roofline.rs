@@ -4,7 +4,8 @@ use super::labels::{Label, Place, place};
 use super::layers::Layer;
 use crate::svg::{Anchor, Axis, Svg, short};
 use resnet3d_wgpu::low_level::gpu::Ceilings;
-use resnet3d_wgpu::low_level::kernels::winograd::Tile;
+use resnet3d_wgpu::low_level::kernels::conv_pool::ConvPool;
+use resnet3d_wgpu::low_level::kernels::winograd::WinogradTile;
 use resnet3d_wgpu::low_level::kernels::{Gemm, Kernel, Method};
 
 const WIDTH: f64 = 960.0;
@@ -43,12 +44,15 @@ impl Family {
 
     fn of(method: Method) -> Self {
         match (method.winograd_tile(), method) {
-            (Some(Tile::F4), _) => Self::Winograd4,
-            (Some(Tile::F2), _) => Self::Winograd2,
-            (None, Method::Single(Kernel::ConvGemm(gemm) | Kernel::ConvPool(gemm))) => match gemm {
-                Gemm::Registers(..) | Gemm::Subgroup(..) => Self::Registers,
-                Gemm::Tiled(_) => Self::Tiled,
-            },
+            (Some(WinogradTile::F4), _) => Self::Winograd4,
+            (Some(WinogradTile::F2), _) => Self::Winograd2,
+            (
+                None,
+                Method::Single(
+                    Kernel::ConvGemm(Gemm::Tiled(_)) | Kernel::ConvPool(ConvPool::Tiled | ConvPool::TiledCompact),
+                ),
+            ) => Self::Tiled,
+            (None, Method::Single(Kernel::ConvGemm(_) | Kernel::ConvPool(_))) => Self::Registers,
             (None, Method::Single(Kernel::ConvDirect(_))) => Self::Direct,
             (None, _) => Self::Other,
         }

@@ -336,7 +336,7 @@ fn wrong_usage_is_told_from_failure() {
             wrong_usage("plan --clip 1x3x8x224x224 --max-binding 0", &["--max-binding"]),
             wrong_usage("plan --clip large", &["NxCxTxHxW", "large"]),
             wrong_usage("plan --clip 1x3x8x224x-1", &["NxCxTxHxW", "-1"]),
-            wrong_usage("plan --clip 1x3x8x224x224 --class fast", &["fast", "gpu-subgroups"]),
+            wrong_usage("plan --clip 1x3x8x224x224 --class fast", &["fast", "software", "gpu"]),
             wrong_usage("bench --runs 0", &["--runs"]),
             wrong_usage("bench --batch 0", &["--batch"]),
             wrong_usage("bench --output >same --roofline >same", &["--output", "--roofline", "same file"]),

@@ -317,8 +317,26 @@ fn adapters_say_which_would_be_used() {
 }
 
 #[test]
+fn kernels_are_listed_and_written_as_drivers_get_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let wgsl = directory.path().join("new/wgsl");
+    let report = json(["kernels", "--wgsl", wgsl.to_str().unwrap()]);
+    let kernels = report["kernels"].as_array().unwrap();
+    assert!(kernels.len() > 30);
+    for kernel in kernels {
+        assert_eq!(keys(kernel), ["bindings", "invocations", "name", "shader", "subgroup_size", "textures"]);
+        let name = kernel["name"].as_str().unwrap();
+        let text = std::fs::read_to_string(wgsl.join(format!("{name}.wgsl"))).unwrap();
+        assert!(text.contains("fn main(") && !text.contains("// unroll"), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(&wgsl).unwrap().count(), kernels.len());
+    let table = succeed(["kernels"]);
+    assert!(table.contains("conv_gemm_tiled_compact") && table.contains("subgroups of 8, textures"), "{table}");
+}
+
+#[test]
 fn every_command_has_help_with_examples() {
-    let commands = ["run", "classify", "clip", "convert", "plan", "verify", "bench", "adapters", "demo"];
+    let commands = ["run", "classify", "clip", "convert", "plan", "verify", "bench", "adapters", "kernels", "demo"];
     for command in commands {
         let help = succeed([command, "--help"]);
         assert!(help.contains("EXAMPLES:") && help.contains(&format!("resnet3d {command}")), "{help}");
@@ -447,8 +465,8 @@ fn a_plan_for_webgpu_has_no_subgroups_and_smaller_bindings() {
         let ops = report["ops"].as_array().unwrap();
         ops.iter().filter(|op| op["kernel"].as_str().is_some_and(|name| name.contains("subgroup"))).count()
     };
-    let wide = json(long.iter().chain(&["--class", "gpu-subgroups"]));
-    let narrow = json(long.iter().chain(&["--class", "gpu-subgroups", "--limits", "webgpu"]));
+    let wide = json(long.iter().chain(&["--class", "gpu"]));
+    let narrow = json(long.iter().chain(&["--class", "gpu", "--limits", "webgpu"]));
     assert_eq!(kernels(&narrow), 0);
     assert!(kernels(&json(long)) > 0 && kernels(&json(long.iter().chain(&["--limits", "webgpu"]))) == 0);
     assert!(narrow["dispatches"].as_u64() > wide["dispatches"].as_u64(), "it is split");

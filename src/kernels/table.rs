@@ -1,0 +1,298 @@
+//! The table of kernels: one row a kernel.
+//!
+//! A kernel is a shader file with its axes fixed: the register or workgroup tile, where operands lie, how many terms are
+//! summed, and so on. Its [`Row`] says everything that the rest of the crate has to know about it, and its name derives from
+//! the axes. The set is closed: what is not in the table at the end of this file does not exist.
+
+use super::method::{Implementation, NotAMethod};
+use super::source::{Expanded, Source, assemble};
+use super::{FieldLayout, OperandMemory, Target};
+use super::{affine, average_pool, concat, conv_depthwise, conv_depthwise_walk, conv_direct, conv_gemm, conv_pool};
+use super::{layout, max_pool, relu, subsample, sum, winograd, winograd_fused, winograd_input, winograd_output};
+use conv_gemm::Gemm;
+use std::sync::LazyLock;
+
+/// What there is to know about one kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// A unique name: the shader's, with the axes that tell it from the others of that shader.
+    pub name: String,
+    /// The shader's own file.
+    pub shader: Source,
+    /// Files in front of it.
+    pub shared: Vec<Source>,
+    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ.
+    pub prelude: Vec<(&'static str, usize)>,
+    /// What is bound after the uniform parameters, in order. The last is written, the others are read.
+    pub bindings: Vec<OperandMemory>,
+    /// Names and offsets of the uniform parameters.
+    pub params: &'static [FieldLayout],
+    /// What a device must have, beside what every device has.
+    pub needs: Needs,
+}
+
+/// What a kernel needs of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Lanes that a subgroup must have, for kernels that are written for one size.
+    pub subgroup_size: Option<u32>,
+    /// Whether it reads or writes textures.
+    pub textures: bool,
+    /// Invocations of a workgroup, all along x.
+    pub invocations: u32,
+}
+
+impl Row {
+    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers.
+    pub fn new(name: impl Into<String>, shader: Source, params: &'static [FieldLayout], operands: usize) -> Self {
+        Self {
+            name: name.into(),
+            shader,
+            shared: Vec::new(),
+            prelude: Vec::new(),
+            bindings: vec![OperandMemory::Buffer; operands],
+            params,
+            needs: Needs { subgroup_size: None, textures: false, invocations: 64 },
+        }
+    }
+
+    /// The same with these files in front of the shader.
+    pub fn shared(self, shared: &[Source]) -> Self {
+        Self { shared: shared.to_vec(), ..self }
+    }
+
+    /// The same with these constants in front of all files.
+    pub fn prelude(self, prelude: &[(&'static str, usize)]) -> Self {
+        Self { prelude: prelude.to_vec(), ..self }
+    }
+
+    /// The same with workgroups of so many invocations.
+    pub fn invocations(self, invocations: usize) -> Self {
+        Self { needs: Needs { invocations: invocations as u32, ..self.needs }, ..self }
+    }
+
+    /// The same, for subgroups of so many lanes only.
+    pub fn subgroups_of(self, lanes: usize) -> Self {
+        Self { needs: Needs { subgroup_size: Some(lanes as u32), ..self.needs }, ..self }
+    }
+
+    /// The same with operand number `index` lying in `memory`.
+    pub fn operand(mut self, index: usize, memory: OperandMemory) -> Self {
+        self.bindings[index] = memory;
+        self.needs.textures = self.bindings.contains(&OperandMemory::Texture);
+        self
+    }
+}
+
+/// The axes of a kernel, with values: one permutation of its shader.
+pub(super) trait Permutation {
+    /// The kernel's row of the table.
+    fn row(&self) -> Row;
+}
+
+/// Declares [`Kernel`] and the table from lines of the form `Variant(Axes), role: [axes of a kernel, …];`. A `method`
+/// computes an operator by itself, a `step` is one of several dispatches for one or is launched in place of a method.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $variant:ident($axes:ty), $role:ident: [$($value:expr),+ $(,)?];)+) => {
+        /// A shader with its compile-time choices made: a row of the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kernel { $($(#[$doc])* $variant($axes)),+ }
+
+        /// Every kernel there is.
+        const ALL: &[Kernel] = &[$($(Kernel::$variant($value)),+),+];
+
+        impl Kernel {
+            fn permutation(&self) -> &dyn Permutation {
+                match self { $(Self::$variant(axes) => axes),+ }
+            }
+
+            /// Whether it is a method by itself.
+            pub(super) fn is_method(&self) -> bool {
+                match self { $(Self::$variant(_) => kernels!(@is_method $role)),+ }
+            }
+
+            /// How operators are computed with it alone.
+            pub(super) fn implementation(&self) -> &dyn Implementation {
+                match self { $(Self::$variant(axes) => kernels!(@implementation $role axes)),+ }
+            }
+        }
+    };
+    (@is_method method) => { true };
+    (@is_method step) => { false };
+    (@implementation method $axes:ident) => { $axes };
+    (@implementation step $axes:ident) => {{ let _ = $axes; &NotAMethod }};
+}
+
+kernels! {
+    /// Direct convolution with a register tile.
+    ConvDirect(conv_direct::ConvDirect), method: [conv_direct::ConvDirect];
+    /// Depthwise convolution.
+    ConvDepthwise(conv_depthwise::ConvDepthwise), method: [conv_depthwise::ConvDepthwise];
+    /// Depthwise 3×3×3 convolution, walking through time.
+    ConvDepthwiseWalk(conv_depthwise_walk::Stride), method: [
+        conv_depthwise_walk::Stride::One,
+        conv_depthwise_walk::Stride::Two,
+    ];
+    /// Implicit-GEMM convolution.
+    ConvGemm(Gemm), method: [
+        Gemm::REGISTERS_8X8,
+        Gemm::REGISTERS_16X8,
+        Gemm::REGISTERS_8X8_TEXTURE,
+        Gemm::REGISTERS_16X8_TEXTURE,
+        Gemm::SUBGROUP_16X4,
+        Gemm::SUBGROUP_32X4,
+        Gemm::SUBGROUP_64X4,
+        Gemm::SUBGROUP_16X4_TEXTURE,
+        Gemm::SUBGROUP_32X4_TEXTURE,
+        Gemm::SUBGROUP_64X4_TEXTURE,
+        Gemm::TILED,
+        Gemm::TILED_WIDE,
+        Gemm::TILED_COMPACT,
+        Gemm::TILED_SLICED,
+    ];
+    /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
+    ProjectedGemm(conv_gemm::Projected), step: [
+        conv_gemm::Projected(Gemm::TILED),
+        conv_gemm::Projected(Gemm::TILED_WIDE),
+        conv_gemm::Projected(Gemm::TILED_COMPACT),
+        conv_gemm::Projected(Gemm::TILED_SLICED),
+    ];
+    /// Implicit-GEMM convolution with the max pooling behind it.
+    ConvPool(conv_pool::ConvPool), method: [
+        conv_pool::ConvPool::SUBGROUP,
+        conv_pool::ConvPool::SUBGROUP_TEXTURE,
+        conv_pool::ConvPool::Tiled,
+        conv_pool::ConvPool::TiledCompact,
+    ];
+    /// Tiles of the input into the Winograd domain.
+    WinogradInput(winograd_input::WinogradInput), step: [
+        winograd_input::WinogradInput::F2,
+        winograd_input::WinogradInput::F4,
+        winograd_input::WinogradInput::F4_PAIRS,
+        winograd_input::WinogradInput::F2_TEXTURE,
+        winograd_input::WinogradInput::F4_TEXTURE,
+    ];
+    /// The products of that domain where it lies in a texture; of a buffer they are [`Kernel::ConvGemm`]'s.
+    WinogradProduct(winograd::Product), step: [
+        winograd::Product(Gemm::REGISTERS_16X8_TEXTURE),
+        winograd::Product(Gemm::SUBGROUP_32X4_TEXTURE),
+        winograd::Product(Gemm::SUBGROUP_64X4_TEXTURE),
+    ];
+    /// Out of the Winograd domain.
+    WinogradOutput(winograd_output::WinogradOutput), step: [
+        winograd_output::WinogradOutput::F2,
+        winograd_output::WinogradOutput::F4,
+        winograd_output::WinogradOutput::F4_PAIRS,
+    ];
+    /// Winograd's convolution in one dispatch.
+    WinogradFused(winograd_fused::WorkgroupTile), method: [
+        winograd_fused::WorkgroupTile::Narrow,
+        winograd_fused::WorkgroupTile::Compact,
+    ];
+    /// Max pooling.
+    MaxPool(max_pool::MaxPool), method: [max_pool::MaxPool];
+    /// Average pooling over whole axes.
+    AveragePool(average_pool::AveragePool), method: [average_pool::AveragePool];
+    /// Strided copies with more channels.
+    Subsample(subsample::Subsample), method: [subsample::Subsample];
+    /// Affine channel.
+    Affine(affine::AffineChannel), method: [affine::AffineChannel];
+    /// Rectifier.
+    Relu(relu::Relu), method: [relu::Relu];
+    /// Residual sum.
+    Sum(sum::Sum), method: [sum::Sum];
+    /// Channels behind channels.
+    Concat(concat::Concat), method: [concat::Concat];
+    /// Layout conversion.
+    Layout(layout::Conversion), method: [layout::Conversion];
+}
+
+/// The rows of [`ALL`], in the same order.
+static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| ALL.iter().map(|kernel| kernel.permutation().row()).collect());
+
+impl Kernel {
+    /// The direct convolution, which computes any that stands alone.
+    pub(crate) const DIRECT: Self = Self::ConvDirect(conv_direct::ConvDirect);
+    /// The layout conversion.
+    pub const LAYOUT: Self = Self::Layout(layout::Conversion);
+
+    /// Every kernel there is.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> + Clone {
+        ALL.iter().copied()
+    }
+
+    fn row(self) -> &'static Row {
+        let place = ALL.iter().position(|&kernel| kernel == self);
+        &TABLE[place.expect("axes have no values but those of the table")]
+    }
+
+    /// A unique name: the shader's, with the axes that tell it from the others, for example `conv_direct_4x8`.
+    pub fn name(self) -> &'static str {
+        &self.row().name
+    }
+
+    /// Name of the shader's file, without directory or extension.
+    pub fn shader(self) -> &'static str {
+        self.row().shader.name
+    }
+
+    /// The whole shader: the prelude of constants, shared code, then the file.
+    pub fn source(self) -> String {
+        self.expanded().text
+    }
+
+    /// The whole shader, with what its file asks for and cannot have.
+    pub fn expanded(self) -> Expanded {
+        let Row { prelude, shared, shader, .. } = self.row();
+        assemble(prelude, shared, *shader)
+    }
+
+    /// Lanes that a subgroup must have, for kernels that are written for one size.
+    pub fn subgroup_size(self) -> Option<u32> {
+        self.row().needs.subgroup_size
+    }
+
+    /// Invocations of a workgroup, all along x.
+    pub fn invocations(self) -> u32 {
+        self.row().needs.invocations
+    }
+
+    /// Whether devices like `target` can run it.
+    pub fn runs_on(self, target: Target) -> bool {
+        target.provides(self.row().needs)
+    }
+
+    /// Where what it binds after the uniform parameters lies, in order: binding 1 is the first. The last is written, the
+    /// others are read.
+    pub fn bindings(self) -> &'static [OperandMemory] {
+        &self.row().bindings
+    }
+
+    /// The layout of the uniform parameters, to be checked against the shader's.
+    pub fn params_layout(self) -> &'static [FieldLayout] {
+        self.row().params
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What methods launch beside the kernels that they are: rows as well.
+    #[test]
+    fn every_kernel_that_is_launched_has_a_row() {
+        let steps = winograd::Winograd::all().flat_map(winograd::Winograd::kernels);
+        let gemms =
+            Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None });
+        let projected = gemms.filter(|gemm| gemm.shares_loads());
+        let projected = projected.map(|gemm| Kernel::ProjectedGemm(conv_gemm::Projected(gemm)));
+        for kernel in steps.chain(projected) {
+            assert!(ALL.contains(&kernel), "{kernel:?}");
+        }
+        let unused = Kernel::all().filter(|kernel| !kernel.is_method());
+        for kernel in unused {
+            let product = winograd::Winograd::all().any(|winograd| winograd.kernels().any(|own| own == kernel));
+            assert!(product || kernel.name().ends_with("_projected"), "{} is launched by nothing", kernel.name());
+        }
+    }
+}
