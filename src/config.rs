@@ -4,17 +4,21 @@
 //! `lib/modeling/ResNet3D.py`); the presets are its published bodies, plus the R-18 of bottleneck blocks.
 
 use crate::error::{Error, Result};
+use crate::named::named;
 use serde::{Deserialize, Serialize};
 
 /// Which residual branch the blocks have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Transformation {
     /// 1×1×1, k×3×3, 1×1×1 (`bottleneck_transformation`).
     Bottleneck,
     /// k×3×3, k×3×3 (`basic_transformation`).
     Basic,
 }
+
+named!(Transformation, "transformation": Bottleneck => "bottleneck", Basic => "basic");
 
 /// A ResNet3D body, validated.
 ///

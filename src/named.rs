@@ -45,7 +45,7 @@ pub(crate) fn unknown(what: &'static str, text: &str, all: &[impl std::fmt::Disp
 mod tests {
     use crate::clip::preprocess::{ChannelOrder, Normalization};
     use crate::weights::{Family, InflateMode};
-    use crate::{Backend, DeviceLimits, Error, ErrorKind, Numerics, Precision};
+    use crate::{Backend, DeviceLimits, Error, ErrorKind, Numerics, Precision, Transformation};
     use std::fmt::{Debug, Display};
     use std::str::FromStr;
 
@@ -62,6 +62,7 @@ mod tests {
         survive(DeviceLimits::ALL);
         survive(Numerics::ALL);
         survive(Precision::ALL);
+        survive(Transformation::ALL);
         survive(Normalization::ALL);
         survive(ChannelOrder::ALL);
         survive(Family::ALL);

@@ -35,6 +35,22 @@ fn unsafe_code_is_in_one_file_and_says_why() {
     }
 }
 
+/// What its messages would say of options, `cli/src/failure.rs` says by the kind of an error.
+#[test]
+fn the_library_does_not_know_the_program_s_options() {
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let mut behind = line.split("--").skip(1);
+            assert!(
+                !behind.any(|text| text.starts_with(|c: char| c.is_ascii_lowercase())),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
 /// Neither the sources nor what they depend on could reach a network. (`ffmpeg` is told to read files only, see
 /// `cli/tests/cli/video.rs`.)
 #[test]

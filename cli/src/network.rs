@@ -183,7 +183,10 @@ pub fn describe_taken(taken: &Taken, wanted: Option<&Sampling>) -> String {
 pub fn describe(network: &Network) -> String {
     // Whatever its classifier is.
     let alike = |preset: Network| match (preset, network) {
-        (Network::Described(preset), Network::Described(own)) => Description { classes: own.classes, ..preset } == *own,
+        (Network::Described(mut preset), Network::Described(own)) => {
+            preset.classes = own.classes;
+            preset == *own
+        }
         (preset, _) => preset == *network,
     };
     let preset = presets::all().find(|name| Network::preset(name).is_ok_and(alike));
@@ -200,12 +203,9 @@ fn list(numbers: impl IntoIterator<Item = usize>) -> String {
 }
 
 fn describe_body(config: &BackboneConfig) -> String {
-    let kind = match config.transformation {
-        Transformation::Bottleneck => "bottleneck",
-        Transformation::Basic => "basic",
-    };
     let mut text = format!(
-        "{kind} blocks {}, widths {}, time kernel {}",
+        "{} blocks {}, widths {}, time kernel {}",
+        config.transformation,
         list(config.block_counts.iter().copied()),
         list(config.feat_dims.iter().copied()),
         config.time_kernel_dim

@@ -348,7 +348,7 @@ impl Graph {
         self.output
     }
 
-    /// The last blob of every stage, shallowest first: what `--taps stages` names.
+    /// The last blob of every stage, shallowest first: what [`Taps::Stages`](crate::Taps::Stages) stands for.
     pub fn stages(&self) -> &[BlobId] {
         &self.stages
     }

@@ -16,6 +16,7 @@ pub struct SlowFrames {
 /// Where in a clip frames are taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Spread {
     /// From the first to the last, as evenly as whole frames allow: `torch.linspace(0, T - 1, T / alpha)` without what is
     /// behind the point (PyTorchVideo, PySlowFast).

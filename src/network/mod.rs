@@ -112,6 +112,7 @@ impl From<&Network> for Network {
 /// A network, unit by unit. As JSON, what is left out has the value that is usual, and `repeat` stands for a block that
 /// follows itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct Description {
     /// What turns the clip into the first stage's input.
     pub stem: Stem,
@@ -129,6 +130,7 @@ pub struct Description {
 /// slow one takes one in `alpha`. What is behind its stem, and behind each stage but the last, joins the slow pathway there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FastPathway {
     /// Frames of the clip for each of the slow pathway.
     pub alpha: usize,
@@ -147,6 +149,7 @@ pub struct FastPathway {
 /// those of the slow one's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Lateral {
     /// Output channels.
     pub width: usize,
@@ -160,6 +163,7 @@ pub struct Lateral {
 /// The convolutions of a clip, each with its affine channel and ReLU, and the pooling behind them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Stem {
     /// `conv1`; deep stems have more.
     pub convs: Vec<Unit>,
@@ -170,6 +174,7 @@ pub struct Stem {
 
 /// Residual blocks one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Stage {
     /// The blocks.
     pub blocks: Vec<Block>,
@@ -181,6 +186,7 @@ pub struct Stage {
 
 /// `ReLU(branch + shortcut)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Block {
     /// Units one after the other, `branch2a` first; ReLU behind all but the last.
     pub branch: Vec<Unit>,
@@ -191,6 +197,7 @@ pub struct Block {
 /// The way around a branch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Shortcut {
     /// The block's input.
     Identity,
@@ -205,6 +212,7 @@ pub enum Shortcut {
 /// Padding is `dilation * (kernel - 1) / 2` on both sides, so that stride 1 keeps the extents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Unit {
     /// Output channels.
     pub width: usize,
@@ -229,6 +237,7 @@ pub struct Unit {
 /// own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FirstHalf {
     /// Channels between the halves.
     pub width: usize,
@@ -246,6 +255,7 @@ pub struct FirstHalf {
 /// A window of max pooling; padding never wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Pool {
     /// Extents of the window over time, height and width.
     pub kernel: [usize; 3],

@@ -62,7 +62,7 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     if found > 0 && order.is_none() {
         log::warn!(
             "{}: the channels of frames.* are taken for blue, green, red, which is OpenCV's order; decord, PyAV, imageio and \
-             torchvision give red, green, blue: say which it is (--channel-order)",
+             torchvision give red, green, blue: say which channel order it is",
             path.display()
         );
     }
