@@ -140,6 +140,7 @@ pub(crate) enum ErrorRepr {
     },
 
     /// A video of which something that is wanted is damaged or missing.
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("{}: wanted a whole video, got {given}", path.display())]
     Damaged {
         /// The video.
@@ -241,6 +242,7 @@ pub(crate) enum ErrorRepr {
     },
 
     /// Another program that is needed is not there, or does not do what it should.
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("cannot use the program {program}: {reason}")]
     Program {
         /// Its name.
