@@ -1,5 +1,7 @@
 //! What the sources promise about themselves.
 
+#[path = "craft/browser.rs"]
+mod browser;
 #[path = "../examples/modules/graph.rs"]
 mod graph;
 
@@ -87,4 +89,24 @@ fn no_two_modules_use_each_other() {
     assert_eq!(graph::cycle(&edges(&[("a", "b"), ("b", "c")])), None);
     let round = graph::cycle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")])).expect("a way round");
     assert_eq!(round, ["b", "c"]);
+}
+
+/// In a browser whoever blocks waits for ever, there are no threads, and std's clock panics. (`scripts/check-wasm` compiles
+/// what is there.)
+#[test]
+fn nothing_waits_in_a_browser() {
+    let files = browser::names(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let there = |name: &str| files.iter().find(|(path, _)| path.ends_with(name)).map(|(_, names)| names);
+    assert!(there("src/gpu/executor.rs").unwrap().iter().any(|name| name == "poll_fn"));
+    assert!(there("src/backbone.rs").unwrap().iter().any(|name| name == "Executor::new_async"));
+    assert!(there("src/gpu/blocking.rs").is_none() && there("src/tuning/mod.rs").is_none(), "they are left out");
+    let waits = |name: &&String| {
+        let words: Vec<&str> = name.split("::").collect();
+        ["block_on", "recv", "recv_timeout", "thread", "sleep", "Instant", "SystemTime", "Condvar", "pollster"]
+            .iter()
+            .any(|word| words.contains(word))
+    };
+    let found = files.iter().map(|(path, names)| (path, names.iter().filter(waits).collect::<Vec<_>>()));
+    let found: Vec<_> = found.filter(|(_, names)| !names.is_empty()).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
