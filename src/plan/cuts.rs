@@ -151,7 +151,16 @@ impl Slicer<'_> {
             let what = || format!("a workspace of {}, {} frames at once,", op.name, cut.frames.len());
             self.limits.check_binding_in(memory, bytes, what)?;
         }
-        let inputs = op.inputs.iter().enumerate().map(|(input, &id)| (id, self.read(op, input, cut)));
+        // Of inputs of other widths, such as those that are joined, what is needed may begin where no binding can.
+        let bindable = |id: BlobId, part: &Part| {
+            let piece = self.piece_with(id, part);
+            let planar = self.graph().blob(id).layout == Layout::Planar;
+            planar || piece.is_none_or(|piece| self.offset(id, part, piece).is_multiple_of(self.limits.alignment()))
+        };
+        let inputs = op.inputs.iter().enumerate().map(|(input, &id)| {
+            let part = self.read(op, input, cut);
+            (id, part.filter(|part| bindable(id, part)))
+        });
         for (id, part) in inputs.chain([(op.output, Some(cut.part()))]) {
             let blob = self.graph().blob(id);
             let together = |part: &Part| blob.layout == Layout::Planar || self.piece_with(id, part).is_some();

@@ -333,6 +333,12 @@ impl<'a> Slicer<'a> {
         self.storages[blob.index()].piece_with(&part.stripe, &part.frames)
     }
 
+    /// Where in its segment a part of a blob begins that is in `piece`, in bytes.
+    pub(super) fn offset(&self, blob: BlobId, part: &Part, piece: &Piece) -> u64 {
+        let before = (part.frames.start - piece.frames.start) * piece.rows.len() + part.rows.start - piece.rows.start;
+        piece.offset + before as u64 * self.row_bytes(blob)
+    }
+
     /// A part of a blob: of a planar one the piece `planar_piece`, of others `written` in that piece or read.
     fn binding(&self, blob: BlobId, part: &Part, planar_piece: usize, written: Option<usize>) -> Binding {
         let pieces = self.storages[blob.index()].pieces();
@@ -342,14 +348,13 @@ impl<'a> Slicer<'a> {
             (Layout::ChannelsLast, None) => self.piece_with(blob, part),
         };
         let piece = piece.expect("operators are cut so that every part is in one piece");
-        let before = (part.frames.start - piece.frames.start) * piece.rows.len() + part.rows.start - piece.rows.start;
         let row_bytes = self.row_bytes(blob);
         Binding::Frames {
             blob,
             frames: part.frames.clone(),
             rows: part.rows.clone(),
             segment: piece.segment,
-            offset: piece.offset + before as u64 * row_bytes,
+            offset: self.offset(blob, part, piece),
             bytes: (part.frames.len() * part.rows.len()) as u64 * row_bytes,
         }
     }
