@@ -7,6 +7,8 @@ mod cache;
 pub mod clip;
 mod config;
 mod content;
+#[cfg(not(target_arch = "wasm32"))]
+mod deviation;
 mod error;
 mod features;
 mod gpu;
@@ -27,6 +29,7 @@ mod tuning;
 #[cfg(not(target_arch = "wasm32"))]
 mod verify;
 pub mod weights;
+mod window;
 
 pub use backbone::{CLIP_USAGE, FeatureLayout, GpuBackbone, Pending};
 pub use clip::{Clip, ClipView};

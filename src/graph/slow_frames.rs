@@ -1,8 +1,8 @@
 //! An input that takes some of another's frames.
 
 use crate::error::{ErrorRepr, Result};
+use crate::network::Spread;
 use crate::shape::Shape;
-use serde::{Deserialize, Serialize};
 
 /// Which frames of a clip the slow pathway of a SlowFast network takes: one in `alpha`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,19 +11,6 @@ pub struct SlowFrames {
     pub alpha: usize,
     /// Where in the clip they are.
     pub spread: Spread,
-}
-
-/// Where in a clip frames are taken from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Spread {
-    /// From the first to the last, as evenly as whole frames allow: `torch.linspace(0, T - 1, T / alpha)` without what is
-    /// behind the point (PyTorchVideo, PySlowFast).
-    #[default]
-    Even,
-    /// The first, and every `alpha`-th behind it (mmaction2).
-    Every,
 }
 
 impl SlowFrames {

@@ -13,7 +13,7 @@ mod validate;
 
 use crate::config::BackboneConfig;
 use crate::error::Result;
-use crate::graph::{Spread, Window};
+use crate::window::Window;
 use serde::{Deserialize, Serialize};
 
 /// A network, validated when a [`crate::low_level::graph::Body`] is made of it.
@@ -143,6 +143,19 @@ pub struct FastPathway {
     pub stages: Vec<Stage>,
     /// One behind the stem, one behind each stage but the last.
     pub laterals: Vec<Lateral>,
+}
+
+/// Where in a clip frames are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Spread {
+    /// From the first to the last, as evenly as whole frames allow: `torch.linspace(0, T - 1, T / alpha)` without what is
+    /// behind the point (PyTorchVideo, PySlowFast).
+    #[default]
+    Even,
+    /// The first, and every `alpha`-th behind it (mmaction2).
+    Every,
 }
 
 /// A lateral connection: a convolution over time of a blob of the fast pathway, strided by `alpha`, whose channels come behind

@@ -4,9 +4,9 @@
 //! `models/hub/*.py` with `models/{resnet,csn,r2plus1d}.py`, 3D-ResNets-PyTorch `models/{resnet,resnext}.py`, VMZ
 //! `pt/vmz/models/*.py`.
 
+use super::Spread;
 use super::{Block, Description, FastPathway, FirstHalf, Lateral, Pool, Shortcut, Stage, Stem, Unit};
 use crate::config::BackboneConfig;
-use crate::graph::Spread;
 
 /// The names that `preset` takes beside those of [`BackboneConfig::PRESETS`]. Behind Hara's, `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`
 /// adds the classifier of the data that a file was trained on, as in the names of those files.

@@ -1,13 +1,13 @@
 //! One operator, every method that can do it: which is right, and which of those is quickest.
 
 use super::{Setting, Timed, Tuned, median, names, rounds, values};
+use crate::deviation::Deviation;
 use crate::error::{ErrorRepr, Result};
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::{Blob, BlobId, Graph, Layout, OpKind};
 use crate::kernels::Method;
 use crate::plan::{Plan, PlanOptions};
 use crate::shape::Shape;
-use crate::verify::Deviation;
 use std::time::{Duration, Instant};
 
 /// Candidates that take so many times the time of the best so far are out after one run.

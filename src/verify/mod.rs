@@ -13,9 +13,10 @@ pub mod presets;
 mod report;
 mod split;
 
+pub use crate::deviation::{ABSOLUTE_TOLERANCE, Deviation, RELATIVE_TOLERANCE};
 pub use cases::{Case, random_body, random_operator};
 pub use coverage::Coverage;
-pub use outcome::{Deviation, Failure, Outcome};
+pub use outcome::{Failure, Outcome};
 pub use report::{Report, Row};
 pub use split::split;
 
@@ -29,13 +30,6 @@ use crate::reference::{self, Volume};
 use report::Drawn;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
-
-/// Allowed error against the norm of the expected values. Float32 sums of a few thousand products, in any order, stay
-/// near 1e-6; the rest is margin for drivers that contract or reassociate.
-pub const RELATIVE_TOLERANCE: f64 = 1e-5;
-
-/// Allowed error per value, for expected values that are (nearly) all zero.
-pub const ABSOLUTE_TOLERANCE: f64 = 1e-7;
 
 /// The least root mean square of blobs of bodies that are compared, unless all is zero.
 const LEAST_LEFT: f64 = 0.05;

@@ -1,48 +1,11 @@
 //! What became of a run, and how far off it was.
 
+use super::Variant;
 use super::report::Drawn;
-use super::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Variant};
+use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::gpu::ShaderChecks;
 use serde::Serialize;
-
-/// How far one blob of one run was from what it should be.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Deviation {
-    /// Blob name.
-    pub blob: String,
-    /// ‖got − want‖₂ over what is allowed: beyond 1 is a failure. Infinite if a value is not finite.
-    pub of_tolerance: f64,
-    /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
-    pub relative: f64,
-    /// Row-major index of the value furthest off.
-    pub index: usize,
-    /// That value.
-    pub got: f32,
-    /// What it should be.
-    pub want: f64,
-}
-
-impl Deviation {
-    /// Compares the values of a blob.
-    pub(crate) fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
-        let off = |index: usize| {
-            let error = (f64::from(got[index]) - want[index]).abs();
-            if error.is_nan() { f64::INFINITY } else { error }
-        };
-        let error = (0..want.len()).map(|i| off(i) * off(i)).sum::<f64>().sqrt();
-        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let index = (0..want.len()).max_by(|&a, &b| off(a).total_cmp(&off(b))).unwrap_or(0);
-        Self {
-            blob: blob.to_owned(),
-            of_tolerance: error / (RELATIVE_TOLERANCE * norm + ABSOLUTE_TOLERANCE * (want.len() as f64).sqrt()),
-            relative: if error == 0.0 { 0.0 } else { error / norm },
-            index,
-            got: got[index],
-            want: want[index],
-        }
-    }
-}
 
 /// What became of one run.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 //! The clips are small, since the reference takes its time; the networks are whole: all presets, and what else the
 //! reference's configuration can make of them.
 
-use super::outcome::Deviation;
 use crate::config::BackboneConfig;
+use crate::deviation::Deviation;
 use crate::error::Result;
 use crate::gpu::GpuContext;
 use crate::graph::Body;
