@@ -3,10 +3,15 @@
 mod common;
 
 use common::contexts;
-use resnet3d_wgpu::low_level::plan::PlanLimits;
+use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
+use resnet3d_wgpu::low_level::graph::Body;
+use resnet3d_wgpu::low_level::kernels::Method;
+use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, Shape, Taps, Timing, Weights};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights};
 use std::sync::{Mutex, PoisonError};
+
+const NARROW: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
 
 /// The memory of a process is that of all its tests: they run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -28,8 +33,7 @@ fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
 }
 
 fn narrow(gpu: &GpuContext, taps: Taps, limits: Option<PlanLimits>) -> GpuBackbone {
-    let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
+    let config = BackboneConfig::from_json(NARROW).unwrap();
     let weights = Weights::random(&config, 1).unwrap();
     GpuBackbone::new(gpu, &config, &weights, Options::default().taps(taps).limits(limits)).unwrap()
 }
@@ -57,6 +61,57 @@ fn a_second_forward_creates_nothing() {
             }
             assert_eq!(first, count(&gpu), "{} {timing:?}", gpu.backend());
         }
+    }
+}
+
+/// Staging for a second run is made when a second one is on its way, and no more than that.
+#[test]
+fn runs_that_overlap_need_staging_for_two() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for gpu in contexts() {
+        let mut backbone = narrow(&gpu, Taps::Stages, None);
+        let clip = random::clip(Shape::new(1, 3, 4, 32, 40), 1).unwrap();
+        backbone.forward(&clip).unwrap();
+        let (alone, bytes) = (count(&gpu), backbone.device_bytes());
+        for on_their_way in [2, 5, 9] {
+            let pending: Vec<_> = (0..on_their_way).map(|_| backbone.submit(&clip).unwrap()).collect();
+            let together = count(&gpu);
+            // A device that is quick may be done with one before the next comes.
+            let more = together[0].1 - alone[0].1;
+            assert!(more == 0 || more == 2, "a buffer for the clip, one for what is returned, not {more}");
+            assert_eq!(together[3..], alone[3..]);
+            pending.into_iter().for_each(|pending| drop(pending.wait().unwrap()));
+            assert_eq!(together, count(&gpu));
+        }
+        assert_eq!(backbone.device_bytes() - bytes, (count(&gpu)[1].1 - alone[1].1) as u64);
+    }
+}
+
+/// Plans share packed weights, and what no plan needs any more is freed.
+#[test]
+fn weights_of_plans_that_are_gone_are_freed() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for gpu in contexts() {
+        let body = Body::new(BackboneConfig::from_json(NARROW).unwrap()).unwrap();
+        let weights = Weights::random_for(&body.graph, 1);
+        let mut constants = Constants::default();
+        let executor = |constants: &mut Constants, shape, method| {
+            let options = PlanOptions { target: gpu.target(), forced: Some(method), ..PlanOptions::default() };
+            let plan = Plan::new(&body.graph, &[shape], &options).unwrap();
+            Executor::new(&gpu, plan, &weights, constants, ShaderChecks::default(), None).unwrap()
+        };
+        let direct = Method::by_name("conv_direct_4x8").unwrap();
+        let first = executor(&mut constants, Shape::new(1, 3, 4, 32, 40), direct);
+        let second = executor(&mut constants, Shape::new(1, 3, 2, 16, 24), direct);
+        let third = executor(&mut constants, Shape::new(1, 3, 4, 32, 40), Method::by_name("conv_gemm_8x8").unwrap());
+        let all = constants.bytes();
+        drop(third);
+        let shared = constants.bytes();
+        assert!(0 < shared && shared < all, "{shared} of {all} bytes");
+        drop(first);
+        assert_eq!(constants.bytes(), shared, "the second plan has them still");
+        drop(second);
+        assert_eq!(constants.bytes(), 0);
     }
 }
 

@@ -171,7 +171,8 @@ impl Executor {
         };
         let answers = gpu.scoped(rehearse).result().await?;
         match poll_fn(|task| answers.poll(gpu, task)).await {
-            Ok(()) => Ok(executor),
+            // OpenGL says nothing of a buffer without memory, and of a device that is lost for it.
+            Ok(()) => gpu.alive().await.map(|()| executor),
             Err(error) => Err(gpu.explained(error).await),
         }
     }

@@ -116,7 +116,8 @@ impl GpuContext {
         // the device's only callback.
         let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal];
         let (dead, caught) = within_scopes(&self.device, filters, || {
-            let usage = wgpu::BufferUsages::COPY_SRC;
+            // One that the host can map is mapped at once, and leaves nothing behind for the next submission.
+            let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let label = Some("resnet3d.probe");
             let desc = wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation: true };
             guarded(|| self.device.create_buffer(&desc).get_mapped_range_mut(..).is_err()).unwrap_or(true)

@@ -52,7 +52,7 @@ fn plan_has_the_keys_of_the_contract() {
 /// returned out before the last submission.
 #[test]
 fn a_plan_lists_its_commands() {
-    let arguments = ["plan", "--clip", "3x3x8x64x64", "--taps", "stages", "--max-binding", "1", "--commands"];
+    let arguments = ["plan", "--clip", "3x3x8x64x64", "--taps", "stages", "--max-binding", "2", "--commands"];
     let report = json(arguments);
     let commands = report["commands"].as_array().unwrap();
     let count = |kind: &str| commands.iter().filter(|own| own["command"] == kind).count() as u64;
