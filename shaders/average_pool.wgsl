@@ -37,8 +37,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
+@group(0) @binding(2) var<storage, read_write> output: array<Value4>;
 
 var<workgroup> sums: array<vec4<f32>, QUADS * SHARES>;
 
@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let end = min(value + BLOCK * SHARES, count);
         var block = vec4(0.0);
         while value < end {
-            block += input[(first + value * step) * quads + read];
+            block += load4(input[(first + value * step) * quads + read]);
             value += SHARES;
         }
         own += block;
@@ -85,6 +85,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
     if share == 0u && quad < quads {
-        output[position * quads + quad] = sums[lane] / f32(count);
+        output[position * quads + quad] = store4(sums[lane] / f32(count));
     }
 }

@@ -18,18 +18,18 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> first: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> second: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> first: array<Value4>;
+@group(0) @binding(2) var<storage, read> second: array<Value4>;
+@group(0) @binding(3) var<storage, read_write> output: array<Value4>;
 
 /// One channel of the output at a position.
 fn channel(position: u32, c: u32) -> f32 {
     if c < p.first_c {
-        return first[position * p.first_quads + c / 4u][c % 4u];
+        return load4(first[position * p.first_quads + c / 4u])[c % 4u];
     }
     let own = c - p.first_c;
     if own < p.second_c {
-        return second[position * p.second_quads + own / 4u][own % 4u];
+        return load4(second[position * p.second_quads + own / 4u])[own % 4u];
     }
     return 0.0;
 }
@@ -44,8 +44,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let position = index / p.quads;
     if p.first_c % 4u != 0u {
         let c = quad * 4u;
-        output[index] =
+        let all =
             vec4(channel(position, c), channel(position, c + 1u), channel(position, c + 2u), channel(position, c + 3u));
+        output[index] = store4(all);
     } else if quad < p.first_quads {
         output[index] = first[position * p.first_quads + quad];
     } else {

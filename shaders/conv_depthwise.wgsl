@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             if (z >= 0) & (z < own.in_t) & (y >= 0) & (y < own.in_h) {
                 let line = ((clip * own.in_t + z) * own.in_h + y) * own.in_w;
                 for (var kw = 0u; kw < own.window.kernel_w; kw++) {
-                    let weight = weights[tap + kw * QUADS];
+                    let weight = load4(weights[tap + kw * QUADS]);
                     // unroll
                     for (var j = 0u; j < TILE_W; j++) {
                         let x = base_x + i32(j * own.window.stride_w + kw * own.window.dilation_w);
@@ -65,9 +65,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let at = (row * own.out_w + out_x + j) * own.quads + quad;
             var sum = sums[j];
             if own.add_residual {
-                sum += residual[at];
+                sum += load4(residual[at]);
             }
-            output[at] = rectified(own, sum);
+            output[at] = store4(rectified(own, sum));
         }
     }
 }

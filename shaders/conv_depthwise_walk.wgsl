@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let first = first_weight(own, own_quad);
     // unroll
     for (var tap = 0u; tap < 27u; tap++) {
-        taps[tap] = weights[first + tap * QUADS];
+        taps[tap] = load4(weights[first + tap * QUADS]);
     }
     let start = bias[own_quad];
     var full: array<array<vec4<f32>, COLUMNS>, ROWS>;
@@ -106,7 +106,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     let line = (out_frame + min(out_y + j, own.out_h - 1u)) * own.out_w;
                     // unroll
                     for (var i = 0u; i < COLUMNS; i++) {
-                        full[j][i] += residual[(line + min(out_x + i, own.out_w - 1u)) * own.quads + quad];
+                        let at = (line + min(out_x + i, own.out_w - 1u)) * own.quads + quad;
+                        full[j][i] += load4(residual[at]);
                     }
                 }
             }
@@ -115,11 +116,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if out_y + j < own.out_h {
                     let at = ((out_frame + out_y + j) * own.out_w + out_x) * own.quads + quad;
                     // A tile begins inside.
-                    output[at] = rectified(own, full[j][0]);
+                    output[at] = store4(rectified(own, full[j][0]));
                     // unroll
                     for (var i = 0u; i < FURTHER; i++) {
                         if out_x + i + 1u < own.out_w {
-                            output[at + (i + 1u) * own.quads] = rectified(own, full[j][i + 1u]);
+                            output[at + (i + 1u) * own.quads] = store4(rectified(own, full[j][i + 1u]));
                         }
                     }
                 }

@@ -55,12 +55,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value>;
+@group(0) @binding(2) var<storage, read> weights: array<Value4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // Without a residual this is the bias once more, and never read.
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> output: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<Value>;
+@group(0) @binding(5) var<storage, read_write> output: array<Value>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -113,12 +113,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         for (var j = 0u; j < TILE_W; j++) {
                             let x = base_x + i32(j * p.window.stride_w + kw * p.window.dilation_w);
                             let position = line + u32(clamp(x, 0, size_x - 1));
-                            let value = input[position * p.in_stride + channel];
+                            let value = load1(input[position * p.in_stride + channel]);
                             values[j] = select(0.0, value, x >= 0 && x < size_x);
                         }
                         // unroll
                         for (var v = 0u; v < TILE_C; v++) {
-                            let weight = weights[tap + v];
+                            let weight = load4(weights[tap + v]);
                             // unroll
                             for (var j = 0u; j < TILE_W; j++) {
                                 sums[j][v] += weight * values[j];
@@ -146,18 +146,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         let at = position + group * p.group_out_c + c;
                         var value = sums[j][v][k];
                         if p.add_residual == 1u {
-                            value += residual[at];
+                            value += load1(residual[at]);
                         }
                         if p.relu == 1u {
                             value = select(0.0, value, value > 0.0);
                         }
-                        output[at] = value;
+                        output[at] = store1(value);
                     }
                 }
             }
             if tile + 1u == p.out_c / p.group_out_c * p.group_tiles {
                 for (var c = p.out_c; c < p.out_stride; c++) {
-                    output[position + c] = 0.0;
+                    output[position + c] = store1(0.0);
                 }
             }
         }

@@ -266,7 +266,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let out_quad = last.first_quad + part.block * BLOCK_VEC4S + quad;
             if area.row + down < p.pool_h && area.column + across < p.pool_w && out_quad < last.out_quads {
                 let position = (area.frame * p.pool_h + area.row + down) * p.pool_w + area.column + across;
-                output[position * last.out_quads + out_quad] = pooled(area, down, across, quad);
+                output[position * last.out_quads + out_quad] = store4(pooled(area, down, across, quad));
             }
         }
         return;
@@ -336,7 +336,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let position = kept + j * 8u;
                 let quad = last.first_quad + part.block * BLOCK_VEC4S + q * 8u + row;
                 let inside = (position < part.end) & (quad < last.out_quads);
-                sums[j][q] += residual[select(0u, position * last.out_quads + quad, inside)];
+                sums[j][q] += load4(residual[select(0u, position * last.out_quads + quad, inside)]);
             }
         }
         last.add_residual = false;

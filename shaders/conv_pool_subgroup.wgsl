@@ -158,7 +158,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             for (var q = 0u; q < TILE_M; q++) {
                 if first_quad + q < out_quads {
                     output[position * out_quads + first_quad + q] =
-                        vec4(pooled[4u * q], pooled[4u * q + 1u], pooled[4u * q + 2u], pooled[4u * q + 3u]);
+                        store4(vec4(pooled[4u * q], pooled[4u * q + 1u], pooled[4u * q + 2u], pooled[4u * q + 3u]));
                 }
             }
         }

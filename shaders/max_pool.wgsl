@@ -21,8 +21,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
+@group(0) @binding(2) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -57,11 +57,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 for (var kw = 0u; kw < window.kernel_w; kw++) {
                     let x = base_x + i32(kw * window.dilation_w);
                     if x >= 0 && x < in_w {
-                        best = max(best, input[u32(line + x) * quads + quad]);
+                        best = max(best, load4(input[u32(line + x) * quads + quad]));
                     }
                 }
             }
         }
     }
-    output[index] = best;
+    output[index] = store4(best);
 }

@@ -9,14 +9,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
+@group(0) @binding(2) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
     if index < p.len {
-        let value = input[index];
-        output[index] = select(vec4(0.0), value, value > vec4(0.0));
+        let value = load4(input[index]);
+        output[index] = store4(select(vec4(0.0), value, value > vec4(0.0)));
     }
 }

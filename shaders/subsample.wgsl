@@ -21,8 +21,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
+@group(0) @binding(2) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if quad < p.in_quads {
         let at = ((clip * i32(p.in_t) + z) * i32(p.in_h) + y) * i32(p.in_w) + x;
         // What fills up the input's last quad is zero, as the channels behind it have to be.
-        value = input[u32(at) * p.in_quads + quad];
+        value = load4(input[u32(at) * p.in_quads + quad]);
     }
-    output[index] = value;
+    output[index] = store4(value);
 }

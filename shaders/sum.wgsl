@@ -10,14 +10,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> a: array<Value4>;
+@group(0) @binding(2) var<storage, read> b: array<Value4>;
+@group(0) @binding(3) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
     if index < p.len {
-        output[index] = a[index] + b[index];
+        output[index] = store4(load4(a[index]) + load4(b[index]));
     }
 }

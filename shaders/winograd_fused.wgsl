@@ -69,12 +69,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // Without a residual this is the bias once more, and never read.
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Value4>;
+@group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
 // Lanes that load input, and those behind them that load weights, four vec4 each.
 const INPUT_LANES: u32 = 4u * TILES;
@@ -163,7 +163,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         let x = columns[j];
                         let inside = inside_y & (x >= 0) & (x < in_w);
                         let at = select(0u, u32(line + x) * in_quads + quad, inside);
-                        loaded[2u * i + j] = select(vec4(0.0), input[at], inside);
+                        loaded[2u * i + j] = select(vec4(0.0), load4(input[at]), inside);
                     }
                 }
                 quad++;
@@ -255,12 +255,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             var value = lines[0] + middle_y * lines[1] + lines[2] + own_bias;
             let at = ((corner.frame * p.out_h + y) * p.out_w + x) * p.out_quads + out_quad;
             if p.add_residual == 1u {
-                value += residual[at];
+                value += load4(residual[at]);
             }
             if p.relu == 1u {
                 value = select(vec4(0.0), value, value > vec4(0.0));
             }
-            output[at] = value;
+            output[at] = store4(value);
         }
         workgroupBarrier();
     }

@@ -25,7 +25,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<Part>;
+@group(0) @binding(1) var<storage, read> input: array<StoredPart>;
 // Binding 2 is the output.
 
 // A part of the channels of a frame of the input, with the parameters that it takes to read it: read once, as in
@@ -42,7 +42,7 @@ struct Plane {
 fn pixel(own: Plane, y: i32, x: i32) -> Part {
     let inside = (y >= 0) & (y < own.in_h) & (x >= 0) & (x < own.in_w);
     let at = ((own.frame * u32(own.in_h) + u32(y)) * u32(own.in_w) + u32(x)) * own.parts + own.part;
-    return select(Part(), input[select(0u, at, inside)], inside);
+    return select(Part(), load_part(input[select(0u, at, inside)]), inside);
 }
 
 @compute @workgroup_size(64)

@@ -34,8 +34,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Part>;
 @group(0) @binding(2) var<storage, read> bias: array<Part>;
 // Without a residual this is the bias once more, and never read.
-@group(0) @binding(3) var<storage, read> residual: array<Part>;
-@group(0) @binding(4) var<storage, read_write> output: array<Part>;
+@group(0) @binding(3) var<storage, read> residual: array<StoredPart>;
+@group(0) @binding(4) var<storage, read_write> output: array<StoredPart>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // unroll
             for (var j = 0u; j < OUT; j++) {
                 let inside = (y + i < out_h) & (x + j < out_w);
-                values[j] += residual[select(0u, first + j * out_parts, inside)];
+                values[j] += load_part(residual[select(0u, first + j * out_parts, inside)]);
             }
         }
         // unroll
@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if relu {
                     value = select(Part(), value, value > Part());
                 }
-                output[first + j * out_parts] = value;
+                output[first + j * out_parts] = store_part(value);
             }
         }
     }

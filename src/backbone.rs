@@ -9,6 +9,7 @@ pub use pending::Pending;
 pub use recorded::{CLIP_USAGE, FeatureLayout};
 
 use crate::clip::ClipView;
+use crate::dtype::DType;
 use crate::error::{ErrorKind, ErrorRepr, Result};
 use crate::features::FeatureMaps;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, Timing};
@@ -77,9 +78,10 @@ impl GpuBackbone {
                 taps,
                 fusion: options.fusion,
                 projections: None,
+                dtype: options.precision.into(),
                 target: gpu.target(),
                 forced: options.method,
-                choices: if options.tuning { tuned_before(gpu) } else { Choices::default() },
+                choices: if options.tuning { tuned_before(gpu, options.precision.into()) } else { Choices::default() },
                 numerics: options.numerics,
                 limits: options.limits.map_or(adapter, |limits| limits.within(adapter)),
                 memory_limit: options.memory_limit,
@@ -207,12 +209,12 @@ impl GpuBackbone {
 }
 
 /// The methods that an earlier process has found to be the quickest on such a device. A browser keeps none.
-fn tuned_before(gpu: &GpuContext) -> Choices {
+fn tuned_before(gpu: &GpuContext, dtype: DType) -> Choices {
     #[cfg(not(target_arch = "wasm32"))]
-    let choices = crate::tuning::load(gpu);
+    let choices = crate::tuning::load(gpu, dtype);
     #[cfg(target_arch = "wasm32")]
     let choices = {
-        let _ = gpu;
+        let _ = (gpu, dtype);
         Choices::default()
     };
     choices

@@ -9,6 +9,7 @@ mod config;
 mod content;
 #[cfg(not(target_arch = "wasm32"))]
 mod deviation;
+mod dtype;
 mod error;
 mod features;
 mod gpu;

@@ -14,6 +14,11 @@ pub mod content {
     pub use crate::content::*;
 }
 
+/// Number formats of values on a device.
+pub mod dtype {
+    pub use crate::dtype::*;
+}
+
 /// Running plans on a device: adapters, pipelines, buffers, submission, timing.
 pub mod gpu {
     pub use crate::gpu::*;

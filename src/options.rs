@@ -1,5 +1,6 @@
 //! How a backbone runs.
 
+use crate::dtype::DType;
 use crate::gpu::ShaderChecks;
 use crate::kernels::Method;
 use crate::named::named;
@@ -15,6 +16,15 @@ pub enum Precision {
 }
 
 named!(Precision, "precision": F32 => "f32");
+
+/// The number format of blobs inside of a run.
+impl From<Precision> for DType {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+        }
+    }
+}
 
 /// Which blobs are returned beside the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

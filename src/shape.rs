@@ -1,5 +1,6 @@
 //! The shape of a clip or blob.
 
+use crate::dtype::DType;
 use crate::error::{Error, ErrorRepr, Result};
 
 /// The shape of a dense NCTHW volume: batch, channels, time, height, width, row-major with width innermost.
@@ -38,7 +39,12 @@ impl Shape {
 
     /// Size of the values as f32, in bytes.
     pub const fn bytes(&self) -> u64 {
-        self.len() as u64 * 4
+        self.bytes_as(DType::HOST)
+    }
+
+    /// Size of the values in that number format, in bytes.
+    pub(crate) const fn bytes_as(&self, dtype: DType) -> u64 {
+        dtype.bytes_of(self.len())
     }
 
     /// The time, height and width extents.
@@ -64,7 +70,7 @@ impl Shape {
             }
             .into()),
             // Bytes, not values, must fit: drivers compute 32-bit byte offsets.
-            Some(len) if len <= (u32::MAX / 4) as usize => Ok(self),
+            Some(len) if len as u64 <= u64::from(u32::MAX) / DType::HOST.bytes_of(1) => Ok(self),
             _ => Err(ErrorRepr::Size {
                 what: what.to_owned(),
                 reason: format!("shape {self} has more than the 2^30 - 1 values that a blob may hold"),

@@ -1,5 +1,6 @@
 //! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
 
+use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::graph::fuse::{fuse, fuse_pools, project};
 use resnet3d_wgpu::low_level::graph::layout::channels_last;
@@ -355,7 +356,7 @@ fn the_clip_is_converted_for_those_who_need_it() {
         (&fused, true, 2, Layout::ChannelsLast),
     ] {
         let taps = if tapped { graph.inputs() } else { &[] };
-        let inside = channels_last(graph, taps);
+        let inside = channels_last(graph, taps, DType::F32);
         let conversions = inside.operators().iter().take_while(|op| op.kind == OpKind::Layout).count();
         assert_eq!(conversions, before);
         let stem = &inside.operators()[before];

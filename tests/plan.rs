@@ -1,11 +1,11 @@
 //! Planning needs no GPU: costs, memory, limits.
 
-use resnet3d_wgpu::low_level::graph::Body;
-use resnet3d_wgpu::low_level::graph::{BlobId, GraphBuilder, OpKind, Window};
+use resnet3d_wgpu::low_level::dtype::{DType, Format};
+use resnet3d_wgpu::low_level::graph::{BlobId, Body, GraphBuilder, Layout, OpKind, Window};
 use resnet3d_wgpu::low_level::kernels::{AdapterClass, Compiler, Method, Target};
-use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions, PlanReport};
+use resnet3d_wgpu::low_level::plan::{Binding, Plan, PlanLimits, PlanOptions, PlanReport};
 use resnet3d_wgpu::{BackboneConfig, ErrorKind, Shape};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
 
@@ -452,4 +452,90 @@ fn split_plans_do_no_less() {
         assert_eq!(a.method, b.method);
         assert!(whole.step_macs(a) <= split.step_macs(b) && whole.step_bytes(a) <= split.step_bytes(b));
     }
+}
+
+/// Number by number format: of a blob its own, of a constant and a workspace what the method says.
+#[test]
+fn bytes_are_those_of_the_number_formats() {
+    let bytes = |values: HashMap<DType, usize>| values.into_iter().map(|(dtype, len)| dtype.bytes_of(len)).sum::<u64>();
+    for (preset, target, dtype) in BackboneConfig::PRESETS.iter().flat_map(|preset| {
+        Target::all_typical().flat_map(move |target| DType::ALL.iter().map(move |&dtype| (preset, target, dtype)))
+    }) {
+        let plan = plan(&body(preset), CLIP, &PlanOptions { target, dtype, ..PlanOptions::default() });
+        let graph = plan.graph();
+        let (mut blobs, mut constants) = (HashMap::new(), HashMap::new());
+        for (id, storage) in plan.storages() {
+            let (blob, shape) = (graph.blob(id), plan.shape(id));
+            let (channels, format) = match blob.layout {
+                Layout::Planar => (shape.c, DType::HOST),
+                Layout::ChannelsLast => (shape.c.next_multiple_of(4), plan.dtype()),
+            };
+            assert_eq!(blob.dtype, format, "{preset}: {}", blob.name);
+            assert_eq!(storage.segments().len(), 1, "{preset}: {} is whole", blob.name);
+            // An identity's output is its input.
+            if !graph.operators().iter().any(|op| op.output == id && op.kind == OpKind::StopGradient) {
+                *blobs.entry(blob.dtype).or_default() += Shape { c: channels, ..shape }.len();
+            }
+        }
+        assert_eq!(plan.memory().unshared_bytes(), bytes(blobs), "{preset}");
+        for step in plan.steps() {
+            let op = &graph.operators()[step.operator];
+            let lens = step.method.constant_lens(&op.kind, plan.shape(op.output).c);
+            for (index, len) in lens.into_iter().enumerate() {
+                *constants.entry(step.method.constant_format(index).of(plan.dtype())).or_default() += len;
+            }
+        }
+        assert_eq!(plan.weight_bytes(), bytes(constants), "{preset}");
+        let outside = graph.inputs().iter().copied().chain(plan.outputs().iter().map(|output| output.blob));
+        let outside: usize = outside.map(|id| plan.shape(id).len()).sum();
+        let staged = plan.uploads().buffers().iter().chain(plan.readbacks().buffers()).sum::<u64>();
+        assert_eq!(staged, DType::HOST.bytes_of(outside), "{preset}");
+        for workspace in plan.scratch() {
+            assert!(workspace.bytes.is_multiple_of(workspace.dtype.bytes_of(4)), "{preset}: {workspace:?}");
+        }
+    }
+}
+
+/// What a kernel says of the number format of an operand is what is bound there.
+#[test]
+fn operands_have_the_number_formats_of_their_kernels() {
+    let mut kernels = BTreeSet::new();
+    let methods: Vec<Option<Method>> = Method::all().map(Some).chain([None]).collect();
+    let body = body("r50-conv4");
+    for target in [Target::typical(AdapterClass::Software), Target::large_gpu()] {
+        for (&forced, fusion) in methods.iter().flat_map(|method| [(method, true), (method, false)]) {
+            let options = PlanOptions { target, forced, fusion, ..PlanOptions::default() };
+            let plan = plan(&body, Shape::new(1, 3, 4, 32, 32), &options);
+            for step in plan.steps() {
+                // Half of what a conversion binds is at the edge.
+                if plan.graph().operators()[step.operator].kind == OpKind::Layout {
+                    continue;
+                }
+                for dispatch in &step.dispatches {
+                    let launch = &dispatch.launch;
+                    kernels.insert(launch.kernel.name());
+                    for (index, binding) in dispatch.bindings.iter().enumerate() {
+                        // What is bound twice stands in for what is not there, and is not read.
+                        if dispatch.bindings[..index].contains(binding) {
+                            continue;
+                        }
+                        let wanted = match launch.format {
+                            Format::Plan => launch.kernel.formats()[index],
+                            Format::F32 => Format::F32,
+                        };
+                        let bound = match *binding {
+                            Binding::Frames { blob, .. } => match plan.graph().blob(blob).layout {
+                                Layout::Planar => Format::F32,
+                                Layout::ChannelsLast => Format::Plan,
+                            },
+                            Binding::Constant(index) => step.method.constant_format(index),
+                            Binding::Scratch { .. } => Format::F32,
+                        };
+                        assert_eq!(wanted, bound, "{} binding {}", launch.kernel.name(), index + 1);
+                    }
+                }
+            }
+        }
+    }
+    assert!(kernels.len() > 30, "{kernels:?}");
 }

@@ -197,7 +197,7 @@ const FAULTS: [(&str, ShaderPatch); 99] = [
     ("Winograd: residual forgotten", patch("winograd_output", "p.add_residual == 1u", "p.add_residual == 2u")),
     (
         "Winograd: residual of the clip's first quad",
-        patch("winograd_output", "= residual[select(0u, first", "= residual[select(0u, 0u * first"),
+        patch("winograd_output", "residual[select(0u, first", "residual[select(0u, 0u * first"),
     ),
     ("Winograd: ReLU forgotten", patch("winograd_output", "p.relu == 1u", "p.relu == 2u")),
     ("Winograd: rows cut, all stored as the first", patch("winograd_output", "* OUT + p.first_row", "* OUT")),
@@ -253,7 +253,7 @@ const FAULTS: [(&str, ShaderPatch); 99] = [
     ),
     ("stem, tiled: rows walked as columns", patch("conv_gemm_tiled", "run / across % down", "run / across % across")),
     ("layout: batch ignored", patch("layout", "(clip * channels + channel)", "channel")),
-    ("sum: one addend twice", patch("sum", "a[index] + b[index]", "a[index] + a[index]")),
+    ("sum: one addend twice", patch("sum", "+ load4(b[index])", "+ load4(a[index])")),
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),
 ];
 

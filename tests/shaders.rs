@@ -2,23 +2,29 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Statement, StorageAccess, TypeInner};
+use resnet3d_wgpu::low_level::dtype::{DType, Format};
 use resnet3d_wgpu::low_level::kernels::{ENTRY_POINT, Kernel, Method, OperandMemory, WindowParams};
 use std::collections::BTreeSet;
 
-fn module(kernel: Kernel) -> naga::Module {
-    naga::front::wgsl::parse_str(&kernel.source()).unwrap_or_else(|e| panic!("{}: {e}", kernel.name()))
+fn module(kernel: Kernel, dtype: DType) -> naga::Module {
+    naga::front::wgsl::parse_str(&kernel.source(dtype)).unwrap_or_else(|e| panic!("{}: {e}", kernel.name_in(dtype)))
+}
+
+/// What is compiled: every kernel for every number format, as naga reads it.
+fn modules() -> impl Iterator<Item = (Kernel, naga::Module)> {
+    Kernel::forms().map(|(kernel, dtype)| (kernel, module(kernel, dtype)))
 }
 
 #[test]
 fn every_shader_is_valid_with_no_more_than_subgroups() {
-    for kernel in Kernel::all() {
+    for (kernel, module) in modules() {
         let capabilities = match kernel.subgroup_size() {
             Some(_) => Capabilities::SUBGROUP,
             None => Capabilities::empty(),
         };
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
-        validator.validate(&module(kernel)).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name()));
-        let entries: Vec<String> = module(kernel).entry_points.iter().map(|e| e.name.clone()).collect();
+        validator.validate(&module).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name()));
+        let entries: Vec<String> = module.entry_points.iter().map(|e| e.name.clone()).collect();
         assert_eq!(entries, [ENTRY_POINT], "{}", kernel.name());
     }
 }
@@ -26,8 +32,7 @@ fn every_shader_is_valid_with_no_more_than_subgroups() {
 #[test]
 fn parameters_have_the_layout_of_the_host_structs() {
     let mut windows = 0;
-    for kernel in Kernel::all() {
-        let module = module(kernel);
+    for (kernel, module) in modules() {
         let (_, uniform) = module
             .global_variables
             .iter()
@@ -48,8 +53,7 @@ fn parameters_have_the_layout_of_the_host_structs() {
 fn few_paths_lead_through_the_body_of_a_loop() {
     // Its subgroups have four lanes.
     let runs_there = |kernel: &Kernel| kernel.subgroup_size().is_none_or(|lanes| lanes == 4);
-    for kernel in Kernel::all().filter(runs_there) {
-        let module = module(kernel);
+    for (kernel, module) in modules().filter(|(kernel, _)| runs_there(kernel)) {
         let mut worst = 1.0;
         for function in module.functions.iter().map(|(_, f)| f).chain(module.entry_points.iter().map(|e| &e.function)) {
             paths(&module, &function.body, &mut worst);
@@ -88,8 +92,7 @@ fn layout(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<(&str, usi
 
 #[test]
 fn bindings_are_parameters_then_inputs_then_the_output() {
-    for kernel in Kernel::all() {
-        let module = module(kernel);
+    for (kernel, module) in modules() {
         let mut bindings = BTreeSet::new();
         for (_, variable) in module.global_variables.iter() {
             let Some(binding) = &variable.binding else { continue };
@@ -108,6 +111,30 @@ fn bindings_are_parameters_then_inputs_then_the_output() {
             assert_eq!(variable.space, wanted, "{} binding {}", kernel.name(), binding.binding);
         }
         assert!(bindings.into_iter().eq(0..=kernel.bindings().len() as u32), "{}", kernel.name());
+    }
+}
+
+/// The values of what a kernel binds are as its row says: those in the format of the plan by the aliases of that format, all
+/// others f32.
+#[test]
+fn what_is_bound_has_the_number_format_of_the_row() {
+    for kernel in Kernel::all() {
+        let source = kernel.source(DType::F32);
+        let declared = |index: usize| {
+            let at = source.split(&format!("@group(0) @binding({}) ", index + 1)).nth(1);
+            at.and_then(|text| text.split_once(';')).map(|(line, _)| line.split_once(": ").unwrap().1)
+        };
+        assert_eq!(kernel.formats().len(), kernel.bindings().len(), "{}", kernel.name());
+        for (index, format) in kernel.formats().iter().enumerate() {
+            let ty = declared(index).unwrap_or_else(|| panic!("{}: no binding {}", kernel.name(), index + 1));
+            let wanted: &[&str] = match format {
+                Format::Plan => &["array<Value>", "array<Value4>", "array<StoredPart>", "ValueTexture"],
+                Format::F32 => {
+                    &["array<f32>", "array<vec4<f32>>", "array<Part>", "texture_storage_2d<rgba32float, write>"]
+                }
+            };
+            assert!(wanted.contains(&ty), "{} binds {ty}, which is not {format:?}", kernel.name());
+        }
     }
 }
 
@@ -139,11 +166,11 @@ fn every_shader_file_has_its_kernel_and_every_kernel_its_name() {
 /// A marked loop that is none would be compiled as it stands, and run slower without a word.
 #[test]
 fn every_marked_loop_is_unrolled() {
-    let misplaced = Kernel::all().flat_map(|kernel| kernel.expanded().misplaced);
+    let misplaced = Kernel::forms().flat_map(|(kernel, dtype)| kernel.expanded(dtype).misplaced);
     let misplaced: BTreeSet<String> = misplaced.map(|marker| marker.to_string()).collect();
     assert!(misplaced.is_empty(), "{misplaced:#?}");
-    for kernel in Kernel::all() {
-        assert!(!kernel.source().contains("// unroll"), "{}", kernel.name());
+    for (kernel, dtype) in Kernel::forms() {
+        assert!(!kernel.source(dtype).contains("// unroll"), "{}", kernel.name());
     }
 }
 
@@ -152,7 +179,7 @@ fn every_marked_loop_is_unrolled() {
 #[test]
 fn an_unrolled_kernel_is_as_in_its_golden() {
     let kernel = Kernel::all().find(|kernel| kernel.name() == "winograd_output_2x2").unwrap();
-    let source = kernel.source();
+    let source = kernel.source(DType::F32);
     let code = source.lines().map(|line| line.split("//").next().unwrap().trim_end());
     let code: String = code.filter(|line| !line.trim().is_empty()).flat_map(|line| [line, "\n"]).collect();
     let golden =

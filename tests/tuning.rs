@@ -141,8 +141,8 @@ fn the_planner_follows_choices_that_can_be() {
     let table = plan(&PlanOptions::default(), 1);
     let step = table.steps().iter().find(|step| table.graph().operators()[step.operator].name == "res3_1_branch2b");
     let op = &table.graph().operators()[step.unwrap().operator];
-    let own = signature(&op.kind, table.shape(op.inputs[0]), table.shape(op.output)).unwrap();
-    assert_eq!(own, "conv 3x3x3 stride 1x1x1 pad 1x1x1 dilation 1x1x1 groups 1, 128x4x8x8 to 128x4x8x8, relu");
+    let own = signature(&op.kind, table.shape(op.inputs[0]), table.shape(op.output), table.dtype()).unwrap();
+    assert_eq!(own, "f32 conv 3x3x3 stride 1x1x1 pad 1x1x1 dilation 1x1x1 groups 1, 128x4x8x8 to 128x4x8x8, relu");
     let chosen = |name: &str| {
         let mut choices = Choices::default();
         choices.insert(own.clone(), Method::by_name(name).unwrap());

@@ -244,6 +244,7 @@ impl Arguments {
         let body = model.body()?;
         let options = PlanOptions {
             fusion: !self.no_fusion,
+            dtype: common.precision.into(),
             target: gpu.target(),
             forced: self.kernel,
             numerics: self.numerics(),

@@ -18,7 +18,7 @@ use resnet3d_wgpu::clip::files::{Input, LoadOptions, is_frame_name, load_inputs}
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Normalization, Preprocess, Size};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions, PlanReport};
 use resnet3d_wgpu::picture::{HeatmapMode, Scene};
-use resnet3d_wgpu::{FeatureMap, GpuContext, Options, Taps};
+use resnet3d_wgpu::{FeatureMap, GpuContext, Options, Precision, Taps};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,7 @@ impl Arguments {
             load_inputs(&[&frames], &load_options())?
         };
 
-        let plan = self.plan(&gpu, &model, &input)?;
+        let plan = self.plan(&gpu, &model, &input, common.precision)?;
         let options = Options::default().precision(common.precision).taps(Taps::Stages);
         let (result, timing) = forward(&gpu, &model, &input.clip, options)?;
         let blobs: Vec<&FeatureMap> = result.blobs().iter().collect();
@@ -126,10 +126,11 @@ impl Arguments {
         print(&format!("{}\n{ran}\n{}\n{written}", summary(&plan, gpu.class()), statistics_table(&taps)))
     }
 
-    fn plan(&self, gpu: &GpuContext, model: &Model, input: &Input) -> Result<PlanReport> {
+    fn plan(&self, gpu: &GpuContext, model: &Model, input: &Input, precision: Precision) -> Result<PlanReport> {
         let body = model.body()?;
         let options = PlanOptions {
             taps: resnet3d_wgpu::low_level::tap_names(&body, &Taps::Stages)?,
+            dtype: precision.into(),
             target: gpu.target(),
             limits: gpu.plan_limits(),
             ..PlanOptions::default()

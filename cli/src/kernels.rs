@@ -6,6 +6,7 @@ use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use resnet3d_wgpu::low_level::atomic_file::Contents;
+use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::kernels::{Kernel, OperandMemory};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -67,15 +68,17 @@ impl Arguments {
     /// Does it.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
-        let path =
-            |kernel: Kernel| self.wgsl.as_ref().map(|directory| directory.join(format!("{}.wgsl", kernel.name())));
-        let paths: Vec<PathBuf> = Kernel::all().filter_map(path).collect();
+        let path = |(kernel, dtype): (Kernel, DType)| {
+            self.wgsl.as_ref().map(|directory| directory.join(format!("{}.wgsl", kernel.name_in(dtype))))
+        };
+        let paths: Vec<PathBuf> = Kernel::forms().filter_map(path).collect();
         let inputs: Vec<_> = common.config_file().into_iter().collect();
         let files = paths.iter().map(|path| ("--wgsl", Some(path.as_path())));
         let outputs = Outputs::in_new_directories(files, &inputs)?;
         if let Some(directory) = &self.wgsl {
             std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-            let sources: Vec<Vec<u8>> = Kernel::all().map(|kernel| kernel.source().into_bytes()).collect();
+            let sources: Vec<Vec<u8>> =
+                Kernel::forms().map(|(kernel, dtype)| kernel.source(dtype).into_bytes()).collect();
             outputs.write(&sources.iter().map(|source| source as &dyn Contents).collect::<Vec<_>>())?;
         }
         let kernels: Vec<Row> = Kernel::all().map(Row::new).collect();

@@ -94,6 +94,7 @@ impl Arguments {
         let options = PlanOptions {
             taps: tap_names(&body, &self.taps.clone().unwrap_or_default())?,
             fusion: !self.no_fusion,
+            dtype: common.precision.into(),
             target: self.target(common.limits),
             limits: self.limits(common.limits),
             memory_limit: self.memory.memory_limit,

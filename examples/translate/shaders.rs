@@ -37,9 +37,9 @@ impl Shader {
 /// # Errors
 /// What is wrong with one.
 pub fn all() -> Result<Vec<Shader>, String> {
-    let kernels = Kernel::all().map(|kernel| {
+    let kernels = Kernel::forms().map(|(kernel, dtype)| {
         let file = format!("{}.wgsl", kernel.shader());
-        Shader::new(kernel.name(), file, kernel.source(), kernel.subgroup_size().is_some())
+        Shader::new(&kernel.name_in(dtype), file, kernel.source(dtype), kernel.subgroup_size().is_some())
     });
     let ceilings = Ceilings::shaders().into_iter().map(|(name, source)| {
         let file = format!("ceilings/{name}.wgsl");

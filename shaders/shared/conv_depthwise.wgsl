@@ -31,12 +31,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Value4>;
+@group(0) @binding(2) var<storage, read> weights: array<Value4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // Without a residual this is the bias once more, and never read.
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Value4>;
+@group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
 // What a shader needs of the parameters, read once: software drivers read a parameter anew wherever it stands.
 struct Field {
@@ -77,7 +77,7 @@ fn first_weight(own: Field, own_quad: u32) -> u32 {
 // The input quad of a position of a row, zeros where that lies left or right of it, or where the row is not `inside`.
 fn value_at(own: Field, line: i32, inside: bool, x: i32, quad: u32) -> vec4<f32> {
     let at = u32(line + clamp(x, 0, own.in_w - 1)) * own.quads + quad;
-    return select(vec4(0.0), input[at], inside & (x >= 0) & (x < own.in_w));
+    return select(vec4(0.0), load4(input[at]), inside & (x >= 0) & (x < own.in_w));
 }
 
 // No branch: this stands in loops that are unrolled.

@@ -76,8 +76,8 @@ struct Params {
 // Bindings 1 and 2 are the input and the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 // With a second term its input, without a residual the bias once more, which is never read.
-@group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> residual: array<Value4>;
+@group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
 // What one workgroup computes: a block of output channels, whose weights are number `weights` of those of all blocks and
 // batches, at the positions from `first` on, as far as they are below `end`. Positions count through all batches. The input
@@ -147,7 +147,7 @@ fn field(term: u32) -> Field {
 // A quad of a term's input.
 fn input_at(own: Field, term: u32, at: u32) -> vec4<f32> {
     if term == 1u {
-        return residual[at];
+        return load4(residual[at]);
     }
     return value_at(own, at);
 }
@@ -225,8 +225,8 @@ fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) 
         let at = position * own.out_quads + quad;
         var value = sum;
         if own.add_residual {
-            value += residual[at];
+            value += load4(residual[at]);
         }
-        output[at] = rectified(own, value);
+        output[at] = store4(rectified(own, value));
     }
 }

@@ -1,7 +1,7 @@
 // Weights as a buffer; shaders call `weight_at`.
 
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Value4>;
 
 fn weight_at(index: u32) -> vec4<f32> {
-    return weights[index];
+    return load4(weights[index]);
 }

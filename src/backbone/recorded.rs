@@ -21,7 +21,7 @@ impl FeatureLayout {
 
     /// Bytes of its values: what the buffer has at least.
     pub fn bytes(&self) -> u64 {
-        4 * self.shape.len() as u64
+        self.shape.bytes()
     }
 }
 

@@ -422,8 +422,8 @@ mod tests {
     #[test]
     fn the_needs_are_those_of_the_kernels() {
         let (mut buffers, mut invocations, mut bytes, mut uniform) = (0, 0, 0, 0);
-        for kernel in Kernel::all() {
-            let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+        for (kernel, dtype) in Kernel::forms() {
+            let module = naga::front::wgsl::parse_str(&kernel.source(dtype)).unwrap();
             let [x, y, z] = module.entry_points[0].workgroup_size;
             assert_eq!([y, z], [1, 1], "{}: workgroups are along x", kernel.name());
             assert_eq!(kernel.invocations(), x, "{}", kernel.name());

@@ -4,8 +4,9 @@
 //! the same on every adapter.
 
 use super::{GpuContext, blocking};
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, assemble, wgsl};
+use crate::kernels::{AdapterClass, ENTRY_POINT, Grid, Prelude, assemble, wgsl};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -65,9 +66,9 @@ impl Ceilings {
 
     /// The two shaders, each with the name of its file in `shaders/ceilings/`, without extension.
     pub fn shaders() -> [(&'static str, String); 2] {
-        let prelude = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
-        let multiply_add = assemble(&prelude, &[], wgsl!("ceilings/multiply_add"));
-        let triad = assemble(&[], &[], wgsl!("ceilings/triad"));
+        let constants = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
+        let multiply_add = assemble(&Prelude::constants(&constants), &[], wgsl!("ceilings/multiply_add"));
+        let triad = assemble(&Prelude::default(), &[], wgsl!("ceilings/triad"));
         [("multiply_add", multiply_add.text), ("triad", triad.text)]
     }
 
@@ -101,7 +102,7 @@ fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
     };
     let invocations = u64::from(groups) * 64;
     let [shader, _] = Ceilings::shaders();
-    let stream = Stream::new(gpu, shader, &[(invocations + 1) * 4], Grid { x: groups, y: 1 })?;
+    let stream = Stream::new(gpu, shader, &[DType::F32.bytes_of(invocations as usize + 1)], Grid { x: groups, y: 1 })?;
     Ok(2.0 * (CHAINS * REPEATS * LOOPS * invocations) as f64 * stream.dispatches_per_second()? / 1e9)
 }
 

@@ -4,6 +4,7 @@ use super::GpuContext;
 use super::faults::Scoped;
 use super::parallel;
 use super::resource::{Resource, filled_buffer, filled_image};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::{Method, OperandMemory};
 use crate::plan::{Plan, Step};
@@ -12,8 +13,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// What one set of packed weights is for: an operator, a method, and how the blocks of output channels are cut.
-type Key = (String, Method, Vec<Range<usize>>);
+/// What one set of packed weights is for: an operator, a method, the number format of a plan, and how the blocks of output
+/// channels are cut.
+type Key = (String, Method, DType, Vec<Range<usize>>);
 
 /// The packed weights of an operator on the device.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Constants {
 }
 
 fn key(plan: &Plan, step: &Step) -> Key {
-    (plan.graph().operators()[step.operator].name.clone(), step.method, step.parts.clone())
+    (plan.graph().operators()[step.operator].name.clone(), step.method, plan.dtype(), step.parts.clone())
 }
 
 /// The constants of a step, by part.
@@ -91,12 +93,13 @@ fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Resu
     let part = |part: &Range<usize>| {
         let upload = |(index, values): (usize, &Vec<f32>)| {
             let block = values.len() / blocks;
-            let values = bytemuck::cast_slice(&values[part.start * block..part.end * block]);
+            let dtype = step.method.constant_format(index).of(plan.dtype());
+            let values = dtype.to_device(&values[part.start * block..part.end * block]);
             Ok(match step.method.constant_memory(index) {
                 OperandMemory::Buffer => {
-                    Resource::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, values)?)
+                    Resource::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, &values)?)
                 }
-                OperandMemory::Texture => Resource::Image(filled_image(gpu, &label, values)),
+                OperandMemory::Texture => Resource::Image(filled_image(gpu, &label, dtype, &values)),
             })
         };
         constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()

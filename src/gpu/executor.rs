@@ -8,12 +8,13 @@ use super::parallel;
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Timestamps, Timing, timed_passes};
 use super::recording::{Io, Recording, passes};
-use super::resource::{Resource, empty_buffer, filled_buffer};
+use super::resource::{Resource, empty_buffer, filled_buffer, filling};
 use super::staging::StagingSet;
+use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
 use crate::graph::BlobId;
 use crate::kernels::{Grid, Kernel, Workspace};
-use crate::plan::{Binding, Command, Plan};
+use crate::plan::{Binding, Command, Dispatch, Plan};
 use crate::weights::Weights;
 use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
@@ -84,16 +85,16 @@ impl Executor {
             activations.push(gpu.scoped(make).result().await?);
         }
         let mut scratch = Vec::new();
-        for (index, &Workspace { memory, bytes }) in plan.scratch().iter().enumerate() {
-            let make = || Ok(Resource::empty(gpu, &format!("resnet3d.scratch{index}"), memory, bytes));
+        for (index, &Workspace { memory, dtype, bytes }) in plan.scratch().iter().enumerate() {
+            let make = || Ok(Resource::empty(gpu, &format!("resnet3d.scratch{index}"), memory, dtype, bytes));
             scratch.push(if bytes > 0 { Some(gpu.scoped(make).result().await?) } else { None });
         }
         let (params, offsets) = params(gpu, &plan);
         let fill = || filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params);
         let uniforms = gpu.scoped(fill).result().await?;
 
-        let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.kernel);
-        let kernels: HashSet<Kernel> = kernels.collect();
+        let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| form(&plan, dispatch));
+        let kernels: HashSet<(Kernel, DType)> = kernels.collect();
         let (compiling, packing) = parallel::both(
             || gpu.pipelines.compile(gpu, &kernels, checks, patch),
             || constants.pack(gpu, &plan, weights),
@@ -108,7 +109,7 @@ impl Executor {
             let dispatches = plan.steps().iter().zip(&packed).map(|(step, constants)| {
                 let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
                 let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
-                    let pipeline = &pipelines[&dispatch.launch.kernel];
+                    let pipeline = &pipelines[&form(&plan, dispatch)];
                     let uniform = wgpu::BufferBinding {
                         buffer: &uniforms,
                         offset,
@@ -186,7 +187,7 @@ impl Executor {
         let planned = self.plan.steps().iter().flat_map(|step| &step.dispatches);
         let mut seen = HashSet::new();
         for (planned, dispatch) in planned.zip(self.dispatches.iter().flatten()) {
-            if !seen.insert(planned.launch.kernel) {
+            if !seen.insert(form(&self.plan, planned)) {
                 continue;
             }
             pass.set_pipeline(&dispatch.pipeline);
@@ -228,8 +229,7 @@ impl Executor {
     pub(super) async fn fill(&self, value: f32) -> Result<()> {
         let fill = || {
             for buffer in &self.activations {
-                let values = vec![value; buffer.size() as usize / 4];
-                self.gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+                self.gpu.queue.write_buffer(buffer, 0, &filling(value, buffer.size()));
             }
             for workspace in self.scratch.iter().flatten() {
                 workspace.fill(&self.gpu, value);
@@ -320,7 +320,7 @@ impl Executor {
         let limit = self.gpu.plan_limits().max_binding_bytes;
         for (&blob, buffer) in blobs.iter().zip(buffers) {
             let (name, shape) = (&self.plan.graph().blob(blob).name, self.plan.shape(blob));
-            let bytes = 4 * shape.len() as u64;
+            let bytes = shape.bytes();
             if bytes > limit {
                 let what = format!("blob {name} ({shape}) in a buffer of the caller's");
                 return Err(ErrorRepr::Limit { what, needed: bytes, limit, limit_name: "binding" }.into());
@@ -430,6 +430,11 @@ impl Executor {
             }
         }
     }
+}
+
+/// The kernel of a dispatch, and the number format of its values: what there is a pipeline for.
+fn form(plan: &Plan, dispatch: &Dispatch) -> (Kernel, DType) {
+    (dispatch.launch.kernel, dispatch.launch.format.of(plan.dtype()))
 }
 
 /// The uniform parameters of all dispatches of a plan, and where those of each begin.

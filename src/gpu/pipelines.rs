@@ -1,11 +1,13 @@
-//! Compute pipelines: one for each kernel, made once for a device, several at a time.
+//! Compute pipelines: one for each kernel and number format, made once for a device, several at a time.
 
 use super::GpuContext;
 use super::faults::{Caught, Scoped, lock, within_scopes};
 use super::parallel;
 use super::pipeline_file::{PipelineFile, Written};
+use super::resource::texel_format;
 use super::trusted::{pipeline_cache, unchecked_module};
 use crate::cache::CacheDirectory;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::{Compiler, ENTRY_POINT, Kernel, OperandMemory};
 use std::cmp::Reverse;
@@ -40,11 +42,11 @@ pub struct ShaderPatch {
 impl ShaderPatch {
     /// The kernels that it changes.
     pub fn kernels(&self) -> Vec<Kernel> {
-        Kernel::all().filter(|&kernel| self.changes(kernel)).collect()
+        Kernel::all().filter(|&kernel| DType::ALL.iter().any(|&dtype| self.changes(kernel, dtype))).collect()
     }
 
-    fn changes(&self, kernel: Kernel) -> bool {
-        kernel.shader() == self.shader && kernel.source().contains(self.from)
+    fn changes(&self, kernel: Kernel, dtype: DType) -> bool {
+        kernel.shader() == self.shader && kernel.source(dtype).contains(self.from)
     }
 }
 
@@ -52,6 +54,8 @@ impl ShaderPatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     kernel: Kernel,
+    /// The number format of its values.
+    dtype: DType,
     checks: ShaderChecks,
     /// Only of kernels that it changes.
     patch: Option<ShaderPatch>,
@@ -60,8 +64,8 @@ struct Key {
 impl Key {
     fn source(&self) -> String {
         match self.patch {
-            Some(patch) => self.kernel.source().replace(patch.from, patch.to),
-            None => self.kernel.source(),
+            Some(patch) => self.kernel.source(self.dtype).replace(patch.from, patch.to),
+            None => self.kernel.source(self.dtype),
         }
     }
 }
@@ -148,15 +152,20 @@ impl Pipelines {
         Some(*lock(&self.underway)).filter(|underway| underway.total > 0)
     }
 
-    /// Compiles `kernels` side by side, unless that has been done before.
+    /// Compiles `kernels`, each for a number format, side by side, unless that has been done before.
     pub fn compile<'a>(
         &'a self,
         gpu: &'a GpuContext,
-        kernels: &HashSet<Kernel>,
+        kernels: &HashSet<(Kernel, DType)>,
         checks: ShaderChecks,
         patch: Option<ShaderPatch>,
     ) -> Compiling<'a> {
-        let key = |&kernel: &Kernel| Key { kernel, checks, patch: patch.filter(|patch| patch.changes(kernel)) };
+        let key = |&(kernel, dtype): &(Kernel, DType)| Key {
+            kernel,
+            dtype,
+            checks,
+            patch: patch.filter(|patch| patch.changes(kernel, dtype)),
+        };
         let keys: Vec<Key> = kernels.iter().map(key).collect();
         let missing = keys.iter().filter(|key| !lock(&self.made).contains_key(key));
         let mut sources: Vec<(Key, String)> = missing.map(|&key| (key, key.source())).collect();
@@ -196,7 +205,7 @@ impl Compiling<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if one does not compile.
-    pub async fn finish(self) -> Result<HashMap<Kernel, Pipeline>> {
+    pub async fn finish(self) -> Result<HashMap<(Kernel, DType), Pipeline>> {
         let Self { pipelines, keys, compiled } = self;
         let any = !compiled.is_empty();
         let mut failed = None;
@@ -213,7 +222,7 @@ impl Compiling<'_> {
             pipelines.save();
         }
         let made = lock(&pipelines.made);
-        Ok(keys.into_iter().map(|key| (key.kernel, made[&key].clone())).collect())
+        Ok(keys.into_iter().map(|key| ((key.kernel, key.dtype), made[&key].clone())).collect())
     }
 }
 
@@ -224,7 +233,7 @@ fn is_silent(mut caught: Caught) -> bool {
 
 fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::PipelineCache>) -> Pipeline {
     let (device, kernel) = (&gpu.device, key.kernel);
-    let label = format!("resnet3d.{}", kernel.name());
+    let label = format!("resnet3d.{}", kernel.name_in(key.dtype));
     let desc = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
     let module = match key.checks {
         ShaderChecks::Checked => device.create_shader_module(desc),
@@ -239,7 +248,7 @@ fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::Pipe
                 true => wgpu::StorageTextureAccess::WriteOnly,
                 false => wgpu::StorageTextureAccess::ReadOnly,
             },
-            format: wgpu::TextureFormat::Rgba32Float,
+            format: texel_format(kernel.formats()[index].of(key.dtype)),
             view_dimension: wgpu::TextureViewDimension::D2,
         },
     };

@@ -1,11 +1,22 @@
 //! What kernels bind: buffers, and images as long rows of vec4 ([`OperandMemory`]).
 
 use super::GpuContext;
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::kernels::{OperandMemory, TEXTURE_WIDTH};
+use crate::kernels::{OperandMemory, TEXTURE_WIDTH, texture_row_bytes};
+
+/// The texels of an image whose values have that number format: four values each.
+pub(super) fn texel_format(dtype: DType) -> wgpu::TextureFormat {
+    match dtype {
+        DType::F32 => wgpu::TextureFormat::Rgba32Float,
+    }
+}
 
 /// Bytes of a row of an image.
-const ROW_BYTES: usize = TEXTURE_WIDTH * 16;
+fn row_bytes(view: &wgpu::TextureView) -> usize {
+    let texel = view.texture().format().block_copy_size(None);
+    TEXTURE_WIDTH * texel.expect("colours have one size") as usize
+}
 
 /// A buffer or an image.
 #[derive(Debug)]
@@ -16,10 +27,10 @@ pub(super) enum Resource {
 
 impl Resource {
     /// An empty one with room for so many bytes.
-    pub fn empty(gpu: &GpuContext, label: &str, memory: OperandMemory, bytes: u64) -> Self {
+    pub fn empty(gpu: &GpuContext, label: &str, memory: OperandMemory, dtype: DType, bytes: u64) -> Self {
         match memory {
             OperandMemory::Buffer => Self::Buffer(empty_buffer(gpu, label, bytes)),
-            OperandMemory::Texture => Self::Image(empty_image(gpu, label, bytes)),
+            OperandMemory::Texture => Self::Image(empty_image(gpu, label, dtype, bytes)),
         }
     }
 
@@ -39,18 +50,24 @@ impl Resource {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Buffer(buffer) => buffer.size(),
-            Self::Image(view) => u64::from(view.texture().height()) * ROW_BYTES as u64,
+            Self::Image(view) => u64::from(view.texture().height()) * row_bytes(view) as u64,
         }
     }
 
     /// Fills all of it.
     pub fn fill(&self, gpu: &GpuContext, value: f32) {
-        let values = vec![value; self.bytes() as usize / 4];
+        let bytes = filling(value, self.bytes());
         match self {
-            Self::Buffer(buffer) => gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values)),
-            Self::Image(view) => write_rows(gpu, view, 0, bytemuck::cast_slice(&values)),
+            Self::Buffer(buffer) => gpu.queue.write_buffer(buffer, 0, &bytes),
+            Self::Image(view) => write_rows(gpu, view, 0, &bytes),
         }
     }
+}
+
+/// So many bytes of one f32, over and over.
+pub(super) fn filling(value: f32, bytes: u64) -> Vec<u8> {
+    let value = value.to_ne_bytes();
+    value.repeat(bytes as usize / value.len())
 }
 
 /// A buffer for what kernels read and write.
@@ -106,10 +123,10 @@ pub(super) fn filled_buffer(
     Ok(buffer)
 }
 
-/// Rows of an image for so many bytes. Never a power of two: llvmpipe compiles a shader once for images whose sides are,
+/// Rows of an image for so many bytes, with so many in a row. Never a power of two: llvmpipe compiles a shader once for images whose sides are,
 /// and once more for others.
-fn image_rows(bytes: usize) -> usize {
-    let rows = bytes.div_ceil(ROW_BYTES).max(3);
+fn image_rows(bytes: usize, row_bytes: usize) -> usize {
+    let rows = bytes.div_ceil(row_bytes).max(3);
     rows + usize::from(rows.is_power_of_two())
 }
 
@@ -118,14 +135,14 @@ fn extent(rows: usize) -> wgpu::Extent3d {
 }
 
 /// An image with room for so many bytes.
-fn empty_image(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::TextureView {
+fn empty_image(gpu: &GpuContext, label: &str, dtype: DType, bytes: u64) -> wgpu::TextureView {
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
-        size: extent(image_rows(bytes as usize)),
+        size: extent(image_rows(bytes as usize, texture_row_bytes(dtype) as usize)),
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::Rgba32Float,
+        format: texel_format(dtype),
         usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
         view_formats: &[],
     });
@@ -133,14 +150,15 @@ fn empty_image(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::TextureView {
 }
 
 /// An image that holds `bytes` row by row.
-pub(super) fn filled_image(gpu: &GpuContext, label: &str, bytes: &[u8]) -> wgpu::TextureView {
-    let view = empty_image(gpu, label, bytes.len() as u64);
+pub(super) fn filled_image(gpu: &GpuContext, label: &str, dtype: DType, bytes: &[u8]) -> wgpu::TextureView {
+    let view = empty_image(gpu, label, dtype, bytes.len() as u64);
+    let row_bytes = row_bytes(&view);
     // Whole rows at once; the rest of the last one is padding that nobody reads.
-    let (whole, rest) = bytes.split_at(bytes.len() / ROW_BYTES * ROW_BYTES);
+    let (whole, rest) = bytes.split_at(bytes.len() / row_bytes * row_bytes);
     let mut last = rest.to_vec();
-    last.resize(rest.len().next_multiple_of(ROW_BYTES), 0);
+    last.resize(rest.len().next_multiple_of(row_bytes), 0);
     write_rows(gpu, &view, 0, whole);
-    write_rows(gpu, &view, whole.len() / ROW_BYTES, &last);
+    write_rows(gpu, &view, whole.len() / row_bytes, &last);
     view
 }
 
@@ -149,10 +167,11 @@ fn write_rows(gpu: &GpuContext, view: &wgpu::TextureView, first: usize, bytes: &
     if bytes.is_empty() {
         return;
     }
+    let row_bytes = row_bytes(view);
     let origin = wgpu::Origin3d { x: 0, y: first as u32, z: 0 };
     let target = wgpu::TexelCopyTextureInfo { origin, ..view.texture().as_image_copy() };
-    let layout = wgpu::TexelCopyBufferLayout { bytes_per_row: Some(ROW_BYTES as u32), ..Default::default() };
-    gpu.queue.write_texture(target, bytes, layout, extent(bytes.len() / ROW_BYTES));
+    let layout = wgpu::TexelCopyBufferLayout { bytes_per_row: Some(row_bytes as u32), ..Default::default() };
+    gpu.queue.write_texture(target, bytes, layout, extent(bytes.len() / row_bytes));
 }
 
 #[cfg(test)]
@@ -161,8 +180,9 @@ mod tests {
 
     #[test]
     fn the_rows_of_an_image_hold_everything_and_are_no_power_of_two() {
+        const ROW_BYTES: usize = 16_384;
         for bytes in (0..40).flat_map(|rows| [rows * ROW_BYTES, rows * ROW_BYTES + 1]) {
-            let rows = image_rows(bytes);
+            let rows = image_rows(bytes, ROW_BYTES);
             assert!(rows * ROW_BYTES >= bytes && !rows.is_power_of_two(), "{bytes}: {rows}");
             assert!(rows <= bytes.div_ceil(ROW_BYTES).max(2) + 1, "{bytes}: {rows}");
         }

@@ -3,6 +3,7 @@
 use super::GpuContext;
 use super::answers::Answers;
 use super::profile::Timestamps;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::{Plan, Run, Staging, Transfer};
 
@@ -66,7 +67,7 @@ impl StagingSet {
             let mut view = buffer.get_mapped_range_mut(..).map_err(|e| gpu.fault(e))?;
             for transfer in plan.uploads().transfers().iter().filter(|transfer| transfer.buffer == index) {
                 let (fed, runs) = plan.upload_runs(transfer);
-                let values: &[u8] = bytemuck::cast_slice(inputs[fed]);
+                let values = DType::HOST.to_device(inputs[fed]);
                 for Run { outside, inside, bytes } in runs {
                     let start = transfer.offset as usize + inside;
                     view.slice(start..start + bytes).copy_from_slice(&values[outside..outside + bytes]);
@@ -93,9 +94,9 @@ impl StagingSet {
             for (run, transfer) in runs {
                 let start = transfer.offset as usize + run.inside;
                 // Pieces of a clip may share rows.
-                let known = (4 * values.len() - run.outside).min(run.bytes);
+                let known = (DType::HOST.bytes_of(values.len()) as usize - run.outside).min(run.bytes);
                 let bytes = &views[transfer.buffer][start + known..start + run.bytes];
-                values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_ne_bytes(value)));
+                values.extend(DType::HOST.to_host(bytes));
             }
             values
         };

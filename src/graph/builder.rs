@@ -1,6 +1,7 @@
 //! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
 
 use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, SlowFrames, Window};
+use crate::dtype::DType;
 
 /// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
 ///
@@ -164,7 +165,7 @@ impl GraphBuilder {
     }
 
     fn blob(&mut self, name: String, channels: usize) -> BlobId {
-        self.blobs.push(Blob { name, channels, layout: Layout::default() });
+        self.blobs.push(Blob { name, channels, layout: Layout::default(), dtype: DType::HOST });
         BlobId(self.blobs.len() - 1)
     }
 

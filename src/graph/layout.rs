@@ -1,4 +1,5 @@
-//! Layout: the graph as it runs on a device, blobs channels innermost, with conversions at its edges.
+//! Layout: the graph as it runs on a device, blobs channels innermost, with conversions at its edges, where values change their number
+//! format as well.
 //!
 //! Callers see NCTHW. Kernels load and store four channels at a time, so between the first and the last dispatch a blob
 //! is N×T×H×W×C, its channels padded to a multiple of four with zeros. This pass adds an operator behind every input
@@ -6,6 +7,7 @@
 //! as it comes.
 
 use super::{Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator};
+use crate::dtype::DType;
 
 /// How the values of a blob lie in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,12 +25,19 @@ fn reads_planar(op: &Operator) -> bool {
     matches!(&op.kind, OpKind::Conv(Conv { epilogue: Epilogue { pool: Some(_), .. }, .. }))
 }
 
-/// Puts every blob of `graph` channels last, but for the inputs and new last versions of the blobs `outputs`.
-pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
-    let mut blobs: Vec<Blob> =
-        graph.blobs.iter().map(|blob| Blob { layout: Layout::ChannelsLast, ..blob.clone() }).collect();
+/// Puts every blob of `graph` channels last and gives it the number format `dtype`, but for the inputs and new last versions
+/// of the blobs `outputs`: they are as callers see them.
+pub fn channels_last(graph: &Graph, outputs: &[BlobId], dtype: DType) -> Graph {
+    let as_in = |blob: &Blob, layout: Layout| {
+        let dtype = match layout {
+            Layout::Planar => DType::HOST,
+            Layout::ChannelsLast => dtype,
+        };
+        Blob { layout, dtype, ..blob.clone() }
+    };
+    let mut blobs: Vec<Blob> = graph.blobs.iter().map(|blob| as_in(blob, Layout::ChannelsLast)).collect();
     let version = |blobs: &mut Vec<Blob>, of: BlobId, layout: Layout| {
-        blobs.push(Blob { layout, ..blobs[of.0].clone() });
+        blobs.push(as_in(&blobs[of.0], layout));
         BlobId(blobs.len() - 1)
     };
     let mut operators = Vec::new();
@@ -40,7 +49,7 @@ pub fn channels_last(graph: &Graph, outputs: &[BlobId]) -> Graph {
     // What operators read in place of an input, if there are any that do not read the input itself.
     let mut inside = Vec::new();
     for &input in &graph.inputs {
-        blobs[input.0].layout = Layout::Planar;
+        blobs[input.0] = as_in(&blobs[input.0], Layout::Planar);
         let reads = |op: &Operator| op.inputs.contains(&input) && !reads_planar(op);
         if !(outputs.contains(&input) || graph.output == input || graph.operators.iter().any(reads)) {
             continue;

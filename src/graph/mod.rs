@@ -26,6 +26,7 @@ pub use layout::Layout;
 pub use slow_frames::SlowFrames;
 pub use stages::{StageInfo, stage_info};
 
+use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
@@ -49,14 +50,16 @@ pub struct Blob {
     pub channels: usize,
     /// How its values lie in memory on a device.
     pub layout: Layout,
+    /// What its values are there.
+    pub dtype: DType,
 }
 
 impl Blob {
-    /// Bytes of a blob of `shape` in this layout.
+    /// Bytes of a blob of `shape` in this layout and number format.
     pub fn bytes(&self, shape: Shape) -> u64 {
         match self.layout {
-            Layout::Planar => shape.bytes(),
-            Layout::ChannelsLast => Shape { c: shape.c.next_multiple_of(4), ..shape }.bytes(),
+            Layout::Planar => shape.bytes_as(self.dtype),
+            Layout::ChannelsLast => Shape { c: shape.c.next_multiple_of(4), ..shape }.bytes_as(self.dtype),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct AffineChannel;
 
 impl Permutation for AffineChannel {
     fn row(&self) -> Row {
-        Row::new("affine", wgsl!("affine"), Params::LAYOUT, 4)
+        Row::new("affine", wgsl!("affine"), Params::LAYOUT, 4).in_f32(&[1, 2])
     }
 }
 

@@ -6,6 +6,7 @@ use super::method::{Family, one_convolution};
 use super::source::wgsl;
 use super::table::{Permutation, Row};
 use super::{Kernel, Source};
+use crate::dtype::Format;
 use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::weights::{Weights, fold_affine};
@@ -42,6 +43,7 @@ impl Permutation for ConvDepthwise {
         Row::new("conv_depthwise", wgsl!("conv_depthwise"), Params::LAYOUT, 5)
             .shared(&SHARED)
             .prelude(&[("QUADS", BLOCK / 4), ("TILE_W", COLUMNS)])
+            .in_f32(&[2])
     }
 }
 
@@ -63,6 +65,11 @@ impl Family for ConvDepthwise {
     /// Blocks of channels: weights and bias are cut between them.
     fn blocks(&self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(BLOCK)
+    }
+
+    /// The weights are as the plan has them, the bias is f32.
+    fn constant_format(&self, index: usize) -> Format {
+        if index == 0 { Format::Plan } else { Format::F32 }
     }
 
     /// Weights and bias.

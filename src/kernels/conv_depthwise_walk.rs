@@ -7,6 +7,7 @@ use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
 use super::{Kernel, Launch, Slice};
+use crate::dtype::Format;
 use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::weights::Weights;
@@ -55,6 +56,7 @@ impl Permutation for Stride {
         Row::new(name, wgsl!("conv_depthwise_walk"), Params::LAYOUT, 5)
             .shared(&conv_depthwise::SHARED)
             .prelude(&[&sizes[..], &patches].concat())
+            .in_f32(&[2])
     }
 }
 
@@ -76,6 +78,10 @@ impl Family for Stride {
 
     fn blocks(&self, conv: &Conv) -> usize {
         Family::blocks(&ConvDepthwise, conv)
+    }
+
+    fn constant_format(&self, index: usize) -> Format {
+        Family::constant_format(&ConvDepthwise, index)
     }
 
     fn constant_lens(&self, conv: &Conv, channels: usize) -> Vec<usize> {

@@ -5,6 +5,7 @@ use super::launch::{Grid, Launch, Operand, Slice, WINDOW, WindowParams, params};
 use super::method::{Family, one_convolution};
 use super::source::wgsl;
 use super::table::{Permutation, Row};
+use crate::dtype::Format;
 use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::weights::{Weights, fold_affine};
@@ -42,6 +43,7 @@ impl Permutation for ConvDirect {
         Row::new(format!("conv_direct_{COLUMNS}x{CHANNELS}"), wgsl!("conv_direct"), Params::LAYOUT, 5)
             .shared(&[WINDOW])
             .prelude(&[("TILE_W", COLUMNS), ("TILE_C", CHANNEL_VEC4S)])
+            .in_f32(&[2])
     }
 }
 
@@ -59,6 +61,11 @@ impl Family for ConvDirect {
     /// Channel tiles: weights and bias are cut between them.
     fn blocks(&self, conv: &Conv) -> usize {
         conv.groups * group_tiles(conv)
+    }
+
+    /// The weights are as the plan has them, the bias is f32.
+    fn constant_format(&self, index: usize) -> Format {
+        if index == 0 { Format::Plan } else { Format::F32 }
     }
 
     /// Weights and bias.

@@ -7,6 +7,7 @@ use super::method::{Family, NO_POOLING, NOT_A_SUM};
 use super::source::wgsl;
 use super::table::{Permutation, Row};
 use super::{Kernel, OperandMemory, Source, TEXTURE_WIDTH, Target, conv_gemm_subgroup};
+use crate::dtype::Format;
 use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::shape::Shape;
@@ -62,7 +63,7 @@ impl RegisterTile {
 pub(super) enum Input {
     /// Channels last, in blocks of four.
     ChannelsLast(OperandMemory),
-    /// In a buffer, a plane for each channel: a clip as it comes.
+    /// In a buffer of f32, a plane for each channel: a clip as it comes.
     Planes,
 }
 
@@ -280,11 +281,13 @@ pub(super) fn gemm_row(
     if [input.memory(), weights].contains(&OperandMemory::Texture) {
         prelude.push(("IMAGE_WIDTH", TEXTURE_WIDTH));
     }
+    let in_f32: &[usize] = if input == Input::Planes { &[0, 2] } else { &[2] };
     Row::new(name, shader, Params::LAYOUT, 5)
         .shared(&[WINDOW, input.source(), weights_source(weights), wgsl!("shared/conv_gemm")])
         .prelude(&prelude)
         .operand(0, input.memory())
         .operand(1, weights)
+        .in_f32(in_f32)
 }
 
 impl Permutation for Gemm {
@@ -317,6 +320,11 @@ impl Family for Gemm {
 
     fn constant_memory(&self, index: usize) -> OperandMemory {
         if index == 0 { self.weights() } else { OperandMemory::Buffer }
+    }
+
+    /// The weights are as the plan has them, the bias is f32.
+    fn constant_format(&self, index: usize) -> Format {
+        if index == 0 { Format::Plan } else { Format::F32 }
     }
 
     fn blocks(&self, conv: &Conv) -> usize {

@@ -10,6 +10,7 @@ use super::launch::{Launch, Slice};
 use super::method::Family;
 use super::table::{Permutation, Row};
 use super::{Kernel, OperandMemory, Target, conv_pool_subgroup};
+use crate::dtype::Format;
 use crate::error::Result;
 use crate::graph::{Conv, OpKind, Window};
 use crate::shape::Shape;
@@ -116,6 +117,10 @@ impl Family for ConvPool {
 
     fn constant_memory(&self, index: usize) -> OperandMemory {
         Family::constant_memory(&self.gemm(), index)
+    }
+
+    fn constant_format(&self, index: usize) -> Format {
+        Family::constant_format(&self.gemm(), index)
     }
 
     fn blocks(&self, conv: &Conv) -> usize {

@@ -1,6 +1,7 @@
 //! What one dispatch needs, and the grid it runs on.
 
 use super::{Kernel, Source, wgsl};
+use crate::dtype::Format;
 use crate::graph::{Conv, Layout, Window};
 use crate::shape::Shape;
 use std::ops::Range;
@@ -88,6 +89,8 @@ impl Slice {
 pub struct Launch {
     /// The shader.
     pub kernel: Kernel,
+    /// The number format of its values: that of the plan, but for kernels between two workspaces.
+    pub format: Format,
     /// Bytes of the uniform parameters.
     pub params: Vec<u8>,
     /// Workgroups.
@@ -103,7 +106,13 @@ pub struct Launch {
 impl Launch {
     /// One that computes no products of weights.
     pub(super) fn new(kernel: Kernel, params: &impl bytemuck::NoUninit, grid: Grid, operands: Vec<Operand>) -> Self {
-        Self { kernel, params: bytemuck::bytes_of(params).to_vec(), grid, operands, macs: 0 }
+        let params = bytemuck::bytes_of(params).to_vec();
+        Self { kernel, format: Format::Plan, params, grid, operands, macs: 0 }
+    }
+
+    /// The same with all values in f32 whatever the plan has.
+    pub(super) fn in_f32(self) -> Self {
+        Self { format: Format::F32, ..self }
     }
 
     /// The same with so many multiply-adds.

@@ -3,6 +3,7 @@
 use super::table::Kernel;
 use super::winograd::{Winograd, WinogradTile};
 use super::{Launch, OperandMemory, Slice, Target, candidates};
+use crate::dtype::{DType, Format};
 use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::{Conv, Epilogue, OpKind, Operator};
 use crate::shape::Shape;
@@ -38,6 +39,8 @@ pub struct RowTiles {
 pub struct Workspace {
     /// What it is.
     pub memory: OperandMemory,
+    /// The number format of its values.
+    pub dtype: DType,
     /// How large; 0 where it is not needed.
     pub bytes: u64,
 }
@@ -97,12 +100,17 @@ pub(super) trait Family {
         OperandMemory::Buffer
     }
 
+    /// The number format of the constant of that index.
+    fn constant_format(&self, _index: usize) -> Format {
+        Format::F32
+    }
+
     /// Blocks of output channels, between which every constant can be cut.
     fn blocks(&self, _operator: &Self::Operator) -> usize {
         1
     }
 
-    /// Lengths of the constant buffers of an operator with that many output channels, in f32 values.
+    /// Lengths of the constant buffers of an operator with that many output channels, in values.
     fn constant_lens(&self, _operator: &Self::Operator, _channels: usize) -> Vec<usize> {
         Vec::new()
     }
@@ -133,6 +141,7 @@ pub(super) trait Implementation {
     fn row_tiles(&self) -> Option<RowTiles>;
     fn workspaces(&self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace>;
     fn constant_memory(&self, index: usize) -> OperandMemory;
+    fn constant_format(&self, index: usize) -> Format;
     fn blocks(&self, kind: &OpKind) -> usize;
     fn constant_lens(&self, kind: &OpKind, channels: usize) -> Vec<usize>;
     fn constants(&self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>>;
@@ -175,6 +184,10 @@ impl<F: Family> Implementation for F {
 
     fn constant_memory(&self, index: usize) -> OperandMemory {
         Family::constant_memory(self, index)
+    }
+
+    fn constant_format(&self, index: usize) -> Format {
+        Family::constant_format(self, index)
     }
 
     fn blocks(&self, kind: &OpKind) -> usize {
@@ -346,12 +359,23 @@ impl Method {
         self.implementation().constant_memory(index)
     }
 
-    /// Lengths, in f32 values, of the constant buffers of `kind` as this method has them.
+    /// The number format of the constant of that index.
+    pub fn constant_format(self, index: usize) -> Format {
+        self.implementation().constant_format(index)
+    }
+
+    /// Lengths, in values, of the constant buffers of `kind` as this method has them.
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         self.implementation().constant_lens(kind, channels)
     }
 
-    /// The constant buffers of `kind` as this method has them.
+    /// The same in bytes, in a plan whose values have the format `dtype`.
+    pub fn constant_bytes(self, kind: &OpKind, channels: usize, dtype: DType) -> Vec<u64> {
+        let lens = self.constant_lens(kind, channels).into_iter().enumerate();
+        lens.map(|(index, len)| self.constant_format(index).of(dtype).bytes_of(len)).collect()
+    }
+
+    /// The values of the constant buffers of `kind` as this method has them, each to be put into its number format.
     ///
     /// # Errors
     /// Those of [`Weights::get`] for the parameters that the operator names.

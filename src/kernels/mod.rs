@@ -36,12 +36,14 @@ pub mod winograd_output;
 pub use conv_gemm::Gemm;
 pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
 pub use method::{Method, RowTiles, Workspace};
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use source::assemble;
 pub use source::{Expanded, Misplaced};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use source::{Prelude, assemble};
 pub(crate) use source::{Source, wgsl};
 pub use table::Kernel;
 pub use target::{AdapterClass, Compiler, RegisterBudget, Target, TextureSupport};
+
+use crate::dtype::DType;
 
 /// Every shader is one entry point of this name.
 pub const ENTRY_POINT: &str = "main";
@@ -49,12 +51,17 @@ pub const ENTRY_POINT: &str = "main";
 /// The vec4 in a row of a texture.
 pub const TEXTURE_WIDTH: usize = 1024;
 
+/// Bytes of a row of a texture whose values have that number format.
+pub(crate) fn texture_row_bytes(dtype: DType) -> u64 {
+    dtype.bytes_of(4 * TEXTURE_WIDTH)
+}
+
 /// Where what a kernel reads or writes lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperandMemory {
     /// In a storage buffer.
     Buffer,
-    /// In a texture of four floats a texel, [`TEXTURE_WIDTH`] in a row. To some software drivers loads from textures are far
+    /// In a texture of four values a texel, [`TEXTURE_WIDTH`] in a row. To some software drivers loads from textures are far
     /// cheaper than from buffers (`docs/performance.md`).
     Texture,
 }

@@ -1,4 +1,4 @@
-//! Putting a shader together: constants, shared code, the kernel's file with its marked loops unrolled.
+//! Putting a shader together: extensions, types and constants, shared code, the kernel's file with its marked loops unrolled.
 //!
 //! Not every driver unrolls loops over register tiles as well as it could (`docs/performance.md`). A loop of the form
 //!
@@ -15,10 +15,44 @@
 //! A marker that stands in front of anything else changes nothing, so that a shader stays valid whatever is marked in it. It
 //! is kept as a [`Misplaced`], and a test asserts that no shader has one.
 
+use crate::dtype::{DType, Wgsl};
 use std::fmt;
 
-/// The constants in front of a shader: `const NAME: u32 = VALUE;`.
-pub(crate) type Prelude = [(&'static str, usize)];
+/// What stands in front of a shader.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prelude<'a> {
+    /// Extensions: `enable NAME;`.
+    pub enables: &'a [&'static str],
+    /// Types: `alias NAME = TYPE;`.
+    pub aliases: Vec<(&'static str, &'static str)>,
+    /// Constants: `const NAME: u32 = VALUE;`.
+    pub constants: &'a [(&'static str, usize)],
+}
+
+impl<'a> Prelude<'a> {
+    /// One with nothing but constants.
+    #[cfg(any(test, not(target_arch = "wasm32")))]
+    pub fn constants(constants: &'a [(&'static str, usize)]) -> Self {
+        Self { constants, ..Self::default() }
+    }
+
+    /// One for a shader whose values have that number format, which may read textures: with the types of values, and
+    /// `constants`.
+    pub fn of(dtype: DType, textures: bool, constants: &'a [(&'static str, usize)]) -> Self {
+        let Wgsl { enables, values: [one, two, four], texture } = dtype.wgsl();
+        let mut aliases = vec![("Value", one), ("Value2", two), ("Value4", four)];
+        // Not where no texture is read: a shader would ask for what it does not use.
+        aliases.extend(textures.then_some(("ValueTexture", texture)));
+        Self { enables, aliases, constants }
+    }
+}
+
+/// How values of that number format are loaded and stored, behind the prelude and in front of all other files.
+pub(crate) fn values(dtype: DType) -> Source {
+    match dtype {
+        DType::F32 => wgsl!("shared/values_f32"),
+    }
+}
 
 /// A file below `shaders/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +97,12 @@ impl fmt::Display for Misplaced {
 }
 
 /// The whole text of a shader.
-pub(crate) fn assemble(prelude: &Prelude, shared: &[Source], kernel: Source) -> Expanded {
+pub(crate) fn assemble(prelude: &Prelude<'_>, shared: &[Source], kernel: Source) -> Expanded {
+    let Prelude { enables, aliases, constants } = prelude;
     let mut text = String::new();
-    for (name, value) in prelude {
-        text += &format!("const {name}: u32 = {value}u;\n");
-    }
+    text.extend(enables.iter().map(|name| format!("enable {name};\n")));
+    text.extend(aliases.iter().map(|(name, ty)| format!("alias {name} = {ty};\n")));
+    text.extend(constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")));
     text.extend(shared.iter().map(|source| source.text));
     let mut misplaced = Vec::new();
     for source in shared {
@@ -76,7 +111,7 @@ pub(crate) fn assemble(prelude: &Prelude, shared: &[Source], kernel: Source) -> 
         misplaced.extend(marked.map(|(line, _)| (source.name, line, "shared code is not unrolled".to_owned())));
     }
     let mut faults = Vec::new();
-    unroll(&numbered(kernel.text), prelude, &mut text, &mut faults);
+    unroll(&numbered(kernel.text), constants, &mut text, &mut faults);
     // A loop inside of another is seen once for each value of the outer one.
     faults.sort();
     faults.dedup_by_key(|(line, _)| *line);
@@ -100,13 +135,13 @@ fn is_marker(line: &str) -> bool {
 }
 
 /// Appends `lines` to `out`, every marked loop unrolled, and to `faults` the markers that nothing could be done for.
-fn unroll(lines: &[(usize, String)], prelude: &Prelude, out: &mut String, faults: &mut Vec<(usize, String)>) {
+fn unroll(lines: &[(usize, String)], constants: &Constants, out: &mut String, faults: &mut Vec<(usize, String)>) {
     let mut at = 0;
     while at < lines.len() {
         let (number, line) = &lines[at];
         at += 1;
         let parsed = match line.trim() == MARKER {
-            true => parse(&lines[at..], prelude),
+            true => parse(&lines[at..], constants),
             false if is_marker(line) => Err(format!("a marker is a line of `{MARKER}` and nothing else")),
             false => Ok(None),
         };
@@ -122,7 +157,7 @@ fn unroll(lines: &[(usize, String)], prelude: &Prelude, out: &mut String, faults
                     let replaced: Vec<_> =
                         inside.iter().map(|(line, text)| (*line, replace_word(text, variable, &number))).collect();
                     *out += "{\n";
-                    unroll(&replaced, prelude, out, faults);
+                    unroll(&replaced, constants, out, faults);
                     *out += "}\n";
                 }
                 // The head, the body, the closing brace.
@@ -137,6 +172,9 @@ fn unroll(lines: &[(usize, String)], prelude: &Prelude, out: &mut String, faults
     }
 }
 
+/// Constants of the prelude, by name.
+type Constants = [(&'static str, usize)];
+
 /// What marks a loop.
 const MARKER: &str = "// unroll";
 
@@ -149,7 +187,7 @@ struct Loop<'a> {
 }
 
 /// The loop that `lines` begin with.
-fn parse<'a>(lines: &'a [(usize, String)], prelude: &Prelude) -> Result<Option<Loop<'a>>, String> {
+fn parse<'a>(lines: &'a [(usize, String)], constants: &Constants) -> Result<Option<Loop<'a>>, String> {
     let head = lines.first().map_or("", |(_, line)| line.as_str());
     let not_a_loop = || {
         format!(
@@ -157,7 +195,7 @@ fn parse<'a>(lines: &'a [(usize, String)], prelude: &Prelude) -> Result<Option<L
             head.trim()
         )
     };
-    let (variable, count) = loop_of(head, prelude).ok_or_else(not_a_loop)?;
+    let (variable, count) = loop_of(head, constants).ok_or_else(not_a_loop)?;
     let mut depth = 1usize;
     for (body, (_, line)) in lines[1..].iter().enumerate() {
         let after = (depth + line.matches('{').count()).checked_sub(line.matches('}').count());
@@ -173,11 +211,11 @@ fn parse<'a>(lines: &'a [(usize, String)], prelude: &Prelude) -> Result<Option<L
 }
 
 /// Variable and count of `for (var j = 0u; j < TILE_N; j++) {`.
-fn loop_of<'a>(head: &'a str, prelude: &Prelude) -> Option<(&'a str, usize)> {
+fn loop_of<'a>(head: &'a str, constants: &Constants) -> Option<(&'a str, usize)> {
     let (variable, rest) = head.trim().strip_prefix("for (var ")?.split_once(" = 0u; ")?;
     let bound = rest.strip_prefix(variable)?.strip_prefix(" < ")?.strip_suffix("++) {")?;
     let bound = bound.strip_suffix(variable)?.strip_suffix("; ")?;
-    let named = prelude.iter().find(|(name, _)| *name == bound).map(|(_, value)| *value);
+    let named = constants.iter().find(|(name, _)| *name == bound).map(|(_, value)| *value);
     Some((variable, named.or_else(|| bound.strip_suffix('u')?.parse().ok())?))
 }
 
@@ -203,7 +241,15 @@ mod tests {
     use super::*;
 
     fn expand(text: &'static str) -> Expanded {
-        assemble(&[("N", 2)], &[], Source { name: "test", text })
+        assemble(&Prelude::constants(&[("N", 2)]), &[], Source { name: "test", text })
+    }
+
+    #[test]
+    fn a_prelude_is_extensions_then_types_then_constants() {
+        let prelude = Prelude { enables: &["f16"], aliases: vec![("Value", "f16")], constants: &[("N", 2)] };
+        let shared = Source { name: "shared/test", text: "fn f() {}\n" };
+        let text = assemble(&prelude, &[shared], Source { name: "test", text: "fn g() {}\n" }).text;
+        assert_eq!(text, "enable f16;\nalias Value = f16;\nconst N: u32 = 2u;\nfn f() {}\nfn g() {}\n");
     }
 
     #[test]
@@ -264,7 +310,7 @@ for (var i = 0u; i < N; i++) {
         let text = "// unroll\nfor (var i = 0u; i < N; i++) {\n    // unroll\n    a(i);\n}\n";
         assert_eq!(expand(text).misplaced.iter().map(|one| one.line).collect::<Vec<_>>(), [3]);
         let shared = Source { name: "shared/test", text: "// unroll\nfor (var i = 0u; i < N; i++) {\n}\n" };
-        let expanded = assemble(&[("N", 2)], &[shared], Source { name: "test", text: "" });
+        let expanded = assemble(&Prelude::constants(&[("N", 2)]), &[shared], Source { name: "test", text: "" });
         assert_eq!(expanded.misplaced[0].to_string(), "shaders/shared/test.wgsl:1: shared code is not unrolled");
     }
 }

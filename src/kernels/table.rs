@@ -5,10 +5,11 @@
 //! the axes. The set is closed: what is not in the table at the end of this file does not exist.
 
 use super::method::{Implementation, NotAMethod};
-use super::source::{Expanded, Source, assemble};
+use super::source::{Expanded, Prelude, Source, assemble, values};
 use super::{FieldLayout, OperandMemory, Target};
 use super::{affine, average_pool, concat, conv_depthwise, conv_depthwise_walk, conv_direct, conv_gemm, conv_pool};
 use super::{layout, max_pool, relu, subsample, sum, winograd, winograd_fused, winograd_input, winograd_output};
+use crate::dtype::{DType, Format};
 use conv_gemm::Gemm;
 use std::sync::LazyLock;
 
@@ -21,10 +22,13 @@ pub(super) struct Row {
     pub shader: Source,
     /// Files in front of it.
     pub shared: Vec<Source>,
-    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ.
+    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ. Types of values
+    /// come with their number format.
     pub prelude: Vec<(&'static str, usize)>,
     /// What is bound after the uniform parameters, in order. The last is written, the others are read.
     pub bindings: Vec<OperandMemory>,
+    /// The number formats of these.
+    pub formats: Vec<Format>,
     /// Names and offsets of the uniform parameters.
     pub params: &'static [FieldLayout],
     /// What a device must have, beside what every device has.
@@ -43,7 +47,8 @@ pub(super) struct Needs {
 }
 
 impl Row {
-    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers.
+    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers of
+    /// values in the format of the plan.
     pub fn new(name: impl Into<String>, shader: Source, params: &'static [FieldLayout], operands: usize) -> Self {
         Self {
             name: name.into(),
@@ -51,6 +56,7 @@ impl Row {
             shared: Vec::new(),
             prelude: Vec::new(),
             bindings: vec![OperandMemory::Buffer; operands],
+            formats: vec![Format::Plan; operands],
             params,
             needs: Needs { subgroup_size: None, textures: false, invocations: 64 },
         }
@@ -74,6 +80,12 @@ impl Row {
     /// The same, for subgroups of so many lanes only.
     pub fn subgroups_of(self, lanes: usize) -> Self {
         Self { needs: Needs { subgroup_size: Some(lanes as u32), ..self.needs }, ..self }
+    }
+
+    /// The same with these operands in f32 whatever the plan has.
+    pub fn in_f32(mut self, operands: &[usize]) -> Self {
+        operands.iter().for_each(|&index| self.formats[index] = Format::F32);
+        self
     }
 
     /// The same with operand number `index` lying in `memory`.
@@ -221,6 +233,11 @@ impl Kernel {
         ALL.iter().copied()
     }
 
+    /// What there is to compile: every kernel for values of every number format.
+    pub fn forms() -> impl Iterator<Item = (Self, DType)> {
+        Self::all().flat_map(|kernel| DType::ALL.iter().map(move |&dtype| (kernel, dtype)))
+    }
+
     fn row(self) -> &'static Row {
         let place = ALL.iter().position(|&kernel| kernel == self);
         &TABLE[place.expect("axes have no values but those of the table")]
@@ -236,15 +253,22 @@ impl Kernel {
         self.row().shader.name
     }
 
-    /// The whole shader: the prelude of constants, shared code, then the file.
-    pub fn source(self) -> String {
-        self.expanded().text
+    /// The name of what is compiled of it for values of that number format.
+    pub fn name_in(self, dtype: DType) -> String {
+        format!("{}{}", self.name(), dtype.suffix())
+    }
+
+    /// The whole shader for values of that number format: the prelude, shared code, then the file.
+    pub fn source(self, dtype: DType) -> String {
+        self.expanded(dtype).text
     }
 
     /// The whole shader, with what its file asks for and cannot have.
-    pub fn expanded(self) -> Expanded {
-        let Row { prelude, shared, shader, .. } = self.row();
-        assemble(prelude, shared, *shader)
+    pub fn expanded(self, dtype: DType) -> Expanded {
+        let Row { prelude, shared, shader, bindings, .. } = self.row();
+        let (_, read) = bindings.split_last().expect("a kernel writes something");
+        let shared = [&[values(dtype)], &shared[..]].concat();
+        assemble(&Prelude::of(dtype, read.contains(&OperandMemory::Texture), prelude), &shared, *shader)
     }
 
     /// Lanes that a subgroup must have, for kernels that are written for one size.
@@ -266,6 +290,11 @@ impl Kernel {
     /// others are read.
     pub fn bindings(self) -> &'static [OperandMemory] {
         &self.row().bindings
+    }
+
+    /// The number formats of what it binds, in the same order.
+    pub fn formats(self) -> &'static [Format] {
+        &self.row().formats
     }
 
     /// The layout of the uniform parameters, to be checked against the shader's.

@@ -22,6 +22,7 @@ use super::table::{Permutation, Row};
 use super::winograd_input::WinogradInput;
 use super::winograd_output::WinogradOutput;
 use super::{AdapterClass, Kernel, OperandMemory, RowTiles, Source, Target, Workspace};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Conv, Epilogue, OpKind, Window};
 use crate::shape::Shape;
@@ -284,6 +285,9 @@ impl Winograd {
     }
 }
 
+/// The number format in the Winograd domain, of its weights too: whatever the plan has, fewer digits would be too few there.
+const DOMAIN: DType = DType::F32;
+
 /// The workspace of the products. That of the domain is another for each kind of memory, so that plans which have both
 /// kinds share the workspaces of each.
 pub(super) const PRODUCTS: usize = 1;
@@ -332,11 +336,11 @@ impl Family for Winograd {
     fn workspaces(&self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace> {
         let bytes = |shape| {
             let domain = self.tile.domain(shape, rows, output);
-            Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes()
+            Shape { c: domain.c.next_multiple_of(4), ..domain }.bytes_as(DOMAIN)
         };
-        let domain =
-            |memory| Workspace { memory, bytes: if self.product.domain() == memory { bytes(input) } else { 0 } };
-        let products = Workspace { memory: OperandMemory::Buffer, bytes: bytes(output) };
+        let workspace = |memory, bytes| Workspace { memory, dtype: DOMAIN, bytes };
+        let domain = |memory| workspace(memory, if self.product.domain() == memory { bytes(input) } else { 0 });
+        let products = workspace(OperandMemory::Buffer, bytes(output));
         vec![domain(OperandMemory::Buffer), products, domain(OperandMemory::Texture)]
     }
 
@@ -390,7 +394,7 @@ impl Family for Winograd {
             blocks: 0..slice.blocks.len(),
             ..slice.clone()
         };
-        let mut middle = conv_gemm::launch(self.product_kernel(), product, &batch, &inside, max_groups)?;
+        let mut middle = conv_gemm::launch(self.product_kernel(), product, &batch, &inside, max_groups)?.in_f32();
         middle.operands = vec![
             domain_operand(product.domain()),
             Operand::Constant(0),

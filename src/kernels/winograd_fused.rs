@@ -99,6 +99,7 @@ impl Permutation for WorkgroupTile {
                 ("TILES", self.tiles()),
             ])
             .invocations(INVOCATIONS)
+            .in_f32(&[1, 2])
     }
 }
 

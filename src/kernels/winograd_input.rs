@@ -78,5 +78,6 @@ impl Permutation for WinogradInput {
             .shared(&[width.source(), tile.source(), output])
             .prelude(&prelude)
             .operand(1, domain)
+            .in_f32(&[1])
     }
 }

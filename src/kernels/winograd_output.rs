@@ -79,5 +79,6 @@ impl Permutation for WinogradOutput {
         Row::new(name, wgsl!("winograd_output"), Params::LAYOUT, 4)
             .shared(&[width.source(), tile.source()])
             .prelude(&[("IN", tile.inputs()), ("OUT", tile.outputs())])
+            .in_f32(&[0, 1])
     }
 }

@@ -1,5 +1,6 @@
 //! Choices of methods that were measured, which the planner prefers to its fixed table.
 
+use crate::dtype::DType;
 use crate::graph::{Conv, Epilogue, OpKind, Window};
 use crate::kernels::Method;
 use crate::shape::Shape;
@@ -36,18 +37,18 @@ impl Choices {
     }
 }
 
-/// What distinguishes operators, as far as their time depends on it, for example `conv 3x3x3 stride 1x1x1 pad 1x1x1
+/// What distinguishes operators, as far as their time depends on it, for example `f32 conv 3x3x3 stride 1x1x1 pad 1x1x1
 /// dilation 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` where there is nothing to choose. Of a projection
 /// the width and the strides count.
 ///
 /// Shapes are those of a single clip: what is chosen does not depend on the batch.
-pub fn signature(kind: &OpKind, input: Shape, output: Shape) -> Option<String> {
+pub fn signature(kind: &OpKind, input: Shape, output: Shape, dtype: DType) -> Option<String> {
     let OpKind::Conv(Conv { window, groups, epilogue, .. }) = kind else { return None };
     let Window { kernel, stride, pad, dilation } = window;
     let Epilogue { affine: _, residual, projection, relu, pool } = epilogue;
     let axes = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let blob = |shape: Shape| axes(&[shape.c, shape.t, shape.h, shape.w]);
-    let mut text = format!("conv {} stride {} pad {}", axes(kernel), axes(stride), axes(pad));
+    let mut text = format!("{dtype} conv {} stride {} pad {}", axes(kernel), axes(stride), axes(pad));
     text += &format!(" dilation {} groups {groups}, {} to {}", axes(dilation), blob(input), blob(output));
     if let Some(Conv { dim_in, window, .. }) = projection.as_deref() {
         text += &format!(", projection of {dim_in} stride {}", axes(&window.stride));

@@ -147,9 +147,9 @@ impl Slicer<'_> {
 
     /// Whether one dispatch can have that part of the output of `op`.
     fn check(&self, op: &Operator, method: Method, cut: &Cut) -> Result<()> {
-        for Workspace { memory, bytes } in self.workspaces(op, method, cut, least_rows(method)) {
+        for Workspace { memory, dtype, bytes } in self.workspaces(op, method, cut, least_rows(method)) {
             let what = || format!("a workspace of {}, {} frames at once,", op.name, cut.frames.len());
-            self.limits.check_binding_in(memory, bytes, what)?;
+            self.limits.check_binding_in(memory, dtype, bytes, what)?;
         }
         // Of inputs of other widths, such as those that are joined, what is needed may begin where no binding can.
         let bindable = |id: BlobId, part: &Part| {

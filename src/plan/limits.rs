@@ -1,7 +1,8 @@
 //! What an adapter allows, as far as planning cares.
 
+use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
-use crate::kernels::{OperandMemory, TEXTURE_WIDTH};
+use crate::kernels::{OperandMemory, texture_row_bytes};
 
 /// What an adapter allows, as far as planning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,30 +82,34 @@ impl PlanLimits {
         self.max_binding_bytes.min(self.max_buffer_bytes).min(u64::from(u32::MAX))
     }
 
-    /// Bytes that one dispatch can have of what lies there.
-    pub(super) fn bindable_in(&self, memory: OperandMemory) -> u64 {
+    /// Bytes that one dispatch can have of what lies there, in that number format.
+    pub(super) fn bindable_in(&self, memory: OperandMemory, dtype: DType) -> u64 {
         match memory {
             OperandMemory::Buffer => self.bindable(),
             // The executor may add a row.
             OperandMemory::Texture => {
-                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * TEXTURE_WIDTH as u64 * 16)
+                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * texture_row_bytes(dtype))
             }
         }
     }
 
     /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.
     pub(super) fn check_binding(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
-        self.check_binding_in(OperandMemory::Buffer, needed, what)
+        self.check_bindable(self.bindable(), needed, what)
     }
 
     /// The same for what lies there.
     pub(super) fn check_binding_in(
         &self,
         memory: OperandMemory,
+        dtype: DType,
         needed: u64,
         what: impl FnOnce() -> String,
     ) -> Result<()> {
-        let limit = self.bindable_in(memory);
+        self.check_bindable(self.bindable_in(memory, dtype), needed, what)
+    }
+
+    fn check_bindable(&self, limit: u64, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
         if needed <= limit {
             return Ok(());
         }

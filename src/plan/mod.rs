@@ -33,6 +33,7 @@ pub(crate) use staging::Run;
 pub use staging::{Staging, Transfer};
 pub use storage::{Piece, Storage};
 
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::fuse::{fuse, fuse_pools, project};
 use crate::graph::layout::channels_last;
@@ -52,6 +53,8 @@ pub struct PlanOptions {
     /// Whether fusion goes as far as [`project`]; where it is `None`, on targets that gain by it
     /// ([`Target::gains_by_projections`]).
     pub projections: Option<bool>,
+    /// The number format of blobs inside of a run, and of most weights.
+    pub dtype: DType,
     /// The device to choose kernels for.
     pub target: Target,
     /// Use this method for every operator that it can do.
@@ -72,6 +75,7 @@ impl Default for PlanOptions {
             taps: Vec::new(),
             fusion: true,
             projections: None,
+            dtype: DType::default(),
             target: Target::typical(AdapterClass::default()),
             forced: None,
             choices: Choices::default(),
@@ -116,6 +120,7 @@ pub struct Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
+    dtype: DType,
     /// Of one round.
     shapes: Vec<Shape>,
     rounds: usize,
@@ -155,7 +160,7 @@ impl Plan {
         if options.fusion && options.projections.unwrap_or(options.target.gains_by_projections()) {
             graph = project(&graph, &taps(&graph)?);
         }
-        let graph = channels_last(&graph, &taps(&graph)?);
+        let graph = channels_last(&graph, &taps(&graph)?, options.dtype);
         let plan = Outline::new(&graph, inputs, options, 1)?.best(options)?;
         match options.memory_limit {
             Some(limit) if plan.peak_bytes() > limit => budget::within(&graph, inputs, options, limit, &plan),
@@ -166,6 +171,11 @@ impl Plan {
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The number format of blobs inside of a run. Clips and outputs are f32 whatever it is.
+    pub fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Shape of a blob of [`Plan::graph`], of the whole batch.
@@ -319,7 +329,7 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     let strict = |method: &Method| options.numerics != Numerics::Strict || method.keeps_floats(kind);
     let forced = options.forced.filter(|method| candidates.contains(method) && strict(method));
     let chosen = || {
-        let method = options.choices.get(&signature(kind, input, output)?)?;
+        let method = options.choices.get(&signature(kind, input, output, options.dtype)?)?;
         (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)
     };
     forced.or_else(chosen).or_else(|| {
@@ -329,12 +339,13 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
 
 /// Whether a block of the weights of an operator with that output is within a binding, or an image.
 fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
-    block_bytes(method, kind, output) <= options.limits.bindable_in(method.constant_memory(0))
+    let (memory, dtype) = (method.constant_memory(0), method.constant_format(0).of(options.dtype));
+    block_bytes(method, kind, output, options.dtype) <= options.limits.bindable_in(memory, dtype)
 }
 
 /// Bytes of one block of the largest constant of an operator with that output.
-fn block_bytes(method: Method, kind: &OpKind, output: Shape) -> u64 {
-    let blocks = method.constant_blocks(kind);
-    let lens = method.constant_lens(kind, output.c).into_iter();
-    lens.map(|len| (len / blocks) as u64 * 4).max().unwrap_or(0)
+fn block_bytes(method: Method, kind: &OpKind, output: Shape, dtype: DType) -> u64 {
+    let blocks = method.constant_blocks(kind) as u64;
+    let constants = method.constant_bytes(kind, output.c, dtype).into_iter();
+    constants.map(|bytes| bytes / blocks).max().unwrap_or(0)
 }

@@ -89,11 +89,12 @@ impl Outline {
         for (operator, (op, method)) in graph.operators().iter().zip(methods).enumerate() {
             let Some(method) = *method else { continue };
             method.accepts(op, shapes[op.inputs[0].index()])?;
-            let lens = method.constant_lens(&op.kind, shapes[op.output.index()].c);
-            weight_bytes += lens.iter().map(|&len| len as u64 * 4).sum::<u64>();
+            let constants = method.constant_bytes(&op.kind, shapes[op.output.index()].c, options.dtype);
+            weight_bytes += constants.iter().sum::<u64>();
             let blocks = method.constant_blocks(&op.kind);
-            let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()]);
-            let most_bytes = limits.bindable_in(method.constant_memory(0));
+            let block_bytes = block_bytes(method, &op.kind, shapes[op.output.index()], options.dtype);
+            let dtype = method.constant_format(0).of(options.dtype);
+            let most_bytes = limits.bindable_in(method.constant_memory(0), dtype);
             let parts = constant_parts(blocks, block_bytes, most_bytes, limits, || weight_name(op, blocks))?;
             let own = slicer.slices(op, method, &parts)?;
             slices.push(
@@ -128,6 +129,7 @@ impl Outline {
         let (graph, shapes, rounds, submissions) = (graph.clone(), shapes.clone(), *rounds, Vec::new());
         let mut plan = Plan {
             graph,
+            dtype: options.dtype,
             shapes,
             rounds,
             steps,

@@ -31,7 +31,7 @@ pub(super) fn rounds(
     // Bytes are in proportion to the clips.
     let parts = |bytes: u64, fit: u64| usize::try_from(bytes.div_ceil(fit.max(1))).unwrap_or(usize::MAX);
     let blobs = bytes.map(|bytes| parts(bytes, limits.bindable()));
-    let bound = workspaces.iter().flatten().map(|own| parts(own.bytes, limits.bindable_in(own.memory)));
+    let bound = workspaces.iter().flatten().map(|own| parts(own.bytes, limits.bindable_in(own.memory, own.dtype)));
     let kept = workspaces.iter().map(|own| parts(own.iter().map(|own| own.bytes).sum(), budget));
     let work = graph.operators().iter().map(|op| parts(operator_macs(op, &shapes), limits.max_macs));
     let least = blobs.chain(bound).chain(kept).chain(work).fold(fewest, usize::max);

@@ -268,7 +268,8 @@ impl<'a> Slicer<'a> {
         let first = self.scratch.len().min(workspaces.len());
         self.scratch.extend(&workspaces[first..]);
         for (shared, own) in self.scratch.iter_mut().zip(workspaces) {
-            debug_assert_eq!(shared.memory, own.memory, "a workspace of that number is the same for all methods");
+            let (shared_as, own_as) = ((shared.memory, shared.dtype), (own.memory, own.dtype));
+            debug_assert_eq!(shared_as, own_as, "a workspace of that number is the same for all methods");
             shared.bytes = shared.bytes.max(own.bytes);
         }
     }
@@ -284,7 +285,7 @@ impl<'a> Slicer<'a> {
     /// every one is as large as the operator needs it that needs most of it.
     pub(super) fn affords(&self, op: &Operator, method: Method, cut: &Cut, rows: usize) -> bool {
         let own = self.workspaces(op, method, cut, rows);
-        let bindable = own.iter().all(|own| own.bytes <= self.limits.bindable_in(own.memory));
+        let bindable = own.iter().all(|own| own.bytes <= self.limits.bindable_in(own.memory, own.dtype));
         let shared = |index: usize| self.scratch.get(index).map_or(0, |shared| shared.bytes);
         let shared = own.iter().enumerate().map(|(index, own)| own.bytes.max(shared(index)));
         bindable && (own.is_empty() || shared.sum::<u64>() <= self.scratch_budget)

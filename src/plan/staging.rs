@@ -2,6 +2,7 @@
 
 use super::Plan;
 use super::storage::Storage;
+use crate::dtype::DType;
 use crate::graph::BlobId;
 use std::ops::Range;
 
@@ -97,7 +98,7 @@ impl Plan {
         let fed = if transfer.port < self.graph().clips() { transfer.port } else { 0 };
         let sampled = (fed != transfer.port).then_some(&self.slow_frames);
         let (of, clip) = (self.shape(blob), self.shape(self.graph().inputs()[fed]));
-        let frame = 4 * of.h * of.w;
+        let frame = host_bytes(of.h * of.w);
         let runs = self.runs(blob, transfer).flat_map(move |run| {
             // Frames that are sampled follow one another only by chance: each is a run by itself.
             let end = run.outside + run.bytes;
@@ -125,11 +126,17 @@ impl Plan {
         let clips = transfer.round * clips..(transfer.round + 1) * clips;
         let piece = &self.storage(blob).pieces()[transfer.piece];
         runs(self.shape(blob), clips, piece.frames.clone(), piece.rows.clone()).map(|(outside, inside, len)| Run {
-            outside: outside * 4,
-            inside: inside * 4,
-            bytes: len * 4,
+            outside: host_bytes(outside),
+            inside: host_bytes(inside),
+            bytes: host_bytes(len),
         })
     }
+}
+
+/// Bytes of so many values of a clip or an output. Both sides of a run have them in the format of the host: a blob that is
+/// fed or read back lies at the edge.
+fn host_bytes(values: usize) -> usize {
+    DType::HOST.bytes_of(values) as usize
 }
 
 /// The runs of values that a dense volume of some rows of some frames of `clips` shares with the row-major N×C×T×H×W values

@@ -32,7 +32,7 @@ impl Plan {
 
     pub(super) fn dispatch_bytes(&self, step: &Step, dispatch: &Dispatch) -> u64 {
         let op = &self.graph.operators()[step.operator];
-        let constants = step.method.constant_lens(&op.kind, self.shape(op.output).c);
+        let constants = step.method.constant_bytes(&op.kind, self.shape(op.output).c, self.dtype);
         let blocks = step.method.constant_blocks(&op.kind) as u64;
         let part = step.parts[dispatch.part].len() as u64;
         // The same thing bound twice stands in for one that the operator does not have.
@@ -46,7 +46,7 @@ impl Plan {
                 if own < bound { bytes / bound * own + bytes % bound * own / bound } else { bytes }
             }
             Binding::Scratch { bytes, .. } => bytes,
-            Binding::Constant(index) => constants[index] as u64 * 4 / blocks * part,
+            Binding::Constant(index) => constants[index] / blocks * part,
         })
         .sum()
     }

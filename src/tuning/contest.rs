@@ -2,6 +2,7 @@
 
 use super::{Setting, Timed, Tuned, median, names, rounds, values};
 use crate::deviation::Deviation;
+use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::{Blob, BlobId, Graph, Layout, OpKind};
@@ -35,7 +36,7 @@ impl Operator {
         read.dedup();
         let at = |id: &BlobId| BlobId(read.iter().position(|own| own == id).unwrap_or(read.len()));
         op.inputs = op.inputs.iter().map(at).collect();
-        let blob = |&id: &BlobId| Blob { layout: Layout::Planar, ..graph.blob(id).clone() };
+        let blob = |&id: &BlobId| Blob { layout: Layout::Planar, dtype: DType::HOST, ..graph.blob(id).clone() };
         let blobs = read.iter().chain([&op.output]).map(blob).collect();
         let shapes = read.iter().map(|&id| plan.shape(id)).collect();
         let inputs = (0..read.len()).map(BlobId).collect();

@@ -120,7 +120,7 @@ pub fn tune(
     progress(contests.len(), contests.len());
     // Winners among fewer methods are nothing to others.
     if !tuned.is_empty() && options.numerics == Numerics::Fast {
-        store::save(setting.gpu, choices);
+        store::save(setting.gpu, options.dtype, choices);
     }
     Ok(tuned)
 }
@@ -131,7 +131,7 @@ fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
     for step in plan.steps() {
         let op = &plan.graph().operators()[step.operator];
         let (input, output) = (plan.shape(op.inputs[0]), plan.shape(op.output));
-        let Some(signature) = signature(&op.kind, input, output) else { continue };
+        let Some(signature) = signature(&op.kind, input, output, plan.dtype()) else { continue };
         if choices.get(&signature).is_some() {
             continue;
         }

@@ -1,8 +1,9 @@
-//! What tuning has found, as a file for one adapter: JSON, so that it can be looked at.
+//! What tuning has found, as a file for one adapter and number format: JSON, so that it can be looked at.
 //!
 //! Whatever is in the file, at worst another method is chosen that can do the operator on this device: the planner takes
 //! no other.
 
+use crate::dtype::DType;
 use crate::gpu::GpuContext;
 use crate::kernels::Method;
 use crate::plan::Choices;
@@ -21,7 +22,7 @@ struct Stored {
     choices: BTreeMap<String, String>,
 }
 
-/// What choices are good for. Another version, adapter or driver is another key.
+/// What choices are good for. Another version, adapter, driver or number format is another key.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
@@ -33,10 +34,12 @@ struct Key {
     subgroup: u32,
     /// What compiles the shaders: FXC makes other machine code than DXC.
     compiler: String,
+    /// The number format of what the methods read and write.
+    dtype: String,
 }
 
 impl Key {
-    fn of(gpu: &GpuContext) -> Self {
+    fn of(gpu: &GpuContext, dtype: DType) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: gpu.backend().to_owned(),
@@ -44,28 +47,29 @@ impl Key {
             driver: gpu.driver(),
             subgroup: gpu.target().subgroup_size.unwrap_or(0),
             compiler: gpu.target().compiler.name().to_owned(),
+            dtype: dtype.to_string(),
         }
     }
 }
 
-fn file_name(gpu: &GpuContext) -> String {
+fn file_name(gpu: &GpuContext, dtype: DType) -> String {
     let info = gpu.adapter_info();
     let subgroups = if gpu.target().subgroup_size.is_some() { "" } else { "_plain" };
-    format!("tuning_{}_{}_{}{subgroups}.json", gpu.backend(), info.vendor, info.device)
+    format!("tuning_{}_{}_{}{subgroups}_{dtype}.json", gpu.backend(), info.vendor, info.device)
 }
 
-/// The choices on disk for the adapter of `gpu`; none if there is no directory, no file, or one of something else.
-pub(crate) fn load(gpu: &GpuContext) -> Choices {
-    let bytes = gpu.cache().and_then(|cache| cache.read(&file_name(gpu), LIMIT));
-    bytes.map_or_else(Choices::default, |bytes| parse(&bytes, &Key::of(gpu)))
+/// The choices on disk for the adapter of `gpu` and that number format; none if there is no directory, no file, or one of something else.
+pub(crate) fn load(gpu: &GpuContext, dtype: DType) -> Choices {
+    let bytes = gpu.cache().and_then(|cache| cache.read(&file_name(gpu, dtype), LIMIT));
+    bytes.map_or_else(Choices::default, |bytes| parse(&bytes, &Key::of(gpu, dtype)))
 }
 
 /// Writes `choices` down, where the context has a directory.
-pub(super) fn save(gpu: &GpuContext, choices: &Choices) {
+pub(super) fn save(gpu: &GpuContext, dtype: DType, choices: &Choices) {
     let Some(cache) = gpu.cache() else { return };
     let choices = choices.iter().map(|(signature, method)| (signature.to_owned(), method.name().to_owned())).collect();
-    match serde_json::to_vec_pretty(&Stored { key: Key::of(gpu), choices }) {
-        Ok(bytes) => cache.write(&file_name(gpu), &bytes),
+    match serde_json::to_vec_pretty(&Stored { key: Key::of(gpu, dtype), choices }) {
+        Ok(bytes) => cache.write(&file_name(gpu, dtype), &bytes),
         Err(error) => log::warn!("the choices of tuning cannot be written: {error}"),
     }
 }

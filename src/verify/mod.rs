@@ -20,6 +20,7 @@ pub use outcome::{Failure, Outcome};
 pub use report::{Report, Row};
 pub use split::split;
 
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, GpuContext, ShaderChecks, ShaderPatch, Timing};
 use crate::graph::OpKind;
@@ -211,6 +212,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         taps: case.taps.clone(),
         fusion: variant.fusion,
         projections: Some(true),
+        dtype: DType::F32,
         target: gpu.target(),
         forced: variant.method,
         choices: Choices::default(),

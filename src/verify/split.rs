@@ -16,7 +16,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     let blobs = whole.storages().map(|(_, storage)| storage.bytes());
     let constants = whole.steps().iter().flat_map(|step| {
         let op = &whole.graph().operators()[step.operator];
-        step.method.constant_lens(&op.kind, whole.shape(op.output).c).into_iter().map(|len| len as u64 * 4)
+        step.method.constant_bytes(&op.kind, whole.shape(op.output).c, whole.dtype())
     });
     let largest = blobs.chain(constants).chain(whole.scratch().iter().map(|workspace| workspace.bytes));
     let mut limits = PlanLimits {

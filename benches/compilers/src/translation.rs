@@ -5,6 +5,7 @@ use crate::targets::{Language, Target};
 use crate::vulkan::Resource;
 use anyhow::{Result, anyhow};
 use resnet3d_wgpu::ShaderChecks;
+use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::kernels::{Kernel, OperandMemory};
 
 const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", language: Language::Spirv(1, 6) };
@@ -42,7 +43,7 @@ pub fn metal(kernel: Kernel) -> Result<Vec<u8>> {
 fn translated(kernel: Kernel, target: Target) -> Result<Vec<u8>> {
     let name = kernel.name();
     let subgroups = kernel.subgroup_size().is_some();
-    let shader = Shader::new(name, String::new(), kernel.source(), subgroups).map_err(|e| anyhow!(e))?;
+    let shader = Shader::new(name, String::new(), kernel.source(DType::F32), subgroups).map_err(|e| anyhow!(e))?;
     target.translate(&shader, ShaderChecks::Unchecked).map_err(|e| anyhow!("{name}: {e}"))
 }
 
