@@ -142,6 +142,7 @@ pub(crate) enum ErrorRepr {
     /// A video of which something that is wanted is damaged or missing.
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("{}: wanted a whole video, got {given}", path.display())]
+    #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Damaged {
         /// The video.
         path: PathBuf,
@@ -244,6 +245,7 @@ pub(crate) enum ErrorRepr {
     /// Another program that is needed is not there, or does not do what it should.
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("cannot use the program {program}: {reason}")]
+    #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Program {
         /// Its name.
         program: &'static str,
