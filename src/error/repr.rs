@@ -140,7 +140,6 @@ pub(crate) enum ErrorRepr {
     },
 
     /// A video of which something that is wanted is damaged or missing.
-    #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("{}: wanted a whole video, got {given}", path.display())]
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Damaged {
@@ -243,7 +242,6 @@ pub(crate) enum ErrorRepr {
     },
 
     /// Another program that is needed is not there, or does not do what it should.
-    #[cfg_attr(not(feature = "files"), allow(dead_code))]
     #[error("cannot use the program {program}: {reason}")]
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Program {
