@@ -1,6 +1,34 @@
+alias Value = f32;
+alias Value2 = vec2<f32>;
+alias Value4 = vec4<f32>;
 const IN: u32 = 4u;
 const OUT: u32 = 2u;
+fn load1(stored: Value) -> f32 {
+    return stored;
+}
+fn load2(stored: Value2) -> vec2<f32> {
+    return stored;
+}
+fn load4(stored: Value4) -> vec4<f32> {
+    return stored;
+}
+fn store1(value: f32) -> Value {
+    return value;
+}
+fn store2(value: vec2<f32>) -> Value2 {
+    return value;
+}
+fn store4(value: vec4<f32>) -> Value4 {
+    return value;
+}
 alias Part = vec4<f32>;
+alias StoredPart = Value4;
+fn load_part(stored: StoredPart) -> Part {
+    return load4(stored);
+}
+fn store_part(value: Part) -> StoredPart {
+    return store4(value);
+}
 fn transform_inputs(d: array<Part, 4>) -> array<Part, 4> {
     return array(d[2] - d[0], d[1] + d[2], d[2] - d[1], d[3] - d[1]);
 }
@@ -25,8 +53,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> input: array<Part>;
 @group(0) @binding(2) var<storage, read> bias: array<Part>;
-@group(0) @binding(3) var<storage, read> residual: array<Part>;
-@group(0) @binding(4) var<storage, read_write> output: array<Part>;
+@group(0) @binding(3) var<storage, read> residual: array<StoredPart>;
+@group(0) @binding(4) var<storage, read_write> output: array<StoredPart>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
@@ -140,11 +168,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         if add_residual {
 {
                 let inside = (y + 0u < out_h) & (x + 0u < out_w);
-                values[0u] += residual[select(0u, first + 0u * out_parts, inside)];
+                values[0u] += load_part(residual[select(0u, first + 0u * out_parts, inside)]);
 }
 {
                 let inside = (y + 0u < out_h) & (x + 1u < out_w);
-                values[1u] += residual[select(0u, first + 1u * out_parts, inside)];
+                values[1u] += load_part(residual[select(0u, first + 1u * out_parts, inside)]);
 }
         }
 {
@@ -153,7 +181,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if relu {
                     value = select(Part(), value, value > Part());
                 }
-                output[first + 0u * out_parts] = value;
+                output[first + 0u * out_parts] = store_part(value);
             }
 }
 {
@@ -162,7 +190,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if relu {
                     value = select(Part(), value, value > Part());
                 }
-                output[first + 1u * out_parts] = value;
+                output[first + 1u * out_parts] = store_part(value);
             }
 }
 }
@@ -191,11 +219,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         if add_residual {
 {
                 let inside = (y + 1u < out_h) & (x + 0u < out_w);
-                values[0u] += residual[select(0u, first + 0u * out_parts, inside)];
+                values[0u] += load_part(residual[select(0u, first + 0u * out_parts, inside)]);
 }
 {
                 let inside = (y + 1u < out_h) & (x + 1u < out_w);
-                values[1u] += residual[select(0u, first + 1u * out_parts, inside)];
+                values[1u] += load_part(residual[select(0u, first + 1u * out_parts, inside)]);
 }
         }
 {
@@ -204,7 +232,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if relu {
                     value = select(Part(), value, value > Part());
                 }
-                output[first + 0u * out_parts] = value;
+                output[first + 0u * out_parts] = store_part(value);
             }
 }
 {
@@ -213,7 +241,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if relu {
                     value = select(Part(), value, value > Part());
                 }
-                output[first + 1u * out_parts] = value;
+                output[first + 1u * out_parts] = store_part(value);
             }
 }
 }
