@@ -113,6 +113,10 @@ mod tests {
         assert_eq!(read.get("a"), Method::by_name("conv_direct_4x8"));
         assert_eq!(read.get("c"), None, "a method that is not known");
         assert!(parse(&stored(), &key("2")).is_empty(), "another version");
+        assert!(parse(&stored(), &Key { dtype: "f16".to_owned(), ..key("1") }).is_empty(), "another number format");
+        let older = String::from_utf8(stored()).unwrap().replace(",\n    \"dtype\": \"\"", "");
+        assert!(!older.contains("dtype"));
+        assert!(parse(older.as_bytes(), &key("1")).is_empty(), "of before there were number formats");
         for text in [
             "",
             "{}",
