@@ -161,3 +161,28 @@ fn wrong_buffers_are_refused() {
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     assert!(read(gpu, &output).iter().all(|&value| value == 0.0), "nothing was recorded");
 }
+
+/// A clip that a forward would take in pieces is not read from one buffer, which could not be bound whole.
+#[test]
+fn a_clip_beyond_one_binding_is_refused() {
+    let (config, weights) = narrow();
+    let summary = list_adapters().into_iter().find(|summary| summary.unusable.is_none()).unwrap();
+    let mut descriptor = GpuContext::device_descriptor(&summary.adapter);
+    descriptor.required_limits.max_storage_buffer_binding_size = 1 << 20;
+    let (device, queue) = pollster::block_on(summary.adapter.request_device(&descriptor)).unwrap();
+    let gpu = GpuContext::from_wgpu(&summary.adapter, device, queue);
+    let mut backbone = GpuBackbone::new(&gpu, &config, &weights, Options::default()).unwrap();
+    let shape = Shape::new(1, 3, 8, 112, 112);
+    backbone.forward(&random::clip(shape, 1).unwrap()).unwrap();
+    let clip = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 4 * shape.len() as u64,
+        usage: CLIP_USAGE,
+        mapped_at_creation: false,
+    });
+    let (_, output) = backbone.feature_buffers(shape).unwrap().swap_remove(0);
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let error = backbone.record(&mut encoder, shape, &clip, &[&output]).unwrap_err();
+    assert_eq!((error.kind(), error.limit_name()), (ErrorKind::Limit, Some("binding")));
+    assert_eq!((error.needed_bytes(), error.limit_bytes()), (Some(clip.size()), Some(1 << 20)));
+}

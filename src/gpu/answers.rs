@@ -63,7 +63,10 @@ impl Answers {
             return Poll::Ready(result);
         }
         if cfg!(target_arch = "wasm32") {
-            lock(&self.0).wakers.push(task.waker().clone());
+            let wakers = &mut lock(&self.0).wakers;
+            if !wakers.iter().any(|waker| waker.will_wake(task.waker())) {
+                wakers.push(task.waker().clone());
+            }
             // An answer that came meanwhile woke nobody.
             return self.complete(gpu).map_or(Poll::Pending, Poll::Ready);
         }

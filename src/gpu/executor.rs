@@ -287,6 +287,7 @@ impl Executor {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) where there are more or fewer buffers, or one has too few bytes;
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where one is beyond a binding;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where one lacks its usage. Then nothing is recorded.
     pub fn record(
         &self,
