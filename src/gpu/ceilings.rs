@@ -64,12 +64,9 @@ impl Ceilings {
         Ok(Self { gflops: multiply_adds(gpu)?, gb_per_s: triad(gpu)? })
     }
 
-    /// The two shaders, each with the name of its file in `shaders/ceilings/`, without extension.
-    pub fn shaders() -> [(&'static str, String); 2] {
-        let constants = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
-        let multiply_add = assemble(&Prelude::constants(&constants), &[], wgsl!("ceilings/multiply_add"));
-        let triad = assemble(&Prelude::default(), &[], wgsl!("ceilings/triad"));
-        [("multiply_add", multiply_add.text), ("triad", triad.text)]
+    /// The shaders, each with the name of its file in `shaders/ceilings/`, without extension.
+    pub fn shaders() -> Vec<(&'static str, String)> {
+        vec![multiply_add_shader(), triad_shader()]
     }
 
     /// The operations for each byte from which on arithmetic is the nearer ceiling, in FLOP/B.
@@ -93,6 +90,15 @@ impl Ceilings {
     }
 }
 
+fn multiply_add_shader() -> (&'static str, String) {
+    let constants = [("LOOPS", LOOPS as usize), ("REPEATS", REPEATS as usize)];
+    ("multiply_add", assemble(&Prelude::constants(&constants), &[], wgsl!("ceilings/multiply_add")).text)
+}
+
+fn triad_shader() -> (&'static str, String) {
+    ("triad", assemble(&Prelude::default(), &[], wgsl!("ceilings/triad")).text)
+}
+
 /// GFLOP/s of multiply-adds in registers.
 fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
     // Enough for every core of a software adapter, or every lane of a GPU.
@@ -101,8 +107,12 @@ fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
         AdapterClass::Gpu => 16_384,
     };
     let invocations = u64::from(groups) * 64;
-    let [shader, _] = Ceilings::shaders();
-    let stream = Stream::new(gpu, shader, &[DType::F32.bytes_of(invocations as usize + 1)], Grid { x: groups, y: 1 })?;
+    let stream = Stream::new(
+        gpu,
+        multiply_add_shader(),
+        &[DType::F32.bytes_of(invocations as usize + 1)],
+        Grid { x: groups, y: 1 },
+    )?;
     Ok(2.0 * (CHAINS * REPEATS * LOOPS * invocations) as f64 * stream.dispatches_per_second()? / 1e9)
 }
 
@@ -111,8 +121,7 @@ fn triad(gpu: &GpuContext) -> Result<f64> {
     let limits = gpu.plan_limits();
     let bytes = TRIAD_BYTES.min(limits.max_binding_bytes).min(limits.max_buffer_bytes) / 1024 * 1024;
     let grid = Grid::fold(bytes / 1024, limits.max_groups).map_err(|reason| gpu.fault(reason))?;
-    let [_, shader] = Ceilings::shaders();
-    let stream = Stream::new(gpu, shader, &[bytes; 3], grid)?;
+    let stream = Stream::new(gpu, triad_shader(), &[bytes; 3], grid)?;
     Ok(3.0 * bytes as f64 * stream.dispatches_per_second()? / 1e9)
 }
 

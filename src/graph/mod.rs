@@ -144,7 +144,7 @@ pub enum Axes {
 
 impl Axes {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Space, Self::Time];
+    pub const ALL: &[Self] = &[Self::Space, Self::Time];
 
     /// Extents of the mean of a blob of extents `thw`.
     pub fn output(self, [t, h, w]: [usize; 3]) -> [usize; 3] {
