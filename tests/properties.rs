@@ -184,7 +184,7 @@ const FAULTS: [(&str, ShaderPatch); 99] = [
         "GEMM: groups one block too wide",
         patch("conv_gemm_subgroup", "block) / p.blocks_alike", "block) / (p.blocks_alike + 1u)"),
     ),
-    ("projection: the convolution's own window", patch("conv_gemm", "= p.second_window;", "= p.window;")),
+    ("projection: the convolution's own window", patch("conv_gemm_tiled", "= p.second_window;", "= p.window;")),
     ("Winograd: padding in H ignored", patch("winograd_input", "* OUT) - p.pad_h", "* OUT)")),
     ("Winograd: tiles walked along the wrong axis", patch("winograd_input", "row / tiles_h;", "row / tiles_w;")),
     ("Winograd: last input row dropped", patch("winograd_input", "y < own.in_h", "y + 1 < own.in_h")),
