@@ -54,6 +54,14 @@ impl Answers {
         }
     }
 
+    /// Has a task woken when all have come, once however often it asks.
+    fn wake_later(&self, waker: &Waker) {
+        let mut state = lock(&self.0);
+        if !state.wakers.iter().any(|known| known.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+    }
+
     /// Ready when all have come, or one with an error.
     ///
     /// A browser wakes the task. Natively answers come while somebody polls the device: this does, and asks to be
@@ -62,11 +70,8 @@ impl Answers {
         if let Some(result) = self.complete(gpu) {
             return Poll::Ready(result);
         }
+        self.wake_later(task.waker());
         if cfg!(target_arch = "wasm32") {
-            let wakers = &mut lock(&self.0).wakers;
-            if !wakers.iter().any(|waker| waker.will_wake(task.waker())) {
-                wakers.push(task.waker().clone());
-            }
             // An answer that came meanwhile woke nobody.
             return self.complete(gpu).map_or(Poll::Pending, Poll::Ready);
         }
@@ -78,6 +83,37 @@ impl Answers {
             None => {
                 task.waker().wake_by_ref();
                 Poll::Pending
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// As in a browser, where nothing but the answers wakes a task.
+    #[test]
+    fn a_task_is_woken_once_by_the_last_answer_or_the_first_error() {
+        for (errors, woken_after) in [([false, false], 2), ([true, false], 1)] {
+            let (answers, count) = (Answers::default(), Arc::new(Count::default()));
+            let expected = errors.map(|error| (answers.one_more(), error));
+            let waker = Waker::from(Arc::clone(&count));
+            (0..3).for_each(|_| answers.wake_later(&waker));
+            for (arrived, (answer, error)) in (1..).zip(expected) {
+                answer.arrived(error.then(|| "refused".to_owned()));
+                assert_eq!(count.0.load(Ordering::Relaxed), usize::from(arrived >= woken_after), "{errors:?}");
             }
         }
     }
