@@ -1,4 +1,4 @@
-//! `resnet3d adapters`: what there is to run on, what would be used, and why not more.
+//! `resnet3d adapters`: the adapters, which one is used by default, and why not the others.
 
 use crate::cli::Common;
 use crate::output::{print, print_json};
@@ -11,10 +11,10 @@ use resnet3d_wgpu::wgpu::{DeviceType, Features};
 use serde::Serialize;
 use std::cmp::Ordering;
 
-/// List the adapters: which one would be used, and why not more.
+/// List the adapters, which one is used by default, and why not the others.
 ///
-/// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL. --adapter and --backend
-/// choose here as everywhere, and with --limits no more is listed of an adapter than may be used.
+/// The order of preference is discrete, integrated, other, CPU; Vulkan, Metal and DX12 come before GL. --adapter and
+/// --backend select an adapter as in all commands. With --limits, the list shows only what may be used of an adapter.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {}
@@ -23,13 +23,13 @@ const EXAMPLES: &str = "\
 EXAMPLES:
   resnet3d adapters
   resnet3d adapters --json
-  resnet3d adapters --backend gl                which one `--backend gl` would use";
+  resnet3d adapters --backend gl                which adapter `--backend gl` uses";
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     adapters: Vec<Adapter>,
-    /// Index of the one that would be used.
+    /// Index of the adapter that is used by default.
     default: usize,
 }
 
@@ -42,17 +42,17 @@ pub struct Adapter {
     pub backend: &'static str,
     pub driver: String,
     class: &'static str,
-    /// What compiles shaders: `driver`, or on Direct3D 12 `dxc` or `fxc`.
+    /// The compiler of the shaders: `driver`, or on Direct3D 12 `dxc` or `fxc`.
     shader_compiler: &'static str,
     features: FeatureReport,
     limits: LimitReport,
-    /// Why it cannot be used; null if it can.
+    /// Why the adapter cannot be used; null if it can.
     pub unusable: Option<String>,
-    /// What it has that this version leaves unused, or lacks, and what that costs.
+    /// Features that the adapter lacks or that this version does not use, and the consequences.
     notes: Vec<String>,
 }
 
-/// The features that matter here.
+/// The features that matter to the kernels.
 #[derive(Debug, Serialize)]
 struct FeatureReport {
     timestamps: bool,
@@ -61,7 +61,7 @@ struct FeatureReport {
     subgroup_sizes: [u32; 2],
 }
 
-/// The limits that matter here.
+/// The limits that matter to the kernels.
 #[derive(Debug, Serialize)]
 struct LimitReport {
     max_binding_bytes: u64,
@@ -76,7 +76,7 @@ struct LimitReport {
 }
 
 impl Adapter {
-    /// What `summary` says.
+    /// The adapter of `summary`.
     pub fn new(summary: &AdapterSummary) -> Self {
         let (info, limits) = (&summary.info, &summary.limits);
         let has = |feature| summary.features.contains(feature);
@@ -141,36 +141,36 @@ impl Adapter {
     }
 }
 
-/// Why an adapter is not used to the full.
+/// Notes on an adapter that is not fully used.
 fn notes(summary: &AdapterSummary) -> Vec<String> {
     let has = |feature| summary.features.contains(feature);
     let mut notes = Vec::new();
     if summary.info.device_type == DeviceType::Cpu {
-        notes.push("it is a software adapter: right, but slow".to_owned());
+        notes.push("software adapter: correct, but slow".to_owned());
     }
     if !has(Features::TIMESTAMP_QUERY) {
         notes.push("no timestamp queries: bench has no gpu_ms and no layers".to_owned());
     }
     if has(Features::SHADER_F16) {
-        notes.push("f16 is there, but this version computes in f32 only".to_owned());
+        notes.push("f16 is supported by the adapter, but this version computes only in f32".to_owned());
     }
     match summary.compiler {
         Compiler::Driver => {}
         Compiler::Dxc => notes.push("DXC compiles its shaders (dxcompiler.dll)".to_owned()),
         Compiler::Fxc => {
-            notes.push("FXC compiles its shaders: seconds at every start, and no subgroups".to_owned());
+            notes.push("FXC compiles its shaders: every start takes seconds, and there are no subgroups".to_owned());
             let source = "github.com/microsoft/DirectXShaderCompiler/releases";
-            notes.push(format!("DXC is quicker: put its dxcompiler.dll beside this program or on the PATH ({source})"));
+            notes.push(format!("DXC is faster: put dxcompiler.dll next to this program or on the PATH ({source})"));
         }
     }
     if has(Features::SUBGROUP) && summary.info.subgroup_min_size != summary.info.subgroup_max_size {
-        notes.push("subgroups have no one size: kernels that need one are not chosen".to_owned());
+        notes.push("the subgroup size varies: kernels that need a fixed size are not chosen".to_owned());
     }
     notes
 }
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let options = common.context_options();
@@ -199,14 +199,14 @@ impl Arguments {
             match (&adapter.unusable, index.cmp(&default)) {
                 (Some(reason), _) => facts.add("cannot be used", format!("{title}: {reason}")),
                 (None, Ordering::Equal) => facts.add("* used", title),
-                (None, Ordering::Less) => facts.add("not used", format!("{title}: not asked for")),
+                (None, Ordering::Less) => facts.add("not used", format!("{title}: not selected by the options")),
                 (None, Ordering::Greater) => {
                     let option = if adapter.backend == report.adapters[default].backend {
                         format!("--adapter \"{}\"", adapter.name)
                     } else {
                         format!("--backend {}", adapter.backend)
                     };
-                    let reason = format!("the one marked goes first; ask for this one with {option}");
+                    let reason = format!("the marked adapter is preferred; select this one with {option}");
                     facts.add("not used", format!("{title}: {reason}"))
                 }
             };

@@ -1,4 +1,4 @@
-//! Options that several commands share, and how their values are read.
+//! Options that several commands share, and the parsers of their values.
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -12,7 +12,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A parser of one of `all`, by their names.
+/// A parser of the names of `all`.
 pub fn choice<T>(all: &'static [T]) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Display + Send + Sync,
@@ -20,7 +20,7 @@ where
     choice_by(all, |value| value.to_string())
 }
 
-/// A parser of one of `all`, each called by `name`.
+/// A parser of the names of `all`, where `name` gives the name of a value.
 pub fn choice_by<T, N>(all: &'static [T], name: fn(T) -> N) -> impl TypedValueParser<Value = T>
 where
     T: Copy + Send + Sync,
@@ -37,35 +37,36 @@ where
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Preprocessing of frames (a ready clip is taken as it is)")]
 pub struct PreprocessArguments {
-    /// Which values pixels become: `detectron`, blue, green, red minus the pixel means; `imagenet`, red, green, blue as
-    /// torchvision has them, resized with antialiasing; or as one of the projects for video has them: `kinetics`
-    /// (torchvision's and VMZ's), `pytorchvideo` (and PySlowFast's; `pytorchvideo-bgr` blue first), `3d-resnets` (Hara's), `activitynet` (Hara's before
-    /// 2020), `mmaction2`, `mmaction2-csn`. A ready clip that says otherwise is refused. By default as the weights want it, and `detectron`
-    /// where there are none.
+    /// Normalization of pixels: `detectron` is blue, green, red minus the pixel means; `imagenet` is red, green, blue
+    /// as in torchvision, resized with antialiasing. The others follow a project for video: `kinetics` (torchvision and
+    /// VMZ), `pytorchvideo` (also PySlowFast; `pytorchvideo-bgr` has blue first), `3d-resnets` (Hara), `activitynet`
+    /// (Hara before 2020), `mmaction2`, `mmaction2-csn`. A ready clip with another normalization is refused. The
+    /// default is that of the weights, or `detectron` if the weights have none.
     #[arg(long, value_name = "NAME", value_parser = choice(Normalization::ALL))]
     preprocess: Option<Normalization>,
 
-    /// The shorter side of the frames after resizing, in pixels; or their height and width, whatever their proportions. By
-    /// default as the weights want it, and 256 where there are none.
+    /// The shorter side of the frames after resizing, in pixels; or their height and width, which may change the aspect
+    /// ratio. The default is that of the weights, or 256 if the weights have none.
     #[arg(long, value_name = "PIXELS|HxW", value_parser = size)]
     size: Option<Size>,
 
-    /// The most that the longer side may then have; where it would have more, it gets this and --size gives way. By
-    /// default 333 with `detectron`, without limit with others.
+    /// The maximum of the longer side after resizing, in pixels. It takes precedence over --size. The default is 333
+    /// with `detectron`, and no limit with the others.
     #[arg(long, value_name = "PIXELS", value_parser = positive)]
     max_size: Option<usize>,
 
-    /// Cut a square of this side out of the middle after resizing; `none` keeps all. By default as the weights want it, and
-    /// all where there are none, or where --size is given.
+    /// Crop a square of this side from the middle after resizing; `none` keeps the whole frame. The default is that of
+    /// the weights, or `none` if the weights have none or --size is given.
     #[arg(long, value_name = "PIXELS|none", value_parser = crop)]
     crop: Option<Crop>,
 
-    /// Pad the sides of the clip to a multiple of this, at the bottom and on the right.
+    /// Pad height and width of the clip to a multiple of this number, at the bottom and on the right.
     #[arg(long, value_name = "N", value_parser = positive)]
     pad_stride: Option<usize>,
 
-    /// The order of the channels in arrays of pictures; pictures and videos know their own. By default `bgr` in `frames.*`
-    /// tensors, as OpenCV reads, with a warning; `rgb` in a uint8 .npy, as decord, PyAV, imageio and torchvision read.
+    /// The order of the channels in arrays of pictures; picture files and videos state theirs. The default is `bgr` for
+    /// `frames.*` tensors, as OpenCV reads, with a warning, and `rgb` for a uint8 .npy, as decord, PyAV, imageio and
+    /// torchvision read.
     #[arg(long, value_parser = choice(ChannelOrder::ALL))]
     channel_order: Option<ChannelOrder>,
 
@@ -73,33 +74,33 @@ pub struct PreprocessArguments {
     selection: SelectionArguments,
 }
 
-/// Which frames of a video, a directory or a `frames.*` tensor are taken.
+/// Which frames of a video, a directory or a `frames.*` tensor are used.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Choice of frames (of videos, directories and `frames.*` tensors)")]
 struct SelectionArguments {
-    /// The first frame, counted from 0. By default the clip is from the middle where the weights say which frames they want,
-    /// else from the first one on.
+    /// The first frame, counted from 0. By default the clip comes from the middle if the weights say which frames they
+    /// want, and starts at the first frame otherwise.
     #[arg(long, value_name = "N")]
     start: Option<usize>,
 
-    /// How many frames, or `all` that there are from the first one on. By default as many as the weights want (those of
-    /// networks for video, docs/models.md), else all. Fewer than asked for are an error.
+    /// The number of frames, or `all` frames from the first one on. The default is the number that the weights want
+    /// (weights of networks for video, docs/models.md), or else all. Too few frames are an error.
     #[arg(long, value_name = "N|all", value_parser = frame_count)]
     frames: Option<FrameCount>,
 
-    /// Take every Nth frame: the first, the Nth after it, and so on, whatever the frame rate. By default as far apart as the
-    /// weights want them at the frame rate of the video, else every frame.
+    /// Use every Nth frame, whatever the frame rate. The default is the distance that the weights want at the frame
+    /// rate of the video, or else every frame.
     #[arg(long, value_name = "N", value_parser = positive)]
     stride: Option<usize>,
 
-    /// What becomes of damaged pictures of a video: `error` refuses them where they are among the frames chosen, `keep`
-    /// takes what ffmpeg makes of them, in their places, `drop` leaves them out, and --start, --frames and --stride count
-    /// the rest. Pictures predicted from a damaged one are damaged too.
+    /// How to handle damaged pictures of a video: `error` fails if the chosen frames include one; `keep` uses what
+    /// ffmpeg decodes in its place; `drop` leaves it out, so that --start, --frames and --stride count the others. A
+    /// picture that is predicted from a damaged one is damaged too.
     #[arg(long, default_value = "error", value_parser = choice(DamagePolicy::ALL))]
     damaged: DamagePolicy,
 }
 
-/// How many frames are asked for.
+/// A value of `--frames`.
 #[derive(Clone, Copy, Debug)]
 enum FrameCount {
     All,
@@ -112,7 +113,8 @@ fn frame_count(text: &str) -> Result<FrameCount, String> {
 }
 
 impl SelectionArguments {
-    /// What is asked for by itself, and in the frames that weights want, where they say it.
+    /// The frames that the options select, and, if the weights say which frames they want, the sampling of the weights
+    /// with these options applied.
     fn choose(&self, wanted: Option<Sampling>) -> (FrameSelection, Option<Sampling>) {
         let count = match self.frames {
             Some(FrameCount::Number(count)) => Some(count),
@@ -123,22 +125,23 @@ impl SelectionArguments {
                 FrameSelection::default().start(self.start.unwrap_or(0)).count(count).stride(self.stride.unwrap_or(1));
             return (selection, None);
         };
-        let mut own = wanted.start(self.start).exact(self.start.is_some() || count.is_some() || self.stride.is_some());
-        own.frames = count.unwrap_or(wanted.frames);
+        let is_exact = self.start.is_some() || count.is_some() || self.stride.is_some();
+        let mut sampling = wanted.start(self.start).exact(is_exact);
+        sampling.frames = count.unwrap_or(wanted.frames);
         if let Some(stride) = self.stride {
-            (own.step, own.fps, own.rule) = (stride, None, Rule::Strided);
+            (sampling.step, sampling.fps, sampling.rule) = (stride, None, Rule::Strided);
         }
-        (FrameSelection::default(), Some(own))
+        (FrameSelection::default(), Some(sampling))
     }
 }
 
-/// Reads a whole number from 1 on.
+/// Reads a positive whole number.
 pub fn positive(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "wanted a whole number from 1 on".to_owned())?;
     if number == 0 { Err("wanted at least 1".to_owned()) } else { Ok(number) }
 }
 
-/// Reads a side, or height and width with a cross between.
+/// Reads the shorter side, or `HxW`.
 fn size(text: &str) -> Result<Size, String> {
     match text.split_once('x') {
         None => positive(text).map(Size::Shorter),
@@ -146,12 +149,12 @@ fn size(text: &str) -> Result<Size, String> {
     }
 }
 
-/// What is cut out of a frame.
+/// A value of `--crop`.
 #[derive(Clone, Copy, Debug)]
 enum Crop {
-    /// Nothing: all of it is kept.
+    /// The whole frame.
     None,
-    /// A square.
+    /// A square of this side.
     Square(usize),
 }
 
@@ -160,7 +163,7 @@ fn crop(text: &str) -> Result<Crop, String> {
     if text == "none" { Ok(Crop::None) } else { positive(text).map(Crop::Square) }
 }
 
-/// Reads a time: a whole number, and s, m or h.
+/// Reads a time: a whole number and the unit s, m or h.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let units = [('s', 1), ('m', 60), ('h', 3600)];
     let read = units.iter().find_map(|&(unit, seconds)| {
@@ -172,17 +175,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or("wanted a time such as 90s, 10m or 2h".to_owned())
 }
 
-/// How much memory of the device a clip may take.
+/// The memory of the device that a clip may use.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct MemoryArguments {
-    /// Keep activations and workspaces on the device within this, for example 512M or 2G (units of 1024), by splitting the
-    /// clip over batch, time and rows; the result is the same to the bit. Weights are not counted, nor are the buffers that
-    /// the clip and the features pass through. An error says how little would do.
+    /// Limit activations and workspaces on the device to this size, for example 512M or 2G (units of 1024). The clip is
+    /// split over batch, time and rows; the results are the same to the bit. The limit does not count weights and the
+    /// staging buffers of the clip and the features. If it is too low, the error states the minimum.
     #[arg(long = "memory-limit", value_name = "BYTES", value_parser = bytes)]
     pub memory_limit: Option<u64>,
 }
 
-/// Reads a number of bytes: a whole number, and K, M or G for 1024 of the next smaller each.
+/// Reads a number of bytes: a whole number, optionally with the binary unit K, M or G.
 fn bytes(text: &str) -> Result<u64, String> {
     let units = [("K", 10), ("M", 20), ("G", 30), ("", 0)];
     let read = units.iter().find_map(|&(unit, shift)| {
@@ -194,12 +197,12 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 impl PreprocessArguments {
-    /// Whether a square to cut out, or none, is asked for.
+    /// Whether the options state the crop.
     pub fn has_crop(&self) -> bool {
         self.crop.is_some() || self.size.is_some()
     }
 
-    /// The same for the library; `wanted` and `sampling` are what the weights want, if that is known.
+    /// These options for the library. `wanted` and `sampling` are what the weights want, if that is known.
     pub fn load_options(&self, wanted: Option<Preprocess>, sampling: Option<Sampling>) -> LoadOptions {
         let expected = self.preprocess.or(wanted.map(|wanted| wanted.normalization));
         let usual = match (self.preprocess, wanted) {
@@ -210,7 +213,7 @@ impl PreprocessArguments {
         let crop = match self.crop {
             Some(Crop::Square(side)) => Some(side),
             Some(Crop::None) => None,
-            // A crop belongs to the size that it is cut from.
+            // The crop of the weights goes with the size of the weights.
             None => usual.crop.filter(|_| self.size.is_none()),
         };
         let (selection, sampling) = self.selection.choose(sampling);
@@ -232,12 +235,13 @@ impl PreprocessArguments {
 /// How a weight file is read.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct WeightArguments {
-    /// Whose network the weight file is of, where the file does not tell.
+    /// The project that the weights come from, if the file does not tell.
     #[arg(long, value_name = "NAME", value_parser = choice(Family::ALL))]
     pub family: Option<Family>,
 
-    /// Make weights over time of the 2-D weights of an image network: by the kernel in the middle and zeros around it
-    /// (center-only), by equal shares of it (mean-repeat), by copies (repeat), or in the middle with noise around it.
+    /// Inflate the 2-D weights of an image network over time: the kernel in the middle and zeros around it
+    /// (center-only), equal shares of the kernel (mean-repeat), copies (repeat), or the kernel in the middle and noise
+    /// around it (center-only-rest-rand).
     #[arg(long, value_name = "MODE", value_parser = choice(InflateMode::ALL))]
     inflate: Option<InflateMode>,
 
@@ -247,7 +251,7 @@ pub struct WeightArguments {
 }
 
 impl WeightArguments {
-    /// The same for the library.
+    /// These options for the library.
     pub fn options(&self) -> WeightOptions {
         WeightOptions::default().inflate(self.inflate).seed(self.seed)
     }
@@ -263,7 +267,7 @@ pub enum WeightsSource {
 }
 
 impl WeightsSource {
-    /// The file, if it is one, with the option that names it.
+    /// The file, if there is one, with the option that names it.
     pub fn file(&self) -> Option<(&'static str, &Path)> {
         match self {
             Self::Random(_) => None,
@@ -272,7 +276,7 @@ impl WeightsSource {
     }
 }
 
-/// A parser of `FILE|random[:SEED]`. A file may have any name that the system allows, text or not.
+/// A parser of `FILE|random[:SEED]`. A file name need not be valid Unicode.
 pub fn weights_source() -> impl TypedValueParser<Value = WeightsSource> {
     OsStringValueParser::new().try_map(weights_source_of)
 }
@@ -304,8 +308,8 @@ pub fn taps(text: &str) -> Result<Taps, String> {
     Ok(Taps::Named(names))
 }
 
-/// Checks that a clip's shape is written as one, `NxCxTxHxW`. Whether there can be such a clip is for the command to say:
-/// that is a failure, not wrong usage.
+/// Checks that the text has the form `NxCxTxHxW`. The command checks the numbers, because an impossible shape is a
+/// failure (exit code 1), not wrong usage.
 pub fn clip_shape(text: &str) -> Result<String, String> {
     let number = |axis: &str| !axis.trim().is_empty() && axis.trim().bytes().all(|byte| byte.is_ascii_digit());
     if text.split(['x', 'X', '×']).all(number) {

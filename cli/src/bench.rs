@@ -1,4 +1,4 @@
-//! `resnet3d bench`: how long a clip takes.
+//! `resnet3d bench`: measures the time for a clip.
 
 mod labels;
 mod layers;
@@ -26,7 +26,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use clap::builder::ArgPredicate;
 use layers::{Work, gflops, timed};
-pub use report::Spread;
+pub use report::Summary;
 use report::{Report, SweepReport};
 use resnet3d_wgpu::clip::files::Input;
 use resnet3d_wgpu::low_level::atomic_file::Contents;
@@ -42,57 +42,57 @@ use resnet3d_wgpu::{
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Measure how long a clip takes, without any window or file.
+/// Measure the time for a clip. Needs no window and no files.
 ///
-/// Latency is from the clip in memory to the features in memory: upload, dispatches, readback. Two runs before the
-/// measured ones warm up. The device's own time is taken with timestamp queries, where the adapter has them.
+/// The latency is from the clip in memory to the features in memory: upload, dispatches, readback. Two warm-up runs
+/// come before the measured ones. Timestamp queries measure the time on the device, if the adapter supports them.
 ///
-/// --layers compares each layer with what the adapter can do at most, which two microbenchmarks measure in the same run:
+/// --layers compares each layer with the ceilings of the adapter, which two microbenchmarks measure in the same run:
 /// multiply-adds in registers, and a triad through storage buffers.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Shape of a generated clip: batch, channels, frames, height, width. With --sweep 1x3x4x112x112 by default.
+    /// Shape of a generated clip: batch, channels, frames, height, width. With --sweep, the default is 1x3x4x112x112.
     #[arg(long, value_name = "NxCxTxHxW", default_value = "1x3x8x224x224", value_parser = clip_shape,
           default_value_if("sweep", ArgPredicate::IsPresent, SWEPT_CLIP), conflicts_with = "input")]
     clip: String,
 
-    /// Replaces the batch of --clip.
+    /// The batch size, which replaces that of --clip.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "input")]
     batch: Option<u32>,
 
-    /// How many runs are measured.
+    /// The number of measured runs.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 
-    /// Also measure every layer, in as many further runs; the median is shown.
+    /// Also measure every layer, in the same number of further runs, and show the medians.
     #[arg(long)]
     layers: bool,
 
-    /// Draw the layers under the adapter's ceilings, speed over operations for each byte; this measures them as --layers
-    /// does.
+    /// Draw the roofline diagram: the speed of each layer over its operations per byte, and the ceilings of the
+    /// adapter. This measures the layers as --layers does.
     #[arg(long, value_name = "OUT.svg")]
     roofline: Option<PathBuf>,
 
-    /// Measure clips of 1, 2, 4, … frames, and batches of 1, 2, 4, … clips of as many frames as --clip has, and draw how
-    /// the time grows.
+    /// Measure clips of 1, 2, 4, … frames, and batches of 1, 2, 4, … clips with the number of frames of --clip, and
+    /// draw the times.
     #[arg(long, value_name = "OUT.svg",
           conflicts_with_all = ["layers", "roofline", "input", "output", "batch", "taps"])]
     sweep: Option<PathBuf>,
 
-    /// How many frames, and clips, --sweep goes up to.
+    /// The maximum number of frames, and of clips, for --sweep.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..),
           requires = "sweep")]
     sweep_to: u16,
 
-    /// Weights, as for `run`; `random` generates some, always the same for a seed.
+    /// Weights, as for `run`; `random` generates weights, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source())]
     weights: WeightsSource,
 
     #[command(flatten)]
     how: WeightArguments,
 
-    /// A clip or video to run on, as for `run`, instead of a generated one.
+    /// A clip or video, as for `run`, instead of a generated clip.
     #[arg(long, value_name = "FILE|DIR")]
     input: Option<PathBuf>,
 
@@ -100,24 +100,25 @@ pub struct Arguments {
     #[arg(long, value_name = "OUT.safetensors")]
     output: Option<PathBuf>,
 
-    /// Blobs to read back beside the last: `all` (or `stages`), or names with commas between. This takes time.
+    /// Blobs to read back in addition to the last: `all` (or `stages`), or comma-separated names. This takes time.
     #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
     taps: Option<Taps>,
 
-    /// Run the reference's operators one by one.
+    /// Run every operator of the reference separately.
     #[arg(long)]
     no_fusion: bool,
 
-    /// Compute no convolution by Winograd's method.
+    /// Do not use Winograd's method.
     #[arg(long)]
     no_winograd: bool,
 
-    /// Use this kernel, or method of several, for every operator that it can do, as named in the table of layers, for
-    /// example conv_direct_4x8.
+    /// Use this kernel, or this method of several kernels, for every operator that it supports. The names are those of
+    /// the table of layers, for example conv_direct_4x8.
     #[arg(long, value_name = "NAME", value_parser = kernel)]
     kernel: Option<Method>,
 
-    /// Find the quickest kernels by trying, as `run --tune` does, and compare with those of the fixed table, in turn.
+    /// Benchmark for the fastest kernels, as `run --tune` does, and compare them with the fixed table in alternating
+    /// runs.
     #[arg(long, conflicts_with = "kernel")]
     tune: bool,
 
@@ -128,7 +129,7 @@ pub struct Arguments {
     preprocess: PreprocessArguments,
 }
 
-/// A kernel by its name.
+/// Reads the name of a kernel or method.
 fn kernel(name: &str) -> Result<Method, String> {
     Method::by_name(name).ok_or_else(|| {
         let names: Vec<&str> = Method::all().map(Method::name).collect();
@@ -144,15 +145,15 @@ EXAMPLES:
   resnet3d bench --roofline roofline.svg
   resnet3d bench --sweep scaling.svg --runs 5
   resnet3d bench --tune
-  resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, to compare with";
+  resnet3d bench --kernel conv_direct_4x8 --runs 3        the portable kernel, for comparison";
 
-/// The clip that `--sweep` varies unless told: small, since in the end it computes 155 frames of it.
+/// The default clip of `--sweep`. It is small, because a sweep to 16 computes 155 frames of it.
 const SWEPT_CLIP: &str = "1x3x4x112x112";
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
-        // What needs no input is checked first.
+        // Checks that need no input come first.
         common.check()?;
         let input = self.input.as_deref().map(|path| ("--input", path));
         let inputs = [input, self.weights.file(), common.config_file()];
@@ -186,9 +187,9 @@ impl Arguments {
         let report = Report { damaged, ..report };
         if self.roofline.is_some() && report.layers.is_empty() {
             bail!(
-                "--roofline needs the time of every layer, and the {} dispatches are too many for {}",
-                report.dispatches,
-                gpu.adapter_name()
+                "--roofline needs the time of every layer, but {} cannot time {} dispatches",
+                gpu.adapter_name(),
+                report.dispatches
             );
         }
         let mut files: Vec<Box<dyn Contents + '_>> = Vec::new();
@@ -218,7 +219,7 @@ impl Arguments {
             return Err(Failure::clip_shape("Nx3xTxHxW (3 channels)", &shape.to_string()).into());
         }
         if self.sweep.is_some() && shape.n != 1 {
-            wrong_usage(&format!("--sweep chooses batches itself: wanted a --clip of one, got {shape}"));
+            wrong_usage(&format!("--sweep chooses the batch sizes: wanted a --clip with a batch of 1, got {shape}"));
         }
         if let Some(batch) = self.batch {
             shape.n = batch as usize;
@@ -226,13 +227,13 @@ impl Arguments {
         Ok(shape)
     }
 
-    /// `--no-winograd`. A kernel that is asked for by name goes before it.
+    /// The numerics of `--no-winograd`, which a Winograd method named by `--kernel` overrides.
     fn numerics(&self) -> Numerics {
-        let asked = self.kernel.is_some_and(Method::is_winograd);
-        if self.no_winograd && !asked { Numerics::NoWinograd } else { Numerics::Fast }
+        let forces_winograd = self.kernel.is_some_and(Method::is_winograd);
+        if self.no_winograd && !forces_winograd { Numerics::NoWinograd } else { Numerics::Fast }
     }
 
-    /// `--sweep`.
+    /// Runs `--sweep`.
     fn sweep(
         &self,
         common: &Common,
@@ -252,16 +253,16 @@ impl Arguments {
             memory_limit: self.memory.memory_limit,
             ..PlanOptions::default()
         };
-        let subject = sweep::Subject {
+        let setup = sweep::Setup {
             gpu,
             body: &body,
             weights: &model.weights,
             options: &options,
             clip,
-            most: self.sweep_to.into(),
+            largest: self.sweep_to.into(),
             runs: self.runs,
         };
-        let sweep = subject.sweep()?;
+        let sweep = setup.sweep()?;
         let about = about("Latency over frames and over clips", gpu, model, common);
         outputs.write(&[&scaling::svg(&sweep, clip, &about).into_bytes()])?;
         if common.json {
@@ -278,19 +279,19 @@ impl Arguments {
         outputs.print(&(heading(gpu, model) + &sweep.text() + "\n" + &picture))
     }
 
-    /// The device, if it can run the kernel asked for, and time layers where they are to be drawn.
+    /// Opens a device that can run the kernel of `--kernel`, and can time layers if `--roofline` needs their times.
     fn open(&self, common: &Common) -> Result<GpuContext> {
         let gpu = common.open()?;
         if let Some(kernel) = self.kernel.filter(|kernel| !kernel.runs_on(gpu.target())) {
-            bail!("{} cannot run {}: its subgroups are of another size", gpu.adapter_name(), kernel.name());
+            bail!("{} cannot run {}: its subgroup size differs", gpu.adapter_name(), kernel.name());
         }
         if self.roofline.is_some() && !gpu.device().features().contains(DeviceFeatures::TIMESTAMP_QUERY) {
-            bail!("--roofline needs the time of every layer, and {} has no timestamp queries", gpu.adapter_name());
+            bail!("--roofline needs the time of every layer, but {} has no timestamp queries", gpu.adapter_name());
         }
         Ok(gpu)
     }
 
-    /// The clip, with what was taken of the input that it is.
+    /// The clip: that of `--input`, or else a generated one.
     fn clip(&self, generated: Shape, model: &Model) -> Result<Input> {
         match &self.input {
             Some(path) => load(&[path], &self.preprocess.load_options(model.preprocess, model.sampling)),
@@ -339,8 +340,8 @@ impl Arguments {
         let mut latencies: Vec<Duration> = Vec::new();
         let mut device: Vec<Duration> = Vec::new();
         for _ in 0..self.runs {
-            let (own, profile, latency) = forward(Timing::Total)?;
-            features = own;
+            let (last, profile, latency) = forward(Timing::Total)?;
+            features = last;
             latencies.push(latency);
             device.extend(profile.map(|profile| profile.total));
             if let Some(other) = &mut other {
@@ -367,9 +368,9 @@ impl Arguments {
         let kernels: Vec<(&str, &str)> = work.iter().map(|work| (work.name.as_str(), work.method.name())).collect();
         let tuning = other.map(|other| other.report(tuned, &kernels, &latencies));
         let macs: u64 = work.iter().map(|work| work.macs).sum();
-        let spread = |times: Vec<Duration>| Spread::of(times.into_iter().map(milliseconds).collect());
-        let (latency_ms, gpu_ms) = (spread(latencies), spread(device));
-        let latency_ms = latency_ms.unwrap_or(Spread::NONE);
+        let summarize = |times: Vec<Duration>| Summary::of(times.into_iter().map(milliseconds).collect());
+        let (latency_ms, gpu_ms) = (summarize(latencies), summarize(device));
+        let latency_ms = latency_ms.unwrap_or(Summary::NONE);
         let report = Report {
             adapter: gpu.adapter_name().to_owned(),
             backend: gpu.backend(),
@@ -392,7 +393,7 @@ impl Arguments {
     }
 }
 
-/// What stands above every result.
+/// The facts above every result.
 fn heading(gpu: &GpuContext, model: &Model) -> String {
     let mut facts = Facts::default();
     facts.add("adapter", adapter_line(gpu));
@@ -405,7 +406,7 @@ fn written(name: &'static str, path: &Path) -> String {
     format!("{name:9} {}\n", path.display())
 }
 
-/// What stands above every picture: a heading, what was run, and on what, by what, when.
+/// The text above every picture: the title, the network, and the adapter with version and date.
 fn about(title: &str, gpu: &GpuContext, model: &Model, common: &Common) -> [String; 3] {
     let version = env!("CARGO_PKG_VERSION");
     [

@@ -1,5 +1,5 @@
-//! A plan's memory as a picture: time from left to right, buffers from top to bottom, a bar for each segment of a blob. Time
-//! is counted in stretches, which usually are steps.
+//! A plan's memory as a picture: time from left to right, buffers from top to bottom, a bar for each chunk of a blob.
+//! Time is counted in schedule items; usually each is a whole step.
 
 use crate::text::mib;
 use resnet3d_wgpu::low_level::graph::{BlobId, OpKind};
@@ -7,20 +7,20 @@ use resnet3d_wgpu::low_level::plan::Plan;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Left of the first step: names of the buffers.
+/// Width of the names of the buffers, left of the first step.
 const LEFT: f64 = 132.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 64.0;
-/// Height of the curve of bytes in use, and the room below it.
+/// Height of the curve of bytes in use, and the gap below it.
 const CURVE: f64 = 110.0;
 const CURVE_GAP: f64 = 28.0;
-/// Height of all buffers together, in proportion to their bytes, but none thinner than the least.
-const LANES: f64 = 420.0;
-const LEAST_LANE: f64 = 12.0;
-const LANE_GAP: f64 = 5.0;
-/// The least width of a column that has a name below it.
+/// Height of the tracks of all buffers together. Each has a share in proportion to its bytes, but at least the minimum.
+const TRACKS: f64 = 420.0;
+const MIN_TRACK: f64 = 12.0;
+const TRACK_GAP: f64 = 5.0;
+/// The minimum width of a column with a name below it.
 const NAMED: f64 = 16.0;
-/// Below the buffers: names of the operators, upright.
+/// Height of the names of the operators, below the buffers.
 const BOTTOM: f64 = 150.0;
 
 const STYLE: &str = "text{font:11px system-ui,sans-serif;fill:#333}.h{font-size:15px;font-weight:600}\
@@ -31,7 +31,7 @@ pub fn svg(plan: &Plan) -> String {
     Chart::new(plan).draw()
 }
 
-/// The bar of a blob, or of a segment of one.
+/// The bar of a blob, or of a chunk of a blob.
 struct Bar {
     name: String,
     tip: String,
@@ -45,11 +45,11 @@ struct Bar {
 struct Chart<'a> {
     plan: &'a Plan,
     bars: Vec<Bar>,
-    /// A column for each stretch.
+    /// A column for each schedule item.
     columns: usize,
     column_width: f64,
-    /// Upper edge and height of each buffer.
-    lanes: Vec<(f64, f64)>,
+    /// Upper edge and height of the track of each buffer.
+    tracks: Vec<(f64, f64)>,
 }
 
 impl<'a> Chart<'a> {
@@ -59,13 +59,14 @@ impl<'a> Chart<'a> {
         let buffers = plan.memory().buffers();
         let total = plan.memory().peak_bytes().max(1) as f64;
         let mut top = TOP + CURVE + CURVE_GAP;
-        let lanes = buffers.iter().map(|&bytes| {
-            let lane = (top, (bytes as f64 / total * LANES).max(LEAST_LANE));
-            top += lane.1 + LANE_GAP;
-            lane
+        let tracks = buffers.iter().map(|&bytes| {
+            let height = (bytes as f64 / total * TRACKS).max(MIN_TRACK);
+            let track = (top, height);
+            top += height + TRACK_GAP;
+            track
         });
         Self {
-            lanes: lanes.collect(),
+            tracks: tracks.collect(),
             bars: bars(plan),
             columns,
             column_width: (960.0 / columns as f64).clamp(least, 48.0),
@@ -77,13 +78,13 @@ impl<'a> Chart<'a> {
         LEFT + column as f64 * self.column_width
     }
 
-    /// Between columns, on either side.
+    /// The gap on either side of a bar.
     fn gap(&self) -> f64 {
         f64::min(1.0, self.column_width / 8.0)
     }
 
     fn bottom(&self) -> f64 {
-        self.lanes.last().map_or(TOP + CURVE, |(top, height)| top + height)
+        self.tracks.last().map_or(TOP + CURVE, |(top, height)| top + height)
     }
 
     fn draw(&self) -> String {
@@ -95,7 +96,7 @@ impl<'a> Chart<'a> {
         );
         self.heading(&mut svg);
         self.curve(&mut svg);
-        self.lanes(&mut svg);
+        self.tracks(&mut svg);
         self.axis(&mut svg);
         svg += "</svg>\n";
         svg
@@ -106,7 +107,7 @@ impl<'a> Chart<'a> {
         let graph = self.plan.graph();
         let clip = graph.inputs().first().map_or(String::new(), |&id| self.plan.shape(id).to_string());
         let text = format!(
-            "{} in {} buffers; the least possible is {}, unshared it would be {}",
+            "{} in {} buffers; the lower bound is {}; without sharing it is {}",
             mib(memory.peak_bytes()),
             memory.buffers().len(),
             mib(memory.lower_bound_bytes()),
@@ -116,7 +117,7 @@ impl<'a> Chart<'a> {
         let _ = writeln!(svg, "<text x=\"16\" y=\"47\">{text}</text>");
     }
 
-    /// Bytes in use during each stretch, with the sum of all buffers as a line.
+    /// The bytes in use during each schedule item, with the sum of all buffers as a line.
     fn curve(&self, svg: &mut String) {
         let memory = self.plan.memory();
         let peak = memory.peak_bytes().max(1) as f64;
@@ -137,23 +138,24 @@ impl<'a> Chart<'a> {
             );
         }
         let mut label_bottom = 0.0;
-        for (bytes, label) in [(memory.peak_bytes(), "allocated"), (memory.lower_bound_bytes(), "most in use")] {
+        for (bytes, label) in [(memory.peak_bytes(), "allocated"), (memory.lower_bound_bytes(), "peak use")] {
             let y = y(bytes as f64);
-            // Two lines that are close share the room for their labels.
+            // The labels of two lines that are close are moved apart.
             let text = f64::max(y + 4.0, label_bottom + 12.0);
             label_bottom = text;
             let _ = writeln!(
                 svg,
-                "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#555\" stroke-dasharray=\"4 3\"/>\
+                "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#555\" \
+                 stroke-dasharray=\"4 3\"/>\
                  <text x=\"16\" y=\"{text:.1}\">{label}</text>",
                 self.x(self.columns)
             );
         }
     }
 
-    fn lanes(&self, svg: &mut String) {
+    fn tracks(&self, svg: &mut String) {
         let right = self.x(self.columns);
-        for (index, (&bytes, &(top, height))) in self.plan.memory().buffers().iter().zip(&self.lanes).enumerate() {
+        for (index, (&bytes, &(top, height))) in self.plan.memory().buffers().iter().zip(&self.tracks).enumerate() {
             let _ = writeln!(
                 svg,
                 "<rect class=\"l\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{height:.1}\"/>\
@@ -175,38 +177,38 @@ impl<'a> Chart<'a> {
         }
         for bar in &self.bars {
             let Some((&(top, height), &size)) =
-                self.lanes.get(bar.buffer).zip(self.plan.memory().buffers().get(bar.buffer))
+                self.tracks.get(bar.buffer).zip(self.plan.memory().buffers().get(bar.buffer))
             else {
                 continue;
             };
-            let own = (bar.bytes as f64 / size.max(1) as f64 * height).max(3.0).min(height);
+            let bar_height = (bar.bytes as f64 / size.max(1) as f64 * height).max(3.0).min(height);
             let (x, width) = (self.x(bar.span.0), (bar.span.1 + 1 - bar.span.0) as f64 * self.column_width);
             let (x, width) = (x + self.gap(), width - 2.0 * self.gap());
-            let y = top + height - own;
+            let y = top + height - bar_height;
             let _ = writeln!(
                 svg,
-                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{own:.1}\" rx=\"2\" fill=\"{}\">\
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{bar_height:.1}\" rx=\"2\" fill=\"{}\">\
                  <title>{}</title></rect>",
                 bar.colour, bar.tip
             );
-            // A letter is some six pixels wide. Where the name does not fit its end may do, or else there is the tip.
+            // A letter is about six pixels wide. If the name does not fit, its end may; the tooltip has the whole name.
             let end = bar.name.splitn(3, '_').nth(2).unwrap_or(&bar.name);
-            let fits = |name: &&str| name.len() as f64 * 5.8 + 8.0 <= width && own >= 11.0;
+            let fits = |name: &&str| name.len() as f64 * 5.8 + 8.0 <= width && bar_height >= 11.0;
             if let Some(name) = [bar.name.as_str(), end].into_iter().find(fits) {
                 let _ = writeln!(
                     svg,
                     "<text class=\"w\" x=\"{:.1}\" y=\"{:.1}\" pointer-events=\"none\">{name}</text>",
                     x + 4.0,
-                    y + own / 2.0 + 3.5
+                    y + bar_height / 2.0 + 3.5
                 );
             }
         }
     }
 
-    /// The operators' names along the bottom, where there is room for them.
+    /// The names of the operators along the bottom, if there is room.
     fn axis(&self, svg: &mut String) {
         let operators = self.plan.graph().operators();
-        let steps = self.plan.stretches().iter().map(|stretch| &self.plan.steps()[stretch.step]);
+        let steps = self.plan.stretches().iter().map(|item| &self.plan.steps()[item.step]);
         let names = steps.map(|step| operators[step.operator].name.as_str());
         for (column, name) in names.enumerate().filter(|_| self.column_width >= NAMED) {
             let (x, y) = (self.x(column) + self.column_width / 2.0 + 4.0, self.bottom() + 10.0);
@@ -218,23 +220,24 @@ impl<'a> Chart<'a> {
     }
 }
 
-/// A bar for each segment of each blob that has storage, in the colour of its stage.
+/// A bar for each chunk of each blob that has storage, in the colour of its stage.
 fn bars(plan: &Plan) -> Vec<Bar> {
     let graph = plan.graph();
-    let joined = |id: BlobId| {
-        let makes_it = graph.operators().iter().find(|op| op.output == id);
-        makes_it.is_some_and(|op| op.kind == OpKind::StopGradient)
+    // The output of a stop-gradient operator has no storage: it is the input.
+    let is_alias = |id: BlobId| {
+        let producer = graph.operators().iter().find(|op| op.output == id);
+        producer.is_some_and(|op| op.kind == OpKind::StopGradient)
     };
     let ids = graph.inputs().iter().copied().chain(graph.operators().iter().map(|op| op.output));
     let mut colours = BTreeMap::new();
     let mut bars = Vec::new();
-    for id in ids.filter(|&id| !joined(id)) {
+    for id in ids.filter(|&id| !is_alias(id)) {
         let blob = graph.blob(id);
         let shape = plan.shape(id);
         let colour = colour(&blob.name, &mut colours);
-        let segments = plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()).enumerate();
-        for (segment, (&buffer, &bytes)) in segments {
-            let Some(span) = plan.memory().lifetime(id, segment) else { continue };
+        let chunks = plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()).enumerate();
+        for (chunk, (&buffer, &bytes)) in chunks {
+            let Some(span) = plan.memory().lifetime(id, chunk) else { continue };
             let tip = format!("{} {shape}, {}", blob.name, mib(bytes));
             bars.push(Bar { tip, colour, name: blob.name.clone(), buffer, bytes, span });
         }
@@ -242,7 +245,7 @@ fn bars(plan: &Plan) -> Vec<Bar> {
     bars
 }
 
-/// One colour for each stage, by what the blob's name starts with; the clip and the stem have theirs.
+/// The colour of a blob's stage, by the prefix of the blob's name. The clip and the stem count as stages.
 fn colour(name: &str, known: &mut BTreeMap<String, &'static str>) -> &'static str {
     const PALETTE: [&str; 6] = ["#4c5f7a", "#b0563b", "#3f7f5f", "#7a4c8f", "#a07a1e", "#2f7f95"];
     let stage = match name {

@@ -1,4 +1,4 @@
-//! `resnet3d classify`: what a network for video sees in a video.
+//! `resnet3d classify`: the classes that a network for video finds in a video.
 
 use crate::arguments::{
     MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, positive, weights_source,
@@ -26,16 +26,17 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Say what a network for video sees: the scores of its classes, by name.
+/// Classify videos with a network for video, and print the scores with the names of the classes.
 ///
-/// The softmax of the scores is averaged over several clips of every input and several crops of every clip, by default as many
-/// as the project that published the weights tests with, from the frames that it takes. What was averaged is said with the
-/// scores. Kinetics-400's names are built in and are those of any network of 400 classes.
+/// The softmax of the scores is averaged over several clips of every input and several crops of every clip. By default,
+/// their number and the choice of frames are those of the tests of the project that published the weights. The output
+/// states the number of clips and crops. The names of Kinetics-400 are built in and are used for every network with 400
+/// classes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Video files, directories of PNG, JPEG, WebP, BMP or TIFF frames, .safetensors or .npy files, as for `run`. A ready clip
-    /// is taken as it is, and one clip.
+    /// Video files, directories of PNG, JPEG, WebP, BMP or TIFF frames, .safetensors or .npy files, as for `run`. A
+    /// ready clip is used unchanged and counts as one clip.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
@@ -46,27 +47,28 @@ pub struct Arguments {
     #[command(flatten)]
     how: WeightArguments,
 
-    /// How many classes are shown, the likeliest first.
+    /// The number of classes to print, the most likely first.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
     top: usize,
 
-    /// Average over so many clips of every input, spread over it as the project of the weights has them. By default as many
-    /// as it tests with.
+    /// The number of clips of every input to average over, spread over the input as in the project of the weights. The
+    /// default is the number in the tests of that project.
     #[arg(long, value_name = "N", value_parser = positive)]
     clips: Option<usize>,
 
-    /// Average over so many squares of every frame: 1, the middle, or 3, at the beginning, in the middle and at the end of the
-    /// longer side. By default as many as the project of the weights tests with. How large they are says --crop.
+    /// The number of squares of every frame to average over: 1, in the middle, or 3, at the beginning, in the middle
+    /// and at the end of the longer side. The default is the number in the tests of the project of the weights. --crop
+    /// states their size.
     #[arg(long, value_name = "1|3", value_parser = crop_count)]
     crops: Option<usize>,
 
-    /// The names of the classes: one a line, or as JSON a list of them, or a dictionary of their numbers, from 0 on. Without
-    /// it those of Kinetics-400 where there are 400 classes, else their numbers.
+    /// The names of the classes: one per line, a JSON list of names, or a JSON dictionary of names and numbers from 0
+    /// on. The default is the names of Kinetics-400 for 400 classes, and otherwise the numbers alone.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
-    /// Also draw which parts of which frames speak for the first class: the channels of the last stage, each times its weight
-    /// in the class, over the frames of the clip in the middle. Of one input.
+    /// Also draw which parts of the frames contribute to the first class: the channels of the last stage, each times
+    /// its weight for the class, over the frames of the middle clip. Only with a single input.
     #[arg(long, value_name = "OUT.png|OUT.svg")]
     heatmap: Option<PathBuf>,
 
@@ -90,11 +92,11 @@ fn crop_count(text: &str) -> Result<usize, String> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),
-        _ => Err("wanted 1, the middle, or 3, along the longer side; --crop says how large".to_owned()),
+        _ => Err("wanted 1, in the middle, or 3, along the longer side; --crop states their size".to_owned()),
     }
 }
 
-/// What `--json` prints of an input.
+/// What `--json` prints for an input.
 #[derive(Debug, Serialize)]
 struct Report {
     input: String,
@@ -102,12 +104,12 @@ struct Report {
     clips: usize,
     crops: usize,
     top: Vec<Score>,
-    /// Of videos, what was; absent if nothing.
+    /// The damaged frames of a video; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<Damage>,
 }
 
-/// A class.
+/// A class and its score.
 #[derive(Debug, Serialize)]
 struct Score {
     index: usize,
@@ -115,18 +117,18 @@ struct Score {
     score: f64,
 }
 
-/// The scores of one view, and where its features are wanted, what they are of.
-struct Seen {
+/// The result of one view, with its clip and features if the heatmap needs them.
+struct ViewResult {
     softmax: Vec<f64>,
-    drawn: Option<(Clip, FeatureMap)>,
+    to_draw: Option<(Clip, FeatureMap)>,
 }
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         if self.heatmap.is_some() && self.inputs.len() > 1 {
-            wrong_usage("--heatmap draws one input, and there are several");
+            wrong_usage("--heatmap draws one input, but there are several");
         }
         let labels_file = self.labels.as_deref().map(|path| ("--labels", path));
         let inputs = self.inputs.iter().map(|input| ("INPUT", input.as_path()));
@@ -141,33 +143,34 @@ impl Arguments {
         tap_names(&model.body()?, &taps)?;
         let labels = Labels::new(self.labels.as_deref(), model.network.classes().unwrap_or(0))?;
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
-            note(&format!("taken to be as {} publishes it: {}", family, model.assumed.join("; ")));
+            note(&format!("assumed to be as {family} publishes it: {}", model.assumed.join("; ")));
         }
         let options = self.views(self.preprocess.load_options(model.preprocess, model.sampling))?;
         let network_options =
             Options::default().precision(common.precision).taps(taps).memory_limit(self.memory.memory_limit);
-        // Every clip of every input goes through this one.
+        // One backbone for every clip of every input.
         let mut backbone = GpuBackbone::new(&gpu, &model.network, &model.weights, network_options)?;
 
         let mut reports = Vec::new();
         let mut picture = None;
         for path in &self.inputs {
-            let mut seen = BTreeMap::new();
-            let (viewed, damage) = look(&gpu, &mut backbone, path, &options, self.heatmap.is_some(), &mut seen)?;
+            let mut results = BTreeMap::new();
+            let (viewed, damage) =
+                classify_views(&gpu, &mut backbone, path, &options, self.heatmap.is_some(), &mut results)?;
             for (index, viewed) in viewed.iter().enumerate() {
                 if common.verbose > 0 {
                     note(&describe_views(viewed));
                 }
                 let clips = viewed.clips.len().max(1);
-                // Views of a plan that was given up are beyond its clips.
-                let mut own: Vec<Seen> = Vec::new();
+                // Results of a choice of clips that was given up have larger clip numbers, and are left out.
+                let mut of_input: Vec<ViewResult> = Vec::new();
                 for clip in 0..clips {
-                    own.extend((0..viewed.crops).filter_map(|crop| seen.remove(&[index, clip, crop])));
+                    of_input.extend((0..viewed.crops).filter_map(|crop| results.remove(&[index, clip, crop])));
                 }
-                let top = self.top(&own, &labels, &viewed.name);
+                let top = self.top(&of_input, &labels, &viewed.name);
                 if let (None, Some(out), Some(first)) = (&picture, &self.heatmap, top.first()) {
-                    let drawn = own.into_iter().find_map(|seen| seen.drawn);
-                    picture = drawn.map(|drawn| draw(&model, &options, first, &drawn, out)).transpose()?;
+                    let to_draw = of_input.into_iter().find_map(|result| result.to_draw);
+                    picture = to_draw.map(|to_draw| draw(&model, &options, first, &to_draw, out)).transpose()?;
                 }
                 reports.push(Report {
                     input: viewed.name.clone(),
@@ -188,7 +191,7 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&model.network))
-            .add("family", model.family.map_or("not said".to_owned(), |family| family.to_string()));
+            .add("family", model.family.map_or("unknown".to_owned(), |family| family.to_string()));
         if let Some(sampling) = &options.sampling {
             above.add("a clip", sampling.describe());
         }
@@ -202,25 +205,25 @@ impl Arguments {
         outputs.print(&text)
     }
 
-    /// How inputs are read as the views that are asked for.
+    /// The options to read inputs as the views that the options ask for.
     fn views(&self, options: LoadOptions) -> Result<LoadOptions> {
         let several = self.clips.is_some_and(|clips| clips > 1) || self.crops == Some(3);
         let sampling = match (options.sampling, options.selection.count) {
             (Some(sampling), _) => Some(sampling),
-            // Frames that are asked for of weights that want none in particular.
+            // The user states the frames, and the weights do not.
             (None, Some(frames)) if several => Some(
                 Sampling::new(frames, options.selection.stride, None, Rule::Strided)
                     .start(options.selection.start)
                     .exact(true),
             ),
             (None, None) if several => {
-                let wanted = "the number of frames of a clip (--frames N), to take several clips or crops";
-                return Err(Failure::clip(wanted, "weights that do not say it, or all frames asked for").into());
+                let wanted = "the number of frames of a clip (--frames N), for several clips or crops";
+                return Err(Failure::clip(wanted, "weights that do not state it, or --frames all").into());
             }
             (None, _) => None,
         };
         let sampling = sampling.map(|sampling| {
-            // A side that is asked for goes before the project's.
+            // A stated size overrides that of the project.
             let crop = if self.preprocess.has_crop() { None } else { sampling.crop };
             let clips = self.clips.map_or(sampling.clips, Some);
             sampling.clips(clips).crops(self.crops.unwrap_or(sampling.crops)).crop(crop)
@@ -228,29 +231,30 @@ impl Arguments {
         Ok(options.sampling(sampling))
     }
 
-    /// The likeliest classes by the mean of `seen`.
-    fn top(&self, seen: &[Seen], labels: &Labels, input: &str) -> Vec<Score> {
-        let classes = seen.first().map_or(0, |seen| seen.softmax.len());
-        let mean = |class: usize| seen.iter().map(|seen| seen.softmax[class]).sum::<f64>() / seen.len() as f64;
+    /// The most likely classes by the mean of `results`.
+    fn top(&self, results: &[ViewResult], labels: &Labels, input: &str) -> Vec<Score> {
+        let classes = results.first().map_or(0, |result| result.softmax.len());
+        let mean =
+            |class: usize| results.iter().map(|result| result.softmax[class]).sum::<f64>() / results.len() as f64;
         let mut scores: Vec<(usize, f64)> = (0..classes).map(|class| (class, mean(class))).collect();
         if scores.iter().any(|(_, score)| !score.is_finite()) {
-            log::warn!("{input}: there are scores that are not finite");
+            log::warn!("{input}: some scores are not finite");
         }
-        // Of equal ones the first.
+        // The sort is stable: of equal scores, the first class comes first.
         scores.sort_by(|a, b| b.1.total_cmp(&a.1));
         let score = |(index, score)| Score { index, label: labels.name(index).map(str::to_owned), score };
         scores.into_iter().take(self.top).map(score).collect()
     }
 }
 
-/// Sends the views of one input through the network.
-fn look(
+/// Runs the network on the views of one input.
+fn classify_views(
     gpu: &GpuContext,
     backbone: &mut GpuBackbone,
     path: &Path,
     options: &LoadOptions,
-    draws: bool,
-    seen: &mut BTreeMap<[usize; 3], Seen>,
+    keeps_features: bool,
+    results: &mut BTreeMap<[usize; 3], ViewResult>,
 ) -> Result<(Vec<Viewed>, Vec<Damage>)> {
     let progress = Progress::counting("classifying").with_kernels(gpu);
     let mut shape = None;
@@ -261,23 +265,23 @@ fn look(
         let features = backbone.forward(&view.values)?;
         let softmax = features.get("pred").map(|pred| softmax(&pred.data)).unwrap_or_default();
         let is_middle = view.input == 0 && view.clip == view.clips / 2 && view.crop == view.crops / 2;
-        let drawn = (draws && is_middle).then(|| features.last().clone());
-        let drawn = drawn.map(|feature| (view.values, feature));
-        seen.insert([view.input, view.clip, view.crop], Seen { softmax, drawn });
+        let feature = (keeps_features && is_middle).then(|| features.last().clone());
+        let to_draw = feature.map(|feature| (view.values, feature));
+        results.insert([view.input, view.clip, view.crop], ViewResult { softmax, to_draw });
         Ok(())
     };
     Ok(load_views(path, options, &mut |state| progress.at(state.frames, state.expected), &mut take)?)
 }
 
-/// The shares of scores.
+/// The softmax of `scores`.
 fn softmax(scores: &[f32]) -> Vec<f64> {
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = scores.iter().map(|&score| (f64::from(score) - f64::from(most)).exp()).collect();
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = scores.iter().map(|&score| (f64::from(score) - f64::from(largest)).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The picture of what speaks for `first` in a clip, as the bytes of the file `out`.
+/// The heatmap of the class `first` over a clip, as the bytes of the file `out`.
 fn draw(
     model: &Model,
     options: &LoadOptions,
@@ -301,10 +305,10 @@ fn draw(
     Ok(if is_svg { svg::of_png(&png, picture.width(), picture.height()).into_bytes() } else { png })
 }
 
-/// What an input was taken for, in a few words.
+/// The clips and crops of an input, as text.
 fn describe_views(viewed: &Viewed) -> String {
     let rate = viewed.rate.map(|rate| format!(" at {rate:.2} fps")).unwrap_or_default();
-    let of = viewed.there.map(|there| format!(" of {there} frames{rate}")).unwrap_or_default();
+    let of = viewed.there.map(|count| format!(" of {count} frames{rate}")).unwrap_or_default();
     let ends = |clip: &Vec<usize>| match clip[..] {
         [first, .., last] => format!("{first}-{last}"),
         _ => clip.first().map_or_else(String::new, usize::to_string),
@@ -322,7 +326,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 impl Report {
-    /// For people: what was averaged, and a line for each class.
+    /// The report as text: what was averaged, and a line for each class.
     fn text(&self) -> String {
         let mut rows = table(&[">score", ">class", "label"]);
         for Score { index, label, score } in &self.top {

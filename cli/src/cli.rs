@@ -1,4 +1,4 @@
-//! The commands, and the options that all of them share.
+//! The commands and their common options.
 
 use crate::arguments::choice;
 use crate::failure::Failure;
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// 3D ResNet video backbones as compute shaders: a clip of frames in, features out, on any GPU.
 ///
-/// The networks are the ResNet3D bodies of Facebook's Detect-and-Track. Results go to standard output, everything else to
-/// standard error. Exit code 0 is success, 1 failure, 2 wrong usage.
+/// The networks are the ResNet3D bodies of Facebook's Detect-and-Track. Results go to standard output, everything else
+/// to standard error. Exit code 0 is success, 1 failure, 2 wrong usage.
 #[derive(Debug, Parser)]
 #[command(name = "resnet3d", version, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
@@ -29,13 +29,13 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 EXAMPLES:
-  resnet3d demo                                 the whole path on a rendered clip, without any file
-  resnet3d adapters                             what there is to run on
+  resnet3d demo                                 the whole pipeline on a rendered clip; needs no files
+  resnet3d adapters                             the adapters of this machine
   resnet3d plan --clip 1x3x8x224x224            the network, operator by operator
   resnet3d run --weights r18.safetensors --input frames/ --output features.safetensors
   resnet3d classify video.mp4 --weights r3d_18.pth";
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
@@ -54,16 +54,16 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct Common {
-    /// Use the first adapter whose name contains this, in any case.
+    /// Use the first adapter whose name contains this text; case does not matter.
     #[arg(long, global = true, value_name = "SUBSTRING")]
     pub adapter: Option<String>,
 
-    /// Use this graphics interface only.
+    /// Use only this graphics API.
     #[arg(long, global = true, value_parser = choice(Backend::ALL))]
     pub backend: Option<Backend>,
 
-    /// Use no more of the adapter than this: `adapter` is all it has, `webgpu` WebGPU's default limits and no optional
-    /// feature, so that everything runs as on the narrowest device.
+    /// How much of the adapter to use: `adapter` uses all its limits and features; `webgpu` uses WebGPU's default
+    /// limits and no optional feature, as on the least capable device.
     #[arg(long, global = true, default_value = "adapter",
           value_parser = choice(DeviceLimits::ALL))]
     pub limits: DeviceLimits,
@@ -73,18 +73,19 @@ pub struct Common {
           value_parser = choice(Precision::ALL))]
     pub precision: Precision,
 
-    /// The network: a preset such as r18-conv4 or r3d_18, a JSON file, or JSON that starts with '{'. It beats what a weight file
-    /// shows or has as `config` in its metadata. What the reference's keys do not say is as in r18-conv4.
+    /// The network: a preset such as r18-conv4 or r3d_18, a JSON file, or JSON that starts with '{'. It overrides the
+    /// network that a weight file shows or names as `config` in its metadata. Keys of the reference that are not given
+    /// have the values of r18-conv4.
     #[arg(long, global = true, value_name = "PRESET|FILE|JSON")]
     pub config: Option<OsString>,
 
-    /// Keep what makes later starts faster, what the driver has compiled and --tune has found, in this directory. By default in
-    /// `resnet3d` where the system keeps such files, on Linux in ~/.cache; the variable RESNET3D_CACHE_DIR goes before
-    /// that.
+    /// The directory for caches, which make later starts faster: what the driver compiled and what --tune found. The
+    /// default is the variable RESNET3D_CACHE_DIR, or else `resnet3d` in the system's cache directory, on Linux
+    /// ~/.cache.
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Neither read nor write such files.
+    /// Neither read nor write caches.
     #[arg(long, global = true, conflicts_with = "cache_dir")]
     pub no_cache: bool,
 
@@ -92,14 +93,14 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Say more on standard error, in `run` also which tensors of the weight file are not used. RUST_LOG goes before
-    /// this.
+    /// Print more on standard error; in `run`, also the unused tensors of the weight file. RUST_LOG overrides this
+    /// option.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
 
 impl Common {
-    /// The adapter that was asked for.
+    /// The adapter that the options ask for.
     pub fn context_options(&self) -> ContextOptions {
         let mut options = ContextOptions::default().backend(self.backend).limits(self.limits);
         if let Some(adapter) = &self.adapter {
@@ -111,7 +112,7 @@ impl Common {
         options
     }
 
-    /// The directory for caches: the one that was asked for, else the platform's. None without a home.
+    /// The directory for caches: the one that the user asks for, else the platform's. `None` without a home directory.
     fn cache(&self) -> Option<PathBuf> {
         if self.no_cache {
             return None;
@@ -123,10 +124,10 @@ impl Common {
         })
     }
 
-    /// Checks what can be checked of these options alone, apart from the adapter.
+    /// Checks these options as far as that is possible without an adapter.
     pub fn check(&self) -> Result<()> {
         match &self.cache_dir {
-            // One that may only be read is of use.
+            // A read-only cache is still useful.
             Some(directory) if directory.is_dir() || directory.as_os_str().is_empty() => Ok(()),
             Some(directory) if directory.exists() => {
                 let source = std::io::ErrorKind::NotADirectory.into();
@@ -137,43 +138,44 @@ impl Common {
         }
     }
 
-    /// The file that `--config` names, if it names one.
+    /// The file that `--config` names, if its value is a file.
     pub fn config_file(&self) -> Option<(&'static str, &Path)> {
         self.config.as_deref().and_then(config_file).map(|path| ("--config", path))
     }
 
-    /// The network that `--config` asks for. Its file is read once, as it may be a pipe.
+    /// The network that `--config` asks for. The file is read once, because it may be a pipe.
     pub fn choice(&self) -> Result<Option<Choice>> {
         self.config.as_deref().map(Choice::new).transpose()
     }
 
-    /// A device on the adapter that was asked for.
+    /// Opens a device on the adapter that the options ask for.
     pub fn open(&self) -> Result<GpuContext> {
         let gpu = GpuContext::new(self.context_options())?;
         log::info!("running on {} ({})", gpu.adapter_name(), gpu.backend());
         if gpu.target().compiler == Compiler::Fxc {
-            log::info!("FXC compiles the shaders; `resnet3d adapters` says how to get a quicker start");
+            log::info!("FXC compiles the shaders; `resnet3d adapters` says how to start faster");
         }
         Ok(gpu)
     }
 }
 
 impl Cli {
-    /// Log messages go to standard error: our warnings and other crates' errors, or more with `-v`.
+    /// Sends log messages to standard error: warnings of this program and errors of other crates, or more with `-v`.
     pub fn start_logging(&self) {
-        let (own, others) = match self.common.verbose {
+        let (ours, others) = match self.common.verbose {
             0 => (LevelFilter::Warn, LevelFilter::Error),
             1 => (LevelFilter::Info, LevelFilter::Warn),
             2 => (LevelFilter::Debug, LevelFilter::Info),
             _ => (LevelFilter::Trace, LevelFilter::Debug),
         };
-        // Mesa without a display fails on its way to the driver that works; nobody can do anything about that message.
-        let egl = if own > LevelFilter::Info { others } else { LevelFilter::Off };
+        // Without a display, Mesa reports an EGL error before it finds a driver that works. The user cannot act on that
+        // message.
+        let egl = if ours > LevelFilter::Info { others } else { LevelFilter::Off };
         env_logger::Builder::new()
             .filter_level(others)
             .filter_module("wgpu_hal::gles::egl", egl)
-            .filter_module("resnet3d", own)
-            .filter_module("resnet3d_wgpu", own)
+            .filter_module("resnet3d", ours)
+            .filter_module("resnet3d_wgpu", ours)
             .format_timestamp(None)
             .parse_default_env()
             .init();
@@ -192,7 +194,7 @@ impl Cli {
         }
     }
 
-    /// Does what was asked for.
+    /// Runs the command.
     pub fn run(&self) -> Result<()> {
         let common = &self.common;
         match &self.command {

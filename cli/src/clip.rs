@@ -1,4 +1,4 @@
-//! `resnet3d clip`: frames into a ready clip.
+//! `resnet3d clip`: makes a ready clip from frames.
 
 use crate::arguments::PreprocessArguments;
 use crate::cli::Common;
@@ -12,11 +12,11 @@ use resnet3d_wgpu::clip::files::{Input, clip_file};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Make a ready clip of frames or a video, as `run` does on the way.
+/// Make a ready clip from frames or a video, with the preprocessing of `run`.
 ///
-/// Frames are resized, and their values normalised as the weights want it: for Detectron's, the pixel means subtracted,
-/// the channels ordered blue, green, red. The result is the float32 tensor `data`, NxCxTxHxW, of a .safetensors, whose
-/// metadata `preprocess` says which way it was. Several inputs form a batch.
+/// Frames are resized and their values normalised as the weights want it; for Detectron's weights, the pixel means are
+/// subtracted and the channels are ordered blue, green, red. The result is a .safetensors file with the float32 tensor
+/// `data`, NxCxTxHxW, and the normalisation in its metadata (`preprocess`). Several inputs form a batch.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// Where the clip goes; `-` is standard output, and what is printed else goes to standard error then.
+    /// The file for the clip; `-` is standard output, and then the report goes to standard error.
     #[arg(long, value_name = "CLIP.safetensors")]
     output: PathBuf,
 
@@ -41,7 +41,7 @@ EXAMPLES:
   resnet3d clip first/ second/ --output batch.safetensors --size 224 --max-size 224 --pad-stride 32";
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let inputs = self.inputs.iter().map(|input| ("INPUT", input.as_path())).chain(common.config_file());
@@ -53,7 +53,7 @@ impl Arguments {
             outputs.write(&[&clip_file(&clip, normalization)?])?;
         }
         if common.json {
-            let preprocess = normalization.map(|way| way.to_string());
+            let preprocess = normalization.map(|name| name.to_string());
             let output = self.output.display().to_string();
             let mut report = json!({"clip": clip.shape(), "preprocess": preprocess, "output": output});
             if !damage.is_empty() {
@@ -64,7 +64,7 @@ impl Arguments {
         let mut facts = Facts::default();
         facts
             .add("clip", format!("{} ({})", clip.shape(), mib(clip.shape().bytes())))
-            .add("preprocess", normalization.map_or("not said".to_owned(), |way| way.to_string()))
+            .add("preprocess", normalization.map_or("unknown".to_owned(), |name| name.to_string()))
             .add("written", self.output.display().to_string());
         outputs.print(&facts.to_string())
     }

@@ -1,4 +1,4 @@
-//! `resnet3d convert`: weights of any kind as a safetensors file of blobs.
+//! `resnet3d convert`: converts weights of any format to a safetensors file of blobs.
 
 use crate::arguments::WeightArguments;
 use crate::cli::Common;
@@ -13,20 +13,20 @@ use resnet3d_wgpu::{Checkpoint, Network};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Convert weights to a safetensors file that names its network and needs no options any more.
+/// Convert weights to a safetensors file that names its network and needs no further options.
 ///
-/// Tensors get the names of blobs, batch norms are folded into scale and bias, 2-D weights are inflated, and what the
-/// network does not use is left out. The file's metadata holds the network (`config`) and what pixels it wants
-/// (`preprocess`, `sampling`). It is written whole or not at all.
+/// Tensors get the names of blobs, batch norms are folded into scale and bias, 2-D weights are inflated, and tensors
+/// that the network does not use are left out. The metadata of the file holds the network (`config`) and the
+/// preprocessing that it wants (`preprocess`, `sampling`). The file is written completely or not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl, by the names of blobs or of a
-    /// project whose names are known (docs/weights.md, docs/models.md).
+    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl. The tensors have the
+    /// names of blobs or those of a known project (docs/weights.md, docs/models.md).
     #[arg(value_name = "IN")]
     input: PathBuf,
 
-    /// Where the converted weights go; `-` is standard output, and what is printed else goes to standard error then.
+    /// The file for the converted weights; `-` is standard output, and then the report goes to standard error.
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
 
@@ -45,7 +45,7 @@ EXAMPLES:
   resnet3d convert R-101.pkl r101-image.safetensors --config '{\"preset\": \"r101-conv5\", \"time_kernel_dim\": 1}'";
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let inputs: Vec<_> = [("IN", self.input.as_path())].into_iter().chain(common.config_file()).collect();
@@ -55,7 +55,7 @@ impl Arguments {
         let checkpoint = open(&self.input, self.how.family)?;
         let network = network_for(&checkpoint, &self.input, choice)?;
         let loaded = load(&checkpoint, &self.input, &network, &self.how.options())?;
-        // A body of the reference is what its configuration says, whosever its weights are.
+        // For a body of the reference the configuration says everything, whichever project the weights come from.
         let family = checkpoint.family().filter(|_| matches!(network, Network::Described(_)));
         let sampling = checkpoint.sampling().filter(|_| matches!(network, Network::Described(_)));
         let storage = if self.f16 { Storage::F16 } else { Storage::F32 };
@@ -68,7 +68,7 @@ impl Arguments {
     }
 }
 
-/// What was done.
+/// The report of a conversion.
 struct Report<'a> {
     arguments: &'a Arguments,
     checkpoint: &'a Checkpoint,
@@ -95,10 +95,10 @@ impl Report<'_> {
     }
 
     fn preprocess(&self) -> Option<String> {
-        self.checkpoint.normalization().map(|way| way.to_string())
+        self.checkpoint.normalization().map(|name| name.to_string())
     }
 
-    /// One line for each parameter, one for each name that was dropped, and the totals.
+    /// A line for each parameter, a line for each dropped name, and the totals.
     fn text(&self) -> String {
         let mut rows = table(&["blob", ">shape", "made from", ">shape", "of", "done"]);
         for origin in &self.loaded.origins {
@@ -123,7 +123,7 @@ impl Report<'_> {
         facts
             .add("names", self.checkpoint.naming().to_string())
             .add("network", describe(self.network))
-            .add("pixels", self.preprocess().unwrap_or_else(|| "not known".to_owned()))
+            .add("pixels", self.preprocess().unwrap_or_else(|| "unknown".to_owned()))
             .add(
                 "blobs",
                 format!(
@@ -171,12 +171,12 @@ impl Report<'_> {
     }
 }
 
-/// Extents with crosses between.
+/// Extents separated by `x`.
 fn shape(axes: &[usize]) -> String {
     axes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// The tensor that a blob is made from; of a batch norm, the first of its four.
+/// The tensor that a blob is made from; for a batch norm, the first of four tensors.
 fn sources(origin: &Origin) -> String {
     match origin.sources.as_slice() {
         [one] => one.clone(),
@@ -185,7 +185,7 @@ fn sources(origin: &Origin) -> String {
     }
 }
 
-/// What was done to it, in a few words.
+/// The conversions of a tensor, as text.
 fn done(origin: &Origin) -> String {
     let inflated = match origin.inflated {
         Some((mode, kt)) => Some(format!("inflated to {kt} ({mode})")),

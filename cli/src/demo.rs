@@ -1,4 +1,4 @@
-//! `resnet3d demo`: the whole path on a rendered scene, without any file.
+//! `resnet3d demo`: the whole pipeline on a rendered scene.
 
 use crate::arguments::{WeightArguments, WeightsSource, weights_source};
 use crate::cli::Common;
@@ -22,19 +22,19 @@ use resnet3d_wgpu::{FeatureMap, GpuContext, Options, Precision, Taps};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Show the whole path on a rendered scene, without any file.
+/// Run the whole pipeline on a rendered scene. Needs no files.
 ///
-/// The scene is a disc that crosses a textured background. The frames are written as PNG, read back and preprocessed like any others; the features of all stages are written as
-/// .safetensors, and drawn over the frames as the change over time, which shows the disc. Random weights see it too:
-/// nothing is trained here.
+/// The scene is a disc that crosses a textured background. The frames are written as PNG, read back and preprocessed
+/// like any others. The features of all stages are written as .safetensors, and their change over time is drawn over
+/// the frames, which shows the disc. Random weights suffice for this; nothing is trained.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The directory for frames, features and picture; it is created.
+    /// The directory for frames, features and heatmap; it is created.
     #[arg(long, value_name = "DIR", default_value = "resnet3d-demo")]
     output: PathBuf,
 
-    /// Weights, as for `run`; `random` generates some, always the same for a seed.
+    /// Weights, as for `run`; `random` generates weights, always the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", default_value = "random:0", value_parser = weights_source())]
     weights: WeightsSource,
 
@@ -47,7 +47,7 @@ EXAMPLES:
   resnet3d demo
   resnet3d demo --output /tmp/demo --config r34-conv4 --backend gl";
 
-/// Three quarters of the scene's own size, so that frames are resized and a software adapter needs some seconds only.
+/// Three quarters of the size of the scene, so that frames are resized and a software adapter needs only seconds.
 fn load_options() -> LoadOptions {
     let preprocess = Preprocess::usual(Normalization::Detectron).size(Size::Shorter(144)).max_size(192);
     LoadOptions::default().preprocess(preprocess).channel_order(ChannelOrder::Rgb).keep_frames(true)
@@ -68,11 +68,11 @@ struct Report<'a> {
 }
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         if self.output == Path::new("-") {
-            wrong_usage("--output wants a directory, and - is standard output; a directory of that name is ./-");
+            wrong_usage("--output needs a directory, but - is standard output; write ./- for a directory of that name");
         }
         let frames = self.output.join("frames");
         let (heatmap, features) = (self.output.join("heatmap.png"), self.output.join("features.safetensors"));
@@ -84,7 +84,7 @@ impl Arguments {
         let outputs = Outputs::in_new_directories(outputs, &inputs)?;
         check_alone(&frames, &pictures)?;
         let choice = common.choice()?;
-        // Without an adapter nothing is to be left behind, not even the directory.
+        // Opened before anything is written, so that nothing is left behind without an adapter.
         let gpu = common.open()?;
         let model = Model::load(&self.weights, choice, &self.how)?;
         let input = {
@@ -122,7 +122,7 @@ impl Arguments {
         written
             .add("frames", frames.display().to_string())
             .add("features", features.display().to_string())
-            .add("heatmap", format!("{}: look at this", heatmap.display()));
+            .add("heatmap", format!("{} (look at this)", heatmap.display()));
         print(&format!("{}\n{ran}\n{}\n{written}", summary(&plan, gpu.class()), statistics_table(&taps)))
     }
 
@@ -140,14 +140,14 @@ impl Arguments {
     }
 }
 
-/// Checks that `directory`, if it is there, has no frames but `own`: others would become part of the clip.
-fn check_alone(directory: &Path, own: &[PathBuf]) -> Result<()> {
-    let there = directory.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-    let others = there.filter(|path| is_frame_name(path) && !own.contains(path)).count();
+/// Checks that `directory`, if it exists, has no frames except `frames`: others would become part of the clip.
+fn check_alone(directory: &Path, frames: &[PathBuf]) -> Result<()> {
+    let paths = directory.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let others = paths.filter(|path| is_frame_name(path) && !frames.contains(path)).count();
     if others == 0 {
         return Ok(());
     }
-    let wanted = format!("the {} frames of the demo alone in {}", own.len(), directory.display());
-    let given = format!("{} frames: others were there before; choose another --output", own.len() + others);
+    let wanted = format!("only the {} frames of the demo in {}", frames.len(), directory.display());
+    let given = format!("{} frames: some are not of the demo; choose another --output", frames.len() + others);
     Err(Failure::clip(&wanted, &given).into())
 }

@@ -1,4 +1,4 @@
-//! Features as a file and as a table.
+//! Writes features to a file, and their statistics to a table.
 
 use crate::text::{lines, table};
 use anyhow::{Context as _, Result};
@@ -8,8 +8,8 @@ use resnet3d_wgpu::{FeatureMap, GpuContext, Network, Shape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The safetensors file of `features`: float32 tensors by blob name, and in the metadata what made them, of which frames if
-/// they were chosen as the weights want them.
+/// The safetensors file of `features`: float32 tensors by blob name. The metadata states the network and the adapter,
+/// and the frames if the weights determined their choice.
 pub fn to_safetensors<'a>(
     features: &[&'a FeatureMap],
     network: &Network,
@@ -17,7 +17,7 @@ pub fn to_safetensors<'a>(
     gpu: &GpuContext,
     taken: &[Taken],
 ) -> Result<TensorFile<'a>> {
-    let entries = features.iter().map(|feature| {
+    let tensors = features.iter().map(|feature| {
         let shape = <[usize; 5]>::from(feature.shape).to_vec();
         Entry { name: &feature.name, shape, values: &feature.data }
     });
@@ -31,16 +31,16 @@ pub fn to_safetensors<'a>(
     if !taken.is_empty() {
         metadata.insert("frames", serde_json::to_string(taken).context("the frames have no JSON")?);
     }
-    let file = TensorFile::new(entries.collect(), Storage::F32, &metadata);
+    let file = TensorFile::new(tensors.collect(), Storage::F32, &metadata);
     file.context("the features cannot be put into a safetensors file")
 }
 
-/// A blob in five numbers.
+/// The statistics of a blob.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Statistics {
-    /// Its name.
+    /// Name of the blob.
     pub name: String,
-    /// Its shape.
+    /// Shape of the blob.
     pub shape: Shape,
     /// Mean over all values.
     pub mean: f64,
@@ -53,10 +53,10 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Those of `feature`. What is not finite shows in the mean.
+    /// The statistics of `feature`. A value that is not finite makes the mean not finite.
     pub fn of(feature: &FeatureMap) -> Self {
         let count = feature.data.len().max(1) as f64;
-        let sum = |term: &dyn Fn(f64) -> f64| feature.data.iter().map(|&v| term(f64::from(v))).sum::<f64>();
+        let sum = |of: &dyn Fn(f64) -> f64| feature.data.iter().map(|&v| of(f64::from(v))).sum::<f64>();
         let mean = sum(&|v| v) / count;
         if !mean.is_finite() {
             log::warn!("{} has values that are not finite", feature.name);
@@ -72,7 +72,7 @@ impl Statistics {
     }
 }
 
-/// A line for each blob.
+/// A table with a line for each blob.
 pub fn statistics_table(statistics: &[Statistics]) -> String {
     let mut rows = table(&["blob", ">shape", ">mean", ">std", ">min", ">max"]);
     for blob in statistics {

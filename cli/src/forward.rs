@@ -1,4 +1,4 @@
-//! One clip through the network, with what it took.
+//! Runs the network on one clip and measures the time.
 
 use crate::network::Model;
 use crate::output::note;
@@ -11,16 +11,16 @@ use resnet3d_wgpu::{Clip, FeatureMaps, GpuBackbone, GpuContext, Options, Timing}
 use serde::{Serialize, Serializer};
 use std::time::{Duration, Instant};
 
-/// What a run took.
+/// The times of a run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Times {
     /// Planning, compiling, packing and uploading weights.
     #[serde(rename = "prepare_ms", serialize_with = "in_milliseconds")]
     pub prepare: Duration,
-    /// Clip to features, the first time.
+    /// The first forward pass, from clip to features.
     #[serde(rename = "forward_ms", serialize_with = "in_milliseconds")]
     pub forward: Duration,
-    /// The dispatches by the device's own clock.
+    /// The dispatches, by the clock of the device.
     #[serde(rename = "gpu_ms", serialize_with = "in_milliseconds_if_any")]
     pub device: Option<Duration>,
 }
@@ -43,7 +43,7 @@ impl std::fmt::Display for Times {
     }
 }
 
-/// Runs `network` once on `clip`.
+/// Runs the network of `model` once on `clip`.
 pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -> Result<(FeatureMaps, Times)> {
     let mut backbone = GpuBackbone::new(gpu, &model.network, &model.weights, options)?;
     tune(gpu, &mut backbone, clip.shape())?;
@@ -61,7 +61,7 @@ pub fn forward(gpu: &GpuContext, model: &Model, clip: &Clip, options: Options) -
     Ok((features, times))
 }
 
-/// What a plan takes of the device, in one line.
+/// The device memory of a plan, in one line.
 pub fn memory_line(plan: &Plan) -> String {
     let count = |count: usize, one: &str, many: &str| {
         format!("{} {}", grouped(count as u64), if count == 1 { one } else { many })

@@ -1,4 +1,4 @@
-//! Reading inputs, with the progress shown.
+//! Reads inputs and shows the progress.
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -6,10 +6,10 @@ use anyhow::Result;
 use resnet3d_wgpu::clip::files::{Input, LoadOptions, load_inputs_watched};
 use std::path::Path;
 
-/// Checks that there is an input, before anything else is read.
+/// Checks that an input exists, before anything else is read.
 pub fn check(path: &Path) -> Result<()> {
-    let there = path.metadata().map(drop);
-    Ok(there.map_err(|source| Failure::file("read", path, source))?)
+    let exists = path.metadata().map(drop);
+    Ok(exists.map_err(|source| Failure::file("read", path, source))?)
 }
 
 /// Reads `paths` as one batch.

@@ -1,4 +1,4 @@
-//! `resnet3d kernels`: the table of kernels, and the shaders as drivers get them.
+//! `resnet3d kernels`: the table of kernels, and the WGSL that drivers compile.
 
 use crate::cli::Common;
 use crate::outputs::Outputs;
@@ -11,14 +11,14 @@ use resnet3d_wgpu::low_level::kernels::{Kernel, OperandMemory};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// List the kernels: their shaders, and what a device must have for them.
+/// List the kernels, their shaders, and the device features that they need.
 ///
-/// No GPU is needed. With --wgsl every kernel is written as the driver gets it: constants in front, shared code, the
-/// shader's file with its marked loops unrolled.
+/// No GPU is needed. With --wgsl, writes the WGSL of every kernel as the driver compiles it: constants, shared code,
+/// and the shader file with its marked loops unrolled.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Write every kernel's WGSL to DIR/KERNEL.wgsl.
+    /// Write the WGSL of every kernel to DIR/KERNEL.wgsl.
     #[arg(long, value_name = "DIR")]
     wgsl: Option<PathBuf>,
 }
@@ -39,15 +39,15 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Row {
     name: &'static str,
-    /// Its file, below `shaders/`.
+    /// The shader file, below `shaders/`.
     shader: String,
     /// Invocations of a workgroup.
     invocations: u32,
-    /// Lanes that subgroups must have; null if they do not matter.
+    /// The required subgroup size; null if any will do.
     subgroup_size: Option<u32>,
-    /// Whether it reads or writes textures.
+    /// Whether the kernel reads or writes textures.
     textures: bool,
-    /// What it binds after its parameters.
+    /// The number of bindings after the parameters.
     bindings: usize,
 }
 
@@ -65,7 +65,7 @@ impl Row {
 }
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let path = |(kernel, dtype): (Kernel, DType)| {
@@ -76,7 +76,7 @@ impl Arguments {
         let files = paths.iter().map(|path| ("--wgsl", Some(path.as_path())));
         let outputs = Outputs::in_new_directories(files, &inputs)?;
         if let Some(directory) = &self.wgsl {
-            std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+            std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
             let sources: Vec<Vec<u8>> =
                 Kernel::forms().map(|(kernel, dtype)| kernel.source(dtype).into_bytes()).collect();
             outputs.write(&sources.iter().map(|source| source as &dyn Contents).collect::<Vec<_>>())?;

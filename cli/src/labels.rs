@@ -8,11 +8,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Those of Kinetics-400, in alphabetical order, as torchvision and the other projects number them (torchvision
-/// `models/_meta.py`).
+/// The names of Kinetics-400, in alphabetical order, which is the numbering of torchvision (`models/_meta.py`) and the
+/// other projects.
 const KINETICS_400: &str = include_str!("labels/kinetics400.txt");
 
-/// How many they are.
+/// The number of classes of Kinetics-400.
 const KINETICS_400_CLASSES: usize = 400;
 
 /// The names of the classes of a network, if they are known.
@@ -20,14 +20,15 @@ const KINETICS_400_CLASSES: usize = 400;
 pub struct Labels(Vec<String>);
 
 impl Labels {
-    /// The names of `classes` classes: those of the file at `path`, else Kinetics-400's where there are so many, else none.
+    /// The names of `classes` classes: from the file at `path`, or those of Kinetics-400 if the number fits, or none.
     pub fn new(path: Option<&Path>, classes: usize) -> Result<Self> {
         let Some(path) = path else {
             let known = if classes == KINETICS_400_CLASSES { KINETICS_400 } else { "" };
             return Ok(Self(known.lines().map(str::to_owned).collect()));
         };
         let wrong = |wanted: &str, given: &str| {
-            let next_step = "--labels takes one name a line, or as JSON a list of names, or a dictionary of their numbers from 0 on";
+            let next_step = "--labels takes one name per line, a JSON list of names, or a JSON dictionary of names and \
+                             numbers from 0 on";
             anyhow::Error::from(Failure::format(path, wanted, given, next_step))
         };
         let text = read_json(path).map_err(|error| match (error.kind(), error.given()) {
@@ -36,7 +37,7 @@ impl Labels {
         })?;
         let names = of_text(&text).map_err(|given| wrong("names of classes", &given))?;
         if names.len() != classes {
-            let wanted = format!("the names of {classes} classes, as the network has them");
+            let wanted = format!("the names of the {classes} classes of the network");
             return Err(wrong(&wanted, &format!("{} names", names.len())));
         }
         Ok(Self(names))
@@ -48,8 +49,8 @@ impl Labels {
     }
 }
 
-/// The names in a text: a JSON list of them, a JSON dictionary of numbers by name or of names by number, or lines. What is
-/// wrong with it else.
+/// The names in a text: a JSON list of names, a JSON dictionary of numbers by name or of names by number, or lines. The
+/// error says what is wrong with the text.
 fn of_text(text: &str) -> Result<Vec<String>, String> {
     if !text.trim_start().starts_with(['[', '{']) {
         return Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect());
@@ -61,9 +62,9 @@ fn of_text(text: &str) -> Result<Vec<String>, String> {
             let name = |name: &Value| name.as_str().map(plain).ok_or_else(|| format!("{name} in the list"));
             names.iter().map(name).collect()
         }
-        Value::Object(entries) => {
+        Value::Object(members) => {
             let mut by_number = BTreeMap::new();
-            for (key, value) in &entries {
+            for (key, value) in &members {
                 let (number, name) = match value {
                     Value::String(name) => (key.parse().ok(), name),
                     number => (number.as_u64(), key),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn kinetics_has_400_names_which_are_for_400_classes() {
+    fn names_of_kinetics_are_for_400_classes() {
         let labels = Labels::new(None, 400).unwrap();
         assert_eq!(labels.0.len(), 400);
         assert!(labels.0.is_sorted() && labels.0.iter().all(|name| !name.is_empty()));

@@ -37,9 +37,9 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     cli.start_logging();
     if cli.looks_for_adapters() {
-        display::quieten();
+        display::silence_mesa();
     }
-    signals::leave_nothing_behind();
+    signals::remove_temporary_files_on_signals();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

@@ -1,4 +1,4 @@
-//! Which network, and with which weights: `--config` and `--weights` put together.
+//! The network and its weights, from `--config` and `--weights`.
 
 use crate::arguments::{WeightArguments, WeightsSource};
 use crate::failure::Failure;
@@ -26,23 +26,23 @@ pub struct Model {
     pub weights: Weights,
     /// Tensors of the weight file that the network does not use.
     pub unused: Vec<String>,
-    /// Who published a network for video, where that is known.
+    /// The project that published the network for video, if it is known.
     pub family: Option<Family>,
-    /// What of it no name and no shape shows, and is taken to be as it was published.
+    /// Properties of the network that no name and no shape shows; they are assumed to be as published.
     pub assumed: Vec<String>,
-    /// How they want frames, if that is known.
+    /// The preprocessing that the weights want, if it is known.
     pub preprocess: Option<Preprocess>,
-    /// Which frames they want of a video, if that is known.
+    /// The frames of a video that the weights want, if they are known.
     pub sampling: Option<Sampling>,
 }
 
 impl Model {
-    /// Reads or generates the weights. The network is that of `choice`, else the one that the file shows, else r18-conv4.
+    /// Reads or generates the weights. The network is that of `choice`, or that of the file, or r18-conv4.
     pub fn load(source: &WeightsSource, choice: Option<Choice>, how: &WeightArguments) -> Result<Self> {
         let _progress = Progress::start("reading weights");
         let path = match source {
             WeightsSource::Random(_) if how.family.is_some() => wrong_usage(
-                "--family says whose a weight file is, and the weights are random: --config names a network",
+                "--family is the project of a weight file, but the weights are random; choose a network with --config",
             ),
             WeightsSource::Random(seed) => {
                 let network = choice.map(|choice| choice.network).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Model {
             WeightsSource::File(path) => path,
         };
         let checkpoint = open(path, how.family)?;
-        // What a file does not show is no matter where the network is named.
+        // If the user names the network, nothing is assumed.
         let assumed = if choice.is_none() { checkpoint.assumed() } else { Vec::new() };
         let network = network_for(&checkpoint, path, choice)?;
         let loaded = load(&checkpoint, path, &network, &how.options())?;
@@ -75,13 +75,13 @@ impl Model {
         })
     }
 
-    /// The network as a graph.
+    /// The graph of the network.
     pub fn body(&self) -> Result<Body> {
         Ok(Body::new(&self.network)?)
     }
 }
 
-/// Opens a weight file, as one of the family that is asked for.
+/// Opens a weight file, as one of `family` if that is given.
 pub fn open(path: &Path, family: Option<Family>) -> Result<Checkpoint> {
     let checkpoint = Checkpoint::open(path)?;
     Ok(match family {
@@ -90,30 +90,30 @@ pub fn open(path: &Path, family: Option<Family>) -> Result<Checkpoint> {
     })
 }
 
-/// The parameters of `network` from an opened file.
+/// Reads the parameters of `network` from an opened file.
 pub fn load(checkpoint: &Checkpoint, path: &Path, network: &Network, options: &WeightOptions) -> Result<Loaded> {
     let loaded = checkpoint.load(network, options);
-    loaded.with_context(|| format!("{} does not give the weights of this network", path.display()))
+    loaded.with_context(|| format!("{} does not have the weights of this network", path.display()))
 }
 
-/// The network to read the file `path` as: the one that was asked for, else the one that it shows, else r18-conv4.
+/// The network to read the file `path` as: that of `choice`, or that of the file, or r18-conv4.
 pub fn network_for(checkpoint: &Checkpoint, path: &Path, choice: Option<Choice>) -> Result<Network> {
     match choice {
-        // Where the stride is goes with the weights, and a preset's is that of Detectron's.
+        // The position of the stride depends on the weights; presets have that of Detectron's weights.
         Some(Choice { network: Network::Reference(config), says_stride: false }) => {
             let stride_1x1 = checkpoint.stride_1x1().unwrap_or(config.stride_1x1);
             Ok(BackboneConfig { stride_1x1, ..config }.into())
         }
         Some(Choice { network, .. }) => Ok(network),
         None => {
-            let own = checkpoint.network();
-            let own = own.with_context(|| format!("{} shows no network that can be run", path.display()))?;
-            Ok(own.unwrap_or_default())
+            let network = checkpoint.network();
+            let network = network.with_context(|| format!("{} has no network that can run", path.display()))?;
+            Ok(network.unwrap_or_default())
         }
     }
 }
 
-/// Checks `taps` before the weights are read, where the network is known by then.
+/// Checks `taps` before the weights are read, if the network is already known.
 pub fn check_taps(source: &WeightsSource, choice: Option<&Choice>, taps: &Taps) -> Result<()> {
     let network = match (choice, source) {
         (Some(choice), _) => choice.network.clone(),
@@ -124,19 +124,19 @@ pub fn check_taps(source: &WeightsSource, choice: Option<&Choice>, taps: &Taps) 
     Ok(())
 }
 
-/// The file that a value of `--config` names, if it names one.
+/// The file that a value of `--config` names, if it is a file.
 pub fn config_file(value: &OsStr) -> Option<&Path> {
     let is_text = |text: &str| text.trim_start().starts_with('{') || Network::preset(text).is_ok();
     let path = Path::new(value);
     (!value.to_str().is_some_and(is_text) && path.exists()).then_some(path)
 }
 
-/// What `--config` asks for.
+/// The value of `--config`.
 #[derive(Debug)]
 pub struct Choice {
     /// The network.
     pub network: Network,
-    /// Whether it says itself where bottlenecks stride.
+    /// Whether the value has the key `stride_1x1`.
     says_stride: bool,
 }
 
@@ -153,48 +153,48 @@ impl Choice {
             Some(text) if let Ok(network) = Network::preset(text) => return Ok(Self { network, says_stride: false }),
             _ => {}
         }
-        // Any other value is the name of a file, which need not be text.
+        // Any other value is the name of a file, which need not be valid Unicode.
         let Some(path) = config_file(value) else {
             let presets = presets::all().collect::<Vec<_>>().join(", ");
             let wanted = format!("a preset ({presets}), a file, or JSON that starts with '{{'");
-            let given = format!("{:?}, and there is no such file", Path::new(value).display().to_string());
+            let given = format!("{:?}, but there is no such file", Path::new(value).display().to_string());
             return Err(Failure::config("--config", &wanted, &given).into());
         };
         let json = read_json(path)?;
-        of_json(&json).with_context(|| format!("the configuration in {} is no network", path.display()))
+        of_json(&json).with_context(|| format!("the configuration in {} is not a network", path.display()))
     }
 }
 
-/// How frames become clips, in a few words, for example `kinetics, 128x171, the middle 112`.
+/// Preprocessing as text, for example `kinetics, 128x171, center crop 112`.
 pub fn describe_pixels(preprocess: &Preprocess) -> String {
     let size = preprocess.size;
-    let crop = preprocess.crop.map(|side| format!(", the middle {side}")).unwrap_or_default();
+    let crop = preprocess.crop.map(|side| format!(", center crop {side}")).unwrap_or_default();
     format!("{}, {size}{crop}", preprocess.normalization)
 }
 
-/// Which frames were taken of an input, in a few words.
+/// The frames that were used of an input, as text.
 pub fn describe_taken(taken: &Taken, wanted: Option<&Sampling>) -> String {
     let rate = taken.fps.map(|fps| format!(" at {fps:.2} fps")).unwrap_or_default();
     let how = wanted.map(|sampling| format!(": {}", sampling.describe())).unwrap_or_default();
     format!("{}: frames {} of {}{rate}{how}", taken.input, list(taken.frames.iter().copied()), taken.of)
 }
 
-/// A network in a few words, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
+/// A network as text, for example `bottleneck blocks 2,2,2, widths 64,64,128,256, time kernel 3`.
 pub fn describe(network: &Network) -> String {
-    // Whatever its classifier is.
-    let alike = |preset: Network| match (preset, network) {
-        (Network::Described(mut preset), Network::Described(own)) => {
-            preset.classes = own.classes;
-            preset == *own
+    // Presets match whatever the number of classes is.
+    let matches = |preset: Network| match (preset, network) {
+        (Network::Described(mut preset), Network::Described(network)) => {
+            preset.classes = network.classes;
+            preset == *network
         }
         (preset, _) => preset == *network,
     };
-    let preset = presets::all().find(|name| Network::preset(name).is_ok_and(alike));
+    let preset = presets::all().find(|name| Network::preset(name).is_ok_and(matches));
     let name = preset.map(|name| format!("{name}: ")).unwrap_or_default();
     name + &match network {
         Network::Reference(config) => describe_body(config),
         Network::Described(description) => describe_units(description),
-        _ => "no body and no units".to_owned(),
+        _ => "neither a body nor units".to_owned(),
     }
 }
 
@@ -231,10 +231,10 @@ fn describe_body(config: &BackboneConfig) -> String {
 fn describe_units(network: &Description) -> String {
     let classes = network.classes.map(|n| format!(", {n} classes")).unwrap_or_default();
     let fast = network.fast.as_deref().map(|fast| {
-        format!("; fast pathway, {} frames for one: {}", fast.alpha, describe_pathway(&fast.stem, &fast.stages))
+        format!("; fast pathway, {} frames per slow frame: {}", fast.alpha, describe_pathway(&fast.stem, &fast.stages))
     });
     format!(
-        "{}, strides {} in all{}{classes}",
+        "{}, total stride {}{}{classes}",
         describe_pathway(&network.stem, &network.stages),
         axes(network.stride()),
         fast.unwrap_or_default()

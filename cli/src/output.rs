@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use std::io::Write as _;
 
-/// Prints `text` to standard output. A reader that has gone away, as in `| head`, wanted no more: that is no failure.
+/// Prints `text` to standard output. A closed pipe, as with `| head`, is not a failure.
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
@@ -18,7 +18,7 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Prints a line to standard error.
 pub fn note(text: &str) {
-    // If standard error is gone there is nobody left to tell.
+    // If standard error is closed, the text is lost.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -27,12 +27,12 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(&json(value)?)
 }
 
-/// `value` as JSON, to be printed.
+/// `value` as indented JSON with a line end.
 pub fn json(value: &impl Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value).context("the result has no JSON")? + "\n")
+    Ok(serde_json::to_string_pretty(value).context("the result cannot be written as JSON")? + "\n")
 }
 
-/// Ends the program as clap does for arguments that contradict one another.
+/// Ends the program as clap does for conflicting arguments.
 pub fn wrong_usage(message: &str) -> ! {
     crate::cli::Cli::command().error(ErrorKind::ArgumentConflict, message).exit()
 }

@@ -1,10 +1,10 @@
-//! Where paths lead: whether two are one file, and what writing a file would change.
+//! Resolves paths: whether two paths are the same file, and whether writing a file would change an input.
 
 use resnet3d_wgpu::clip::files::is_frame_name;
 use resnet3d_wgpu::low_level::atomic_file::link_chain;
 use std::path::{Path, PathBuf};
 
-/// What tells files apart, whatever they are called.
+/// Identifies a file independently of its name.
 #[cfg(unix)]
 type Identity = (u64, u64);
 #[cfg(not(unix))]
@@ -22,17 +22,17 @@ fn identity(path: &Path) -> Option<Identity> {
     same_file::Handle::from_path(path).ok()
 }
 
-/// Where a path leads: to a file or directory, or to where there is none yet.
+/// The target of a path: an existing file or directory, or the place of a new one.
 #[derive(Debug)]
 pub struct Place {
-    /// Without links.
+    /// The path without links.
     path: PathBuf,
-    /// Of what is there.
+    /// The identity of an existing target.
     identity: Option<Identity>,
 }
 
 impl Place {
-    /// None for what holds nothing, such as a pipe, a terminal or `/dev/null`; also for what cannot be looked at.
+    /// `None` for pipes, terminals and devices such as `/dev/null`, and for paths that cannot be resolved.
     pub fn of(path: &Path) -> Option<Self> {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
             return None;
@@ -45,41 +45,40 @@ impl Place {
         Some(Self { identity: identity(&path), path })
     }
 
-    /// Whether both are the same file, be it by hard links.
+    /// Whether both are the same file. Hard links count as the same file.
     pub fn is(&self, other: &Self) -> bool {
         self.path == other.path || (self.identity.is_some() && self.identity == other.identity)
     }
 }
 
-/// What writing a file does to an input.
+/// The harm that writing a file does to an input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Harm {
-    /// It takes the place of this file, which the input reads.
+    /// The output replaces this file, which the input reads.
     Overwrites(PathBuf),
-    /// It becomes this frame of the input, the next time that it is read.
+    /// The output would be read as this frame of the input.
     Adds(PathBuf),
 }
 
 impl Harm {
-    /// What writing `output` does to `input`, a file or a directory of frames; none if they have nothing to do with each
-    /// other.
+    /// The harm that writing `output` does to `input`, a file or a directory of frames, if any.
     pub fn of(output: &Path, input: &Path) -> Option<Self> {
         let (written, read) = (Place::of(output)?, Place::of(input)?);
         if written.is(&read) {
             return Some(Self::Overwrites(output.to_owned()));
         }
         let frame = |path: PathBuf| {
-            // A link that leads nowhere is no frame yet.
+            // A dangling link is not a frame yet.
             if path.exists() { Self::Overwrites(path) } else { Self::Adds(path) }
         };
-        // Links on the way to the output may lie in the directory, and frames may be links to it.
+        // A link in the chain to the output may be in the directory, and frames may be links to the output.
         let in_directory = |path: &PathBuf| {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             is_frame_name(path) && Place::of(parent).is_some_and(|parent| parent.is(&read))
         };
         let mut frames = input.read_dir().ok()?.flatten().map(|entry| entry.path()).filter(|path| is_frame_name(path));
-        let passed = link_chain(output).ok()?.into_iter().find(in_directory);
-        passed.or_else(|| frames.find(|path| Place::of(path).is_some_and(|own| own.is(&written)))).map(frame)
+        let link = link_chain(output).ok()?.into_iter().find(in_directory);
+        link.or_else(|| frames.find(|path| Place::of(path).is_some_and(|place| place.is(&written)))).map(frame)
     }
 }
 
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_have_many_names() {
+    fn files_have_several_names() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         std::fs::create_dir(at("fr")).unwrap();
@@ -110,7 +109,7 @@ mod tests {
             assert_eq!(Harm::of(&at(output), &at("fr")), None, "{output}");
         }
         assert_eq!(Harm::of(&at("hard"), &at("fr/0.png")), Some(Harm::Overwrites(at("hard"))));
-        assert_eq!(Harm::of(&at("fr/1.png"), &at("fr/0.png")), None, "beside a file that is read alone");
+        assert_eq!(Harm::of(&at("fr/1.png"), &at("fr/0.png")), None, "next to a file that is the only input");
     }
 
     #[test]

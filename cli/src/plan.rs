@@ -1,4 +1,4 @@
-//! `resnet3d plan`: the network for a clip, operator by operator, without a GPU.
+//! `resnet3d plan`: shows the network for a clip, operator by operator.
 
 use crate::arguments::{MemoryArguments, choice, choice_by, clip_shape, taps};
 use crate::chart;
@@ -19,9 +19,10 @@ use resnet3d_wgpu::{Checkpoint, DeviceLimits, Shape, Taps, wgpu};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Show every operator of the network for a clip, and the memory it takes.
+/// Show every operator of the network for a clip, and the memory that it needs.
 ///
-/// Blobs by the reference's names, shapes, parameters, multiply-adds, kernels, buffers. No GPU is needed. Multiply-adds are those of the direct convolutions.
+/// The table has blobs by the names of the reference, shapes, parameters, multiply-adds, kernels and buffers. No GPU is
+/// needed. Multiply-adds are counted as direct convolution.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -29,8 +30,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NxCxTxHxW", value_parser = clip_shape)]
     clip: String,
 
-    /// Blobs to be returned beside the last: `all` (or `stages`), or names with commas between. Fusion leaves
-    /// them whole.
+    /// Blobs to return in addition to the last: `all` (or `stages`), or comma-separated names. Fusion keeps these
+    /// blobs.
     #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
     taps: Option<Taps>,
 
@@ -38,30 +39,30 @@ pub struct Arguments {
     #[arg(long)]
     no_fusion: bool,
 
-    /// The class of adapter to choose kernels for.
+    /// The class of the adapter to choose kernels for.
     #[arg(long, default_value = "software", value_parser = choice_by(AdapterClass::ALL, AdapterClass::name))]
     class: AdapterClass,
 
-    /// Plan for an adapter that binds no more than so many MiB at once, and see what is split; lavapipe binds 128.
+    /// Plan for an adapter whose bindings are limited to this many MiB, which shows what is split; lavapipe has 128.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     max_binding: Option<u32>,
 
-    /// The network of this weight file, of which only the names and shapes are read.
+    /// The weight file whose network to plan. Only names and shapes are read.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     weights: Option<PathBuf>,
 
-    /// Whose network the weight file is of, where the file does not tell.
+    /// The project that the weights come from, if the file does not tell.
     #[arg(long, value_name = "NAME", requires = "weights", value_parser = choice(Family::ALL))]
     family: Option<Family>,
 
     #[command(flatten)]
     memory: MemoryArguments,
 
-    /// Show what a run does instead, command by command: copies, dispatches, submissions. With --json beside the rest.
+    /// Show the commands of a run instead: copies, dispatches, submissions. With --json, in addition to the rest.
     #[arg(long)]
     commands: bool,
 
-    /// Also draw which blob is in which buffer when.
+    /// Also draw the buffers over time with their blobs.
     #[arg(long, value_name = "OUT.svg")]
     svg: Option<PathBuf>,
 }
@@ -77,7 +78,7 @@ EXAMPLES:
   resnet3d plan --clip 1x3x8x224x224 --svg memory.svg";
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let clip: Shape = self.clip.parse()?;
@@ -105,7 +106,8 @@ impl Arguments {
         if self.svg.is_some() {
             outputs.write(&[&chart::svg(&plan).into_bytes()])?;
         }
-        let commands = self.commands.then(|| plan.commands().iter().map(|own| plan.report(own)).collect::<Vec<_>>());
+        let commands = plan.commands();
+        let commands = self.commands.then(|| commands.iter().map(|command| plan.report(command)).collect::<Vec<_>>());
         if common.json {
             let source = checkpoint.as_ref().map(Source::new);
             return outputs.print_json(&Report { plan: &report, source, commands });
@@ -130,15 +132,15 @@ impl Arguments {
 struct Report<'a> {
     #[serde(flatten)]
     plan: &'a PlanReport,
-    /// Where the network is from, if that is a weight file.
+    /// The weight file that the network comes from.
     #[serde(flatten)]
     source: Option<Source>,
-    /// What a run does, where it was asked for.
+    /// The commands of a run, with `--commands`.
     #[serde(skip_serializing_if = "Option::is_none")]
     commands: Option<Vec<CommandReport>>,
 }
 
-/// The commands of a run in a table.
+/// The commands of a run as a table.
 fn command_rows(plan: &Plan, commands: &[CommandReport]) -> String {
     let mut rows = table(&[">number", "command", "of", "what", "from", "to"]);
     let in_round = |name: &str, round: usize| match plan.rounds() {
@@ -171,12 +173,12 @@ fn command_rows(plan: &Plan, commands: &[CommandReport]) -> String {
     lines(&rows).join("\n") + "\n"
 }
 
-/// What a weight file tells beside the network.
+/// Properties of a weight file besides the network.
 #[derive(Debug, Serialize)]
 struct Source {
     names: String,
     family: Option<String>,
-    /// What no name and no shape shows.
+    /// Properties that no name and no shape shows.
     assumed: Vec<String>,
     preprocess: Option<String>,
     sampling: Option<Sampling>,
@@ -197,8 +199,8 @@ impl Source {
         let mut facts = Facts::default();
         facts
             .add("names", &self.names)
-            .add("family", self.family.as_deref().unwrap_or("not said"))
-            .add("frames", self.preprocess.as_deref().unwrap_or("not said"));
+            .add("family", self.family.as_deref().unwrap_or("unknown"))
+            .add("frames", self.preprocess.as_deref().unwrap_or("unknown"));
         if let Some(sampling) = &self.sampling {
             facts.add("clip", format!("{}, from the middle", sampling.describe()));
         }
@@ -210,7 +212,7 @@ impl Source {
 }
 
 impl Arguments {
-    /// What kernels are chosen for: the class, without what `limits` do not allow.
+    /// The target to choose kernels for: that of the class, without features that `limits` excludes.
     fn target(&self, limits: DeviceLimits) -> Target {
         match (limits, self.class) {
             (DeviceLimits::Adapter, class) => Target::typical(class),
@@ -219,22 +221,22 @@ impl Arguments {
     }
 
     fn limits(&self, limits: DeviceLimits) -> PlanLimits {
-        let most = match limits {
+        let maximum = match limits {
             DeviceLimits::Adapter => PlanLimits::default(),
             _ => PlanLimits::from(&wgpu::Limits::defaults()),
         };
-        let binding = self.max_binding.map_or(most.max_binding_bytes, |mib| u64::from(mib) << 20);
-        PlanLimits { max_binding_bytes: binding, ..most }.within(most)
+        let binding = self.max_binding.map_or(maximum.max_binding_bytes, |mib| u64::from(mib) << 20);
+        PlanLimits { max_binding_bytes: binding, ..maximum }.within(maximum)
     }
 }
 
-/// A line for each operator, and one where training stops the gradient.
+/// A table with a line for each operator, and a mark where training stops the gradient.
 fn operators(plan: &Plan, freeze_at: usize) -> String {
     let mut rows =
         table(&[">#", "output", "operator", "reads", ">shape", ">params", ">MMAC", "kernel", ">buffer", "fused"]);
     let graph = plan.graph();
     let name = |id| graph.blob(id).name.as_str();
-    // Conversions between layouts have no number: they are dispatches, but no operators of the network.
+    // Conversions between layouts have no number: they are dispatches, but not operators of the network.
     let mut numbers = 0..;
     for (index, op) in graph.operators().iter().enumerate() {
         let number = if op.kind == OpKind::Layout { None } else { numbers.next() };
@@ -261,14 +263,14 @@ fn operators(plan: &Plan, freeze_at: usize) -> String {
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
     let stops = graph.operators().iter().position(stops_gradient);
     if let Some(line) = stops.map(|index| index + 3).filter(|&line| line <= lines.len()) {
-        let note = format!("── gradient stops here: freeze_at {freeze_at} keeps all above as it is in training ");
+        let note = format!("── gradient stops here: training with freeze_at {freeze_at} keeps all above unchanged ");
         let rest = width.saturating_sub(note.chars().count());
         lines.insert(line, note + &"─".repeat(rest));
     }
     lines.join("\n") + "\n"
 }
 
-/// The kernel, and how many dispatches of it where the operator is split.
+/// The kernel, and the number of dispatches if the operator is split.
 fn kernel(step: &Step) -> String {
     match step.slices() {
         1 => step.method.name().to_owned(),
@@ -296,9 +298,9 @@ fn operator(op: &Operator) -> String {
     };
     let label = op.kind.label();
     match &op.kind {
-        OpKind::Conv(Conv { window: own, groups: 1, .. }) | OpKind::MaxPool(own) | OpKind::Subsample(own) => {
-            format!("{label} {}", window(own))
-        }
+        OpKind::Conv(Conv { window: sliding, groups: 1, .. })
+        | OpKind::MaxPool(sliding)
+        | OpKind::Subsample(sliding) => format!("{label} {}", window(sliding)),
         OpKind::Conv(conv) => format!("{label} {} in {} groups", window(&conv.window), conv.groups),
         OpKind::AveragePool(Axes::Space) => format!("{label} over space"),
         OpKind::AveragePool(Axes::Time) => format!("{label} over time"),
@@ -307,7 +309,7 @@ fn operator(op: &Operator) -> String {
     }
 }
 
-/// What a fused operator does besides, in order; where the gradient stops has a line of its own.
+/// The operators that are fused into a convolution, in order. The stop of the gradient is a separate line.
 fn fused(op: &Operator) -> String {
     let OpKind::Conv(conv) = &op.kind else {
         return String::new();
@@ -321,25 +323,25 @@ fn fused(op: &Operator) -> String {
         ("relu", conv.epilogue.relu),
         ("max pool", conv.epilogue.pool.is_some()),
     ];
-    let there = parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
-    there.collect::<Vec<_>>().join(", ")
+    let fused = parts.iter().filter(|(_, is_fused)| *is_fused).map(|(name, _)| *name);
+    fused.collect::<Vec<_>>().join(", ")
 }
 
-/// Trained values of an operator that writes `channels` channels.
+/// The number of parameters of an operator with `channels` output channels.
 fn params(op: &Operator, channels: usize) -> u64 {
     let affine = |affine: &Affine| (affine.parameters().count() * channels) as u64;
     match &op.kind {
         OpKind::Conv(conv) => {
             let weight = |conv: &Conv| conv.weight_shape().iter().map(|&n| n as u64).product::<u64>();
-            conv.terms().map(|own| weight(own) + own.epilogue.affine.as_ref().map_or(0, affine)).sum()
+            conv.terms().map(|pair| weight(pair) + pair.epilogue.affine.as_ref().map_or(0, affine)).sum()
         }
-        OpKind::Affine(own) => affine(own),
+        OpKind::Affine(parameters) => affine(parameters),
         OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) => 0,
         OpKind::Sum | OpKind::Concat | OpKind::StopGradient | OpKind::Layout => 0,
     }
 }
 
-/// Totals of a plan.
+/// The totals of a plan.
 pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     let memory = &report.memory;
     let blob = &report.last;
@@ -365,7 +367,8 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
         .add(
             "memory",
             format!(
-                "{} in {} buffers: {} of blobs, {ratio:.2} times the least possible ({}), {} unshared; {} of scratch",
+                "{} in {} buffers: {} of blobs, {ratio:.2} times the lower bound ({}), {} without sharing; {} of \
+                 scratch",
                 mib(memory.peak_bytes),
                 memory.buffers.len(),
                 mib(blobs),
@@ -377,13 +380,13 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
     facts.to_string()
 }
 
-/// The name of a class, with a warning where nobody has timed its kernels.
+/// The name of a class, with a warning if its kernels have not been timed.
 pub fn class_line(class: AdapterClass) -> String {
     let warning = if class.is_measured() { "" } else { " (unmeasured: no adapter of this class has been timed)" };
     format!("{}{warning}", class.name())
 }
 
-/// A scale as a fraction where it is one over a whole number.
+/// A scale as text; as a fraction if it is one over a whole number.
 fn scale(scale: f64) -> String {
     let inverse = 1.0 / scale;
     if inverse.fract() == 0.0 { format!("1/{inverse}") } else { format!("{scale}") }

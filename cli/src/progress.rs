@@ -1,4 +1,4 @@
-//! Progress on standard error: a spinner or a bar on a terminal, at most one plain line elsewhere.
+//! Progress on standard error: a spinner or a bar on a terminal, or at most one plain line otherwise.
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use resnet3d_wgpu::GpuContext;
@@ -6,10 +6,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What takes less than this is not worth a line.
+/// Work that takes less time prints no line.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often a display moves by itself.
+/// The refresh interval of a display.
 const TICK: Duration = Duration::from_millis(100);
 
 const SPINNER: &str = "{spinner} {msg}{kernels}";
@@ -17,13 +17,13 @@ const BAR: &str = "{msg} {bar:32} {pos}/{len} ({eta} left){kernels}";
 const BAR_WITHOUT_END: &str = "{msg} {bar:32} {pos}/{len}{kernels}";
 const COUNT: &str = "{msg} {pos}{kernels}";
 
-/// A piece of work under way; dropping it ends the display.
+/// Work in progress. Dropping it ends the display.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    /// Where kernels may have to be compiled for it.
+    /// The context that may compile kernels for the work.
     gpu: Option<GpuContext>,
-    /// Dropping it keeps the line for a pipe or file from being printed.
+    /// Dropping the sender cancels the plain line.
     _notice: Option<mpsc::Sender<()>>,
 }
 
@@ -48,7 +48,7 @@ impl Progress {
         })
     }
 
-    /// Work that counts up to what is known only on the way, or never: see [`Progress::at`].
+    /// Work whose length becomes known later or never, see [`Progress::at`].
     pub fn counting(what: &'static str) -> Self {
         Self::show(what, || {
             let bar = ProgressBar::no_length().with_message(what);
@@ -71,7 +71,7 @@ impl Progress {
         Self { bar: ProgressBar::hidden(), gpu: None, _notice: Some(sender) }
     }
 
-    /// Also says how many kernels of how many are compiled, while any are being compiled on `gpu`.
+    /// Also shows how many kernels are compiled while `gpu` compiles kernels.
     pub fn with_kernels(mut self, gpu: &GpuContext) -> Self {
         self.bar.set_style(with_kernels(self.bar.style(), gpu));
         self.bar.enable_steady_tick(TICK);
@@ -85,7 +85,7 @@ impl Progress {
             if self.bar.length().is_none() {
                 self.bar.set_style(style(BAR_WITHOUT_END, self.gpu.as_ref()));
             }
-            // What was promised may have been too little.
+            // The expected total may have been too low.
             self.bar.set_length(total.max(done) as u64);
         }
         self.bar.set_position(done as u64);
@@ -103,7 +103,7 @@ impl Drop for Progress {
     }
 }
 
-/// The look of a bar; a template that is none leaves the usual one.
+/// The style for a template, or the default if the template is invalid.
 fn style(template: &str, gpu: Option<&GpuContext>) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     match gpu {
@@ -112,7 +112,7 @@ fn style(template: &str, gpu: Option<&GpuContext>) -> ProgressStyle {
     }
 }
 
-/// `style` with what its templates call `kernels`.
+/// Adds the value of `kernels` in templates to `style`.
 fn with_kernels(style: ProgressStyle, gpu: &GpuContext) -> ProgressStyle {
     let gpu = gpu.clone();
     style.with_key("kernels", move |_: &ProgressState, text: &mut dyn std::fmt::Write| {

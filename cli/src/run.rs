@@ -1,4 +1,4 @@
-//! `resnet3d run`: a clip in, features out.
+//! `resnet3d run`: runs the network on a clip and writes its features.
 
 use crate::arguments::{
     MemoryArguments, PreprocessArguments, WeightArguments, WeightsSource, choice, taps, weights_source,
@@ -25,50 +25,53 @@ use std::path::PathBuf;
 
 /// Run the network on a clip and write its features.
 ///
-/// The clip is a video file, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors (a ready clip `data`, or
-/// pictures `frames.0`, …) or an .npy (floats are a ready clip, uint8 are pictures). Videos are decoded by the program
-/// `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written whole or not at all.
+/// The clip is a video file, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors (a ready clip `data`,
+/// or pictures `frames.0`, …) or an .npy (a ready clip of floats, or pictures of uint8). Videos are decoded by the
+/// program `ffmpeg`. The features are float32 tensors named by blob in a .safetensors, which is written completely or
+/// not at all.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl, by the names of blobs or of a
-    /// project whose names are known (docs/weights.md, docs/models.md); `random` generates some, always the same for a seed.
+    /// Weights: safetensors, an archive of torch.save (.pth, .pt, .pyth, …) or a Caffe2 .pkl. The tensors have the
+    /// names of blobs or those of a known project (docs/weights.md, docs/models.md). `random` generates weights, always
+    /// the same for a seed.
     #[arg(long, value_name = "FILE|random[:SEED]", value_parser = weights_source())]
     weights: WeightsSource,
 
     #[command(flatten)]
     how: WeightArguments,
 
-    /// The clip. May be the weight file, if that has a tensor `data`.
+    /// The clip. It may be the weight file, if that has a tensor `data`.
     #[arg(long, value_name = "FILE|DIR")]
     input: PathBuf,
 
-    /// Where the features go; `-` is standard output, and what is printed else goes to standard error then.
+    /// The file for the features; `-` is standard output, and then the report goes to standard error.
     #[arg(long, value_name = "OUT.safetensors")]
     output: PathBuf,
 
-    /// Blobs to write beside the last: `all` (or `stages`), the last of every stage, or names with commas between.
+    /// Blobs to write in addition to the last: `all` (or `stages`) for the last of every stage, or comma-separated
+    /// names.
     #[arg(long, value_name = "all|stages|NAME,…", value_parser = taps)]
     taps: Option<Taps>,
 
-    /// Also draw the taps (by default all stages) over the frames.
+    /// Also draw the taps, by default all stages, over the frames.
     #[arg(long, value_name = "OUT.png")]
     heatmap: Option<PathBuf>,
 
-    /// What the heatmap shows: how strong the activation is, or how much it differs from its mean over time.
+    /// What the heatmap shows: the strength of the activation, or its difference from the mean over time.
     #[arg(long, default_value = "activation", value_name = "MODE",
           value_parser = choice(HeatmapMode::ALL))]
     heatmap_mode: HeatmapMode,
 
-    /// Run the reference's operators one by one.
+    /// Run every operator of the reference separately.
     #[arg(long)]
     no_fusion: bool,
 
-    /// Keep NaN and infinities of the clip exactly where the reference has them; slower.
+    /// Keep NaN and infinities of the clip exactly where the reference has them. This is slower.
     #[arg(long)]
     strict_floats: bool,
 
-    /// Find the quickest kernels for this shape of clips by trying, once: the cache remembers them.
+    /// Benchmark for the fastest kernels for this clip shape. The cache keeps the result.
     #[arg(long)]
     tune: bool,
 
@@ -99,21 +102,21 @@ struct Report<'a> {
     driver: String,
     precision: String,
     config: &'a Network,
-    /// Who published it; absent where that is not known.
+    /// The project that published the network; absent if it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<String>,
-    /// What of it no name and no shape of the file shows; absent if nothing.
+    /// Properties of the network that no name and no shape of the file shows; absent if there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     assumed: &'a [String],
     clip: Shape,
     preprocess: Option<String>,
-    /// Which frames the weights want; absent where they do not say, or all were asked for.
+    /// The frames that the weights want; absent if the weights do not say, or with `--frames all`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sampling: Option<&'a Sampling>,
-    /// Which ones were taken of each input by that; absent if it did not choose.
+    /// The frames that this selected of each input; absent without such a selection.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     frames: &'a [Taken],
-    /// Of videos, what was; absent if nothing.
+    /// The damaged frames of videos; absent if there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     damaged: &'a [Damage],
     spatial_scale: f64,
@@ -124,26 +127,26 @@ struct Report<'a> {
 }
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
-        // What needs no input is checked first, so that no wait ends in a complaint about a name.
+        // Checks that need no input come first, so that a wrong name is reported without a wait.
         common.check()?;
         let inputs = [Some(("--input", self.input.as_path())), self.weights.file(), common.config_file()];
         let outputs = [("--output", Some(self.output.as_path())), ("--heatmap", self.heatmap.as_deref())];
         let outputs = Outputs::new(outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
         let choice = common.choice()?;
-        let asked = self.taps.clone().unwrap_or_default();
-        check_taps(&self.weights, choice.as_ref(), &asked)?;
+        let taps = self.taps.clone().unwrap_or_default();
+        check_taps(&self.weights, choice.as_ref(), &taps)?;
         let gpu = common.open()?;
         input::check(&self.input)?;
 
         let model = Model::load(&self.weights, choice, &self.how)?;
-        let written = tap_names(&model.body()?, &asked)?;
+        let written = tap_names(&model.body()?, &taps)?;
         if common.verbose > 0 && !model.unused.is_empty() {
             note(&format!("unused tensors of the weight file: {}", unused(&model.unused)));
         }
         if let Some(family) = model.family.filter(|_| common.verbose > 0 && !model.assumed.is_empty()) {
-            note(&format!("taken to be as {} publishes it: {}", family, model.assumed.join("; ")));
+            note(&format!("assumed to be as {family} publishes it: {}", model.assumed.join("; ")));
         }
         let load_options =
             self.preprocess.load_options(model.preprocess, model.sampling).keep_frames(self.heatmap.is_some());
@@ -154,7 +157,7 @@ impl Arguments {
 
         let options = Options::default()
             .precision(common.precision)
-            .taps(if self.heatmap.is_some() && asked == Taps::None { Taps::Stages } else { asked })
+            .taps(if self.heatmap.is_some() && taps == Taps::None { Taps::Stages } else { taps })
             .fusion(!self.no_fusion)
             .numerics(if self.strict_floats { Numerics::Strict } else { Numerics::Fast })
             .tuning(self.tune)
@@ -183,7 +186,7 @@ impl Arguments {
                 family: model.family.map(|family| family.to_string()),
                 assumed: &model.assumed,
                 clip: input.clip.shape(),
-                preprocess: input.normalization.map(|way| way.to_string()),
+                preprocess: input.normalization.map(|name| name.to_string()),
                 sampling: load_options.sampling.as_ref().filter(|_| !input.taken.is_empty()),
                 frames: &input.taken,
                 damaged: &input.damage,
@@ -198,9 +201,9 @@ impl Arguments {
         above
             .add("adapter", adapter_line(&gpu))
             .add("network", describe(&model.network))
-            .add("family", model.family.map_or("not said".to_owned(), |family| family.to_string()))
+            .add("family", model.family.map_or("unknown".to_owned(), |family| family.to_string()))
             .add("clip", input.clip.shape().to_string())
-            .add("preprocess", input.normalization.map_or("not said".to_owned(), |way| way.to_string()));
+            .add("preprocess", input.normalization.map_or("unknown".to_owned(), |name| name.to_string()));
         let mut below = Facts::default();
         below
             .add("time", timing.to_string())
@@ -225,7 +228,7 @@ pub fn draw(input: &Input, features: &[FeatureMap], mode: HeatmapMode, options: 
     Ok(heatmap(&backdrop, &activations, mode)?.to_png()?)
 }
 
-/// Names of a weight file in a line: those of PyTorch's counters, one for each batch norm, as a number.
+/// The unused names of a weight file in a line. PyTorch's counters, one for each batch norm, are only counted.
 fn unused(names: &[String]) -> String {
     let (counters, mut others): (Vec<&str>, Vec<&str>) =
         names.iter().map(String::as_str).partition(|name| name.ends_with("num_batches_tracked"));

@@ -1,17 +1,18 @@
-//! Signals that end the program while it writes.
+//! Removes temporary files when a signal ends the program.
 //!
-//! Files without a name go with the process, so there is something to do only where the file system has none.
+//! Unnamed temporary files disappear with the process. Named ones exist only where the file system has no unnamed
+//! files.
 
-/// From here on, signals that end the program take its temporary files with it. It ends by the signal all the same.
+/// Starts a thread that removes the temporary files when a signal arrives, and then ends the program by that signal.
 #[cfg(unix)]
-pub fn leave_nothing_behind() {
+pub fn remove_temporary_files_on_signals() {
     use resnet3d_wgpu::low_level::atomic_file::remove_unfinished;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
-    // Who started the program may have told it not to hear some, as nohup does, and is to be obeyed.
-    let heard = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
-    let Ok(mut signals) = Signals::new(heard) else { return };
+    // A parent such as nohup may have told the program to ignore a signal, which stays so.
+    let handled = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+    let Ok(mut signals) = Signals::new(handled) else { return };
     let cleaner = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             remove_unfinished();
@@ -23,7 +24,7 @@ pub fn leave_nothing_behind() {
     }
 }
 
-/// Whether this process does not hear a signal.
+/// Whether this process ignores a signal.
 #[cfg(target_os = "linux")]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -31,7 +32,7 @@ fn is_ignored(signal: i32) -> bool {
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// Other systems do not say it; of nohup one knows.
+/// Other systems do not expose the mask. SIGHUP counts as ignored, because of nohup.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn is_ignored(signal: i32) -> bool {
     signal == signal_hook::consts::SIGHUP
@@ -39,4 +40,4 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Windows has no signals.
 #[cfg(not(unix))]
-pub fn leave_nothing_behind() {}
+pub fn remove_temporary_files_on_signals() {}

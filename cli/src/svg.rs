@@ -1,15 +1,15 @@
-//! The few elements of SVG that diagrams are made of, and what their axes need.
+//! SVG elements for diagrams, and their axes.
 
 use std::fmt::Write as _;
 
-/// Where a text is in relation to its point.
+/// The position of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
-    /// It begins there.
+    /// The text starts at the point.
     Start,
-    /// It is centred there.
+    /// The text is centred at the point.
     Middle,
-    /// It ends there.
+    /// The text ends at the point.
     End,
 }
 
@@ -23,39 +23,40 @@ impl Anchor {
     }
 }
 
-/// The bytes of a PNG of that size, in pixels, as a picture of its own.
+/// An SVG picture of a PNG with that size in pixels.
 pub fn of_png(png: &[u8], width: usize, height: usize) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         role=\"img\">\n<image width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{}\"/>\n</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} \
+         {height}\" role=\"img\">\n<image width=\"{width}\" height=\"{height}\" \
+         href=\"data:image/png;base64,{}\"/>\n</svg>\n",
         base64(png)
     )
 }
 
-/// Bytes as base 64 (RFC 4648).
+/// Encodes bytes as base 64 (RFC 4648).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let bits = chunk.iter().zip([16, 8, 0]).fold(0u32, |bits, (&byte, shift)| bits | u32::from(byte) << shift);
         for (digit, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            // A byte takes two digits, and two take three.
-            let there = digit <= chunk.len();
-            text.push(if there { char::from(DIGITS[(bits >> shift & 63) as usize]) } else { '=' });
+            // One byte needs two digits, two bytes need three.
+            let is_used = digit <= chunk.len();
+            text.push(if is_used { char::from(DIGITS[(bits >> shift & 63) as usize]) } else { '=' });
         }
     }
     text
 }
 
-/// A picture on white ground. Looks are classes of its style sheet; lengths are in pixels.
+/// A picture with a white background. Styles are classes of its style sheet; lengths are in pixels.
 #[derive(Debug)]
 pub struct Svg {
     text: String,
 }
 
 impl Svg {
-    /// A picture of that size and with that style sheet, `about` at its top: a heading of class `h`, and what stands
-    /// below it, of class `s`.
+    /// A picture with that size and style sheet. `about` is the text at the top: a title of class `h`, and two lines of
+    /// class `s` below it.
     pub fn new(width: f64, height: f64, style: &str, about: &[String; 3]) -> Self {
         let title = escape(&about[0]);
         let text = format!(
@@ -70,7 +71,7 @@ impl Svg {
         svg
     }
 
-    /// A line.
+    /// Adds a line.
     pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let ((x1, y1), (x2, y2)) = (from, to);
         let _ = writeln!(
@@ -79,12 +80,12 @@ impl Svg {
         );
     }
 
-    /// A text.
+    /// Adds a text.
     pub fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
         self.turned_text(class, at, 0.0, anchor, text);
     }
 
-    /// A text turned clockwise about its point, by degrees.
+    /// Adds a text that is rotated clockwise about its point, by degrees.
     pub fn turned_text(&mut self, class: &str, (x, y): (f64, f64), degrees: f64, anchor: Anchor, text: &str) {
         let place = match degrees {
             0.0 => format!("x=\"{x:.1}\" y=\"{y:.1}\""),
@@ -94,19 +95,19 @@ impl Svg {
         let _ = writeln!(self.text, "<text class=\"{class}\" {place} text-anchor=\"{anchor}\">{text}</text>");
     }
 
-    /// A shape by its path data, with a tip that browsers show beside the pointer; none if it is empty.
+    /// Adds a shape by its path data. `tip` is a tooltip for browsers, unless it is empty.
     pub fn path(&mut self, class: &str, data: &str, tip: &str) {
         let tip = if tip.is_empty() { String::new() } else { format!("<title>{}</title>", escape(tip)) };
         let _ = writeln!(self.text, "<path class=\"{class}\" d=\"{data}\">{tip}</path>");
     }
 
-    /// The whole text.
+    /// The complete SVG.
     pub fn finish(self) -> String {
         self.text + "</svg>\n"
     }
 }
 
-/// `text` as it may stand between tags. Names of adapters and paths can have anything in them.
+/// Escapes `text` for use between tags. Names of adapters and paths can contain any character.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -114,7 +115,7 @@ pub fn escape(text: &str) -> String {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
             '>' => out += "&gt;",
-            // XML has no place for them, not even as references.
+            // XML does not allow control characters, not even as references.
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
@@ -122,19 +123,19 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Where values are along an axis.
+/// Maps values to positions along an axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
-    /// The least and the greatest value shown.
+    /// The minimum and the maximum of the values.
     pub values: (f64, f64),
-    /// Where these two are, in pixels.
+    /// The positions of these two, in pixels.
     pub pixels: (f64, f64),
-    /// Whether equal ratios, and not equal differences, are equally far apart.
+    /// Whether the scale is logarithmic instead of linear.
     pub logarithmic: bool,
 }
 
 impl Axis {
-    /// The place of `value`.
+    /// The position of `value`.
     pub fn at(&self, value: f64) -> f64 {
         let scale = |value: f64| if self.logarithmic { value.log10() } else { value };
         let (low, high) = (scale(self.values.0), scale(self.values.1));
@@ -142,8 +143,8 @@ impl Axis {
         self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
     }
 
-    /// Round values along it: 1, 2 and 5 times powers of ten where it is logarithmic, else some five steps of that size
-    /// from 0 on.
+    /// Round values along the axis: 1, 2 and 5 times powers of ten on a logarithmic axis. On a linear axis they are
+    /// multiples of one such step, about five of them.
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.values;
         let inside = |value: &f64| (low * 0.999..=high * 1.001).contains(value);
@@ -160,7 +161,7 @@ impl Axis {
     }
 }
 
-/// `value` with about three digits and no more than it has.
+/// `value` with about three digits, without trailing zeros.
 pub fn short(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,

@@ -1,9 +1,9 @@
-//! Numbers, facts and tables for people.
+//! Formats numbers, facts and tables as text.
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Names down the left, values beside them.
+/// A list of names, with values in a second column.
 #[derive(Debug, Default)]
 pub struct Facts {
     lines: Vec<(&'static str, String)>,
@@ -27,7 +27,7 @@ impl std::fmt::Display for Facts {
     }
 }
 
-/// A table with a line below its heading and no others. Columns whose heading starts with `>` are set flush right.
+/// A table with a single rule, below its heading. Columns whose heading starts with `>` are right-aligned.
 pub fn table(headings: &[&str]) -> Table {
     const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
     let mut table = Table::new();
@@ -44,7 +44,7 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// The lines of a table, without blanks at their ends.
+/// The lines of a table without trailing blanks.
 pub fn lines(table: &Table) -> Vec<String> {
     table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
@@ -54,12 +54,12 @@ pub fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / f64::from(1u32 << 20))
 }
 
-/// A time in milliseconds, as a number.
+/// A time in milliseconds.
 pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// A time in milliseconds or seconds, whichever reads better.
+/// A time as text, in milliseconds below a second and in seconds above.
 pub fn time(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{:.1} ms", milliseconds(time))
@@ -68,7 +68,7 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with thousands separators.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -87,8 +87,8 @@ pub fn today() -> String {
     date(since.as_secs() / 86_400)
 }
 
-/// The date so many days after 1970-01-01: Hinnant's `civil_from_days`, which counts years from March, so that the
-/// leap day is their last, in eras of 400 years.
+/// The date `days` days after 1970-01-01, by Hinnant's `civil_from_days`. It counts in eras of 400 years, and starts
+/// years in March, so that the leap day is the last day of a year.
 fn date(days: u64) -> String {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

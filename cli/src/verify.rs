@@ -1,4 +1,4 @@
-//! `resnet3d verify`: every method and whole bodies, on this machine, against the CPU reference.
+//! `resnet3d verify`: compares every method and whole bodies with the CPU reference.
 
 mod report;
 
@@ -20,35 +20,36 @@ use std::time::Duration;
 
 /// Compare every method with the CPU reference.
 ///
-/// Draws random operators and small bodies, runs each with every method that can do it, fused and unfused (bodies unfused
-/// with every other method), twice with differently filled buffers, and compares the results with a float64 reference on
-/// the CPU; half of them also under limits so small that they have to be split, which must not change a bit. Exit code 1
-/// if any is not right.
+/// Draws random operators and small bodies and runs each with every method that supports it, fused and unfused (bodies
+/// unfused with every other method), twice with differently filled buffers. The results are compared with a float64
+/// reference on the CPU. Half of the cases also run under limits so small that they have to be split, which must not
+/// change a bit. The exit code is 1 if any result is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Verify every usable adapter that --adapter and --backend accept, not only the preferred one.
+    /// Verify every usable adapter that --adapter and --backend accept, instead of only the preferred one.
     #[arg(long, action = ArgAction::SetTrue)]
     all_adapters: bool,
 
-    /// Random operators to draw; there is a body for every five of them. By default 200, with --for 20 for each seed.
+    /// The number of random operators to draw. There is a body for every five operators. The default is 200, or with
+    /// --for 20 for each seed.
     #[arg(long, value_name = "N")]
     cases: Option<usize>,
 
-    /// Go on with the next seed, and the next, for so long on all adapters together: 90s, 10m, 2h.
+    /// Continue with further seeds for this time on all adapters together, for example 90s, 10m or 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
 
-    /// Instead of random cases, run every published body at full width, on a small clip. Takes some minutes.
+    /// Instead of random cases, run every published body at full width on a small clip. This takes several minutes.
     #[arg(long, conflicts_with_all = ["cases", "time", "report", "memory_limit"])]
     presets: bool,
 
-    /// Seed of the cases: the same seed draws the same ones.
+    /// Seed of the cases. The same seed draws the same cases.
     #[arg(long, value_name = "S", default_value_t = Settings::default().seed)]
     seed: u64,
 
-    /// Also write a report, as JSON, to attach to a bug report: version, system, adapters with drivers, features and
-    /// limits, the table, and every failure with what draws it again.
+    /// Also write a JSON report to attach to a bug report: version, system, adapters with drivers, features and limits,
+    /// the table, and every failure with the seed and number that reproduce it.
     #[arg(long, value_name = "OUT.json")]
     report: Option<PathBuf>,
 
@@ -58,16 +59,16 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "\
 EXAMPLES:
-  resnet3d verify                               the adapter that would be used
+  resnet3d verify                               the default adapter
   resnet3d verify --all-adapters --report report.json
-                                                all of them, to attach to a bug report
-  resnet3d verify --limits webgpu               as on the narrowest adapter
+                                                all adapters, to attach to a bug report
+  resnet3d verify --limits webgpu               as on the least capable adapter
   resnet3d verify --backend gl --cases 1000 --seed 7
-  resnet3d verify --for 10m --seed 1000         ever new cases for ten minutes
-  resnet3d verify --presets                     R-18 to R-152 and ResNeXt, as they are";
+  resnet3d verify --for 10m --seed 1000         new cases for ten minutes
+  resnet3d verify --presets                     R-18 to R-152 and ResNeXt at full width";
 
 impl Arguments {
-    /// Does it.
+    /// Runs the command.
     pub fn run(&self, common: &Common) -> Result<()> {
         common.check()?;
         let outputs = Outputs::new([("--report", self.report.as_deref())], common.config_file().as_slice())?;
@@ -79,7 +80,7 @@ impl Arguments {
         }
         let verification = self.verification(common)?;
         if self.report.is_some() {
-            let report = serde_json::to_vec_pretty(&verification).context("the result has no JSON")?;
+            let report = serde_json::to_vec_pretty(&verification).context("the result cannot be written as JSON")?;
             outputs.write(&[&report])?;
         }
         if common.json {
@@ -92,7 +93,7 @@ impl Arguments {
         }
         let (failed, runs) = (verification.failed(), verification.runs());
         if failed > 0 {
-            bail!("{failed} of {runs} runs are not as they should be");
+            bail!("{failed} of {runs} runs failed");
         }
         if !verification.passed {
             bail!("not every adapter could be verified");
@@ -100,7 +101,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// Random cases on every adapter asked for. One that fails does not keep the others from being verified.
+    /// Verifies random cases on every selected adapter. After a failed adapter, the others are still verified.
     fn verification(&self, common: &Common) -> Result<Verification> {
         let options = common.context_options();
         let all = options.adapters();
@@ -137,7 +138,7 @@ impl Arguments {
         })
     }
 
-    /// Every published body, on every one of `contexts`.
+    /// Verifies every published body on each of `contexts`.
     fn presets(&self, contexts: &[GpuContext], common: &Common) -> Result<()> {
         let bodies = presets::bodies()?;
         let progress = Progress::steps("verifying", bodies.len() as u64);
@@ -157,15 +158,15 @@ impl Arguments {
             print(&preset_table(&rows))?;
         }
         if failed > 0 {
-            bail!("{failed} of {} bodies are not as they should be", rows.len());
+            bail!("{failed} of {} bodies failed", rows.len());
         }
         Ok(())
     }
 }
 
-/// A line for each body and adapter.
+/// A table with a line for each body and adapter.
 fn preset_table(rows: &[PresetRow]) -> String {
-    let mut lines_of = table(&[
+    let mut preset_rows = table(&[
         "body",
         "backend",
         ">GMAC",
@@ -178,7 +179,7 @@ fn preset_table(rows: &[PresetRow]) -> String {
         "",
     ]);
     for row in rows {
-        lines_of.add_row([
+        preset_rows.add_row([
             row.name.clone(),
             row.backend.to_owned(),
             format!("{:.2}", row.macs as f64 / 1e9),
@@ -188,8 +189,8 @@ fn preset_table(rows: &[PresetRow]) -> String {
             format!("{:.1}", row.reference_ms / 1e3),
             row.worst.blob.clone(),
             format!("{:.1e}", row.worst.relative),
-            if row.passed { String::new() } else { "NOT RIGHT".to_owned() },
+            if row.passed { String::new() } else { "WRONG".to_owned() },
         ]);
     }
-    lines(&lines_of).join("\n") + "\n"
+    lines(&preset_rows).join("\n") + "\n"
 }

@@ -1,6 +1,6 @@
-//! Layer by layer: what each does and moves, how long it takes, and how near that is to the adapter's ceilings.
+//! The layers: operations, bytes and time of each, and how close each is to the ceilings of the adapter.
 
-use super::report::Spread;
+use super::report::Summary;
 use crate::svg::short;
 use crate::text::{lines, milliseconds, table};
 use resnet3d_wgpu::low_level::gpu::{Bound, Ceilings};
@@ -10,19 +10,20 @@ use resnet3d_wgpu::low_level::plan::Step;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What a step does, whenever it runs.
+/// The work of a step, the same in every run.
 #[derive(Clone, Debug)]
 pub struct Work {
     pub name: String,
     pub method: Method,
-    /// Multiply-adds, counted as direct convolution, and those that are really done.
+    /// Multiply-adds, counted as direct convolution.
     pub macs: u64,
+    /// Multiply-adds that the kernels compute.
     actual_macs: u64,
     bytes: u64,
 }
 
 impl Work {
-    /// That of every step of `plan`.
+    /// The work of every step of `plan`.
     pub fn of(plan: &Plan) -> Vec<Self> {
         let work = |step: &Step| Self {
             name: plan.graph().operators()[step.operator].name.clone(),
@@ -35,45 +36,45 @@ impl Work {
     }
 }
 
-/// One step that was timed: an operator, or a conversion of layouts.
+/// A timed step: an operator, or a conversion of layouts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Layer {
     /// Name of the operator.
     pub name: String,
-    /// The method, by its kernel where that is a single one.
+    /// The name of the method; for a single kernel, that of the kernel.
     pub kernel: &'static str,
     #[serde(skip)]
     pub method: Method,
-    /// Median of the device's time.
+    /// Median of the time on the device.
     pub gpu_ms: f64,
-    /// Its share of the time of all layers.
+    /// Share of the time of all layers.
     pub time_share: f64,
     /// 10^9 operations a second, two for each multiply-add of the direct convolution.
     pub gflops: f64,
-    /// The same of the multiply-adds really done: padding to whole tiles included; by Winograd's method fewer.
+    /// The same for the computed multiply-adds: with the padding to whole tiles; fewer with Winograd's method.
     pub actual_gflops: f64,
-    /// Bytes moved: inputs, weights, outputs, and workspaces twice.
+    /// Bytes moved: inputs, weights and outputs once, workspaces twice.
     pub bytes: u64,
-    /// 10^9 of these a second.
+    /// 10^9 bytes a second.
     pub gb_per_s: f64,
-    /// Operations really done for each byte moved.
+    /// Computed operations per byte moved.
     pub intensity: f64,
-    /// Share of what the adapter's ceilings allow at this intensity.
+    /// Share of the ceiling at this intensity.
     pub ceiling_share: f64,
-    /// The ceiling that is the nearer.
+    /// The nearer ceiling.
     pub bound: Bound,
 }
 
-/// Two floating-point operations for each of `macs` within `ms` milliseconds, in GFLOP/s.
+/// `macs` multiply-adds in `ms` milliseconds as GFLOP/s, with two operations per multiply-add.
 pub fn gflops(macs: u64, ms: f64) -> f64 {
     if ms > 0.0 { 2.0 * macs as f64 / ms / 1e6 } else { 0.0 }
 }
 
-/// The layers with the median of their times in `runs`, each of which has a time for each of `work`; none without runs.
+/// The layers with their median times. Each of `runs` has a time for each of `work`; without runs there are no layers.
 pub fn timed(work: &[Work], runs: &[Vec<Duration>], ceilings: &Ceilings) -> Vec<Layer> {
     let time = |index: usize| {
         let times = runs.iter().filter_map(|steps| steps.get(index).copied().map(milliseconds));
-        Spread::of(times.collect()).map(|spread| spread.median)
+        Summary::of(times.collect()).map(|summary| summary.median)
     };
     let Some(times) = (0..work.len()).map(time).collect::<Option<Vec<f64>>>() else {
         return Vec::new();
@@ -101,7 +102,7 @@ pub fn timed(work: &[Work], runs: &[Vec<Duration>], ceilings: &Ceilings) -> Vec<
     work.iter().zip(&times).map(layer).collect()
 }
 
-/// A line for each layer, and what the columns are.
+/// A table with a line for each layer, and an explanation of the columns.
 pub fn text(layers: &[Layer], ceilings: &Ceilings) -> String {
     let mut rows = table(&["layer", "kernel", ">ms", ">time", ">GFLOP/s", ">done", ">MB", ">GB/s", ">ceiling", ""]);
     for layer in layers {
@@ -125,10 +126,10 @@ pub fn text(layers: &[Layer], ceilings: &Ceilings) -> String {
     }
     format!(
         "{}\n\n\
-         GFLOP/s  as if convolved directly; done: multiply-adds really done, with the padding to tiles\n\
-         MB       inputs, weights, outputs, and workspaces once written and once read\n\
-         ceiling  share of what the adapter allows: {} GFLOP/s of multiply-adds in registers, or (m) {} GB/s\n         \
-         through storage buffers, whichever is the nearer; they meet at {} FLOP/B\n",
+         GFLOP/s  counted as direct convolution; done: the computed multiply-adds, with the padding to tiles\n\
+         MB       inputs, weights, outputs, and workspaces twice (written and read)\n\
+         ceiling  share of the adapter's ceiling: {} GFLOP/s of multiply-adds in registers, or (m) {} GB/s\n         \
+         through storage buffers, whichever is nearer; the two ceilings meet at {} FLOP/B\n",
         lines(&rows).join("\n"),
         short(ceilings.gflops),
         short(ceilings.gb_per_s),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_no_wider_than_a_page() {
+    fn tables_fit_a_page() {
         let work = work();
         let runs = vec![vec![Duration::from_micros(123_456); work.len()]];
         let text = text(&timed(&work, &runs, &CEILINGS), &CEILINGS);

@@ -1,4 +1,4 @@
-//! What `bench` found out, for people and for programs.
+//! The results of `bench`, as text and as JSON.
 
 use super::layers::{self, Layer};
 use super::sweep::Sweep;
@@ -17,20 +17,20 @@ pub struct Report {
     pub driver: String,
     pub precision: String,
     pub clip: Shape,
-    /// Of the video that is the clip, what was; absent if nothing.
+    /// The damaged frames of the video; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<Damage>,
-    pub latency_ms: Spread,
-    pub gpu_ms: Option<Spread>,
+    pub latency_ms: Summary,
+    pub gpu_ms: Option<Summary>,
     pub gflops: f64,
     pub first_forward_ms: f64,
     pub prepare_ms: f64,
     pub peak_gpu_bytes: u64,
     pub dispatches: usize,
-    /// With `--layers`: what the adapter can do at most; else null.
+    /// The ceilings of the adapter, with `--layers`; null otherwise.
     pub ceilings: Option<Ceilings>,
     pub layers: Vec<Layer>,
-    /// With `--tune`.
+    /// The result of `--tune`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<TuningReport>,
 }
@@ -48,19 +48,19 @@ pub struct SweepReport {
     pub sweep: Sweep,
 }
 
-/// The spread of several measurements.
+/// The summary of several measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
+pub struct Summary {
     pub min: f64,
     pub median: f64,
     pub max: f64,
 }
 
-impl Spread {
-    /// No time at all, of no measurements.
+impl Summary {
+    /// Zeros, which stand for no measurements.
     pub const NONE: Self = Self { min: 0.0, median: 0.0, max: 0.0 };
 
-    /// Of `values`; `None` if there are none.
+    /// Summarizes `values`; `None` if there are none.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -71,20 +71,20 @@ impl Spread {
     }
 }
 
-impl std::fmt::Display for Spread {
+impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:.2} ms median, {:.2} to {:.2}", self.median, self.min, self.max)
     }
 }
 
 impl Report {
-    /// For people.
+    /// The report as text.
     pub fn text(&self) -> String {
         let mut facts = Facts::default();
         facts
             .add("clip", self.clip.to_string())
             .add("latency", self.latency_ms.to_string())
-            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |spread| spread.to_string()))
+            .add("device", self.gpu_ms.map_or("no timestamp queries".to_owned(), |summary| summary.to_string()))
             .add(
                 "speed",
                 format!(
@@ -114,10 +114,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spreads_are_of_sorted_values() {
-        assert_eq!(Spread::of(Vec::new()), None);
-        let spread = |min, median, max| Some(Spread { min, median, max });
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), spread(1.0, 2.0, 3.0));
-        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]), spread(1.0, 2.5, 4.0));
+    fn summaries_are_of_sorted_values() {
+        assert_eq!(Summary::of(Vec::new()), None);
+        let summary = |min, median, max| Some(Summary { min, median, max });
+        assert_eq!(Summary::of(vec![3.0, 1.0, 2.0]), summary(1.0, 2.0, 3.0));
+        assert_eq!(Summary::of(vec![4.0, 1.0, 2.0, 3.0]), summary(1.0, 2.5, 4.0));
     }
 }

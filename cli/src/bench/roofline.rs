@@ -1,6 +1,6 @@
-//! The roofline diagram of `--layers`: what every layer reaches, under what its intensity would allow.
+//! The roofline diagram: the speed of every layer, and the ceilings at its intensity.
 
-use super::labels::{Label, Place, place};
+use super::labels::{Label, Rectangle, place};
 use super::layers::Layer;
 use crate::svg::{Anchor, Axis, Svg, short};
 use resnet3d_wgpu::low_level::gpu::Ceilings;
@@ -15,7 +15,7 @@ const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 80.0;
 const BOTTOM: f64 = 540.0;
 
-/// Layers with less of the time have no name in the picture, but a tip.
+/// Layers with a smaller share of the time have no name in the picture, only a tooltip.
 const LEAST_NAMED: f64 = 0.02;
 const LABEL_SIZE: f64 = 11.0;
 
@@ -27,10 +27,10 @@ line,path{fill:none}.g{stroke:#e6e6ea}.a{stroke:#888}.r{stroke:#222;stroke-width
 .winograd4{fill:#0072b2}.winograd2{fill:#56b4e9}.registers{fill:#d55e00}.tiled{fill:#009e73}\
 .direct{fill:#cc79a7}.other{fill:#777}";
 
-/// Methods that share a look: colour and form, so that either alone tells them apart. The colours are those of Okabe and
-/// Ito, which people see as different whatever colours they see.
+/// Methods with the same marker. Colour and shape each suffice to tell the markers apart. The colours are from the
+/// palette of Okabe and Ito for people with colour blindness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+enum MethodGroup {
     Winograd4,
     Winograd2,
     Registers,
@@ -39,7 +39,7 @@ enum Family {
     Other,
 }
 
-impl Family {
+impl MethodGroup {
     const ALL: [Self; 6] = [Self::Winograd4, Self::Winograd2, Self::Registers, Self::Tiled, Self::Direct, Self::Other];
 
     fn of(method: Method) -> Self {
@@ -80,8 +80,8 @@ impl Family {
         }
     }
 
-    /// The form, as path data, with the area of a circle of that radius.
-    fn form(self, (x, y): (f64, f64), radius: f64) -> String {
+    /// The marker as path data, with the area of a circle of that radius.
+    fn marker(self, (x, y): (f64, f64), radius: f64) -> String {
         match self {
             Self::Winograd4 | Self::Other => circle((x, y), radius),
             Self::Winograd2 => polygon((x, y), radius * 1.25, 45.0, 4),
@@ -96,7 +96,7 @@ fn circle((x, y): (f64, f64), r: f64) -> String {
     format!("M{:.1} {y:.1}a{r:.1} {r:.1} 0 1 0 {:.1} 0a{r:.1} {r:.1} 0 1 0 {:.1} 0z", x - r, 2.0 * r, -2.0 * r)
 }
 
-/// A regular polygon, its first corner turned from the top by `degrees`.
+/// A regular polygon with its first corner `degrees` from the top.
 fn polygon((x, y): (f64, f64), radius: f64, degrees: f64, corners: u32) -> String {
     let corner = |index: u32| {
         let angle = (degrees + 360.0 / f64::from(corners) * f64::from(index)).to_radians();
@@ -105,14 +105,14 @@ fn polygon((x, y): (f64, f64), radius: f64, degrees: f64, corners: u32) -> Strin
     format!("M{}z", (0..corners).map(corner).collect::<Vec<_>>().join("L"))
 }
 
-/// A layer's place in the diagram.
+/// A layer in the diagram.
 struct Point<'a> {
     layer: &'a Layer,
     at: (f64, f64),
     radius: f64,
 }
 
-/// The picture as SVG; `about` is what stands above it, see [`Svg::new`].
+/// The picture as SVG; for `about` see [`Svg::new`].
 pub fn svg(layers: &[Layer], ceilings: &Ceilings, about: &[String; 3]) -> String {
     let (shown, hidden): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(|layer| layer.actual_gflops > 0.0);
     let [x, y] = axes(&shown, ceilings);
@@ -127,14 +127,14 @@ pub fn svg(layers: &[Layer], ceilings: &Ceilings, about: &[String; 3]) -> String
             layer,
         })
         .collect();
-    // Small ones on top of large ones.
+    // Small markers are drawn on top of large ones.
     points.sort_by(|a, b| b.radius.total_cmp(&a.radius));
     draw(&mut svg, &points, &y, taken);
     legend(&mut svg, &points, &hidden);
     svg.finish()
 }
 
-/// Intensity and speed, wide enough for all layers, both ceilings and where they meet.
+/// The axes of intensity and speed, which cover all layers, both ceilings and the ridge.
 fn axes(layers: &[&Layer], ceilings: &Ceilings) -> [Axis; 2] {
     let range = |values: &mut dyn Iterator<Item = f64>, below: f64, above: f64| {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (v.min(low), v.max(high)));
@@ -169,28 +169,28 @@ fn grid(svg: &mut Svg, x: &Axis, y: &Axis) {
     svg.line("a", (LEFT, TOP), (LEFT, BOTTOM));
     svg.line("a", (LEFT, BOTTOM), (RIGHT, BOTTOM));
     let middle = ((LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0);
-    svg.text("t", (middle.0, BOTTOM + 38.0), Anchor::Middle, "intensity: operations done for each byte moved (FLOP/B)");
-    let title = "speed: operations done, two for a multiply-add (GFLOP/s)";
+    svg.text("t", (middle.0, BOTTOM + 38.0), Anchor::Middle, "intensity: computed operations per byte moved (FLOP/B)");
+    let title = "speed: computed operations, two per multiply-add (GFLOP/s)";
     svg.turned_text("t", (22.0, middle.1), -90.0, Anchor::Middle, title);
 }
 
-/// The ceilings, and a line at half of them; what of the diagram they take up.
-fn roof(svg: &mut Svg, x: &Axis, y: &Axis, ceilings: &Ceilings) -> Vec<Place> {
+/// Draws the ceilings and a line at half of them. Returns the areas that they cover.
+fn roof(svg: &mut Svg, x: &Axis, y: &Axis, ceilings: &Ceilings) -> Vec<Rectangle> {
     let mut taken = Vec::new();
     for (share, class) in [(0.5, "d"), (1.0, "r")] {
-        // Along the slope from where the diagram begins, at the left or at the bottom.
+        // The slope starts at the left or at the bottom edge of the diagram.
         let start = x.values.0.max(y.values.0 / (ceilings.gb_per_s * share));
         let ridge = ceilings.ridge();
         let corners = [start, ridge, x.values.1].map(|at| (x.at(at), y.at(ceilings.attainable(at) * share)));
         for ends in corners.windows(2) {
             svg.line(class, ends[0], ends[1]);
-            taken.extend(Place::along(ends[0], ends[1]));
+            taken.extend(Rectangle::along(ends[0], ends[1]));
         }
     }
     let flat = y.at(ceilings.gflops) - 8.0;
     let text = format!("{} GFLOP/s: multiply-adds in registers", short(ceilings.gflops));
     svg.text("c t", (RIGHT - 6.0, flat), Anchor::End, &text);
-    taken.push(Place {
+    taken.push(Rectangle {
         left: RIGHT - 6.0 - text.len() as f64 * 6.6,
         top: flat - 12.0,
         right: RIGHT,
@@ -198,39 +198,39 @@ fn roof(svg: &mut Svg, x: &Axis, y: &Axis, ceilings: &Ceilings) -> Vec<Place> {
     });
     let half = (RIGHT - 6.0, y.at(ceilings.gflops * 0.5) - 6.0);
     svg.text("s", half, Anchor::End, "half of it");
-    taken.push(Place { left: half.0 - 58.0, top: half.1 - 10.0, right: half.0, bottom: half.1 + 2.0 });
+    taken.push(Rectangle { left: half.0 - 58.0, top: half.1 - 10.0, right: half.0, bottom: half.1 + 2.0 });
 
-    // Equal ratios are equally far apart on either axis, but not both alike.
+    // A decade has the same length everywhere on an axis, but the two axes differ.
     let decade = |axis: &Axis| (axis.at(10.0) - axis.at(1.0)).abs();
     let angle = decade(y).atan2(decade(x));
     let text = format!("{} GB/s: a triad through storage buffers", short(ceilings.gb_per_s));
     let ridge = (x.at(ceilings.ridge()), y.at(ceilings.gflops));
     let along = |distance: f64| (ridge.0 - angle.cos() * distance, ridge.1 + angle.sin() * distance);
-    // Ends short of the ridge, above the line.
+    // The text ends before the ridge, above the line.
     let above = |(x, y): (f64, f64)| (x - angle.sin() * 8.0, y - angle.cos() * 8.0);
     svg.turned_text("c t", above(along(14.0)), -angle.to_degrees(), Anchor::End, &text);
     let (from, to) = (above(along(14.0)), above(along(14.0 + text.len() as f64 * 6.6)));
-    taken.extend(Place::along(from, to));
+    taken.extend(Rectangle::along(from, to));
     taken
 }
 
-/// The layers, and names of those that take the most time, clear of what is `taken`.
-fn draw(svg: &mut Svg, points: &[Point<'_>], y: &Axis, mut taken: Vec<Place>) {
+/// Draws the layers, and the names of those that take the most time, outside of the areas `taken`.
+fn draw(svg: &mut Svg, points: &[Point<'_>], y: &Axis, mut taken: Vec<Rectangle>) {
     for point in points {
         let (at, layer) = (point.at, point.layer);
-        taken.push(Place::around(at, point.radius + 1.0));
-        // What it is worth, where that is not what is done.
-        let worth = (at.0, y.at(layer.gflops));
-        if (worth.1 - at.1).abs() > point.radius + 6.0 {
-            svg.line("u", at, worth);
-            taken.extend(Place::along(at, worth));
-            svg.path("e", &circle(worth, 3.5), &tip(layer));
-            taken.push(Place::around(worth, 4.5));
+        taken.push(Rectangle::around(at, point.radius + 1.0));
+        // The speed counted as direct convolution, if it differs visibly from that of the computed operations.
+        let direct = (at.0, y.at(layer.gflops));
+        if (direct.1 - at.1).abs() > point.radius + 6.0 {
+            svg.line("u", at, direct);
+            taken.extend(Rectangle::along(at, direct));
+            svg.path("e", &circle(direct, 3.5), &tooltip(layer));
+            taken.push(Rectangle::around(direct, 4.5));
         }
     }
     for point in points {
-        let family = Family::of(point.layer.method);
-        svg.path(family.class(), &family.form(point.at, point.radius), &tip(point.layer));
+        let group = MethodGroup::of(point.layer.method);
+        svg.path(group.class(), &group.marker(point.at, point.radius), &tooltip(point.layer));
     }
     let labels: Vec<Label> = points
         .iter()
@@ -241,7 +241,7 @@ fn draw(svg: &mut Svg, points: &[Point<'_>], y: &Axis, mut taken: Vec<Place>) {
             radius: point.radius,
         })
         .collect();
-    let inside = Place { left: LEFT, top: TOP, right: RIGHT, bottom: BOTTOM };
+    let inside = Rectangle { left: LEFT, top: TOP, right: RIGHT, bottom: BOTTOM };
     for (label, placed) in labels.iter().zip(place(&labels, inside, &mut taken, LABEL_SIZE)) {
         let Some(placed) = placed else { continue };
         if let Some((from, to)) = placed.leader {
@@ -251,9 +251,9 @@ fn draw(svg: &mut Svg, points: &[Point<'_>], y: &Axis, mut taken: Vec<Place>) {
     }
 }
 
-fn tip(layer: &Layer) -> String {
+fn tooltip(layer: &Layer) -> String {
     format!(
-        "{}, {}: {:.2} ms, {:.1} GFLOP/s done, {:.1} as direct convolution, {:.2} GB/s, {:.0} % of the ceiling",
+        "{}, {}: {:.2} ms, {:.1} GFLOP/s computed, {:.1} as direct convolution, {:.2} GB/s, {:.0} % of the ceiling",
         layer.name,
         layer.kernel,
         layer.gpu_ms,
@@ -264,25 +264,26 @@ fn tip(layer: &Layer) -> String {
     )
 }
 
-/// What forms, colours, sizes and rings are, and what is not shown.
+/// Explains markers, sizes and rings, and states which layers are not shown.
 fn legend(svg: &mut Svg, points: &[Point<'_>], hidden: &[&Layer]) {
     let line = BOTTOM + 68.0;
     let mut x = LEFT;
-    let mut entry = |svg: &mut Svg, text: &str, draw: &dyn Fn(&mut Svg, (f64, f64))| {
+    let mut item = |svg: &mut Svg, text: &str, draw: &dyn Fn(&mut Svg, (f64, f64))| {
         draw(svg, (x + 6.0, line - 4.0));
         svg.text("", (x + 18.0, line), Anchor::Start, text);
         x += 18.0 + text.chars().count() as f64 * 6.0 + 18.0;
     };
-    let used = |family: &Family| points.iter().any(|point| Family::of(point.layer.method) == *family);
-    for family in Family::ALL.into_iter().filter(used) {
-        entry(svg, family.title(), &|svg, at| svg.path(family.class(), &family.form(at, 5.5), ""));
+    let used = |group: &MethodGroup| points.iter().any(|point| MethodGroup::of(point.layer.method) == *group);
+    for group in MethodGroup::ALL.into_iter().filter(used) {
+        item(svg, group.title(), &|svg, at| svg.path(group.class(), &group.marker(at, 5.5), ""));
     }
-    entry(svg, "the same layer, counted as direct convolution", &|svg, at| svg.path("e", &circle(at, 3.5), ""));
-    let mut notes = vec!["Areas are shares of the device's time, which the percentages are.".to_owned()];
+    item(svg, "the same layer, counted as direct convolution", &|svg, at| svg.path("e", &circle(at, 3.5), ""));
+    let mut notes = vec!["The area of a marker is the share of the time on the device, given in percent.".to_owned()];
     if !hidden.is_empty() {
         let time: f64 = hidden.iter().map(|layer| layer.time_share).sum();
-        let plural = if hidden.len() == 1 { "layer that multiplies" } else { "layers that multiply" };
-        notes.push(format!("Not shown: {} {plural} nothing, {:.1} % of the time.", hidden.len(), time * 100.0));
+        let plural = if hidden.len() == 1 { "layer" } else { "layers" };
+        let (count, percent) = (hidden.len(), time * 100.0);
+        notes.push(format!("Not shown: {count} {plural} without multiply-adds, {percent:.1} % of the time."));
     }
     svg.text("s", (LEFT, line + 22.0), Anchor::Start, &notes.join(" "));
 }

@@ -1,4 +1,4 @@
-//! The diagram of `--sweep`: latency over frames and over clips, with the line through it, and what a frame costs.
+//! The diagram of `--sweep`: latency over frames and over clips with fitted lines, and the time per frame.
 
 use super::sweep::{Series, Sweep};
 use crate::svg::{Anchor, Axis, Svg, short};
@@ -9,7 +9,7 @@ const HEIGHT: f64 = 584.0;
 /// Left edges of the two columns, and their width.
 const COLUMNS: [f64; 2] = [72.0, 548.0];
 const COLUMN_WIDTH: f64 = 388.0;
-/// Top and bottom of the latencies, and of what a frame costs.
+/// Top and bottom of the latencies, and of the times per frame.
 const LATENCY: (f64, f64) = (132.0, 386.0);
 const PER_FRAME: (f64, f64) = (424.0, 514.0);
 
@@ -18,7 +18,7 @@ const STYLE: &str = "text{font:11px system-ui,Helvetica,Arial,sans-serif;fill:#3
 line,path{fill:none}.g{stroke:#e6e6ea}.a{stroke:#888}.l{stroke:#d55e00;stroke-width:1.5}\
 .w{stroke:#0072b2;stroke-width:1.2}.m{fill:#0072b2;stroke:#fff;stroke-width:.8}";
 
-/// The picture as SVG; `clip` is what was varied, `about` what stands above, see [`Svg::new`].
+/// The picture as SVG; `clip` is the clip that was varied; for `about` see [`Svg::new`].
 pub fn svg(sweep: &Sweep, clip: Shape, about: &[String; 3]) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, STYLE, about);
     let Shape { c, t, h, w, .. } = clip;
@@ -41,10 +41,10 @@ pub fn svg(sweep: &Sweep, clip: Shape, about: &[String; 3]) -> String {
         "s",
         (88.0, line),
         Anchor::Start,
-        "median, from the clip in memory to the features in memory; bars: least and most",
+        "median, from the clip in memory to the features in memory; bars: minimum and maximum",
     );
     svg.line("l", (548.0, line - 4.0), (566.0, line - 4.0));
-    svg.text("s", (572.0, line), Anchor::Start, "a straight line, least squares of the relative distances");
+    svg.text("s", (572.0, line), Anchor::Start, "fitted line, least squares of the relative errors");
     svg.finish()
 }
 
@@ -53,7 +53,7 @@ fn dot((x, y): (f64, f64)) -> String {
     format!("M{:.1} {y:.1}a{R} {R} 0 1 0 {} 0a{R} {R} 0 1 0 {} 0z", x - R, 2.0 * R, -2.0 * R)
 }
 
-/// One series: latencies above, what a frame costs below.
+/// One series: latencies above, times per frame below.
 fn column(svg: &mut Svg, series: &Series, left: f64, name: &str) {
     let largest = series.points.last().map_or(1.0, |point| point.size as f64);
     let x = Axis { values: (0.0, largest * 1.06), pixels: (left, left + COLUMN_WIDTH), logarithmic: false };
@@ -62,10 +62,12 @@ fn column(svg: &mut Svg, series: &Series, left: f64, name: &str) {
         size * of_one as f64
     };
     let highest = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::MIN_POSITIVE, f64::max);
-    let most = highest(&mut series.points.iter().map(|point| point.latency_ms.max.max(point.line_ms)));
-    let dearest = highest(&mut series.points.iter().map(|point| point.latency_ms.max / frames(point.size as f64)));
-    let latency = Axis { values: (0.0, most * 1.08), pixels: (LATENCY.1, LATENCY.0), logarithmic: false };
-    let per_frame = Axis { values: (0.0, dearest * 1.15), pixels: (PER_FRAME.1, PER_FRAME.0), logarithmic: false };
+    let highest_latency = highest(&mut series.points.iter().map(|point| point.latency_ms.max.max(point.line_ms)));
+    let highest_per_frame =
+        highest(&mut series.points.iter().map(|point| point.latency_ms.max / frames(point.size as f64)));
+    let latency = Axis { values: (0.0, highest_latency * 1.08), pixels: (LATENCY.1, LATENCY.0), logarithmic: false };
+    let per_frame =
+        Axis { values: (0.0, highest_per_frame * 1.15), pixels: (PER_FRAME.1, PER_FRAME.0), logarithmic: false };
     for (axis, ticks) in [(&latency, latency.ticks()), (&per_frame, per_frame.ticks())] {
         let every = if ticks.len() > 4 && std::ptr::eq(axis, &per_frame) { 2 } else { 1 };
         for tick in ticks.into_iter().step_by(every) {
@@ -74,7 +76,7 @@ fn column(svg: &mut Svg, series: &Series, left: f64, name: &str) {
         }
     }
     let start = series.points.first().map_or(1.0, |point| point.size as f64);
-    // What a frame costs by the line is a curve: the fixed part is shared by ever more of them.
+    // The time per frame of the fitted line is a curve, because more frames share the fixed part.
     let curve: Vec<String> = (0..=120)
         .map(|step| start + (largest - start) * f64::from(step) / 120.0)
         .map(|size| format!("{:.1} {:.1}", x.at(size), per_frame.at(series.line.at(size) / frames(size))))
@@ -87,11 +89,11 @@ fn column(svg: &mut Svg, series: &Series, left: f64, name: &str) {
     );
     for point in &series.points {
         let size = point.size as f64;
-        let spread = &point.latency_ms;
-        let tip = format!("{}: {:.2} ms, {:+.1} % off the line", point.clip, spread.median, point.off_line * 100.0);
+        let summary = &point.latency_ms;
+        let tip = format!("{}: {:.2} ms, {:+.1} % off the line", point.clip, summary.median, point.off_line * 100.0);
         for (axis, over) in [(&latency, 1.0), (&per_frame, frames(size))] {
-            svg.line("w", (x.at(size), axis.at(spread.min / over)), (x.at(size), axis.at(spread.max / over)));
-            svg.path("m", &dot((x.at(size), axis.at(spread.median / over))), &tip);
+            svg.line("w", (x.at(size), axis.at(summary.min / over)), (x.at(size), axis.at(summary.max / over)));
+            svg.path("m", &dot((x.at(size), axis.at(summary.median / over))), &tip);
         }
         svg.text("", (x.at(size), PER_FRAME.1 + 16.0), Anchor::Middle, &point.size.to_string());
     }

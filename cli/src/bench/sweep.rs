@@ -1,6 +1,6 @@
-//! `--sweep`: how the time grows with the frames of a clip, and with the clips of a batch.
+//! `--sweep`: the time as a function of the frames of a clip, and of the clips of a batch.
 
-use super::report::Spread;
+use super::report::Summary;
 use crate::progress::Progress;
 use crate::text::{lines, milliseconds, table};
 use anyhow::Result;
@@ -12,35 +12,35 @@ use resnet3d_wgpu::{Clip, GpuContext, ShaderChecks, Shape, Timing, Weights};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// One axis of the clip made longer and longer.
+/// The measurements of one axis of the clip at increasing lengths.
 #[derive(Clone, Debug, Serialize)]
 pub struct Series {
     pub points: Vec<Point>,
     pub line: Line,
-    /// The largest of the points' distances from the line, without its sign.
+    /// The largest absolute `off_line` of the points.
     pub largest_off_line: f64,
 }
 
-/// One length.
+/// The measurement of one length.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
     /// Frames of the clip, or clips of the batch.
     pub size: usize,
-    /// Shape of what was run.
+    /// Shape of the batch.
     pub clip: Shape,
-    /// Clip in memory to features in memory, by the host's clock.
-    pub latency_ms: Spread,
-    /// The device's own time; null without timestamp queries.
-    pub gpu_ms: Option<Spread>,
-    /// Median latency over all frames of the batch.
+    /// From the clip in memory to the features in memory, by the clock of the host.
+    pub latency_ms: Summary,
+    /// By the clock of the device; null without timestamp queries.
+    pub gpu_ms: Option<Summary>,
+    /// Median latency divided by the frames of the batch.
     pub ms_per_frame: f64,
-    /// The line's latency.
+    /// Latency of the line.
     pub line_ms: f64,
-    /// How much the median is above the line, as a share of the line's.
+    /// Relative difference of the median from the line.
     pub off_line: f64,
 }
 
-/// `fixed_ms + size * step_ms`, through medians of latency so that the squares of *relative* distances are least.
+/// `fixed_ms + size * step_ms`, fitted to the median latencies with the least squares of the *relative* errors.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Line {
     pub fixed_ms: f64,
@@ -48,7 +48,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line through `points`, of a size and a positive time each; level through one.
+    /// Fits a line to `points`, each with a size and a positive time. The line through one point is horizontal.
     fn fit(points: &[(f64, f64)]) -> Self {
         let sum = |value: &dyn Fn(f64, f64) -> f64| points.iter().map(|&(x, y)| value(x, y) / (y * y)).sum::<f64>();
         let (w, wx, wy) = (sum(&|_, _| 1.0), sum(&|x, _| x), sum(&|_, y| y));
@@ -58,31 +58,33 @@ impl Line {
         Self { fixed_ms: (wy - step_ms * wx) / w, step_ms }
     }
 
-    /// The time of a size.
+    /// The time for a size.
     pub fn at(&self, size: f64) -> f64 {
         self.fixed_ms + self.step_ms * size
     }
 }
 
 impl Series {
-    fn new(sizes: Vec<usize>, runs: Vec<Runs>) -> Self {
-        let none = Spread { min: 0.0, median: 0.0, max: 0.0 };
-        let spreads: Vec<Spread> =
-            runs.iter().map(|runs| Spread::of(runs.latency_ms.clone()).unwrap_or(none)).collect();
-        let medians = sizes.iter().zip(&spreads).map(|(&size, spread)| (size as f64, spread.median));
+    fn new(sizes: Vec<usize>, measurements: Vec<Measurement>) -> Self {
+        let summaries: Vec<Summary> = measurements
+            .iter()
+            .map(|measurement| Summary::of(measurement.latency_ms.clone()).unwrap_or(Summary::NONE))
+            .collect();
+        let medians = sizes.iter().zip(&summaries).map(|(&size, summary)| (size as f64, summary.median));
         let line = Line::fit(&medians.filter(|(_, median)| *median > 0.0).collect::<Vec<_>>());
         let points: Vec<Point> = sizes
             .into_iter()
-            .zip(runs)
-            .zip(spreads)
-            .map(|((size, runs), latency_ms)| {
+            .zip(measurements)
+            .zip(summaries)
+            .map(|((size, measurement), latency_ms)| {
                 let line_ms = line.at(size as f64);
+                let clip = measurement.clip.shape();
                 Point {
                     size,
-                    clip: runs.clip.shape(),
+                    clip,
                     latency_ms,
-                    gpu_ms: Spread::of(runs.gpu_ms),
-                    ms_per_frame: latency_ms.median / (runs.clip.shape().n * runs.clip.shape().t) as f64,
+                    gpu_ms: Summary::of(measurement.gpu_ms),
+                    ms_per_frame: latency_ms.median / (clip.n * clip.t) as f64,
                     line_ms,
                     off_line: latency_ms.median / line_ms - 1.0,
                 }
@@ -97,7 +99,7 @@ impl Series {
         self.points.iter().max_by(|a, b| a.off_line.abs().total_cmp(&b.off_line.abs()))
     }
 
-    /// In a line; `symbol` stands for the size.
+    /// The fitted line as text; `symbol` stands for the size.
     pub fn sentence(&self, symbol: &str) -> String {
         let Line { fixed_ms, step_ms } = self.line;
         let sign = if fixed_ms < 0.0 { "−" } else { "" };
@@ -113,21 +115,21 @@ impl Series {
 /// Both series.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sweep {
-    /// One clip of more and more frames.
+    /// One clip with an increasing number of frames.
     pub frames: Series,
-    /// More and more clips of as many frames as were asked for.
+    /// An increasing number of clips with the frames of `Setup::clip`.
     pub batch: Series,
 }
 
-/// One shape, ready to run, and what its runs took.
-struct Runs {
+/// One shape, ready to run, and the times of its runs.
+struct Measurement {
     clip: Clip,
     executor: Executor,
     latency_ms: Vec<f64>,
     gpu_ms: Vec<f64>,
 }
 
-impl Runs {
+impl Measurement {
     fn run(&mut self) -> Result<(Duration, Option<Duration>)> {
         let started = Instant::now();
         let (_, profile) = self.executor.run(&[self.clip.data()], Timing::Total)?;
@@ -135,45 +137,46 @@ impl Runs {
     }
 }
 
-/// What is swept: a body and its weights, how it is planned, and how far and how often.
-pub struct Subject<'a> {
+/// The network to measure, and the range of the sweep.
+pub struct Setup<'a> {
     pub gpu: &'a GpuContext,
     pub body: &'a Body,
     pub weights: &'a Weights,
     pub options: &'a PlanOptions,
     /// The clip that is varied.
     pub clip: Shape,
-    /// The longest that either axis becomes.
-    pub most: usize,
+    /// The maximum number of frames and of clips.
+    pub largest: usize,
+    /// Measured runs for each size.
     pub runs: u32,
 }
 
-/// 1, 2, 4 and so on, and `most` itself.
-fn sizes(most: usize) -> Vec<usize> {
-    let doubled = std::iter::successors(Some(1), |size: &usize| size.checked_mul(2)).take_while(|size| *size < most);
-    doubled.chain([most]).collect()
+/// The powers of two below `largest`, and `largest` itself.
+fn sizes(largest: usize) -> Vec<usize> {
+    let doubled = std::iter::successors(Some(1), |size: &usize| size.checked_mul(2));
+    doubled.take_while(|size| *size < largest).chain([largest]).collect()
 }
 
-impl Subject<'_> {
-    /// Measures all sizes, in turn: a machine that is slower for a while is so for all of them.
+impl Setup<'_> {
+    /// Measures all sizes in turn, so that a machine that is slower for a while affects all of them.
     pub fn sweep(&self) -> Result<Sweep> {
-        let sizes = sizes(self.most);
+        let sizes = sizes(self.largest);
         let frames = sizes.iter().map(|&t| Shape { n: 1, t, ..self.clip });
         let batch = sizes.iter().map(|&n| Shape { n, ..self.clip });
         let mut all = {
             let _progress = Progress::start("preparing the network").with_kernels(self.gpu);
-            // One copy of the weights for all.
+            // All sizes share one copy of the weights.
             let mut constants = Constants::default();
             frames.chain(batch).map(|shape| self.prepare(shape, &mut constants)).collect::<Result<Vec<_>>>()?
         };
         let progress = Progress::steps("measuring", (u64::from(self.runs) + 2) * all.len() as u64);
-        for round in 0..self.runs + 2 {
-            for runs in &mut all {
-                let (latency, device) = runs.run()?;
-                // The first two warm up.
-                if round >= 2 {
-                    runs.latency_ms.push(milliseconds(latency));
-                    runs.gpu_ms.extend(device.map(milliseconds));
+        for repetition in 0..self.runs + 2 {
+            for measurement in &mut all {
+                let (latency, device) = measurement.run()?;
+                // The first two runs warm up.
+                if repetition >= 2 {
+                    measurement.latency_ms.push(milliseconds(latency));
+                    measurement.gpu_ms.extend(device.map(milliseconds));
                 }
                 progress.step();
             }
@@ -182,20 +185,19 @@ impl Subject<'_> {
         Ok(Sweep { frames: Series::new(sizes.clone(), all), batch: Series::new(sizes, batch) })
     }
 
-    fn prepare(&self, shape: Shape, constants: &mut Constants) -> Result<Runs> {
+    fn prepare(&self, shape: Shape, constants: &mut Constants) -> Result<Measurement> {
         let plan = Plan::new(&self.body.graph, &[shape], self.options)?;
         let executor = Executor::new(self.gpu, plan, self.weights, constants, ShaderChecks::default(), None)?;
-        Ok(Runs { clip: random::clip(shape, 0)?, executor, latency_ms: Vec::new(), gpu_ms: Vec::new() })
+        Ok(Measurement { clip: random::clip(shape, 0)?, executor, latency_ms: Vec::new(), gpu_ms: Vec::new() })
     }
 }
 
 impl Sweep {
-    /// A line for each size, and the lines through them in words.
+    /// A table line for each size, and the fitted lines as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (series, title, symbol) in [(&self.frames, "frames", "T"), (&self.batch, "clips", "N")] {
-            let mut rows =
-                table(&[&format!(">{title}"), "clip", ">ms", ">least", ">most", ">ms/frame", ">line", ">off"]);
+            let mut rows = table(&[&format!(">{title}"), "clip", ">ms", ">min", ">max", ">ms/frame", ">line", ">off"]);
             for point in &series.points {
                 rows.add_row([
                     point.size.to_string(),
@@ -219,11 +221,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_found_again() {
+    fn lines_are_recovered_from_points() {
         let points = |times: [f64; 5]| [1.0, 2.0, 4.0, 8.0, 16.0].into_iter().zip(times).collect::<Vec<_>>();
         let exact = Line::fit(&points([5.0, 7.0, 11.0, 19.0, 35.0]));
         assert!((exact.fixed_ms - 3.0).abs() < 1e-9 && (exact.step_ms - 2.0).abs() < 1e-9, "{exact:?}");
-        // Ten per cent are as far at one end as at the other: neither is met at the other's cost.
+        // Relative errors weigh the same at both ends.
         let bent = Line::fit(&points([11.0, 20.0, 40.0, 80.0, 176.0]));
         let off = |x: f64, y: f64| (y / bent.at(x) - 1.0).abs();
         assert!(off(1.0, 11.0) < 0.06 && off(16.0, 176.0) < 0.08, "{bent:?}");

@@ -1,4 +1,4 @@
-//! What `verify` found, for people, for programs, and to attach to a report of a defect.
+//! The results of `verify` as text and as JSON, which can be attached to a bug report.
 
 use crate::adapters::Adapter;
 use crate::text::{Facts, lines, table, today};
@@ -8,7 +8,7 @@ use resnet3d_wgpu::low_level::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, R
 use serde::Serialize;
 use std::time::Duration;
 
-/// How it was verified.
+/// The settings of a verification.
 pub struct Setting {
     pub settings: Settings,
     pub time: Option<Duration>,
@@ -21,31 +21,31 @@ pub struct Verification {
     version: &'static str,
     date: String,
     system: System,
-    /// How much of the adapters was used.
+    /// The limits that the adapters were used with.
     limits: String,
     /// The first seed.
     seed: u64,
-    /// Drawn for each seed.
+    /// Operators drawn for each seed, and bodies.
     operators: usize,
     bodies: usize,
-    /// Bytes of memory that each was planned within; null where it was not limited.
+    /// The memory limit of each plan in bytes; null without a limit.
     memory_limit: Option<u64>,
-    /// For how long new seeds were tried; null where it was one.
+    /// The time during which new seeds were tried; null for a single seed.
     seconds: Option<f64>,
     relative_tolerance: f64,
     absolute_tolerance: f64,
     pub passed: bool,
     adapters: Vec<Verified>,
-    /// Those that the kernels cannot run on.
+    /// The adapters that the kernels cannot run on.
     unusable: Vec<Adapter>,
 }
 
-/// What it ran on.
+/// The system of a verification.
 #[derive(Debug, Serialize)]
 struct System {
     os: &'static str,
     arch: &'static str,
-    /// Name and version, where the system has a file that says so.
+    /// Name and version, if the system states them in a file.
     name: Option<String>,
 }
 
@@ -58,11 +58,11 @@ impl System {
     }
 }
 
-/// An adapter, and what was found on it.
+/// An adapter with its results.
 #[derive(Debug, Serialize)]
 pub struct Verified {
     device: Adapter,
-    /// Why nothing was found.
+    /// Why there are no results.
     error: Option<String>,
     #[serde(flatten)]
     report: Option<Report>,
@@ -80,7 +80,8 @@ impl Verified {
 
 impl Verification {
     pub fn new(setting: &Setting, adapters: Vec<Verified>, unusable: &[&AdapterSummary]) -> Self {
-        let right = |verified: &Verified| verified.report.as_ref().is_some_and(|report| report.failures.is_empty());
+        let is_correct =
+            |verified: &Verified| verified.report.as_ref().is_some_and(|report| report.failures.is_empty());
         Self {
             version: env!("CARGO_PKG_VERSION"),
             date: today(),
@@ -93,7 +94,7 @@ impl Verification {
             seconds: setting.time.map(|time| time.as_secs_f64()),
             relative_tolerance: RELATIVE_TOLERANCE,
             absolute_tolerance: ABSOLUTE_TOLERANCE,
-            passed: adapters.iter().all(right),
+            passed: adapters.iter().all(is_correct),
             adapters,
             unusable: unusable.iter().map(|summary| Adapter::new(summary)).collect(),
         }
@@ -103,17 +104,17 @@ impl Verification {
         self.adapters.iter().filter_map(|verified| verified.report.as_ref())
     }
 
-    /// Runs on all adapters.
+    /// The number of runs on all adapters.
     pub fn runs(&self) -> usize {
         self.reports().map(Report::runs).sum()
     }
 
-    /// Runs that were not right.
+    /// The number of failed runs.
     pub fn failed(&self) -> usize {
         self.reports().map(|report| report.failures.len()).sum()
     }
 
-    /// What was wrong, line by line.
+    /// The failures, one per line.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         for (number, Verified { device, error, report }) in (1..).zip(&self.adapters) {
@@ -122,11 +123,11 @@ impl Verification {
             let Some(report) = report else { continue };
             complaints.extend(report.failures.iter().map(|failure| format!("failed: {title}: {failure}")));
             if report.lost {
-                complaints.push(format!("{title}: the device was lost; what was to come was not tried"));
+                complaints.push(format!("{title}: the device was lost; the remaining cases were not run"));
             }
             let missing = report.coverage.missing();
             if !missing.is_empty() {
-                complaints.push(format!("{title}: not covered by so few cases: {}", missing.join(", ")));
+                complaints.push(format!("{title}: not covered by these few cases: {}", missing.join(", ")));
             }
         }
         complaints.extend(self.unusable.iter().map(|adapter| {
@@ -136,7 +137,7 @@ impl Verification {
         complaints
     }
 
-    /// Adapters, and a table of adapter, method and precision, the same method on all adapters one below the other.
+    /// The adapters, and a table by method, precision and adapter, so that the rows of a method are adjacent.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (number, Verified { device, .. }) in (1..).zip(&self.adapters) {
@@ -178,13 +179,13 @@ impl Verification {
             .add(
                 "runs",
                 format!(
-                    "{}, each with its buffers filled by zeros, NaN and 1e30; split ones with one of these",
+                    "{}, each with buffers that are filled with zeros, NaN and 1e30; split runs with one of these",
                     self.runs()
                 ),
             )
-            .add("tolerance", format!("{RELATIVE_TOLERANCE:e} of the norm plus {ABSOLUTE_TOLERANCE:e} a value, in L2"))
-            .add("worst", "the largest relative error, and where the largest share of the tolerance was used up")
-            .add("verdict", if self.passed { "all right" } else { "NOT RIGHT" });
+            .add("tolerance", format!("L2: {RELATIVE_TOLERANCE:e} of the norm plus {ABSOLUTE_TOLERANCE:e} per value"))
+            .add("worst", "the largest relative error, and the position with the largest share of the tolerance")
+            .add("verdict", if self.passed { "all correct" } else { "WRONG" });
         format!("{text}\n{}\n\n{facts}", lines(&table).join("\n"))
     }
 }

@@ -138,7 +138,7 @@ fn classes_have_names_where_they_are_known() {
     std::fs::write(at("packed.txt"), b"\x1f\x8b\x08\0\0\0\0\0\0").unwrap();
     std::fs::write(at("broken.json"), r#"{"a": "b"}"#).unwrap();
     for (name, says) in [
-        ("four.txt", "the names of 5 classes, as the network has them, got 4 names"),
+        ("four.txt", "the names of the 5 classes of the network, got 4 names"),
         ("broken.json", "neither of which is a number"),
         ("packed.txt", "wanted names of classes, got a gzip archive"),
         ("absent.txt", "cannot read"),
@@ -173,7 +173,7 @@ fn classes_have_names_where_they_are_known() {
         (config(r#", "classes": 3"#), &["--clips", "2"], 1, "--frames N"),
         (config(r#", "classes": 3"#), &["--clips", "2", "--frames", "2", "--stride", "15"], 0, ""),
         (config(r#", "classes": 3"#), &["--clips", "2", "--frames", "21"], 1, "20 frames in"),
-        (config(r#", "classes": 3"#), &["--crops", "2"], 2, "--crop says how large"),
+        (config(r#", "classes": 3"#), &["--crops", "2"], 2, "--crop states their size"),
         (config(r#", "classes": 3"#), &["--top", "0"], 2, "at least 1"),
     ] {
         let ran = with(&config, further);

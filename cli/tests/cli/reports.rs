@@ -48,8 +48,8 @@ fn plan_has_the_keys_of_the_contract() {
     assert!(unfused["ops"].as_array().unwrap().iter().all(|op| op["fused"] == value!([])));
 }
 
-/// The list is what a run does: as many dispatches and submissions as the report counts, the clip in at first, and what is
-/// returned out before the last submission.
+/// The list is what a run does: as many dispatches and submissions as the report counts, the clip in at first, and what
+/// is returned out before the last submission.
 #[test]
 fn a_plan_lists_its_commands() {
     let arguments = ["plan", "--clip", "3x3x8x64x64", "--taps", "stages", "--max-binding", "2", "--commands"];
@@ -409,7 +409,7 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     assert_eq!(report["adapters"][0]["coverage"], verify("3")["adapters"][0]["coverage"]);
     assert_ne!(report["adapters"][0]["coverage"], verify("4")["adapters"][0]["coverage"]);
     let table = succeed(["verify", "--cases", "2", "--all-adapters", "--limits", "webgpu"]);
-    for word in ["relative", "worst at", "index", "f32", "1 ", "all right", "limits     webgpu"] {
+    for word in ["relative", "worst at", "index", "f32", "1 ", "all correct", "limits     webgpu"] {
         assert!(table.contains(word), "{word}: {table}");
     }
     let widest = table.lines().map(|line| line.chars().count()).max();

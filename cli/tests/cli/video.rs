@@ -298,7 +298,8 @@ fn an_ffmpeg_that_hangs_or_dies_leaves_nothing_behind() {
 fn an_ffmpeg_before_5_1_will_do() {
     let (directory, video) = video();
     let script = format!(
-        "#!/bin/sh\nfor option; do\n  if [ \"$option\" = -fps_mode ]; then\n    echo \"Unrecognized option 'fps_mode'.\" >&2\n    \
+        "#!/bin/sh\nfor option; do\n  if [ \"$option\" = -fps_mode ]; then\n    \
+         echo \"Unrecognized option 'fps_mode'.\" >&2\n    \
          echo 'Error splitting the argument list: Option not found' >&2\n    exit 1\n  fi\ndone\nexec {} \"$@\"\n",
         text(&installed("ffmpeg"))
     );
