@@ -306,7 +306,7 @@ fn blobs_of_another_network_are_refused_by_name() {
     let mut carried = with("conv1_b", &[2]);
     carried.insert("fc1000_w".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
     let message = refused(&carried, false);
-    assert!(message.contains("take conv1_b out of it"), "{message}");
+    assert!(message.contains("remove conv1_b from the file"), "{message}");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn names_of_nobody_are_told() {
         assert!(message.contains(part), "{part}: {message}");
     }
     let message = refused(&Tensors::new(), false);
-    assert!(message.contains("it has none"), "{message}");
+    assert!(message.contains("it has no tensors"), "{message}");
 }
 
 #[test]

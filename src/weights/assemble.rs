@@ -1,4 +1,4 @@
-//! From the tensors of a file to the parameters of a body: found by name, put in order, folded, inflated, checked.
+//! Makes the parameters of a body from the tensors of a file: finds, reorders, folds, inflates and checks them.
 
 use super::batch_norm::BatchNorm;
 use super::file::WeightFile;
@@ -11,61 +11,62 @@ use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::{Graph, Parameter};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Longest time kernel to inflate to: what is asked for may stand in a file, and the weights grow with it.
+/// The maximum time kernel to inflate to. The wanted kernel may come from a file, and the size of the weights is
+/// proportional to it.
 const MAX_INFLATED: usize = 255;
 
-/// How one parameter of the body came to be.
+/// How one parameter of the body was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// Its blob name.
+    /// The blob name of the parameter.
     pub blob: String,
-    /// Its extents.
+    /// The extents of the parameter.
     pub shape: Vec<usize>,
-    /// The extents in the file.
+    /// The extents of the first source in the file.
     pub given: Vec<usize>,
-    /// The tensors of the file that it was made from, the weight or scale or bias first.
+    /// The tensors in the file from which the parameter was made. The weight, scale or bias comes first.
     pub sources: Vec<String>,
-    /// The element type of the first of them, as the file has it: `F32`, …
+    /// The element type of the first source in the file: `F32`, …
     pub element: String,
-    /// Whether the values were put into row-major order from another, such as Fortran's.
+    /// Whether the values were in another order than row-major, such as Fortran's.
     pub transposed: bool,
     /// Whether a batch norm was folded.
     pub folded: bool,
-    /// The mode and time kernel of the inflation, if there was one.
+    /// The mode and time kernel of the inflation, if the weight was inflated.
     pub inflated: Option<(InflateMode, usize)>,
 }
 
 impl Origin {
-    /// Whether its name in the file was another.
+    /// Whether the name in the file differs from the blob name.
     pub fn renamed(&self) -> bool {
         self.sources.first().is_some_and(|source| *source != self.blob)
     }
 }
 
-/// A name of the file that the body does not use.
+/// A name in the file that the body does not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
     /// The name.
     pub name: String,
-    /// What it is: a shape, or what there is instead of a tensor, such as `None`.
+    /// The shape of the tensor, or the kind of another value, such as `None`.
     pub what: String,
 }
 
-/// The parameters of a body, and how they came to be.
+/// The parameters of a body, and how they were made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The parameters.
     pub weights: Weights,
-    /// One for each of them, in the order of the operators that use them.
+    /// The origin of every parameter, in the order of the operators that use them.
     pub origins: Vec<Origin>,
-    /// What else is in the file, sorted by name.
+    /// The rest of the file, sorted by name.
     pub dropped: Vec<Dropped>,
 }
 
-/// A file's tensors under their names.
+/// The tensors of a file and their naming.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tensors<'a> {
     pub file: &'a WeightFile,
@@ -83,8 +84,10 @@ impl Tensors<'_> {
         let mut origins = Vec::with_capacity(wanted.len());
         for parameter in wanted {
             let (mut values, origin) = self.parameter(&parameter, options)?;
-            if parameter.name == "pred_w" && self.names.fast_first < parameter.shape[1] {
-                values.chunks_exact_mut(parameter.shape[1]).for_each(|row| row.rotate_left(self.names.fast_first));
+            let fast_columns = self.names.leading_fast_columns;
+            if parameter.name == "pred_w" && fast_columns < parameter.shape[1] {
+                // The slow pathway's columns come first here.
+                values.chunks_exact_mut(parameter.shape[1]).for_each(|row| row.rotate_left(fast_columns));
             }
             tensors.insert(parameter.name, Tensor::new(parameter.shape, values)?);
             origins.push(origin);
@@ -99,8 +102,8 @@ impl Tensors<'_> {
         Ok(Loaded { weights, origins, dropped })
     }
 
-    /// Refuses to load one array as many parameters, or one value as an array of many: a file may have the same values
-    /// under any number of names and in any shape, and a small one would become a very large network.
+    /// Refuses to load one array as several parameters, or one value as a larger array. A file may list the same values
+    /// under any number of names and with any shape, so a small file could expand to a very large network.
     fn check_sharing(&self, wanted: &[Parameter]) -> Result<()> {
         let names: BTreeSet<String> = wanted.iter().flat_map(|parameter| self.sources(&parameter.name)).collect();
         let tensors = names.iter().filter_map(|name| self.contents.tensors.get(name));
@@ -115,12 +118,12 @@ impl Tensors<'_> {
         Ok(())
     }
 
-    /// The names that `blob` is made from in this file, see [`Names::sources`].
+    /// The names in this file from which `blob` is made, see [`Names::sources`].
     pub fn sources(&self, blob: &str) -> Vec<String> {
         self.names.sources(blob, self.contents)
     }
 
-    /// The values of one parameter, and where they are from. All its sources must be there.
+    /// The values of one parameter, and their origin. All its sources must be in the file.
     fn parameter(&self, wanted: &Parameter, options: &WeightOptions) -> Result<(Vec<f32>, Origin)> {
         let sources = self.sources(&wanted.name);
         let first = self.tensor(&wanted.name, &sources[0])?;
@@ -150,9 +153,9 @@ impl Tensors<'_> {
             .into()
         };
         match (wanted.shape.as_slice(), first.shape.as_slice()) {
-            // A linear layer's.
+            // The weight of a linear layer.
             (&[out, dim_in, 1, 1, 1], &[rows, columns]) if [rows, columns] == [out, dim_in] => Ok((values()?, origin)),
-            (&[out, of_group, kt, kh, kw], given) if given == [out, of_group, kh, kw] => {
+            (&[out, per_group, kt, kh, kw], given) if given == [out, per_group, kh, kw] => {
                 if kt == 1 {
                     return Ok((values()?, origin));
                 }
@@ -173,15 +176,15 @@ impl Tensors<'_> {
                 origin.inflated = Some((mode, kt));
                 Ok((inflated, origin))
             }
-            (&[out, of_group, _, kh, kw], &[a, b, kt, c, d]) if [a, b, c, d] == [out, of_group, kh, kw] => {
+            (&[out, per_group, _, kh, kw], &[a, b, kt, c, d]) if [a, b, c, d] == [out, per_group, kh, kw] => {
                 Err(wrong(format!("{:?}: a time kernel of {kt}, and only 2-D weights can be inflated", first.shape)))
             }
             _ => Err(wrong(format!("{:?}", first.shape))),
         }
     }
 
-    /// The affine channel's scale or bias, whichever `wanted` is, from a batch norm. The first two of `sources` are the
-    /// part itself and its fellow, then come mean and variance.
+    /// Folds a batch norm into `wanted`, the scale or bias of an affine channel. `sources` are in the order of
+    /// [`Names::sources`].
     fn fold(&self, wanted: &Parameter, sources: &[String]) -> Result<Vec<f32>> {
         let part = |index: usize| -> Result<Vec<f64>> {
             let name = &sources[index];
@@ -218,7 +221,7 @@ impl Tensors<'_> {
         })
     }
 
-    /// The blob, and its name in the file where that is another.
+    /// The blob, and its name in the file if that differs.
     fn describe(&self, blob: &str, name: &str) -> String {
         if blob == name { format!("weights: blob {blob:?}") } else { format!("weights: {name:?}, for blob {blob:?}") }
     }

@@ -1,4 +1,4 @@
-//! Batch norm with fixed statistics as the affine channel that it is.
+//! Batch norm with fixed statistics, folded into an affine channel.
 
 /// `eps` of Caffe2's networks (`MODEL.BN_EPSILON` of the reference).
 pub(crate) const EPS_CAFFE2: f64 = 1.000_000_1e-5;
@@ -6,16 +6,16 @@ pub(crate) const EPS_CAFFE2: f64 = 1.000_000_1e-5;
 /// `eps` of PyTorch's `BatchNorm2d`, torchvision's and Detectron2's `FrozenBatchNorm2d`.
 pub(crate) const EPS_PYTORCH: f64 = 1e-5;
 
-/// `eps` of VMZ's, and of what mmaction2 has from there.
+/// `eps` of VMZ's networks, and of those that mmaction2 took over from VMZ.
 pub(crate) const EPS_VMZ: f64 = 1e-3;
 
-/// One batch norm, each part with a value for every channel.
+/// One batch norm. Every vector has one value per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchNorm {
     pub scale: Vec<f64>,
     pub bias: Vec<f64>,
     pub mean: Vec<f64>,
-    /// A variance. Caffe2 calls it `_riv`, which reads like its inverse, and it is not.
+    /// The variance. Caffe2's suffix `_riv` reads like "inverse variance", but the values are not inverted.
     pub variance: Vec<f64>,
     pub eps: f64,
 }
@@ -28,8 +28,8 @@ impl BatchNorm {
 
     /// The affine channel's bias, `bias - mean * scale / sqrt(variance + eps)`.
     pub fn affine_bias(&self) -> Vec<f32> {
-        let parts = self.factors().zip(&self.bias).zip(&self.mean);
-        parts.map(|((factor, bias), mean)| (bias - mean * factor) as f32).collect()
+        let channels = self.factors().zip(&self.bias).zip(&self.mean);
+        channels.map(|((factor, bias), mean)| (bias - mean * factor) as f32).collect()
     }
 
     fn factors(&self) -> impl Iterator<Item = f64> {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variance_is_one_and_eps_counts() {
+    fn the_variance_is_not_inverted_and_eps_is_added() {
         let norm = BatchNorm {
             scale: vec![2.0, 3.0],
             bias: vec![0.5, -1.0],

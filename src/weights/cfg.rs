@@ -1,33 +1,32 @@
-//! What of a project's own configuration the tensors of a checkpoint cannot show.
+//! Settings from a project's configuration that the tensors of a checkpoint cannot show.
 //!
-//! Detectron and PySlowFast keep the configuration that a network was trained with beside its blobs, as YAML. Counts and widths are
-//! better read off the tensors (a checkpoint that was fine-tuned from another may carry a stale text), so only a few
-//! settings are looked up, each a plain value or a list of numbers under the name of its section. Nothing else of the text
-//! is understood,
-//! which is why there is no YAML reader: tags of Python classes, anchors and tuples cannot be in the way.
+//! Detectron and PySlowFast store the training configuration in the checkpoint, as YAML. Counts and widths are more
+//! reliable in the tensors, because a checkpoint that was fine-tuned from another may contain a stale configuration. So
+//! only a few settings are looked up, each a plain value or a list of numbers under the name of its section. This needs
+//! no YAML parser, and tags of Python classes, anchors and tuples elsewhere in the text cannot make it fail.
 
-/// The settings that were found.
+/// The settings found in a configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cfg {
     /// `RESNETS.STRIDE_1X1`.
     pub stride_1x1: Option<bool>,
     /// `VIDEO.TIME_STRIDE_ON`.
     pub time_stride_on: Option<bool>,
-    /// `MODEL.DILATION`, which Detectron has moved to `RESNETS.RES5_DILATION`.
+    /// `MODEL.DILATION`, or `RESNETS.RES5_DILATION`, its later name in Detectron.
     pub dilation: Option<usize>,
     /// Whether `MODEL.CONV_BODY` names a body with res5.
     pub conv5: bool,
-    /// `MODEL.ARCH` of PySlowFast's.
+    /// PySlowFast's `MODEL.ARCH`.
     pub arch: Option<String>,
-    /// `SLOWFAST.ALPHA`: frames of the fast pathway for each of the slow one.
+    /// `SLOWFAST.ALPHA`: frames of the fast pathway per frame of the slow one.
     pub alpha: Option<usize>,
-    /// `DATA.NUM_FRAMES` of PySlowFast's.
+    /// PySlowFast's `DATA.NUM_FRAMES`.
     pub frames: Option<usize>,
-    /// `DATA.SAMPLING_RATE`: how far frames are apart.
+    /// `DATA.SAMPLING_RATE`: the distance between frames.
     pub step: Option<usize>,
-    /// `TEST.NUM_ENSEMBLE_VIEWS`: how many clips of a video are tested.
+    /// `TEST.NUM_ENSEMBLE_VIEWS`: the number of clips per video in testing.
     pub clips: Option<usize>,
-    /// `TEST.NUM_SPATIAL_CROPS`, of which there are 1 or 3.
+    /// `TEST.NUM_SPATIAL_CROPS`: 1 or 3.
     pub crops: Option<usize>,
     /// `DATA.MEAN`.
     pub mean: Option<Vec<f64>>,
@@ -38,19 +37,19 @@ pub(crate) struct Cfg {
 }
 
 impl Cfg {
-    /// Reads what there is; text that is no such configuration has nothing.
+    /// Reads the settings from `yaml`. Other text contains none.
     pub fn new(yaml: &str) -> Self {
         let find = |section, key| lookup(yaml, section, key);
         let number =
             |section, key| find(section, key).and_then(|text: &str| text.parse().ok()).filter(|&n: &usize| n > 0);
-        let truth = |text: &str| match text {
+        let boolean = |text: &str| match text {
             "true" | "True" => Some(true),
             "false" | "False" => Some(false),
             _ => None,
         };
         Self {
-            stride_1x1: find("RESNETS", "STRIDE_1X1").and_then(truth),
-            time_stride_on: find("VIDEO", "TIME_STRIDE_ON").and_then(truth),
+            stride_1x1: find("RESNETS", "STRIDE_1X1").and_then(boolean),
+            time_stride_on: find("VIDEO", "TIME_STRIDE_ON").and_then(boolean),
             dilation: find("MODEL", "DILATION")
                 .or_else(|| find("RESNETS", "RES5_DILATION"))
                 .and_then(|text| text.parse().ok())
@@ -64,14 +63,14 @@ impl Cfg {
             crops: number("TEST", "NUM_SPATIAL_CROPS").filter(|crops| matches!(crops, 1 | 3)),
             mean: numbers(yaml, "DATA", "MEAN").filter(|numbers| numbers.len() == 3),
             std: numbers(yaml, "DATA", "STD").filter(|numbers| numbers.len() == 3),
-            reversed: find("DATA", "REVERSE_INPUT_CHANNEL").and_then(truth),
+            reversed: find("DATA", "REVERSE_INPUT_CHANNEL").and_then(boolean),
         }
     }
 }
 
-/// What stands in `section`, line by line without its indentation: in its block, or in braces behind its name.
+/// The lines of `section` without their indentation, and the text behind its name, which may be in braces.
 fn lines<'a>(yaml: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
-    // How deep the section's own line is indented, while inside of it.
+    // The indentation of the section's name while the lines are inside the section.
     let mut inside: Option<usize> = None;
     yaml.lines().filter_map(move |line| {
         let text = line.trim_start();
@@ -82,17 +81,17 @@ fn lines<'a>(yaml: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
         if inside.is_some_and(|outer| depth <= outer) {
             inside = None;
         }
-        let mut rest = text;
-        if let Some(own) = value_of(text, section) {
+        let mut content = text;
+        if let Some(value) = value_of(text, section) {
             inside = Some(depth);
-            rest = own;
+            content = value;
         }
-        inside.map(|_| rest)
+        inside.map(|_| content)
     })
 }
 
-/// The numbers of the list `key` in the block of `section`, in brackets or one a line; `None` if it is not there exactly
-/// once.
+/// The numbers of the list `key` in `section`, in brackets or one per line; `None` unless there is exactly one such
+/// list.
 fn numbers(yaml: &str, section: &str, key: &str) -> Option<Vec<f64>> {
     let mut lines = lines(yaml, section).peekable();
     let mut found = None;
@@ -117,11 +116,11 @@ fn numbers(yaml: &str, section: &str, key: &str) -> Option<Vec<f64>> {
     found
 }
 
-/// The plain value of `key` in the block or the braces of `section`; `None` if it is not there exactly once.
+/// The plain value of `key` in the lines or the braces of `section`; `None` unless there is exactly one.
 fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
     let mut found = None;
-    for rest in lines(yaml, section) {
-        for part in rest.split(['{', '}', ',']) {
+    for line in lines(yaml, section) {
+        for part in line.split(['{', '}', ',']) {
             if let Some(value) = value_of(part.trim(), key) {
                 if found.is_some() {
                     return None;
@@ -133,7 +132,7 @@ fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
     found
 }
 
-/// What stands behind `key:`.
+/// The text behind `key:`.
 fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let value = text.strip_prefix(key)?.strip_prefix(':')?;
     (value.is_empty() || value.starts_with(' ')).then_some(value.trim())
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_found_in_their_section_however_it_is_written() {
+    fn settings_are_found_in_every_notation_of_a_section() {
         let want = Cfg {
             stride_1x1: Some(false),
             time_stride_on: Some(true),
@@ -158,19 +157,19 @@ mod tests {
         assert_eq!(Cfg::new(block), want);
         let tagged = "!!python/object/new:utils.collections.AttrDict\ndictitems:\n  MODEL: &id001 \
                       !!python/object/new:utils.collections.AttrDict\n    dictitems:\n      CONV_BODY: \
-                      !!python/str 'ResNet3D.conv5'\n      DILATION: 2\n  MRCNN:\n    dictitems:\n      DILATION: 4\n  \
-                      RESNETS:\n    dictitems: {STRIDE_1X1: False}\n  VIDEO:\n    dictitems:\n      # a comment\n\n      \
-                      TIME_STRIDE_ON: True\n";
+                      !!python/str 'ResNet3D.conv5'\n      DILATION: 2\n  MRCNN:\n    dictitems:\n      \
+                      DILATION: 4\n  RESNETS:\n    dictitems: {STRIDE_1X1: False}\n  VIDEO:\n    dictitems:\n      \
+                      # a comment\n\n      TIME_STRIDE_ON: True\n";
         assert_eq!(Cfg::new(tagged), want);
     }
 
     #[test]
-    fn detectron_s_own_name_of_the_dilation_is_known() {
+    fn detectron_s_later_name_of_the_dilation_is_known() {
         assert_eq!(Cfg::new("RESNETS:\n  RES5_DILATION: 2\n").dilation, Some(2));
     }
 
     #[test]
-    fn pyslowfast_s_frames_are_found_as_either_yaml_has_them() {
+    fn pyslowfast_s_frames_are_found_in_block_and_flow_notation() {
         let want = Cfg {
             arch: Some("slow".to_owned()),
             frames: Some(16),
@@ -182,13 +181,14 @@ mod tests {
             reversed: Some(true),
             ..Cfg::default()
         };
-        let block = "AUG:\n  NUM_SAMPLE: 1\nDATA:\n  CROP_SIZE: 224\n  MEAN:\n  - 0.45\n  - 0.4\n  - 0.5\n  NUM_FRAMES: 16\n  \
-                     REVERSE_INPUT_CHANNEL: true\n  SAMPLING_RATE: 4\n  STD:\n    - 0.225\n    - 0.225\n    - 0.225\n\
-                     MODEL:\n  ARCH: slow\nTEST:\n  NUM_ENSEMBLE_VIEWS: 5\n  NUM_SPATIAL_CROPS: 1\n";
+        let block = "AUG:\n  NUM_SAMPLE: 1\nDATA:\n  CROP_SIZE: 224\n  MEAN:\n  - 0.45\n  - 0.4\n  - 0.5\n  \
+                     NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: true\n  SAMPLING_RATE: 4\n  STD:\n    - 0.225\n    \
+                     - 0.225\n    - 0.225\nMODEL:\n  ARCH: slow\nTEST:\n  NUM_ENSEMBLE_VIEWS: 5\n  \
+                     NUM_SPATIAL_CROPS: 1\n";
         assert_eq!(Cfg::new(block), want);
-        let flow = "DATA:\n  MEAN: [0.45, 0.4, 0.5]\n  NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: True\n  SAMPLING_RATE: 4\n  \
-                    STD: [0.225, 0.225, 0.225]\nMODEL: {ARCH: slow, MEAN: 1}\nTEST: {NUM_ENSEMBLE_VIEWS: 5, \
-                    NUM_SPATIAL_CROPS: 1}\n";
+        let flow = "DATA:\n  MEAN: [0.45, 0.4, 0.5]\n  NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: True\n  \
+                    SAMPLING_RATE: 4\n  STD: [0.225, 0.225, 0.225]\nMODEL: {ARCH: slow, MEAN: 1}\n\
+                    TEST: {NUM_ENSEMBLE_VIEWS: 5, NUM_SPATIAL_CROPS: 1}\n";
         assert_eq!(Cfg::new(flow), want);
         for text in ["DATA:\n  MEAN: [0.45, x]", "DATA:\n  MEAN: 0.45", "DATA:\n  MEAN: [1]\n  MEAN: [1]", "MEAN: [1]"]
         {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_not_plain_is_nothing() {
+    fn missing_and_complex_values_are_none() {
         for text in [
             "",
             "MODEL",

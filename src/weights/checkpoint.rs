@@ -1,7 +1,7 @@
-//! Weight files of every kind, opened: what network they are of, and its parameters.
+//! Opened weight files of every kind: which network they hold, and its parameters.
 
 use super::assemble::{Loaded, Tensors};
-use super::families::{Family, Whose};
+use super::families::{Family, Publisher};
 use super::file::WeightFile;
 use super::names::Naming;
 use super::raw::Contents;
@@ -16,11 +16,11 @@ use crate::graph::Body;
 use crate::network::Network;
 use std::path::{Path, PathBuf};
 
-/// What a pickle should be, for messages.
+/// The wanted contents of a pickle, for messages.
 const PICKLE: &str = "a pickle of numpy arrays by name";
 
-/// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. The names of its
-/// tensors are those of Caffe2's blobs, or of a project that is known, see [`Naming`].
+/// An opened weight file: safetensors, an archive of `torch.save`, or a pickle as Detectron writes it. Its tensors have
+/// the names of Caffe2's blobs or of another known project, see [`Naming`].
 #[derive(Debug)]
 pub struct Checkpoint {
     file: WeightFile,
@@ -29,25 +29,24 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a weight file. Its first bytes tell its kind; only where they do not, a name that ends in `.pkl` means a
+    /// Opens a weight file. Its first bytes determine its kind. If they do not, a name that ends in `.pkl` means a
     /// pickle.
     ///
-    /// What is read is what says which tensors there are; of their values, only those that are asked for, when they are.
-    /// The file should stay as it is until then.
+    /// Opening reads the list of tensors. Values are read when they are needed, so the file must not change until then.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read, otherwise as [`Checkpoint::from_bytes`].
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read, otherwise as [`Checkpoint::from_bytes`].
     pub fn open(path: &Path) -> Result<Self> {
         Self::new(WeightFile::open(path)?)
     }
 
-    /// The weight file `bytes`, called `path` in messages and for telling its kind. No tensor is decoded yet.
+    /// The weight file `bytes`. `path` names it in messages and helps to determine its kind. No tensor is decoded yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is truncated or no such file, or holds what is neither
-    /// tensors nor passed over: in an archive of `torch.save` anything instead of them, in a pickle any instruction or
-    /// global that weight files do not need; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks
-    /// that are known to be no such body or have parts that it has not.
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if the file is truncated or no weight file, if an archive of
+    /// `torch.save` holds something else than tensors by name, or if a pickle contains an instruction or a global that
+    /// weight files do not need; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks that this body
+    /// is known not to be, or that have parts which it lacks.
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
         Self::new(WeightFile::from_bytes(path.into(), bytes))
     }
@@ -55,48 +54,49 @@ impl Checkpoint {
     fn new(file: WeightFile) -> Result<Self> {
         let contents = contents(&file)?;
         if let Some(arch) = &contents.arch {
-            log::debug!("{}: the file calls its network {arch:?}", file.path().display());
+            log::debug!("{}: the file names its network {arch:?}", file.path().display());
         }
         if let Some(config) = &contents.meta_config {
-            log::debug!("{}: the file has the configuration of its training:\n{config}", file.path().display());
+            log::debug!("{}: the file contains its training configuration:\n{config}", file.path().display());
         }
         let source = Source::find(&contents, &file.path().display().to_string(), None)?;
         Ok(Self { file, contents, source })
     }
 
-    /// The same file, said to be of that family: whose a network is neither its names nor its shapes always tell.
+    /// The same file, with its family stated by the caller: names and shapes do not always show the family.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they tell that it is another's.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if names and shapes show another family.
     pub fn of_family(mut self, family: Family) -> Result<Self> {
         self.source = Source::find(&self.contents, &self.file.path().display().to_string(), Some(family))?;
         Ok(self)
     }
 
-    /// Who published the network, of those for video where that is known.
+    /// The project that published the network, for video networks whose project is known.
     pub fn family(&self) -> Option<Family> {
-        match self.source.whose {
-            Whose::Of(family) => Some(family),
-            Whose::Image | Whose::OneOf(..) => None,
+        match self.source.publisher {
+            Publisher::Known(family) => Some(family),
+            Publisher::ImageProject | Publisher::Ambiguous(..) => None,
         }
     }
 
-    /// What of a network for video neither names nor shapes show, and is taken to be as its project publishes it; a few words
-    /// each. Empty where the file's metadata says all.
+    /// The properties of a video network that neither names nor shapes show, each in a few words. They are assumed to
+    /// be as in the networks that the project publishes. Empty if the file's metadata has the whole configuration.
     pub fn assumed(&self) -> Vec<String> {
         if self.contents.config.is_some() { Vec::new() } else { self.source.assumed() }
     }
 
-    /// The network that the file is of: that of its metadata's `config`, else what the names and shapes of its tensors
-    /// show, `None` if they show none.
+    /// The network in the file: that of `config` in its metadata, or else the one that the names and shapes of its
+    /// tensors show; `None` if they show none.
     ///
-    /// Tensors show no place of the stride, which is by the file's source (see [`Checkpoint::stride_1x1`]), and of 2-D
-    /// weights no time kernel, which is 3 as in every preset. Res5 is left out unless the metadata or Detectron's
-    /// configuration in the file has it.
+    /// Tensors do not show where the stride is; it follows from the file's source (see [`Checkpoint::stride_1x1`]). 2-D
+    /// weights do not show a time kernel; it is 3, as in every preset. Res5 is left out unless the metadata or
+    /// Detectron's configuration in the file includes it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if what the metadata names is no network;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the tensors are of one that this body cannot be.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the metadata describes no valid network;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the tensors show a network that this body cannot
+    /// be.
     pub fn network(&self) -> Result<Option<Network>> {
         match &self.contents.config {
             Some(json) => Network::from_json(json).map(Some),
@@ -104,37 +104,38 @@ impl Checkpoint {
         }
     }
 
-    /// Whose names the tensors have.
+    /// The naming of the tensors.
     pub fn naming(&self) -> Naming {
         self.source.names.naming
     }
 
-    /// Whether the bottlenecks of this file were trained with their stride on the first 1×1×1, as far as its source
-    /// tells: not for blobs in safetensors, whose metadata has to say it. Of basic blocks it has no meaning.
+    /// Whether the bottleneck blocks in this file were trained with their stride on the first 1×1×1, if the source
+    /// implies it. For blobs in safetensors it does not; their metadata has to say it. For basic blocks it has no
+    /// meaning.
     pub fn stride_1x1(&self) -> Option<bool> {
         self.source.stride_1x1
     }
 
-    /// What a clip has to hold for these weights: what the metadata says under `preprocess`, else by the file's source;
-    /// `None` where that is not known.
+    /// The normalization of clips for these weights, from `preprocess` in the metadata or else from the file's source;
+    /// `None` if neither is known.
     pub fn normalization(&self) -> Option<Normalization> {
         self.source.preprocess.map(|preprocess| preprocess.normalization)
     }
 
-    /// How frames become such clips: what is usual for [`Checkpoint::normalization`], or what its project tests the network
-    /// with; `None` where that is not known.
+    /// The preprocessing of frames for these weights: the usual one for [`Checkpoint::normalization`], or the one with
+    /// which the project tests the network; `None` if neither is known.
     pub fn preprocess(&self) -> Option<Preprocess> {
         self.source.preprocess
     }
 
-    /// Which frames of a video make a clip for these weights, and of how many clips and crops its project averages the scores:
-    /// what the metadata says under `sampling`, else PySlowFast's configuration in the file, else what is usual in its family;
-    /// `None` where that is not known, as of all image networks and Detectron's.
+    /// Which frames of a video make a clip for these weights, and over how many clips and crops the project averages
+    /// the scores. It comes from `sampling` in the metadata, else from PySlowFast's configuration in the file, else
+    /// from the family. `None` if it is not known, as for all image networks and Detectron's.
     pub fn sampling(&self) -> Option<Sampling> {
         self.source.sampling
     }
 
-    /// The parameters of `network`, from weights that need no inflation.
+    /// The parameters of `network`, without inflation of 2-D weights.
     ///
     /// # Errors
     /// See [`Weights::load`].
@@ -142,7 +143,7 @@ impl Checkpoint {
         self.load(network, &WeightOptions::default()).map(|loaded| loaded.weights)
     }
 
-    /// The parameters of `network`, and how each came to be.
+    /// The parameters of `network`, and the origin of each.
     ///
     /// # Errors
     /// See [`Weights::load_with`].
@@ -153,31 +154,32 @@ impl Checkpoint {
             return Err(self.unknown_names());
         }
         let loaded = self.tensors().assemble(&graph, options)?;
-        if let Some(other) = &self.source.other_values {
+        if let Some(configured) = &self.source.unsupported_normalization {
             log::warn!(
-                "{}: by its configuration {other}, which no normalization here has: frames get 0.45 and 0.225 as those of every \
-                 published network of its family; to have others, make a ready clip",
+                "{}: in its configuration {configured}, and no normalization supports that: frames are normalized with \
+                 0.45 and 0.225, as for every published network of its family; for other values pass a preprocessed \
+                 clip",
                 self.file.path().display()
             );
         }
-        if let Whose::OneOf(..) = self.source.whose {
+        if let Publisher::Ambiguous(..) = self.source.publisher {
             if self.naming() != Naming::Caffe2 {
-                return Err(self.source.whose.undecided(&self.file.path().display().to_string()));
+                return Err(self.source.publisher.ambiguous(&self.file.path().display().to_string()));
             }
             if self.contents.config.is_none() && self.contents.tensors.contains_key("pred_w") {
                 log::warn!(
-                    "{}: weights with a time axis of 1 in the middle of the blocks, and pred_w: those of PySlowFast and \
-                     video-nonlocal-net are such, and may be of another network than the one that was asked for",
+                    "{}: the file has pred_w, and its middle convolutions have a time axis of 1, as in files of \
+                     PySlowFast and video-nonlocal-net: the weights may belong to another network than the given one",
                     self.file.path().display()
                 );
             }
         }
         if let Network::Reference(config) = &network
             && config.transformation == Transformation::Bottleneck
-            && self.stride_1x1().is_some_and(|own| own != config.stride_1x1)
+            && self.stride_1x1().is_some_and(|trained| trained != config.stride_1x1)
         {
             log::warn!(
-                "{}: the network has stride_1x1 {}, and weights of this source ({}) were trained with {}",
+                "{}: the network has stride_1x1 {}, but weights of this source ({}) were trained with {}",
                 self.file.path().display(),
                 config.stride_1x1,
                 self.naming().name(),
@@ -187,7 +189,7 @@ impl Checkpoint {
         Ok(loaded)
     }
 
-    /// Names of the file that `network` does not use, sorted.
+    /// The names in the file that `network` does not use, sorted.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for the config.
@@ -199,7 +201,7 @@ impl Checkpoint {
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// The error for a file by nobody's names that are known.
+    /// The error for a file with unknown names.
     fn unknown_names(&self) -> Error {
         const SHOWN: usize = 5;
         let mut names: Vec<String> =
@@ -207,19 +209,23 @@ impl Checkpoint {
         if self.contents.names().nth(SHOWN).is_some() {
             names.push("…".to_owned());
         }
-        let first =
-            if names.is_empty() { "it has none".to_owned() } else { format!("its first are {}", names.join(", ")) };
+        let first = if names.is_empty() {
+            "it has no tensors".to_owned()
+        } else {
+            format!("its first names are {}", names.join(", "))
+        };
         ErrorRepr::Unsupported {
             what: format!(
-                "{}, whose names are of none of Detectron, torchvision, Detectron2, maskrcnn-benchmark, Hugging Face's ResNets, \
-                 and for video torchvision, VMZ (PyTorch's and Caffe2's), PyTorchVideo, PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet \
-                 and mmaction2,",
+                "{}, whose names are not those of Detectron, torchvision, Detectron2, maskrcnn-benchmark or Hugging \
+                 Face's ResNets, nor, for video, of torchvision, VMZ (PyTorch's and Caffe2's), PyTorchVideo, \
+                 PySlowFast, video-nonlocal-net, 3D-ResNets-PyTorch, I3ResNet or mmaction2,",
                 self.file.path().display()
             ),
             reason: format!(
-                "{first}; if it is such a ResNet, rename its tensors as torchvision does, layer1.0.conv1.weight …"
+                "{first}; if it is such a ResNet, rename its tensors to torchvision's names, layer1.0.conv1.weight …"
             ),
-        }.into()
+        }
+        .into()
     }
 
     fn tensors(&self) -> Tensors<'_> {
@@ -227,7 +233,7 @@ impl Checkpoint {
     }
 }
 
-/// What a file holds.
+/// Reads the contents of a file of any kind.
 fn contents(file: &WeightFile) -> Result<Contents> {
     let path = file.path();
     let named =
@@ -253,11 +259,11 @@ fn contents(file: &WeightFile) -> Result<Contents> {
             warn_of_name(path, named_safetensors, "an archive of torch.save");
             torch::read_zip(file)
         }
-        // What it turns out to be is said only where its reader does not understand it.
+        // If the reader fails and the file is text, the error says so.
         Content::Unknown => {
             let read = if named_pickle { read_pickle } else { safetensors_file::read };
-            let described = content::describe_text(&head).filter(|_| !is_protocol_0(file));
-            read(file).map_err(|error| match described {
+            let text = content::describe_text(&head).filter(|_| !is_protocol_0(file));
+            read(file).map_err(|error| match text {
                 Some(given) => error.format_given(given),
                 None => error,
             })
@@ -274,7 +280,7 @@ fn contents(file: &WeightFile) -> Result<Contents> {
     }
 }
 
-/// What a pickle of arrays holds, all of which is read.
+/// Reads a pickle of arrays. This reads the whole file.
 fn read_pickle(file: &WeightFile) -> Result<Contents> {
     let bytes = file.range(0..file.len())?;
     pickle::read(&bytes).map_err(|refusal| {
@@ -288,14 +294,14 @@ fn read_pickle(file: &WeightFile) -> Result<Contents> {
     })
 }
 
-/// Says that a file is read by its contents where its name says something else.
+/// Warns that the contents of a file, which decide how it is read, do not match its name.
 fn warn_of_name(path: &Path, misnamed: bool, what: &str) {
     if misnamed {
         log::warn!("{}: by its contents this is {what}, and it is read as one", path.display());
     }
 }
 
-/// Whether text may be a pickle of protocol 0, which is text too: it is a dictionary or a call, and ends with STOP.
+/// Whether a text file may be a pickle of protocol 0, which is text too: a dictionary or a call that ends with STOP.
 fn is_protocol_0(file: &WeightFile) -> bool {
     let last = file.len().saturating_sub(1);
     let byte_at = |at: usize| file.range(at..at + 1).ok().and_then(|byte| byte.first().copied());

@@ -1,23 +1,23 @@
-//! Bytes that a pickle has written down as text.
+//! Decoding of the text forms in which pickles store bytes.
 
 use super::raw::Encoding;
 
 impl Encoding {
-    /// The bytes that `text` stands for; `None` if it is not of this encoding.
+    /// Decodes `text`; `None` if it is not valid in this encoding.
     pub fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         let mut decoded = Vec::with_capacity(text.len());
-        self.each(text, |byte| decoded.push(byte))?;
+        self.for_each_byte(text, |byte| decoded.push(byte))?;
         Some(decoded)
     }
 
-    /// How many bytes `text` stands for; `None` if it is not of this encoding.
+    /// The decoded length of `text`; `None` if it is not valid in this encoding.
     pub fn len(self, text: &[u8]) -> Option<usize> {
         let mut len = 0;
-        self.each(text, |_| len += 1)?;
+        self.for_each_byte(text, |_| len += 1)?;
         Some(len)
     }
 
-    fn each(self, text: &[u8], mut byte: impl FnMut(u8)) -> Option<()> {
+    fn for_each_byte(self, text: &[u8], mut byte: impl FnMut(u8)) -> Option<()> {
         let mut rest = text;
         while !rest.is_empty() {
             let (next, tail) = match self {
@@ -33,7 +33,7 @@ impl Encoding {
     }
 }
 
-/// A byte, if there is one, and what is behind it.
+/// The next byte and the rest of the text. The byte is `None` for an escaped line break, which encodes nothing.
 type Next<'a> = Option<(Option<u8>, &'a [u8])>;
 
 /// The next byte of Latin-1 text in UTF-8.
@@ -45,7 +45,7 @@ fn latin1(text: &[u8]) -> Next<'_> {
     }
 }
 
-/// The next byte of a literal of Python 2.
+/// The next byte of a Python 2 string literal.
 fn literal(text: &[u8]) -> Next<'_> {
     let (escaped, rest) = match text {
         [b'\\', escaped, rest @ ..] => (*escaped, rest),
@@ -74,7 +74,7 @@ fn literal(text: &[u8]) -> Next<'_> {
     Some((Some(byte), rest))
 }
 
-/// The next byte of Latin-1 text with escapes.
+/// The next byte of Latin-1 text with `\u` escapes.
 fn raw_unicode(text: &[u8]) -> Next<'_> {
     match text {
         [b'\\', b'u', rest @ ..] => hexadecimal(rest, 4),
@@ -84,7 +84,7 @@ fn raw_unicode(text: &[u8]) -> Next<'_> {
     }
 }
 
-/// The byte that so many hexadecimal digits are.
+/// The byte that the first `digits` hexadecimal digits of `text` encode.
 fn hexadecimal(text: &[u8], digits: usize) -> Next<'_> {
     let (number, rest) = text.split_at_checked(digits)?;
     let value = number.iter().try_fold(0u32, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))?;

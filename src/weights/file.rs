@@ -1,4 +1,4 @@
-//! A weight file by ranges: in memory, or open and read only where somebody asks.
+//! Access to a weight file by byte ranges: from memory, or from an open file that is read on demand.
 
 use crate::error::{Error, Result};
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// A file of which any range can be had.
+/// A file whose bytes can be read by range.
 #[derive(Debug)]
 pub(crate) struct WeightFile {
     path: PathBuf,
@@ -18,40 +18,40 @@ pub(crate) struct WeightFile {
 
 #[derive(Debug)]
 enum Bytes {
-    Here(Vec<u8>),
-    /// Reading moves the file's position: one at a time.
-    There(Mutex<File>),
+    InMemory(Vec<u8>),
+    /// Locked because reading moves the file's position.
+    OnDisk(Mutex<File>),
 }
 
 impl WeightFile {
-    /// The file `bytes`, called `path` in messages.
+    /// A file of these `bytes`, called `path` in messages.
     pub fn from_bytes(path: PathBuf, bytes: Vec<u8>) -> Self {
-        Self { path, len: bytes.len(), bytes: Bytes::Here(bytes) }
+        Self { path, len: bytes.len(), bytes: Bytes::InMemory(bytes) }
     }
 
-    /// Opens a file. One that has no positions, such as a pipe, is read whole.
+    /// Opens a file. A file that cannot seek, such as a pipe, is read into memory.
     ///
     /// # Errors
     /// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::file("read", path))?;
-        let about = file.metadata().map_err(Error::file("read", path))?;
-        if !about.is_file() {
+        let metadata = file.metadata().map_err(Error::file("read", path))?;
+        if !metadata.is_file() {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).map_err(Error::file("read", path))?;
             return Ok(Self::from_bytes(path.to_owned(), bytes));
         }
         let too_large = |_| Error::file("read", path)(ErrorKind::FileTooLarge.into());
-        let len = usize::try_from(about.len()).map_err(too_large)?;
-        Ok(Self { path: path.to_owned(), len, bytes: Bytes::There(Mutex::new(file)) })
+        let len = usize::try_from(metadata.len()).map_err(too_large)?;
+        Ok(Self { path: path.to_owned(), len, bytes: Bytes::OnDisk(Mutex::new(file)) })
     }
 
-    /// What messages call it.
+    /// The path, or the name that messages use.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes it has.
+    /// The length in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -59,8 +59,8 @@ impl WeightFile {
     /// The bytes of `range`.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File) if they cannot be read, or there are fewer: the file was cut off
-    /// since it was opened.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if the bytes cannot be read, or if the range ends beyond the file,
+    /// which may have been truncated since it was opened.
     pub fn range(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>> {
         let failed = Error::file("read", &self.path);
         let missing = || IoError::from(ErrorKind::UnexpectedEof);
@@ -68,8 +68,8 @@ impl WeightFile {
             return Err(failed(missing()));
         }
         match &self.bytes {
-            Bytes::Here(bytes) => bytes.get(range).map(Cow::Borrowed).ok_or_else(|| failed(missing())),
-            Bytes::There(file) => {
+            Bytes::InMemory(bytes) => bytes.get(range).map(Cow::Borrowed).ok_or_else(|| failed(missing())),
+            Bytes::OnDisk(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut bytes = vec![0; range.len()];
                 let read = file.seek(SeekFrom::Start(range.start as u64)).and_then(|_| file.read_exact(&mut bytes));
@@ -78,14 +78,14 @@ impl WeightFile {
         }
     }
 
-    /// The first `len` bytes, or what there is; more of a file that is in memory.
+    /// At least the first `len` bytes, or the whole file if it is shorter. From memory it returns all bytes.
     ///
     /// # Errors
     /// As [`WeightFile::range`].
     pub fn head(&self, len: usize) -> Result<Cow<'_, [u8]>> {
         match &self.bytes {
-            Bytes::Here(bytes) => Ok(Cow::Borrowed(bytes)),
-            Bytes::There(_) => self.range(0..len.min(self.len)),
+            Bytes::InMemory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Bytes::OnDisk(_) => self.range(0..len.min(self.len)),
         }
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_the_same_here_and_there() {
+    fn ranges_are_the_same_from_memory_and_from_disk() {
         let bytes: Vec<u8> = (0..100).collect();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");

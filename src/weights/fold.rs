@@ -4,9 +4,9 @@ use super::Weights;
 use crate::error::Result;
 use crate::graph::Conv;
 
-/// The weight of `conv`, (out, in/groups, kt, kh, kw), times the scale of its epilogue's affine channel, and the bias,
-/// (out). The products are exact; who packs them rounds once. Without a scale the weight is as it is, and without an affine
-/// channel the bias is zero.
+/// The weight of `conv`, (out, in/groups, kt, kh, kw), times the scale of the affine channel in its epilogue, and the
+/// bias, (out). The products are exact in f64; the packing code rounds them once. Without a scale the weight is
+/// unchanged, and without an affine channel the bias is zero.
 pub(crate) fn fold_affine(conv: &Conv, weights: &Weights) -> Result<(Vec<f64>, Vec<f32>)> {
     let weight = weights.get(&conv.weight, &conv.weight_shape())?;
     let Some(affine) = &conv.epilogue.affine else {

@@ -1,22 +1,22 @@
-//! From a kernel over height and width to one over time as well: `inflate_weights_2d` of the reference's
-//! `lib/utils/net.py`.
+//! Inflation of 2-D kernels over time: `inflate_weights_2d` of the reference's `lib/utils/net.py`.
 
 use super::random;
 use crate::named::named;
 
-/// How the slices of a time kernel are made from one 2-D kernel.
+/// How one 2-D kernel becomes the slices of a time kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InflateMode {
-    /// The kernel in the middle slice, zeros in the others: on every frame the network does what the image network did.
+    /// The kernel in the middle slice, zeros in the others. On every frame the network computes what the image network
+    /// computes.
     CenterOnly,
-    /// The kernel over the number of slices, in every slice: on a clip of equal frames the inner frames give what the
-    /// image network gave.
+    /// The kernel divided by the number of slices, in every slice. On a clip of equal frames the inner frames give the
+    /// result of the image network.
     MeanRepeat,
     /// The kernel in every slice.
     Repeat,
-    /// The kernel in the middle slice and normal noise of deviation 0.001 in the others, then *all* slices over their
-    /// number, as the reference has it.
+    /// The kernel in the middle slice and normal noise of deviation 0.001 in the others, then *all* slices divided by
+    /// their number, as in the reference.
     CenterOnlyRestRand,
 }
 
@@ -28,8 +28,8 @@ named!(InflateMode, "mode of inflation":
 );
 
 impl InflateMode {
-    /// The 5-D kernels (…, kt, kh, kw) from 2-D ones (…, kh, kw), each of `area` values. `name` and `seed` choose the
-    /// noise.
+    /// Kernels of shape (…, kt, kh, kw) from kernels of shape (…, kh, kw) with `area` values each. `name` and `seed`
+    /// determine the noise.
     pub(crate) fn inflate(self, kernels: &[f32], area: usize, kt: usize, name: &str, seed: u64) -> Vec<f32> {
         let mut noise = normal(name, seed);
         let mut inflated = Vec::with_capacity(kernels.len() * kt);
@@ -48,12 +48,12 @@ impl InflateMode {
     }
 }
 
-/// Normal deviates (Box and Muller) from the deterministic generator.
+/// Normal deviates by the Box-Muller method from the deterministic generator.
 fn normal(name: &str, seed: u64) -> impl FnMut() -> f64 {
     let mut uniform = random::uniform(&format!("{name} inflated"), seed);
     let mut unit = move || (uniform.next().unwrap_or(0.0) + 1.0) / 2.0;
     move || {
-        // The generator may give 0 but never 1, and 1 - u lies within (0, 1].
+        // The generator may return 0 but never 1, so 1 - u is in (0, 1].
         let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * unit()).cos()
     }
@@ -69,10 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_the_reference_s() {
+    fn slices_are_those_of_the_reference() {
         use InflateMode::{CenterOnly, MeanRepeat, Repeat};
         assert_eq!(inflate(CenterOnly, 3), [0., 0., 3., 6., 0., 0., 0., 0., -9., 12., 0., 0.]);
-        assert_eq!(inflate(CenterOnly, 2), [0., 0., 3., 6., 0., 0., -9., 12.], "the later of two middles");
+        assert_eq!(inflate(CenterOnly, 2), [0., 0., 3., 6., 0., 0., -9., 12.], "the later of two middle slices");
         assert_eq!(inflate(MeanRepeat, 3), [1., 2., 1., 2., 1., 2., -3., 4., -3., 4., -3., 4.]);
         assert_eq!(inflate(Repeat, 3), [3., 6., 3., 6., 3., 6., -9., 12., -9., 12., -9., 12.]);
         for &mode in InflateMode::ALL {
@@ -90,7 +90,7 @@ mod tests {
         let noise: Vec<f64> = inflated.iter().filter(|&&v| v != 1.0).map(|&v| f64::from(v) * 3.0 / 0.001).collect();
         assert_eq!(noise.len(), 40_000);
         let moment = |power: i32| noise.iter().map(|v| v.powi(power)).sum::<f64>() / noise.len() as f64;
-        // Normal: mean 0, variance 1, fourth moment 3; a few standard errors each.
+        // A normal distribution has mean 0, variance 1 and fourth moment 3. The bounds are a few standard errors.
         assert!(moment(1).abs() < 0.02, "{}", moment(1));
         assert!((moment(2) - 1.0).abs() < 0.03, "{}", moment(2));
         assert!((moment(4) - 3.0).abs() < 0.2, "{}", moment(4));

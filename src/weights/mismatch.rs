@@ -1,4 +1,4 @@
-//! Weights of another network: what is missing, what is there instead.
+//! Diagnosis of a file that holds another network: which tensors are missing, and which are there instead.
 
 use super::assemble::Tensors;
 use super::names::{Branch, Layer, Naming, Place, parameter};
@@ -6,19 +6,19 @@ use crate::error::{Error, ErrorRepr, Result};
 use crate::graph::Parameter;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many names a message lists before it only counts.
+/// How many names a message lists before it only gives their number.
 const LISTED: usize = 5;
 
-/// The longest name, and the most names, that are compared for likeness.
+/// The maximum length of a name, and the maximum number of names, that the search for similar names compares.
 const COMPARED: (usize, usize) = (96, 4096);
 
-/// Checks that every parameter has all its tensors, and that stem and blocks have no other parts; warns of blocks that the
-/// network does not have.
+/// Checks that the file has all tensors of every parameter, and no extra tensors in the stem and the blocks of the
+/// network. Warns if the file has more blocks than the network.
 ///
 /// # Errors
-/// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) for the first missing one, with a hint that lists the
-/// others, the nearest names and the unused ones; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for other
-/// parts.
+/// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) for the first missing tensor, with a hint that lists the
+/// other missing ones, the most similar names and the unused ones;
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for extra tensors.
 pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     let lacking = |p: &Parameter| -> Option<String> {
         tensors.sources(&p.name).into_iter().find(|name| !tensors.contents.tensors.contains_key(name))
@@ -26,8 +26,8 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     let missing: Vec<(&Parameter, String)> = wanted.iter().filter_map(|p| Some((p, lacking(p)?))).collect();
     let Some((first, name)) = missing.first() else {
         let counts = block_counts(wanted);
-        warn_of_other_blocks(tensors, &counts);
-        return refuse_other_parts(&unused(tensors, wanted), tensors, &counts);
+        warn_of_more_blocks(tensors, &counts);
+        return refuse_extra_parts(&unused(tensors, wanted), tensors, &counts);
     };
     let unused = unused(tensors, wanted);
     let mut hints = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     }
     if first.name.contains("_branch2c") && !has_bottlenecks(tensors) {
         hints.push(
-            r#"no branch2c is there at all: these may be the weights of basic blocks, "transformation": "basic""#
+            r#"there is no branch2c at all: these may be the weights of basic blocks, "transformation": "basic""#
                 .to_owned(),
         );
     }
@@ -60,7 +60,7 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     .into())
 }
 
-/// The error for a tensor that is not there.
+/// The error for a missing tensor.
 pub(super) fn missing(tensors: &Tensors<'_>, blob: &str, name: &str) -> Error {
     let hint = match tensors.contents.others.get(name) {
         Some(what) => format!(" (it is {what})"),
@@ -69,18 +69,18 @@ pub(super) fn missing(tensors: &Tensors<'_>, blob: &str, name: &str) -> Error {
     ErrorRepr::MissingBlob { blob: blob.to_owned(), wanted: format!("tensor {name:?}"), hint }.into()
 }
 
-/// Names of the file that no parameter is made from.
+/// Names in the file that no parameter uses.
 pub(super) fn unused<'a>(tensors: &'a Tensors<'_>, wanted: &[Parameter]) -> Vec<&'a str> {
     let used: BTreeSet<String> = wanted.iter().flat_map(|p| tensors.sources(&p.name)).collect();
     tensors.contents.names().filter(|name| !used.contains(*name)).collect()
 }
 
 fn has_bottlenecks(tensors: &Tensors<'_>) -> bool {
-    let third = Layer::Block { stage: 2, block: 0, branch: Branch::C };
-    tensors.contents.tensors.contains_key(&tensors.names.weight(third))
+    let third_conv = Layer::Block { stage: 2, block: 0, branch: Branch::C };
+    tensors.contents.tensors.contains_key(&tensors.names.weight(third_conv))
 }
 
-/// How many blocks the network has in each stage.
+/// The number of blocks in each stage of the network.
 fn block_counts(wanted: &[Parameter]) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();
     for p in wanted {
@@ -92,57 +92,59 @@ fn block_counts(wanted: &[Parameter]) -> BTreeMap<usize, usize> {
     counts
 }
 
-/// Ignoring what the body does not use is right for heads, momentum and later stages, and would make wrong features of a
-/// network whose stem or blocks have parts that these have not: biases, gates, a third convolution.
-fn refuse_other_parts(unused: &[&str], tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) -> Result<()> {
-    let of_body = |name: &str| match tensors.names.place(name) {
+/// Refuses unused tensors in the stem or the blocks, such as biases, gates or a third convolution: without them the
+/// features would be wrong. Unused tensors elsewhere, such as heads, momentum and later stages, can be ignored.
+fn refuse_extra_parts(unused: &[&str], tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) -> Result<()> {
+    let in_body = |name: &str| match tensors.names.place(name) {
         Some(Place::Stem) => true,
         Some(Place::Block { stage, block }) => counts.get(&stage).is_some_and(|&count| block < count),
         None => false,
     };
-    let counter = |name: &str| name.ends_with(".num_batches_tracked");
-    let nothing = |name: &str| tensors.contents.others.get(name) == Some(&"None");
-    let is_other = |name: &&str| of_body(name) && !counter(name) && !nothing(name);
-    let other: Vec<&str> = unused.iter().copied().filter(is_other).collect();
-    if other.is_empty() {
+    let is_counter = |name: &str| name.ends_with(".num_batches_tracked");
+    let is_none = |name: &str| tensors.contents.others.get(name) == Some(&"None");
+    let is_extra = |name: &&str| in_body(name) && !is_counter(name) && !is_none(name);
+    let extra: Vec<&str> = unused.iter().copied().filter(is_extra).collect();
+    if extra.is_empty() {
         return Ok(());
     }
     let mut reason =
-        "the stem and the blocks that were asked for have no such parts, and without them the features would \
-                      be wrong (a third convolution would be of bottleneck blocks)"
+        "the stem and the blocks of the network have no such parts, and without them the features would be wrong \
+         (a third convolution belongs to bottleneck blocks)"
             .to_owned();
-    if tensors.names.naming == Naming::Caffe2 && other == ["conv1_b"] {
-        // It is in files of Detectron's that begin with MSRA's ResNet-50, and not in Detectron's body.
-        reason += "; MSRA's ResNet-50 came with this bias, which Detectron has never read: for what Detectron makes of the \
-                   file, take conv1_b out of it";
+    if tensors.names.naming == Naming::Caffe2 && extra == ["conv1_b"] {
+        // Detectron files that started from MSRA's ResNet-50 contain this bias, but Detectron's body does not use it.
+        reason += "; MSRA's ResNet-50 comes with this bias, and Detectron never reads it: to get what Detectron \
+                   computes, remove conv1_b from the file";
     }
-    Err(ErrorRepr::Unsupported { what: format!("a network with {}", list(&other)), reason }.into())
+    Err(ErrorRepr::Unsupported { what: format!("a network with {}", list(&extra)), reason }.into())
 }
 
-/// A deeper network's first blocks are not the network that was asked for, but may be what is meant.
-fn warn_of_other_blocks(tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) {
+/// Warns if the file has more blocks than the network. The first blocks of a deeper network are another network, but
+/// the caller may want exactly those.
+fn warn_of_more_blocks(tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) {
     for (&stage, &block) in counts {
         let name = tensors.names.weight(Layer::Block { stage, block, branch: Branch::A });
         if tensors.contents.tensors.contains_key(&name) {
             log::warn!(
-                "the network has {block} blocks in res{stage}, and there are weights for more ({name}): they are of \
-                 another network, unless this is meant"
+                "the network has {block} blocks in res{stage}, and the file has weights for more ({name}): unless this \
+                 is intended, the weights belong to another network"
             );
         }
     }
 }
 
-/// The names most like `name`, the nearest first; none that have hardly anything in common with it.
+/// The names with the least edit distance to `name`, the nearest first, if the distance is at most a third of its
+/// length.
 fn nearest<'a>(name: &str, names: &[&'a str]) -> Vec<&'a str> {
-    let (longest, most) = COMPARED;
-    let short = names.iter().filter(|other| other.len() <= longest).take(most);
-    let mut ranked: Vec<(usize, &str)> = short.map(|other| (strsim::levenshtein(name, other), *other)).collect();
+    let (max_len, max_count) = COMPARED;
+    let compared = names.iter().filter(|other| other.len() <= max_len).take(max_count);
+    let mut ranked: Vec<(usize, &str)> = compared.map(|other| (strsim::levenshtein(name, other), *other)).collect();
     ranked.retain(|(distance, _)| *distance <= name.len() / 3);
     ranked.sort_unstable();
     ranked.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// Up to [`LISTED`] names, shortened where they are very long.
+/// Up to [`LISTED`] names, each cut to 80 characters.
 fn list(names: &[&str]) -> String {
     let short = |name: &&str| name.chars().take(80).collect::<String>();
     let mut text = names.iter().take(LISTED).map(short).collect::<Vec<_>>().join(", ");
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_is_few_changes() {
+    fn nearest_names_have_the_least_edit_distance() {
         let names = ["res3_0_branch2b", "res3_0_branch2b_bn_s", "layer2.0.conv2.weight", "res4_0_branch2b_w"];
         assert_eq!(
             nearest("res3_0_branch2b_w", &names),

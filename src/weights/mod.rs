@@ -1,15 +1,16 @@
 //! Trained values by blob name: from a file, or from the deterministic generator.
 //!
-//! A file goes through these rooms, each of which knows nothing of the ones behind it:
+//! A file passes through three stages. No stage depends on a later one:
 //!
-//! 1. `safetensors_file`, `pickle` or `torch`: from bytes (`file`) to tensors by the file's own names, none of them read
-//!    (`raw`, with `encoding` and `strided` for those that lie otherwise than plainly).
-//! 2. `names`, `recognise`, `families`: whose names these are, and what network they show. `cfg` looks up in a project's own
-//!    configuration what tensors cannot show.
-//! 3. `assemble`: the body's parameters, each found by name, put in row-major order, folded (`batch_norm`) and inflated
-//!    (`inflate`). `mismatch` says what is wrong where the file is of another network.
+//! 1. `safetensors_file`, `pickle` or `torch` read the bytes of the file (`file`) and list its tensors by the names in
+//!    the file, without decoding any (`raw`; `encoding` and `strided` handle escaped bytes and strides).
+//! 2. `names`, `recognise` and `families` find out which project the names come from and which network they show. `cfg`
+//!    looks up in a project's configuration what tensors cannot show.
+//! 3. `assemble` makes the parameters of the body: it finds each by name, puts it into row-major order, folds batch
+//!    norms (`batch_norm`) and inflates 2-D kernels (`inflate`). `mismatch` explains what is wrong if the file holds
+//!    another network.
 //!
-//! [`Checkpoint`] is the door to all of that.
+//! [`Checkpoint`] is the entry point to all three.
 
 mod assemble;
 mod batch_norm;
@@ -57,7 +58,7 @@ impl Tensor {
     /// A tensor from its values.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` holds another number of values than `shape`.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the length of `data` is not the product of `shape`.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
         let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n));
         if len != Some(data.len()) {
@@ -82,7 +83,7 @@ impl Tensor {
     }
 }
 
-/// How the weights of a file become those of a body.
+/// How the weights of a file are converted to those of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct WeightOptions {
@@ -91,8 +92,8 @@ pub struct WeightOptions {
 }
 
 impl WeightOptions {
-    /// How 2-D weights are inflated where the network wants a time kernel above 1. `None`, the default, makes that an
-    /// error: no mode is right for everybody.
+    /// How to inflate 2-D weights where the network wants a time kernel above 1. With `None`, the default, such weights
+    /// are an error, because no mode suits every use.
     pub fn inflate(self, mode: impl Into<Option<InflateMode>>) -> Self {
         Self { inflate: mode.into(), ..self }
     }
@@ -103,17 +104,18 @@ impl WeightOptions {
     }
 }
 
-/// The parameters of one body: every one there, of the right shape, finite. Clones share them.
+/// All parameters of one body, of the right shapes and finite. Clones share the values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     tensors: Arc<BTreeMap<String, Tensor>>,
 }
 
 impl Weights {
-    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file (see [`Checkpoint`]). Other tensors are ignored.
+    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file (see
+    /// [`Checkpoint`]). Other tensors are ignored.
     ///
-    /// F16 and BF16 are widened and F64 is rounded to float32; batch norms are folded. 2-D weights are taken where the
-    /// network's time kernel is 1, as in res2; [`Weights::load_with`] inflates them.
+    /// F16 and BF16 are widened to float32 and F64 is rounded to it; batch norms are folded. 2-D weights are accepted
+    /// where the network's time kernel is 1, as in res2; [`Weights::load_with`] inflates them elsewhere.
     ///
     /// # Errors
     /// As [`Weights::load_with`].
@@ -121,7 +123,8 @@ impl Weights {
         Self::load_with(path, network, &WeightOptions::default())
     }
 
-    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file, inflating 2-D weights.
+    /// Reads the parameters of `network`, which may be a [`crate::BackboneConfig`], from a weight file and inflates 2-D
+    /// weights.
     ///
     /// # Errors
     /// [`ErrorKind::File`](crate::ErrorKind::File), [`ErrorKind::Format`](crate::ErrorKind::Format) and
@@ -142,7 +145,7 @@ impl Weights {
         Ok(Self::random_for(&Body::new(network)?.graph, seed))
     }
 
-    /// Deterministic random parameters of any graph, see [`random`].
+    /// Deterministic random parameters for any graph, see [`random`].
     pub fn random_for(graph: &Graph, seed: u64) -> Self {
         let tensors = graph.parameters().into_iter().map(|p| {
             let data = random::parameter(&p, seed);
@@ -157,7 +160,7 @@ impl Weights {
     /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob), [`ErrorKind::Shape`](crate::ErrorKind::Shape) or
     /// [`ErrorKind::NonFinite`](crate::ErrorKind::NonFinite) for the first parameter at fault, in the graph's order.
     pub fn from_tensors(graph: &Graph, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        let mut own = BTreeMap::new();
+        let mut parameters = BTreeMap::new();
         for parameter in graph.parameters() {
             let Some(tensor) = tensors.remove(&parameter.name) else {
                 return Err(ErrorRepr::MissingBlob {
@@ -178,9 +181,9 @@ impl Weights {
             if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
                 return Err(ErrorRepr::NonFinite { value: tensor.data[index], blob: parameter.name, index }.into());
             }
-            own.insert(parameter.name, tensor);
+            parameters.insert(parameter.name, tensor);
         }
-        Ok(Self { tensors: Arc::new(own) })
+        Ok(Self { tensors: Arc::new(parameters) })
     }
 
     /// All parameters, by name.
@@ -191,9 +194,9 @@ impl Weights {
     /// The values of the blob `name`, row-major.
     ///
     /// # Errors
-    /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) if it is not there,
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if its shape is not `shape`: both mean that these are the weights
-    /// of another network.
+    /// [`ErrorKind::MissingBlob`](crate::ErrorKind::MissingBlob) if there is no such blob,
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if its shape is not `shape`. Either means that the weights belong
+    /// to another network.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
         let tensor = self.tensors.get(name).ok_or_else(|| ErrorRepr::MissingBlob {
             blob: name.to_owned(),
@@ -212,10 +215,10 @@ impl Weights {
     }
 }
 
-/// What is worth saying about a missing blob: the other kind of block, or nothing.
-fn missing_hint<'a>(name: &str, mut there: impl Iterator<Item = &'a str>) -> String {
-    if name.contains("_branch2c") && !there.any(|n| n.contains("_branch2c")) {
-        r#" (no branch2c is there at all: these may be the weights of basic blocks, "transformation": "basic")"#
+/// A hint for a missing blob: that the weights may be of basic blocks, or nothing.
+fn missing_hint<'a>(name: &str, mut present: impl Iterator<Item = &'a str>) -> String {
+    if name.contains("_branch2c") && !present.any(|n| n.contains("_branch2c")) {
+        r#" (there is no branch2c at all: these may be the weights of basic blocks, "transformation": "basic")"#
             .to_owned()
     } else {
         String::new()

@@ -1,6 +1,6 @@
-//! The deterministic generator of parameters and clips, so that tests, benchmarks and demonstrations need no files.
+//! The deterministic generator of parameters and clips. With it tests, benchmarks and demonstrations need no files.
 //!
-//! Value `i` (row-major, from 0) of the tensor called `name` under a seed, with all integers modulo 2^64:
+//! Value `i` (row-major, from 0) of the tensor `name` for a seed is as follows, with all integers modulo 2^64:
 //!
 //! ```text
 //! start = FNV-1a-64(name) xor seed
@@ -9,8 +9,8 @@
 //! u = (z >> 40) / 2^24 * 2 - 1                        in [-1, 1)
 //! ```
 //!
-//! Weights (`_w`) are `u * sqrt(3 / fan_in)`, scales (`_s`) `1 + u / 2`, biases (`_b`) `u / 4`, clips `u`; computed in
-//! f64 and rounded once.
+//! Weights (`_w`) are `u * sqrt(3 / fan_in)`, scales (`_s`) `1 + u / 2`, biases (`_b`) `u / 4` and clips `u`, computed
+//! in f64 and rounded once.
 
 use crate::clip::Clip;
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub fn uniform(name: &str, seed: u64) -> impl Iterator<Item = f64> + use<> {
     })
 }
 
-/// The clip `data` of the given shape.
+/// A random clip of this shape, generated as the tensor `data`.
 ///
 /// # Errors
 /// Those of [`Clip::new`].
@@ -41,7 +41,7 @@ pub fn clip(shape: Shape, seed: u64) -> Result<Clip> {
     Clip::new(shape, uniform("data", seed).take(shape.len()).map(|u| u as f32).collect())
 }
 
-/// The values of a parameter, scaled by what its name ends in.
+/// The values of a parameter, scaled according to the suffix of its name.
 pub(super) fn parameter(parameter: &Parameter, seed: u64) -> Vec<f32> {
     let len = parameter.shape.iter().product();
     let stream = uniform(&parameter.name, seed).take(len);

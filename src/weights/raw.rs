@@ -1,4 +1,4 @@
-//! Tensors as they lie in a file: not yet read, of any element type, order of bytes and order of axes.
+//! Tensors as they are stored in a file: not yet read, with any element type, byte order and strides.
 
 use super::file::WeightFile;
 use super::strided;
@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// What the values of a tensor are stored as.
+/// The element type of a stored tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     F16,
     Bf16,
     F32,
     F64,
-    /// Something that no weight can be, by its name in the file.
+    /// An element type that weights cannot have, by its name in the file.
     Other(String),
 }
 
@@ -22,7 +22,7 @@ impl Element {
     /// The element types that weights can have, for messages.
     pub const WANTED: &str = "F32, F16, BF16 or F64";
 
-    /// Bytes of a value; `None` of what no weight can be.
+    /// Bytes per value; `None` if weights cannot have this element type.
     pub fn size(&self) -> Option<usize> {
         match self {
             Self::F16 | Self::Bf16 => Some(2),
@@ -32,7 +32,7 @@ impl Element {
         }
     }
 
-    /// The name that messages and tables use.
+    /// The name in messages and tables.
     pub fn name(&self) -> &str {
         match self {
             Self::F16 => "F16",
@@ -44,37 +44,37 @@ impl Element {
     }
 }
 
-/// How the bytes of a tensor are written down.
+/// How the bytes of a tensor are encoded in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// As they are.
+    /// Unencoded.
     Plain,
-    /// The UTF-8 of Latin-1 text, one character for a byte: how Python 3 writes bytes by protocol 2.
+    /// Latin-1 text in UTF-8, one character per byte: how Python 3 writes bytes in protocol 2.
     Latin1,
-    /// A literal of Python's, without its quotes: how Python 2 writes bytes by protocol 0.
+    /// A Python string literal without its quotes: how Python 2 writes bytes in protocol 0.
     Literal,
-    /// Latin-1 in which `\u0000` and the like stand for some bytes: how Python 3 writes bytes by protocol 0.
+    /// Latin-1 in which escapes such as `\u0000` stand for some bytes: how Python 3 writes bytes in protocol 0.
     RawUnicode,
 }
 
-/// Where the bytes of a tensor are in the file.
+/// The location of a tensor's bytes in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payload {
-    /// Bytes of the file.
+    /// The range in the file.
     pub range: Range<usize>,
     pub encoding: Encoding,
 }
 
 impl Payload {
-    /// Bytes as they are.
+    /// Unencoded bytes.
     pub fn plain(range: Range<usize>) -> Self {
         Self { range, encoding: Encoding::Plain }
     }
 
-    /// The bytes, decoded where they have to be; `None` if they are not of their encoding.
+    /// The decoded bytes; `None` if they are not valid in their encoding.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if the file cannot be read.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read.
     pub fn bytes<'a>(&self, file: &'a WeightFile) -> Result<Option<Cow<'a, [u8]>>> {
         let bytes = file.range(self.range.clone())?;
         Ok(match self.encoding {
@@ -90,11 +90,11 @@ pub(crate) struct RawTensor {
     pub element: Element,
     /// The extents, outermost first.
     pub shape: Vec<usize>,
-    /// How many elements lie between neighbours along each axis, 0 where all are the same one; `None` if the tensor is in
-    /// row-major order without gaps.
+    /// The distance of neighbours along each axis in elements, 0 if all are the same element; `None` if the tensor is
+    /// in row-major order without gaps.
     pub strides: Option<Vec<usize>>,
     pub big_endian: bool,
-    /// From the first element to the last.
+    /// The bytes from the first element to the last.
     pub payload: Payload,
 }
 
@@ -104,24 +104,24 @@ impl RawTensor {
         Self { element, shape, strides: None, big_endian: false, payload }
     }
 
-    /// The bytes that its values would be in row-major order; 0 if they cannot be weights.
+    /// The size of its values in row-major order, in bytes; 0 if the element type cannot be that of weights.
     pub fn bytes(&self) -> usize {
         let size = self.element.size().unwrap_or(0);
         self.shape.iter().fold(size, |bytes, &axis| bytes.saturating_mul(axis))
     }
 
-    /// Whether an axis lies further in than its place in the shape says.
+    /// Whether the order of the axes in memory differs from their order in the shape.
     pub fn is_transposed(&self) -> bool {
         let axes = self.strides.iter().flatten().zip(&self.shape);
         let strides = axes.filter(|(stride, axis)| **axis > 1 && **stride > 0).map(|(stride, _)| stride);
         !strides.is_sorted_by(|outer, inner| outer >= inner)
     }
 
-    /// The values in row-major order, as f64 narrowed by `narrow`; `None` if the element type is none of
-    /// [`Element::WANTED`], or the bytes are not what the shape takes.
+    /// The values in row-major order, converted from f64 by `narrow`; `None` if the element type is not among
+    /// [`Element::WANTED`], or the number of bytes does not match the shape.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if the file cannot be read.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read.
     pub fn values<T>(&self, file: &WeightFile, narrow: fn(f64) -> T) -> Result<Option<Vec<T>>> {
         if matches!(self.element, Element::Other(_)) {
             return Ok(None);
@@ -139,7 +139,7 @@ impl RawTensor {
         }
     }
 
-    /// The values in row-major order, each made of `N` bytes that are given to `value` as little-endian ones.
+    /// The values in row-major order. `value` decodes each from `N` little-endian bytes.
     fn gather<const N: usize, T>(&self, bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
         let (chunks, rest) = bytes.as_chunks::<N>();
         let value = |&chunk: &[u8; N]| {
@@ -163,7 +163,7 @@ impl RawTensor {
     }
 }
 
-/// Whose a weight file is.
+/// The kind of a weight file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
     #[default]
@@ -174,27 +174,27 @@ pub(crate) enum Kind {
     Torch,
 }
 
-/// What a weight file holds, whatever its kind.
+/// The contents of a weight file of any kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
     pub tensors: BTreeMap<String, RawTensor>,
-    /// Names that have no tensor, and what they have instead.
+    /// The kinds of values that are no tensors, by name.
     pub others: BTreeMap<String, &'static str>,
-    /// Metadata `config` of a safetensors file, unread.
+    /// Metadata `config` of a safetensors file, not yet parsed.
     pub config: Option<String>,
-    /// Metadata `family` of a safetensors file, unread.
+    /// Metadata `family` of a safetensors file, not yet parsed.
     pub family: Option<String>,
-    /// Metadata `preprocess` of a safetensors file, unread.
+    /// Metadata `preprocess` of a safetensors file, not yet parsed.
     pub preprocess: Option<String>,
-    /// Metadata `sampling` of a safetensors file, unread.
+    /// Metadata `sampling` of a safetensors file, not yet parsed.
     pub sampling: Option<String>,
-    /// The configuration beside the tensors, as YAML: Detectron's, or PySlowFast's and PyTorchVideo's.
+    /// The configuration stored with the tensors, in YAML: Detectron's, or PySlowFast's and PyTorchVideo's.
     pub cfg: Option<String>,
-    /// The configuration in `meta`, as Python: mmaction2's.
+    /// mmaction2's configuration from `meta`, in Python.
     pub meta_config: Option<String>,
-    /// `arch` beside the tensors: `resnet-50` and the like, as Hara's 3D-ResNets have it.
+    /// `arch` stored with the tensors, such as `resnet-50` in Hara's 3D-ResNets.
     pub arch: Option<String>,
-    /// Who made a Detectron2 file (`__author__`).
+    /// The author of a Detectron2 file (`__author__`).
     pub author: Option<String>,
     pub kind: Kind,
 }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn axes_and_bytes_are_put_in_order() {
+    fn strides_and_byte_order_are_decoded() {
         let bytes: Vec<u8> = (0..6u8).flat_map(|i| f32::from(i).to_be_bytes()).collect();
         let file = file(&bytes);
         let values = |tensor: &RawTensor| tensor.values(&file, |v| v).unwrap().unwrap();
@@ -238,11 +238,11 @@ mod tests {
         tensor.shape = vec![1, 2, 3];
         tensor.strides = Some(vec![1, 1, 2]);
         assert_eq!(values(&tensor), [0., 2., 4., 1., 3., 5.]);
-        // An axis of one has no neighbours, however far away.
+        // The stride of an axis of 1 makes no difference.
         tensor.strides = Some(vec![0, 3, 1]);
         assert_eq!(values(&tensor), [0., 1., 2., 3., 4., 5.]);
         assert!(!tensor.is_transposed());
-        // A part of each of two rows, and one value many times.
+        // A part of each of two rows, and one broadcast value.
         tensor.payload.range = 4..24;
         (tensor.shape, tensor.strides) = (vec![2, 2], Some(vec![3, 1]));
         assert_eq!(values(&tensor), [1., 2., 4., 5.]);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_do_not_fit_the_shape_are_no_values() {
+    fn bytes_that_do_not_match_the_shape_give_no_values() {
         let whole = file(&[0; 8]);
         let values = |element, shape: &[usize]| tensor(element, shape, &[0; 8]).values(&whole, |v| v).unwrap();
         assert!(values(Element::F32, &[2]).is_some());
@@ -261,7 +261,7 @@ mod tests {
         assert!(values(Element::F32, &[usize::MAX, 4]).is_none());
         assert!(values(Element::Other("i8".to_owned()), &[1]).is_none());
         assert_eq!(tensor(Element::F32, &[usize::MAX, 4], &[]).bytes(), usize::MAX);
-        // A file that has become shorter is another matter.
+        // A file that was truncated is an error instead.
         let cut = tensor(Element::F32, &[2], &[0; 8]).values(&file(&[0; 7]), |v| v);
         assert!(cut.is_err_and(|error| error.kind() == crate::ErrorKind::File));
     }

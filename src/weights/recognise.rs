@@ -1,7 +1,9 @@
-//! What network a file holds the weights of, from the names and shapes of its tensors.
+//! Recognises the network of a weight file by the names and shapes of its tensors.
 
 use super::cfg::Cfg;
-use super::families::{Family, Rules, Shapes, Whose, describe, other_values, pixels, sampling};
+use super::families::{
+    Family, Hyperparameters, Publisher, Shapes, describe, preprocess, sampling, unsupported_normalization,
+};
 use super::names::{Branch, Layer, Names, Naming, Place};
 use super::raw::{Contents, Kind};
 use crate::clip::preprocess::{Normalization, Preprocess};
@@ -10,40 +12,40 @@ use crate::config::{BackboneConfig, Transformation};
 use crate::error::{ErrorRepr, Result};
 use crate::network::Network;
 
-/// The most blocks of a stage that are looked for.
+/// The maximum number of blocks to look for in a stage.
 const MAX_BLOCKS: usize = 1000;
 
-/// The time kernel of every preset: what 2-D weights are inflated to if nobody says otherwise.
+/// The time kernel of every preset, and the default for inflating 2-D weights.
 const TIME_KERNEL: usize = 3;
 
-/// What a file says about itself, by whose it is.
+/// Where a file comes from, and what follows from that.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub names: Names,
-    /// Whether these are the names of the file; else they are nobody's that is known, and Caffe2's are looked for.
+    /// Whether the file has these names. Otherwise its naming is unknown and `names` are Caffe2's.
     pub known: bool,
-    /// Whether bottlenecks have their stride on the first 1×1, where the source is known to be one way.
+    /// Whether bottleneck blocks have their stride on the first 1×1, if the source implies it.
     pub stride_1x1: Option<bool>,
-    /// What the frames were that the network was trained on, where that is known.
+    /// How the frames were preprocessed that the network was trained on, if that is known.
     pub preprocess: Option<Preprocess>,
-    /// Which frames of a video its project takes, where that is known.
+    /// Which frames of a video the project takes, if that is known.
     pub sampling: Option<Sampling>,
-    /// What its configuration says of pixels that `preprocess` cannot have.
-    pub other_values: Option<String>,
-    /// Who published it.
-    pub whose: Whose,
-    /// What its code tells of the network, of families for video.
-    rules: Option<Rules>,
+    /// The mean and deviation in the file's configuration, if `preprocess` cannot have them.
+    pub unsupported_normalization: Option<String>,
+    /// The project that published the file.
+    pub publisher: Publisher,
+    /// What the project's code fixes for the network, if the family is one of video networks.
+    hyperparameters: Option<Hyperparameters>,
 }
 
 impl Source {
-    /// Looks at the names; `file` is for messages. Names that are nobody's are taken for Caffe2's. `asked` is whose network
-    /// it is said to be.
+    /// Finds the source by the names in the file. `file` is its name in messages, and `stated_family` the family that
+    /// the caller states. Unknown names are treated as Caffe2's.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks that are known and cannot be run, for
-    /// several in one file, and for those of another family than is said.
-    pub fn find(contents: &Contents, file: &str, asked: Option<Family>) -> Result<Self> {
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks that are recognised but cannot be run,
+    /// for several networks in one file, and for networks of another family than the stated one.
+    pub fn find(contents: &Contents, file: &str, stated_family: Option<Family>) -> Result<Self> {
         let mut found = Names::find(contents);
         if found.len() > 1 {
             let prefixes: Vec<String> = found.iter().map(|names| format!("{:?}", names.prefix)).collect();
@@ -59,28 +61,31 @@ impl Source {
         refuse_non_local(contents, file)?;
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let arch = cfg.arch.as_deref();
-        // What was converted from a family's file has Caffe2's names and says whose it was.
-        let said = contents.family.as_deref().and_then(|name| name.parse().ok()).filter(|_| contents.config.is_some());
-        let whose = match said {
-            Some(family) => Whose::Of(family),
-            None => shapes(contents, &names, |shapes| Whose::find(names.naming, shapes, arch)),
+        // Converted files have Caffe2's names; their metadata says which family they come from.
+        let family_in_metadata =
+            contents.family.as_deref().and_then(|name| name.parse().ok()).filter(|_| contents.config.is_some());
+        let publisher = match family_in_metadata {
+            Some(family) => Publisher::Known(family),
+            None => shapes(contents, &names, |shapes| Publisher::find(names.naming, shapes, arch)),
         };
-        let whose = match asked {
-            Some(asked) => whose.said_to_be(asked, file)?,
-            None => whose,
+        let publisher = match stated_family {
+            Some(family) => publisher.with_family(family, file)?,
+            None => publisher,
         };
-        let rules = match whose {
-            Whose::Image | Whose::OneOf(..) | Whose::Of(Family::Detectron) => None,
-            Whose::Of(family) => Some(shapes(contents, &names, |shapes| Rules::of(family, shapes, &cfg))),
+        let hyperparameters = match publisher {
+            Publisher::ImageProject | Publisher::Ambiguous(..) | Publisher::Known(Family::Detectron) => None,
+            Publisher::Known(family) => {
+                Some(shapes(contents, &names, |shapes| Hyperparameters::new(family, shapes, &cfg)))
+            }
         };
-        match &rules {
-            Some(rules) if names.naming.is_of_video() => names.eps = [rules.eps, rules.eps_mid],
-            // What was converted of a video network may have a stem of two halves.
+        match &hyperparameters {
+            Some(Hyperparameters { eps, eps_mid, .. }) if names.naming.is_of_video() => names.eps = [*eps, *eps_mid],
+            // A converted video network may have a stem in two halves.
             Some(_) => {}
             None if names.naming.is_of_video() => {}
             None => refuse_deep_stems(contents, &names, file)?,
         }
-        // Only MSRA's networks, which have no groups, stride on the 1x1; ResNeXts came from Torch.
+        // Only MSRA's networks stride on the 1x1, and they have no groups. ResNeXts come from Torch.
         let grouped = groups(contents, &names).is_some_and(|groups| groups > 1);
         let converted = contents.author.as_deref() == Some("torchvision");
         let (stride_1x1, normalization) = match names.naming {
@@ -90,7 +95,7 @@ impl Source {
             Naming::Caffe2 => (None, None),
             Naming::Torchvision | Naming::HuggingFace => (Some(false), Some(Normalization::ImageNet)),
             Naming::Detectron2 if converted => (Some(false), Some(Normalization::ImageNet)),
-            // Detectron2 divides the pixels of its ResNeXts by their deviation and keeps them in BGR: neither of ours.
+            // For its ResNeXts Detectron2 divides BGR pixels by their deviation, which no normalization here does.
             Naming::Detectron2 if grouped => (Some(false), None),
             Naming::Detectron2 | Naming::MaskRcnnBenchmark => (Some(!grouped), Some(Normalization::Detectron)),
             Naming::TorchvisionVideo
@@ -101,60 +106,70 @@ impl Source {
             | Naming::VmzCaffe2 => (None, None),
         };
         let stated = contents.preprocess.as_deref().and_then(|name| name.parse().ok());
-        let family = match whose {
-            Whose::Of(family) => Some(family),
-            Whose::Image | Whose::OneOf(..) => None,
+        let family = match publisher {
+            Publisher::Known(family) => Some(family),
+            Publisher::ImageProject | Publisher::Ambiguous(..) => None,
         };
-        let of_family = family
-            .and_then(|family| shapes(contents, &names, |shapes| pixels(family, shapes, has_counters(contents), &cfg)));
+        let counters = has_counters(contents);
+        let family_preprocess =
+            family.and_then(|family| shapes(contents, &names, |shapes| preprocess(family, shapes, counters, &cfg)));
         let stated_sampling = contents.sampling.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let stated_sampling = stated_sampling.filter(|sampling: &Sampling| sampling.checked().is_ok());
-        let of_family_too =
+        let family_sampling =
             || family.and_then(|family| shapes(contents, &names, |shapes| sampling(family, shapes, &cfg)));
-        let sampling = stated_sampling.or_else(of_family_too);
-        let other_values = family.and_then(|family| other_values(family, &cfg));
-        let usual = of_family.or(normalization.map(Preprocess::usual));
+        let sampling = stated_sampling.or_else(family_sampling);
+        let unsupported_normalization = family.and_then(|family| unsupported_normalization(family, &cfg));
+        let usual = family_preprocess.or(normalization.map(Preprocess::usual));
         let preprocess = match (stated, usual) {
             (Some(stated), Some(usual)) if stated != usual.normalization => Some(Preprocess::usual(stated)),
             (Some(stated), None) => Some(Preprocess::usual(stated)),
             (_, usual) => usual,
         };
-        Ok(Self { names, known, stride_1x1, preprocess, sampling, other_values, whose, rules })
+        Ok(Self {
+            names,
+            known,
+            stride_1x1,
+            preprocess,
+            sampling,
+            unsupported_normalization,
+            publisher,
+            hyperparameters,
+        })
     }
 
-    /// The network that the tensors are of: of video families as their code has it, else as [`Source::body`].
+    /// The network that the tensors show. For video families their hyperparameters complete it; for others see
+    /// [`Source::body`].
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that cannot be built, or that
-    /// may be one of two.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the network cannot be built, or
+    /// [`ErrorKind::AmbiguousFamily`](crate::ErrorKind::AmbiguousFamily) if it may be one of several.
     pub fn network(&self, contents: &Contents, file: &str) -> Result<Option<Network>> {
-        let description = match (&self.whose, &self.rules) {
-            (Whose::OneOf(..), _) => return Err(self.whose.undecided(file)),
+        let description = match (&self.publisher, &self.hyperparameters) {
+            (Publisher::Ambiguous(..), _) => return Err(self.publisher.ambiguous(file)),
             (_, None) => return Ok(self.body(contents, file)?.map(Network::Reference)),
-            (_, Some(rules)) => shapes(contents, &self.names, |shapes| describe(shapes, rules)),
+            (_, Some(hyperparameters)) => shapes(contents, &self.names, |shapes| describe(shapes, hyperparameters)),
         };
         let Some(description) = description else { return Ok(None) };
         match description.validate() {
             Ok(()) => Ok(Some(Network::Described(description))),
             Err(error) => Err(ErrorRepr::Unsupported {
                 what: format!("the network of {file}"),
-                reason: format!("its tensors are of none that can be built ({error})"),
+                reason: format!("its tensors show a network that cannot be built ({error})"),
             }
             .into()),
         }
     }
 
-    /// What neither names nor shapes show of a network for video, and is taken to be its family's.
+    /// The properties of a video network that neither names nor shapes show and that are assumed by its family.
     pub fn assumed(&self) -> Vec<String> {
-        self.rules.as_ref().map(Rules::told).unwrap_or_default()
+        self.hyperparameters.as_ref().map(Hyperparameters::summary).unwrap_or_default()
     }
 
-    /// The body that the tensors are of: counts, widths, groups and time kernel from their names and shapes, a conv4 body
-    /// unless Detectron's own configuration names a conv5 one. `None` if they do not show one.
+    /// The body that the tensors show: block counts, widths, groups and time kernel come from their names and shapes.
+    /// It is a conv4 body unless Detectron's configuration names a conv5 one. `None` if the tensors show no body.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that is no such body, or that
-    /// may be one of two.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that this body cannot be.
     fn body(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let weight = |stage, block, branch| {
@@ -178,11 +193,11 @@ impl Source {
             return Ok(None);
         };
         let groups = groups(contents, &self.names).unwrap_or(1);
-        let spanning = match transformation {
+        let spanning_frames = match transformation {
             Transformation::Bottleneck => Branch::B,
             Transformation::Basic => Branch::A,
         };
-        let time_kernel_dim = match weight(3, 0, spanning) {
+        let time_kernel_dim = match weight(3, 0, spanning_frames) {
             Some(&[_, _, kt, _, _]) => kt,
             _ => TIME_KERNEL,
         };
@@ -201,23 +216,24 @@ impl Source {
         let refused =
             |reason: String| Err(ErrorRepr::Unsupported { what: format!("the network of {file}"), reason }.into());
         if let Err(error) = config.validate() {
-            return refused(format!("its tensors are of none that can be built ({error})"));
+            return refused(format!("its tensors show a network that cannot be built ({error})"));
         }
         for (stage, &inner) in inner.iter().enumerate() {
             if inner != config.dim_inner(stage) {
                 return refused(format!(
-                    "inside, res{} is {inner} wide, where a width that doubles from stage to stage would be {}",
+                    "the blocks of res{} are {inner} channels wide inside, wanted {}: the width has to double from \
+                     stage to stage",
                     stage + 2,
                     config.dim_inner(stage)
                 ));
             }
         }
         for stage in 2..stages + 2 {
-            let [before, own] = [config.feat_dims[stage - 2], config.feat_dims[stage - 1]];
-            if before == own && weight(stage, 0, Branch::Projection).is_some() {
+            let [width_in, width_out] = [config.feat_dims[stage - 2], config.feat_dims[stage - 1]];
+            if width_in == width_out && weight(stage, 0, Branch::Projection).is_some() {
                 return refused(format!(
-                    "res{stage} has a projection although its width stays {own}, and a stage of this body projects and \
-                     strides only where its width changes"
+                    "res{stage} has a projection although its width stays {width_out}, and a stage of this body \
+                     projects and strides only where its width changes"
                 ));
             }
         }
@@ -225,57 +241,55 @@ impl Source {
     }
 }
 
-/// The shapes of a file's parameters by the names of blobs.
-fn shapes<T>(contents: &Contents, names: &Names, look: impl FnOnce(&Shapes<'_>) -> T) -> T {
+/// Calls `read` with the shapes of a file's parameters by blob name.
+fn shapes<T>(contents: &Contents, names: &Names, read: impl FnOnce(&Shapes<'_>) -> T) -> T {
     let of = |blob: &str| contents.shape(&names.name_of(blob)).map(<[usize]>::to_vec);
     let of_caffe2 = matches!(names.naming, Naming::Caffe2 | Naming::VmzCaffe2);
-    look(&Shapes { of: &of, pool_is_numbered: names.pool_is_numbered, of_caffe2 })
+    read(&Shapes { of: &of, pool_has_index: names.pool_has_index, of_caffe2 })
 }
 
-/// Whether batch norms count what they have seen, as those of PyTorch's do since 2018.
+/// Whether the batch norms have `num_batches_tracked`, as PyTorch's do since 2018.
 fn has_counters(contents: &Contents) -> bool {
     contents.names().any(|name| name.ends_with(".num_batches_tracked"))
 }
 
-/// Groups of the first block's grouped convolution.
+/// The number of groups in the second convolution of the first block.
 fn groups(contents: &Contents, names: &Names) -> Option<usize> {
     let shape = |branch| contents.shape(&names.weight(Layer::Block { stage: 2, block: 0, branch }));
     let inner = *shape(Branch::A)?.first()?;
-    let of_group = *shape(Branch::B)?.get(1)?;
-    (of_group > 0 && inner > 0 && inner.is_multiple_of(of_group)).then(|| inner / of_group)
+    let per_group = *shape(Branch::B)?.get(1)?;
+    (per_group > 0 && inner > 0 && inner.is_multiple_of(per_group)).then(|| inner / per_group)
 }
 
-/// Refuses networks with attention between their blocks, whatever else of them fits.
+/// Refuses networks with attention between their blocks, even if everything else is supported.
 fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
-    // Caffe2's and PySlowFast's, mmaction2's, and those of ports of Caffe2's to PyTorch.
+    // The names in Caffe2 and PySlowFast, in mmaction2, and in ports of Caffe2's networks to PyTorch.
     let is_attention = |module: &str| module.contains("nonlocal") || module == "non_local_block" || module == "nl";
     let non_local = |name: &&str| name.split('.').any(is_attention);
     match contents.names().find(non_local) {
         None => Ok(()),
         Some(name) => Err(ErrorRepr::Unsupported {
             what: format!("a network with non-local blocks ({name}) in {file}"),
-            reason: "there is no attention here, and without it the features would be wrong".to_owned(),
+            reason: "attention is not implemented, and without it the features would be wrong".to_owned(),
         }
         .into()),
     }
 }
 
-/// Refuses networks with other convolutions in the stem than one of 7×7, whatever else of them fits.
+/// Refuses networks whose stem has other convolutions than the one of 7×7, even if everything else is supported.
 fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<()> {
-    let own = names.weight(Layer::Stem);
-    let of_stem = |name: &str| *name != own && names.place(name) == Some(Place::Stem);
-    let convolution = |shape: &[usize]| shape.len() >= 4;
-    let tensors = contents.tensors.iter().filter(|(name, tensor)| convolution(&tensor.shape) && of_stem(name));
+    let conv1 = names.weight(Layer::Stem);
+    let is_other = |name: &str| *name != conv1 && names.place(name) == Some(Place::Stem);
+    let is_convolution = |shape: &[usize]| shape.len() >= 4;
+    let tensors = contents.tensors.iter().filter(|(name, tensor)| is_convolution(&tensor.shape) && is_other(name));
     let mut others: Vec<&str> = tensors.map(|(name, _)| name.as_str()).collect();
     if others.is_empty() {
         return Ok(());
     }
     others.truncate(4);
     Err(ErrorRepr::Unsupported {
-        what: format!("a ResNet with a deep stem or another one ({}) in {file}", others.join(", ")),
-        reason: format!(
-            "the stem of this body is one convolution of 7x7, here {own}, and with others it is another network"
-        ),
+        what: format!("a ResNet with a deep stem or another stem ({}) in {file}", others.join(", ")),
+        reason: format!("the stem of this body is a single convolution of 7x7, {conv1} in this file"),
     }
     .into())
 }
@@ -289,7 +303,7 @@ mod tests {
     use crate::weights::raw::{Element, Payload, RawTensor};
     use std::collections::BTreeMap;
 
-    /// Tensors without values.
+    /// A file's contents with tensors of these shapes and no values.
     fn contents<'a>(shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Contents {
         let tensors = shapes.into_iter().map(|(name, shape)| {
             (name.to_owned(), RawTensor::dense(Element::F32, shape.to_vec(), Payload::plain(0..0)))
@@ -301,7 +315,7 @@ mod tests {
         Source::find(contents, "file", None)?.network(contents, "file")
     }
 
-    /// Names and shapes as torchvision has them, by network.
+    /// The names and shapes of torchvision's networks, by network.
     fn torchvision() -> BTreeMap<String, BTreeMap<String, Vec<usize>>> {
         let path = format!("{}/tests/goldens/shapes.json", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -318,7 +332,7 @@ mod tests {
             let want = BackboneConfig::preset(preset).unwrap();
             let parameters = Body::new(&want).unwrap().graph.parameters();
             let mut contents = contents(parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())));
-            // Res5 is only read where Detectron's configuration asks for it.
+            // Res5 is read only if Detectron's configuration asks for it.
             if want.block_counts.len() == 4 {
                 let Some(Network::Reference(short)) = recognise(&contents).unwrap() else { panic!("{preset}") };
                 assert_eq!(short.block_counts, want.block_counts[..3], "{preset}");
@@ -360,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_the_stride_and_the_pixels_are_the_source_s() {
+    fn the_place_of_the_stride_and_the_normalization_depend_on_the_source() {
         use Normalization::{Detectron, ImageNet};
         let rename = |from: &str, to: &str| {
             let mut contents = of_torchvision("resnet50");
@@ -396,13 +410,14 @@ mod tests {
             ("blobs in safetensors", plain, (None, None)),
         ] {
             let source = Source::find(&contents, "file", None).unwrap();
-            assert_eq!((source.stride_1x1, source.preprocess.map(|own| own.normalization)), want, "{what}");
+            let normalization = source.preprocess.map(|preprocess| preprocess.normalization);
+            assert_eq!((source.stride_1x1, normalization), want, "{what}");
         }
     }
 
-    /// Of VMZ's R(2+1)D of bottlenecks, the PyTorch port pools behind the stem, and Caffe2's does not.
+    /// VMZ's R(2+1)D with bottleneck blocks pools behind the stem in PyTorch, but not in Caffe2.
     #[test]
-    fn vmz_s_bottlenecks_pool_in_one_form_only() {
+    fn vmz_s_bottleneck_networks_pool_in_pytorch_only() {
         let shapes: [&[usize]; 10] = [
             &[3, 3, 1, 7, 7],
             &[4, 3, 3, 1, 1],
@@ -452,10 +467,9 @@ mod tests {
         }
     }
 
-    /// What the configuration in a file says of frames goes before what its family usually has.
-    /// How many frames the slow pathway is of, by the configuration in the file, else by the family.
+    /// The number of frames of the slow pathway comes from the configuration in the file, or else from the family.
     #[test]
-    fn the_slow_pathway_s_frames_are_the_configuration_s() {
+    fn the_configuration_decides_the_slow_pathway_s_frames() {
         let pyslowfast =
             ["s1.pathway0_stem.conv.weight", "s1.pathway1_stem.conv.weight", "s2.pathway0_res0.branch2.a.weight"];
         let mmaction2 =
@@ -470,12 +484,14 @@ mod tests {
             let contents = contents(shapes.iter().map(|(name, shape)| (*name, shape.as_slice())));
             let contents = Contents { cfg: cfg.map(str::to_owned), ..contents };
             let source = Source::find(&contents, "file", None).unwrap();
-            assert_eq!(source.rules.unwrap().slow_frames, Some(SlowFrames { alpha, spread }), "{names:?} {cfg:?}");
+            let slow_frames = source.hyperparameters.unwrap().slow_frames;
+            assert_eq!(slow_frames, Some(SlowFrames { alpha, spread }), "{names:?} {cfg:?}");
         }
     }
 
+    /// The configuration in a file takes precedence over the family's usual frames.
     #[test]
-    fn pyslowfast_s_configuration_says_which_frames() {
+    fn pyslowfast_s_configuration_decides_the_frames() {
         let of = |cfg: Option<&str>| {
             let mut contents = contents([
                 ("s1.pathway0_stem.conv.weight", [4, 3, 1, 7, 7].as_slice()),
@@ -487,20 +503,20 @@ mod tests {
             let source = Source::find(&contents, "file", Some(Family::PySlowFast)).unwrap();
             let sampling = source.sampling.unwrap();
             let frames = [sampling.frames, sampling.step, sampling.clips.unwrap(), sampling.crops];
-            (source.preprocess.unwrap().normalization, frames, source.other_values)
+            (source.preprocess.unwrap().normalization, frames, source.unsupported_normalization)
         };
         use Normalization::{PyTorchVideo, PyTorchVideoBgr};
         assert_eq!(of(None), (PyTorchVideo, [8, 8, 10, 3], None));
         let cfg = "DATA:\n  MEAN:\n  - 0.45\n  - 0.45\n  - 0.45\n  NUM_FRAMES: 16\n  REVERSE_INPUT_CHANNEL: true\n  \
                    SAMPLING_RATE: 5\nTEST:\n  NUM_ENSEMBLE_VIEWS: 1\n  NUM_SPATIAL_CROPS: 1\n";
         assert_eq!(of(Some(cfg)), (PyTorchVideoBgr, [16, 5, 1, 1], None));
-        let (normalization, _, other) = of(Some("DATA:\n  MEAN: [0.485, 0.456, 0.406]\n"));
+        let (normalization, _, unsupported) = of(Some("DATA:\n  MEAN: [0.485, 0.456, 0.406]\n"));
         assert_eq!(normalization, PyTorchVideo);
-        assert!(other.unwrap().contains("DATA.MEAN is [0.485, 0.456, 0.406], DATA.STD unsaid"));
+        assert!(unsupported.unwrap().contains("DATA.MEAN is [0.485, 0.456, 0.406], DATA.STD is not set"));
     }
 
     #[test]
-    fn what_is_no_such_body_is_none_or_refused() {
+    fn other_networks_are_none_or_refused() {
         assert!(recognise(&contents([])).unwrap().is_none());
         assert!(recognise(&contents([("conv1_w", [64, 3, 7, 7].as_slice())])).unwrap().is_none());
         let changed = |change: &dyn Fn(&mut Contents)| {
@@ -512,13 +528,13 @@ mod tests {
             contents.tensors.get_mut(name).unwrap().shape = shape.to_vec();
         };
         let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[96, 64, 3, 3]));
-        assert!(error.contains("res3 is 96 wide"), "{error}");
+        assert!(error.contains("res3 are 96 channels wide inside, wanted 128"), "{error}");
         let error = changed(&|c| set(c, "layer2.0.conv2.weight", &[64, 128, 3, 3]));
         assert!(error.contains("res3 has a projection although its width stays 64"), "{error}");
         let error = changed(&|c| set(c, "layer2.0.conv1.weight", &[128, 64, 2, 3, 3]));
         assert!(error.contains("time_kernel_dim") && error.contains("odd"), "{error}");
         let error = changed(&|c| set(c, "layer1.0.conv1.weight", &[0, 0, 3, 3]));
-        assert!(error.contains("none that can be built"), "{error}");
+        assert!(error.contains("cannot be built"), "{error}");
         let error = changed(&|c| {
             let tensor = c.tensors["conv1.weight"].clone();
             c.tensors.insert("ema.layer1.0.conv1.weight".to_owned(), tensor);

@@ -1,4 +1,4 @@
-//! Weight files of the safetensors kind.
+//! Weight files in the safetensors format.
 
 use super::file::WeightFile;
 use super::raw::{Contents, Element, Payload, RawTensor};
@@ -6,26 +6,26 @@ use crate::error::{Error, Result};
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError};
 
-/// What such a file should be, for messages.
+/// The wanted format, for messages.
 pub(crate) const WANTED: &str = "a whole safetensors file";
 
-/// More than this no header may have.
-const LONGEST_HEADER: u64 = 100_000_000;
+/// The maximum length of a header that the format allows.
+const MAX_HEADER_LEN: u64 = 100_000_000;
 
-/// The tensors of a safetensors file, of which only the header is read.
+/// The tensors of a safetensors file. Only the header is read.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format)
-/// with what the crate `safetensors` said, or else would have.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) with the error that the crate `safetensors` gives for such a file.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
-    let refused = |said: SafeTensorError| Error::format(file.path(), WANTED, said);
+    let refused = |error: SafeTensorError| Error::format(file.path(), WANTED, error);
     if file.len() < size_of::<u64>() {
         return Err(refused(SafeTensorError::HeaderTooSmall));
     }
     let mut length = [0; size_of::<u64>()];
     length.copy_from_slice(&file.range(0..size_of::<u64>())?);
     let length = u64::from_le_bytes(length);
-    if length > LONGEST_HEADER {
+    if length > MAX_HEADER_LEN {
         return Err(refused(SafeTensorError::HeaderTooLarge));
     }
     let start = size_of::<u64>() + length as usize;
@@ -33,10 +33,10 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
         return Err(refused(SafeTensorError::InvalidHeaderLength));
     }
     let header = file.range(size_of::<u64>()..start)?;
-    let header = std::str::from_utf8(&header).map_err(|said| refused(SafeTensorError::InvalidHeader(said)))?;
-    // What is read has been checked by the crate: the tensors lie behind one another without gaps.
+    let header = std::str::from_utf8(&header).map_err(|error| refused(SafeTensorError::InvalidHeader(error)))?;
+    // Deserialization by the crate checks that the tensors follow each other without gaps.
     let header: Metadata =
-        serde_json::from_str(header).map_err(|said| refused(SafeTensorError::InvalidHeaderDeserialization(said)))?;
+        serde_json::from_str(header).map_err(|error| refused(SafeTensorError::InvalidHeaderDeserialization(error)))?;
     if start.checked_add(header.data_len()) != Some(file.len()) {
         return Err(refused(SafeTensorError::MetadataIncompleteBuffer));
     }
@@ -45,13 +45,13 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
         let payload = Payload::plain(start + begin..start + end);
         (name, RawTensor::dense(element(info.dtype), info.shape.clone(), payload))
     });
-    let said = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned();
+    let metadata = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned();
     Ok(Contents {
         tensors: tensors.collect(),
-        config: said("config"),
-        family: said("family"),
-        preprocess: said("preprocess"),
-        sampling: said("sampling"),
+        config: metadata("config"),
+        family: metadata("family"),
+        preprocess: metadata("preprocess"),
+        sampling: metadata("sampling"),
         ..Contents::default()
     })
 }

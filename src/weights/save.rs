@@ -1,4 +1,4 @@
-//! Parameters as a safetensors file that needs no conversion any more.
+//! Converted parameters as a safetensors file.
 
 use super::{Family, Weights};
 use crate::clip::preprocess::Normalization;
@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 pub use crate::tensor_file::Storage;
 
 impl Weights {
-    /// A safetensors file with the parameters by blob name; its metadata says under `config` which network they are of and
-    /// under `preprocess` and `sampling`, where that is known, what pixels of which frames it wants. The same parameters make
-    /// the same bytes.
+    /// A safetensors file with the parameters by blob name. Its metadata has the network under `config`, and the
+    /// family, the normalization and the sampling, if given, under `family`, `preprocess` and `sampling`. The same
+    /// parameters give the same bytes.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value that float16 cannot hold.
@@ -29,8 +29,8 @@ impl Weights {
         let entries = entries.map(|(name, tensor)| Entry { name, shape: tensor.shape.clone(), values: &tensor.data });
         let mut metadata = BTreeMap::from([("config", network.into().to_json())]);
         metadata.extend(family.map(|family| ("family", family.name().to_owned())));
-        metadata.extend(preprocess.map(|way| ("preprocess", way.name().to_owned())));
-        // Numbers and names only, of which there is always JSON.
+        metadata.extend(preprocess.map(|normalization| ("preprocess", normalization.name().to_owned())));
+        // This cannot fail: a sampling has only numbers and names.
         let sampling = sampling.and_then(|sampling| serde_json::to_string(&sampling).ok());
         metadata.extend(sampling.map(|json| ("sampling", json)));
         TensorFile::new(entries.collect(), storage, &metadata)

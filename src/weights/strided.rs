@@ -1,7 +1,6 @@
-//! Tensors whose values lie otherwise than row by row without gaps: transposed ones, parts of larger ones, one value many
-//! times.
+//! Tensors with strides: transposed tensors, parts of larger tensors, and broadcast values.
 
-/// How many values there are from the first to the last; `None` if a number gets too large for it.
+/// The number of values from the first to the last of a tensor; `None` if it overflows or the ranks differ.
 pub(crate) fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.len() != strides.len() {
         return None;
@@ -13,30 +12,31 @@ pub(crate) fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
     axes.try_fold(1usize, |span, (&n, &stride)| span.checked_add((n - 1).checked_mul(stride)?))
 }
 
-/// The strides of row-major order without gaps; `None` if a number gets too large for it.
+/// The strides of row-major order without gaps; `None` if one overflows.
 pub(crate) fn dense(shape: &[usize]) -> Option<Vec<usize>> {
     let mut strides = vec![0; shape.len()];
     let mut next = 1usize;
     for (stride, &n) in strides.iter_mut().zip(shape).rev() {
         *stride = next;
-        // An empty tensor has the strides of one with an axis of 1 there.
+        // An axis of 0 counts as 1.
         next = next.checked_mul(n.max(1))?;
     }
     Some(strides)
 }
 
-/// `strides`, or `None` if they are those of row-major order without gaps, wherever that makes a difference.
+/// `strides`, or `None` if they address the same values as row-major order without gaps. The strides of axes of 1, and
+/// of empty tensors, make no difference.
 pub(crate) fn unless_dense(shape: &[usize], strides: Vec<usize>) -> Option<Vec<usize>> {
-    let same = |dense: Vec<usize>| {
+    let is_same = |dense: Vec<usize>| {
         let axes = shape.iter().zip(strides.iter().zip(&dense));
-        shape.contains(&0) || axes.into_iter().all(|(&n, (own, dense))| n == 1 || own == dense)
+        shape.contains(&0) || axes.into_iter().all(|(&n, (stride, dense))| n == 1 || stride == dense)
     };
-    let is_dense = dense(shape).is_some_and(same);
+    let is_dense = dense(shape).is_some_and(is_same);
     (!is_dense).then_some(strides)
 }
 
-/// What `value` makes of `values`, of which neighbours along each axis are `strides` apart, row by row; `None` if there are
-/// too few.
+/// Gathers the values of a tensor into row-major order and applies `value` to each. Neighbours along an axis are its
+/// stride apart in `values`. `None` if there are too few values.
 pub(crate) fn row_major<A, T>(
     values: &[A],
     shape: &[usize],
@@ -48,14 +48,15 @@ pub(crate) fn row_major<A, T>(
     }
     let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n))?;
     let mut sorted = Vec::new();
-    // One value may be claimed to be any number of them.
+    // With strides of 0 a file may claim any number of values.
     sorted.try_reserve_exact(len).ok()?;
     let (mut index, mut at) = (vec![0; shape.len()], 0);
     while sorted.len() < len {
         sorted.push(value(values.get(at)?));
         for (axis, i) in index.iter_mut().enumerate().rev() {
             *i += 1;
-            // What goes beyond the last value comes back at once: an axis of one may have any stride.
+            // An axis of 1 may have any stride. Wrapping is harmless, because the subtraction below undoes the
+            // addition.
             at = at.wrapping_add(strides[axis]);
             if *i < shape[axis] {
                 break;

@@ -1,28 +1,29 @@
-//! Whose a video network is: how its project names the parameters, and what of the network neither names nor shapes show.
+//! The families of video networks: how each project names the parameters, and what neither names nor shapes show.
 //!
-//! [`modules`] and [`mod@vmz_caffe2`] turn a project's names into those of blobs, and [`whose`] tells by them and by shapes who published the
-//! network; [`rules`] has what its code alone tells: where the strides are, what is pooled, what the batch norms add.
-//! [`mod@describe`] makes a [`crate::network::Description`] of both.
+//! [`modules`] and [`mod@vmz_caffe2`] translate a project's names into blob names, and [`publisher`] decides by these
+//! names and the shapes which project published the network. [`hyperparameters`] has what only the project's code
+//! shows: strides, poolings, `eps` of batch norms. [`mod@describe`] makes a [`crate::network::Description`] from both.
+//! [`mod@preprocess`] and [`mod@sampling`] have what the project feeds its networks.
 
 mod describe;
+mod hyperparameters;
 mod modules;
-mod pixels;
-mod rules;
+mod preprocess;
+mod publisher;
 mod sampling;
 mod vmz_caffe2;
-mod whose;
 
 pub(crate) use describe::{Shapes, describe};
-pub(crate) use modules::{Hints, canonical, lateral_of_caffe2};
-pub(crate) use pixels::{other_values, pixels};
-pub(crate) use rules::Rules;
+pub(crate) use hyperparameters::Hyperparameters;
+pub(crate) use modules::{Hints, blob_name, lateral_of_caffe2};
+pub(crate) use preprocess::{preprocess, unsupported_normalization};
+pub(crate) use publisher::Publisher;
 pub(crate) use sampling::sampling;
-pub(crate) use vmz_caffe2::{FIRST as FIRST_OF_VMZ, renamed as renamed_vmz};
-pub(crate) use whose::Whose;
+pub(crate) use vmz_caffe2::{FIRST as FIRST_OF_VMZ, file_names as vmz_file_names};
 
 use crate::named::named;
 
-/// Who published a video network.
+/// The project that published a video network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
@@ -34,11 +35,11 @@ pub enum Family {
     PyTorchVideo,
     /// PySlowFast.
     PySlowFast,
-    /// video-nonlocal-net, whose networks are Caffe2's.
+    /// video-nonlocal-net, whose networks are in Caffe2's form.
     VideoNonlocalNet,
-    /// 3D-ResNets-PyTorch, Hara's.
+    /// Hara's 3D-ResNets-PyTorch.
     ThreeDResNets,
-    /// Inflated ResNets of inflated_convnets_pytorch.
+    /// The inflated ResNets of inflated_convnets_pytorch.
     I3ResNet,
     /// mmaction2.
     Mmaction2,

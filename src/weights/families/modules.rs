@@ -1,8 +1,8 @@
-//! The modules of the projects' networks, by the names of our blobs.
+//! The modules of the projects' networks, and the blob names that they correspond to.
 //!
-//! A project's tensor is called by the path of the module it is in and by what it is there, `layer1.0.conv1.0.weight`. The
-//! path says which convolution, batch norm or classifier of the network it is; that has one name here, `res2_0_branch2a`,
-//! whoever published the network.
+//! The name of a project's tensor is the path of its module and its part in that module, `layer1.0.conv1.0.weight`. The
+//! path shows which convolution, batch norm or classifier of the network it is. The blob name, `res2_0_branch2a`, is
+//! the same for all projects.
 
 use crate::graph::described::FAST;
 use crate::weights::names::Naming;
@@ -11,33 +11,33 @@ use std::borrow::Cow;
 /// A module with parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Module {
-    /// A convolution: the name of its blob.
+    /// A convolution, by its blob name.
     Conv(String),
-    /// The batch norm behind the convolution of that blob.
+    /// A batch norm, by the blob name of the convolution in front of it.
     Norm(String),
     /// The classifier.
     Classifier,
 }
 
-/// What a name alone does not tell: what other names are there.
+/// What a single name does not show: whether certain other names are in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hints {
     /// Whether the stem's convolution is in two halves.
     pub factored_stem: bool,
-    /// Whether the second convolution of the bottlenecks is in two halves.
+    /// Whether the second convolution of the bottleneck blocks is in two halves.
     pub factored_second: bool,
-    /// Whether a pooling between the stages takes a number of its own.
-    pub pool_is_numbered: bool,
-    /// Whether there are two pathways, whose last pooling then takes one.
+    /// Whether a pooling between the stages has an index among the names.
+    pub pool_has_index: bool,
+    /// Whether there are two pathways. Then the last pooling has an index.
     pub two_pathways: bool,
 }
 
 impl Hints {
-    /// Those of a file that `has` names.
+    /// The hints for a file; `has` says whether it has a tensor of that name.
     pub fn new(naming: Naming, has: impl Fn(&str) -> bool) -> Self {
         let [stem, second, stage] = match naming {
             Naming::TorchvisionVideo => ["stem.3.weight", "", ""],
-            // Of two pathways no pooling has a number.
+            // In networks with two pathways no pooling between the stages has an index.
             Naming::PyTorchVideo if has("blocks.0.multipathway_blocks.0.conv.weight") => {
                 return Self { two_pathways: true, ..Self::default() };
             }
@@ -48,19 +48,20 @@ impl Hints {
         Self {
             factored_stem: has(stem),
             factored_second: has(second),
-            pool_is_numbered: naming == Naming::PyTorchVideo && !has(stage),
+            pool_has_index: naming == Naming::PyTorchVideo && !has(stage),
             two_pathways: false,
         }
     }
 }
 
-/// The name that the parameter `name` of a file, without its prefix, has as a blob's; `None` if it is none of the network's.
-pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<String> {
+/// The blob name of the tensor `name`, which is without its prefix; `None` if the tensor is no parameter of the
+/// network.
+pub(crate) fn blob_name(naming: Naming, name: &str, hints: Hints) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
     if let Some(lateral) = lateral(naming, path) {
         return parameter(&lateral, part);
     }
-    let (path, is_fast) = one_pathway(naming, path);
+    let (path, is_fast) = without_pathway(naming, path);
     let path = path.as_ref();
     let module = match naming {
         Naming::TorchvisionVideo => torchvision(path, hints),
@@ -76,11 +77,11 @@ pub(crate) fn canonical(naming: Naming, name: &str, hints: Hints) -> Option<Stri
         | Naming::VmzCaffe2 => None,
     }?;
     let blob = parameter(&module, part)?;
-    // The classifier is that of both.
+    // The two pathways share one classifier.
     Some(if is_fast && module != Module::Classifier { format!("{FAST}{blob}") } else { blob })
 }
 
-/// The name of a part of a module.
+/// The blob name of a part of a module.
 fn parameter(module: &Module, part: &str) -> Option<String> {
     Some(match (module, part) {
         (Module::Conv(blob), "weight") => format!("{blob}_w"),
@@ -101,7 +102,7 @@ fn parameter(module: &Module, part: &str) -> Option<String> {
     })
 }
 
-/// The lateral connection of a network of two pathways that `path` is a part of.
+/// The convolution or batch norm of a lateral connection that `path` leads to, in a network with two pathways.
 fn lateral(naming: Naming, path: &str) -> Option<Module> {
     let (index, part) = match naming {
         Naming::PyTorchVideo => {
@@ -126,7 +127,8 @@ fn lateral(naming: Naming, path: &str) -> Option<Module> {
     }
 }
 
-/// The same by the name of a parameter in Caffe2's form: `t_pool1_subsample_w`, `t_res2_2_branch2c_bn_subsample_bn_s`.
+/// The blob name of a parameter of a lateral connection in Caffe2's form: `t_pool1_subsample_w`,
+/// `t_res2_2_branch2c_bn_subsample_bn_s`.
 pub(crate) fn lateral_of_caffe2(name: &str) -> Option<String> {
     let (place, part) = name.strip_prefix(FAST)?.split_once("_subsample_")?;
     let index = match place.strip_prefix("res") {
@@ -137,17 +139,17 @@ pub(crate) fn lateral_of_caffe2(name: &str) -> Option<String> {
     ["w", "bn_s", "bn_b", "bn_rm", "bn_riv"].contains(&part).then(|| format!("fuse{index}_{part}"))
 }
 
-/// `path` as the project calls it in a network of one pathway, and whether it is the fast one's.
-fn one_pathway(naming: Naming, path: &str) -> (Cow<'_, str>, bool) {
+/// `path` as it is in a network with one pathway, and whether it belongs to the fast pathway.
+fn without_pathway(naming: Naming, path: &str) -> (Cow<'_, str>, bool) {
     let marks: &[(&str, &str, bool)] = match naming {
         Naming::PyTorchVideo => &[(".multipathway_blocks.0.", ".", false), (".multipathway_blocks.1.", ".", true)],
         Naming::PySlowFast => &[(".pathway1_", ".pathway0_", true)],
         Naming::Mmaction2 => &[("slow_path.", "", false), ("fast_path.", "", true)],
         _ => &[],
     };
-    for &(mark, plain, is_fast) in marks {
-        if let Some((before, behind)) = path.split_once(mark) {
-            return (format!("{before}{plain}{behind}").into(), is_fast);
+    for &(mark, replacement, is_fast) in marks {
+        if let Some((before, after)) = path.split_once(mark) {
+            return (format!("{before}{replacement}{after}").into(), is_fast);
         }
     }
     (path.into(), false)
@@ -165,7 +167,7 @@ fn projection(stage: usize, block: usize, first_half: bool) -> String {
     format!("res{stage}_{block}_branch1{}", if first_half { "_mid" } else { "" })
 }
 
-/// `layer2.0.` as res3's first block, and what is behind it.
+/// Splits a path such as `layer2.0.conv1` into its stage, 3, its block, 0, and the rest.
 fn layer(path: &str) -> Option<(usize, usize, &str)> {
     let (stage, rest) = path.strip_prefix("layer")?.split_once('.')?;
     let (block, rest) = rest.split_once('.')?;
@@ -173,14 +175,14 @@ fn layer(path: &str) -> Option<(usize, usize, &str)> {
     Some((stage + 1, number(block)?, rest)).filter(|_| (1..=4).contains(&stage))
 }
 
-/// A number as PyTorch writes it, of at most three digits.
+/// A number as PyTorch writes it, with at most three digits.
 fn number(text: &str) -> Option<usize> {
     let plain = text == "0" || !text.starts_with('0');
     let digits = !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     (plain && digits).then(|| text.parse().ok()).flatten()
 }
 
-/// `conv1`, `conv2`, … as a, b, …
+/// The branch letter of `conv1`, `conv2`, …: a, b, …
 fn letter(text: &str, kind: &str) -> Option<char> {
     match text.strip_prefix(kind)? {
         "1" => Some('a'),
@@ -210,7 +212,7 @@ fn torchvision(path: &str, hints: Hints) -> Option<Module> {
     }
     let letter = letter(name, "conv")?;
     let unit = |first_half| unit(stage, block, letter, first_half);
-    // In halves, 0.2 is a ReLU, and where there is none (VMZ's ip-CSN) the second half.
+    // In a factored convolution 0.2 is a ReLU, or the second half if there is no ReLU (VMZ's ip-CSN).
     match index {
         "0" | "0.2" | "0.3" => Some(Module::Conv(unit(false))),
         "1" => Some(Module::Norm(unit(false))),
@@ -223,8 +225,8 @@ fn torchvision(path: &str, hints: Hints) -> Option<Module> {
 fn pytorchvideo(path: &str, hints: Hints) -> Option<Module> {
     let (index, rest) = path.strip_prefix("blocks.")?.split_once('.')?;
     let index = number(index)?;
-    let numbered = hints.pool_is_numbered || hints.two_pathways;
-    let stage = match (index, hints.pool_is_numbered) {
+    let pool_counts = hints.pool_has_index || hints.two_pathways;
+    let stage = match (index, hints.pool_has_index) {
         (0, _) => {
             return match rest {
                 "conv" => Some(Module::Conv(stem(false))),
@@ -235,7 +237,7 @@ fn pytorchvideo(path: &str, hints: Hints) -> Option<Module> {
         (1, _) => 2,
         (3..=5, true) => index,
         (2..=4, false) => index + 1,
-        _ if rest == "proj" && index == if numbered { 6 } else { 5 } => return Some(Module::Classifier),
+        _ if rest == "proj" && index == if pool_counts { 6 } else { 5 } => return Some(Module::Classifier),
         _ => return None,
     };
     let (block, rest) = rest.strip_prefix("res_blocks.")?.split_once('.')?;
@@ -312,7 +314,7 @@ fn mmaction2(path: &str, hints: Hints) -> Option<Module> {
     if path == "cls_head.fc_cls" {
         return Some(Module::Classifier);
     }
-    // Every convolution is a module of mmcv's, with the batch norm in it.
+    // Every convolution is a ConvModule of mmcv, which contains the batch norm.
     let in_module = |rest: &str, blob: &dyn Fn(bool) -> String| match rest {
         "conv" | "conv.conv_t" => Some(Module::Conv(blob(false))),
         "bn" => Some(Module::Norm(blob(false))),
@@ -329,7 +331,7 @@ fn mmaction2(path: &str, hints: Hints) -> Option<Module> {
         return in_module(rest, &|first_half| projection(stage, block, first_half));
     }
     let letter = letter(name, "conv")?;
-    // The second convolution of a CSN's bottleneck is a list of one or two of them.
+    // The second convolution of a CSN bottleneck is a list of one or two such modules.
     match (rest.strip_prefix("0."), rest.strip_prefix("1.")) {
         (Some(rest), _) => in_module(rest, &|_| unit(stage, block, letter, hints.factored_second)),
         (_, Some(rest)) => in_module(rest, &|_| unit(stage, block, letter, false)),
@@ -342,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn laterals_of_caffe2_are_ours() {
+    fn laterals_of_caffe2_become_blobs() {
         for (name, blob) in [
             ("t_pool1_subsample_w", Some("fuse1_w")),
             ("t_pool1_subsample_bn_riv", Some("fuse1_bn_riv")),
@@ -359,7 +361,7 @@ mod tests {
     fn names_of_every_project_become_blobs() {
         let plain = Hints::default();
         let factored = Hints { factored_stem: true, ..plain };
-        let numbered = Hints { pool_is_numbered: true, ..plain };
+        let numbered = Hints { pool_has_index: true, ..plain };
         let two = Hints { two_pathways: true, ..plain };
         let second = Hints { factored_second: true, ..plain };
         use Naming::{Mmaction2, PySlowFast, PyTorchVideo, ThreeDResNets, TorchvisionVideo};
@@ -433,7 +435,7 @@ mod tests {
             (Mmaction2, plain, "layer2.0.downsample.bn.weight", "res3_0_branch1_bn_s"),
             (Mmaction2, plain, "cls_head.fc_cls.weight", "pred_w"),
         ] {
-            assert_eq!(canonical(naming, name, hints).as_deref(), Some(blob), "{naming:?} {name}");
+            assert_eq!(blob_name(naming, name, hints).as_deref(), Some(blob), "{naming:?} {name}");
         }
         for (naming, name) in [
             (TorchvisionVideo, "layer2.1.conv2.0.bias"),
@@ -454,7 +456,7 @@ mod tests {
             (Mmaction2, "layer1.0.non_local_block.g.0.conv.weight"),
             (Mmaction2, "weight"),
         ] {
-            assert_eq!(canonical(naming, name, plain), None, "{naming:?} {name}");
+            assert_eq!(blob_name(naming, name, plain), None, "{naming:?} {name}");
         }
     }
 }

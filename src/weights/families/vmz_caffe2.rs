@@ -1,35 +1,35 @@
-//! VMZ's networks in Caffe2's form: what its names are of ours.
+//! Names in VMZ's networks in Caffe2's form, and the blob names that they correspond to.
 //!
-//! The names count the blocks over the whole network, `comp_7_conv_1_w`, so that no name alone tells its stage. A stage
-//! begins with each block that has a projection, `shortcut_projection_7_w`; res2 begins with block 0, with or without one
-//! (VMZ `c2/lib/models/builder/video_model.py`). The convolutions of a block are numbered from 1 on, and of ir-CSN's the
-//! second is 3 and the third 4.
+//! VMZ numbers the blocks through the whole network, `comp_7_conv_1_w`, so a name alone does not show its stage. Each
+//! block with a projection, `shortcut_projection_7_w`, begins a stage; res2 begins with block 0, with or without a
+//! projection (VMZ `c2/lib/models/builder/video_model.py`). The convolutions of a block are numbered from 1, but in
+//! ir-CSN the second has the number 3 and the third the number 4.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The first convolution of the first block, by which the names are known.
+/// The first convolution of the first block, which identifies the naming.
 pub(crate) const FIRST: [&str; 2] = ["comp_0_conv_1_w", "comp_0_conv_1_middle_w"];
 
-/// Parts of a batch norm.
+/// Suffixes of the parts of a batch norm.
 const NORM: [&str; 4] = ["s", "b", "rm", "riv"];
 
-/// The names of the file by those of blobs; `has` and `names` are those that are there. What is none of the network's, and
-/// stages beyond res5, is not among them.
-pub(crate) fn renamed<'a>(
+/// The names in the file by blob name. `names` lists the names in the file and `has` looks one up. Names outside of the
+/// network and names of stages beyond res5 are left out.
+pub(crate) fn file_names<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
     has: impl Fn(&str) -> bool,
 ) -> BTreeMap<String, String> {
-    let mut renamed = BTreeMap::new();
+    let mut file_names = BTreeMap::new();
     let mut add = |blob: String, name: String| {
         if has(&name) {
-            renamed.insert(blob, name);
+            file_names.insert(blob, name);
         }
     };
-    for (own, half) in [("conv1_middle", "conv1_mid"), ("conv1", "conv1")] {
-        add(format!("{half}_w"), format!("{own}_w"));
+    for (theirs, ours) in [("conv1_middle", "conv1_mid"), ("conv1", "conv1")] {
+        add(format!("{ours}_w"), format!("{theirs}_w"));
         for part in NORM {
-            let blob = if own == half { format!("res_{half}_bn_{part}") } else { format!("{half}_bn_{part}") };
-            add(blob, format!("{own}_spatbn_relu_{part}"));
+            let blob = if theirs == ours { format!("res_{ours}_bn_{part}") } else { format!("{ours}_bn_{part}") };
+            add(blob, format!("{theirs}_spatbn_relu_{part}"));
         }
     }
     for name in names.clone() {
@@ -55,20 +55,20 @@ pub(crate) fn renamed<'a>(
             add(format!("{prefix}_branch1_bn_{part}"), format!("shortcut_projection_{index}_spatbn_{part}"));
         }
         for (letter, number) in ('a'..='c').zip(convolutions) {
-            for (own, half) in [("_middle", "_mid"), ("", "")] {
-                let blob = format!("{prefix}_branch2{letter}{half}");
-                add(format!("{blob}_w"), format!("comp_{index}_conv_{number}{own}_w"));
+            for (theirs, ours) in [("_middle", "_mid"), ("", "")] {
+                let blob = format!("{prefix}_branch2{letter}{ours}");
+                add(format!("{blob}_w"), format!("comp_{index}_conv_{number}{theirs}_w"));
                 for part in NORM {
-                    add(format!("{blob}_bn_{part}"), format!("comp_{index}_spatbn_{number}{own}_{part}"));
+                    add(format!("{blob}_bn_{part}"), format!("comp_{index}_spatbn_{number}{theirs}_{part}"));
                 }
             }
         }
         block += 1;
     }
-    renamed
+    file_names
 }
 
-/// The numbers of the convolutions of every block, in order.
+/// The numbers of the convolutions in every block, in order.
 fn blocks<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<usize, BTreeSet<usize>> {
     let mut blocks: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for name in names {
@@ -89,9 +89,9 @@ mod tests {
     fn blob_of(names: &[&str]) -> impl Fn(&str) -> Option<String> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         move |name| {
-            let has = |name: &str| names.iter().any(|own| own == name);
-            let blobs = renamed(names.iter().map(String::as_str), has);
-            blobs.into_iter().find(|(_, own)| own == name).map(|(blob, _)| blob)
+            let has = |name: &str| names.iter().any(|other| other == name);
+            let file_names = file_names(names.iter().map(String::as_str), has);
+            file_names.into_iter().find(|(_, file_name)| file_name == name).map(|(blob, _)| blob)
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn ir_csn_counts_its_second_convolution_twice() {
+    fn ir_csn_numbers_its_convolutions_1_3_and_4() {
         let of = blob_of(&[
             "comp_0_conv_1_w",
             "comp_0_conv_3_w",

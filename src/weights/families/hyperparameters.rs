@@ -1,4 +1,4 @@
-//! What of a network neither names nor shapes of its parameters show: strides, poolings, what batch norms add.
+//! Hyperparameters of a network that neither names nor shapes of its parameters show: strides, poolings, `eps`.
 
 use super::Family;
 use super::describe::Shapes;
@@ -7,38 +7,38 @@ use crate::network::Pool;
 use crate::weights::batch_norm::{EPS_PYTORCH, EPS_VMZ};
 use crate::weights::cfg::Cfg;
 
-/// What a project's code tells of a network.
+/// The hyperparameters that a project's code fixes for a network.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rules {
-    /// Steps of the stem's convolution.
+pub(crate) struct Hyperparameters {
+    /// Strides of the stem's convolution.
     pub stem_stride: [usize; 3],
     /// Pooling behind the stem.
     pub pool1: Option<Pool>,
     /// Pooling behind res2.
     pub pool2: Option<Pool>,
-    /// Steps over height and width of the first block of every stage.
+    /// Stride over height and width of the first block of every stage.
     pub space: [usize; 4],
-    /// Steps over time of the same, where its strided convolution spans frames.
+    /// Stride over time of the first block of every stage, if its strided convolution spans frames.
     pub time: [usize; 4],
-    /// Whether it strides over time even where no convolution of it spans frames.
+    /// Whether the first block strides over time even if none of its convolutions spans frames.
     pub time_always: bool,
-    /// Whether a shortcut without parameters pads zeros where a block changes its width or strides.
+    /// Whether shortcuts without parameters pad with zeros where a block strides or changes its width.
     pub pads: bool,
-    /// What batch norms add to the variance.
+    /// `eps` of the batch norms.
     pub eps: f64,
-    /// The same of those between the halves of a factored convolution.
+    /// `eps` of the batch norms between the halves of a factored convolution.
     pub eps_mid: f64,
-    /// Which frames the slow pathway takes, of networks of two.
+    /// Which frames the slow pathway takes, in networks with two pathways.
     pub slow_frames: Option<SlowFrames>,
 }
 
-/// Frames of the clip for each of the slow pathway, where no configuration says: those of the networks of 8x8 frames, and of
-/// mmaction2's of 4x16, which is the only one that it publishes.
+/// Frames of the clip per frame of the slow pathway, if no configuration gives the number: that of the networks of 8x8
+/// frames, and that of mmaction2's network of 4x16 frames, the only one that mmaction2 publishes.
 const ALPHA: usize = 4;
 const ALPHA_MMACTION2: usize = 8;
 
-/// What most have: strides over space alone.
-const USUAL: Rules = Rules {
+/// The values of most networks: strides over height and width only.
+const USUAL: Hyperparameters = Hyperparameters {
     stem_stride: [1, 2, 2],
     pool1: Some(Pool::MAX_1X3X3),
     pool2: None,
@@ -51,9 +51,9 @@ const USUAL: Rules = Rules {
     slow_frames: None,
 };
 
-impl Rules {
-    /// In a few words each.
-    pub fn told(&self) -> Vec<String> {
+impl Hyperparameters {
+    /// Each as a few words.
+    pub fn summary(&self) -> Vec<String> {
         let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
         let pool = |place: &str, pool: &Option<Pool>| match pool {
             None => format!("no pooling behind {place}"),
@@ -68,11 +68,11 @@ impl Rules {
         let over_time = if if_spanning { ", over time where the strided convolution spans frames" } else { "" };
         let mid = if self.eps_mid == self.eps { String::new() } else { format!(", {:e} between halves", self.eps_mid) };
         let pathways = self.slow_frames.map(|SlowFrames { alpha, spread }| {
-            let how = match spread {
+            let which = match spread {
                 Spread::Even => "spread evenly",
                 Spread::Every => "from the first on",
             };
-            format!("one frame in {alpha} for the slow pathway, {how}")
+            format!("one frame in {alpha} for the slow pathway, {which}")
         });
         let always = vec![
             format!("stem /{}", axes(self.stem_stride)),
@@ -84,21 +84,22 @@ impl Rules {
         always.into_iter().chain(pathways).collect()
     }
 
-    /// Those of the network of `family` whose parameters are of `shapes`; `cfg` is PySlowFast's own configuration.
-    pub fn of(family: Family, shapes: &Shapes<'_>, cfg: &Cfg) -> Self {
-        let rules = Self::of_one_pathway(family, shapes, cfg.arch.as_deref());
+    /// The hyperparameters of the network of `family` whose parameters have `shapes`; `cfg` is PySlowFast's
+    /// configuration.
+    pub fn new(family: Family, shapes: &Shapes<'_>, cfg: &Cfg) -> Self {
+        let one_pathway = Self::one_pathway(family, shapes, cfg.arch.as_deref());
         let (alpha, spread) = match family {
             Family::Mmaction2 => (ALPHA_MMACTION2, Spread::Every),
             _ => (ALPHA, Spread::Even),
         };
         let slow_frames = SlowFrames { alpha: cfg.alpha.unwrap_or(alpha), spread };
-        Self { slow_frames: shapes.has_two_pathways().then_some(slow_frames), ..rules }
+        Self { slow_frames: shapes.has_two_pathways().then_some(slow_frames), ..one_pathway }
     }
 
-    fn of_one_pathway(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
+    fn one_pathway(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
-        // VMZ's R(2+1)D of bottlenecks pools in PyTorch. In Caffe2 it averages maps of 7x7 that come from 112x112, so it does
-        // not (`r3d_model.py` `create_model`).
+        // VMZ's R(2+1)D with bottleneck blocks pools behind the stem in PyTorch. In Caffe2 it does not: its final
+        // average pooling takes maps of 7x7 that come from 112x112 (`r3d_model.py` `create_model`).
         let pools_stem = shapes.weight("res2_0_branch2b_mid").is_some()
             && shapes.weight("res2_0_branch2c").is_some()
             && !shapes.of_caffe2;
@@ -114,8 +115,8 @@ impl Rules {
             Family::PyTorchVideo if shapes.is_factored() => {
                 Self { pool1: None, space: [2; 4], time: [1, 1, 2, 2], ..USUAL }
             }
-            // Where the pooling takes a number, its stages tell.
-            Family::PyTorchVideo if shapes.pool_is_numbered => Self { pool2: Some(Pool::MAX_2X1X1), ..USUAL },
+            // The indices of the stages show that the pooling has an index too.
+            Family::PyTorchVideo if shapes.pool_has_index => Self { pool2: Some(Pool::MAX_2X1X1), ..USUAL },
             Family::PyTorchVideo => USUAL,
             Family::PySlowFast => {
                 let by_shapes = || !shapes.has_two_pathways() && shapes.spans_alike();
@@ -127,15 +128,15 @@ impl Rules {
             Family::Mmaction2 if shapes.is_depthwise() => Self { eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided },
             Family::Mmaction2 if shapes.is_factored() => Self { eps: EPS_VMZ, ..strided },
             Family::Mmaction2 => match shapes.stem_time() {
-                // I3D halves the frames in the stem, behind it and behind res2.
+                // I3D halves the number of frames in the stem, behind the stem and behind res2.
                 5 => Self {
                     stem_stride: [2, 2, 2],
                     pool1: Some(Pool { stride: [2, 2, 2], ..Pool::MAX_1X3X3 }),
                     pool2: Some(Pool::MAX_2X1X1),
                     ..USUAL
                 },
-                // C2D has the weights of images, and pads no pooling.
-                _ if shapes.is_flat() => {
+                // C2D has 2-D weights, and its poolings have no padding.
+                _ if shapes.has_2d_stem() => {
                     Self { pool1: Some(Pool { pad: [0; 3], ..Pool::MAX_1X3X3 }), pool2: Some(Pool::MAX_2X1X1), ..USUAL }
                 }
                 _ => USUAL,
