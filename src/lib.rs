@@ -1,3 +1,4 @@
+#![doc = include_str!("guide/links.md")]
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
@@ -14,6 +15,8 @@ mod error;
 mod features;
 mod gpu;
 mod graph;
+#[cfg(doc)]
+pub mod guide;
 mod kernels;
 pub mod low_level;
 mod named;
