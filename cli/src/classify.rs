@@ -308,7 +308,7 @@ fn draw(
 /// The clips and crops of an input, as text.
 fn describe_views(viewed: &Viewed) -> String {
     let rate = viewed.rate.map(|rate| format!(" at {rate:.2} fps")).unwrap_or_default();
-    let of = viewed.there.map(|count| format!(" of {count} frames{rate}")).unwrap_or_default();
+    let of = viewed.available.map(|count| format!(" of {count} frames{rate}")).unwrap_or_default();
     let ends = |clip: &Vec<usize>| match clip[..] {
         [first, .., last] => format!("{first}-{last}"),
         _ => clip.first().map_or_else(String::new, usize::to_string),

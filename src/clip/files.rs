@@ -2,17 +2,18 @@
 //!
 //! An input is one of:
 //!
-//! * a directory of PNG, JPEG, WebP, BMP or TIFF frames, taken in natural order (`frame9.png` before `frame10.png`,
-//!   `0.5.png` before `1.25.png` before `1.3.png`);
+//! * a directory of PNG, JPEG, WebP, BMP or TIFF frames, which are read in natural order (`frame9.png` before
+//!   `frame10.png`, `0.5.png` before `1.25.png` before `1.3.png`);
 //! * a video file of any common container, decoded by the program `ffmpeg`;
-//! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or else with uint8 tensors `frames.0`,
-//!   `frames.1`, …, each T×H×W×3, T×3×H×W or 3×T×H×W and each one clip of the batch;
-//! * an `.npy` of floats, a ready clip, or of uint8, pictures T×H×W×3, T×3×H×W or 3×T×H×W, with N before for a batch.
+//! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or with uint8 tensors `frames.0`,
+//!   `frames.1`, …, each of which is T×H×W×3, T×3×H×W or 3×T×H×W and one clip of the batch;
+//! * an `.npy` of floats, which is a ready clip, or of uint8, which is pictures T×H×W×3, T×3×H×W or 3×T×H×W, with N as
+//!   the first axis for a batch.
 //!
-//! What a file is, its contents say; only where they do not, its name.
+//! The contents of a file determine its kind. The file name counts only if the contents do not tell.
 //!
-//! Frames are chosen ([`FrameSelection`], or [`Sampling`] as weights want them) and preprocessed one by one as they are read, so that memory is needed for the
-//! clip only; a ready clip is taken as it is.
+//! Frames are chosen ([`FrameSelection`], or [`Sampling`] as the weights want them) and preprocessed one by one as they
+//! are read, so that only the clip needs memory. A ready clip is used unchanged.
 
 mod arrays;
 mod damage;
@@ -45,21 +46,21 @@ use crate::shape::Shape;
 #[must_use]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// What frames become. Ready clips are not touched.
+    /// The preprocessing of frames. Ready clips are used unchanged.
     pub preprocess: Preprocess,
-    /// The order of the channels in arrays of pictures. `None` takes those of `frames.*` tensors for blue, green, red, as
-    /// OpenCV reads and as it has always been, and warns of it; those of an `.npy` for red, green, blue, as other readers
-    /// (decord, PyAV, imageio, torchvision) have them. Picture and video files know their own.
+    /// The order of the channels in arrays of pictures. With `None`, `frames.*` tensors are blue, green, red, as OpenCV
+    /// reads and as in earlier versions, with a warning; an `.npy` is red, green, blue, as in other readers (decord,
+    /// PyAV, imageio, torchvision). Picture and video files state their order.
     pub channel_order: Option<ChannelOrder>,
-    /// Which frames are taken, where `sampling` says nothing. Nothing can be chosen from a ready clip.
+    /// Which frames are used if `sampling` is `None`. A ready clip does not permit a selection.
     pub selection: FrameSelection,
-    /// Which frames are taken of a video or of frames, as weights want them. It goes before `selection`.
+    /// Which frames of a video or a directory the weights want. This overrides `selection`.
     pub sampling: Option<Sampling>,
-    /// How the values of a ready clip must have been normalised, if its file says how they were. `None` takes any.
+    /// The required normalisation of a ready clip, if its file states one. `None` accepts any.
     pub expected: Option<Normalization>,
-    /// Whether [`Input::frames`] is wanted, the original pictures.
+    /// Whether to keep the original pictures in [`Input::frames`].
     pub keep_frames: bool,
-    /// What becomes of damaged pictures of videos.
+    /// How to handle damaged pictures of videos.
     pub damaged: DamagePolicy,
 }
 
@@ -100,43 +101,43 @@ impl LoadOptions {
     }
 }
 
-/// What was read: the clip, and the pictures it was made from.
+/// The result of reading inputs: the clip, and the pictures that it was made from.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Input {
     /// The clip or batch of clips, N×C×T×H×W.
     pub clip: Clip,
-    /// The original pictures, one [`Frames`] for each N, if [`LoadOptions::keep_frames`] asks for them; empty also where
-    /// the input was a ready clip, or where they would be more than 1 GiB.
+    /// The original pictures, one [`Frames`] for each N, if [`LoadOptions::keep_frames`] asks for them. Empty for a
+    /// ready clip, and for more than 1 GiB of pictures.
     pub frames: Vec<Frames>,
-    /// How the values of the clip were normalised; `None` where a ready clip does not say.
+    /// The normalisation of the clip; `None` if the file of a ready clip does not state it.
     pub normalization: Option<Normalization>,
-    /// What was damaged in videos, one entry for each that was, and what became of it.
+    /// One element for each damaged video.
     pub damage: Vec<Damage>,
-    /// What was taken of every input, where [`LoadOptions::sampling`] chose.
+    /// The used frames of every input, if [`LoadOptions::sampling`] chose them.
     pub taken: Vec<Taken>,
 }
 
 impl From<Clip> for Input {
-    /// A clip of which nothing else is known.
+    /// A clip without further information.
     fn from(clip: Clip) -> Self {
         Self { clip, frames: Vec::new(), normalization: None, damage: Vec::new(), taken: Vec::new() }
     }
 }
 
-/// The frames that were taken of an input.
+/// The frames that were used of an input.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Taken {
-    /// The input.
+    /// Name of the input.
     pub input: String,
     /// The frames, counted from 0, in the order of the clip.
     pub frames: Vec<usize>,
-    /// How many it has.
+    /// The number of frames of the input.
     pub of: usize,
-    /// Its frames a second, where it has a rate.
+    /// Frame rate of the input in frames a second, if it has one.
     pub fps: Option<f64>,
-    /// Whether it is shorter than the clip should be, so that frames are repeated or closer together.
+    /// Whether the input is shorter than the clip should be, so that frames are repeated or closer together.
     pub short: bool,
 }
 
@@ -145,20 +146,20 @@ impl From<Viewed> for Taken {
         Self {
             input: viewed.name,
             frames: viewed.clips.into_iter().flatten().collect(),
-            of: viewed.there.unwrap_or(0),
+            of: viewed.available.unwrap_or(0),
             fps: viewed.rate,
             short: viewed.short,
         }
     }
 }
 
-/// How far reading has come.
+/// Progress of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadProgress {
-    /// How many frames of the input at hand have been taken.
+    /// Frames read so far of the current input.
     pub frames: usize,
-    /// How many there will be, where the input says so; a video may be wrong about it.
+    /// The total number of frames, if the input states it. A video may state a wrong number.
     pub expected: Option<usize>,
 }
 
@@ -170,7 +171,7 @@ pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Clip> {
     load_batch(&[path], options)
 }
 
-/// Reads several inputs as one batch, in the order given.
+/// Reads several inputs as one batch, in the given order.
 ///
 /// # Errors
 /// As [`load_inputs`].
@@ -178,26 +179,25 @@ pub fn load_batch<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<
     load_inputs(paths, options).map(|input| input.clip)
 }
 
-/// Reads several inputs as one batch, in the order given, with what is known about them.
+/// Reads several inputs as one batch, in the given order, and returns what is known about them.
 ///
-/// All frames get the same padded size; ready clips are joined as they are.
+/// All frames get the same padded size. Ready clips are joined unchanged.
 ///
-/// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) for what cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format)
-/// for a file that is not what its name says, or that lacks the tensors;
-/// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) for a video that is, unless [`LoadOptions::damaged`] says
-/// otherwise; [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) and
+/// # Errors [`ErrorKind::File`](crate::ErrorKind::File) for a file that cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) for a file whose contents do not match its name, or that lacks the
+/// tensors; [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) for a damaged video, unless [`LoadOptions::damaged`]
+/// permits it; [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) and
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for tensors of another type or shape;
 /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a directory without frames, for frames of several sizes, for fewer
-/// frames than are chosen, for inputs of unequal length, for frames beside ready clips, and for a ready clip of another
-/// normalisation than is expected; [`ErrorKind::Size`](crate::ErrorKind::Size) for a clip that would be too large;
-/// [`ErrorKind::Program`](crate::ErrorKind::Program) if a video cannot be decoded for want of an `ffmpeg` that works;
+/// frames than are chosen, for inputs of unequal length, for frames together with ready clips, and for a ready clip
+/// with another normalisation than expected; [`ErrorKind::Size`](crate::ErrorKind::Size) for a clip that would be too
+/// large; [`ErrorKind::Program`](crate::ErrorKind::Program) if there is no working `ffmpeg` to decode a video;
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for other kinds of files.
 pub fn load_inputs<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<Input> {
     load_inputs_watched(paths, options, &mut |_| {})
 }
 
-/// [`load_inputs`], which tells `progress` about every frame.
+/// [`load_inputs`] that calls `progress` for every frame.
 ///
 /// # Errors
 /// As [`load_inputs`].
@@ -207,7 +207,7 @@ pub fn load_inputs_watched<P: AsRef<Path>>(
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Input> {
     options.selection.checked()?;
-    // A name that is wrong is told before the others are read.
+    // A wrong name is reported before any input is read.
     for path in paths.iter().map(AsRef::as_ref) {
         path.metadata().map_err(Error::file("read", path))?;
     }
@@ -229,11 +229,11 @@ pub fn load_inputs_watched<P: AsRef<Path>>(
     if clips.is_empty() { gathering.finish() } else { join(clips) }
 }
 
-/// Reads one input as the clips that [`LoadOptions::sampling`] takes of it, several of them where it says so, and hands each
-/// to `sink` when it is complete. What was taken of each of the inputs that the file has, and what was damaged.
+/// Reads the clips of one input that [`LoadOptions::sampling`] selects, and hands each to `sink` when it is complete.
+/// Returns the used frames of each input in the file, and the damage.
 ///
-/// Where damaged pictures of a video are found, or fewer frames than it says it has, its clips come again, from the first
-/// one on. Ready clips come one for each N.
+/// If a video turns out to be damaged, or to have fewer frames than it states, all clips are handed out again from the
+/// first one on. Ready clips are handed out one by one along N.
 ///
 /// # Errors
 /// As [`load_inputs`], and those of `sink`.
@@ -256,16 +256,16 @@ pub fn load_views(
     for (input, data) in ready.clip.data().chunks_exact(one.len()).enumerate() {
         let of = if shape.n == 1 { String::new() } else { format!("clip {input} of ") };
         let name = format!("{of}{}", path.display());
-        viewed.push(Viewed { name, clips: Vec::new(), crops: 1, there: None, rate: None, short: false });
+        viewed.push(Viewed { name, clips: Vec::new(), crops: 1, available: None, rate: None, short: false });
         sink(View { input, clip: 0, clips: 1, crop: 0, crops: 1, values: Clip::new(one, data.to_vec())? })?;
     }
     Ok((viewed, Vec::new()))
 }
 
-/// A clip that needs no preprocessing.
+/// A ready clip, which needs no preprocessing.
 struct Ready {
     clip: Clip,
-    /// How its values were normalised, if the file says so.
+    /// The normalisation of its values, if the file states it.
     normalization: Option<Normalization>,
 }
 
@@ -286,7 +286,7 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
         return pictures::read(path, gathering).map(|()| None);
     }
     if !metadata.is_file() {
-        return Err(unsupported(&format!("{}: write what it gives into a file first", kind(&metadata))));
+        return Err(unsupported(&format!("{}: write its data to a file first", kind(&metadata))));
     }
     let file = pointed_at(path).map_err(|_| unsupported("an open file whose name cannot be found"))?;
     let file = file.as_path();
@@ -301,7 +301,7 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
         }
         (Content::Foreign { .. }, _) => Err(refused(path, content, "a video that ffmpeg can open")),
         (Content::Zip { .. }, _) => {
-            Err(unsupported("a zip archive, which holds weights or several arrays: take one out and numpy.save it"))
+            Err(unsupported("a zip archive, which holds weights or several arrays: extract an array and numpy.save it"))
         }
         (Content::Pickle | Content::OldTorch, _) => Err(unsupported("a file that holds weights or several arrays")),
         (Content::Video(_), _) => video::read(path, file, gathering).map(|()| None),
@@ -309,17 +309,17 @@ fn read(path: &Path, gathering: &mut Gathering<'_>) -> Result<Option<Ready>> {
         (_, "safetensors") => tensors::read(file, gathering),
         _ if pictures::is_frame(file) => Err(unsupported("a single picture, which has to be in a directory")),
         (_, "pkl" | "pickle" | "pth" | "pt" | "npz") => Err(unsupported("a file that holds weights or several arrays")),
-        // What other programs read has been opened above, since their words for what keeps them from it are less clear.
+        // The file was opened above, because our message for a failure is clearer than that of ffmpeg.
         _ => video::read(path, file, gathering).map(|()| None).map_err(|error| with_text(error, &head)),
     }
 }
 
-/// The error for a file that plainly is something else than what was `wanted`.
+/// The error for a file whose contents are clearly not what was `wanted`.
 fn refused(path: &Path, content: Content, wanted: &str) -> Error {
     content.refusal(path, wanted).unwrap_or_else(|| Error::format(path, wanted, "something else"))
 }
 
-/// Says of a file that is no video that it is text, if it is.
+/// Adds to the error for a file that is not a video that it is text, if so.
 fn with_text(error: Error, head: &[u8]) -> Error {
     match content::describe_text(head) {
         Some(given) => error.format_given(given),
@@ -327,7 +327,7 @@ fn with_text(error: Error, head: &[u8]) -> Error {
     }
 }
 
-/// What a file is that is neither a regular one nor a directory.
+/// The kind of a file that is neither a regular file nor a directory.
 fn kind(metadata: &std::fs::Metadata) -> &'static str {
     #[cfg(unix)]
     {
@@ -344,23 +344,23 @@ fn kind(metadata: &std::fs::Metadata) -> &'static str {
         }
     }
     let _ = metadata;
-    "what is no regular file"
+    "not a regular file"
 }
 
-/// The file itself, where `path` leads through names that mean another file in another process, as `/dev/stdin` and
-/// `/dev/fd/3` do; else `path`.
+/// The actual file, if `path` leads through names such as `/dev/stdin` and `/dev/fd/3`, which mean another file in
+/// another process; otherwise `path`.
 ///
 /// # Errors
 /// If that file has no name.
 fn pointed_at(path: &Path) -> std::io::Result<PathBuf> {
-    /// More links than a system follows.
+    /// More links than any system follows.
     const MOST_LINKS: usize = 64;
     let of_a_process = |path: &Path| path.starts_with("/dev") || path.starts_with("/proc");
     let mut at = std::path::absolute(path)?;
     for _ in 0..MOST_LINKS {
         if of_a_process(&at) {
             let real = std::fs::canonicalize(&at)?;
-            // Where these are no links, a file that was opened cannot be found by them.
+            // If these names are not links, they do not lead to the opened file.
             return if real.starts_with("/dev/fd") || real.starts_with("/proc") {
                 Err(std::io::ErrorKind::NotFound.into())
             } else {
@@ -373,13 +373,13 @@ fn pointed_at(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// Refuses a ready clip that frames are chosen from, and one that was normalised otherwise than is expected or than the
-/// one before it.
+/// Refuses a ready clip if the options choose frames, and if its normalisation differs from the expected one or from
+/// that of an earlier clip.
 fn check_ready(path: &Path, ready: &Ready, options: &LoadOptions, before: &[(&Path, Ready)]) -> Result<()> {
     if !options.selection.is_everything() || options.sampling.is_some_and(|sampling| sampling.exact) {
         return Err(ErrorRepr::Clip {
             wanted: "a video or frames, to choose some of them".to_owned(),
-            given: format!("a ready clip, {}, which is taken whole", path.display()),
+            given: format!("a ready clip, {}, which is used whole", path.display()),
         }
         .into());
     }
@@ -397,23 +397,23 @@ fn check_ready(path: &Path, ready: &Ready, options: &LoadOptions, before: &[(&Pa
     }
 }
 
-/// Warns of a clip that nothing says to be normalised, and that does not look it.
+/// Warns of a clip without stated normalisation whose values do not look normalised.
 fn warn_of_pixels(path: &Path, ready: &Ready) {
     if ready.normalization.is_none() && !ready.clip.data().iter().any(|&value| value < 0.0) {
         log::warn!(
-            "{}: no value of this clip is below 0, and of normalised pictures some are: if these are pixels, store them as \
-             bytes (uint8, TxHxWx3), and they are preprocessed; floats are taken as they are",
+            "{}: no value of this clip is below 0, which is unusual for normalised pictures: if these are pixels, \
+             store them as bytes (uint8, TxHxWx3), which are then preprocessed; floats are used unchanged",
             path.display()
         );
     }
 }
 
-/// The extension in lower case, empty where there is none.
+/// The extension in lower case; empty if there is none.
 fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-/// Ready clips behind one another along N.
+/// Joins ready clips along N.
 fn join(clips: Vec<(&Path, Ready)>) -> Result<Input> {
     let normalization = clips.iter().find_map(|(_, ready)| ready.normalization);
     let mut clips = clips.into_iter().map(|(path, ready)| (path, ready.clip));
@@ -427,12 +427,12 @@ fn join(clips: Vec<(&Path, Ready)>) -> Result<Input> {
         if clip.shape != wanted {
             return Err(ErrorRepr::Shape {
                 what: path.display().to_string(),
-                wanted: format!("{wanted}, as the inputs before it"),
+                wanted: format!("{wanted}, as in the inputs before"),
                 given: clip.shape.to_string(),
             }
             .into());
         }
-        // Both are lengths of vectors in memory, so that their sum cannot overflow.
+        // Both are lengths of vectors in memory, so their sum cannot overflow.
         shape.n += clip.shape.n;
         data.extend_from_slice(&clip.data);
     }

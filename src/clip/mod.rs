@@ -1,7 +1,8 @@
-//! From frames to the NCTHW clip that the network takes.
+//! Makes the NCTHW clip of the network from frames.
 //!
-//! `preprocess` is the arithmetic of those who trained the weights, and needs nothing but memory; `files` (feature `files`)
-//! reads frames, videos and ready clips from disk. `sampling` says which frames of an input make a clip.
+//! `preprocess` implements the preprocessing that the weights were trained with; it works in memory alone. `files`
+//! (feature `files`) reads frames, videos and ready clips from disk. `sampling` determines which frames of an input
+//! make a clip.
 
 #[cfg(feature = "files")]
 pub mod files;
@@ -11,8 +12,8 @@ pub mod sampling;
 use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W; for Detectron's weights BGR minus the
-/// pixel means.
+/// A clip, or a batch of clips of equal size: float32, NCTHW, normally N×3×T×H×W. For Detectron's weights, the values
+/// are BGR minus the pixel means.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clip {
     shape: Shape,
@@ -24,7 +25,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero or the clip is too large;
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` holds another number of values than `shape`.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the number of values in `data` does not match `shape`.
     pub fn new(shape: Shape, data: Vec<f32>) -> Result<Self> {
         let shape = checked(shape, data.len())?;
         Ok(Self { shape, data })
@@ -53,7 +54,7 @@ impl Clip {
         &self.data
     }
 
-    /// The values alone, without a copy.
+    /// Consumes the clip and returns its values without a copy.
     pub fn into_data(self) -> Vec<f32> {
         self.data
     }
@@ -64,7 +65,7 @@ impl Clip {
     }
 }
 
-/// A [`Clip`] whose values somebody else owns.
+/// A [`Clip`] that borrows its values.
 ///
 /// ```
 /// use resnet3d_wgpu::{ClipView, Shape};
@@ -107,7 +108,7 @@ impl<'a> From<&'a Clip> for ClipView<'a> {
     }
 }
 
-/// The shape of a clip of so many values.
+/// Checks that a clip of `shape` has `values` values.
 fn checked(shape: Shape, values: usize) -> Result<Shape> {
     let shape = shape.checked("clip")?;
     if values != shape.len() {

@@ -1,15 +1,16 @@
-//! From 8-bit frames to the clip of floats that the network takes.
+//! Makes the clip of floats from 8-bit frames.
 //!
-//! Weights expect the values that they were trained on, so there are several ways, [`Normalization`]:
+//! Weights need the preprocessing that they were trained with, so there are several, see [`Normalization`]:
 //!
-//! * Detectron's (`prep_im_for_blob` and `im_list_to_blob` of its `utils/blob.py`), in the reference's order: the pixel
-//!   means are subtracted in double and rounded to float32, *then* the picture is resized as OpenCV's
-//!   `resize(fx=scale, fy=scale, INTER_LINEAR)` does it;
-//! * torchvision's for images, and those of the projects for video: to the scale of 0 to 1 or as they are, resized, minus
-//!   a mean, over a deviation. Whose resizing averages when it makes smaller, and whose does not, is theirs too.
+//! * Detectron's (`prep_im_for_blob` and `im_list_to_blob` of its `utils/blob.py`), in the order of the reference: the
+//!   pixel means are subtracted in double and rounded to float32, *then* the picture is resized like OpenCV's
+//!   `resize(fx=scale, fy=scale, INTER_LINEAR)`;
+//! * torchvision's for images, and those of the projects for video: the bytes, scaled to 0 to 1 or unscaled, are
+//!   resized; then a mean is subtracted, and the result is divided by a deviation. Resizing is antialiased or not, as
+//!   in the project.
 //!
-//! After that a square may be cut out of the middle, and pictures are put top left into zeros of the batch's common
-//! size. In all ways a zero is the mean colour.
+//! After that, a square may be cropped from the middle, and pictures are placed top left in zeros of the common size of
+//! the batch. With every normalization, zero is the mean colour.
 
 mod detectron;
 mod frames;
@@ -37,36 +38,39 @@ pub const IMAGENET_MEAN_RGB: [f32; 3] = [0.485, 0.456, 0.406];
 /// ImageNet's deviations in red, green, blue order, on the scale of 0 to 1. They become 1 in a clip.
 pub const IMAGENET_STD_RGB: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// How the bytes of a pixel become the values of a clip.
+/// The conversion from the bytes of a pixel to the values of a clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Normalization {
-    /// Blue, green, red minus [`PIXEL_MEANS_BGR`], on the scale of 0 to 255: what Detectron's weights were trained on.
+    /// Blue, green, red minus [`PIXEL_MEANS_BGR`], on the scale of 0 to 255, as for Detectron's weights.
     #[default]
     Detectron,
-    /// Red, green, blue on the scale of 0 to 1, minus the mean and over the deviation of ImageNet: what torchvision's
-    /// weights for images were trained on.
+    /// Red, green, blue on the scale of 0 to 1, minus the mean and divided by the deviation of ImageNet, as for
+    /// torchvision's weights for images.
     ImageNet,
-    /// The same with the mean and deviation of Kinetics-400, resized without antialiasing: torchvision's for video, VMZ's
-    /// and ig65m's (`transforms/_presets.py` `VideoClassification`).
+    /// The same with the mean and deviation of Kinetics-400, resized without antialiasing, as for torchvision's weights
+    /// for video, VMZ's and ig65m's (`transforms/_presets.py` `VideoClassification`).
     Kinetics,
-    /// The same with 0.45 and 0.225 for all channels, resized without antialiasing: PyTorchVideo's and PySlowFast's.
+    /// The same with 0.45 and 0.225 for all channels, resized without antialiasing, as in PyTorchVideo and
+    /// PySlowFast.
     PyTorchVideo,
-    /// The same in blue, green, red order: networks of PySlowFast and PyTorchVideo for Something-Something and Charades, whose
-    /// configuration has `DATA.REVERSE_INPUT_CHANNEL`.
+    /// The same in blue, green, red order, for networks of PySlowFast and PyTorchVideo for Something-Something and
+    /// Charades, whose configuration has `DATA.REVERSE_INPUT_CHANNEL`.
     PyTorchVideoBgr,
-    /// The same with Hara's mean and deviation of Kinetics, resized with antialiasing (3D-ResNets-PyTorch `opts.py`, 2020).
+    /// The same with Hara's mean and deviation of Kinetics, resized with antialiasing (3D-ResNets-PyTorch `opts.py`,
+    /// 2020).
     ThreeDResNets,
-    /// Red, green, blue on the scale of 0 to 255, minus ActivityNet's mean: Hara's networks of 2017 and 2018 (`mean.py`).
+    /// Red, green, blue on the scale of 0 to 255, minus ActivityNet's mean, for Hara's networks of 2017 and 2018
+    /// (`mean.py`).
     ActivityNet,
-    /// Mean and deviation of ImageNet, resized without antialiasing: mmaction2's.
+    /// Mean and deviation of ImageNet, resized without antialiasing, as in mmaction2.
     Mmaction2,
-    /// Those of Kinetics-400 by the same way: mmaction2's channel-separated networks.
+    /// Mean and deviation of Kinetics-400, resized without antialiasing, for mmaction2's channel-separated networks.
     Mmaction2Csn,
 }
 
-/// What the channels of a pixel become, in red, green, blue order: the byte over `unit`, minus `mean`, over `std`. A clip
-/// has them in that order or, if `reversed`, blue first.
+/// The conversion of the channels of a pixel, in red, green, blue order: the byte is divided by `unit`, `mean` is
+/// subtracted, and the result is divided by `std`. A clip has the channels in that order, or blue first if `reversed`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Values {
     pub unit: f32,
@@ -76,7 +80,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Which of red, green and blue the channels of a clip are.
+    /// The index of each channel of a clip among red, green and blue.
     pub fn colours(&self) -> [usize; 3] {
         if self.reversed { [2, 1, 0] } else { [0, 1, 2] }
     }
@@ -95,7 +99,7 @@ named!(Normalization, "normalization":
 );
 
 impl Normalization {
-    /// What pixels become; `None` for Detectron's, which keeps blue first and subtracts in double.
+    /// The conversion of pixels; `None` for Detectron's, which keeps blue first and subtracts in double.
     pub(crate) fn values(self) -> Option<Values> {
         let of_one = |mean, std| Some(Values { unit: 255.0, mean, std, reversed: false });
         match self {
@@ -111,7 +115,7 @@ impl Normalization {
         }
     }
 
-    /// Whether pictures are averaged where they are made smaller.
+    /// Whether downscaling is antialiased.
     fn is_antialiased(self) -> bool {
         match self {
             Self::ImageNet | Self::ThreeDResNets | Self::ActivityNet => true,
@@ -125,13 +129,13 @@ impl Normalization {
     }
 }
 
-/// The clip that the network takes, N×3×T×H×W, from `inputs`, one for each N.
+/// The clip for the network, N×3×T×H×W, from `inputs`, one for each N.
 ///
-/// Every frame is resized and cropped as [`Preprocess`] says; frames smaller than the common size lie top left, the rest
-/// is 0.
+/// Every frame is resized and cropped according to [`Preprocess`]. Frames smaller than the common size are placed top
+/// left, and the rest is 0.
 ///
 /// # Errors
-/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) without inputs, or if one has another number of frames than the first;
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) without inputs, or if the numbers of frames differ;
 /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a frame vanishes, or the clip is too large.
 pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
     let counts: Vec<usize> = inputs.iter().map(Frames::count).collect();
@@ -143,7 +147,7 @@ pub fn preprocess(inputs: &[Frames], options: &Preprocess) -> Result<Clip> {
     assemble(items.collect::<Result<_>>()?, options)
 }
 
-/// One input as values, frame by frame as they come from a file; not yet padded to the size of a batch.
+/// One input as values, which are added frame by frame. It is not yet padded to the size of the batch.
 pub(super) struct Item {
     converter: Converter,
     count: usize,
@@ -152,7 +156,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// For frames of `[height, width]` pixels with bytes in the given order.
+    /// For frames of `[height, width]` pixels with the given channel order.
     ///
     /// # Errors
     /// As [`Preprocess::resized`].
@@ -160,10 +164,10 @@ impl Item {
         Ok(Self { converter: Converter::new(options, frame, order)?, count: 0, channels: Default::default() })
     }
 
-    /// Takes the next frame.
+    /// Adds the next frame.
     ///
     /// # Errors
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip of so many frames would be too large.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip with this number of frames would be too large.
     pub(super) fn push(&mut self, frame: &[u8]) -> Result<()> {
         let [height, width] = self.converter.extent;
         let (shape, plane) = (Shape::new(1, 3, self.count + 1, height, width).checked("clip")?, height * width);
@@ -177,15 +181,15 @@ impl Item {
         Ok(())
     }
 
-    /// How many frames it has.
+    /// The number of frames.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// The frames of these numbers, in this order, each as often as it is named. Numbers beyond the last are passed over.
+    /// The frames with the numbers `order`, in that order, with repetitions. Numbers beyond the last frame are ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip of so many frames would be too large.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a clip with this number of frames would be too large.
     #[cfg(feature = "files")]
     pub(super) fn arranged(self, order: &[usize]) -> Result<Self> {
         if order.iter().copied().eq(0..self.count) {
@@ -203,8 +207,7 @@ impl Item {
     }
 }
 
-/// The clip that the network takes, from frames that have been converted already, one item for each N and all of the
-/// same number of frames.
+/// The clip for the network from converted frames, one item for each N. All items have the same number of frames.
 ///
 /// # Errors
 /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip is too large.
@@ -213,10 +216,10 @@ pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
     let frames = items.first().map_or(0, Item::count);
     let shape = Shape::new(items.len(), 3, frames, side(0)?, side(1)?).checked("clip")?;
     let mut data: Vec<f32> = Vec::new();
-    // An error where memory does not suffice, as a user may ask for any size.
+    // Insufficient memory is an error, because a user may ask for any size.
     data.try_reserve_exact(shape.len()).map_err(|_| too_large(shape))?;
-    // Each channel is dropped once it is copied, and what is not yet written takes no memory: there are never two whole
-    // clips.
+    // Each channel is dropped after it is copied, and unwritten memory is not committed. So there are never two whole
+    // clips in memory.
     for item in items {
         let [height, width] = item.converter.extent;
         for channel in item.channels {
@@ -232,7 +235,7 @@ pub(super) fn assemble(items: Vec<Item>, options: &Preprocess) -> Result<Clip> {
     Clip::new(shape, data)
 }
 
-/// Refuses no inputs, and inputs of unequal length; `name` says which input is at fault.
+/// Checks that there are inputs and that their lengths are equal; `name` gives the name of an input.
 pub(super) fn check_equal_counts(counts: &[usize], name: impl Fn(usize) -> String) -> Result<()> {
     let Some(&first) = counts.first() else {
         return Err(ErrorRepr::Clip { wanted: "at least one input".to_owned(), given: "none".to_owned() }.into());
@@ -250,25 +253,25 @@ pub(super) fn check_equal_counts(counts: &[usize], name: impl Fn(usize) -> Strin
 fn too_large(shape: Shape) -> Error {
     ErrorRepr::Size {
         what: "clip".to_owned(),
-        reason: format!("shape {shape} needs {} bytes, more than there is memory for", shape.bytes()),
+        reason: format!("shape {shape} needs {} bytes, more than the available memory", shape.bytes()),
     }
     .into()
 }
 
-/// Turns frames of one size into values.
+/// Converts frames of one size to values.
 struct Converter {
     resizer: Box<dyn Resizer>,
     /// Rows and columns of a frame in the clip, before padding.
     extent: [usize; 2],
-    /// Which of the extent's rows and columns the picture fills.
+    /// The rows and columns of the extent that the picture fills.
     windows: [geometry::Window; 2],
-    /// What is around the picture, for each channel of the clip.
+    /// The value around the picture for each channel of the clip.
     surround: [f32; 3],
 }
 
-/// The way from the bytes of a frame to the values of a resized one.
+/// Converts the bytes of a frame to the values of a resized frame.
 trait Resizer {
-    /// Writes a frame into `out`, one plane for each channel, of rows that are `pitch` values apart.
+    /// Writes a frame to `out`, one plane for each channel, with a row stride of `pitch` values.
     fn write(&mut self, frame: &[u8], out: [&mut [f32]; 3], pitch: usize);
 }
 
@@ -276,7 +279,7 @@ impl Converter {
     fn new(options: &Preprocess, frame: [usize; 2], order: ChannelOrder) -> Result<Self> {
         let resized = options.resized(frame)?;
         let extent = options.extent(frame)?;
-        // What the tables of the resizer are about has to be a clip's size.
+        // Bounds the tables of the resizer by the size of a clip.
         Shape::new(1, 3, 1, resized[0], resized[1]).checked("clip")?;
         Shape::new(1, 3, 1, extent[0], extent[1]).checked("clip")?;
         let windows = resized.map(|size| options.window(size));
@@ -298,7 +301,7 @@ impl Converter {
         Ok(Self { resizer, extent, windows, surround })
     }
 
-    /// Writes a frame into its three planes, each of the extent's size.
+    /// Writes a frame to three planes, each with the size of the extent.
     fn write(&mut self, frame: &[u8], mut planes: [&mut [f32]; 3]) {
         let ([rows, columns], pitch) = (self.windows, self.extent[1]);
         if [rows.len, columns.len] != self.extent {

@@ -1,4 +1,4 @@
-//! The pictures that lie under a heatmap.
+//! The pictures under a heatmap.
 
 use image::{RgbImage, imageops};
 
@@ -7,23 +7,23 @@ use crate::clip::preprocess::{ChannelOrder, Frames, Normalization, PIXEL_MEANS_B
 use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// The frames of the first clip of a batch as pictures, and which part of the clip they fill.
+/// The frames of the first clip of a batch as pictures, and the part of the clip that they fill.
 #[derive(Clone, Debug)]
 pub struct Backdrop {
     frames: Vec<RgbImage>,
-    /// The clip's shape.
+    /// Shape of the clip.
     clip: Shape,
-    /// Rows and columns of the clip, from the top left, that show the pictures; what is beyond is padding.
+    /// Rows and columns of the clip, from the top left, that show the pictures. The rest is padding.
     extent: [usize; 2],
 }
 
 impl Backdrop {
-    /// The pictures of the first clip of `clip`: `frames`, the originals that `preprocess` turned into it; without them,
-    /// or if they were cropped, the clip's own values turned back into colours.
+    /// The pictures of the first clip of `clip`. They come from `frames`, the originals that `preprocess` converted to
+    /// the clip. Without originals, or if they were cropped, the values of the clip are converted back to colours.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the frames cannot have become this clip;
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if there are no frames and the clip has other than three channels.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the frames do not fit this clip;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if there are no frames and the number of channels is not three.
     pub fn new(clip: &Clip, frames: Option<&Frames>, preprocess: &Preprocess) -> Result<Self> {
         match frames {
             Some(frames) if preprocess.crop.is_none() => Self::from_frames(frames, clip.shape(), preprocess),
@@ -35,8 +35,8 @@ impl Backdrop {
         let extent = preprocess.resized([frames.height(), frames.width()])?;
         if frames.count() != clip.t || extent[0] > clip.h || extent[1] > clip.w {
             return Err(ErrorRepr::Clip {
-                wanted: format!("frames that become a clip of shape {clip}"),
-                given: format!("{} frames that become {}x{} values each", frames.count(), extent[0], extent[1]),
+                wanted: format!("frames of a clip of shape {clip}"),
+                given: format!("{} frames with {}x{} values each", frames.count(), extent[0], extent[1]),
             }
             .into());
         }
@@ -55,7 +55,7 @@ impl Backdrop {
         let shape = clip.shape();
         if shape.c != 3 {
             return Err(ErrorRepr::Shape {
-                what: "clip, to be drawn".to_owned(),
+                what: "clip to draw".to_owned(),
                 wanted: format!("three channels, {}", Shape { c: 3, ..shape }),
                 given: shape.to_string(),
             }
@@ -68,7 +68,7 @@ impl Backdrop {
                 let values = &clip.data()[(c * shape.t + t) * plane..][..plane];
                 let (position, scale, mean) = colour(normalization, c);
                 for (pixel, &value) in rgb.chunks_exact_mut(3).zip(values) {
-                    // The cast clamps to 0..=255 and takes NaN as 0.
+                    // The cast clamps to 0..=255 and converts NaN to 0.
                     pixel[position] = (f64::from(value) * scale + mean).round() as u8;
                 }
             }
@@ -77,7 +77,7 @@ impl Backdrop {
         Ok(Self { frames: pictures.collect::<Result<_>>()?, clip: shape, extent: [shape.h, shape.w] })
     }
 
-    /// The clip's shape.
+    /// The shape of the clip.
     pub(super) fn clip(&self) -> Shape {
         self.clip
     }
@@ -87,21 +87,21 @@ impl Backdrop {
         self.extent
     }
 
-    /// Columns and rows of a picture.
+    /// The number of columns and rows of a picture.
     pub(super) fn picture_size(&self) -> [usize; 2] {
         let (width, height) = self.frames[0].dimensions();
         [width as usize, height as usize]
     }
 
-    /// Frame `t` at another size, columns first, as RGB bytes.
+    /// Frame `t` resized to `[width, height]`, as RGB bytes.
     pub(super) fn resized(&self, t: usize, [width, height]: [usize; 2]) -> Vec<u8> {
-        // A triangle as wide as the step averages when it makes smaller, where plain interpolation would flicker.
+        // The triangle filter is antialiased for downscaling. Plain interpolation would flicker.
         imageops::resize(&self.frames[t], width as u32, height as u32, imageops::FilterType::Triangle).into_raw()
     }
 }
 
-/// For a channel of a clip: its position among red, green and blue, and what a value is multiplied by and then added to,
-/// to be a byte again.
+/// For a channel of a clip: its position among red, green and blue, and the factor and the summand that convert a value
+/// back to a byte.
 fn colour(normalization: Normalization, channel: usize) -> (usize, f64, f64) {
     match normalization.values() {
         None => (2 - channel, 1.0, PIXEL_MEANS_BGR[channel]),

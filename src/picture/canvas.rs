@@ -4,7 +4,7 @@ use font8x8::UnicodeFonts as _;
 
 use crate::error::{ErrorRepr, Result};
 
-/// An RGB picture, 8 bits a channel.
+/// An RGB picture with 8 bits per channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     width: usize,
@@ -12,21 +12,21 @@ pub struct Picture {
     rgb: Vec<u8>,
 }
 
-/// Size of a letter of the font, in its own pixels.
+/// Size of a letter of the font, in pixels of the font.
 const LETTER: usize = 8;
 
 impl Picture {
-    /// A picture of one colour.
+    /// A picture with a single colour.
     pub(super) fn new(width: usize, height: usize, colour: [u8; 3]) -> Self {
         Self { width, height, rgb: colour.repeat(width * height) }
     }
 
-    /// Columns.
+    /// The number of columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
@@ -36,15 +36,15 @@ impl Picture {
         &self.rgb
     }
 
-    /// The picture as a PNG file's bytes.
+    /// The bytes of a PNG file of the picture.
     ///
     /// # Errors
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if PNG cannot hold such a picture.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if PNG does not support the size of the picture.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         encode_png(&self.rgb, self.width, self.height)
     }
 
-    /// Sets one pixel; outside the picture, nothing.
+    /// Sets a pixel. Pixels outside of the picture are ignored.
     pub(super) fn set(&mut self, x: usize, y: usize, colour: [u8; 3]) {
         if x < self.width && y < self.height {
             let at = (y * self.width + x) * 3;
@@ -61,8 +61,8 @@ impl Picture {
         }
     }
 
-    /// Writes a line of text with its upper left corner at `[x, y]`, every pixel of the font `scale` pixels wide.
-    /// Letters that the font lacks become question marks.
+    /// Writes a line of text with its upper left corner at `[x, y]`. A pixel of the font is `scale` pixels wide.
+    /// Question marks replace letters that the font lacks.
     pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, scale: usize, colour: [u8; 3]) {
         for (i, letter) in text.chars().enumerate() {
             let glyph = font8x8::BASIC_FONTS.get(letter).or_else(|| font8x8::BASIC_FONTS.get('?'));
@@ -81,7 +81,7 @@ pub(super) const fn text_size(letters: usize, scale: usize) -> [usize; 2] {
     [letters * LETTER * scale, LETTER * scale]
 }
 
-/// RGB bytes as a PNG file's bytes.
+/// Encodes RGB bytes as a PNG file.
 pub(super) fn encode_png(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     use image::ImageEncoder as _;
     let refused = |reason: String| ErrorRepr::Size { what: format!("picture of {width}x{height} pixels"), reason };

@@ -1,43 +1,43 @@
-//! Activations drawn over the frames they belong to: one row per blob, one column per frame.
+//! Draws activations over the frames that they belong to: one row per blob, one column per frame.
 
 use super::backdrop::Backdrop;
 use super::canvas::{Picture, text_size};
 use super::maps::{Activation, FrameMaps, HeatmapMode, class_map};
 use crate::error::Result;
 
-/// The most frames that are shown; more are sampled evenly.
+/// The maximum number of shown frames. More frames are sampled evenly.
 const MAX_COLUMNS: usize = 8;
-/// The most pixels that the columns of frames, with the gaps between, may be wide together.
+/// The maximum width of the columns of frames together with their gaps, in pixels.
 const MAX_GRID_WIDTH: usize = 2160;
-/// The largest side of a frame as drawn.
+/// The maximum side of a drawn frame.
 const MAX_CELL: usize = 400;
 const MARGIN: usize = 28;
 const GAP: usize = 6;
-/// Space between a line of text and what it describes, and before the next row.
+/// The gap between a line of text and the row that it describes, and before the next row.
 const LINE_GAP: usize = 8;
 const ROW_GAP: usize = 26;
 const BAR_WIDTH: usize = 18;
 /// Pixels per pixel of the font.
 const TEXT: usize = 2;
-/// Letters that a number on a colour bar may need.
+/// The maximum length of a number on a colour bar, in letters.
 const NUMBER_LETTERS: usize = 8;
 
 const PAPER: [u8; 3] = [18, 18, 24];
 const INK: [u8; 3] = [238, 238, 242];
 const FAINT: [u8; 3] = [150, 152, 166];
-/// Perceptually even, dark where nothing happens, and legible for the colour-blind.
+/// Perceptually uniform, dark for low values, and suitable for people with colour blindness.
 const SCALE: colorous::Gradient = colorous::INFERNO;
-/// How much of a pixel is the map's colour where the map is lowest and highest; the rest is the frame in grey.
+/// Opacity of the map at its lowest and highest value over the grey frame.
 const OPACITY: [f32; 2] = [0.45, 0.8];
-/// How bright the frame in grey is: white would wash out the colours.
+/// Brightness of the grey frame: white would wash out the colours.
 const DIMMING: f32 = 0.7;
 
-/// Draws, for the first clip of the batch, a row of its frames and below it one row per activation: the frames in grey
-/// with the map of `mode` over them, bilinearly enlarged, on a colour scale of its own from the map's smallest to its
-/// largest value over all frames.
+/// Draws a row of frames of the first clip of the batch, and a row below it for each activation: the grey frames with
+/// the map of `mode` over them. Maps are enlarged bilinearly. Each activation has a colour scale from the minimum to
+/// the maximum of its map over all frames.
 ///
-/// At most eight frames are shown, sampled evenly. Where an activation has fewer frames than the clip, frame `t` of T
-/// shows its map `t * T' / T`.
+/// At most eight frames are shown, sampled evenly. If an activation has fewer frames than the clip, frame `t` of T
+/// shows map `t * T' / T`.
 ///
 /// # Errors
 /// As [`super::activation_map`], for each activation.
@@ -49,8 +49,8 @@ pub fn heatmap(backdrop: &Backdrop, activations: &[Activation<'_>], mode: Heatma
     Ok(draw(backdrop, mode.description(), &rows))
 }
 
-/// Draws, as [`heatmap`], where the blob `activation` of the first clip of the batch speaks for the class `label`, by the
-/// class's `weights` over the channels.
+/// Draws, as [`heatmap`], where the blob `activation` of the first clip of the batch contributes to the class `label`,
+/// whose `weights` are one per channel.
 ///
 /// # Errors
 /// As [`super::class_map`].
@@ -61,10 +61,10 @@ pub fn class_heatmap(
     label: &str,
 ) -> Result<Picture> {
     let rows = [(row_label(activation, backdrop), class_map(activation, 0, weights)?)];
-    Ok(draw(backdrop, &format!("class activation: what speaks for {label}"), &rows))
+    Ok(draw(backdrop, &format!("class activation: contributions to {label}"), &rows))
 }
 
-/// The frames, and below them a row for each map with its label; the heading says `what` the maps show.
+/// Draws the frames, and below them a row for each map with its label. `what` is the heading.
 fn draw(backdrop: &Backdrop, what: &str, rows: &[(String, FrameMaps)]) -> Picture {
     let clip = backdrop.clip();
     let frames = sampled(clip.t);
@@ -108,25 +108,25 @@ fn draw(backdrop: &Backdrop, what: &str, rows: &[(String, FrameMaps)]) -> Pictur
     picture
 }
 
-/// Where things are: a heading of two lines, then rows, each a line of text over a row of cells.
+/// The layout: a heading of two lines, then rows, each of which is a line of text over a row of cells.
 struct Layout {
-    /// Width and height of a frame as drawn.
+    /// Width and height of a drawn frame.
     cell: [usize; 2],
     columns: usize,
 }
 
 impl Layout {
-    /// Height of a line of text with the space below.
+    /// Height of a line of text with the gap below.
     fn line(&self) -> usize {
         text_size(0, TEXT)[1] + LINE_GAP
     }
 
-    /// A row's upper edge, where its label is; row 0 is the frames'.
+    /// The upper edge of a row, at its label. Row 0 has the frames.
     fn row_top(&self, row: usize) -> usize {
         MARGIN + 2 * self.line() + ROW_GAP / 2 + row * (self.line() + self.cell_height() + ROW_GAP)
     }
 
-    /// Height of the cells, but at least of the two numbers on a colour bar.
+    /// Height of the cells, at least that of the two numbers on a colour bar.
     fn cell_height(&self) -> usize {
         self.cell[1].max(2 * self.line())
     }
@@ -135,7 +135,7 @@ impl Layout {
         MARGIN + column * (self.cell[0] + GAP)
     }
 
-    /// Width of the cells with their colour bar, without margins.
+    /// Width of the cells with the colour bar, without margins.
     fn width(&self) -> usize {
         self.column_left(self.columns) - MARGIN + GAP + BAR_WIDTH + GAP + text_size(NUMBER_LETTERS, TEXT)[0]
     }
@@ -146,14 +146,14 @@ impl Layout {
     }
 }
 
-/// Which frames of `count` are shown.
+/// The shown frames of `count` frames.
 fn sampled(count: usize) -> Vec<usize> {
     let columns = count.min(MAX_COLUMNS);
     let steps = columns.saturating_sub(1).max(1);
     (0..columns).map(|i| (i * (count - 1) + steps / 2) / steps).collect()
 }
 
-/// The size at which frames are drawn, given their own and how many stand beside one another.
+/// The size of a drawn frame, from the size of a frame and the number of columns.
 fn cell_size([width, height]: [usize; 2], columns: usize) -> [usize; 2] {
     let available = (MAX_GRID_WIDTH + GAP) / columns - GAP;
     let factor = (available.min(MAX_CELL) as f64 / width as f64).min(MAX_CELL as f64 / height as f64);
@@ -166,7 +166,7 @@ fn row_label(activation: &Activation<'_>, backdrop: &Backdrop) -> String {
     format!("{}  {}{time}", activation.name, activation.shape)
 }
 
-/// Frame `t` in grey with its map in colour over it, as RGB bytes.
+/// The grey frame `t` with its coloured map, as RGB bytes.
 fn overlay(backdrop: &Backdrop, t: usize, cell: [usize; 2], maps: &FrameMaps, [low, high]: [f32; 2]) -> Vec<u8> {
     let mut pixels = backdrop.resized(t, cell);
     let clip = backdrop.clip();
@@ -198,17 +198,17 @@ fn overlay(backdrop: &Backdrop, t: usize, cell: [usize; 2], maps: &FrameMaps, [l
     pixels
 }
 
-/// Where a value lies between the lowest and the highest, 0 to 1; a value that is no number counts as lowest.
+/// The position of a value between the lowest and the highest, from 0 to 1. NaN counts as the lowest.
 fn level(value: f32, [low, high]: [f32; 2]) -> f32 {
     let span = high - low;
     if span > 0.0 && !value.is_nan() { ((value - low) / span).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// How one axis of a clip maps onto the same axis of a smaller map.
+/// The mapping of an axis of a clip to the same axis of a smaller map.
 struct Alignment {
     /// Pixels of the clip per element of the map.
     stride: f64,
-    /// Where in the clip, in continuous coordinates, the first element is centred.
+    /// The centre of the first element in continuous coordinates of the clip.
     first: f64,
     last: usize,
 }
@@ -216,8 +216,8 @@ struct Alignment {
 impl Alignment {
     fn new(clip: usize, map: usize) -> Self {
         let last = map.saturating_sub(1);
-        // The network halves an axis, rounding up, and its padded windows are centred on every 2nd, 4th, 8th … pixel
-        // from the very first on, rather than on the middle of the pixels that an element stands for.
+        // The network halves an axis and rounds up. Its padded windows are centred on every 2nd, 4th, 8th, … pixel from
+        // the first on, rather than on the middle of the pixels of an element.
         let mut powers = (0..usize::BITS).map(|power| 1usize << power);
         match powers.find(|&stride| clip.div_ceil(stride) <= map) {
             Some(stride) if clip.div_ceil(stride) == map => Self { stride: stride as f64, first: 0.5, last },
@@ -228,7 +228,7 @@ impl Alignment {
         }
     }
 
-    /// The two elements around a continuous coordinate of the clip, and how far it is towards the second.
+    /// The two elements around a continuous coordinate of the clip, and the fraction towards the second.
     fn position(&self, clip: f64) -> (usize, usize, f32) {
         let position = ((clip - self.first) / self.stride).clamp(0.0, self.last as f64);
         let low = position.floor() as usize;
@@ -242,7 +242,7 @@ fn draw_pixels(picture: &mut Picture, [x, y]: [usize; 2], [width, _]: [usize; 2]
     }
 }
 
-/// The colour scale, upright, with its highest and lowest value beside it.
+/// Draws the vertical colour scale with its highest and lowest value.
 fn draw_bar(picture: &mut Picture, [x, y]: [usize; 2], height: usize, [low, high]: [f32; 2]) {
     for row in 0..height {
         let level = 1.0 - row as f64 / (height - 1).max(1) as f64;

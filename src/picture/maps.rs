@@ -1,4 +1,4 @@
-//! One number per pixel and frame from the many channels of an activation.
+//! Reduces the channels of an activation to one value per pixel and frame.
 
 use crate::error::{ErrorRepr, Result};
 use crate::named::named;
@@ -7,23 +7,23 @@ use crate::shape::Shape;
 /// A feature blob with its name, for example `res2_1_sum` of shape 1x64x8x56x56.
 #[derive(Clone, Copy, Debug)]
 pub struct Activation<'a> {
-    /// The blob's name.
+    /// Name of the blob.
     pub name: &'a str,
-    /// Its shape, N×C×T×H×W.
+    /// Shape of the blob, N×C×T×H×W.
     pub shape: Shape,
-    /// Its values in row-major order.
+    /// Values of the blob in row-major order.
     pub data: &'a [f32],
 }
 
-/// What a map shows of an activation.
+/// The property of an activation that a map shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeatmapMode {
-    /// How strong the activation is: its root mean square over the channels.
+    /// The strength of the activation: its root mean square over the channels.
     #[default]
     Activation,
-    /// How much it differs from its own mean over time: the root mean square of that difference over the channels. What
-    /// stands still vanishes, what moves remains.
+    /// The change of the activation: the root mean square over the channels of its difference from its mean over time.
+    /// Static content vanishes, and motion remains.
     Change,
 }
 
@@ -41,7 +41,7 @@ impl HeatmapMode {
         }
     }
 
-    /// What the maps show, in one line.
+    /// The description of the maps, in one line.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Activation => "activation: RMS over channels",
@@ -85,11 +85,11 @@ impl FrameMaps {
         self.values.chunks_exact(self.height * self.width).nth(t)
     }
 
-    /// Row and column of the largest value of frame `t`, the first of equals. `None` past the last frame, and where no
-    /// value is a number.
+    /// Row and column of the largest value of frame `t`, the first of equal values. `None` past the last frame, and if
+    /// every value is NaN.
     ///
-    /// Column `x` of a map that is smaller than the clip by the stride `s` looks at the clip's columns around `s * x`:
-    /// every strided window of the network is centred there.
+    /// Column `x` of a map that is smaller than the clip by the stride `s` corresponds to the columns of the clip
+    /// around `s * x`, because the strided windows of the network are centred there.
     pub fn argmax(&self, t: usize) -> Option<(usize, usize)> {
         let mut best: Option<(usize, f32)> = None;
         for (i, &value) in self.frame(t)?.iter().enumerate() {
@@ -114,13 +114,13 @@ impl FrameMaps {
 ///
 /// # Errors
 /// [`ErrorKind::Size`](crate::ErrorKind::Size) or [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the activation has a
-/// zero axis, another number of values than its shape, or no such item.
+/// zero axis, a number of values that does not match its shape, or no such item.
 pub fn activation_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps> {
     root_mean_square(activation, item, |_, values| values.iter().map(|&value| f64::from(value)).collect())
 }
 
-/// The root mean square over the channels of the difference of an activation from its own mean over time, at every
-/// pixel of every frame of one `item` of the batch.
+/// The root mean square over the channels of the difference of an activation from its mean over time, at every pixel of
+/// every frame of one `item` of the batch.
 ///
 /// # Errors
 /// As [`activation_map`].
@@ -138,10 +138,10 @@ pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps>
     })
 }
 
-/// How much every pixel of every frame of one `item` of the batch speaks for a class: the sum over the channels, each times
-/// its weight in the class's score (the class activation map of Zhou et al., 2016). Their mean over all pixels and frames is
-/// that score without its bias, where the classifier is behind a mean over them. There may be more weights than channels:
-/// those of a second pathway, which are left out.
+/// The contribution of every pixel of every frame of one `item` of the batch to a class: the sum over the channels,
+/// each times its weight in the score of the class (the class activation map of Zhou et al., 2016). If the classifier
+/// follows a mean over all pixels and frames, the mean of the contributions is the score without the bias. There may be
+/// more weights than channels: those of a second pathway, which are ignored.
 ///
 /// # Errors
 /// As [`activation_map`], and [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer weights than channels.
@@ -151,7 +151,7 @@ pub fn class_map(activation: &Activation<'_>, item: usize, weights: &[f32]) -> R
     if weights.len() < shape.c {
         return Err(ErrorRepr::Shape {
             what: format!("weights of a class over {}", activation.name),
-            wanted: format!("{} of them", shape.c),
+            wanted: format!("{} weights", shape.c),
             given: weights.len().to_string(),
         }
         .into());
@@ -180,7 +180,7 @@ fn channels<'a>(activation: &Activation<'a>, item: usize) -> Result<&'a [f32]> {
     channels.ok_or_else(|| wrong(format!("at least {item} + 1 items"), shape.to_string()))
 }
 
-/// The root mean square over channels, each of which (T×H×W values) goes through `prepare` first.
+/// The root mean square over channels, after `prepare` is applied to each channel (T×H×W values).
 fn root_mean_square(
     activation: &Activation<'_>,
     item: usize,

@@ -1,7 +1,7 @@
-//! Pictures for people: where in a clip the network responds, and a synthetic scene to try it on.
+//! Pictures that show where in a clip the network responds, and a synthetic scene to try it on.
 //!
-//! [`heatmap()`] draws activations over the frames they belong to; [`maps`] holds the numbers behind it; [`scene`]
-//! renders a short clip of one moving disc, so that "does it respond to motion" has a known answer.
+//! [`heatmap()`] draws activations over the frames that they belong to; [`maps`] computes the values behind it;
+//! [`scene`] renders a short clip of one moving disc, so that the right answer to "does it respond to motion" is known.
 
 mod backdrop;
 mod canvas;

@@ -1,4 +1,4 @@
-//! A short synthetic clip with one moving thing in it.
+//! A short synthetic clip with one moving object.
 
 use std::f64::consts::{PI, TAU};
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::atomic_file::write_atomically;
 use crate::clip::preprocess::{ChannelOrder, Frames};
 use crate::error::{Error, ErrorRepr, Result};
 
-/// A bright textured disc that crosses a still textured background on an arc. The same fields give the same bytes.
+/// A bright textured disc that crosses a static textured background on an arc. The same fields give the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scene {
     /// Number of frames.
@@ -27,15 +27,15 @@ impl Default for Scene {
 }
 
 impl Scene {
-    /// Where the disc is in frame `t`: column and row of its centre, and its radius, in pixels. Pixel (x, y) covers the
-    /// square from there to (x + 1, y + 1). The disc is wholly inside every frame; frames past the last are like the
-    /// last.
+    /// The position of the disc in frame `t`: column and row of its centre, and its radius, in pixels. Pixel (x, y)
+    /// covers the square from (x, y) to (x + 1, y + 1). The disc is completely inside every frame. Frames past the last
+    /// are like the last.
     pub fn disc(&self, t: usize) -> (f64, f64, f64) {
         let (width, height) = (self.width as f64, self.height as f64);
         let radius = width.min(height) / 8.0;
         let last = self.frames.saturating_sub(1).max(1) as f64;
         let progress = (t as f64).min(last) / last;
-        // A margin of a quarter radius keeps the soft edge inside too.
+        // A margin of a quarter of the radius keeps the soft edge inside too.
         let margin = 1.25 * radius;
         let x = margin + progress * (width - 2.0 * margin);
         let y = height - margin - (PI * progress).sin() * (height - 2.0 * margin);
@@ -49,7 +49,7 @@ impl Scene {
     /// the frames are too large to address.
     pub fn render(&self) -> Result<Frames> {
         let dims = [self.frames, self.height, self.width];
-        // As many values as a clip of these frames may have.
+        // The maximum number of values of a clip.
         let fits = dims.into_iter().try_fold(3usize, usize::checked_mul).is_some_and(|bytes| bytes < 1 << 30);
         if !fits {
             return Err(ErrorRepr::Size {
@@ -65,7 +65,7 @@ impl Scene {
                 for x in 0..self.width {
                     let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
                     let (dx, dy) = (x - centre_x, y - centre_y);
-                    // One pixel of the edge is shared by both.
+                    // The edge blends over one pixel.
                     let cover = (radius - dx.hypot(dy) + 0.5).clamp(0.0, 1.0);
                     let (front, back) = (disc_colour(dx / radius, dy / radius), background(x, y));
                     data.extend((0..3).map(|c| (front[c] * cover + back[c] * (1.0 - cover)).round() as u8));
@@ -75,15 +75,15 @@ impl Scene {
         Frames::new(dims, ChannelOrder::Rgb, data)
     }
 
-    /// What the files of the frames are called, in order: `000000.png`, `000001.png`, ….
+    /// The names of the files of the frames, in order: `000000.png`, `000001.png`, ….
     pub fn file_names(&self) -> impl Iterator<Item = String> + use<> {
         (0..self.frames).map(|t| format!("{t:06}.png"))
     }
 
-    /// Writes the frames as `000000.png`, `000001.png`, … into `directory`, which is created if need be.
+    /// Writes the frames as `000000.png`, `000001.png`, … to `directory`, which is created if necessary.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File) if that cannot be done; otherwise as [`Scene::render`].
+    /// [`ErrorKind::File`](crate::ErrorKind::File) if that fails; otherwise as [`Scene::render`].
     pub fn write_png_frames(&self, directory: impl AsRef<Path>) -> Result<()> {
         let directory = directory.as_ref();
         let frames = self.render()?;
@@ -96,7 +96,7 @@ impl Scene {
     }
 }
 
-/// Colour of the disc at `(x, y)` from its centre in radii: rings and spokes that move along with it.
+/// Colour of the disc at `(x, y)` from its centre, in radii: rings and spokes that move with the disc.
 fn disc_colour(x: f64, y: f64) -> [f64; 3] {
     let rings = (x.hypot(y) * 2.0 * TAU).cos();
     let spokes = (y.atan2(x) * 6.0).cos();

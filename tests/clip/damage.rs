@@ -243,7 +243,7 @@ fn a_picture_that_is_gone_is_an_error_where_it_leaves_a_hole() {
         std::fs::write(here.join(&name), harmed).unwrap();
         let text = refused(selected(&name, 0, None), &name);
         let mention = format!(
-            "23 frames of 24 that the file says it has, all of them whole; 1 picture could not be decoded, \
+            "23 frames of 24 that the file states, all of them whole; 1 picture could not be decoded, \
                                before frame {gone}"
         );
         assert!(text.contains(&mention), "{name}: {mention:?} is not in {text}");

@@ -194,7 +194,7 @@ fn a_ready_clip_says_how_it_was_normalised() {
 
     let selection = FrameSelection::default().start(1);
     let error = load(name(None), &LoadOptions::default().selection(selection)).unwrap_err().to_string();
-    assert!(error.contains("silent.safetensors") && error.contains("taken whole"), "{error}");
+    assert!(error.contains("silent.safetensors") && error.contains("used whole"), "{error}");
 }
 
 /// A picture of 2^20 by 2^20 pixels, all of whose chunks are as they should be.

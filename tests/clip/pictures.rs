@@ -173,7 +173,7 @@ fn other_kinds_under_the_names_of_pictures_are_named() {
     for (bytes, given) in [
         (b"".as_slice(), "an empty file"),
         (b"<html><body>404 not found</body></html>", "an HTML page"),
-        (b"\x05\x06\x07\x08\x00\x01", "begins like none of them"),
+        (b"\x05\x06\x07\x08\x00\x01", "of none of these kinds"),
         (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "another kind, Gif"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "another kind, Avif"),
         (b"P6 1 1 255\n\0\0\0", "another kind, Pnm"),
@@ -274,7 +274,7 @@ fn a_frame_that_is_there_twice_is_an_error() {
     let error = read(directory.path()).unwrap_err();
     let text = error.to_string();
     assert!(error.kind() == ErrorKind::Clip, "{text}");
-    assert!(text.contains("f0.bmp and f0.png, and as well 1 more: move"), "{text}");
+    assert!(text.contains("f0.bmp and f0.png, and 1 more pair: move"), "{text}");
 }
 
 #[test]

@@ -384,7 +384,7 @@ fn clips_and_crops_are_those_of_the_whole() {
             .unwrap();
             assert!(damage.is_empty() && viewed.len() == 1);
             let wanted = [vec![0, 3, 6, 9], vec![5, 8, 11, 14], vec![10, 13, 16, 19]];
-            assert_eq!((&viewed[0].clips[..], viewed[0].crops, viewed[0].there), (&wanted[..], crops, Some(20)));
+            assert_eq!((&viewed[0].clips[..], viewed[0].crops, viewed[0].available), (&wanted[..], crops, Some(20)));
             assert_eq!((views.len(), frames), (3 * crops, 12), "{name}");
             let side = crop.map_or([height, width], |side| [side; 2]);
             for view in views {

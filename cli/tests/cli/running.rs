@@ -168,7 +168,7 @@ fn what_is_passed_over_in_a_directory_of_frames_is_named() {
     for common in [&[][..], &["--json"]] {
         let warned = clip(common);
         assert_eq!(warned.code, 0, "{}", warned.stderr);
-        for mention in ["WARN", text(&at("frames")), "3 files with names of pictures", ".000003.png", "passed over"] {
+        for mention in ["WARN", text(&at("frames")), "3 files with names of pictures", ".000003.png", "ignored"] {
             assert!(warned.stderr.contains(mention), "{mention}: {}", warned.stderr);
         }
         assert!(!warned.stdout.contains("WARN"), "{}", warned.stdout);

@@ -256,7 +256,7 @@ fn programs_that_are_not_ffmpeg_are_found_out() {
             &[PROBE, ("ffmpeg", "#!/bin/sh\necho 'file:video.mkv: Permission denied' >&2; exit 1")],
             &["cannot use the program ffmpeg", "may not open", "video.mkv"],
         ),
-        (&[PROBE, ("ffmpeg", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["no picture"]),
+        (&[PROBE, ("ffmpeg", "#!/bin/sh\nexec yes"), ("yes", "yes")], &["not a picture"]),
     ];
     for (found, mentions) in cases {
         let (code, said) = clip_with(&video, found, &[]);
@@ -459,7 +459,7 @@ fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
     std::fs::write(at("two.mp4"), [one.as_slice(), &one].concat()).unwrap();
 
     let cases: [(&str, &[&str], usize, &[&str]); 6] = [
-        ("two.mp4", &[], 24, &["two.mp4: passed over what is behind the first recording"]),
+        ("two.mp4", &[], 24, &["two.mp4: ignored the data after the first recording"]),
         ("whole.avi", &[], 24, &[]),
         (
             "hole.avi",
@@ -515,8 +515,8 @@ fn inputs_that_are_no_files_are_what_they_point_to_or_refused() {
     std::fs::create_dir(at("directory.mp4")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(at("socket.mp4")).unwrap();
     let cases = [
-        ("/dev/stdin", "a pipe: write what it gives into a file first"),
-        (text(&at("pipe.npy")), "a pipe: write what it gives into a file first"),
+        ("/dev/stdin", "a pipe: write its data to a file first"),
+        (text(&at("pipe.npy")), "a pipe: write its data to a file first"),
         ("/dev/null", "a device"),
         (text(&at("socket.mp4")), "a socket"),
         (text(&at("directory.mp4")), "none in it"),

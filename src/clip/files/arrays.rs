@@ -1,16 +1,16 @@
-//! What the axes of an array mean: of a ready clip, or of pictures.
+//! The meaning of the axes of an array: a ready clip or pictures.
 
 use super::gather::{Gathering, Picture};
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// The axes of a tensor of floats as the shape of a clip.
+/// The shape of a clip from the axes of a tensor of floats.
 ///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there are five, and if three channels are behind time or last,
-/// as pictures have them; [`ErrorKind::Size`](crate::ErrorKind::Size) if one is zero, or they are too many values. All
-/// name `what`.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there are five axes, and if the axis of three channels is after
+/// time or last, as in pictures; [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero, or there are too many
+/// values. All errors name `what`.
 pub(super) fn clip_shape(what: &str, axes: &[usize]) -> Result<Shape> {
     let clip: Option<[usize; 5]> = axes.try_into().ok();
     let pictures = clip.is_none_or(|axes| axes[1] != 3) && Pictures::of(what, axes, false).is_ok();
@@ -22,40 +22,41 @@ pub(super) fn clip_shape(what: &str, axes: &[usize]) -> Result<Shape> {
             given: format!(
                 "{} axes, {axes:?}{}",
                 axes.len(),
-                if pictures { ", as pictures have them, which have to be of bytes (uint8)" } else { "" }
+                if pictures { ", the layout of pictures, which have to be bytes (uint8)" } else { "" }
             ),
         }
         .into()),
     }
 }
 
-/// Where an array of bytes has its pictures.
+/// The layout of pictures in an array of bytes.
 ///
-/// The usual readers give T×H×W×3 (OpenCV, decord, PyAV, imageio) or T×3×H×W (torchvision, decord's batches in PyTorch),
-/// and their transforms 3×T×H×W; with a batch, N comes before. Which axis the channels are tells which it is, as it has
-/// three entries. Where more than one has, a reading by which pictures would be three pixels wide or high is passed over;
-/// if that leaves several, nobody can tell, and it is an error.
+/// The usual readers give T×H×W×3 (OpenCV, decord, PyAV, imageio) or T×3×H×W (torchvision, decord's batches in
+/// PyTorch), and their transforms 3×T×H×W; a batch has N as its first axis. The channel axis, which has length three,
+/// identifies the layout. If several axes have length three, layouts with pictures three pixels wide or high are
+/// excluded. If several layouts remain, the array is ambiguous, which is an error.
 pub(super) struct Pictures {
     /// N, T, H, W.
     extents: [usize; 4],
-    /// How far apart neighbours along N, T, H, W and the channels lie, in bytes.
+    /// The strides along N, T, H, W and the channels, in bytes.
     strides: [usize; 5],
 }
 
-/// The ways that axes are put, and which of the last four are T, H, W and the channels.
+/// The possible layouts, and which of the last four axes are T, H, W and the channels.
 const LAYOUTS: [(&str, [usize; 4]); 3] =
     [("TxHxWx3", [0, 1, 2, 3]), ("Tx3xHxW", [0, 2, 3, 1]), ("3xTxHxW", [1, 2, 3, 0])];
 
 impl Pictures {
-    /// Those of an array with these `axes`, the first of which runs fastest if `fortran`.
+    /// The pictures of an array with these `axes`, whose first axis is contiguous if `fortran`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Clip`](crate::ErrorKind::Clip) for what has none.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are
+    /// none.
     pub(super) fn of(what: &str, axes: &[usize], fortran: bool) -> Result<Self> {
         let refused = |wanted: &str, given: String| {
             ErrorRepr::Shape {
                 what: what.to_owned(),
-                wanted: format!("{wanted} (pictures; of several clips, with N before)"),
+                wanted: format!("{wanted} (pictures; several clips have N as their first axis)"),
                 given,
             }
             .into()
@@ -64,27 +65,27 @@ impl Pictures {
         if !matches!(axes.len(), 4 | 5) {
             return Err(refused(any, format!("{} axes, {axes:?}", axes.len())));
         }
-        let own = &axes[axes.len() - 4..];
-        let mut possible: Vec<&(&str, [usize; 4])> = LAYOUTS.iter().filter(|(_, [.., c])| own[*c] == 3).collect();
-        let narrow = |(_, [_, h, w, _]): &(&str, [usize; 4])| own[*h] == 3 || own[*w] == 3;
+        let of_clip = &axes[axes.len() - 4..];
+        let mut possible: Vec<&(&str, [usize; 4])> = LAYOUTS.iter().filter(|(_, [.., c])| of_clip[*c] == 3).collect();
+        let narrow = |(_, [_, h, w, _]): &(&str, [usize; 4])| of_clip[*h] == 3 || of_clip[*w] == 3;
         if !possible.iter().all(|layout| narrow(layout)) {
             possible.retain(|layout| !narrow(layout));
         }
         let layout = match possible.as_slice() {
             [(_, layout)] => layout,
-            // Of an array that is empty it does not matter.
+            // For an empty array the layout does not matter.
             _ if axes.contains(&0) => &LAYOUTS[0].1,
             [] => return Err(refused(any, format!("{axes:?}, without an axis of 3 channels"))),
             several => {
                 let names = several.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ");
-                let wanted = "TxHxWx3, or another that is one thing only";
+                let wanted = "TxHxWx3, or another unambiguous layout";
                 return Err(refused(wanted, format!("{axes:?}, which may be {names}")));
             }
         };
         Self::by(layout, what, axes, fortran)
     }
 
-    /// Those of one clip whose axes are known to be T, H, W and the three channels.
+    /// The pictures of one clip with the axes T, H, W and three channels.
     ///
     /// # Errors
     /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none.
@@ -92,7 +93,7 @@ impl Pictures {
         Self::by(&LAYOUTS[0].1, what, axes, false)
     }
 
-    /// Those whose axes are put as `layout` says.
+    /// The pictures of an array with this `layout`.
     fn by(layout: &[usize; 4], what: &str, axes: &[usize], fortran: bool) -> Result<Self> {
         if axes.contains(&0) {
             let wanted = "at least one frame of at least one pixel".to_owned();
@@ -112,7 +113,7 @@ impl Pictures {
         })
     }
 
-    /// Takes the selected frames of `data`, which holds as many bytes as the axes say.
+    /// Reads the selected frames of `data`, whose length matches the axes.
     pub(super) fn read(&self, name: &str, data: &[u8], order: ChannelOrder, into: &mut Gathering<'_>) -> Result<()> {
         let [n, t, h, w] = self.extents;
         let [of_n, of_t, of_h, of_w, of_c] = self.strides;

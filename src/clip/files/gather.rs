@@ -1,4 +1,4 @@
-//! Where the frames of all inputs come together, one by one, whatever they are read from.
+//! Collects the frames of all inputs, one by one, whatever they are read from.
 
 use std::fmt::Display;
 
@@ -8,13 +8,14 @@ use super::{Damage, Input, LoadOptions, LoadProgress, Taken};
 use crate::clip::preprocess::{ChannelOrder, Frames, Item, assemble, check_equal_counts};
 use crate::error::{ErrorRepr, Result};
 
-/// The most that is kept of the original pictures, in bytes. They are for looking at, and the clip shows them as well.
+/// The maximum size of the kept original pictures in bytes. They are only for display, for which the clip would also
+/// do.
 const MOST_KEPT: usize = 1 << 30;
 
-/// The most pixels of a frame: four times those of 8K. A small file can ask for any number.
+/// The maximum number of pixels of a frame: four times that of 8K. A small file can claim any number.
 pub(super) const MOST_PIXELS: usize = 1 << 27;
 
-/// One frame as it was read.
+/// A frame as it was read.
 pub(super) struct Picture<'a> {
     /// Height and width in pixels.
     pub(super) size: [usize; 2],
@@ -23,16 +24,16 @@ pub(super) struct Picture<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// How many pixels a frame of `[height, width]` has; asked before anything is allocated for it.
+/// The number of pixels of a frame of `[height, width]`, which is checked before memory is allocated for it.
 ///
 /// # Errors
-/// [`ErrorKind::Size`](crate::ErrorKind::Size) if it has none, or too many.
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if there are none, or too many.
 pub(super) fn pixels(frame: impl Display, [height, width]: [usize; 2]) -> Result<usize> {
     let pixels = height.checked_mul(width).filter(|pixels| (1..=MOST_PIXELS).contains(pixels));
     pixels.ok_or_else(|| {
         ErrorRepr::Size {
             what: frame.to_string(),
-            reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27 of them"),
+            reason: format!("{width}x{height} pixels, wanted at least one and at most 2^27"),
         }
         .into()
     })
@@ -43,25 +44,25 @@ pub(super) struct Gathering<'a> {
     options: &'a LoadOptions,
     progress: &'a mut dyn FnMut(LoadProgress),
     inputs: Vec<Gathered>,
-    /// How many more bytes of pictures are kept; `None` if there are to be none.
+    /// The bytes of pictures that may still be kept; `None` if no pictures are kept.
     room: Option<usize>,
     damage: Vec<Damage>,
-    /// What takes the clips of every input, where there are to be several.
+    /// Receives the clips of every input, for several clips of an input.
     sink: Option<Sink<'a>>,
 }
 
 /// One input.
 struct Gathered {
     name: String,
-    /// How many frames it is expected to have.
+    /// The expected number of frames.
     expected: Option<usize>,
-    /// What its first frame is called, its size and order.
+    /// Name, size and channel order of the first frame.
     first: Option<(String, [usize; 2], ChannelOrder)>,
     item: Option<Item>,
     pictures: Vec<u8>,
-    /// What was taken of it, where it was sampled.
+    /// The frames of its clips, if they were sampled.
     taken: Option<Viewed>,
-    /// The frames of its clip among those that are read, where not each is one, in order.
+    /// The positions of the clip's frames among the frames that are read, if the two lists differ.
     order: Option<Vec<usize>>,
     views: Option<Views>,
 }
@@ -72,7 +73,7 @@ impl<'a> Gathering<'a> {
         Self { options, progress, inputs: Vec::new(), room, damage: Vec::new(), sink: None }
     }
 
-    /// One that hands the clips of every input to `sink`.
+    /// As [`Gathering::new`], but hands the clips of every input to `sink`.
     pub(super) fn with_views(
         options: &'a LoadOptions,
         progress: &'a mut dyn FnMut(LoadProgress),
@@ -81,27 +82,27 @@ impl<'a> Gathering<'a> {
         Self { room: None, sink: Some(sink), ..Self::new(options, progress) }
     }
 
-    /// Whether it has to be known how many frames an input has before any is read.
+    /// Whether the number of frames of an input must be known before any frame is read.
     pub(super) fn samples(&self) -> bool {
         self.options.sampling.is_some() || self.sink.is_some()
     }
 
-    /// The options that the inputs are read with.
+    /// The options for reading the inputs.
     pub(super) fn options(&self) -> &'a LoadOptions {
         self.options
     }
 
-    /// The first input, if there is one.
+    /// The name of the first input, if there is one.
     pub(super) fn first_name(&self) -> Option<&str> {
         self.inputs.first().map(|input| input.name.as_str())
     }
 
-    /// The next input begins, of `there` frames at `rate` a second, as far as that is known; which of them are to be read.
+    /// Begins the next input, which has `available` frames at `rate` frames a second, as far as is known. Returns the
+    /// frames to read.
     ///
-    /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if it has not the frames that are asked for. Of a selection the
-    /// reader sees to that, as it may not know how many frames there are.
-    pub(super) fn begin(&mut self, name: &str, there: Option<usize>, rate: Option<f64>) -> Result<Picks> {
+    /// # Errors [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the input does not have the requested frames. For a
+    /// selection, the caller checks that, because the number of frames may not be known yet.
+    pub(super) fn begin(&mut self, name: &str, available: Option<usize>, rate: Option<f64>) -> Result<Picks> {
         let selection = self.options.selection;
         let mut gathered = Gathered {
             name: name.to_owned(),
@@ -113,24 +114,27 @@ impl<'a> Gathering<'a> {
             order: None,
             views: None,
         };
-        let picks = match (&self.options.sampling, there) {
-            (Some(sampling), Some(there)) => {
+        let picks = match (&self.options.sampling, available) {
+            (Some(sampling), Some(available)) => {
                 let several = self.sink.is_some();
-                let sampled =
-                    if several { sampling.several(name, there, rate)? } else { sampling.one(name, there, rate)? };
+                let sampled = if several {
+                    sampling.several(name, available, rate)?
+                } else {
+                    sampling.one(name, available, rate)?
+                };
                 let crops = if several { sampling.crops } else { 1 };
-                let there = Some(there);
+                let available = Some(available);
                 let short = sampled.short;
                 let clips = sampled.clips;
-                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops, there, rate, short });
+                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops, available, rate, short });
                 Picks::of(gathered.taken.as_ref().map_or(&[], |taken| &taken.clips))
             }
-            (None, Some(there)) if self.sink.is_some() => {
-                selection.check(name, there)?;
-                let clips = vec![(0..there).filter(|&index| selection.takes(index)).collect()];
+            (None, Some(available)) if self.sink.is_some() => {
+                selection.check(name, available)?;
+                let clips = vec![(0..available).filter(|&index| selection.takes(index)).collect()];
                 let picks = Picks::of(&clips);
-                let there = Some(there);
-                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops: 1, there, rate, short: false });
+                let available = Some(available);
+                gathered.taken = Some(Viewed { name: name.to_owned(), clips, crops: 1, available, rate, short: false });
                 picks
             }
             _ => Picks::Selected(selection),
@@ -145,18 +149,18 @@ impl<'a> Gathering<'a> {
                 gathered.order = Some(taken.clips.iter().flatten().filter_map(position).collect());
             }
         }
-        gathered.expected = picks.expected(there);
+        gathered.expected = picks.expected(available);
         self.inputs.push(gathered);
         Ok(picks)
     }
 
-    /// The input at hand has not the frames that it was said to have, and begins anew.
+    /// Removes the current input, which does not have the stated frames and begins again.
     pub(super) fn forget(&mut self) {
         self.restart();
         self.inputs.pop();
     }
 
-    /// The frames of the input at hand come again, from the first one on.
+    /// Restarts the current input: its frames come again from the first one on.
     pub(super) fn restart(&mut self) {
         if let Some(input) = self.inputs.last_mut() {
             self.room = self.room.map(|room| room + input.pictures.len());
@@ -165,16 +169,17 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Something of the input at hand was damaged.
+    /// Adds damage of the current input.
     pub(super) fn damage(&mut self, damage: Damage) {
         self.damage.push(damage);
     }
 
-    /// The next frame of the input; `name` is for messages.
+    /// Adds the next frame of the current input; `name` is for messages.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if it is of another size than those before;
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip becomes too large, or memory does not suffice.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if its size differs from that of the frames before;
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip becomes too large, or there is not enough
+    /// memory.
     pub(super) fn push(&mut self, name: impl Display, picture: &Picture<'_>) -> Result<()> {
         let input = self.inputs.last_mut().expect("frames are pushed only after their input has begun");
         let first = input.first.get_or_insert_with(|| (name.to_string(), picture.size, picture.order));
@@ -188,7 +193,7 @@ impl<'a> Gathering<'a> {
         }
         if let (Some(views), Some(sink)) = (&mut input.views, &mut self.sink) {
             views.push(picture, sink)?;
-            (self.progress)(LoadProgress { frames: views.come(), expected: input.expected });
+            (self.progress)(LoadProgress { frames: views.received(), expected: input.expected });
             return Ok(());
         }
         let item = match &mut input.item {
@@ -207,7 +212,7 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// What was taken of the inputs, whose clips have all been handed out.
+    /// The used frames of the inputs, after all clips have been handed out.
     pub(super) fn viewed(self) -> (Vec<Viewed>, Vec<Damage>) {
         let viewed: Vec<Viewed> = self.inputs.into_iter().filter_map(|input| input.taken).collect();
         viewed.iter().for_each(|viewed| warn_if_short(viewed, self.options));
@@ -217,7 +222,7 @@ impl<'a> Gathering<'a> {
     /// The clip of all inputs.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or they are of unequal length;
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or if their lengths differ;
     /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip is too large.
     pub(super) fn finish(self) -> Result<Input> {
         let count = |input: &Gathered| match (input.item.as_ref().map_or(0, Item::count), &input.order) {
@@ -246,12 +251,12 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// Says what became of an input that is shorter than a clip should be.
+/// Warns of an input that is shorter than a clip should be, and says how it was filled up.
 fn warn_if_short(taken: &Viewed, options: &LoadOptions) {
-    if let (true, Some(sampling), Some(there)) = (taken.short, &options.sampling, taken.there) {
+    if let (true, Some(sampling), Some(available)) = (taken.short, &options.sampling, taken.available) {
         let rate = taken.rate.map(|rate| format!(" at {rate:.2} fps")).unwrap_or_default();
         log::warn!(
-            "{}: its {there} frames{rate} are too few for a clip of {}: {}",
+            "{}: its {available} frames{rate} are too few for a clip of {}: {}",
             taken.name,
             sampling.describe(),
             sampling.rule.filled_up()
@@ -259,7 +264,7 @@ fn warn_if_short(taken: &Viewed, options: &LoadOptions) {
     }
 }
 
-/// The pictures of these numbers out of `pictures`, all of `[height, width]` pixels, in this order.
+/// The pictures with the numbers `order`, in that order. All have `[height, width]` pixels.
 fn arranged(pictures: &[u8], order: &[usize], [height, width]: [usize; 2]) -> Vec<u8> {
     let size = 3 * height * width;
     let picture = |&index: &usize| pictures.get(index * size..(index + 1) * size);

@@ -1,7 +1,7 @@
-//! Ready clips and frames from NumPy's `.npy` files.
+//! Reads ready clips and frames from NumPy's `.npy` files.
 //!
-//! The format is small enough to be read here, after its specification (`numpy.lib.format`, versions 1 to 3): readers
-//! that evaluate the header as a Python literal can be made to overflow by a hostile one.
+//! This is an implementation of the specification (`numpy.lib.format`, versions 1 to 3). Readers that evaluate the
+//! header as a Python literal can overflow on a malicious header.
 
 use std::path::Path;
 
@@ -14,23 +14,23 @@ use crate::content;
 use crate::error::{Error, ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// What such a file begins with.
+/// The first bytes of such a file.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Reads an array of floats (half, single or double, either byte order, C or Fortran order) with five axes as a ready
-/// clip, or the selected frames of an array of bytes, which are pictures (see [`Pictures`]).
+/// Reads a ready clip from an array of floats with five axes (half, single or double, either byte order, C or Fortran
+/// order), or the selected frames of an array of bytes (see [`Pictures`]).
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read,
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is no whole `.npy` file,
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is not a complete `.npy` file,
 /// [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) if it holds neither floats nor bytes,
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape), [`ErrorKind::Clip`](crate::ErrorKind::Clip) or
-/// [`ErrorKind::Size`](crate::ErrorKind::Size) if its shape is that of no clip and of no pictures.
+/// [`ErrorKind::Size`](crate::ErrorKind::Size) if its shape is neither that of a clip nor that of pictures.
 pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready>> {
     let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
     let (header, data) = split(&bytes).ok_or_else(|| {
         let text = content::describe_text(&bytes).map(|text| format!(": {text}")).unwrap_or_default();
-        Error::format(path, "a .npy file", format!("no such header, or only a part of it{text}"))
+        Error::format(path, "a .npy file", format!("no such header, or an incomplete one{text}"))
     })?;
     let field = |key: &str| {
         value_of(header, key).ok_or_else(|| Error::format(path, format!("a .npy header with {key:?}"), header.trim()))
@@ -46,9 +46,9 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
             return Err(Error::format(path, wanted, format!("{} bytes", data.len())));
         };
         if !rest.is_empty() {
-            // `numpy.save` into an open file puts one array behind another; `numpy.load` gives the first.
-            let what = if rest.starts_with(MAGIC) { ", which begin another array" } else { "" };
-            log::warn!("{name}: passed over {} bytes behind the array{what}", rest.len());
+            // `numpy.save` to an open file appends an array; `numpy.load` reads the first.
+            let what = if rest.starts_with(MAGIC) { ", which are another array" } else { "" };
+            log::warn!("{name}: ignored {} bytes after the array{what}", rest.len());
         }
         Ok(array)
     };
@@ -56,7 +56,7 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
         let pictures = Pictures::of(&name, &axes, fortran)?;
         let array = of_array(axes.iter().fold(1, |values: usize, &axis| values.saturating_mul(axis)))?;
         let order = into.options().channel_order.unwrap_or_else(|| {
-            log::info!("{name}: the channels of its pictures are taken for red, green, blue, as nobody says otherwise");
+            log::info!("{name}: its pictures are taken for red, green, blue, because no other order is stated");
             ChannelOrder::Rgb
         });
         return pictures.read(&name, array, order, into).map(|()| None);
@@ -67,7 +67,7 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     Ok(Some(Ready { clip, normalization: None }))
 }
 
-/// The header's text and the data after it.
+/// Splits a file into the text of the header and the data.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (version, rest) = rest.split_first_chunk::<2>()?;
@@ -86,14 +86,15 @@ fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(header).ok()?, data))
 }
 
-/// What follows `'key':` in the header, to its end. The quotes may be double.
+/// The text after `'key':` to the end of the header. The quotes may be double.
 fn value_of<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let find = |quote: char| header.split_once(&format!("{quote}{key}{quote}"));
     let (_, after) = find('\'').or_else(|| find('"'))?;
     Some(after.trim_start().strip_prefix(':')?.trim_start())
 }
 
-/// The sizes in a Python tuple such as `(1, 3, 8, 224, 224)`, or of Python 2's long numbers, `(1L, 3L, 8L, 224L, 224L)`.
+/// The sizes in a Python tuple such as `(1, 3, 8, 224, 224)`, also with long numbers of Python 2, `(1L, 3L, 8L, 224L,
+/// 224L)`.
 fn axes(tuple: &str) -> Option<Vec<usize>> {
     let (inside, _) = tuple.strip_prefix('(')?.split_once(')')?;
     let sizes = inside.split(',').map(str::trim).filter(|size| !size.is_empty());
@@ -115,8 +116,8 @@ enum Kind {
     Double,
 }
 
-/// The element type from a quoted type string such as `'<f4'`. Without a mark, or with `=` or `|`, the order is this
-/// machine's, as numpy has it.
+/// The element type from a quoted type string such as `'<f4'`. Without a prefix, or with `=` or `|`, the byte order is
+/// that of this machine, as in NumPy.
 fn element(path: &Path, descr: &str) -> Result<Element> {
     let quoted = |quote: char| descr.strip_prefix(quote)?.split_once(quote).map(|(name, _)| name);
     let name = quoted('\'').or_else(|| quoted('"'));
@@ -177,7 +178,7 @@ impl Element {
     }
 }
 
-/// Values whose first axis runs fastest, brought into row-major order.
+/// Converts values from Fortran order to row-major order.
 fn from_fortran(values: &[f32], shape: Shape) -> Vec<f32> {
     let Shape { n, c, t, h, w } = shape;
     let mut ordered = Vec::with_capacity(values.len());

@@ -1,19 +1,19 @@
-//! Which frames of the input at hand are read.
+//! The frames of an input to read.
 
 use super::FrameSelection;
 use crate::error::Result;
 
-/// The frames that are read of an input, by their number, counted from 0.
+/// The frames of an input to read, counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Picks {
-    /// Those that a rule takes, however many there are.
+    /// The frames of a rule, for any number of frames.
     Selected(FrameSelection),
-    /// Just these, in ascending order.
+    /// A list of frames in ascending order.
     Listed(Vec<usize>),
 }
 
 impl Picks {
-    /// The frames of `clips`, each once.
+    /// The frames of `clips` without duplicates.
     pub(super) fn of(clips: &[Vec<usize>]) -> Self {
         let mut frames: Vec<usize> = clips.iter().flatten().copied().collect();
         frames.sort_unstable();
@@ -37,7 +37,7 @@ impl Picks {
         }
     }
 
-    /// The last frame needed, where the end of the input does not decide.
+    /// The last frame that is needed; `None` if that is the last frame of the input.
     pub(super) fn last(&self) -> Option<usize> {
         match self {
             Self::Selected(selection) => selection.last(),
@@ -45,29 +45,31 @@ impl Picks {
         }
     }
 
-    /// How many frames are read of `there`, if that is known.
-    pub(super) fn expected(&self, there: Option<usize>) -> Option<usize> {
+    /// The number of frames to read, if it is known, of `available` frames.
+    pub(super) fn expected(&self, available: Option<usize>) -> Option<usize> {
         match self {
-            Self::Selected(selection) => there.map_or(selection.count, |there| Some(selection.taken_of(there))),
+            Self::Selected(selection) => {
+                available.map_or(selection.count, |available| Some(selection.taken_of(available)))
+            }
             Self::Listed(frames) => Some(frames.len()),
         }
     }
 
-    /// Refuses an input with fewer frames than are asked for; `input` names it. Of a list, see [`Picks::lacks`].
-    pub(super) fn check(&self, input: &str, there: usize) -> Result<()> {
+    /// Refuses an input with too few frames; `input` is its name. For a list, see [`Picks::lacks`].
+    pub(super) fn check(&self, input: &str, available: usize) -> Result<()> {
         match self {
-            Self::Selected(selection) => selection.check(input, there),
-            // Of what has none at all nothing can be listed either.
-            Self::Listed(_) if there == 0 => FrameSelection::default().check(input, there),
+            Self::Selected(selection) => selection.check(input, available),
+            // Without any frame there is no list either.
+            Self::Listed(_) if available == 0 => FrameSelection::default().check(input, available),
             Self::Listed(_) => Ok(()),
         }
     }
 
-    /// Whether an input of `there` frames has not all that are listed, so that the list has to be made anew.
-    pub(super) fn lacks(&self, there: usize) -> bool {
+    /// Whether an input of `available` frames lacks a listed frame, so that a new list is necessary.
+    pub(super) fn lacks(&self, available: usize) -> bool {
         match self {
             Self::Selected(_) => false,
-            Self::Listed(frames) => frames.last().is_some_and(|&last| last >= there),
+            Self::Listed(frames) => frames.last().is_some_and(|&last| last >= available),
         }
     }
 }

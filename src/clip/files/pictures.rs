@@ -1,4 +1,4 @@
-//! Frames from a directory of picture files.
+//! Reads frames from a directory of picture files.
 
 mod decode;
 mod jpeg;
@@ -15,14 +15,14 @@ use crate::error::Result;
 pub(super) use self::listing::is_frame;
 pub use self::listing::is_frame_name;
 
-/// The kinds of pictures that are read, for messages.
+/// The supported kinds of pictures, for messages.
 pub(super) const KINDS: &str = "PNG, JPEG, WebP, BMP or TIFF";
 
 /// Reads the selected picture files of `directory` as one clip.
 pub(super) fn read(directory: &Path, into: &mut Gathering<'_>) -> Result<()> {
     let paths = list(directory)?;
     let name = directory.display().to_string();
-    // Pictures have no rate, so that steps count them.
+    // Pictures have no frame rate, so steps count pictures.
     let picks = into.begin(&name, Some(paths.len()), None)?;
     picks.check(&name, paths.len())?;
     for path in paths.iter().enumerate().filter(|(index, _)| picks.takes(*index)).map(|(_, path)| path) {

@@ -1,17 +1,17 @@
-//! Which frames of an input are taken.
+//! The selection of frames of an input.
 
 use crate::error::{ErrorRepr, Result};
 
-/// Every `stride`-th frame from `start` on, `count` of them. Frames are counted from 0.
+/// `count` frames, every `stride`-th from `start` on. Frames are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 #[non_exhaustive]
 pub struct FrameSelection {
-    /// The first frame taken.
+    /// The first frame.
     pub start: usize,
-    /// How many are taken; `None` takes all that there are.
+    /// The number of frames; `None` selects all.
     pub count: Option<usize>,
-    /// How far one is from the next, at least 1.
+    /// The distance between frames, at least 1.
     pub stride: usize,
 }
 
@@ -38,12 +38,12 @@ impl FrameSelection {
         Self { stride, ..self }
     }
 
-    /// Whether nothing is chosen: every frame is taken.
+    /// Whether every frame is selected.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Refuses a selection that can take nothing.
+    /// Refuses a selection that cannot select any frame.
     pub(super) fn checked(&self) -> Result<()> {
         for (name, value) in [("number of frames", self.count.unwrap_or(1)), ("stride of frames", self.stride)] {
             if value == 0 {
@@ -53,27 +53,27 @@ impl FrameSelection {
         Ok(())
     }
 
-    /// Whether frame `index` is taken.
+    /// Whether frame `index` is selected.
     pub(super) fn takes(&self, index: usize) -> bool {
         index >= self.start
             && (index - self.start).is_multiple_of(self.stride)
             && self.last().is_none_or(|last| index <= last)
     }
 
-    /// The last frame needed, where the end of the input does not decide.
+    /// The last frame that is needed; `None` if that is the last frame of the input.
     pub(super) fn last(&self) -> Option<usize> {
         self.count.map(|count| self.start.saturating_add((count - 1).saturating_mul(self.stride)))
     }
 
-    /// How many frames are taken of `there`, if there are enough.
-    pub(super) fn taken_of(&self, there: usize) -> usize {
-        self.count.unwrap_or_else(|| there.saturating_sub(self.start).div_ceil(self.stride))
+    /// The number of selected frames of `available` frames, if these suffice.
+    pub(super) fn taken_of(&self, available: usize) -> usize {
+        self.count.unwrap_or_else(|| available.saturating_sub(self.start).div_ceil(self.stride))
     }
 
-    /// Refuses an input with fewer frames than are asked for; `input` names it.
-    pub(super) fn check(&self, input: &str, there: usize) -> Result<()> {
+    /// Refuses an input with too few frames; `input` is its name.
+    pub(super) fn check(&self, input: &str, available: usize) -> Result<()> {
         let needed = self.last().unwrap_or(self.start);
-        if needed < there {
+        if needed < available {
             return Ok(());
         }
         let every = if self.stride == 1 { String::new() } else { format!(", {} apart", self.stride) };
@@ -84,7 +84,7 @@ impl FrameSelection {
                     format!("{count} frames from frame {} on{every}, the last being frame {needed}", self.start)
                 }
             },
-            given: format!("{there} frames in {input}, counted from 0"),
+            given: format!("{available} frames in {input}, counted from 0"),
         }
         .into())
     }
@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_is_asked_for_and_says_what_is_missing() {
-        // start, count, stride, frames there, frames taken
+    fn selects_frames_and_reports_missing_ones() {
+        // start, count, stride, available frames, selected frames
         type Case = (usize, Option<usize>, usize, usize, Option<&'static [usize]>);
         let cases: [Case; 9] = [
             (0, None, 1, 3, Some(&[0, 1, 2])),
@@ -109,16 +109,18 @@ mod tests {
             (usize::MAX, Some(usize::MAX), usize::MAX, 3, None),
             (0, Some(1), usize::MAX, 3, Some(&[0])),
         ];
-        for (start, count, stride, there, wanted) in cases {
+        for (start, count, stride, available, wanted) in cases {
             let selection = FrameSelection { start, count, stride };
-            let taken: Vec<usize> = (0..there).filter(|&index| selection.takes(index)).collect();
-            match (selection.check("it", there), wanted) {
+            let taken: Vec<usize> = (0..available).filter(|&index| selection.takes(index)).collect();
+            match (selection.check("it", available), wanted) {
                 (Ok(()), Some(wanted)) => {
                     assert_eq!(taken, wanted, "{selection:?}");
-                    assert_eq!(selection.taken_of(there), wanted.len(), "{selection:?}");
+                    assert_eq!(selection.taken_of(available), wanted.len(), "{selection:?}");
                 }
-                (Err(error), None) => assert!(error.to_string().contains("3 frames in it") || there == 5, "{error}"),
-                (outcome, _) => panic!("{selection:?} of {there}: {outcome:?}"),
+                (Err(error), None) => {
+                    assert!(error.to_string().contains("3 frames in it") || available == 5, "{error}");
+                }
+                (outcome, _) => panic!("{selection:?} of {available}: {outcome:?}"),
             }
         }
         assert!(FrameSelection { count: Some(0), ..FrameSelection::default() }.checked().is_err());

@@ -1,4 +1,4 @@
-//! Ready clips and frames from safetensors files, and clips into them.
+//! Reads ready clips and frames from safetensors files, and writes clips to them.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use crate::content;
 use crate::error::{Error, ErrorRepr, Result};
 use crate::tensor_file::{Entry, Storage, TensorFile};
 
-/// The key of the metadata that says how a clip's values were normalised.
+/// The metadata key for the normalisation of a clip.
 const NORMALIZATION_KEY: &str = "preprocess";
 
-/// Writes `clip` as tensor `data` of a safetensors file, float32, whole or not at all. The metadata's `preprocess` says
-/// how its values were normalised (`detectron` or `imagenet`), if that is known.
+/// Writes `clip` as the float32 tensor `data` of a safetensors file, completely or not at all. The metadata key
+/// `preprocess` states the normalisation (for example `detectron` or `imagenet`), if it is known.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be written.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be written.
 pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl AsRef<Path>) -> Result<()> {
     Staged::new(path, &clip_file(clip, normalization)?)?.commit()
 }
@@ -30,15 +30,15 @@ pub fn save_clip(clip: &Clip, normalization: Option<Normalization>, path: impl A
 /// The file that [`save_clip`] writes.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a clip that the format has no description of.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a clip that the format cannot describe.
 pub fn clip_file(clip: &Clip, normalization: Option<Normalization>) -> Result<TensorFile<'_>> {
     let shape: [usize; 5] = clip.shape().into();
-    let entry = Entry { name: "data", shape: shape.to_vec(), values: clip.data() };
-    let said = normalization.map(|it| (NORMALIZATION_KEY, it.name().to_owned()));
-    TensorFile::new(vec![entry], Storage::F32, &said.into_iter().collect())
+    let tensor = Entry { name: "data", shape: shape.to_vec(), values: clip.data() };
+    let metadata = normalization.map(|it| (NORMALIZATION_KEY, it.name().to_owned()));
+    TensorFile::new(vec![tensor], Storage::F32, &metadata.into_iter().collect())
 }
 
-/// Reads the ready clip `data`, or else the selected frames of `frames.0`, `frames.1`, …
+/// Reads the ready clip `data`, or the selected frames of `frames.0`, `frames.1`, …
 pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready>> {
     let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
     let damaged = |error: SafeTensorError| {
@@ -48,8 +48,8 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     if let Ok(tensor) = file.tensor("data") {
-        let said = header.metadata().as_ref().and_then(|metadata| metadata.get(NORMALIZATION_KEY));
-        let normalization = said.and_then(|name| name.parse().ok());
+        let stated = header.metadata().as_ref().and_then(|metadata| metadata.get(NORMALIZATION_KEY));
+        let normalization = stated.and_then(|name| name.parse().ok());
         return Ok(Some(Ready { clip: ready_clip(path, &tensor)?, normalization }));
     }
     let order = into.options().channel_order;
@@ -61,8 +61,8 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     }
     if found > 0 && order.is_none() {
         log::warn!(
-            "{}: the channels of frames.* are taken for blue, green, red, which is OpenCV's order; decord, PyAV, imageio and \
-             torchvision give red, green, blue: say which channel order it is",
+            "{}: the channels of frames.* are taken for blue, green, red, which is OpenCV's order; decord, PyAV, \
+             imageio and torchvision give red, green, blue: state the channel order",
             path.display()
         );
     }
@@ -78,7 +78,7 @@ pub(super) fn read(path: &Path, into: &mut Gathering<'_>) -> Result<Option<Ready
     Ok(None)
 }
 
-/// The tensors of a file for a message: the first few in order, and how many more.
+/// The names of the tensors of a file for a message: the first few in order, and the number of the others.
 fn tensor_names(file: &SafeTensors<'_>) -> String {
     const SHOWN: usize = 8;
     let mut names = file.names();
@@ -110,7 +110,8 @@ fn ready_clip(path: &Path, tensor: &TensorView<'_>) -> Result<Clip> {
     Clip::new(shape, data)
 }
 
-/// Where the pictures of one clip are in `tensor`. Channels that are last are taken for such whatever the other axes are.
+/// The layout of the pictures of one clip in `tensor`. A last axis of length three is the channels, whatever the other
+/// axes are.
 fn pictures(name: &str, tensor: &TensorView<'_>) -> Result<Pictures> {
     if tensor.dtype() != Dtype::U8 {
         return Err(ErrorRepr::ElementType {

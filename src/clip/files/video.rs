@@ -1,14 +1,14 @@
-//! Videos of any common container, decoded by the programs `ffmpeg` and `ffprobe`.
+//! Reads videos of any common container, which the programs `ffmpeg` and `ffprobe` decode.
 //!
-//! `ffprobe` says whether there is a video in the file, and how many frames to expect. `ffmpeg` then writes the frames
-//! into a pipe, one PPM picture each: raw red, green and blue bytes behind a line with the size. So the size is always
-//! what `ffmpeg` really made, after the rotation that a viewer would apply too, and nothing is written to disk.
+//! `ffprobe` tells whether the file has a video, and how many frames to expect. `ffmpeg` then writes the frames into a
+//! pipe, each as a PPM picture: a header with the size, and raw red, green and blue bytes. So the size is always that
+//! of the decoded frame, after the rotation that a viewer also applies, and nothing is written to disk.
 //!
-//! Where `ffmpeg` says that something is wrong, a survey tells which frames are damaged: the video is decoded again, by one
-//! thread and without its frames. Whole videos are decoded once.
+//! If `ffmpeg` reports a problem, a survey finds the damaged frames: it decodes the video again, with one thread and
+//! without keeping the frames. Intact videos are decoded once.
 //!
-//! A video may come from anywhere, so `ffmpeg` may open nothing but the file itself: no other protocol than `file`, and
-//! no container that names further files, as playlists do.
+//! A video may come from anywhere, so `ffmpeg` may open only the file itself: no other protocol than `file`, and no
+//! container that refers to further files, as playlists do.
 
 mod decoder;
 mod log;
@@ -26,35 +26,36 @@ use self::decoder::{Decoder, Outcome, SECOND, Threads};
 use self::log::{Event, Line, Subject};
 use self::process::{Complaints, End, Process, joined};
 use self::survey::{Findings, MOST_REORDERED, Survey};
-use super::damage::{Damage, DamagePolicy, gone, runs, unread};
+use super::damage::{Damage, DamagePolicy, describe, gone, unread};
 use super::gather::{Gathering, MOST_PIXELS, Picture};
 use super::picks::Picks;
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, ErrorRepr, Result};
 
-/// The containers, as `ffmpeg` calls its readers of them, that may be opened: those that hold their own frames. Some
-/// for sound are among them, so that such a file is told to have no video.
+/// The containers that may be opened, by the names of `ffmpeg`'s readers. They contain their frames. Some are for
+/// sound, so that the error for such a file says that it has no video.
 const CONTAINERS: &str = "aac,ac3,aiff,amr,apng,asf,av1,avi,avs2,avs3,caf,cavsvideo,cine,dhav,dirac,dnxhd,dv,flac,\
                           flv,gif,gxf,h261,h263,h264,hevc,ingenient,ipu,ivf,kux,lxf,m4v,matroska,mjpeg,mjpeg_2000,mlv,\
                           moflex,mov,mp3,mpeg,mpegts,mpegvideo,mxf,mxg,nsv,nut,nuv,obu,ogg,pva,r3d,rm,roq,ser,smjpeg,\
                           swf,ty,vc1,vc1test,vivo,vvc,w64,wav,webm,wtv,yuv4mpegpipe";
 
-/// Reads the selected frames of a video. `file` is what the programs open, `path` what it is called.
+/// Reads the selected frames of a video. The programs open `file`; messages have the name `path`.
 ///
-/// All frames up to the last selected one are decoded: finding a frame by its time is not exact, and this way the
-/// number of frames in a message is the true one.
+/// All frames up to the last selected one are decoded. A seek by time is not exact, and this way the numbers of frames
+/// in messages are exact.
 pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result<()> {
     let name = path.display().to_string();
     let probed = probe(path, file, into.samples())?;
     if into.options().sampling.is_some_and(|sampling| sampling.fps.is_some()) {
         probed.rate.report(&name);
     }
-    // Nobody knows of any where a file says nothing and has no packets.
+    // A file that states no number of frames and has no packets counts as empty.
     let mut there = probed.frames.or(probed.packets).or(into.samples().then_some(0));
     loop {
         let picks = into.begin(&name, there, probed.rate.average)?;
         match read_picked(path, file, &probed, &picks, into)? {
-            // There are fewer than the file says, or some are left out: which are taken depends on how many there are.
+            // The file has fewer frames than it states, or some are left out. The choice of frames depends on the
+            // number.
             Some(counted) if counted > 0 && picks.lacks(counted) => {
                 into.forget();
                 there = Some(counted);
@@ -64,7 +65,7 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     }
 }
 
-/// Reads these frames of a video. How many there are, if all of them were seen.
+/// Reads these frames of a video. Returns the number of frames in the video, if it was decoded to the end.
 fn read_picked(
     path: &Path,
     file: &Path,
@@ -80,15 +81,15 @@ fn read_picked(
 
     let drops = policy == DamagePolicy::Drop;
     let (mut findings, complaints) = survey(path, file, &probed.subject, picks.last(), drops)?;
-    // Which lines several threads write last is chance.
+    // With several threads, the last lines are random. Those of the survey are not.
     outcome.complaints = complaints;
-    // Where pictures are missing, odd ends of others are no habit of a camera.
-    if outcome.ended && probed.frames.is_some_and(|said| said > outcome.frames) {
+    // If pictures are missing, odd ends of other pictures are damage rather than a property of the camera.
+    if outcome.ended && probed.frames.is_some_and(|stated| stated > outcome.frames) {
         let doubtful = std::mem::take(&mut findings.doubtful);
         findings.damaged.extend(doubtful.into_iter().map(|index| index..index + 1));
         findings.damaged.sort_unstable_by_key(|range| range.start);
     }
-    // Frames behind the last one that is needed are of no interest, and how many of them were looked at is chance.
+    // Frames after the last needed one do not matter, and how many of them were examined is random.
     let dropped = |range: &Range<usize>| if drops { range.len() } else { 0 };
     let mut unusable = findings.damaged.clone();
     if drops {
@@ -117,8 +118,8 @@ fn read_picked(
 
     if policy == DamagePolicy::Error {
         let taken = damaged.iter().any(|range| range.clone().any(|index| picks.takes(index)));
-        // What is gone before the first frame taken leaves no hole in the clip. A recording that begins between two key
-        // frames has such pictures; one whose pictures stand alone has not.
+        // Pictures that are lost before the first used frame leave no hole in the clip. A recording that begins between
+        // two key frames has such pictures, unless all of its pictures are key frames.
         let hole = |before: usize| before > picks.first() || before == 0 && findings.stand_alone;
         if taken || cut_off.is_some() || lost.iter().chain(&gaps).any(|&before| hole(before)) {
             let damage = Damaged { frames: end, damaged, lost, gaps, cut_off };
@@ -126,12 +127,12 @@ fn read_picked(
         }
     }
     if !unusable.is_empty() {
-        // Several threads may have made other pictures of it than they would the next time.
+        // Several threads may decode damaged data differently each time, so the frames are decoded again by one thread.
         into.restart();
         outcome = decode(path, file, Threads::One, if drops { &unusable } else { &[] }, picks, into)?;
         if outcome.ended && outcome.frames != findings.frames {
             let reason =
-                format!("it made {} frames of {name} once, and {} another time", findings.frames, outcome.frames);
+                format!("it decoded {} frames of {name} once, and {} another time", findings.frames, outcome.frames);
             return Err(ErrorRepr::Program { program: "ffmpeg", reason }.into());
         }
     }
@@ -155,7 +156,7 @@ fn read_picked(
     conclude(&name, probed, &outcome, outcome.frames - left_out.min(outcome.frames), picks)
 }
 
-/// Decodes the frames that are needed and hands out those selected. `left_out` are not counted.
+/// Decodes the needed frames and hands out the selected ones. Frames of `left_out` are not counted.
 fn decode(
     path: &Path,
     file: &Path,
@@ -184,8 +185,8 @@ fn decode(
     decoder.finish()
 }
 
-/// Decodes a video for what `ffmpeg` says about it: as far as frame `last`, or to the end. With `drops`, as far as there
-/// are enough frames that are whole.
+/// Decodes a video for the log of `ffmpeg`: up to frame `last`, or to the end. With `drops`, up to the point where
+/// there are enough undamaged frames.
 fn survey(
     path: &Path,
     file: &Path,
@@ -209,14 +210,14 @@ fn survey(
     }
 }
 
-/// [`survey`] with a fixed number of frames. Also whether that is all of them.
+/// [`survey`] with a fixed number of frames. Also returns whether the video has no more.
 fn survey_until(
     path: &Path,
     file: &Path,
     subject: &Subject,
     enough: Option<usize>,
 ) -> Result<(Findings, Complaints, bool)> {
-    /// Events that the program may be ahead; it has to wait then.
+    /// The capacity of the queue of events. The program waits if it is full.
     const AHEAD: usize = 1024;
     let mut arguments: Vec<OsString> =
         ["-nostdin", "-nostats", "-threads", "1", "-debug_ts"].into_iter().map(Into::into).collect();
@@ -230,29 +231,29 @@ fn survey_until(
         if let Some(event) = Event::of(&line, &about)
             && sender.as_ref().is_some_and(|sender| sender.send(event).is_err())
         {
-            // Nobody wants to know any more.
+            // The receiver has enough.
             sender = None;
         }
         decoder::is_kept(&line)
     };
     let (mut process, _output) = Process::start_watched("ffmpeg", arguments, watch)?;
     let mut survey = Survey::of(&subject.codec);
-    // What is shown before is decoded after, so some more are looked at than are needed.
-    let most = enough.map_or(usize::MAX, |enough| enough.saturating_add(2 * MOST_REORDERED));
+    // Pictures may be decoded after pictures that are shown later, so more frames than needed are examined.
+    let limit = enough.map_or(usize::MAX, |enough| enough.saturating_add(2 * MOST_REORDERED));
     let mut has_enough = false;
     for event in &events {
         survey.take(event);
-        has_enough = survey.count() >= most;
+        has_enough = survey.count() >= limit;
         if has_enough {
             break;
         }
     }
-    // Who waits to send more is not to wait for ever.
+    // Unblocks the sender.
     drop(events);
     if has_enough {
         return Ok((survey.findings(), process.stop(), false));
     }
-    // One that was killed has not seen all.
+    // A program that was killed has not read everything.
     let end = process.finish()?;
     match program_at_fault("ffmpeg", path, &end) {
         Some(error) => Err(error),
@@ -262,7 +263,7 @@ fn survey_until(
 
 /// Damage that is an error.
 struct Damaged {
-    /// How many frames there are, up to the last one that is needed.
+    /// The number of frames up to the last needed one.
     frames: usize,
     damaged: Vec<Range<usize>>,
     lost: Vec<usize>,
@@ -271,13 +272,13 @@ struct Damaged {
 }
 
 impl Damaged {
-    /// The error, which says where the damage is and how many frames are whole.
+    /// The error, which states the position of the damage and the number of undamaged frames.
     fn error(&self, path: &Path, probed: &Probed, outcome: &Outcome) -> Error {
         let mut given = format!("{} frames", self.frames);
         if !outcome.ended {
             given += " up to the last one that is needed";
-        } else if let Some(said) = probed.frames.filter(|&said| said > self.frames) {
-            given += &format!(" of {said} that the file says it has");
+        } else if let Some(stated) = probed.frames.filter(|&stated| stated > self.frames) {
+            given += &format!(" of {stated} that the file states");
         }
         if let Some(first) = self.damaged.first() {
             let bad: usize = self.damaged.iter().map(Range::len).sum();
@@ -285,7 +286,7 @@ impl Damaged {
                 ", {} of them whole: damaged {} {}, counted from 0, so the first {} are whole",
                 self.frames - bad,
                 if bad == 1 { "is" } else { "are" },
-                runs(&self.damaged),
+                describe(&self.damaged),
                 first.start
             );
         } else {
@@ -297,54 +298,55 @@ impl Damaged {
         if !self.gaps.is_empty() {
             given += &format!("; {}", unread(&self.gaps));
         }
-        if let Some(told) = &self.cut_off {
-            given += &format!("; and then from ffmpeg: {told}");
+        if let Some(message) = &self.cut_off {
+            given += &format!("; and then from ffmpeg: {message}");
         }
         ErrorRepr::Damaged { path: path.to_owned(), given }.into()
     }
 }
 
-/// Warns of what is no damage of a frame.
+/// Warns of irregularities that are not damage of a frame.
 fn report(name: &str, findings: &Findings, end: usize) {
     let doubtful: Vec<Range<usize>> =
         findings.doubtful.iter().filter(|&&index| index < end).map(|&index| index..index + 1).collect();
     if !doubtful.is_empty() {
-        ::log::warn!("{name}: {} may be damaged: their ends or tables are odd", runs(&doubtful));
+        ::log::warn!("{name}: {} may be damaged: their ends or tables are odd", describe(&doubtful));
     }
     for (index, [width, height]) in findings.sizes.iter().filter(|(index, _)| *index < end) {
         ::log::warn!(
-            "{name}: from frame {index} on, frames have {width}x{height} pixels; they are scaled to the size of the first"
+            "{name}: from frame {index} on, frames have {width}x{height} pixels; they are scaled to the size of the \
+             first"
         );
     }
 }
 
-/// Checks that the frames are as many as are asked for and as the file says. `counted` are those that were not left out; they
-/// are returned where there are no more.
+/// Checks the number of frames against the requested and the stated number. `counted` is the number of frames that were
+/// not left out. Returns it if the video has no more frames.
 fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, picks: &Picks) -> Result<Option<usize>> {
     if !outcome.ended {
         return Ok(None);
     }
-    if let Some(said) = probed.frames.filter(|&said| said > outcome.frames) {
+    if let Some(stated) = probed.frames.filter(|&stated| stated > outcome.frames) {
         ::log::warn!(
-            "{name}: {} of {said} frames: the file says that it has {said}, and {} came out of it",
+            "{name}: {} of {stated} frames: the file states {stated}, but {} could be decoded",
             outcome.frames,
             outcome.frames
         );
     }
     if outcome.complaints.lines().iter().any(|line| line.contains(SECOND)) {
         ::log::warn!(
-            "{name}: passed over what is behind the first recording: of an MP4 or MOV file ffmpeg reads one only"
+            "{name}: ignored the data after the first recording: ffmpeg reads only one recording of an MP4 or MOV file"
         );
     }
     let complaints = plain(&outcome.complaints.to_string());
     if !complaints.is_empty() {
-        ::log::warn!("ffmpeg says of {name}: {complaints}");
+        ::log::warn!("ffmpeg reports for {name}: {complaints}");
     }
     picks.check(name, counted)?;
     Ok(Some(counted))
 }
 
-/// What is said to be in a file; absent where nobody knows.
+/// The answer of `ffprobe`. Unknown values are absent.
 #[derive(serde::Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -357,11 +359,11 @@ struct Answer {
 struct Stream {
     index: Option<usize>,
     codec_name: Option<String>,
-    /// A number in quotes.
+    /// A number as a string.
     nb_frames: Option<String>,
-    /// Another, where packets were counted.
+    /// A number as a string, if packets were counted.
     nb_read_packets: Option<String>,
-    /// Fractions: the frames over the time that they take, and the finest rate that has a place for each.
+    /// Fractions: the average frame rate, and the lowest rate that can represent the time of every frame.
     avg_frame_rate: Option<String>,
     r_frame_rate: Option<String>,
 }
@@ -371,26 +373,26 @@ struct Format {
     format_name: Option<String>,
 }
 
-/// What a file says about its first video.
+/// The properties of the first video of a file.
 struct Probed {
-    /// How many frames it has.
+    /// The number of frames that the file states.
     frames: Option<usize>,
-    /// How many packets, where they had to be counted: mostly as many as frames.
+    /// The number of packets, if they had to be counted; usually that of frames.
     packets: Option<usize>,
     rate: Rate,
     subject: Subject,
 }
 
-/// How many frames a second a video has.
+/// The frame rate of a video in frames a second.
 struct Rate {
-    /// On average, where it is known.
+    /// The average, if it is known.
     average: Option<f64>,
-    /// Whether it is another at other times, as far as the file says.
+    /// Whether the rate varies, as far as the file tells.
     varies: bool,
 }
 
 impl Rate {
-    /// From what `ffprobe` says.
+    /// The rate from the answer of `ffprobe`.
     fn new(average: Option<&str>, finest: Option<&str>) -> Self {
         let number = |text: Option<&str>| -> Option<f64> {
             let (over, under) = text?.split_once('/')?;
@@ -398,25 +400,25 @@ impl Rate {
             Some(over / under).filter(|rate| rate.is_finite() && *rate > 0.0)
         };
         let (average, finest) = (number(average), number(finest));
-        // Rates that are rounded in a container differ a little.
+        // Containers may round rates.
         let varies = average.zip(finest).is_some_and(|(average, finest)| (average / finest - 1.0).abs() > 0.02);
         Self { average: average.or(finest), varies }
     }
 
-    /// Says where frames by time are not what they seem.
+    /// Warns if a sampling by time is inaccurate.
     fn report(&self, name: &str) {
         match self.average {
-            None => ::log::warn!("{name}: it has no frame rate, so that steps between frames count frames"),
+            None => ::log::warn!("{name}: it has no frame rate, so steps between frames count frames"),
             Some(rate) if self.varies => ::log::warn!(
-                "{name}: its frame rate varies; frames are taken as if it had {rate:.2} a second, its average, all the time"
+                "{name}: its frame rate varies; frames are chosen as if it always had its average, {rate:.2} a second"
             ),
             Some(_) => {}
         }
     }
 }
 
-/// Asks `ffprobe`. With `counts`, how many packets there are where the file does not say how many frames: all of it is looked
-/// through for that, and nothing decoded.
+/// Asks `ffprobe`. With `counts`, it also counts the packets if the file does not state the number of frames; for that
+/// it reads the whole file, but decodes nothing.
 fn probe(path: &Path, file: &Path, counts: bool) -> Result<Probed> {
     let mut probed = ask(path, file, false)?;
     if counts && probed.frames.is_none() {
@@ -426,10 +428,10 @@ fn probe(path: &Path, file: &Path, counts: bool) -> Result<Probed> {
 }
 
 fn ask(path: &Path, file: &Path, packets: bool) -> Result<Probed> {
-    /// More than this is no answer to what is asked.
+    /// The maximum length of an answer in bytes.
     const LONGEST_ANSWER: u64 = 1 << 20;
     let mut arguments = opening(file, "error");
-    // Capital V leaves out pictures that are attached to sound.
+    // A capital V excludes pictures that are attached to sound.
     let wanted = "stream=index,codec_name,nb_frames,nb_read_packets,avg_frame_rate,r_frame_rate:format=format_name";
     if packets {
         arguments.push("-count_packets".into());
@@ -466,16 +468,16 @@ fn ask(path: &Path, file: &Path, packets: bool) -> Result<Probed> {
     }
 }
 
-/// The arguments with which both programs open `file` and nothing else, and what they log.
+/// The arguments with which both programs open only `file`, with the log level `log`.
 fn opening(file: &Path, log: &str) -> Vec<OsString> {
-    // The prefix keeps names that begin with a dash or have a colon from being taken for options or protocols.
+    // Without the prefix, a name with a leading dash or a colon would count as an option or a protocol.
     let file = joined("file:", file);
     let most_pixels = MOST_PIXELS.to_string();
     let options = ["-v", log, "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
     options.into_iter().chain(["-max_pixels", &most_pixels, "-i"]).map(Into::into).chain([file]).collect()
 }
 
-/// Why a program would not open `path`.
+/// The error for a program that does not open `path`.
 fn refusal(path: &Path, end: &End) -> Error {
     if let Some(error) = program_at_fault("ffprobe", path, end) {
         return error;
@@ -488,15 +490,16 @@ fn refusal(path: &Path, end: &End) -> Error {
     ErrorRepr::Unsupported {
         what: format!("input {}", path.display()),
         reason: format!(
-            "ffmpeg takes it for {container:?}, which is none of the containers that hold a whole video themselves; wanted \
-             one of those, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors or a .npy file"
+            "ffmpeg takes it for {container:?}, which is not one of the containers that hold a whole video; wanted one \
+             of those, a directory of PNG, JPEG, WebP, BMP or TIFF frames, a .safetensors or a .npy file"
         ),
-    }.into()
+    }
+    .into()
 }
 
-/// The error if a program failed for a reason of its own, and not for what is in `path`.
+/// The error if a program failed for another reason than the contents of `path`.
 fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Error> {
-    /// What the loader, or the program itself, says where it is not what it should be.
+    /// Messages of the loader or the program that show an unsuitable program.
     const BROKEN: [&str; 12] = [
         "error while loading shared libraries",
         "Library not loaded",
@@ -511,7 +514,7 @@ fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Err
         "Protocol not found",
         "Cannot allocate memory",
     ];
-    /// This process has opened the file, so it is the other one that may not.
+    /// This process has opened the file, so the other process lacks the permission.
     const KEPT_OUT: [&str; 3] = ["Permission denied", "Operation not permitted", "No such file or directory"];
     if end.status.success() {
         return None;
@@ -521,13 +524,13 @@ fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Err
     let told = told(path, end);
     let reason = match end.status.code() {
         Some(126 | 127) => format!("it does not run: {told}"),
-        // Windows ends programs that find no library, or that crash, with such numbers.
+        // Windows ends programs that do not find a library, or that crash, with negative numbers.
         Some(code) if cfg!(windows) && code < 0 => format!("it does not run, or crashes on {}: {told}", path.display()),
         None => format!("it was killed, or crashed, on {}: {told}", path.display()),
         Some(_) if says(&BROKEN) => format!("it fails on {}: {told}", path.display()),
         Some(_) if says(&KEPT_OUT) => {
             format!(
-                "it may not open {}, which this program may: is it confined, as snaps are? It says: {told}",
+                "it may not open {}, although this program may: is it confined, like a snap? It says: {told}",
                 path.display()
             )
         }
@@ -536,19 +539,19 @@ fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Err
     Some(ErrorRepr::Program { program, reason }.into())
 }
 
-/// How a program ended, and what it said.
+/// The exit status of a program and its messages, as text.
 fn told(path: &Path, end: &End) -> String {
     let complaints = plain(&end.complaints.to_string());
     let complaints = complaints.replace(&format!("file:{}: ", path.display()), "");
     match (end.status.success(), complaints.is_empty()) {
         (true, true) => "nothing".to_owned(),
         (true, false) => complaints,
-        (false, true) => format!("{}, without a word", end.status),
+        (false, true) => format!("{}, without a message", end.status),
         (false, false) => format!("{}: {complaints}", end.status),
     }
 }
 
-/// What was said, without the levels of the lines and the addresses of the speakers, which are others every time.
+/// Removes the levels and the addresses from messages; addresses differ in every run.
 fn plain(told: &str) -> String {
     let mut told = told.to_owned();
     for level in ["[panic] ", "[fatal] ", "[error] ", "[warning] "] {

@@ -1,8 +1,8 @@
-//! Clips of one input, one after another: what a test of a video network averages over.
+//! Several clips of one input, over which a test of a network for video averages.
 //!
-//! Frames are read once, in order, and become values once, however many clips and crops they are in. A clip is handed out
-//! when its last frame has come, and a frame is dropped with the last clip that has it, so that memory is for the clips that
-//! overlap and not for the input.
+//! Every frame is read and converted once, in order, however many clips and crops it is in. A clip is handed out after
+//! its last frame has been read, and a frame is dropped after the last clip that uses it. So the memory depends on the
+//! clips that overlap, not on the input.
 
 use super::gather::Picture;
 use crate::clip::Clip;
@@ -11,68 +11,68 @@ use crate::clip::sampling::Sampling;
 use crate::error::{ErrorRepr, Result};
 use std::collections::BTreeMap;
 
-/// One clip of an input, or a square cut out of it.
+/// A clip of an input, or a crop of it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct View {
-    /// Which input it is of, counted from 0: a file may have several, as a batch has.
+    /// The number of the input, counted from 0. A file may have several inputs, as a batch.
     pub input: usize,
-    /// Which of the input's clips, counted from 0.
+    /// The number of the clip, counted from 0.
     pub clip: usize,
-    /// How many clips the input has.
+    /// The number of clips of the input.
     pub clips: usize,
-    /// Which of its squares, counted from 0 from the left or the top.
+    /// The number of the crop, counted from 0 from the left or the top.
     pub crop: usize,
-    /// How many squares every clip has.
+    /// The number of crops of every clip.
     pub crops: usize,
     /// The values, 1×3×T×H×W.
     pub values: Clip,
 }
 
-/// What an input was taken for.
+/// The clips and crops of an input.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Viewed {
-    /// What it is called.
+    /// Name of the input.
     pub name: String,
-    /// The frames of each of its clips, counted from 0; empty for a ready clip, which is one.
+    /// The frames of each clip, counted from 0; empty for a ready clip, which counts as one clip.
     pub clips: Vec<Vec<usize>>,
-    /// How many squares of every clip.
+    /// The number of crops of every clip.
     pub crops: usize,
-    /// How many frames there are; `None` for a ready clip.
-    pub there: Option<usize>,
-    /// Its frames a second, where it has a rate.
+    /// The number of frames of the input; `None` for a ready clip.
+    pub available: Option<usize>,
+    /// Frame rate of the input in frames a second, if it has one.
     pub rate: Option<f64>,
-    /// Whether it is shorter than a clip should be.
+    /// Whether the input is shorter than a clip should be.
     pub short: bool,
 }
 
-/// What takes the clips.
+/// Receives the clips.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(View) -> Result<()>;
 
-/// The clips of the input at hand.
+/// The clips of the current input.
 pub(super) struct Views {
     input: usize,
-    /// The frames of every clip, and the last of them.
+    /// The frames of every clip, and the last of these frames.
     clips: Vec<(Vec<usize>, usize)>,
-    /// The clips in the order in which their last frames come.
+    /// The clips in the order of their last frames.
     order: Vec<usize>,
-    /// How many of these have been handed out.
+    /// The number of clips that have been handed out.
     sent: usize,
-    /// The frames that are read, and with which frame the last clip is complete that has it.
+    /// The frames to read, each with the frame that completes the last clip that uses it.
     last_use: Vec<(usize, usize)>,
-    /// How many frames have come.
-    come: usize,
+    /// The number of received frames.
+    received: usize,
     frames: BTreeMap<usize, Planes>,
     converter: Option<FrameConverter>,
     crops: usize,
     preprocess: Preprocess,
-    /// The side of each of several squares; that of the frames' shorter side where nobody says it.
+    /// The side of each of several crops; `None` for the shorter side of the frames.
     side: Option<usize>,
 }
 
 impl Views {
-    /// Those of `clips` of the `input`-th input.
+    /// The clips `clips` of the input number `input`.
     pub(super) fn new(
         input: usize,
         clips: &[Vec<usize>],
@@ -98,7 +98,7 @@ impl Views {
             order,
             sent: 0,
             last_use: last_use.into_iter().collect(),
-            come: 0,
+            received: 0,
             frames: BTreeMap::new(),
             converter: None,
             crops,
@@ -107,26 +107,26 @@ impl Views {
         }
     }
 
-    /// The frames come again, from the first one on.
+    /// Restarts: the frames come again from the first one on.
     pub(super) fn restart(&mut self) {
-        (self.sent, self.come, self.converter) = (0, 0, None);
+        (self.sent, self.received, self.converter) = (0, 0, None);
         self.frames.clear();
     }
 
-    /// How many frames have come.
-    pub(super) fn come(&self) -> usize {
-        self.come
+    /// The number of received frames.
+    pub(super) fn received(&self) -> usize {
+        self.received
     }
 
-    /// Takes the next frame, and hands out the clips that it completes.
+    /// Adds the next frame, and hands out the clips that it completes.
     pub(super) fn push(&mut self, picture: &Picture<'_>, sink: &mut dyn FnMut(View) -> Result<()>) -> Result<()> {
         let converter = match &mut self.converter {
             Some(converter) => converter,
             none => none.insert(FrameConverter::new(&self.preprocess, picture.size, picture.order)?),
         };
-        let Some(&(index, _)) = self.last_use.get(self.come) else { return Ok(()) };
+        let Some(&(index, _)) = self.last_use.get(self.received) else { return Ok(()) };
         self.frames.insert(index, converter.convert(picture.bytes)?);
-        self.come += 1;
+        self.received += 1;
         while let Some(&clip) = self.order.get(self.sent)
             && self.clips[clip].1 <= index
         {
@@ -146,8 +146,8 @@ impl Views {
         Ok(())
     }
 
-    /// First row and column, height and width of a square, or of all: the first at the beginning of the longer side, the last
-    /// at its end, and all in the middle of the shorter one.
+    /// First row and column, height and width of a crop, or of the whole frame. The first crop is at the beginning of
+    /// the longer side and the last at its end. All are in the middle of the shorter side.
     fn place(&self, frames: &[&Planes], crop: usize) -> Result<[[usize; 2]; 2]> {
         let extent = frames.first().map_or([0; 2], |frame| frame.extent());
         if self.crops == 1 {
@@ -157,12 +157,12 @@ impl Views {
         let room = extent.map(|extent| extent.checked_sub(side));
         let [Some(rows), Some(columns)] = room else {
             return Err(ErrorRepr::Clip {
-                wanted: format!("frames of at least {side}x{side} pixels, to cut {} squares out of each", self.crops),
+                wanted: format!("frames of at least {side}x{side} pixels, for {} crops of each", self.crops),
                 given: format!("{}x{} pixels after resizing", extent[0], extent[1]),
             }
             .into());
         };
-        // The middle as PySlowFast's `uniform_crop` has it.
+        // The middle as in PySlowFast's `uniform_crop`.
         let along = |room: usize| [0, room.div_ceil(2), room][crop.min(2)];
         let from = if rows > columns { [along(rows), columns.div_ceil(2)] } else { [rows.div_ceil(2), along(columns)] };
         Ok([from, [side; 2]])

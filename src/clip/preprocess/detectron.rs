@@ -1,10 +1,10 @@
-//! Detectron's way from a frame to values: minus the means, then OpenCV's bilinear resizing.
+//! Detectron's conversion of frames: subtracts the means, then resizes bilinearly like OpenCV.
 
 use super::frames::ChannelOrder;
 use super::geometry::Window;
 use super::{PIXEL_MEANS_BGR, Resizer};
 
-/// Between which two source indices a resized index lies, and how far towards the second.
+/// The two source indices around a resized index, and the fraction towards the second.
 #[derive(Clone, Copy)]
 struct Tap {
     low: usize,
@@ -12,12 +12,12 @@ struct Tap {
     fraction: f32,
 }
 
-/// One [`Tap`] for every index of a resized axis of `source` elements that `window` shows.
+/// A [`Tap`] for every index in `window` of a resized axis with `source` elements.
 fn taps(source: usize, window: Window, scale: f64) -> Vec<Tap> {
     let last = source - 1;
     (window.from..window.from + window.len)
         .map(|i| {
-            // By the scale itself, not by the ratio of the rounded sizes; and in double, as OpenCV's fast path has it.
+            // Uses the scale, not the ratio of the rounded sizes, and double precision, as OpenCV's fast path does.
             let position = ((i as f64 + 0.5) / scale - 0.5).clamp(0.0, last as f64);
             let low = position.floor() as usize;
             Tap { low, high: (low + 1).min(last), fraction: (position - low as f64) as f32 }
@@ -25,8 +25,8 @@ fn taps(source: usize, window: Window, scale: f64) -> Vec<Tap> {
         .collect()
 }
 
-/// Resizes frames of one size: tables per axis, and the two source rows that lie around the current output row, already
-/// resized along the width.
+/// Resizes frames of one size with tables per axis. The cache holds the two source rows around the current output row,
+/// already resized along the width.
 pub(super) struct OpenCv {
     /// `table[channel][byte]`: the byte minus the mean of the channel, channels in BGR order.
     table: [[f32; 256]; 3],
@@ -37,12 +37,12 @@ pub(super) struct OpenCv {
     columns: Vec<Tap>,
     /// Two rows, each 3×W with the channels outermost.
     cache: [Vec<f32>; 2],
-    /// Which source row each of them holds.
+    /// The source row in each cached row.
     cached: [Option<usize>; 2],
 }
 
 impl OpenCv {
-    /// For frames of `[height, width]` whose height and width grow by `scale`, of which the windows are wanted.
+    /// For frames of `[height, width]` that are resized by `scale` and cropped to the windows.
     pub(super) fn new(
         [height, width]: [usize; 2],
         order: ChannelOrder,
@@ -60,7 +60,7 @@ impl OpenCv {
         }
     }
 
-    /// Makes the cache hold source rows `low` and `high`, keeping what it has of them.
+    /// Loads source rows `low` and `high` into the cache, and reuses rows that it already holds.
     fn fill(&mut self, frame: &[u8], low: usize, high: usize) {
         if self.cached[0] != Some(low) && self.cached[1] == Some(low) {
             self.cache.swap(0, 1);

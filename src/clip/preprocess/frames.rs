@@ -1,4 +1,4 @@
-//! Frames as they come from a file: bytes.
+//! Frames as bytes.
 
 use crate::error::{ErrorRepr, Result};
 use crate::named::named;
@@ -6,15 +6,15 @@ use crate::named::named;
 /// The order of a frame's three bytes per pixel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ChannelOrder {
-    /// Blue, green, red: what OpenCV reads, and the order of Detectron's clips.
+    /// Blue, green, red: the order of OpenCV's reader and of Detectron's clips.
     #[default]
     Bgr,
-    /// Red, green, blue: what most image readers give.
+    /// Red, green, blue: the order of most image readers.
     Rgb,
 }
 
 impl ChannelOrder {
-    /// The position, among a pixel's bytes, of its blue, green and red byte.
+    /// The positions of the blue, green and red byte in a pixel.
     pub const fn bgr_positions(self) -> [usize; 3] {
         match self {
             Self::Bgr => [0, 1, 2],
@@ -25,7 +25,7 @@ impl ChannelOrder {
 
 named!(ChannelOrder, "channel order": Bgr => "bgr", Rgb => "rgb");
 
-/// Successive frames of one clip, all of one size: 8 bits a channel, T×H×W×3, row-major, channels innermost.
+/// Successive frames of one clip, all of one size: 8 bits per channel, T×H×W×3, row-major, channels innermost.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frames {
     count: usize,
@@ -99,7 +99,7 @@ impl Frames {
 }
 
 impl std::fmt::Debug for Frames {
-    /// The sizes only: the bytes of a real clip would fill the screen for minutes.
+    /// Only the sizes: the bytes of a clip would fill the screen.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Frames")
             .field("count", &self.count)

@@ -1,36 +1,37 @@
-//! How large frames become, and which part of them is wanted.
+//! The size of resized frames, and their crop.
 
 use super::Normalization;
 use crate::error::{ErrorRepr, Result};
 
-/// How pixels become values and how large frames become.
+/// The conversion of pixels to values, and the size of frames.
 ///
-/// For Detectron these are its `TEST.SCALES`, `TEST.MAX_SIZE` and `FPN.COARSEST_STRIDE`.
+/// For Detectron, the fields correspond to its `TEST.SCALES`, `TEST.MAX_SIZE` and `FPN.COARSEST_STRIDE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub struct Preprocess {
-    /// Which values pixels become, and by whose rule pictures are resized.
+    /// The conversion of pixels, which also determines the method of resizing.
     pub normalization: Normalization,
-    /// How large pictures become.
+    /// The size of resized pictures.
     pub size: Size,
-    /// The most that the longer side may then have, in pixels. Where it would have more, it gets just this, and the
-    /// shorter side less than [`Size::Shorter`] says: for Detectron the usual case for video. `None` sets no limit.
+    /// The maximum of the longer side after resizing, in pixels. It takes precedence over [`Size::Shorter`], which is
+    /// the usual case for video with Detectron. `None` is no limit.
     pub max_size: Option<usize>,
-    /// The side of the square that is cut out of the middle after resizing, in pixels, as torchvision's `CenterCrop`
-    /// does it; what a smaller picture lacks becomes black (for Detectron: the mean colour). `None` keeps all.
+    /// The side of the square that is cropped from the middle after resizing, in pixels, as in torchvision's
+    /// `CenterCrop`. A smaller picture is padded with black (for Detectron: with the mean colour). `None` keeps the
+    /// whole picture.
     pub crop: Option<usize>,
-    /// Round the sides of the clip, not of the pictures in it, up to a multiple of this; `None` leaves them.
+    /// Rounds the sides of the clip, not of its pictures, up to a multiple of this number; `None` keeps them.
     pub pad_stride: Option<usize>,
 }
 
-/// How large pictures become.
+/// The size of resized pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Size {
-    /// The shorter side has so many pixels, the longer one what keeps the picture's proportions.
+    /// The shorter side in pixels. The longer side keeps the aspect ratio.
     Shorter(usize),
-    /// Just these: height and width, whatever the proportions.
+    /// Height and width in pixels. The aspect ratio may change.
     Exact([usize; 2]),
 }
 
@@ -51,9 +52,10 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// What is usual for weights that were trained so. For Detectron a shorter side of 256 and a longer one of at most 333,
-    /// for ImageNet's a shorter side of 256; for video what their projects test with: 128x171 and 112 from its middle
-    /// (torchvision), shorter side and middle 256 (PyTorchVideo), 112 (Hara's), 256 and 224 (mmaction2).
+    /// The usual settings of weights with this normalization. For Detectron, the shorter side is 256 and the longer one
+    /// at most 333; for torchvision's weights for images, the shorter side is 256. For video, the settings are those of
+    /// the tests of each project: 128x171 and a crop of 112 (torchvision), shorter side and crop 256 (PyTorchVideo),
+    /// 112 (Hara), 256 and a crop of 224 (mmaction2).
     pub const fn usual(normalization: Normalization) -> Self {
         let (size, crop) = match normalization {
             Normalization::Detectron | Normalization::ImageNet => (Size::Shorter(256), None),
@@ -69,7 +71,7 @@ impl Preprocess {
         Self { normalization, size, max_size, crop, pad_stride: None }
     }
 
-    /// Sets [`Preprocess::normalization`](field@Preprocess::normalization), and nothing that is usual with it.
+    /// Sets [`Preprocess::normalization`](field@Preprocess::normalization) and keeps the other settings.
     pub fn normalization(self, normalization: Normalization) -> Self {
         Self { normalization, ..self }
     }
@@ -94,10 +96,10 @@ impl Preprocess {
         Self { pad_stride: pad_stride.into(), ..self }
     }
 
-    /// The size `[height, width]` that a frame of `[height, width]` is resized to, before any cropping and padding.
+    /// The size `[height, width]` of a resized frame of `[height, width]`, before cropping and padding.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if a size is zero, of the frame or of these settings;
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if a size of the frame or of the settings is zero;
     /// [`ErrorKind::Size`](crate::ErrorKind::Size) if a side would vanish.
     pub fn resized(&self, frame: [usize; 2]) -> Result<[usize; 2]> {
         self.check(frame)?;
@@ -115,7 +117,7 @@ impl Preprocess {
                 let scale = self.factor(shorter, frame);
                 frame.map(|side| (side as f64 * scale + 0.5) as usize)
             }
-            // `short_side_scale`: the ratio first, whatever its rounding.
+            // As in `short_side_scale`, which computes the ratio first.
             Normalization::PyTorchVideo | Normalization::PyTorchVideoBgr if self.max_size.is_none() => {
                 let [short, long] = [frame[0].min(frame[1]) as f64, frame[0].max(frame[1]) as f64];
                 let longer = (long / short * shorter as f64) as usize;
@@ -139,7 +141,7 @@ impl Preprocess {
         Ok(sides)
     }
 
-    /// The size `[height, width]` that a frame of `[height, width]` has in a clip, after any cropping, before padding.
+    /// The size `[height, width]` of a frame of `[height, width]` in a clip, after cropping and before padding.
     ///
     /// # Errors
     /// As [`Preprocess::resized`].
@@ -169,8 +171,8 @@ impl Preprocess {
         Ok(())
     }
 
-    /// The factors by which height and width of a frame that becomes `resized` grow: Detectron's are one, which the sizes
-    /// were rounded from.
+    /// The scale of height and width of a frame that is resized to `resized`. Detectron has one scale, from which the
+    /// sizes were rounded.
     pub(super) fn scale(&self, frame: [usize; 2], resized: [usize; 2]) -> [f64; 2] {
         match self.size {
             Size::Shorter(shorter) => [self.factor(shorter, frame); 2],
@@ -178,7 +180,7 @@ impl Preprocess {
         }
     }
 
-    /// The factor by which both sides of a frame grow.
+    /// The scale of both sides of a frame.
     fn factor(&self, shorter: usize, frame: [usize; 2]) -> f64 {
         let short = frame[0].min(frame[1]) as f64;
         let long = frame[0].max(frame[1]) as f64;
@@ -212,7 +214,7 @@ impl Preprocess {
         })
     }
 
-    /// What of a resized axis of `size` elements is shown, and where.
+    /// The part of a resized axis of `size` elements that is used, and its position.
     pub(super) fn window(&self, size: usize) -> Window {
         match self.crop {
             None => Window { from: 0, to: 0, len: size },
@@ -229,13 +231,13 @@ impl Preprocess {
     }
 }
 
-/// A run of elements of a resized axis, and where they go.
+/// A range of elements of a resized axis, and its position in the clip.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
-    /// The first element shown.
+    /// The first element.
     pub(super) from: usize,
-    /// The index at which it is put.
+    /// The index of that element in the clip.
     pub(super) to: usize,
-    /// How many are shown.
+    /// The number of elements.
     pub(super) len: usize,
 }

@@ -1,30 +1,30 @@
-//! PyTorch's way from a frame to values: to float, bilinear resizing, mean and deviation.
+//! PyTorch's conversion of frames: to float, bilinear resizing, mean and deviation.
 //!
-//! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size)`, `v2.CenterCrop(crop)`, `v2.Normalize(mean, std)` of
-//! tensors, or `torch.nn.functional.interpolate` of them: the picture is float32 when it is resized. torchvision's ready-made
-//! presets, Pillow and OpenCV resize bytes and round to bytes again, which is up to half a grey level away from this, or
-//! one where they round after each direction.
+//! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size)`, `v2.CenterCrop(crop)`, `v2.Normalize(mean, std)`
+//! of tensors, or `torch.nn.functional.interpolate` of them: the picture is float32 when it is resized. torchvision's
+//! presets, Pillow and OpenCV resize bytes and round to bytes, which differs by up to half a grey level, or by up to
+//! one if they round after each direction.
 
 use super::frames::ChannelOrder;
 use super::geometry::Window;
 use super::{Resizer, Values};
 
-/// What one resized element is made of: successive source elements from `first` on, and how much each counts.
+/// The sources of one resized element: successive elements from `first` on with their weights.
 pub(super) struct Filter {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// One [`Filter`] for every index of an axis of `source` elements, resized to `resized`, that `window` shows: PyTorch's
-/// triangle, as wide as the step where the picture shrinks (`upsample_bilinear2d_aa`).
+/// A [`Filter`] for every index in `window` of an axis that is resized from `source` to `resized` elements, with
+/// PyTorch's triangle filter, which is as wide as the step for downscaling (`upsample_bilinear2d_aa`).
 pub(super) fn averaging(source: usize, resized: usize, window: Window) -> Vec<Filter> {
-    // In float32 throughout, as PyTorch: positions in a large picture differ visibly otherwise.
+    // Only float32, as in PyTorch: otherwise positions in a large picture differ visibly.
     let step = source as f32 / resized as f32;
     let support = step.max(1.0);
     (window.from..window.from + window.len)
         .map(|i| {
             let centre = step * (i as f32 + 0.5);
-            // Elements whose middle lies within the support; the ends are truncated as PyTorch's casts do it.
+            // Elements whose centre is within the support. The ends are truncated like the casts in PyTorch.
             let first = ((centre - support + 0.5).max(0.0) as usize).min(source - 1);
             let end = ((centre + support + 0.5) as usize).clamp(first + 1, source);
             let weight = |j: usize| (1.0 - ((j as f32 - centre + 0.5) / support).abs()).max(0.0);
@@ -34,8 +34,8 @@ pub(super) fn averaging(source: usize, resized: usize, window: Window) -> Vec<Fi
         .collect()
 }
 
-/// The same without averaging: the two elements next to it, however much the picture shrinks (`upsample_bilinear2d`,
-/// positions of pixels' middles).
+/// The same without antialiasing: the two neighbouring elements, whatever the scale (`upsample_bilinear2d` with
+/// positions of pixel centres).
 pub(super) fn between(source: usize, resized: usize, window: Window) -> Vec<Filter> {
     let step = source as f32 / resized as f32;
     (window.from..window.from + window.len)
@@ -52,20 +52,20 @@ pub(super) fn between(source: usize, resized: usize, window: Window) -> Vec<Filt
 /// Resizes frames of one size.
 pub(super) struct Interpolated {
     values: Values,
-    /// Bytes on the scale of the values.
+    /// The scaled value of every byte.
     table: [f32; 256],
     positions: [usize; 3],
     /// Bytes of a source row.
     row_bytes: usize,
     rows: Vec<Filter>,
     columns: Vec<Filter>,
-    /// The channel at hand, resized along the width only: as many rows as the frame has.
+    /// The current channel, resized only along the width, with all rows of the frame.
     wide: Vec<f32>,
 }
 
 impl Interpolated {
-    /// For frames of `[height, width]` that become `resized` by the tables that `filters` makes, of which the windows are
-    /// wanted.
+    /// For frames of `[height, width]` that are resized to `resized` with the tables of `filters`, and cropped to the
+    /// windows.
     pub(super) fn new(
         [height, width]: [usize; 2],
         order: ChannelOrder,
@@ -86,7 +86,7 @@ impl Interpolated {
         }
     }
 
-    /// Fills `wide` with the channel whose byte is the one at `position` of each pixel.
+    /// Fills `wide` with the channel at byte `position` of each pixel.
     fn resize_rows(&mut self, frame: &[u8], position: usize) {
         self.wide.clear();
         for source in frame.chunks_exact(self.row_bytes) {

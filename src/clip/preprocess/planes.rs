@@ -1,28 +1,28 @@
-//! Frames as values, one by one, and clips cut out of them.
+//! Converts single frames to values, and crops clips from them.
 
 use super::{ChannelOrder, Converter, Preprocess, too_large};
 use crate::clip::Clip;
 use crate::error::{ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// The values of one frame, resized and perhaps cropped: H×W for each of the three channels.
+/// The values of one frame, resized and possibly cropped: H×W for each of the three channels.
 pub(in super::super) struct Planes {
     extent: [usize; 2],
     channels: [Vec<f32>; 3],
 }
 
 impl Planes {
-    /// Rows and columns.
+    /// The number of rows and columns.
     pub(in super::super) fn extent(&self) -> [usize; 2] {
         self.extent
     }
 }
 
-/// Turns frames of one size into values, one by one.
+/// Converts frames of one size to values, one by one.
 pub(in super::super) struct FrameConverter(Converter);
 
 impl FrameConverter {
-    /// For frames of `[height, width]` pixels with bytes in the given order.
+    /// For frames of `[height, width]` pixels with the given channel order.
     ///
     /// # Errors
     /// As [`Preprocess::resized`].
@@ -33,7 +33,7 @@ impl FrameConverter {
     /// The values of `frame`, H×W×3 bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if there is no memory for them.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if there is not enough memory.
     pub(in super::super) fn convert(&mut self, frame: &[u8]) -> Result<Planes> {
         let extent @ [height, width] = self.0.extent;
         let shape = Shape::new(1, 3, 1, height, width);
@@ -47,8 +47,8 @@ impl FrameConverter {
     }
 }
 
-/// A clip of `frames`: of each the part that begins at a row and a column and has a height and a width, padded at the bottom
-/// and on the right as `options` say.
+/// A clip of the part of each of `frames` that begins at the row and column `from` and has the height and width `size`.
+/// The clip is padded at the bottom and on the right according to `options`.
 ///
 /// # Errors
 /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) without frames, [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip

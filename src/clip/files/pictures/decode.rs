@@ -1,4 +1,4 @@
-//! A picture file as 8-bit RGB, by the values of OpenCV's reader.
+//! Decodes a picture file to 8-bit RGB, with the values of OpenCV's reader.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read as _, Seek};
@@ -13,19 +13,19 @@ use super::{KINDS, jpeg};
 use crate::content::Content;
 use crate::error::{Error, ErrorRepr, Result};
 
-/// The most bytes of a JPEG or PNG file that are read: far more than the most pixels can need.
+/// The maximum size of a JPEG or PNG file in bytes, far more than the maximum number of pixels needs.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// One picture as it is meant to be seen: like OpenCV's reader, this obeys the EXIF orientation, drops any alpha, and
-/// takes the first picture of a file that has several.
+/// Decodes a picture. Like OpenCV's reader, this applies the EXIF orientation, drops alpha, and reads the first picture
+/// of a file with several.
 pub(super) fn decode(path: &Path) -> Result<RgbImage> {
-    // Decoders are other people's, and panics of theirs on damaged pictures have been reported more than once. What they
-    // work on is dropped here, so nothing can see it half done.
+    // Panics of third-party decoders on damaged pictures have been reported more than once. The state that the decoder
+    // works on is dropped here, so that nothing can observe it half done.
     catch_unwind(AssertUnwindSafe(|| picture(path)))
-        .unwrap_or_else(|_| Err(Error::format(path, wanted(), "one that its decoder gave up on")))
+        .unwrap_or_else(|_| Err(Error::format(path, wanted(), "a picture whose decoder failed")))
 }
 
-/// What [`decode`] wants.
+/// The expected input of [`decode`], for messages.
 fn wanted() -> String {
     format!("a {KINDS} picture")
 }
@@ -37,7 +37,7 @@ fn picture(path: &Path) -> Result<RgbImage> {
     if let foreign @ Content::Foreign { .. } = Content::of(start) {
         return Err(refused(path, foreign, &wanted()));
     }
-    // The contents count, not the name.
+    // The contents determine the format, not the name.
     match image::guess_format(start) {
         Ok(ImageFormat::Jpeg) => {
             let mut bytes = Vec::new();
@@ -62,11 +62,11 @@ fn picture(path: &Path) -> Result<RgbImage> {
             other(reader, format, path)
         }
         Ok(format) => Err(Error::format(path, wanted(), format!("a picture of another kind, {format:?}"))),
-        Err(_) => Err(Error::format(path, wanted(), "a file that begins like none of them")),
+        Err(_) => Err(Error::format(path, wanted(), "a file of none of these kinds")),
     }
 }
 
-/// Anything but JPEG.
+/// Decodes any format except JPEG.
 fn other(reader: impl BufRead + Seek, format: ImageFormat, path: &Path) -> Result<RgbImage> {
     let foreign = |error: image::ImageError| match error {
         image::ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
@@ -81,10 +81,10 @@ fn other(reader: impl BufRead + Seek, format: ImageFormat, path: &Path) -> Resul
     let mut picture = DynamicImage::from_decoder(decoder).map_err(foreign)?;
     picture.apply_orientation(orientation);
     eight_bits(picture, format)
-        .ok_or_else(|| Error::format(path, "a picture of 8 or 16 bits a channel", "one of floats"))
+        .ok_or_else(|| Error::format(path, "a picture of 8 or 16 bits per channel", "one of floats"))
 }
 
-/// Completes a PNG that lacks its end marker, or a part of it, and nothing else: pixels are in the chunks before.
+/// Completes a PNG that only lacks its end marker or a part of it. The pixels are in the chunks before.
 fn end_png(bytes: &mut Vec<u8>) {
     const SIGNATURE: usize = 8;
     /// Length, name and checksum of a chunk.
@@ -104,7 +104,7 @@ fn end_png(bytes: &mut Vec<u8>) {
     }
 }
 
-/// Refuses a TIFF that holds JPEG data, which its reader decodes in another way, and also where they end early.
+/// Refuses a TIFF with JPEG data: its reader decodes them differently, and accepts data that end early.
 fn check_tiff(path: &Path) -> Result<()> {
     use tiff::decoder::Decoder;
     use tiff::tags::{CompressionMethod, Tag};
@@ -119,19 +119,19 @@ fn check_tiff(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a WebP that is shorter than it says at its `start`: not every end that is too early is noticed later.
+/// Refuses a WebP that is shorter than its header (`start`) states. The decoder does not notice every early end.
 fn check_webp(path: &Path, start: &[u8]) -> Result<()> {
     let size =
         start.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |&size| u64::from(u32::from_le_bytes(size)));
     let length = path.metadata().map_err(Error::file("read", path))?.len();
     if length < 8 + size {
-        return Err(Error::format(path, format!("a WebP picture of {} bytes", 8 + size), format!("{length} of them")));
+        return Err(Error::format(path, format!("a WebP picture of {} bytes", 8 + size), format!("{length} bytes")));
     }
     Ok(())
 }
 
-/// The picture in 8 bits a channel. 16 bits become 8 as OpenCV has it: the upper 8 of them, but rounded in a TIFF with
-/// colours. `None` for floats, whose range nobody knows.
+/// Converts the picture to 8 bits per channel. 16 bits are converted as in OpenCV: to the upper 8 bits, but by rounding
+/// for a TIFF with colours. `None` for floats, whose range is unknown.
 fn eight_bits(picture: DynamicImage, format: ImageFormat) -> Option<RgbImage> {
     let (width, height) = (picture.width(), picture.height());
     match picture {

@@ -1,7 +1,6 @@
-//! JPEG, with the pixels of libjpeg-turbo, which OpenCV and Pillow have; and an error where it ends early.
+//! Decodes JPEG with the pixels of libjpeg-turbo, as OpenCV and Pillow do, and fails if a file ends early.
 //!
-//! The decoder refuses a scan that ends early. Scans that are missing altogether it cannot know of, so the markers are
-//! walked here first.
+//! The decoder refuses a scan that ends early, but it cannot detect missing scans. So the markers are checked first.
 
 use std::path::Path;
 
@@ -12,18 +11,18 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 use super::super::gather::{MOST_PIXELS, pixels};
 use crate::error::{Error, Result};
 
-/// Of a file that asks for more passes over the picture than any encoder makes.
+/// The maximum number of scans, more than any encoder makes.
 const MOST_SCANS: usize = 100;
-/// The most memory, in bytes, that the decoder may expect to need.
+/// The memory limit of the decoder in bytes.
 const MOST_MEMORY: u64 = 2 << 30;
 
-/// How many zeros at the end of a file are no data.
+/// The number of zeros at the end of a file from which on they are not data.
 const MANY_ZEROS: usize = 16;
 
-/// The end of a picture.
+/// The end marker of a picture.
 const END: [u8; 2] = [0xff, 0xd9];
 
-/// Decodes a JPEG file, whose first bytes are those of one.
+/// Decodes a file that begins like a JPEG.
 pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<RgbImage> {
     let damaged = |given: &str| Error::format(path, "a whole JPEG picture", given);
     let foreign = |error| match error {
@@ -33,7 +32,7 @@ pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<RgbImage> {
     let outline = Outline::of(&bytes);
     outline.check().map_err(damaged)?;
     if outline.lacks_detail() {
-        log::warn!("{}: a progressive JPEG without the scans of its finest detail", path.display());
+        log::warn!("{}: a progressive JPEG without the scans of the finest detail", path.display());
     }
     if !outline.ended {
         bytes.truncate(outline.end);
@@ -52,28 +51,29 @@ pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<RgbImage> {
     let (size, channels, precision) = ([frame.height(), frame.width()], frame.components.len(), frame.precision);
     pixels(path.display(), size)?;
     if precision != 8 {
-        return Err(Error::format(path, "a JPEG picture of 8 bits a channel", format!("one of {precision}")));
+        return Err(Error::format(path, "a JPEG picture of 8 bits per channel", format!("one of {precision}")));
     }
-    // A block has at least a bit, unless arithmetic coding makes less of it. So memory is bounded by the file.
+    // A block needs at least a bit, except with arithmetic coding. So the file size bounds the memory.
     let blocks = size[0].div_ceil(8) * size[1].div_ceil(8);
     if blocks.div_ceil(8) > bytes.len() && !decoder.is_arithmetic() {
         return Err(damaged("one that ends early"));
     }
     decoder.set_output_format(if channels == 4 { PixelFormat::Cmyk } else { PixelFormat::Rgb });
-    // As libjpeg does where a picture was made without its finer coefficients.
+    // As in libjpeg, for pictures without their finer coefficients.
     decoder.set_block_smoothing(true);
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let image = decoder.decode_image().map_err(foreign)?;
     let rgb = if channels == 4 { rgb_from_cmyk(&image.data) } else { image.data };
     let picture = u32::try_from(image.width).ok().zip(u32::try_from(image.height).ok());
     let picture = picture.and_then(|(width, height)| RgbImage::from_raw(width, height, rgb));
-    let mut picture = DynamicImage::ImageRgb8(picture.ok_or_else(|| damaged("one of another size than it says"))?);
+    let picture = picture.ok_or_else(|| damaged("a picture whose size differs from its header"))?;
+    let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(picture.into_rgb8())
 }
 
-/// Removes many zeros from the end, which are what an interrupted copy leaves of the room that it was given. Coded data may
-/// end in a few, behind 0xff above all.
+/// Removes many zeros from the end. An interrupted copy leaves them in the space that was allocated for the file. Coded
+/// data may end in a few zeros, mostly after 0xff.
 fn remove_zeros(bytes: &mut Vec<u8>) {
     let length = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     if bytes.len() - length >= MANY_ZEROS {
@@ -82,7 +82,7 @@ fn remove_zeros(bytes: &mut Vec<u8>) {
     }
 }
 
-/// OpenCV's colours of four inks, which JPEG stores inverted: 255 is none.
+/// The colours of four inks as in OpenCV. JPEG stores inks inverted: 255 is no ink.
 fn rgb_from_cmyk(inks: &[u8]) -> Vec<u8> {
     let (pixels, _) = inks.as_chunks::<4>();
     let colour = |ink: u8, black: u8| {
@@ -92,23 +92,23 @@ fn rgb_from_cmyk(inks: &[u8]) -> Vec<u8> {
     pixels.iter().flat_map(|&[c, m, y, k]| [colour(c, k), colour(m, k), colour(y, k)]).collect()
 }
 
-/// What a file's markers say it has.
+/// The contents of a file according to its markers.
 struct Outline {
     components: Vec<Component>,
-    /// Whether coding is arithmetic, whose data do not show where they end.
+    /// Whether the coding is arithmetic, whose data do not show their end.
     arithmetic: bool,
     /// Whether there is an end marker.
     ended: bool,
-    /// How many bytes there are up to a marker segment that is cut off, or in all.
+    /// The number of bytes before a truncated marker segment, or of the whole file.
     end: usize,
 }
 
-/// A channel of a picture, and what the scans hold of it.
+/// A channel of a picture, and its data in the scans.
 struct Component {
     name: u8,
-    /// Whether there is anything.
+    /// Whether there are any data.
     begun: bool,
-    /// One bit for each coefficient of a block: whether there is a scan down to its last bit.
+    /// One bit for each coefficient of a block: whether the scans include its last bit.
     whole: u64,
 }
 
@@ -117,7 +117,7 @@ impl Outline {
     fn of(bytes: &[u8]) -> Self {
         let mut outline = Self { components: Vec::new(), arithmetic: false, ended: false, end: bytes.len() };
         let (mut at, mut progressive) = (2, false);
-        // In coded data 0xff is followed by 0, or by the number of a restart: neither is the beginning of a segment.
+        // In coded data, 0xff is followed by 0 or by a restart number; neither begins a marker segment.
         while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
             let start = at + start;
             let Some(code) = bytes[start..].iter().position(|&byte| byte != 0xff) else { break };
@@ -155,7 +155,7 @@ impl Outline {
         outline
     }
 
-    /// Takes note of a scan by its header.
+    /// Records a scan from its header.
     fn note(&mut self, header: &[u8], progressive: bool) {
         let Some((&count, rest)) = header.split_first() else { return };
         let Some((names, &[first, last, bits])) =
@@ -176,12 +176,13 @@ impl Outline {
         }
     }
 
-    /// Whether there are coefficients whose last bits are in no scan.
+    /// Whether the last bits of some coefficients are in no scan.
     fn lacks_detail(&self) -> bool {
         self.components.iter().any(|component| component.whole != u64::MAX)
     }
 
-    /// Refuses a file that lacks scans. One with an end marker may lack those that refine others: it was made so.
+    /// Refuses a file that lacks scans. A file with an end marker may lack refinement scans, because it was made that
+    /// way.
     fn check(&self) -> Result<(), &'static str> {
         if !self.components.iter().any(|component| component.begun) {
             return Err("one that ends in its headers");

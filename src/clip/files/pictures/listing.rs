@@ -1,4 +1,4 @@
-//! Which files of a directory are frames, and in which order.
+//! The frames of a directory, and their order.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,42 +9,42 @@ use super::super::extension;
 use super::KINDS;
 use crate::error::{Error, ErrorRepr, Result};
 
-/// The extensions of the pictures that are read.
+/// The extensions of supported pictures.
 const READ: &[&str] = &["bmp", "dib", "jfif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
-/// The extensions of pictures that are not read: who has them among the frames will miss them in the clip.
+/// The extensions of unsupported pictures. The user may expect these files to be in the clip.
 const NOT_READ: &[&str] = &[
     "apng", "arw", "avif", "cr2", "cr3", "dds", "dng", "exr", "gif", "hdr", "heic", "heif", "ico", "j2k", "jp2", "jpf",
     "jpx", "jxl", "jxr", "nef", "pam", "pbm", "pcx", "pfm", "pgm", "pnm", "ppm", "psd", "qoi", "svg", "tga", "xpm",
 ];
 
-/// Whether a file of this name is read as a picture.
+/// Whether a file with this name is read as a picture.
 pub(in super::super) fn is_frame(path: &Path) -> bool {
     READ.contains(&extension(path).as_str())
 }
 
-/// Whether a file of this name is read as a frame of the directory that it is in. Hidden files are not.
+/// Whether a file with this name is read as a frame of its directory. Hidden files are not.
 pub fn is_frame_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     !hidden && is_frame(path)
 }
 
-/// The files that are frames, in order. What looks like a picture and is none of them is named in a warning.
+/// The frame files in order. Warns of other files that look like pictures.
 ///
 /// # Errors
-/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or two that may be the same frame.
+/// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if there are none, or if two may be the same frame.
 pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     let list = |error| Error::file("list", directory)(error);
     let (mut frames, mut passed_over) = (Vec::new(), Vec::new());
     for entry in directory.read_dir().map_err(list)? {
         let path = entry.map_err(list)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // macOS puts such a file, which is no picture, beside every file of a foreign disk.
+        // macOS writes such a file, which is not a picture, for every file on a foreign disk.
         if name.starts_with("._") {
             continue;
         }
         let frame = is_frame_name(&path);
-        // A link to nowhere stays a frame: it is one that cannot be read.
+        // A dangling link counts as a frame, which then cannot be read.
         let readable =
             path.is_file() || path.symlink_metadata().is_ok_and(|entry| entry.is_symlink()) && !path.exists();
         if frame && readable {
@@ -66,7 +66,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     if !passed_over.is_empty() {
         log::warn!(
-            "{}: passed over {}: frames are {KINDS} files that are not hidden",
+            "{}: ignored {}: frames are {KINDS} files that are not hidden",
             directory.display(),
             others(&passed_over)
         );
@@ -81,7 +81,7 @@ fn extensions() -> String {
     READ.iter().map(|extension| format!(".{extension}")).collect::<Vec<_>>().join(", ")
 }
 
-/// How many there are, and the name of one.
+/// The number of files and the name of one, as text.
 fn others(paths: &[PathBuf]) -> String {
     let first = paths[0].file_name().unwrap_or_default().display();
     match paths.len() {
@@ -90,7 +90,7 @@ fn others(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Refuses files that differ in their extension only: the same frame saved twice, or a picture and its mask.
+/// Refuses files that differ only in their extension: the same frame saved twice, or a picture and its mask.
 fn check_unique(directory: &Path, frames: &[PathBuf]) -> Result<()> {
     let mut stems: BTreeMap<&OsStr, Vec<&OsStr>> = BTreeMap::new();
     for path in frames {
@@ -101,12 +101,13 @@ fn check_unique(directory: &Path, frames: &[PathBuf]) -> Result<()> {
     names.sort();
     let more = match twice.count() {
         0 => String::new(),
-        more => format!(", and as well {more} more"),
+        1 => ", and 1 more pair".to_owned(),
+        more => format!(", and {more} more pairs"),
     };
     Err(ErrorRepr::Clip {
         wanted: format!("one file for each frame in {}", directory.display()),
         given: format!(
-            "{} and {}{more}: move those that are no frames of this clip to another directory",
+            "{} and {}{more}: move the files that are not frames of this clip to another directory",
             names[0].display(),
             names[1].display()
         ),
@@ -114,12 +115,12 @@ fn check_unique(directory: &Path, frames: &[PathBuf]) -> Result<()> {
     .into())
 }
 
-/// Puts `frames` in order: by the numbers in their names, `frame9.png` before `frame10.png`.
+/// Sorts `frames` by the numbers in their names, `frame9.png` before `frame10.png`.
 fn sort(frames: &mut Vec<PathBuf>) {
     let decimals: Option<Vec<Decimal>> = frames.iter().map(|path| Decimal::of(path)).collect();
     match decimals.filter(|decimals| are_fractions(decimals)) {
         Some(decimals) => {
-            log::info!("the names of the frames are decimal numbers, and the frames are in their order");
+            log::info!("the names of the frames are decimal numbers, and the frames are sorted by them");
             let mut keyed: Vec<(Decimal, PathBuf)> = decimals.into_iter().zip(std::mem::take(frames)).collect();
             keyed.sort_by(|(a, a_path), (b, b_path)| a.compare(b).then_with(|| a_path.cmp(b_path)));
             frames.extend(keyed.into_iter().map(|(_, path)| path));
@@ -130,11 +131,11 @@ fn sort(frames: &mut Vec<PathBuf>) {
 
 /// A name that ends in a number, perhaps with a fraction: `t0.05.png`.
 struct Decimal {
-    /// What is before the number.
+    /// The text before the number.
     prefix: String,
-    /// Without leading zeros.
+    /// The integer digits without leading zeros.
     whole: String,
-    /// As it was written; empty where there is none.
+    /// The fractional digits as written; empty if there are none.
     fraction: String,
 }
 
@@ -157,15 +158,15 @@ impl Decimal {
     }
 }
 
-/// `text` without the digits at its end, and those; `None` if there are none.
+/// Splits `text` before the digits at its end; `None` if there are none.
 fn split_digits(text: &str) -> Option<(&str, &str)> {
     let before = text.trim_end_matches(|letter: char| letter.is_ascii_digit());
     Some((before, &text[before.len()..])).filter(|(_, digits)| !digits.is_empty())
 }
 
-/// Whether what follows the point is a fraction (0.05, 0.5, 1.25) and not a counter (1.9, 1.10). Where all have as many
-/// digits it makes no difference. Else a number that is written as short as it can be does not end in 0, but counters do
-/// so every tenth time.
+/// Whether the digits after the point are a fraction (0.05, 0.5, 1.25) and not a counter (1.9, 1.10). If all have the
+/// same number of digits, both give the same order. Otherwise, a number in its shortest form does not end in 0, but
+/// every tenth counter does.
 fn are_fractions(decimals: &[Decimal]) -> bool {
     let fractions = || decimals.iter().map(|decimal| &decimal.fraction).filter(|fraction| !fraction.is_empty());
     let Some(first) = fractions().next() else { return false };
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn names_are_ordered_by_their_numbers() {
-        // Each in the order that is wanted.
+        // Each list is in the expected order.
         let orders: [&[&str]; 13] = [
             &["frame1.PNG", "frame9.png", "frame10.jpg"],
             &["0.05.png", "0.5.png", "1.25.png", "1.3.png", "10.0.png"],
@@ -189,11 +190,11 @@ mod tests {
             &["0.00.png", "0.10.png", "0.90.png", "1.00.png", "12.05.png"],
             &["00.125.png", "00.25.png", "1.5.png"],
             &["1.png", "1.0625.png", "1.125.png", "2.png"],
-            // Counters behind a point: of a scene, of a camera.
+            // Counters after a point: of a scene, of a camera.
             &["1.8.png", "1.9.png", "1.10.png", "1.11.png", "2.1.png"],
             &["shot.1.png", "shot.9.png", "shot.10.png"],
             &["cam1.99.png", "cam1.100.png", "cam2.1.png"],
-            // Not one number each.
+            // Names that are not a single number.
             &["a0.3.png", "a0.25.png", "b0.3.png"],
             &["0.3s.png", "0.25s.png"],
             &["99999999999999999999998.5.png", "99999999999999999999998.75.png", "100000000000000000000000.0.png"],

@@ -1,4 +1,4 @@
-//! The frames of a video, one after another, from `ffmpeg` through a pipe.
+//! Decodes the frames of a video one by one with `ffmpeg` through a pipe.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -13,30 +13,30 @@ use super::{opening, plain, program_at_fault, told};
 use crate::clip::files::gather::pixels;
 use crate::error::{Error, ErrorRepr, Result};
 
-/// What `ffmpeg` says of a file that ends too early. It takes that for the end, and counts it as a success.
+/// Messages of `ffmpeg` for a file that ends too early, which it treats as a success.
 const CUT_OFF: [&str; 3] = ["ended prematurely", "partial file", "truncat"];
-/// What it says of damage, or of what may be some, without calling it an error. The first is a matter of timing where
-/// several threads decode; the second is not.
+/// Messages of `ffmpeg` about real or possible damage that it does not log as errors. With several decoding threads,
+/// the first message depends on timing; the second does not.
 const DAMAGE: [&str; 6] =
     ["corrupt decoded frame", "concealing", "corrupt input packet", DOUBTS[0], DOUBTS[1], DOUBTS[2]];
 
-/// What it says of recordings behind one another where it reads the first one only.
+/// The message of `ffmpeg` for a file with several recordings of which it reads only the first.
 pub(super) const SECOND: &str = "duplicated MOOV";
 
-/// How many threads decode.
+/// The number of decoding threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Threads {
-    /// As many as `ffmpeg` likes. What a decoder makes of damage may then be other things at other times, and on machines
-    /// with more or fewer cores.
+    /// The number that `ffmpeg` chooses. The result of decoding damaged data may then vary from run to run, and between
+    /// machines with different numbers of cores.
     Any,
-    /// One, so that the same file gives the same frames.
+    /// One thread, so that the same file always gives the same frames.
     One,
 }
 
 impl Threads {
-    /// As many as give the same frames every time, also of damage that `codec`'s decoder says nothing of. Where it would say
-    /// something, the frames are decoded again; of VP9 and AV1, any number of threads made the same of whatever it was.
-    /// VP8, HEVC and FFV1 are known to be others.
+    /// The number of threads that always gives the same frames, even if the decoder of `codec` does not report damage.
+    /// After a report, the frames are decoded again. For VP9 and AV1, any number of threads gave the same result for
+    /// all damage. VP8, HEVC and FFV1 are known to differ.
     pub(super) fn of(codec: &str) -> Self {
         let any = MARKING.contains(&codec) || ["av1", "mjpeg", "vp9"].contains(&codec);
         if any { Self::Any } else { Self::One }
@@ -45,44 +45,44 @@ impl Threads {
 
 /// A decoded frame.
 pub(super) struct Frame<'a> {
-    /// Its number, counted from 0.
+    /// The number of the frame, counted from 0.
     pub(super) index: usize,
     pub(super) size: [usize; 2],
-    /// Red, green, blue.
+    /// The bytes: red, green, blue.
     pub(super) bytes: &'a [u8],
 }
 
-/// How decoding ended.
+/// The outcome of decoding.
 pub(super) struct Outcome {
-    /// How many frames there were.
+    /// The number of decoded frames.
     pub(super) frames: usize,
-    /// Whether there are no more.
+    /// Whether the video has no more frames.
     pub(super) ended: bool,
-    /// What `ffmpeg` said of a file that ends too early.
+    /// The message of `ffmpeg` for a file that ends too early.
     pub(super) cut_off: Option<String>,
-    /// Whether it said anything of damage or of frames that change their size.
+    /// Whether it reported damage or a change of the frame size.
     pub(super) suspicious: bool,
-    /// What else it said, if anything.
+    /// Its other messages.
     pub(super) complaints: Complaints,
 }
 
-/// The frames of a video, one after another.
+/// Decodes the frames of a video one by one.
 pub(super) struct Decoder<'a> {
     path: &'a Path,
     pub(super) process: Process,
     output: BufReader<ChildStdout>,
-    /// The frame at hand; grows with what arrives, not with what is promised.
+    /// The current frame. Its memory grows with the received data, not with the size in the header.
     pub(super) frame: Vec<u8>,
-    /// How many frames there were.
+    /// The number of decoded frames.
     count: usize,
     suspicious: Arc<AtomicBool>,
 }
 
 impl<'a> Decoder<'a> {
-    /// Starts decoding `path`, which `ffmpeg` is to open as `file`.
+    /// Starts decoding `path`, which `ffmpeg` opens as `file`.
     pub(super) fn start(path: &'a Path, file: &Path, threads: Threads) -> Result<Self> {
-        // Both mean that no frame is doubled or dropped to keep a rate. The first is known from version 5.1 on, the second
-        // until version 8.
+        // Both options prevent that frames are doubled or dropped to keep a rate. Versions from 5.1 on have the first,
+        // versions before 8 the second.
         let mut decoder = Self::with_option(path, file, threads, "-fps_mode")?;
         if decoder.output.fill_buf().map_err(failed)?.is_empty()
             && decoder.process.finish()?.complaints.lines().iter().any(|line| line.contains("option 'fps_mode'"))
@@ -97,7 +97,7 @@ impl<'a> Decoder<'a> {
         if threads == Threads::One {
             arguments.extend(["-threads", "1"].map(Into::into));
         }
-        // The sizes of frames are told verbosely only.
+        // Only the verbose log has the sizes of frames.
         arguments.extend(opening(file, "repeat+level+verbose"));
         for argument in ["-map", "0:V:0", rate_option, "passthrough", "-c:v", "ppm", "-pix_fmt", "rgb24"] {
             arguments.push(argument.into());
@@ -106,7 +106,7 @@ impl<'a> Decoder<'a> {
         Self::new(path, |watch| Process::start_watched("ffmpeg", arguments, watch))
     }
 
-    /// A decoder that `start` starts with what has to see its lines.
+    /// A decoder with the process of `start`, which passes every line of standard error to the given watcher.
     pub(super) fn new(
         path: &'a Path,
         start: impl FnOnce(Box<dyn FnMut(&str) -> bool + Send>) -> Result<(Process, ChildStdout)>,
@@ -127,7 +127,7 @@ impl<'a> Decoder<'a> {
         Ok(Self { path, process, output, frame: Vec::new(), count: 0, suspicious })
     }
 
-    /// The next frame; `None` where the output ends.
+    /// The next frame; `None` at the end of the output.
     pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>> {
         if self.output.fill_buf().map_err(failed)?.is_empty() {
             return Ok(None);
@@ -146,10 +146,10 @@ impl<'a> Decoder<'a> {
         Ok(Some(Frame { index: self.count - 1, size: [height, width], bytes: &self.frame }))
     }
 
-    /// Height and width from the header of a PPM: `P6`, width and height, the largest value, each on its own line.
-    /// `None` where there is no such header.
+    /// Height and width from the header of a PPM, which has three lines: `P6`, width and height, the maximum value.
+    /// `None` without such a header.
     fn size(&mut self) -> std::io::Result<Option<[usize; 2]>> {
-        /// Longer than any line of a header can be.
+        /// More than the length of any header line.
         const LONGEST_LINE: u64 = 64;
         let mut lines = [const { String::new() }; 3];
         for line in &mut lines {
@@ -165,7 +165,7 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// The error for what is no whole frame.
+    /// The error for an incomplete frame.
     fn broken_off(&mut self) -> Error {
         let count = self.count;
         match self.output.fill_buf() {
@@ -179,22 +179,22 @@ impl<'a> Decoder<'a> {
             },
             Ok(_) => ErrorRepr::Program {
                 program: "ffmpeg",
-                reason: format!("its output after {count} frames of {} is no picture", self.path.display()),
+                reason: format!("its output after {count} frames of {} is not a picture", self.path.display()),
             }
             .into(),
             Err(error) => failed(error),
         }
     }
 
-    /// No more frames are needed.
+    /// Stops decoding, because no more frames are needed.
     pub(super) fn stop(mut self) -> Outcome {
         let complaints = self.process.stop();
         self.outcome(false, None, complaints)
     }
 
-    /// The output has ended between two frames.
+    /// Finishes decoding, after the output has ended between two frames.
     pub(super) fn finish(mut self) -> Result<Outcome> {
-        /// `ffmpeg` ends with this where it could not decode most of a file.
+        /// The exit status of `ffmpeg` if it could not decode most of a file.
         const MOSTLY_ERRORS: i32 = 69;
         let (path, count) = (self.path, self.count);
         let end = self.process.finish()?;
@@ -212,7 +212,7 @@ impl<'a> Decoder<'a> {
         if !end.status.success() && end.status.code() != Some(MOSTLY_ERRORS) {
             return Err(Error::format(path, "a whole video", format!("{count} frames, and then from ffmpeg: {told}")));
         }
-        // The file's own name may have such a word in it.
+        // The name of the file may contain such a word.
         let words = |line: &String| line.replace(&*path.to_string_lossy(), "").to_lowercase();
         let cut_off = |line: &String| CUT_OFF.iter().any(|phrase| words(line).contains(phrase));
         let cut_off = end.complaints.lines().iter().find(|line| cut_off(line)).map(|line| plain(line));
@@ -225,12 +225,12 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Whether a line of `ffmpeg`'s is worth telling.
+/// Whether to keep a line of `ffmpeg` for messages.
 pub(super) fn is_kept(line: &Line<'_>) -> bool {
     line.is_complaint() || line.text.contains(SECOND)
 }
 
-/// Reading from the pipe failed.
+/// The error for a failed read from the pipe.
 fn failed(error: std::io::Error) -> Error {
     ErrorRepr::Program { program: "ffmpeg", reason: format!("its output cannot be read: {error}") }.into()
 }

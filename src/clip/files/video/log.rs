@@ -1,57 +1,57 @@
-//! What `ffmpeg` writes to standard error, line by line, when it is asked to name the level of each.
+//! Parses the lines that `ffmpeg` writes to standard error when their levels are enabled.
 //!
-//! With `-debug_ts` it also says which packets it reads and which frames it decodes, in the order in which that happens
-//! in the thread that does it. From version 6 on, reading is another thread than decoding, and the lines of one say
-//! nothing about the time of the other's.
+//! With `-debug_ts`, `ffmpeg` also logs the packets that it reads and the frames that it decodes, in the order of the
+//! thread that does it. From version 6 on, reading and decoding are different threads, and the order of their lines
+//! tells nothing.
 
-/// What a decoder of JPEG says of pictures that end too early, or that have odd tables. Some cameras write no end of a
-/// picture, or one that is not where it should be.
+/// Messages of the JPEG decoder for pictures that end too early or have odd tables. Some cameras write no end marker,
+/// or one in the wrong place.
 pub(super) const DOUBTS: [&str; 3] = ["EOI missing", "overread", "dqt: 0 quant value"];
 
-/// One line.
+/// A line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// The part of the program that speaks: the reader's or the decoder's name, and the like.
-    pub(super) speaker: Option<&'a str>,
-    /// `error`, `warning`, …, where it is said.
+    /// The component that logs, for example the name of a reader or a decoder.
+    pub(super) component: Option<&'a str>,
+    /// `error`, `warning`, …, if it is stated.
     pub(super) level: Option<&'a str>,
     pub(super) text: &'a str,
 }
 
 impl<'a> Line<'a> {
-    /// Takes `[speaker @ 0x123] [level] text` apart. There may be no speaker, or several; the last one counts.
+    /// Parses `[component @ 0x123] [level] text`. There may be no component, or several, of which the last counts.
     pub(super) fn of(line: &'a str) -> Self {
-        let (mut rest, mut speaker) = (line, None);
+        let (mut rest, mut component) = (line, None);
         while let Some((inner, behind)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             if let "panic" | "fatal" | "error" | "warning" | "info" | "verbose" | "debug" | "trace" = inner {
-                return Self { speaker, level: Some(inner), text: behind.strip_prefix(' ').unwrap_or(behind) };
+                return Self { component, level: Some(inner), text: behind.strip_prefix(' ').unwrap_or(behind) };
             }
             let Some((name, _)) = inner.split_once(" @ ") else { break };
-            speaker = Some(name);
+            component = Some(name);
             rest = behind.trim_start();
         }
-        // A line of several, or of another program.
-        Self { speaker: None, level: None, text: line }
+        // A continuation line, or a line of another program.
+        Self { component: None, level: None, text: line }
     }
 
-    /// Whether it is an error to `ffmpeg`. Where recordings are behind one another, times go back, which is no fault of
-    /// theirs and does not matter to us: we have its writer number the frames.
+    /// Whether `ffmpeg` logs the line as an error. In a file with several recordings, times go back, which is harmless,
+    /// because the writer numbers the frames.
     pub(super) fn is_error(&self) -> bool {
         matches!(self.level, Some("panic" | "fatal" | "error"))
             && !self.text.contains("non monotonically increasing dts")
     }
 
-    /// Whether it is worth telling.
+    /// Whether to keep the line for messages.
     pub(super) fn is_complaint(&self) -> bool {
         self.is_error() || self.level.is_none()
     }
 
-    /// The word behind `name:` in a line of such pairs.
+    /// The value of `name` in a line of `name:value` pairs.
     fn field(&self, name: &str) -> Option<&'a str> {
         self.text.split_whitespace().find_map(|pair| pair.strip_prefix(name)?.strip_prefix(':'))
     }
 
-    /// Width and height of the frames that come from here on, in the line that says how they enter the filters.
+    /// Width and height of the following frames, if this line describes the input of the filters.
     pub(super) fn size(&self) -> Option<[usize; 2]> {
         self.field("pixfmt")?;
         Some([self.field("w")?.parse().ok()?, self.field("h")?.parse().ok()?])
@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
 /// The video that a log is about.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
-    /// The reader of the container, as it calls itself.
+    /// The name of the reader of the container.
     pub(super) container: String,
     /// The codec.
     pub(super) codec: String,
@@ -69,42 +69,42 @@ pub(super) struct Subject {
     pub(super) stream: usize,
 }
 
-/// What happens while a video is read and decoded.
+/// An event while a video is read and decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// The version of the program.
     Version { major: usize },
-    /// A packet of the video was read. When it is to be decoded, as the file has it.
+    /// A packet of the video was read, with its decoding time in the file.
     Read { decoded: Option<i64> },
-    /// It goes on to the decoder. When it is to be shown, as the decoder has it.
+    /// The packet is passed to the decoder, with its presentation time for the decoder.
     Packet { time: Option<i64> },
-    /// Part of the packet with this time of decoding is missing, or something is missing behind it.
+    /// A part of the packet with this decoding time is missing, or something after it.
     Incomplete { decoded: Option<i64> },
-    /// That packet comes soon.
+    /// The packet follows soon.
     PacketCorrupt,
-    /// The reader had to pass something over before the packet that is read next.
+    /// The reader skipped something before the next packet.
     PassedOver,
-    /// The decoder gave a frame.
+    /// The decoder returned a frame.
     Frame { time: Option<i64>, key: bool, bidirectional: bool },
-    /// The frame that the decoder gives next was mended by it.
+    /// The decoder concealed errors in the next frame.
     FrameCorrupt,
     /// The decoder complained.
     Complaint,
-    /// The decoder complained of something that whole files have as well.
+    /// The decoder complained about something that also occurs in intact files.
     Doubt,
-    /// The decoder could make nothing of a packet.
+    /// The decoder could not decode a packet.
     Lost,
-    /// Frames are of this width and height from here on.
+    /// The following frames have this width and height.
     Size([usize; 2]),
 }
 
 impl Event {
-    /// What `line` says has happened, if anything.
+    /// The event of `line`, if any.
     pub(super) fn of(line: &Line<'_>, subject: &Subject) -> Option<Self> {
         const READ: &str = "demuxer -> ";
         const PACKET: &str = "demuxer+ffmpeg -> ";
         const FRAME: &str = "decoder -> ";
-        /// In the words of versions until 6, and of those after.
+        /// The messages of versions up to 6, and of later ones.
         const LOST: [&str; 3] = ["Error while decoding stream", "Error submitting packet to decoder", "Decoding error"];
         let text = line.text;
         let time = |name| line.field(name).map(|number| number.parse().ok());
@@ -145,18 +145,18 @@ impl Event {
         if line.is_error() && LOST.iter().any(|phrase| text.contains(phrase)) {
             return Some(Self::Lost);
         }
-        let speaker = line.speaker?;
-        // Where a file is nothing but coded pictures, reader and decoder have one name, and that reader has little to say.
-        if speaker == subject.container && speaker != subject.codec {
+        let component = line.component?;
+        // In a raw stream, reader and decoder have the same name, and that reader logs little.
+        if component == subject.container && component != subject.codec {
             let other = text.split_once("stream ").and_then(|(_, rest)| {
                 let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
                 digits.parse::<usize>().ok()
             });
-            let ours = other.is_none_or(|stream| stream == subject.stream);
-            return (line.is_error() && ours).then_some(Self::PassedOver);
+            let of_subject = other.is_none_or(|stream| stream == subject.stream);
+            return (line.is_error() && of_subject).then_some(Self::PassedOver);
         }
-        // Libraries have names of their own.
-        if speaker != subject.codec && !speaker.starts_with("lib") {
+        // External libraries have their names as components.
+        if component != subject.codec && !component.starts_with("lib") {
             return None;
         }
         match line.is_error() {
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_taken_apart() {
+    fn lines_are_parsed() {
         let cases = [
             ("[h264 @ 0x5566] [error] Reference 4 >= 2", (Some("h264"), Some("error"), "Reference 4 >= 2")),
             ("[warning] a.mp4: [x] y", (None, Some("warning"), "a.mp4: [x] y")),
@@ -182,13 +182,13 @@ mod tests {
             ("[", (None, None, "[")),
             ("", (None, None, "")),
         ];
-        for (line, (speaker, level, text)) in cases {
-            assert_eq!(Line::of(line), Line { speaker, level, text }, "{line}");
+        for (line, (component, level, text)) in cases {
+            assert_eq!(Line::of(line), Line { component, level, text }, "{line}");
         }
     }
 
     #[test]
-    fn times_that_go_back_are_no_error() {
+    fn times_that_go_back_are_not_errors() {
         let text = "Application provided invalid, non monotonically increasing dts to muxer in stream 0: 47 >= 45";
         for (line, error) in [(text, false), ("Error while opening encoder", true)] {
             let line = format!("[image2pipe @ 0x1] [error] {line}");
@@ -212,7 +212,8 @@ mod tests {
             ),
             ("[info] demuxer+ffmpeg -> ist_index:0 type:audio pkt_pts:3072", None),
             (
-                "[info] demuxer -> ist_index:1 type:video next_dts:1 pkt_pts:1 pkt_pts_time:1 pkt_dts:-3 pkt_dts_time:1",
+                "[info] demuxer -> ist_index:1 type:video next_dts:1 pkt_pts:1 pkt_pts_time:1 pkt_dts:-3 \
+                 pkt_dts_time:1",
                 Some(Event::Read { decoded: Some(-3) }),
             ),
             (
@@ -221,11 +222,13 @@ mod tests {
             ),
             ("[mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 208500).", None),
             (
-                "[info] decoder -> ist_index:1 type:video frame_pts:-2 frame_pts_time:1 keyframe:1 frame_type:1 time_base:1/9",
+                "[info] decoder -> ist_index:1 type:video frame_pts:-2 frame_pts_time:1 keyframe:1 frame_type:1 \
+                 time_base:1/9",
                 Some(Event::Frame { time: Some(-2), key: true, bidirectional: false }),
             ),
             (
-                "[vist#0:1/h264 @ 0x1] [dec:h264 @ 0x2] [info] decoder -> pts:9 pts_time:1 pkt_dts:7 keyframe:0 frame_type:3",
+                "[vist#0:1/h264 @ 0x1] [dec:h264 @ 0x2] [info] decoder -> pts:9 pts_time:1 pkt_dts:7 keyframe:0 \
+                 frame_type:3",
                 Some(Event::Frame { time: Some(9), key: false, bidirectional: true }),
             ),
             ("[warning] a.mp4: corrupt decoded frame in stream 1", Some(Event::FrameCorrupt)),

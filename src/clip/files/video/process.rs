@@ -1,5 +1,5 @@
-//! Another program as a child process: its output is read as it comes, what it complains about is kept, and no way out
-//! leaves it behind.
+//! Runs another program as a child process. Its output is streamed, its complaints are kept, and the process is always
+//! ended.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ErrorRepr, Result};
 
-/// How long a program may take to end after the last of its output.
+/// The time that a program may take to end after its last output.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
-/// How much of a program's complaints is kept, from their end.
+/// The size of the kept complaints of a program. The last ones are kept.
 const COMPLAINTS_BYTES: usize = 4096;
-/// How much of a line is read; the rest of it is passed over.
+/// The maximum length of a line. The rest is ignored.
 const LINE_BYTES: usize = 2048;
-/// How many lines of them are told in a message.
-const LINES_TOLD: usize = 3;
+/// The number of lines in a message.
+const LINES_SHOWN: usize = 3;
 
-/// A running program. Dropping it kills it, if need be, and waits for its end, so that no zombie is left.
+/// A running program. Dropping it kills the program if necessary and waits for its end, so that no zombie is left.
 pub(super) struct Process {
     program: &'static str,
     child: Child,
     complaints: Arc<Mutex<VecDeque<String>>>,
-    /// Reads standard error, so that the program never waits for room in that pipe.
+    /// Reads standard error, so that the program never blocks on that pipe.
     listener: Option<JoinHandle<()>>,
 }
 
-/// How a program ended.
+/// The end of a program.
 pub(super) struct End {
     pub(super) status: ExitStatus,
     /// The last lines of its standard error.
     pub(super) complaints: Complaints,
 }
 
-/// What a program wrote to standard error, as far as it was kept: lines without control characters, none of them empty.
+/// The kept lines of standard error: without control characters, and none of them empty.
 pub(super) struct Complaints(Vec<String>);
 
 impl Complaints {
-    /// Complaints that nobody made.
+    /// Complaints for tests.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn of(lines: &[&str]) -> Self {
         Self(lines.iter().map(|&line| line.to_owned()).collect())
@@ -53,17 +53,17 @@ impl Complaints {
 }
 
 impl std::fmt::Display for Complaints {
-    /// The last few lines in one; nothing if there are none.
+    /// The last few lines, joined.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0[self.0.len().saturating_sub(LINES_TOLD)..].join("; "))
+        f.write_str(&self.0[self.0.len().saturating_sub(LINES_SHOWN)..].join("; "))
     }
 }
 
 impl Process {
-    /// Starts `program` without input. All that it writes to standard error is kept as a complaint.
+    /// Starts `program` without input. Every line of its standard error is kept as a complaint.
     ///
     /// # Errors
-    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it is not there or cannot be started.
+    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it does not exist or cannot be started.
     pub(super) fn start(
         program: &'static str,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -71,8 +71,8 @@ impl Process {
         Self::start_watched(program, arguments, |_| true)
     }
 
-    /// Starts `program` without input. `watch` sees every line of its standard error, and says whether it is to be kept as
-    /// a complaint.
+    /// Starts `program` without input. `watch` gets every line of its standard error and tells whether to keep the line
+    /// as a complaint.
     ///
     /// # Errors
     /// As [`Process::start`].
@@ -90,7 +90,7 @@ impl Process {
             .spawn()
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => {
-                    fail("there is no such program on the PATH, and videos are decoded by it".to_owned())
+                    fail("there is no such program on the PATH, but it is needed to decode videos".to_owned())
                 }
                 _ => fail(error.to_string()),
             })?;
@@ -107,10 +107,10 @@ impl Process {
         Ok((process, stdout))
     }
 
-    /// Waits for the end of a program whose output has ended.
+    /// Waits for the program to end after its output has ended.
     ///
     /// # Errors
-    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it does not end by itself; it is killed then.
+    /// [`ErrorKind::Program`](crate::ErrorKind::Program) if it does not end by itself. It is then killed.
     pub(super) fn finish(&mut self) -> Result<End> {
         let program = self.program;
         let fail = |reason: String| ErrorRepr::Program { program, reason }.into();
@@ -124,32 +124,32 @@ impl Process {
                 None => std::thread::sleep(Duration::from_millis(2)),
             }
         };
-        self.hear_out(deadline);
+        self.wait_for_listener(deadline);
         Ok(End { status, complaints: self.complaints() })
     }
 
-    /// Ends a program that is no longer needed, and reads the rest of what it has said.
+    /// Kills the program, which is no longer needed, and reads the rest of its standard error.
     pub(super) fn stop(&mut self) -> Complaints {
-        // It may have ended already, and then there is nothing to kill.
+        // The program may have ended already.
         let _ = self.child.kill();
-        self.hear_out(Instant::now() + PATIENCE);
+        self.wait_for_listener(Instant::now() + PATIENCE);
         self.complaints()
     }
 
-    /// Waits for the end of standard error. Normally it is there at once; a program that this one left behind may hold the
-    /// pipe open, and is not waited for.
-    fn hear_out(&self, deadline: Instant) {
+    /// Waits for the end of standard error, which normally is immediate. A process that the program left behind may
+    /// keep the pipe open; it is not waited for.
+    fn wait_for_listener(&self, deadline: Instant) {
         while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// The last of standard error so far.
+    /// The kept lines of standard error so far.
     fn complaints(&self) -> Complaints {
         Complaints(lock(&self.complaints).iter().cloned().collect())
     }
 
-    /// The id that the system knows it by.
+    /// The process id.
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn id(&self) -> u32 {
         self.child.id()
@@ -158,7 +158,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already, and then there is nothing to kill.
+        // The program may have ended already.
         let _ = self.child.kill();
         if let Err(error) = self.child.wait() {
             ::log::warn!("cannot wait for {}: {error}", self.program);
@@ -166,12 +166,12 @@ impl Drop for Process {
     }
 }
 
-/// Reads `stderr` to its end line by line, keeping the last of those that `watch` wants kept.
+/// Reads `stderr` to its end line by line, and keeps the last of the lines that `watch` selects.
 fn listen(stderr: impl Read, mut watch: impl FnMut(&str) -> bool, kept: &Mutex<VecDeque<String>>) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
     let mut bytes = 0;
-    // Some programs end their lines of progress with a carriage return; nothing of that is asked for here.
+    // Some programs end progress lines with a carriage return. Progress is disabled here.
     while let Ok(ended) = read_line(&mut stderr, &mut line) {
         let text = String::from_utf8_lossy(&line);
         let text: String = text.chars().filter(|c| !c.is_control()).collect();
@@ -190,7 +190,7 @@ fn listen(stderr: impl Read, mut watch: impl FnMut(&str) -> bool, kept: &Mutex<V
     }
 }
 
-/// Reads the next line into `line`, or the first part of it if it is long. Whether there is nothing more to read.
+/// Reads the next line, or the beginning of a long line, into `line`. Returns whether the input has ended.
 fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     line.clear();
     loop {
@@ -210,12 +210,12 @@ fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<boo
     }
 }
 
-/// What a thread that panicked has left is as good as any.
+/// Locks `kept`. The lines are valid even after a panic of another thread.
 fn lock(kept: &Mutex<VecDeque<String>>) -> MutexGuard<'_, VecDeque<String>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `text` and `path` as one argument: for paths that are no text.
+/// Joins `text` and `path` to one argument. The path need not be valid Unicode.
 pub(super) fn joined(text: &str, path: &std::path::Path) -> OsString {
     let mut argument = OsString::from(text);
     argument.push(path);
@@ -230,7 +230,7 @@ mod tests {
         Process::start("sh", ["-c", script]).unwrap()
     }
 
-    fn is_there(id: u32) -> bool {
+    fn exists(id: u32) -> bool {
         std::path::Path::new(&format!("/proc/{id}")).exists()
     }
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_complaints_are_kept_and_no_flood_of_them_stops_the_program() {
+    fn the_last_complaints_are_kept_and_many_complaints_do_not_block_the_program() {
         let (mut process, mut stdout) =
             shell("yes 'one more' | head -n 100000 >&2; printf 'last \\033[1mwords\\n' >&2; echo out; exit 3");
         let mut out = String::new();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_watched_as_they_come_and_long_ones_are_cut() {
+    fn lines_are_watched_and_long_ones_are_truncated() {
         let (sender, lines) = std::sync::mpsc::channel();
         let watch = move |line: &str| {
             let _ = sender.send(line.to_owned());
@@ -266,36 +266,36 @@ mod tests {
     }
 
     #[test]
-    fn what_it_said_before_it_was_stopped_is_heard() {
+    fn complaints_before_the_stop_are_kept() {
         let (mut process, mut stdout) = shell("echo warned >&2; echo ready; exec sleep 1000");
         stdout.read_exact(&mut [0; 5]).unwrap();
         assert_eq!(process.stop().lines(), ["warned"]);
     }
 
     #[test]
-    fn whatever_it_does_it_is_gone_in_the_end() {
+    fn a_dropped_process_has_ended() {
         for script in ["exec sleep 1000", "exit 1", "exec yes", "exec yes >&2", "kill -9 $$"] {
             let (process, _stdout) = shell(script);
             let (id, started) = (process.id(), Instant::now());
             drop(process);
-            assert!(!is_there(id), "{script}");
+            assert!(!exists(id), "{script}");
             assert!(started.elapsed() < Duration::from_secs(5), "{script}");
         }
     }
 
     #[test]
-    fn one_that_does_not_end_is_not_waited_for_forever() {
+    fn the_wait_for_the_end_is_limited() {
         let (mut process, stdout) = shell("echo 'still here' >&2; exec sleep 1000 >&-");
         drop(stdout);
         let id = process.id();
         let error = process.finish().err().unwrap().to_string();
         assert!(error.contains("did not end; it said: still here"), "{error}");
         drop(process);
-        assert!(!is_there(id));
+        assert!(!exists(id));
     }
 
     #[test]
-    fn one_that_leaves_another_behind_is_not_waited_for_either() {
+    fn a_process_that_the_program_leaves_behind_is_not_waited_for() {
         let (mut process, stdout) = shell("sleep 8 & echo 'gone first' >&2");
         drop(stdout);
         let started = Instant::now();

@@ -1,28 +1,28 @@
-//! Which frames of a video are damaged.
+//! Finds the damaged frames of a video.
 //!
-//! `ffmpeg` says which packets it reads, which frames the decoder gives, and where something is wrong. A picture is
-//! damaged if the decoder had to mend it, or if it is predicted from one that was mended or lost. Which ones those are is
-//! not said, so all count that are decoded after the damage and shown before the next key frame. Key frames are taken for
-//! points from which decoding can start.
+//! `ffmpeg` logs the packets that it reads, the frames that the decoder returns, and errors. A picture is damaged if
+//! the decoder concealed errors in it, or if it is predicted from a picture that was concealed or lost. The log does
+//! not tell the prediction, so every frame counts as damaged that is decoded after the damage and shown before the next
+//! key frame. Decoding is assumed to be able to start at key frames.
 //!
-//! Not seen is damage that the decoder does not notice: single bits that still make sense, and much of what happens to
-//! HEVC, VP9, AV1 and the like, whose data have hardly any redundancy.
+//! Damage that the decoder does not notice is not found: single bits that still decode, and much of the damage to HEVC,
+//! VP9, AV1 and the like, whose data have hardly any redundancy.
 
 mod marks;
 #[cfg(test)]
-#[allow(clippy::single_range_in_vec_init)] // runs of frames
+#[allow(clippy::single_range_in_vec_init)] // ranges of frames
 mod tests;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use self::marks::{Marks, runs};
+use self::marks::{Marks, ranges};
 use super::log::Event;
 
-/// How far apart a picture is shown and decoded, at most, in pictures.
+/// The maximum distance between the positions of a picture in decoding order and in display order.
 pub(super) const MOST_REORDERED: usize = 32;
 
-/// Codecs whose decoder marks every picture that it had to mend, so that other complaints of it may be passed over.
+/// Codecs whose decoder marks every picture with concealed errors, so that its other complaints can be ignored.
 pub(super) const MARKING: [&str; 12] = [
     "h264",
     "mpeg1video",
@@ -41,24 +41,24 @@ pub(super) const MARKING: [&str; 12] = [
 /// Codecs in which no picture is predicted from a bidirectional one.
 const PLAIN_BIDIRECTIONAL: [&str; 4] = ["mpeg1video", "mpeg2video", "mpeg4", "vc1"];
 
-/// What happens in a video, as far as it has been read.
+/// The events of a video so far.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     codec: String,
-    /// Whether the lines about packets and those about frames are in the order of the events.
+    /// Whether the lines about packets and frames are in the order of the events.
     in_order: bool,
     packets: Vec<Packet>,
     frames: Vec<Frame>,
-    /// Packets by time that no frame has come from yet.
+    /// Packets without a frame so far, by time.
     waiting: HashMap<i64, usize>,
-    /// The packets before or behind which something is missing.
+    /// The packets before or after which something is missing.
     faults: Vec<Fault>,
     lost: Vec<Lost>,
-    /// The frame that was awaited when the decoder complained, and the packet read last.
+    /// For each complaint of the decoder, the next frame and the last packet that was read.
     complaints: Vec<(usize, usize)>,
-    /// From which frame on frames have which size.
+    /// The frames at which the size changes, with the size.
     sizes: Vec<(usize, [usize; 2])>,
-    // What was said since the last packet or frame.
+    // The state since the last packet or frame.
     read: Option<i64>,
     incomplete: Option<i64>,
     mended: bool,
@@ -68,11 +68,11 @@ pub(super) struct Survey {
 
 #[derive(Debug)]
 struct Packet {
-    /// When it is to be decoded, as the file has it.
+    /// The decoding time in the file.
     decoded: Option<i64>,
-    /// When it is to be shown, as the decoder has it.
+    /// The presentation time for the decoder.
     time: Option<i64>,
-    /// What it became, where its time tells.
+    /// The frame of the packet, if its time identifies it.
     frame: Option<usize>,
 }
 
@@ -80,46 +80,46 @@ struct Packet {
 struct Frame {
     key: bool,
     bidirectional: bool,
-    /// The packet that it was made of, where its time tells.
+    /// The packet of the frame, if its time identifies it.
     packet: Option<usize>,
     mended: bool,
     doubted: bool,
 }
 
-/// What is missing around the packet that was read next. A reader that takes packets apart may be one ahead.
+/// Something that is missing around the packet that was read next. A reader that splits packets may be one ahead.
 #[derive(Debug)]
 enum Fault {
-    /// Part of the packet with this time, or something behind it.
+    /// A part of the packet with this time, or something after it.
     Incomplete { next: usize, decoded: Option<i64> },
-    /// Something before or behind the packet. Also the frame that was awaited.
-    Gap { next: usize, awaited: usize },
+    /// Something before or after the packet. `frame` is the next frame at that time.
+    Gap { next: usize, frame: usize },
 }
 
-/// A packet that became no picture.
+/// A packet that could not be decoded.
 #[derive(Debug)]
 struct Lost {
-    /// The frame that was awaited.
+    /// The next frame at that time.
     frame: usize,
-    /// The packet read last.
+    /// The last packet that was read.
     packet: usize,
 }
 
-/// What a survey has found. Frames are counted from 0.
+/// The result of a survey. Frames are counted from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// How many frames there are.
+    /// The number of frames.
     pub(super) frames: usize,
-    /// The runs of damaged frames.
+    /// The ranges of damaged frames.
     pub(super) damaged: Vec<Range<usize>>,
     /// Frames that may be damaged.
     pub(super) doubtful: Vec<usize>,
-    /// Before which frames pictures were lost.
+    /// The frames before which pictures were lost.
     pub(super) lost: Vec<usize>,
-    /// Before which frames, as far as can be told, the file could not be read.
+    /// The frames before which the file could not be read, as far as is known.
     pub(super) gaps: Vec<usize>,
     /// Whether every frame is a key frame, so that none is predicted from another.
     pub(super) stand_alone: bool,
-    /// From which frame on frames have another size than the first, and which.
+    /// The frames at which the size changes, with the new size.
     pub(super) sizes: Vec<(usize, [usize; 2])>,
 }
 
@@ -128,12 +128,12 @@ impl Survey {
         Self { codec: codec.to_owned(), ..Self::default() }
     }
 
-    /// How many frames there were so far.
+    /// The number of frames so far.
     pub(super) fn count(&self) -> usize {
         self.frames.len()
     }
 
-    /// Takes the next event.
+    /// Processes the next event.
     pub(super) fn take(&mut self, event: Event) {
         match event {
             Event::Version { major } => self.in_order = major < 6,
@@ -148,10 +148,10 @@ impl Survey {
             Event::PacketCorrupt => {
                 self.faults.push(Fault::Incomplete { next: self.packets.len(), decoded: self.incomplete.take() });
             }
-            // Before the first packet the reader only looks what there is.
+            // Before the first packet, the reader only probes the file.
             Event::PassedOver if self.packets.is_empty() => {}
             Event::PassedOver => {
-                self.faults.push(Fault::Gap { next: self.packets.len(), awaited: self.frames.len() });
+                self.faults.push(Fault::Gap { next: self.packets.len(), frame: self.frames.len() });
             }
             Event::Frame { time, key, bidirectional } => {
                 let packet = time.and_then(|time| self.waiting.remove(&time));
@@ -181,7 +181,7 @@ impl Survey {
         }
     }
 
-    /// What all that means.
+    /// The findings from the events so far.
     pub(super) fn findings(&self) -> Findings {
         let mut marks = Marks::of(&self.frames);
         let every_frame_is_key = self.frames.iter().all(|frame| frame.key);
@@ -194,7 +194,7 @@ impl Survey {
             self.mark_complaints(every_frame_is_key, &mut marks);
         }
         let damaged = marks.frames(&self.frames);
-        // What all frames have is a habit of the program that wrote them.
+        // If all frames are odd, the program that wrote them is the reason.
         let habit = self.frames.first().is_some_and(|frame| frame.doubted);
         let doubtful = |&(index, frame): &(usize, &Frame)| frame.doubted && !habit && !damaged[index];
         Findings {
@@ -204,19 +204,19 @@ impl Survey {
             gaps: self.gaps(),
             stand_alone: every_frame_is_key,
             sizes: self.sizes.iter().skip(1).copied().collect(),
-            damaged: runs(&damaged),
+            damaged: ranges(&damaged),
         }
     }
 
-    /// How many frames at most are read ahead of the one that is shown, as far as can be told.
+    /// The maximum number of frames that are decoded ahead of the shown frame, as far as is known.
     fn delay(&self) -> usize {
         let by_packet = self.frames.iter().enumerate().filter_map(|(index, frame)| index.checked_sub(frame.packet?));
-        let longest_run = self.frames.chunk_by(|a, b| a.bidirectional == b.bidirectional).map(<[_]>::len);
-        let longest_run = longest_run.max().unwrap_or(0).min(MOST_REORDERED / 2);
-        by_packet.max().unwrap_or(longest_run).min(MOST_REORDERED) + 1
+        let lengths = self.frames.chunk_by(|a, b| a.bidirectional == b.bidirectional).map(<[_]>::len);
+        let longest = lengths.max().unwrap_or(0).min(MOST_REORDERED / 2);
+        by_packet.max().unwrap_or(longest).min(MOST_REORDERED) + 1
     }
 
-    /// Pictures that the decoder mended, and those predicted from them.
+    /// Marks pictures with concealed errors, and those predicted from them.
     fn mark_mended(&self, alone: bool, marks: &mut Marks) {
         let plain = PLAIN_BIDIRECTIONAL.contains(&self.codec.as_str());
         for (index, frame) in self.frames.iter().enumerate().filter(|(_, frame)| frame.mended) {
@@ -224,7 +224,8 @@ impl Survey {
             if alone || plain && frame.bidirectional {
                 continue;
             }
-            // Bidirectional ones are shown before, and decoded after, what they are predicted from.
+            // Bidirectional pictures are shown before the pictures that they are predicted from, and decoded after
+            // them.
             let before = match frame.packet {
                 Some(_) => index.min(MOST_REORDERED),
                 None => self.frames[..index].iter().rev().take_while(|frame| frame.bidirectional).count(),
@@ -234,30 +235,30 @@ impl Survey {
         }
     }
 
-    /// The frame that a packet became, where its time tells.
-    fn made_of(&self, packet: usize) -> Option<usize> {
+    /// The frame of a packet, if its time identifies it.
+    fn frame_of(&self, packet: usize) -> Option<usize> {
         self.packets.get(packet)?.frame
     }
 
-    /// When a packet is to be decoded.
+    /// The decoding time of a packet.
     fn decoded(&self, packet: usize) -> Option<i64> {
         self.packets.get(packet)?.decoded
     }
 
-    /// The first packet behind a gap that was seen before packet `next`, or the one after it was read.
-    fn behind_gap(&self, next: usize) -> usize {
+    /// The first packet after a gap that was reported before packet `next` or the one after it was read.
+    fn after_gap(&self, next: usize) -> usize {
         let step = |packet: usize| self.decoded(packet)?.checked_sub(self.decoded(packet.checked_sub(1)?)?);
         if step(next + 1) > step(next) { next + 1 } else { next }
     }
 
-    /// Before which frames the file could not be read. How many pictures that has cost nobody knows.
+    /// The frames before which the file could not be read. The number of lost pictures is unknown.
     fn gaps(&self) -> Vec<usize> {
         let mut gaps = Vec::new();
         for fault in &self.faults {
-            if let Fault::Gap { next, awaited } = *fault {
-                let packet = self.behind_gap(next);
+            if let Fault::Gap { next, frame } = *fault {
+                let packet = self.after_gap(next);
                 let end = packet >= self.packets.len();
-                gaps.push(if end { self.frames.len() } else { self.made_of(packet).unwrap_or(awaited) });
+                gaps.push(if end { self.frames.len() } else { self.frame_of(packet).unwrap_or(frame) });
             }
         }
         gaps.sort_unstable();
@@ -265,37 +266,38 @@ impl Survey {
         gaps
     }
 
-    /// Pictures predicted from what is missing, or incomplete without the decoder's notice. Recordings behind one another
-    /// are no fault: they begin with a key frame, and nothing is missing in between.
+    /// Marks pictures that are predicted from missing data, or that are incomplete without a report of the decoder.
+    /// Successive recordings in a file are not faults: each begins with a key frame, and nothing is missing between
+    /// them.
     fn mark_after_faults(&self, alone: bool, marks: &mut Marks) {
-        let made_of = |packet| self.made_of(packet);
-        let is_key = |packet| made_of(packet).is_some_and(|index| self.frames[index].key);
+        let frame_of = |packet| self.frame_of(packet);
+        let is_key = |packet| frame_of(packet).is_some_and(|index| self.frames[index].key);
         let decoded = |packet| self.decoded(packet);
         let codec = self.codec.as_str();
         let silent = !MARKING.contains(&codec) && codec != "mjpeg";
         for fault in &self.faults {
-            // The first packet that is touched, and the one from which on a key frame mends it.
-            let (packet, behind) = match *fault {
+            // The first affected packet, and the packet that ends the damage if it is a key frame.
+            let (packet, next_packet) = match *fault {
                 Fault::Incomplete { next, decoded: wanted } => {
                     let here = (next..next + 3).find(|&packet| wanted.is_some() && decoded(packet) == wanted);
                     let packet = here.unwrap_or(next);
                     if packet + 1 >= self.packets.len() {
-                        // The last one of a file that was cut off. What became of it comes out last, if its time does not tell.
-                        let last = made_of(packet).or_else(|| self.frames.len().checked_sub(1));
-                        let became_none = self.lost.last().is_some_and(|lost| lost.packet >= packet);
-                        if let Some(last) = last.filter(|_| !became_none) {
+                        // The last packet of a truncated file. Without a known time, its frame is the last one.
+                        let last = frame_of(packet).or_else(|| self.frames.len().checked_sub(1));
+                        let is_lost = self.lost.last().is_some_and(|lost| lost.packet >= packet);
+                        if let Some(last) = last.filter(|_| !is_lost) {
                             marks.alone(last);
                         }
                         continue;
                     }
-                    // A recording behind another one may begin here as well.
-                    let anew = packet > 0 && is_key(packet) && decoded(packet) <= decoded(packet - 1);
-                    (packet, if anew { packet } else { packet + 1 })
+                    // Or another recording begins here.
+                    let begins_recording = packet > 0 && is_key(packet) && decoded(packet) <= decoded(packet - 1);
+                    (packet, if begins_recording { packet } else { packet + 1 })
                 }
                 Fault::Gap { next, .. } => {
-                    let gap = self.behind_gap(next);
-                    // What begins before a hole may end in it, and not every decoder would notice.
-                    if silent && let Some(index) = gap.checked_sub(1).and_then(made_of) {
+                    let gap = self.after_gap(next);
+                    // The packet before a gap may be incomplete, which not every decoder reports.
+                    if silent && let Some(index) = gap.checked_sub(1).and_then(frame_of) {
                         if alone {
                             marks.alone(index);
                         } else {
@@ -305,19 +307,19 @@ impl Survey {
                     (gap, gap)
                 }
             };
-            if alone || is_key(behind) {
+            if alone || is_key(next_packet) {
                 continue;
             }
-            if let Some(index) = made_of(packet) {
-                // What is missing is unknown, so only a key frame that was decoded later will do.
-                let earlier = |frame: &Frame| !frame.key || frame.packet.is_none_or(|own| own <= packet);
+            if let Some(index) = frame_of(packet) {
+                // It is unknown what is missing, so only a key frame that was decoded later ends the damage.
+                let earlier = |frame: &Frame| !frame.key || frame.packet.is_none_or(|decoded| decoded <= packet);
                 let key = index + self.frames[index..].iter().take_while(|frame| earlier(frame)).count();
                 marks.until_key(index.saturating_sub(MOST_REORDERED), index, key, Some(packet));
             }
         }
     }
 
-    /// Pictures predicted from those that became none.
+    /// Marks pictures that are predicted from lost ones.
     fn mark_after_lost(&self, marks: &mut Marks) {
         let (frames, delay) = (self.frames.len(), self.delay());
         let mut candidates: Vec<usize> = self.waiting.values().copied().collect();
@@ -326,21 +328,22 @@ impl Survey {
             let packet = if self.in_order {
                 Some(lost.packet)
             } else {
-                // The decoder was some packets behind, or the reader ahead: the first without a frame is the one.
+                // The decoder lags behind the reader by some packets: the lost packet is the first without a frame.
                 let near = lost.frame..=lost.frame + before + delay;
                 candidates.iter().position(|packet| near.contains(packet)).map(|at| candidates.remove(at))
             };
             let time = packet.and_then(|packet| self.packets.get(packet)?.time);
             let shown = match (packet, time) {
-                // The first frame that is shown after it.
+                // The first frame that is shown after the lost picture.
                 (Some(packet), Some(_)) => {
-                    let later =
-                        |frame: &Frame| frame.packet.is_some_and(|own| own > packet && self.packets[own].time >= time);
+                    let later = |frame: &Frame| {
+                        frame.packet.is_some_and(|decoded| decoded > packet && self.packets[decoded].time >= time)
+                    };
                     let rest = &self.frames[lost.frame.min(frames)..];
                     let at = rest.iter().take(2 * MOST_REORDERED).position(later);
                     at.map_or(frames, |at| lost.frame + at)
                 }
-                // The lost ones before it had no frame, so this one's place is taken by another.
+                // Earlier lost packets have no frame, so the frames after them move up.
                 (Some(packet), None) => lost.frame.max(packet.saturating_sub(before)),
                 (None, _) => lost.frame + delay,
             };
@@ -348,7 +351,7 @@ impl Survey {
         }
     }
 
-    /// Pictures that the decoder complained about without a mark, and those predicted from them.
+    /// Marks pictures that the decoder complained about without marking them, and those predicted from them.
     fn mark_complaints(&self, alone: bool, marks: &mut Marks) {
         let delay = self.delay();
         for &(index, packet) in &self.complaints {
@@ -357,8 +360,8 @@ impl Survey {
                 continue;
             }
             let lost = self.lost.partition_point(|lost| lost.packet < packet);
-            let behind = if self.in_order { packet.saturating_sub(lost) } else { index + delay };
-            marks.until_key(index, index, index.max(behind) + 1, self.in_order.then_some(packet));
+            let latest = if self.in_order { packet.saturating_sub(lost) } else { index + delay };
+            marks.until_key(index, index, index.max(latest) + 1, self.in_order.then_some(packet));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a decoder that is not what it should be does to us: a shell plays its part.
+//! Faulty decoders, simulated by shell scripts.
 
 use super::process::Complaints;
 use super::*;
@@ -9,7 +9,7 @@ fn decoder(script: &str) -> Decoder<'static> {
     Decoder::new(Path::new("video.mkv"), |watch| Process::start_watched("sh", ["-c", script], watch)).unwrap()
 }
 
-/// All frames and the outcome.
+/// Decodes all frames, and returns them with the outcome.
 fn decode(mut decoder: Decoder<'_>) -> (Vec<Vec<u8>>, Result<Outcome>) {
     let mut frames = Vec::new();
     loop {
@@ -27,7 +27,7 @@ const FRAME: &str = r"printf 'P6\n2 1\n255\nabcdef'; ";
 fn a_rate_is_a_fraction_that_may_vary_or_be_unknown() {
     for (average, finest, wanted, varies) in [
         (Some("30000/1001"), Some("30000/1001"), Some(30000.0 / 1001.0), false),
-        // Containers that count in milliseconds round.
+        // Containers with times in milliseconds round.
         (Some("2997/100"), Some("30/1"), Some(29.97), false),
         (Some("125/12"), Some("25/1"), Some(125.0 / 12.0), true),
         (Some("0/0"), Some("25/1"), Some(25.0), false),
@@ -42,14 +42,14 @@ fn a_rate_is_a_fraction_that_may_vary_or_be_unknown() {
 
 #[test]
 fn whole_frames_are_frames() {
-    // The bytes of a picture may look like anything, a header included.
+    // The bytes of a picture may look like a header.
     let (frames, outcome) = decode(decoder(&format!("{FRAME} printf 'P6\\n1 2\\n255\\nP6\\n2 1'")));
     assert_eq!(frames, [b"abcdef", b"P6\n2 1"]);
     let outcome = outcome.unwrap();
     assert!(outcome.frames == 2 && outcome.ended && !outcome.suspicious && outcome.cut_off.is_none());
     let (_, outcome) = decode(decoder(&format!("{FRAME} echo 'a little noise' >&2")));
     let outcome = outcome.unwrap();
-    assert!(outcome.frames == 1 && !outcome.suspicious, "a complaint alone is no failure");
+    assert!(outcome.frames == 1 && !outcome.suspicious, "a complaint alone is not a failure");
     assert_eq!(outcome.complaints.lines(), ["a little noise"]);
 }
 
@@ -70,7 +70,7 @@ fn what_hints_at_damage_is_noticed() {
         let first = "echo '[graph 0 input @ 0x1] [verbose] w:2 h:1 pixfmt:rgb24' >&2; ";
         let outcome = decode(decoder(&format!("{first}{FRAME}echo '{line}' >&2"))).1.unwrap();
         assert_eq!((outcome.suspicious, outcome.cut_off.is_some()), (suspicious, cut_off), "{line}");
-        // Also where nobody waits for the end.
+        // Also without waiting for the end.
         let mut decoder = decoder(&format!("{first}echo '{line}' >&2; {FRAME}exec sleep 1000"));
         assert!(decoder.next().unwrap().is_some());
         assert_eq!(decoder.stop().suspicious, suspicious, "{line}");
@@ -79,7 +79,7 @@ fn what_hints_at_damage_is_noticed() {
 
 #[test]
 fn anything_else_is_an_error() {
-    // What comes after one whole frame, and what is said of it.
+    // The output after one complete frame, and what the error mentions.
     let cases: [(&str, &[&str]); 12] = [
         (r"printf 'P6\n2 1\n255\nabc'; echo sorry >&2; exit 3", &["1 frames and a part", "status: 3", "sorry"]),
         (r"printf 'P6\n2 1\n255\nabc'", &["1 frames and a part", "nothing"]),
@@ -88,9 +88,9 @@ fn anything_else_is_an_error() {
         ("echo 'sorry' >&2; exit 1", &["a whole video", "1 frames, and then", "status: 1", "sorry"]),
         ("kill -11 $$", &["the program ffmpeg", "crashed", "signal: 11"]),
         ("echo 'libx.so: no such thing' >&2; exit 127", &["the program ffmpeg", "does not run", "libx.so"]),
-        ("exec yes", &["no picture"]),
-        (r"printf 'P5\n2 1\n255\nab'; exec sleep 1000", &["no picture"]),
-        (r"printf 'P6\n2 1 1\n255\nabcdef'; exec sleep 1000", &["no picture"]),
+        ("exec yes", &["not a picture"]),
+        (r"printf 'P5\n2 1\n255\nab'; exec sleep 1000", &["not a picture"]),
+        (r"printf 'P6\n2 1 1\n255\nabcdef'; exec sleep 1000", &["not a picture"]),
         (r"printf 'P6\n0 9\n255\n'; exec sleep 1000", &["frame 1 of video.mkv", "0x9 pixels"]),
         (r"printf 'P6\n99999 99999\n255\n'; exec cat /dev/zero", &["99999x99999 pixels"]),
     ];
@@ -103,19 +103,19 @@ fn anything_else_is_an_error() {
         for mention in mentions {
             assert!(error.contains(mention), "{script}: {mention:?} is not in {error}");
         }
-        assert!(!Path::new(&format!("/proc/{id}")).exists(), "{script} is still there");
+        assert!(!Path::new(&format!("/proc/{id}")).exists(), "{script} still runs");
     }
 }
 
 #[test]
-fn memory_grows_with_what_arrives() {
+fn memory_grows_with_the_received_data() {
     let mut decoder = decoder(r"printf 'P6\n10000 10000\n255\n'; head -c 100000 /dev/zero");
     assert!(decoder.next().is_err());
     assert!(decoder.frame.capacity() < 1 << 20, "{}", decoder.frame.capacity());
 }
 
 #[test]
-fn stopping_early_ends_a_program_that_would_go_on() {
+fn stopping_early_ends_a_running_program() {
     for rest in ["while true; do :; done", "exec sleep 1000", "exec cat /dev/zero"] {
         let mut decoder = decoder(&format!("{FRAME}{FRAME}{rest}"));
         let id = decoder.process.id();
@@ -126,7 +126,7 @@ fn stopping_early_ends_a_program_that_would_go_on() {
 }
 
 #[test]
-fn readers_that_may_not_be_used_are_named_and_programs_that_do_not_run() {
+fn errors_name_forbidden_readers_and_broken_programs() {
     let ended = |code: u8, lines: &[&str]| {
         let status = Process::start("sh", ["-c", &format!("exit {code}")]).unwrap().0.finish().unwrap().status;
         refusal(Path::new("clip.mp4"), &End { status, complaints: Complaints::of(lines) })

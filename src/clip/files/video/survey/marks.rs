@@ -1,32 +1,32 @@
-//! Which frames damage may have reached, put together from all that is damaged.
+//! Combines all damage to the set of frames that it may affect.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Frame;
 
-/// Damage, put together.
+/// The combined damage.
 pub(super) struct Marks {
-    /// For every frame, and the place behind the last, the first key frame from there on, or how many frames there are.
+    /// For every frame and the end, the first key frame from there on, or the number of frames.
     next_key: Vec<usize>,
-    /// By the key frame that ends it.
+    /// Damage up to a key frame, by that key frame.
     until_key: BTreeMap<usize, Mark>,
-    /// Frames by themselves.
+    /// Single damaged frames.
     alone: Vec<usize>,
 }
 
-/// Frames that damage may have reached before a key frame.
+/// Damage before a key frame.
 struct Mark {
-    /// The first that may be.
+    /// The first frame that may be damaged.
     from: usize,
-    /// The first that is, if it is not known when it was decoded.
+    /// The first damaged frame among those with unknown decoding order.
     surely: usize,
-    /// The first packet decoded that may be; `None` where that does not tell.
+    /// The first packet that may be damaged; `None` if that is unknown.
     packet: Option<usize>,
 }
 
 impl Marks {
-    /// No damage of `frames` yet.
+    /// No damage of `frames`.
     pub(super) fn of(frames: &[Frame]) -> Self {
         let count = frames.len();
         let mut next_key = vec![count; count + 1];
@@ -36,13 +36,13 @@ impl Marks {
         Self { next_key, until_key: BTreeMap::new(), alone: Vec::new() }
     }
 
-    /// Marks one frame, from which none is predicted.
+    /// Marks a frame from which no other is predicted.
     pub(super) fn alone(&mut self, index: usize) {
         self.alone.push(index);
     }
 
-    /// Marks the frames shown from `from` to the first key frame from `key` on that were decoded from `packet` on. A frame
-    /// of which that is not known is marked from `surely` on.
+    /// Marks the frames that are shown from `from` to the first key frame at or after `key`, and decoded from `packet`
+    /// on. A frame with unknown decoding order is marked from `surely` on.
     pub(super) fn until_key(&mut self, from: usize, surely: usize, key: usize, packet: Option<usize>) {
         let end = self.next_key[key.min(self.next_key.len() - 1)];
         let mark = self.until_key.entry(end).or_insert(Mark { from, surely, packet });
@@ -57,7 +57,7 @@ impl Marks {
             let shown = mark.from.min(end)..end;
             for (index, frame) in shown.clone().zip(&frames[shown]) {
                 damaged[index] |= match (mark.packet, frame.packet) {
-                    (Some(from), Some(own)) => own >= from,
+                    (Some(from), Some(decoded)) => decoded >= from,
                     _ => index >= mark.surely,
                 };
             }
@@ -69,14 +69,14 @@ impl Marks {
     }
 }
 
-/// The runs of `true`.
-pub(super) fn runs(marks: &[bool]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
+/// The ranges of `true`.
+pub(super) fn ranges(marks: &[bool]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     for index in marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(index, _)| index) {
-        match runs.last_mut() {
-            Some(run) if run.end == index => run.end += 1,
-            _ => runs.push(index..index + 1),
+        match ranges.last_mut() {
+            Some(range) if range.end == index => range.end += 1,
+            _ => ranges.push(index..index + 1),
         }
     }
-    runs
+    ranges
 }

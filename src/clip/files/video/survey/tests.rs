@@ -1,12 +1,12 @@
-//! Logs of videos whose damage is known.
+//! Logs of videos with known damage.
 
 use super::*;
 
-/// A packet of the video, and whether its picture is a key frame (`I`), predicted (`P`) or bidirectional (`B`). Packets
-/// are given in the order of decoding, with the place in which they are shown.
+/// A packet of the video: the position of its picture in display order, and its kind: key frame (`I`), predicted (`P`)
+/// or bidirectional (`B`). Packets are in decoding order.
 type Picture = (usize, char);
 
-/// Two groups of six: shown I P B B P P, decoded I P P B B P.
+/// Two groups of six: displayed as I P B B P P, decoded as I P P B B P.
 const ORDER: [Picture; 12] = [
     (0, 'I'),
     (1, 'P'),
@@ -22,19 +22,19 @@ const ORDER: [Picture; 12] = [
     (11, 'P'),
 ];
 
-/// What is wrong with a packet.
+/// A fault of a packet.
 #[derive(Clone, Copy, PartialEq)]
 enum Wrong {
-    /// The decoder mends its picture.
+    /// The decoder conceals errors in its picture.
     Mended,
-    /// The decoder makes nothing of it.
+    /// The decoder cannot decode it.
     Lost,
     /// The decoder complains.
     Complaint,
 }
 
-/// The events of a program that reads one packet at a time, as version 5 does, or all of them first, as later ones may.
-/// A decoder that is two packets behind.
+/// The events of a program that reads one packet at a time, as version 5 does, or all packets first, as later versions
+/// may. The decoder lags two packets behind.
 fn events(major: usize, times: bool, wrong: &[(usize, Wrong)]) -> Vec<Event> {
     let time = |place: usize| times.then(|| 100 + 10 * i64::try_from(place).unwrap());
     let is = |packet: usize, what: Wrong| wrong.contains(&(packet, what));
@@ -46,7 +46,7 @@ fn events(major: usize, times: bool, wrong: &[(usize, Wrong)]) -> Vec<Event> {
         events.extend((0..ORDER.len()).flat_map(packet));
     }
     let shown = |events: &mut Vec<Event>, place: usize| {
-        let number = ORDER.iter().position(|&(own, _)| own == place).unwrap();
+        let number = ORDER.iter().position(|&(shown, _)| shown == place).unwrap();
         if is(number, Wrong::Lost) {
             return;
         }
@@ -83,20 +83,20 @@ fn found(codec: &str, events: impl IntoIterator<Item = Event>) -> Findings {
 }
 
 #[test]
-fn damage_reaches_what_is_decoded_after_it_up_to_the_next_key_frame() {
+fn damage_extends_in_decoding_order_to_the_next_key_frame() {
     type Case = (&'static str, Wrong, usize, &'static [Range<usize>]);
     let cases: [Case; 8] = [
-        // Shown at 4; 2 and 3 are decoded after it.
+        // Displayed at 4; 2 and 3 are decoded after it.
         ("h264", Wrong::Mended, 2, &[2..6]),
         ("h264", Wrong::Mended, 3, &[2..4, 5..6]),
         // Nothing is predicted from a bidirectional picture.
         ("mpeg2video", Wrong::Mended, 3, &[2..3]),
         ("mpeg2video", Wrong::Mended, 2, &[2..6]),
         ("h264", Wrong::Mended, 6, &[6..12]),
-        // The picture shown at 4 is gone, and those behind it move up.
+        // The picture at 4 is lost, and later ones move up.
         ("h264", Wrong::Lost, 2, &[2..5]),
         ("hevc", Wrong::Complaint, 7, &[7..12]),
-        // The decoder marks what it mends.
+        // The decoder marks concealed errors.
         ("h264", Wrong::Complaint, 7, &[]),
     ];
     for (codec, wrong, packet, wanted) in cases {
@@ -108,13 +108,13 @@ fn damage_reaches_what_is_decoded_after_it_up_to_the_next_key_frame() {
             if major == 5 || wrong != Wrong::Complaint {
                 assert_eq!(findings.damaged, wanted, "{what}");
             } else {
-                // Which packet it was is not known: what was shown before is whole.
-                let all = findings.damaged.iter().all(|run| run.start >= packet - 2);
+                // It is unknown which packet it was. Earlier pictures are intact.
+                let all = findings.damaged.iter().all(|range| range.start >= packet - 2);
                 assert!(
                     all && wanted
                         .iter()
                         .flat_map(Clone::clone)
-                        .all(|i| findings.damaged.iter().any(|run| run.contains(&i))),
+                        .all(|i| findings.damaged.iter().any(|range| range.contains(&i))),
                     "{what}"
                 );
             }
@@ -124,22 +124,22 @@ fn damage_reaches_what_is_decoded_after_it_up_to_the_next_key_frame() {
 }
 
 #[test]
-fn without_times_too_much_may_be_told_and_not_too_little() {
+fn without_times_findings_include_all_damage() {
     for (packet, wanted) in [(2, 2..6), (3, 2..6), (7, 7..12)] {
         let findings = found("h264", events(5, false, &[(packet, Wrong::Mended)]));
-        let covered = wanted.clone().all(|index| findings.damaged.iter().any(|run| run.contains(&index)));
+        let covered = wanted.clone().all(|index| findings.damaged.iter().any(|range| range.contains(&index)));
         assert!(covered, "{packet}: {:?}", findings.damaged);
-        assert!(findings.damaged.iter().all(|run| run.start >= wanted.start && run.end <= wanted.end));
+        assert!(findings.damaged.iter().all(|range| range.start >= wanted.start && range.end <= wanted.end));
     }
     for major in [5, 7] {
         let findings = found("h264", events(major, false, &[(2, Wrong::Lost)]));
-        assert!(findings.damaged.iter().any(|run| run.start <= 2 && run.end >= 5), "{:?}", findings.damaged);
+        assert!(findings.damaged.iter().any(|range| range.start <= 2 && range.end >= 5), "{:?}", findings.damaged);
     }
 }
 
 #[test]
-fn a_gap_before_a_key_frame_is_none() {
-    // Behind which packet something is missing, and what is damaged.
+fn a_gap_before_a_key_frame_is_not_damage() {
+    // The packet after which something is missing, and the damaged frames.
     for (packet, wanted) in [(5_i64, &[][..]), (2, &[2..6][..]), (11, &[11..12])] {
         let mut all = events(5, true, &[]);
         let at = all.iter().position(|event| *event == Event::Read { decoded: Some(packet) }).unwrap();
@@ -151,7 +151,7 @@ fn a_gap_before_a_key_frame_is_none() {
 }
 
 #[test]
-fn pictures_that_stand_alone_are_damaged_alone() {
+fn damage_of_key_frames_does_not_extend() {
     let frame = |time| {
         [
             Event::Read { decoded: Some(time) },
@@ -163,8 +163,8 @@ fn pictures_that_stand_alone_are_damaged_alone() {
         (0..6).flat_map(move |time| {
             let [read, packet, frame] = frame(time);
             let wrong = (time == at).then_some(event);
-            let gone = time == at && event == Event::Lost;
-            [Some(read), Some(packet), wrong, (!gone).then_some(frame)].into_iter().flatten()
+            let is_lost = time == at && event == Event::Lost;
+            [Some(read), Some(packet), wrong, (!is_lost).then_some(frame)].into_iter().flatten()
         })
     };
     assert_eq!(found("mjpeg", with(Event::Complaint, 3)).damaged, [3..4]);
@@ -173,14 +173,14 @@ fn pictures_that_stand_alone_are_damaged_alone() {
     assert_eq!((lost.frames, lost.damaged, lost.lost), (5, vec![], vec![3]));
     let doubtful = found("mjpeg", with(Event::Doubt, 3));
     assert_eq!((doubtful.damaged, doubtful.doubtful), (vec![], vec![3]));
-    // A camera that always does so.
+    // If all pictures are odd, the camera is the reason.
     assert_eq!(found("mjpeg", with(Event::Doubt, 0)).doubtful, [0; 0]);
     assert!(found("mjpeg", with(Event::Size([6, 4]), 3)).sizes.is_empty());
 }
 
 #[test]
-fn what_ends_in_a_gap_may_be_damaged_where_the_decoder_says_nothing() {
-    // Behind which packet the reader gives up, and begins anew; before which frame, and what is damaged.
+fn a_packet_before_a_gap_may_be_damaged_without_a_report() {
+    // The packet after which the reader resynchronises, the frame after the gap, and the damaged frames.
     for (codec, packet, before, damaged) in
         [("vp9", 5_i64, 6, &[5..6][..]), ("h264", 5, 6, &[]), ("vp9", 4, 5, &[3..4, 5..6]), ("vp9", 11, 12, &[11..12])]
     {
