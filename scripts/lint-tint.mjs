@@ -1,5 +1,5 @@
-// Gives WGSL files to Tint, Dawn's compiler, which is what Chrome has, and makes pipelines of them on Dawn's null backend: no
-// driver is needed. Prints one line for each fault; exit code 1 if there is any.
+// Compiles WGSL files with Tint, the compiler of Dawn and of Chrome, and creates pipelines from them on Dawn's null
+// backend, which needs no driver. Prints one line for each fault; exit code 1 if there is any.
 //
 //   node scripts/lint-tint.mjs DIRECTORY-OF-webgpu FILE.wgsl…
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 
 const [directory, ...files] = process.argv.slice(2);
 const { create } = await import(pathToFileURL(resolve(directory, 'index.js')));
-// A global, since Dawn does not survive that it is collected.
+// A global, because Dawn crashes if the object is collected.
 globalThis.gpu = create(['backend=null']);
 const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'] });
@@ -16,7 +16,7 @@ const device = await adapter.requestDevice({ requiredFeatures: ['subgroups'] });
 const lines = [];
 for (const file of files) {
     let code = readFileSync(file, 'utf8');
-    // naga takes the built-ins of subgroups without this, and refuses it; Tint wants it.
+    // Tint needs this line for subgroup built-ins; naga refuses it and does not need it.
     if (/\bsubgroup/.test(code.replace(/\/\/.*/g, ''))) {
         code = `enable subgroups;\n${code}`;
     }
@@ -32,5 +32,5 @@ for (const file of files) {
 }
 const faults = lines.length;
 lines.push(`${files.length} shaders, ${faults} faults`);
-// Dawn keeps the process alive; and what goes to a pipe would be lost if this did not wait for it.
+// Dawn keeps the process alive, so it has to exit here, but only once the output has been written.
 process.stdout.write(`${lines.join('\n')}\n`, () => process.exit(faults > 0 || files.length === 0 ? 1 : 0));

@@ -1,7 +1,7 @@
-/* d3d12.dll for Wine: Direct3D 12 by vkd3d on the first Vulkan device there is, without a surface to draw on.
+/* d3d12.dll for Wine: Direct3D 12 by vkd3d on the first Vulkan device, without a surface to draw on.
  *
- * Wine has such a library, but builds its vkd3d without the parser of DXIL, so that it stops at shader model 5.1, and
- * lets it ask Vulkan for a window, so that it takes a display. scripts/wine builds this one of the same sources. */
+ * Wine has such a library, but it builds vkd3d without the DXIL parser, which limits it to shader model 5.1, and it
+ * asks Vulkan for a window, which needs a display. scripts/wine builds this library from the same sources. */
 
 #define COBJMACROS
 #include <windows.h>
@@ -25,7 +25,7 @@ static HRESULT failed(const char *what, HRESULT result)
     return result;
 }
 
-/* What a device has to say about its adapter is what DXGI says. */
+/* The adapter's LUID as DXGI reports it. */
 static LUID adapter_luid(IUnknown *adapter)
 {
     LUID luid = {0};

@@ -1,10 +1,10 @@
-/* A command line for FXC, which comes as a library only: d3dcompiler_47.dll.
+/* A command line for FXC, which is available as a library only: d3dcompiler_47.dll.
  *
  *     fxc FILE…
  *
- * compiles each file for shader model 5.1 with the flags of wgpu's Direct3D 12 backend. Prints a line for each: its
- * name, the milliseconds that it took, and the bytes that came of it. What FXC refuses has no bytes, and what it said on
- * stderr; the exit code is 1 then. */
+ * Compiles each file for shader model 5.1 with the flags of wgpu's Direct3D 12 backend. Prints a line for each file:
+ * its name, the milliseconds taken, and the size of the result. If FXC refuses a file, the size is 0, the messages go
+ * to stderr, and the exit code is 1. */
 
 #include <d3dcompiler.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ int main(int count, char **arguments)
         {
             refused = 1;
             fprintf(stderr, "%s: %s\n", arguments[i],
-                    said ? (const char *)said->lpVtbl->GetBufferPointer(said) : "refused without a word");
+                    said ? (const char *)said->lpVtbl->GetBufferPointer(said) : "refused without a message");
         }
         free(text);
     }
