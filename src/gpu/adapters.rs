@@ -229,7 +229,7 @@ pub(super) fn class(info: &wgpu::AdapterInfo) -> AdapterClass {
 }
 
 /// What textures are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from a
-/// texture all lanes together (measured on Mesa 22.3 and 26.1, `docs/performance.md`).
+/// texture all lanes together (measured on Mesa 22.3 and 26.1, `docs/experiments.md`).
 pub(super) fn textures(adapter: &wgpu::Adapter, device: &wgpu::Device) -> TextureSupport {
     let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
     let needed =

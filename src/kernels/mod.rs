@@ -62,7 +62,7 @@ pub enum OperandMemory {
     /// In a storage buffer.
     Buffer,
     /// In a texture of four values a texel, [`TEXTURE_WIDTH`] in a row. To some software drivers loads from textures are far
-    /// cheaper than from buffers (`docs/performance.md`).
+    /// cheaper than from buffers (`docs/experiments.md`).
     Texture,
 }
 

@@ -1,6 +1,6 @@
 //! Putting a shader together: extensions, types and constants, shared code, the kernel's file with its marked loops unrolled.
 //!
-//! Not every driver unrolls loops over register tiles as well as it could (`docs/performance.md`). A loop of the form
+//! Not every driver unrolls loops over register tiles as well as it could (`docs/experiments.md`). A loop of the form
 //!
 //! ```wgsl
 //! // unroll
