@@ -8,12 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// What a file is to hold. It may be written in parts, so that no copy of the whole is needed.
+/// The contents of a file to be written. They may be written in parts, so no copy of the whole is needed.
 pub trait Contents {
-    /// Writes all of it, from the start. Every call writes the same bytes.
+    /// Writes the whole contents. Every call writes the same bytes.
     ///
     /// # Errors
-    /// Those of `file`.
+    /// The errors of `file`.
     fn write_to(&self, file: &mut dyn Write) -> io::Result<()>;
 }
 
@@ -29,131 +29,134 @@ impl Contents for Vec<u8> {
     }
 }
 
-/// Writes `bytes` as the file `path`, replacing what was there, whole or not at all.
+/// Writes `bytes` to the file `path`, whole or not at all. An existing file is replaced.
 ///
-/// The bytes go to a temporary file in the same directory, which then takes the place of the old one. After a failure
-/// neither a partial nor the temporary file is left, and an older file is as it was. On Linux the temporary file has no
-/// name until it is complete, where the file system can do that, so a process that is killed leaves nothing either. Elsewhere
-/// a program may call [`remove_unfinished`] before it is ended.
+/// The bytes go to a temporary file in the same directory, which then replaces the old one. A failure leaves neither a
+/// partial file nor the temporary one, and an older file is unchanged. On Linux, if the file system supports it, the
+/// temporary file has no name until it is complete, so a killed process leaves nothing either. Elsewhere a program can
+/// call [`remove_unfinished`] before it exits.
 ///
-/// In the other respects the file is written as if it were opened for writing: its permissions stay, and so does its
-/// owner where the system allows; a file that may not be written to is refused; symbolic links are followed, also where
-/// they lead to no file yet. What is there but is no regular file, such as a pipe or `/dev/null`, is written to directly:
-/// renaming would put a file in its place.
+/// In other respects the file is written as if it were opened for writing: it keeps its permissions, and its owner
+/// where the system allows that; a file without write permission is refused; symbolic links are followed, even if their
+/// target does not exist yet. Anything but a regular file, such as a pipe or `/dev/null`, is written directly, because
+/// renaming would replace it by a file.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with `path`.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     Staged::new(path, &bytes)?.commit()
 }
 
-/// As [`write_atomically`], for a file that nobody but its owner reads or writes.
+/// As [`write_atomically`], for a file that only its owner can read and write.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with `path`.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     Staged::stage(path, &bytes, Mode::Private)?.commit()
 }
 
-/// Finds out, before work is spent on what is to go there, whether a file can be written at `path`.
+/// Checks that a file can be written at `path`, so that a program fails before it computes the contents.
 ///
-/// What is there is not changed, and nothing is left behind.
+/// The check changes nothing and leaves nothing behind.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
+/// [`ErrorKind::File`](crate::ErrorKind::File) with `path`.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let nothing: &[u8] = &[];
     Staged::new(path, &nothing).map(drop)
 }
 
-/// `path`, and where symbolic links lead from it, one after the other. The last one is no link; there may be no file.
+/// `path` and the targets of the symbolic links that start there, in order. The last path is no link, and may not
+/// exist.
 ///
 /// # Errors
-/// If there are more links than any system follows.
+/// An error if there are more links than any system follows.
 pub fn link_chain(path: &Path) -> io::Result<Vec<PathBuf>> {
-    // As many as Linux follows.
-    const MOST: usize = 40;
+    // The limit of Linux.
+    const MAX_LINKS: usize = 40;
     let mut chain = vec![path.to_owned()];
-    for _ in 0..MOST {
+    for _ in 0..MAX_LINKS {
         let last = &chain[chain.len() - 1];
         let Ok(link) = last.read_link() else { return Ok(chain) };
-        // A relative link starts in the directory that it is in.
+        // A relative link starts from the directory that contains it.
         chain.push(last.parent().unwrap_or(Path::new("")).join(link));
     }
     Err(io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link that leads to itself, or too many of them"))
 }
 
-/// A file that is wholly on disk but not yet at its place. Several can be staged before the first is committed, so that
-/// all of them appear or none does. Dropped without [`Staged::commit`], it leaves nothing behind.
+/// A complete file on disk that is not at its path yet. Several files can be staged before the first is committed, so
+/// that all of them appear or none does. If it is dropped without [`Staged::commit`], it leaves nothing behind.
 pub struct Staged<'a> {
     path: PathBuf,
-    way: Way<'a>,
+    commit: Commit<'a>,
 }
 
-/// How the contents get to their place.
-enum Way<'a> {
-    /// By giving a file without a name the name of the target.
+/// How the contents get to the target.
+enum Commit<'a> {
+    /// Link the unnamed file to the target.
     #[cfg(target_os = "linux")]
     Link(File, PathBuf),
-    /// By renaming the temporary file to the target.
+    /// Rename the temporary file to the target.
     Rename(tempfile::NamedTempFile, PathBuf, Unfinished),
-    /// By writing them into what is there and is no regular file.
-    Into(&'a dyn Contents),
+    /// Write directly to the target, which is not a regular file.
+    Write(&'a dyn Contents),
 }
 
-/// The permissions of a file, where there are such.
+/// The permissions of a file, on systems that have them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Those of the file that is there. A new one is for everybody; the umask takes away what the user wants taken away.
+    /// The permissions of the existing file. A new file is readable and writable for everybody, as far as the umask
+    /// allows.
     Kept,
-    /// Its owner's alone.
+    /// Readable and writable for the owner only.
     Private,
 }
 
 impl<'a> Staged<'a> {
-    /// Puts `contents` on disk beside `path`, see [`write_atomically`].
+    /// Writes `contents` to disk in the directory of `path`, see [`write_atomically`].
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) with `path`.
     pub fn new(path: impl AsRef<Path>, contents: &'a dyn Contents) -> Result<Self> {
         Self::stage(path.as_ref(), contents, Mode::Kept)
     }
 
     fn stage(path: &Path, contents: &'a dyn Contents, mode: Mode) -> Result<Self> {
-        let way = stage(path, contents, mode, true).map_err(Error::file("write", path))?;
-        Ok(Self { path: path.to_owned(), way })
+        let commit = stage(path, contents, mode, true).map_err(Error::file("write", path))?;
+        Ok(Self { path: path.to_owned(), commit })
     }
 
-    /// Puts the file at its place.
+    /// Moves the file to its path.
     ///
     /// # Errors
-    /// [`ErrorKind::File`](crate::ErrorKind::File) with the path asked for.
+    /// [`ErrorKind::File`](crate::ErrorKind::File) with the path.
     pub fn commit(self) -> Result<()> {
-        let done = match self.way {
+        let result = match self.commit {
             #[cfg(target_os = "linux")]
-            Way::Link(file, target) => unnamed::link(&file, &target),
-            Way::Rename(file, target, _unfinished) => file.persist(target).map(drop).map_err(|error| error.error),
-            Way::Into(contents) => open_existing(&self.path).and_then(|mut file| contents.write_to(&mut file)),
+            Commit::Link(file, target) => unnamed::link(&file, &target),
+            Commit::Rename(file, target, _unfinished) => file.persist(target).map(drop).map_err(|error| error.error),
+            Commit::Write(contents) => open_existing(&self.path).and_then(|mut file| contents.write_to(&mut file)),
         };
-        done.map_err(Error::file("write", &self.path))
+        result.map_err(Error::file("write", &self.path))
     }
 }
 
-/// What is written to directly: at its end, should it be a file that another program has opened already.
+/// Opens a target that is written directly. If it is a file, which another program has open, writing appends to it.
 fn open_existing(path: &Path) -> io::Result<File> {
     let is_file = path.metadata()?.is_file();
     OpenOptions::new().write(true).append(is_file).open(path)
 }
 
-/// Writes `contents` to where they go their way from, into a file without a name if `unnamed` and the system allows.
-fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool) -> io::Result<Way<'a>> {
+/// Writes `contents` to a temporary file, unless the target is written directly. The file has no name if `unnamed` and
+/// if the system supports that.
+fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool) -> io::Result<Commit<'a>> {
     let (target, existing) = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory"));
         }
-        Ok(metadata) if !metadata.is_file() || is_descriptor(path) => return Ok(Way::Into(contents)),
+        Ok(metadata) if !metadata.is_file() || is_descriptor(path) => return Ok(Commit::Write(contents)),
         Ok(metadata) => {
-            // Renaming would ask only for permission on the directory.
+            // Renaming needs permission on the directory only, so this checks the permission on the file.
             OpenOptions::new().write(true).open(path)?;
             (path.canonicalize()?, Some(metadata))
         }
@@ -167,12 +170,12 @@ fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool)
         return Err(io::Error::new(ErrorKind::InvalidInput, "it has no file name"));
     }
     let directory = directory_of(&target);
-    // Said here, the reason does not name a temporary file that nobody has heard of.
+    // Fails here if there is no directory, so that the error does not name the temporary file.
     directory.metadata()?;
     #[cfg(target_os = "linux")]
     if unnamed && let Some(mut file) = unnamed::create(directory, mode, existing.is_some())? {
         fill(&mut file, contents, mode, existing.as_ref())?;
-        return Ok(Way::Link(file, target));
+        return Ok(Commit::Link(file, target));
     }
     #[cfg(not(target_os = "linux"))]
     let _ = unnamed;
@@ -182,33 +185,33 @@ fn stage<'a>(path: &Path, contents: &'a dyn Contents, mode: Mode, unnamed: bool)
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(first_mode(mode, existing.is_some())));
     let (mut file, unfinished) = Unfinished::make(|| builder.tempfile_in(directory))?;
     fill(file.as_file_mut(), contents, mode, existing.as_ref())?;
-    Ok(Way::Rename(file, target, unfinished))
+    Ok(Commit::Rename(file, target, unfinished))
 }
 
-/// The temporary files that have a name.
+/// The temporary files with names.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of everything that is being written. For a program that is about to be ended by a signal:
-/// what was being written fails when it comes to its place.
+/// Removes the temporary files of everything that is being written, for a program that a signal is about to end. Files
+/// that are committed afterwards fail.
 pub fn remove_unfinished() {
     for path in unfinished().iter() {
-        // It may be at its place already.
+        // Ignored, because the file may have been renamed already.
         let _ = std::fs::remove_file(path);
     }
 }
 
-/// Keeps a temporary file among those that [`remove_unfinished`] removes.
+/// Registers a temporary file for [`remove_unfinished`].
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// A file that `make` makes; at no time is it there and not among them.
+    /// Creates a file with `make` and registers it. The lock is held in between, so no file is ever unregistered.
     fn make<T: AsRef<Path>>(make: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Self)> {
         let mut unfinished = unfinished();
-        // Without the path of the temporary file, which the error of `tempfile` has in it.
+        // The kind only, because the errors of `tempfile` contain the path of the temporary file.
         let file = make().map_err(|error| io::Error::from(error.kind()))?;
         unfinished.insert(file.as_ref().to_owned());
         let path = file.as_ref().to_owned();
@@ -222,7 +225,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// Where a file is.
+/// The directory of a file.
 fn directory_of(target: &Path) -> &Path {
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -230,27 +233,27 @@ fn directory_of(target: &Path) -> &Path {
     }
 }
 
-/// How temporary files are called.
+/// A builder for temporary files.
 fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".resnet3d-");
     builder
 }
 
-/// The permissions that a file is created with. What replaces another file gets that one's later; until then it is the
-/// owner's alone.
+/// The permissions with which a file is created. A replacement gets those of the existing file later; until then only
+/// the owner has access.
 #[cfg(unix)]
 fn first_mode(mode: Mode, replaces: bool) -> u32 {
     if mode == Mode::Private || replaces { 0o600 } else { 0o666 }
 }
 
-/// Writes a temporary file, and makes it what the existing one is apart from its contents.
+/// Writes a temporary file and gives it the owner and permissions of the existing one.
 fn fill(file: &mut File, contents: &dyn Contents, mode: Mode, existing: Option<&Metadata>) -> io::Result<()> {
     contents.write_to(file)?;
     #[cfg(unix)]
     if let Some(existing) = existing.filter(|_| mode == Mode::Kept) {
         keep_owner(file, existing)?;
-        // After the owner, since a change of owner may take permissions away.
+        // After the owner, because a change of owner may clear permissions.
         file.set_permissions(existing.permissions())?;
     }
     #[cfg(not(unix))]
@@ -258,15 +261,15 @@ fn fill(file: &mut File, contents: &dyn Contents, mode: Mode, existing: Option<&
     file.sync_all()
 }
 
-/// Gives `file` the owner and the group of `existing`, or as much of it as the system lets this process do: only its
-/// administrator may give files away.
+/// Gives `file` the owner and the group of `existing`, as far as the system allows: only the administrator may change
+/// the owner.
 #[cfg(unix)]
 fn keep_owner(file: &File, existing: &Metadata) -> io::Result<()> {
     use rustix::fs::{Gid, Uid, fchown};
     use std::os::unix::fs::MetadataExt as _;
-    let own = file.metadata()?;
+    let metadata = file.metadata()?;
     let group = Gid::from_raw(existing.gid());
-    if (own.uid(), own.gid()) != (existing.uid(), existing.gid())
+    if (metadata.uid(), metadata.gid()) != (existing.uid(), existing.gid())
         && fchown(file, Some(Uid::from_raw(existing.uid())), Some(group)).is_err()
     {
         let _ = fchown(file, None, Some(group));
@@ -274,8 +277,8 @@ fn keep_owner(file: &File, existing: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `path` is an open file of a process, such as `/dev/stdout` or `/proc/self/fd/3`: what it leads to has its
-/// reader or writer, who would not see another file in its place.
+/// Whether `path` is an open file of a process, such as `/dev/stdout` or `/proc/self/fd/3`. The process would not see a
+/// file that replaces it.
 fn is_descriptor(path: &Path) -> bool {
     let among_descriptors = |path: &PathBuf| {
         let directory = directory_of(path).canonicalize().unwrap_or_default();
@@ -284,7 +287,7 @@ fn is_descriptor(path: &Path) -> bool {
     cfg!(unix) && link_chain(path).is_ok_and(|chain| chain.iter().any(among_descriptors))
 }
 
-/// Files that have no name until they are complete: whatever ends the process, the system takes them away.
+/// Files that have no name until they are complete. The system removes them if the process ends before.
 #[cfg(target_os = "linux")]
 mod unnamed {
     use super::{Mode, Unfinished, directory_of, first_mode, temporary};
@@ -296,30 +299,30 @@ mod unnamed {
     use std::os::unix::fs::OpenOptionsExt as _;
     use std::path::{Path, PathBuf};
 
-    /// A file in `directory`; `None` where the file system has no such files, or they cannot get a name later.
+    /// An unnamed file in `directory`; `None` if the file system does not support such files or naming them later.
     pub fn create(directory: &Path, mode: Mode, replaces: bool) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.write(true).mode(first_mode(mode, replaces)).custom_flags(OFlags::TMPFILE.bits() as i32);
         match options.open(directory) {
             Ok(file) => Ok(name(&file).exists().then_some(file)),
             Err(error) => match Errno::from_io_error(&error) {
-                // What kernels and file systems say that do not know of it.
+                // The errors of kernels and file systems without support.
                 Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => Ok(None),
                 _ => Err(error),
             },
         }
     }
 
-    /// The name that the system has for an open file.
+    /// The path that the system has for an open file.
     fn name(file: &File) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
     }
 
-    /// Puts `file` at `target`.
+    /// Links `file` to `target`.
     pub fn link(file: &File, target: &Path) -> io::Result<()> {
         let link_to = |path: &Path| linkat(CWD, name(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
         match link_to(target) {
-            // A link replaces nothing. A second name, for a moment, can be renamed.
+            // Linking does not replace an existing file, but renaming a temporary link does.
             Err(Errno::EXIST) => {}
             result => return Ok(result?),
         }
@@ -333,7 +336,7 @@ mod unnamed {
 mod tests {
     use super::*;
 
-    /// What cannot be written to its end.
+    /// Contents that fail in the middle.
     struct Broken;
 
     impl Contents for Broken {
@@ -349,13 +352,13 @@ mod tests {
     }
 
     fn stage_at<'a>(path: &Path, contents: &'a dyn Contents, unnamed: bool) -> io::Result<Staged<'a>> {
-        let way = stage(path, contents, Mode::Kept, unnamed)?;
-        Ok(Staged { path: path.to_owned(), way })
+        let commit = stage(path, contents, Mode::Kept, unnamed)?;
+        Ok(Staged { path: path.to_owned(), commit })
     }
 
-    /// With and without a name for the temporary file, where there is a choice.
+    /// With unnamed temporary files, where supported, and with named ones.
     #[test]
-    fn files_are_whole_or_as_they_were() {
+    fn files_are_whole_or_unchanged() {
         for unnamed in [true, false] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("file");
@@ -378,7 +381,7 @@ mod tests {
                     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
                 }
             }
-            // What has come between is replaced: the last one wins.
+            // A file that was written in between is replaced.
             std::fs::remove_file(&path).unwrap();
             let late = b"late".as_slice();
             let staged = stage_at(&path, &late, unnamed).unwrap();
@@ -391,10 +394,10 @@ mod tests {
         }
     }
 
-    /// Those of other tests would go as well, so this one has a process of its own: see `cli/tests/cli/outputs.rs`. Here, that
-    /// what is finished or given up is not among them any more.
+    /// Checks that committed and dropped files are unregistered. `remove_unfinished` itself would remove the files of
+    /// other tests, so `cli/tests/cli/outputs.rs` tests it in a separate process.
     #[test]
-    fn files_with_a_name_are_known_until_they_are_finished() {
+    fn named_files_are_registered_until_they_are_finished() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let ours = || unfinished().iter().filter(|path| path.starts_with(directory.path())).count();
@@ -409,7 +412,7 @@ mod tests {
         assert_eq!(ours(), 0);
     }
 
-    /// Nothing is to be seen of a file before it is complete.
+    /// A file is invisible before it is complete.
     #[test]
     #[cfg(target_os = "linux")]
     fn temporary_files_have_no_name() {
@@ -417,8 +420,8 @@ mod tests {
         let path = directory.path().join("file");
         let contents = b"contents".as_slice();
         let staged = Staged::new(&path, &contents).unwrap();
-        if matches!(staged.way, Way::Rename(..)) {
-            println!("skipped: the file system here has no files without a name");
+        if matches!(staged.commit, Commit::Rename(..)) {
+            println!("skipped: the file system does not support unnamed files");
             return;
         }
         assert!(names(directory.path()).is_empty());

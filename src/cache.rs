@@ -1,14 +1,14 @@
-//! Files that make a later start faster, and that nothing depends on: a cache that is not there, cannot be read, or holds
-//! what it should not is a miss, and one that cannot be written is a line in the log.
+//! Cache files, which make later starts faster. Nothing depends on them: a file that is missing, unreadable or invalid
+//! is a miss, and a failure to write one is only logged.
 //!
-//! The library writes such files only into a directory that it was given ([`ContextOptions::cache`](crate::ContextOptions)).
+//! The library writes such files only into the directory in [`ContextOptions::cache`](crate::ContextOptions).
 
 use crate::atomic_file::write_private;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-/// A directory of such files. It is made when the first one is written.
+/// A directory of cache files. The first write creates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CacheDirectory(PathBuf);
 
@@ -17,7 +17,7 @@ impl CacheDirectory {
         Self(directory)
     }
 
-    /// The contents of a file of at most `limit` bytes; `None` if it is not there, is longer, or may be somebody else's.
+    /// Reads a file; `None` if it is missing, has more than `limit` bytes, or somebody else may have written it.
     pub fn read(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
         let path = self.0.join(name);
         match read(&path, limit) {
@@ -30,12 +30,12 @@ impl CacheDirectory {
         }
     }
 
-    /// Puts a file in its place, whole or not at all, for nobody but its owner.
+    /// Writes a file atomically, readable by its owner only.
     pub fn write(&self, name: &str, bytes: &[u8]) {
         let path = self.0.join(name);
         let written = make_private(&self.0).map_err(crate::Error::file("create", &self.0));
         match written.and_then(|()| write_private(&path, bytes)) {
-            Ok(()) => log::debug!("{} bytes into the cache {}", bytes.len(), path.display()),
+            Ok(()) => log::debug!("wrote {} bytes to the cache {}", bytes.len(), path.display()),
             Err(error) => {
                 let reason = std::error::Error::source(&error).map(|source| format!(" ({source})")).unwrap_or_default();
                 log::warn!("{error}{reason}: later starts will not be faster");
@@ -46,23 +46,23 @@ impl CacheDirectory {
 
 fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let refused = |reason: String| io::Error::other(reason);
-    // Looked at before it is opened, since opening a pipe waits for its other end.
+    // Checked before opening, because opening a pipe blocks until its other end is open.
     if !path.metadata()?.is_file() {
-        return Err(refused("it is no file".to_owned()));
+        return Err(refused("it is not a regular file".to_owned()));
     }
     let file = File::open(path)?;
-    // From the open file, so that no other can take its place between the check and the reading.
+    // The metadata of the open file, so that it cannot be replaced between the check and the read.
     let metadata = file.metadata()?;
     check_owner(&metadata)?;
     if metadata.len() > limit {
-        return Err(refused(format!("it has {} bytes, at most {limit} are believed", metadata.len())));
+        return Err(refused(format!("it has {} bytes, wanted at most {limit}", metadata.len())));
     }
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Refuses a file that somebody other than this process's user, or the system's administrator, can have written.
+/// Refuses a file that somebody other than the user of this process or the administrator may have written.
 #[cfg(unix)]
 fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -70,12 +70,12 @@ fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
         return Err(io::Error::other(format!("it belongs to user {}", metadata.uid())));
     }
     if metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others than its owner may write to it"));
+        return Err(io::Error::other("users other than its owner may write to it"));
     }
     Ok(())
 }
 
-/// Elsewhere the directory's own protection has to do: a user's cache directory is the user's alone.
+/// Other systems rely on the permissions of the directory: only the user can access the user's cache directory.
 #[cfg(not(unix))]
 fn check_owner(_: &std::fs::Metadata) -> io::Result<()> {
     Ok(())
@@ -94,13 +94,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_is_the_owner_s() {
+    fn written_files_are_read_back_and_private() {
         let directory = tempfile::tempdir().unwrap();
         let cache = CacheDirectory::new(directory.path().join("a/b"));
         assert_eq!(cache.read("x", 9), None);
         cache.write("x", b"123456789");
         assert_eq!(cache.read("x", 9).as_deref(), Some(&b"123456789"[..]));
-        assert_eq!(cache.read("x", 8), None, "longer than believed");
+        assert_eq!(cache.read("x", 8), None, "longer than the limit");
         cache.write("x", b"");
         assert_eq!(cache.read("x", 0).as_deref(), Some(&b""[..]));
         let left = std::fs::read_dir(directory.path().join("a/b")).unwrap().count();
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_a_miss_and_stays() {
+    fn a_directory_in_place_of_a_file_is_a_miss_and_stays() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("x")).unwrap();
         let cache = CacheDirectory::new(directory.path().to_owned());
         assert_eq!(cache.read("x", 9), None);
         cache.write("x", b"1");
         assert!(directory.path().join("x").is_dir());
-        // A directory that cannot be made, since a file is there.
+        // A directory that cannot be created, because a file has its name.
         std::fs::write(directory.path().join("file"), b"").unwrap();
         let cache = CacheDirectory::new(directory.path().join("file"));
         cache.write("x", b"1");

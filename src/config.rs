@@ -1,13 +1,13 @@
-//! What network: every choice that shapes a ResNet3D body.
+//! The configuration of a ResNet3D body: every choice that shapes it.
 //!
 //! The fields mirror the reference's configuration (*Detect-and-Track*, `lib/core/config.py` and
-//! `lib/modeling/ResNet3D.py`); the presets are its published bodies, plus the R-18 of bottleneck blocks.
+//! `lib/modeling/ResNet3D.py`). The presets are its published bodies, and the R-18 with bottleneck blocks.
 
 use crate::error::{Error, Result};
 use crate::named::named;
 use serde::{Deserialize, Serialize};
 
-/// Which residual branch the blocks have.
+/// The residual branch of the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -20,10 +20,10 @@ pub enum Transformation {
 
 named!(Transformation, "transformation": Bottleneck => "bottleneck", Basic => "basic");
 
-/// A ResNet3D body, validated.
+/// The configuration of a ResNet3D body.
 ///
-/// Its JSON has exactly these keys, all optional over a preset: `preset` and the names of the fields. Without `preset`,
-/// a configuration builds on `r18-conv4`.
+/// The keys of its JSON are `preset` and the names of the fields. All are optional: fields without a key have the value
+/// of the preset, which is `r18-conv4` by default.
 ///
 /// ```
 /// use resnet3d_wgpu::BackboneConfig;
@@ -36,27 +36,27 @@ named!(Transformation, "transformation": Bottleneck => "bottleneck", Basic => "b
 pub struct BackboneConfig {
     /// The residual branch (`RESNETS.TRANS_FUNC`).
     pub transformation: Transformation,
-    /// Blocks in res2, res3, res4 and, for a conv5 body, res5.
+    /// The number of blocks in res2, res3, res4 and, for a conv5 body, res5.
     pub block_counts: Vec<usize>,
-    /// Width of the stem, then of every stage's output: one more than `block_counts`.
+    /// The widths of the stem and of every stage's output: one more than `block_counts`.
     pub feat_dims: Vec<usize>,
-    /// Groups of the 3×3 convolution (`RESNETS.NUM_GROUPS`); 1 is ResNet, more is ResNeXt.
+    /// Groups of the 3×3 convolution (`RESNETS.NUM_GROUPS`): 1 for ResNet, more for ResNeXt.
     pub num_groups: usize,
-    /// Inner channels of a group in res2 (`RESNETS.WIDTH_PER_GROUP`); it doubles with every stage.
+    /// Inner channels per group in res2 (`RESNETS.WIDTH_PER_GROUP`). The number doubles with every stage.
     pub width_per_group: usize,
     /// Whether a bottleneck's stride is on its first 1×1×1 convolution (`RESNETS.STRIDE_1X1`) or on its 3×3.
     pub stride_1x1: bool,
-    /// Time extent of the 3×3 kernels from res3 on (`VIDEO.TIME_KERNEL_DIM.BODY`); odd. res2 always has 1.
+    /// Time extent of the 3×3 kernels from res3 on (`VIDEO.TIME_KERNEL_DIM.BODY`). It is odd. In res2 it is always 1.
     pub time_kernel_dim: usize,
-    /// Whether strided convolutions from res3 on stride time as well (`VIDEO.TIME_STRIDE_ON`).
+    /// Whether strided convolutions from res3 on stride over time too (`VIDEO.TIME_STRIDE_ON`).
     pub time_stride_on: bool,
-    /// Dilation of res5's 3×3 convolutions over height and width (`MODEL.DILATION`); above 1, res5 has no stride.
+    /// Dilation of res5's 3×3 convolutions over height and width (`MODEL.DILATION`). Above 1, res5 has no stride.
     pub dilation: usize,
-    /// The stage after which the reference stops gradients (0 for none). Carried and shown; it changes no value.
+    /// The stage behind which the reference stops gradients, or 0 for none. It changes no value.
     pub freeze_at: usize,
 }
 
-/// The JSON of a configuration: every key optional, unknown keys refused.
+/// The JSON of a configuration. Every key is optional; unknown keys are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Overrides {
@@ -74,7 +74,7 @@ struct Overrides {
 }
 
 impl BackboneConfig {
-    /// The names that [`BackboneConfig::preset`] takes.
+    /// The names that [`BackboneConfig::preset`] accepts.
     pub const PRESETS: &[&str] = &[
         "r18-conv4",
         "r18-conv5",
@@ -87,15 +87,15 @@ impl BackboneConfig {
         "r152-conv5",
     ];
 
-    /// The flagship: the R-18 conv4 body of bottleneck blocks.
+    /// The flagship: the R-18 conv4 body with bottleneck blocks.
     pub fn r18_conv4() -> Self {
         Self::from_depth(Transformation::Bottleneck, &[2, 2, 2], [64, 64, 128, 256, 512])
     }
 
-    /// A body by its preset name, one of [`BackboneConfig::PRESETS`].
+    /// The preset `name`, one of [`BackboneConfig::PRESETS`].
     ///
-    /// `r18-*` are of bottleneck blocks; the published R-18 bodies are those with `transformation` set to
-    /// [`Transformation::Basic`]. Counts and widths are those of `lib/modeling/ResNet3D.py`.
+    /// `r18-*` have bottleneck blocks. The published R-18 bodies are these with `transformation` set to
+    /// [`Transformation::Basic`]. Counts and widths are those in `lib/modeling/ResNet3D.py`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such preset.
@@ -135,11 +135,11 @@ impl BackboneConfig {
         }
     }
 
-    /// A body from JSON, validated.
+    /// Parses and validates a configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is no JSON object, an unknown key, a value of the
-    /// wrong type, or a network that cannot be built (see [`BackboneConfig::validate`]).
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is not a JSON object, an unknown key, a value of
+    /// the wrong type, or a network that cannot be built (see [`BackboneConfig::validate`]).
     pub fn from_json(json: &str) -> Result<Self> {
         let overrides: Overrides = serde_json::from_str(json)
             .map_err(|e| Error::config("JSON", "an object of known keys, all optional", e))?;
@@ -163,7 +163,7 @@ impl BackboneConfig {
         Ok(config)
     }
 
-    /// The JSON that [`BackboneConfig::from_json`] reads back, every field spelt out.
+    /// The configuration as JSON with every field, which [`BackboneConfig::from_json`] reads.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a struct of numbers, strings and lists always serialises")
     }
@@ -171,16 +171,16 @@ impl BackboneConfig {
     /// Checks that the network can be built and run.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the first field at fault: three or four stages of at
-    /// least one block; a width for the stem and each stage; no zero; widths whose weights can be indexed; groups that
-    /// divide the convolved width; an odd time kernel (an even one would give T + 1 frames and the residual sum could
-    /// not be formed); `freeze_at` one of 0, 2, 3, 4, 5.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the first invalid field. A valid body has three or four
+    /// stages of at least one block; a width for the stem and each stage; no zero; widths whose weights can be indexed;
+    /// groups that divide the convolved width; an odd time kernel (an even one would give T + 1 frames, which cannot be
+    /// added to the shortcut); `freeze_at` one of 0, 2, 3, 4, 5.
     pub fn validate(&self) -> Result<()> {
         let stages = self.block_counts.len();
         if !(3..=4).contains(&stages) {
             return Err(Error::config("block_counts", "three or four counts", format!("{:?}", self.block_counts)));
         }
-        // The deepest published body has 36 blocks in a stage; the bound keeps a typing error from taking all memory.
+        // The deepest published body has 36 blocks in a stage. With the bound a typing error cannot use all memory.
         if self.block_counts.iter().any(|&n| n == 0 || n > 1000) {
             let wanted = "counts of 1 to 1000";
             return Err(Error::config("block_counts", wanted, format!("{:?}", self.block_counts)));
@@ -197,7 +197,7 @@ impl BackboneConfig {
             }
         }
         if self.time_kernel_dim.is_multiple_of(2) {
-            let wanted = "odd (an even kernel gives T + 1 frames, which cannot be summed with the shortcut)";
+            let wanted = "odd (an even kernel gives T + 1 frames, which cannot be added to the shortcut)";
             return Err(Error::config("time_kernel_dim", wanted, self.time_kernel_dim));
         }
         if ![0, 2, 3, 4, 5].contains(&self.freeze_at) {
@@ -206,9 +206,9 @@ impl BackboneConfig {
         self.validate_sizes()
     }
 
-    /// Every convolution's weight must be addressable, and groups must divide what they group.
+    /// Checks that 32-bit offsets can address every weight, and that groups divide the channels.
     fn validate_sizes(&self) -> Result<()> {
-        // Far beyond any use, and small enough that no product below overflows 64 bits.
+        // Far beyond any use, and small enough that no product below overflows.
         const WIDEST: usize = 1 << 20;
         for (field, values) in [
             ("feat_dims", self.feat_dims.as_slice()),
@@ -244,17 +244,17 @@ impl BackboneConfig {
         Ok(())
     }
 
-    /// Inner width of the blocks of stage `stage` (0 is res2): `num_groups * width_per_group * 2^stage`.
+    /// The inner width of the blocks of stage `stage` (0 is res2): `num_groups * width_per_group * 2^stage`.
     ///
-    /// It is passed to basic blocks too, so groups make those twice as wide inside, as in the reference.
+    /// As in the reference it applies to basic blocks too, so two groups make these twice as wide inside.
     pub fn dim_inner(&self, stage: usize) -> usize {
         (self.num_groups * self.width_per_group) << stage
     }
 
-    /// What the reference returns as spatial scale: 1/16 for three stages, `dilation`/32 for four.
+    /// The spatial scale that the reference returns: 1/16 for three stages, `dilation`/32 for four.
     ///
-    /// It is the *nominal* scale: a stage whose width does not change has no stride, and `dilation` 4 removes only one
-    /// factor of two, yet the reference returns the same numbers.
+    /// This is the *nominal* scale. A stage whose width does not change has no stride, and `dilation` 4 removes only
+    /// one factor of two, but the reference returns the same numbers.
     pub fn spatial_scale(&self) -> f64 {
         if self.block_counts.len() == 3 { 1.0 / 16.0 } else { self.dilation as f64 / 32.0 }
     }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_networks_that_cannot_be() {
+    fn refuses_invalid_networks() {
         let cases = [
             ("{", "JSON"),
             ("[]", "JSON"),

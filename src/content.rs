@@ -1,99 +1,101 @@
-//! What a file plainly is, by its first bytes and whatever its name says.
+//! Detection of the kind of a file by its first bytes, independently of its name.
 //!
-//! Files are handed on under wrong names, and downloads bring other things than were asked for: a page, a pointer, an
-//! answer of a server. Their readers would only say at which byte they gave up.
+//! Files often have wrong names, and downloads may give something else: an HTML page, a pointer file, an error of a
+//! server. With the kind, errors can name what the file is; a reader only knows at which byte it failed.
 
 use crate::error::{Error, ErrorRepr, Result};
 use std::path::Path;
 
-/// How many of a file's first bytes are looked at.
+/// How many bytes at the beginning of a file are examined.
 pub(crate) const HEAD: usize = 4096;
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Safetensors,
-    /// An array of numpy's.
+    /// A numpy array.
     Npy,
-    /// A pickle of protocol 2 or later, or a dictionary by protocol 0.
+    /// A pickle of protocol 2 or later, or a dictionary in protocol 0.
     Pickle,
-    /// What `torch.save` wrote before PyTorch 1.6: several pickles behind one another.
+    /// A file that `torch.save` wrote before PyTorch 1.6: several pickles in a row.
     OldTorch,
-    /// A zip archive; whether it holds arrays as `numpy.savez` packs them. Others are mostly of `torch.save`.
+    /// A zip archive. `arrays`: it holds arrays, as `numpy.savez` packs them. Others are mostly files of `torch.save`.
     Zip {
         arrays: bool,
     },
     Video(&'static str),
     Picture(&'static str),
-    /// Something that is read nowhere here.
+    /// A kind that this crate does not read.
     Foreign {
         what: &'static str,
         hint: &'static str,
     },
-    /// None of these, text among them: only its reader can tell.
+    /// None of these kinds, for example text. Only a reader can decide.
     Unknown,
 }
 
-/// The beginnings that tell a kind of file by themselves.
-const BEGINNINGS: [(&[u8], Content); 18] = [
+/// The magic numbers that identify a kind of file.
+const MAGIC_NUMBERS: [(&[u8], Content); 18] = [
     (b"\x93NUMPY", Content::Npy),
     (b"\x89PNG\r\n\x1a\n", Content::Picture("a PNG picture")),
     (b"\xff\xd8\xff", Content::Picture("a JPEG picture")),
     (b"GIF8", Content::Picture("a GIF picture")),
     (b"\x1a\x45\xdf\xa3", Content::Video("a Matroska or WebM video")),
-    (b"\x1f\x8b", packed("a gzip archive", "unpack it first: gunzip, or tar -xzf for a .tar.gz")),
-    (b"BZh", packed("a bzip2 archive", "unpack it first: bunzip2")),
-    (b"\xfd7zXZ\0", packed("an xz archive", "unpack it first: unxz")),
-    (b"\x28\xb5\x2f\xfd", packed("a Zstandard archive", "unpack it first: unzstd")),
-    (b"7z\xbc\xaf\x27\x1c", packed("a 7z archive", "unpack it first: 7z x")),
-    (b"Rar!\x1a\x07", packed("a RAR archive", "unpack it first: unrar x")),
+    (b"\x1f\x8b", foreign("a gzip archive", "unpack it first: gunzip, or tar -xzf for a .tar.gz")),
+    (b"BZh", foreign("a bzip2 archive", "unpack it first: bunzip2")),
+    (b"\xfd7zXZ\0", foreign("an xz archive", "unpack it first: unxz")),
+    (b"\x28\xb5\x2f\xfd", foreign("a Zstandard archive", "unpack it first: unzstd")),
+    (b"7z\xbc\xaf\x27\x1c", foreign("a 7z archive", "unpack it first: 7z x")),
+    (b"Rar!\x1a\x07", foreign("a RAR archive", "unpack it first: unrar x")),
     (
         b"\x89HDF\r\n\x1a\n",
-        packed("an HDF5 file", "Keras's and Caffe's HDF5 are not read: save the arrays as safetensors"),
+        foreign("an HDF5 file", "Keras's and Caffe's HDF5 are not read: save the arrays as safetensors"),
     ),
-    (b"GGUF", packed("a GGUF file", "GGUF is not read: save the tensors as safetensors")),
-    (b"%PDF-", packed("a PDF document", "fetch the file itself: this is a document")),
-    (b"\x7fELF", packed("a program", "check the path: this is no data")),
-    (b"MATLAB 5.0 MAT-file", packed("a MATLAB file", "MATLAB's files are not read: save the arrays as safetensors")),
+    (b"GGUF", foreign("a GGUF file", "GGUF is not read: save the tensors as safetensors")),
+    (b"%PDF-", foreign("a PDF document", "download the file itself: this is a document")),
+    (b"\x7fELF", foreign("a program", "check the path: this is not data")),
+    (b"MATLAB 5.0 MAT-file", foreign("a MATLAB file", "MATLAB's files are not read: save the arrays as safetensors")),
     (
         b"version https://git-lfs.github.com/spec/",
-        packed("a text file (a pointer of Git LFS)", "fetch the file that the pointer stands for: git lfs pull"),
+        foreign("a text file (a pointer of Git LFS)", "fetch the file that the pointer refers to: git lfs pull"),
     ),
     (
         b"/annex/objects/",
-        packed("a text file (a pointer of git-annex)", "fetch what the pointer stands for: git annex get"),
+        foreign("a text file (a pointer of git-annex)", "fetch the file that the pointer refers to: git annex get"),
     ),
 ];
 
-const fn packed(what: &'static str, hint: &'static str) -> Content {
+const fn foreign(what: &'static str, hint: &'static str) -> Content {
     Content::Foreign { what, hint }
 }
 
-const EMPTY: Content = packed("an empty file", "the file has no bytes: fetch, copy or export it again");
+const EMPTY: Content = foreign("an empty file", "the file has no bytes: download, copy or export it again");
 
-const PAGE: Content = packed(
+const PAGE: Content = foreign(
     "an HTML page",
-    "a page came instead of the file: download the file itself (on many sites, the link says raw or download)",
+    "a page was downloaded instead of the file: download the file itself (on many sites the link says raw or download)",
 );
 
-const XML: Content =
-    packed("a text file of XML", "often the answer of a server that refused: look into it, and fetch the file again");
+const XML: Content = foreign(
+    "a text file of XML",
+    "this is often the answer of a server that refused the download: read it, and download the file again",
+);
 
-const INDEX: Content = packed(
+const INDEX: Content = foreign(
     "an index of several files",
-    "the tensors are in the files that the index names: join them, in Python with safetensors.torch.load_file for each \
+    "the tensors are in the files that the index names: join them in Python, with safetensors.torch.load_file for each \
      and save_file for all",
 );
 
-const OLDEST_TORCH: Content = packed(
+const OLDEST_TORCH: Content = foreign(
     "a tar archive of torch.save, as PyTorch 0.1 wrote it",
     "load it in Python with a later PyTorch and save it again: torch.save(torch.load(old), new)",
 );
 
-const JSON: Content = packed("a text file of JSON", "check the path: the tensors are in another file");
+const JSON: Content = foreign("a text file of JSON", "check the path: the tensors are in another file");
 
 impl Content {
-    /// What the file is that begins with `head`: its first [`HEAD`] bytes or more, or the whole file.
+    /// The kind of a file that begins with `head`, which is at least its first [`HEAD`] bytes or the whole file.
     pub fn of(head: &[u8]) -> Self {
         if head.is_empty() {
             return EMPTY;
@@ -101,7 +103,7 @@ impl Content {
         if is_safetensors(head) {
             return Self::Safetensors;
         }
-        if let Some((_, content)) = BEGINNINGS.iter().find(|(beginning, _)| head.starts_with(beginning)) {
+        if let Some((_, content)) = MAGIC_NUMBERS.iter().find(|(magic, _)| head.starts_with(magic)) {
             return *content;
         }
         match head {
@@ -109,7 +111,7 @@ impl Content {
                 Self::Zip { arrays: first_of_zip(head).is_some_and(|name| name.ends_with(b".npy")) }
             }
             [0x80, 1..=5, rest @ ..] if is_old_torch(rest) => Self::OldTorch,
-            // 0 is no instruction, but the length of a safetensors header that was cut off behind it has many.
+            // 0 is not an instruction; a truncated safetensors file may have it here, in the length of its header.
             [0x80, 2..=5, next, ..] if *next != 0 => Self::Pickle,
             [b'(', b'd', b'p', b'0' | b'1', b'\n', ..] => Self::Pickle,
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Self::Picture("a WebP picture"),
@@ -119,24 +121,25 @@ impl Content {
                 if head.starts_with(b"sys_info\0") {
                     OLDEST_TORCH
                 } else {
-                    packed("a tar archive", "unpack it first: tar -xf")
+                    foreign("a tar archive", "unpack it first: tar -xf")
                 }
             }
             _ => text(head).map_or(Self::Unknown, of_text),
         }
     }
 
-    /// What it is, and what may help who has it where it cannot be used; `None` if that is not known.
+    /// A description of the kind, and a hint for files of that kind; `None` if the kind is unknown.
     pub fn describe(self) -> Option<(&'static str, Option<&'static str>)> {
         Some(match self {
             Self::Safetensors => ("a safetensors file", None),
-            Self::Npy => ("an array of numpy's (.npy)", None),
-            Self::Pickle => ("a pickle of Python's", None),
+            Self::Npy => ("a numpy array (.npy)", None),
+            Self::Pickle => ("a Python pickle", None),
             Self::OldTorch => ("an archive of torch.save", None),
             Self::Zip { arrays: true } => (
                 "a zip archive of numpy arrays (numpy.savez)",
                 Some(
-                    "unpack it: in Python, numpy.load gives the arrays by name; save them with safetensors.numpy.save_file",
+                    "unpack it in Python: numpy.load returns the arrays by name; save them with \
+                     safetensors.numpy.save_file",
                 ),
             ),
             Self::Zip { arrays: false } => ("a zip archive", Some("unpack it first: unzip")),
@@ -146,7 +149,7 @@ impl Content {
         })
     }
 
-    /// The error for finding this in `path` instead of what was `wanted`; `None` if it is not known what it is.
+    /// The error for a file `path` of this kind instead of `wanted`; `None` if the kind is unknown.
     pub fn refusal(self, path: &Path, wanted: &str) -> Option<Error> {
         let (what, hint) = self.describe()?;
         Some(
@@ -155,27 +158,27 @@ impl Content {
     }
 }
 
-/// The text of a file of JSON, without the mark of byte order that some editors put before it.
+/// Reads the text of a JSON file, without the byte order mark that some editors add.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read; [`ErrorKind::Format`](crate::ErrorKind::Format) if
-/// it plainly is something else, or no text.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is of another kind or not text.
 pub fn read_json(path: impl AsRef<Path>) -> Result<String> {
-    const WANTED: &str = "a file of JSON";
+    const WANTED: &str = "a JSON file";
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
     let content = Content::of(&bytes);
     if let Some(error) = content.refusal(path, WANTED).filter(|_| content != JSON) {
         return Err(error);
     }
-    let text = String::from_utf8(bytes).map_err(|_| Error::format(path, WANTED, "bytes that are no text"))?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::format(path, WANTED, "bytes that are not text"))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The first bytes of a file, [`HEAD`] at most.
+/// Reads at most [`HEAD`] bytes from the beginning of a file.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File) if it cannot be read.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read.
 #[cfg(feature = "files")]
 pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     use std::io::Read as _;
@@ -185,7 +188,7 @@ pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// `a text file that begins with "…"`, if that is what it is.
+/// `a text file that begins with "…"`, or `None` if the file is not text.
 pub(crate) fn describe_text(file: &[u8]) -> Option<String> {
     const SHOWN: usize = 40;
     let text = text(&file[..file.len().min(HEAD)])?.trim_start();
@@ -193,40 +196,40 @@ pub(crate) fn describe_text(file: &[u8]) -> Option<String> {
     Some(format!("a text file that begins with {line:?}"))
 }
 
-/// Whether these are the length of a header, and the beginning of it in JSON.
+/// Whether the bytes are the length of a header and the beginning of its JSON.
 fn is_safetensors(head: &[u8]) -> bool {
-    /// More than this the format does not allow.
-    const LONGEST_HEADER: u64 = 100_000_000;
+    /// The maximum length that the format allows.
+    const MAX_HEADER_LEN: u64 = 100_000_000;
     let length = head.first_chunk().map(|&length| u64::from_le_bytes(length));
-    head.get(8) == Some(&b'{') && length.is_some_and(|length| length <= LONGEST_HEADER)
+    head.get(8) == Some(&b'{') && length.is_some_and(|length| length <= MAX_HEADER_LEN)
 }
 
-/// Whether PyTorch's magic number comes first, perhaps behind the length of a frame.
+/// Whether PyTorch's magic number comes first, possibly behind the length of a frame.
 fn is_old_torch(behind_protocol: &[u8]) -> bool {
     const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
     const FRAME: usize = 9;
     [0, FRAME].iter().any(|&skipped| behind_protocol.get(skipped..).is_some_and(|rest| rest.starts_with(MAGIC)))
 }
 
-/// The name of a zip archive's first file.
+/// The name of the first file in a zip archive.
 fn first_of_zip(head: &[u8]) -> Option<&[u8]> {
     let length = head.get(26..28)?.first_chunk().map(|&length| usize::from(u16::from_le_bytes(length)))?;
     head.get(30..30 + length)
 }
 
-/// The text that the bytes are; the last character may be cut off.
+/// The bytes as text, without a truncated last character; `None` if they are not text.
 fn text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
         Err(_) => return None,
     };
-    let printed = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{c}');
+    let is_printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{c}');
     let text = text.trim_start_matches('\u{feff}');
-    (!text.is_empty() && text.chars().all(printed)).then_some(text)
+    (!text.is_empty() && text.chars().all(is_printable)).then_some(text)
 }
 
-/// What kind of text it is; others than these may be anything to somebody.
+/// The kind of a text file; [`Content::Unknown`] if it is none of those that are refused.
 fn of_text(text: &str) -> Content {
     let lower = text.trim_start().to_ascii_lowercase();
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
@@ -251,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_told_by_their_beginning() {
+    fn files_are_identified_by_their_first_bytes() {
         let what = |head: &[u8]| Content::of(head).describe().map(|(what, _)| what);
         let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
         let index = br#"{"metadata": {"total_size": 1}, "weight_map": {"conv1.weight": "model-1.safetensors"}}"#;
@@ -279,18 +282,18 @@ mod tests {
             (&zip("archive/data.pkl"), Some("a zip archive")),
             (b"\x10\0\0\0\0\0\0\0{", Some("a safetensors file")),
             (b"\x80\x02\0\0\0\0\0\0{", Some("a safetensors file")),
-            (b"\x80\x02}q\0.", Some("a pickle of Python's")),
+            (b"\x80\x02}q\0.", Some("a Python pickle")),
             (b"\x80\x02\0\0\0\0", None),
             (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", Some("an archive of torch.save")),
             (
                 b"\x80\x04\x95\x0d\0\0\0\0\0\0\0\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.",
                 Some("an archive of torch.save"),
             ),
-            (b"\x93NUMPY\x01\0", Some("an array of numpy's (.npy)")),
+            (b"\x93NUMPY\x01\0", Some("a numpy array (.npy)")),
             (b"\0\0\0\x20ftypisom", Some("an MP4 or MOV video")),
             (b"\x89HDF\r\n\x1a\n", Some("an HDF5 file")),
             (b"this is a poem", None),
-            (b"(dp0\nS'conv1_w'\n", Some("a pickle of Python's")),
+            (b"(dp0\nS'conv1_w'\n", Some("a Python pickle")),
             (b"(dpa\n", None),
             (b"YUV4MPEG2 W64 H48\nFRAME\n", None),
         ];
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_to_its_last_whole_character() {
+    fn a_truncated_last_character_is_ignored() {
         assert_eq!(describe_text(b"\n  roses are\nred").unwrap(), "a text file that begins with \"roses are\"");
         assert_eq!(
             describe_text("é".repeat(HEAD).as_bytes()).unwrap(),

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, ErrorRepr};
 
-/// Gives an enum `ALL`, `name`, `Display` and `FromStr` by a table of its values' names. `$what` says in errors what a name
-/// stands for.
+/// Implements `ALL`, `name`, `Display` and `FromStr` for an enum from a table of the names of its values. `$what`
+/// describes the names in errors.
 macro_rules! named {
     ($type:ty, $what:literal: $($value:ident => $name:literal),+ $(,)?) => {
         impl $type {
@@ -36,7 +36,7 @@ macro_rules! named {
 
 pub(crate) use named;
 
-/// The error for a `text` that is the name of none of `all`.
+/// The error for a `text` that is not the name of any value in `all`.
 pub(crate) fn unknown(what: &'static str, text: &str, all: &[impl std::fmt::Display]) -> Error {
     ErrorRepr::UnknownName { what, given: text.to_owned(), known: all.iter().map(ToString::to_string).collect() }.into()
 }
@@ -50,7 +50,7 @@ mod tests {
     use std::str::FromStr;
 
     #[track_caller]
-    fn survive<T: Copy + Debug + Display + FromStr<Err = Error> + PartialEq>(all: &[T]) {
+    fn assert_round_trip<T: Copy + Debug + Display + FromStr<Err = Error> + PartialEq>(all: &[T]) {
         for value in all {
             assert_eq!(value.to_string().parse::<T>().unwrap(), *value);
         }
@@ -58,15 +58,15 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_others_are_refused() {
-        survive(Backend::ALL);
-        survive(DeviceLimits::ALL);
-        survive(Numerics::ALL);
-        survive(Precision::ALL);
-        survive(Transformation::ALL);
-        survive(Normalization::ALL);
-        survive(ChannelOrder::ALL);
-        survive(Family::ALL);
-        survive(InflateMode::ALL);
+        assert_round_trip(Backend::ALL);
+        assert_round_trip(DeviceLimits::ALL);
+        assert_round_trip(Numerics::ALL);
+        assert_round_trip(Precision::ALL);
+        assert_round_trip(Transformation::ALL);
+        assert_round_trip(Normalization::ALL);
+        assert_round_trip(ChannelOrder::ALL);
+        assert_round_trip(Family::ALL);
+        assert_round_trip(InflateMode::ALL);
         let error = "mean".parse::<InflateMode>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownName);
         assert_eq!(error.known_names().len(), InflateMode::ALL.len());

@@ -1,7 +1,7 @@
-//! The same graph on the CPU: plain, and obviously right.
+//! A simple CPU implementation of the same graphs.
 //!
-//! Every blob is held in f64, so that what a GPU computes in f32 can be measured against it. Parallel over output
-//! channels and nothing else clever; it exists to be read and trusted, not to be fast.
+//! Every blob is in f64, so the f32 results of a GPU can be measured against it. The only optimization is parallelism
+//! over output channels: the code is meant to be easy to verify by reading, not to be fast.
 
 use crate::clip::Clip;
 use crate::error::{ErrorRepr, Result};
@@ -20,7 +20,8 @@ pub struct Volume {
     pub data: Vec<f64>,
 }
 
-/// Runs `graph` on `inputs`, one clip for each of [`Graph::inputs`] that is fed, and returns the blobs `keep`.
+/// Runs `graph` on `inputs`, one clip for each input that the caller gives ([`Graph::clips`]), and returns the blobs
+/// `keep`.
 ///
 /// # Errors
 /// Those of [`infer_shapes`] and of [`Weights::get`].
@@ -34,20 +35,20 @@ pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobI
     }
     if let (Some(slow_frames), [first, .., last]) = (graph.slow_frames(), graph.inputs()) {
         let mut data = Vec::new();
-        if let Some(of) = &blobs[first.index()] {
-            slow_frames.take(&of.data, of.shape, &mut data);
+        if let Some(clip) = &blobs[first.index()] {
+            slow_frames.take(&clip.data, clip.shape, &mut data);
         }
         blobs[last.index()] = Some(Volume { shape: shapes[last.index()], data });
     }
     for (step, op) in graph.operators().iter().enumerate() {
         let read = |index: usize| {
             let id = op.inputs[index].index();
-            blobs[id].as_ref().expect("operators come after what they read")
+            blobs[id].as_ref().expect("operators are in topological order")
         };
         let shape = shapes[op.output.index()];
         let data = operator(op, &read, shape, weights)?;
         blobs[op.output.index()] = Some(Volume { shape, data });
-        // Large clips would not fit if every blob stayed.
+        // Free blobs that no later operator reads: with all of them, large clips would not fit into memory.
         let needed = |id: &BlobId| {
             let later = &graph.operators()[step + 1..];
             keep.contains(id) || later.iter().any(|op| op.inputs.contains(id))
@@ -71,25 +72,25 @@ fn operator<'a>(
     weights: &Weights,
 ) -> Result<Vec<f64>> {
     let input = read(0);
-    // What a convolution computes before it pools.
-    let own = match &op.kind {
+    // The output shape of a convolution before its pooling.
+    let unpooled = match &op.kind {
         OpKind::Conv(conv) => conv.window.output(input.shape.thw()).map_or(shape, |thw| shape.with(shape.c, thw)),
         _ => shape,
     };
-    let channel_len = own.t * own.h * own.w;
+    let channel_len = unpooled.t * unpooled.h * unpooled.w;
     Ok(match &op.kind {
         OpKind::Conv(conv) => {
-            let term = |conv: &Conv, input: &Volume| -> Result<Vec<f64>> {
-                let mut data = convolve(conv, input, own, weights.get(&conv.weight, &conv.weight_shape())?);
+            let convolve_and_scale = |conv: &Conv, input: &Volume| -> Result<Vec<f64>> {
+                let mut data = convolve(conv, input, unpooled, weights.get(&conv.weight, &conv.weight_shape())?);
                 if let Some(affine) = &conv.epilogue.affine {
                     scale_and_shift(&mut data, channel_len, affine, weights, shape.c)?;
                 }
                 Ok(data)
             };
-            let mut data = term(conv, input)?;
+            let mut data = convolve_and_scale(conv, input)?;
             let mut add = |addend: &[f64]| data.iter_mut().zip(addend).for_each(|(v, r)| *v += r);
             match &conv.epilogue.projection {
-                Some(projection) => add(&term(projection, read(1))?),
+                Some(projection) => add(&convolve_and_scale(projection, read(1))?),
                 None if conv.epilogue.residual => add(&read(1).data),
                 None => {}
             }
@@ -97,7 +98,7 @@ fn operator<'a>(
                 data.iter_mut().for_each(|v| *v = v.max(0.0));
             }
             match &conv.epilogue.pool {
-                Some(pool) => max_pool(pool, &Volume { shape: own, data }, shape),
+                Some(pool) => max_pool(pool, &Volume { shape: unpooled, data }, shape),
                 None => data,
             }
         }
@@ -106,7 +107,7 @@ fn operator<'a>(
             scale_and_shift(&mut data, channel_len, affine, weights, shape.c)?;
             data
         }
-        // The maximum of a NaN and zero is zero, here and in the reference, whose ReLU asks whether a value is above zero.
+        // The maximum of NaN and zero is zero, as in the reference, whose ReLU tests whether a value is above zero.
         OpKind::Relu => input.data.iter().map(|v| v.max(0.0)).collect(),
         OpKind::MaxPool(window) => max_pool(window, input, shape),
         OpKind::AveragePool(axes) => average_pool(*axes, input),
@@ -135,7 +136,7 @@ fn scale_and_shift(
     Ok(())
 }
 
-/// The input coordinate that `tap` of the output at `out` reads, unless it lies in the padding.
+/// The input coordinate that `tap` reads for the output coordinate `out`; `None` if it is in the padding.
 fn tapped(window: &Window, axis: usize, out: usize, tap: usize, size: usize) -> Option<usize> {
     let padded = out * window.stride[axis] + tap * window.dilation[axis];
     padded.checked_sub(window.pad[axis]).filter(|&at| at < size)
@@ -179,8 +180,8 @@ fn convolve(conv: &Conv, input: &Volume, shape: Shape, weight: &[f32]) -> Vec<f6
 
 /// The channels of `a`, then those of `b`, clip by clip.
 fn concat(a: &Volume, b: &Volume) -> Vec<f64> {
-    let clip = |volume: &Volume| volume.data.len() / volume.shape.n;
-    let clips = a.data.chunks_exact(clip(a)).zip(b.data.chunks_exact(clip(b)));
+    let clip_len = |volume: &Volume| volume.data.len() / volume.shape.n;
+    let clips = a.data.chunks_exact(clip_len(a)).zip(b.data.chunks_exact(clip_len(b)));
     clips.flat_map(|(a, b)| a.iter().chain(b)).copied().collect()
 }
 
@@ -231,11 +232,11 @@ fn average_pool(axes: Axes, input: &Volume) -> Vec<f64> {
     match axes {
         Axes::Space => input.data.chunks_exact(h * w).map(|frame| mean(&mut frame.iter().copied())).collect(),
         Axes::Time => {
-            let of_channel = |channel: &[f64]| {
-                let through = |at: usize| mean(&mut (0..t).map(|frame| channel[frame * h * w + at]));
-                (0..h * w).map(through).collect::<Vec<_>>()
+            let time_means = |channel: &[f64]| {
+                let mean_at = |position: usize| mean(&mut (0..t).map(|frame| channel[frame * h * w + position]));
+                (0..h * w).map(mean_at).collect::<Vec<_>>()
             };
-            input.data.chunks_exact(t * h * w).flat_map(of_channel).collect()
+            input.data.chunks_exact(t * h * w).flat_map(time_means).collect()
         }
     }
 }

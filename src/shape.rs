@@ -27,7 +27,7 @@ impl Shape {
         Self { n, c, t, h, w }
     }
 
-    /// Number of values. [`Shape::checked`] shapes cannot overflow here.
+    /// Number of values. It cannot overflow for shapes that passed [`Shape::checked`].
     pub const fn len(&self) -> usize {
         self.n * self.c * self.t * self.h * self.w
     }
@@ -42,7 +42,7 @@ impl Shape {
         self.bytes_as(DType::HOST)
     }
 
-    /// Size of the values in that number format, in bytes.
+    /// Size of the values in the number format `dtype`, in bytes.
     pub(crate) const fn bytes_as(&self, dtype: DType) -> u64 {
         dtype.bytes_of(self.len())
     }
@@ -60,7 +60,7 @@ impl Shape {
     /// Refuses shapes with a zero axis, or with more values than the u32 indices of the shaders can address.
     ///
     /// # Errors
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size), naming `what`.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size), with `what` as its subject.
     pub fn checked(self, what: &str) -> Result<Self> {
         let len = [self.n, self.c, self.t, self.h, self.w].into_iter().try_fold(1usize, usize::checked_mul);
         match len {
@@ -69,11 +69,11 @@ impl Shape {
                 reason: format!("shape {self} has a zero axis, wanted every axis to be at least 1"),
             }
             .into()),
-            // Bytes, not values, must fit: drivers compute 32-bit byte offsets.
+            // The number of bytes must fit, because drivers compute 32-bit byte offsets.
             Some(len) if len as u64 <= u64::from(u32::MAX) / DType::HOST.bytes_of(1) => Ok(self),
             _ => Err(ErrorRepr::Size {
                 what: what.to_owned(),
-                reason: format!("shape {self} has more than the 2^30 - 1 values that a blob may hold"),
+                reason: format!("shape {self} has too many values, wanted at most 2^30 - 1"),
             }
             .into()),
         }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_clip() {
+    fn refuses_invalid_shapes() {
         for text in ["", "3x8x224x224", "1x3x0x224x224", "1x3x8x224xa", "1x3x8x224x-1", "65536x65536x65536x65536x2"] {
             assert!(text.parse::<Shape>().is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Tensors into a safetensors file whose bytes depend on nothing but what is in it.
+//! Writing of safetensors files. The bytes depend only on the contents.
 
 use crate::atomic_file::Contents;
 use crate::error::{ErrorRepr, Result};
@@ -12,18 +12,18 @@ use std::io::{self, Write};
 /// A tensor to be written.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// Its extents, outermost first.
+    /// The extents, outermost first.
     pub shape: Vec<usize>,
-    /// Its values.
+    /// The values, row-major.
     pub values: &'a [f32],
 }
 
 /// The element type of stored values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Storage {
-    /// float32, as they are.
+    /// float32, unchanged.
     #[default]
     F32,
     /// float16, rounded to nearest.
@@ -38,7 +38,7 @@ impl Storage {
         }
     }
 
-    /// How many bytes a value has.
+    /// Bytes per value.
     fn size(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -47,7 +47,7 @@ impl Storage {
     }
 }
 
-/// The header: the metadata in the order of their keys, then the tensors in that of their places.
+/// The header: the metadata sorted by key, then the tensors in the order of their offsets.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__", skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,24 +56,24 @@ struct Header<'a> {
     tensors: &'a Metadata,
 }
 
-/// A safetensors file to be written. Its values are encoded as they go into the file, so no copy of all of them is needed.
+/// A safetensors file to be written. Values are encoded while they are written, so no copy of all of them is needed.
 pub struct TensorFile<'a> {
-    /// The length of what follows, and the description of the tensors.
+    /// The length of the header and its JSON.
     header: Vec<u8>,
-    /// The values of the tensors in the order of their names.
+    /// The values of the tensors, sorted by name.
     values: Vec<&'a [f32]>,
     storage: Storage,
 }
 
 impl<'a> TensorFile<'a> {
-    /// The file of `tensors`, in the order of their names.
+    /// A file of `tensors`, sorted by name.
     ///
-    /// The crate `safetensors` takes metadata as a `HashMap`, whose order is another one in every run, so the header is put
-    /// together here. What the crate knows of tensors is still its own: their entries in the header, and all checks.
+    /// The crate `safetensors` takes metadata as a `HashMap`, whose order differs in every run. So the header is
+    /// assembled here; the crate still serializes the entries of the tensors and does all checks.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for tensors that such a file cannot hold, or values
-    /// that float16 cannot.
+    /// that float16 cannot represent.
     pub fn new(mut tensors: Vec<Entry<'a>>, storage: Storage, metadata: &BTreeMap<&str, String>) -> Result<Self> {
         if storage == Storage::F16 {
             tensors.iter().try_for_each(check_half)?;
@@ -90,24 +90,24 @@ impl<'a> TensorFile<'a> {
             what: "these tensors in a safetensors file".to_owned(),
             reason: error.to_string(),
         };
-        let described = Metadata::new(None, infos.collect()).map_err(refused)?;
-        let text = serde_json::to_vec(&Header { metadata, tensors: &described });
-        let mut text = text.map_err(|error| refused(error.into()))?;
-        // The tensors are to begin at a multiple of eight bytes.
-        text.resize(text.len().next_multiple_of(8), b' ');
-        let header = [&(text.len() as u64).to_le_bytes()[..], &text].concat();
+        let infos = Metadata::new(None, infos.collect()).map_err(refused)?;
+        let json = serde_json::to_vec(&Header { metadata, tensors: &infos });
+        let mut json = json.map_err(|error| refused(error.into()))?;
+        // Padding, so that the tensors begin at a multiple of eight bytes.
+        json.resize(json.len().next_multiple_of(8), b' ');
+        let header = [&(json.len() as u64).to_le_bytes()[..], &json].concat();
         Ok(Self { header, values: tensors.into_iter().map(|entry| entry.values).collect(), storage })
     }
 
-    /// How many bytes it has.
+    /// The size of the file in bytes.
     pub fn size(&self) -> usize {
         self.header.len() + self.storage.size() * self.values.iter().map(|values| values.len()).sum::<usize>()
     }
 
-    /// All its bytes.
+    /// The contents of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.size());
-        self.write_to(&mut bytes).expect("memory takes what is written to it");
+        self.write_to(&mut bytes).expect("writing to a Vec does not fail");
         bytes
     }
 }
@@ -129,7 +129,7 @@ impl Contents for TensorFile<'_> {
     }
 }
 
-/// Refuses values that float16 cannot hold.
+/// Refuses values that float16 cannot represent.
 fn check_half(entry: &Entry<'_>) -> Result<()> {
     match entry.values.iter().position(|&value| !f16::from_f32(value).is_finite()) {
         None => Ok(()),
@@ -150,14 +150,14 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn the_file_is_the_crate_s_own_with_metadata_in_order() {
+    fn the_file_equals_the_crate_s_with_sorted_metadata() {
         let values = [1.0, -0.5, 3.0e-5, 7.0, 65504.0, 0.1];
         let shapes = [("second", vec![2, 2], &values[..4]), ("first", vec![2], &values[4..]), ("none", vec![0], &[])];
         let entries: Vec<Entry<'_>> =
             shapes.clone().map(|(name, shape, values)| Entry { name, shape, values }).into_iter().collect();
-        // Of one entry, and of none, there is one order.
+        // With at most one entry the order is unique.
         let metadata = BTreeMap::from([("key", "\"value\"".to_owned())]);
-        let theirs = HashMap::from([("key".to_owned(), "\"value\"".to_owned())]);
+        let crate_metadata = HashMap::from([("key".to_owned(), "\"value\"".to_owned())]);
         for storage in [Storage::F32, Storage::F16] {
             let bytes = shapes.clone().map(|(_, _, values)| match storage {
                 Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(),
@@ -169,25 +169,25 @@ mod tests {
                     (*name, TensorView::new(storage.dtype(), shape.clone(), bytes).unwrap())
                 })
             };
-            let own = TensorFile::new(entries.clone(), storage, &metadata).unwrap();
-            assert_eq!(own.to_bytes(), safetensors::serialize(views(), Some(theirs.clone())).unwrap());
-            assert_eq!(own.size(), own.to_bytes().len());
-            let silent = TensorFile::new(entries.clone(), storage, &BTreeMap::new()).unwrap();
-            assert_eq!(silent.to_bytes(), safetensors::serialize(views(), None).unwrap());
+            let file = TensorFile::new(entries.clone(), storage, &metadata).unwrap();
+            assert_eq!(file.to_bytes(), safetensors::serialize(views(), Some(crate_metadata.clone())).unwrap());
+            assert_eq!(file.size(), file.to_bytes().len());
+            let without_metadata = TensorFile::new(entries.clone(), storage, &BTreeMap::new()).unwrap();
+            assert_eq!(without_metadata.to_bytes(), safetensors::serialize(views(), None).unwrap());
         }
 
         let metadata = BTreeMap::from_iter(["b", "d", "a", "c"].map(|key| (key, key.to_owned())));
-        let own = TensorFile::new(entries, Storage::F32, &metadata).unwrap().to_bytes();
+        let bytes = TensorFile::new(entries, Storage::F32, &metadata).unwrap().to_bytes();
         let start = br#"{"__metadata__":{"a":"a","b":"b","c":"c","d":"d"},"first":{"#;
-        assert!(own[8..].starts_with(start), "{}", String::from_utf8_lossy(&own[8..]));
-        let (_, header) = SafeTensors::read_metadata(&own).unwrap();
+        assert!(bytes[8..].starts_with(start), "{}", String::from_utf8_lossy(&bytes[8..]));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(header.metadata().as_ref().unwrap().len(), 4);
     }
 
     #[test]
-    fn many_values_go_into_the_file_piece_by_piece() {
-        struct Pieces(Vec<usize>);
-        impl Write for Pieces {
+    fn many_values_are_written_in_chunks() {
+        struct ChunkSizes(Vec<usize>);
+        impl Write for ChunkSizes {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 self.0.push(bytes.len());
                 Ok(bytes.len())
@@ -199,14 +199,14 @@ mod tests {
         let values = vec![1.0; 300_000];
         let entry = Entry { name: "large", shape: vec![300_000], values: &values };
         let file = TensorFile::new(vec![entry], Storage::F32, &BTreeMap::new()).unwrap();
-        let mut pieces = Pieces(Vec::new());
-        file.write_to(&mut pieces).unwrap();
-        assert_eq!(pieces.0.iter().sum::<usize>(), file.size());
-        assert!(pieces.0.iter().all(|&piece| piece <= 1 << 18), "{:?}", pieces.0);
+        let mut sizes = ChunkSizes(Vec::new());
+        file.write_to(&mut sizes).unwrap();
+        assert_eq!(sizes.0.iter().sum::<usize>(), file.size());
+        assert!(sizes.0.iter().all(|&size| size <= 1 << 18), "{:?}", sizes.0);
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn invalid_tensors_and_values_are_refused() {
         let refused = |shape: &[usize], values: &[f32], storage| {
             let entry = Entry { name: "short", shape: shape.to_vec(), values };
             match TensorFile::new(vec![entry], storage, &BTreeMap::new()) {

@@ -199,10 +199,7 @@ fn nothing_is_called() {
     // Text of protocol 0, which begins otherwise.
     let old = format!("cos\nsystem\n(S'{command}'\ntR.");
     let error = Checkpoint::from_bytes("evil.pkl", old.into_bytes()).unwrap_err().to_string();
-    assert!(
-        error.contains("\"os.system\" at byte 0") || error.contains("\"os.system\", which is refused at byte 0"),
-        "{error}"
-    );
+    assert!(error.contains("\"os.system\" at byte 0"), "{error}");
     assert!(!witness.exists());
 }
 

@@ -364,12 +364,12 @@ fn contents_go_before_names() {
         (b"", "an empty file", "no bytes"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "a gzip archive", "gunzip"),
         (b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0w.npy", "numpy.savez", "numpy.load"),
-        (b"\x93NUMPY\x01\0", "an array of numpy's", ""),
+        (b"\x93NUMPY\x01\0", "a numpy array", ""),
         (b"\x89PNG\r\n\x1a\n", "a PNG picture", "a picture"),
         (b"Not Found\n", "a text file that begins with \"Not Found\"", ""),
         (class, "\"collections.defaultdict\"", "pickle.dump({name: numpy.asarray(blob)"),
         (b"PK\x03\x04", "no directory at its end", ""),
-        (old_torch, "an end before STOP", ""),
+        (old_torch, "the end of the file before STOP", ""),
     ];
     for (bytes, says, helps) in cases {
         for name in ["w.safetensors", "w.pkl", "w.pth", "w.bin", "w"] {
@@ -384,7 +384,7 @@ fn contents_go_before_names() {
     // Text that is a pickle of the oldest protocol is no poem.
     for name in ["old.pkl", "old"] {
         let old = Checkpoint::from_bytes(name, b"(dp0\nS'conv1_w'\np1\nNsios\nsystem\n.".to_vec()).unwrap_err();
-        assert!(old.to_string().contains("the instruction INST, which is refused at byte 21"), "{old}");
+        assert!(old.to_string().contains("the disallowed instruction INST at byte 21"), "{old}");
         assert!(old.help().is_some_and(|help| help.contains("protocol=2")), "{old}");
     }
 }

@@ -6,15 +6,15 @@ use super::{Graph, GraphBuilder};
 use crate::error::Result;
 use crate::network::Network;
 
-/// A network's graph, and what the reference's builder returns beside it.
+/// A network's graph, and the other results of the reference's builder.
 #[derive(Clone, Debug)]
 pub struct Body {
     /// Blobs and operators.
     pub graph: Graph,
     /// Width of the last blob.
     pub dim_out: usize,
-    /// Scale of the last blob's height and width against the clip's: of a body of the reference the nominal one, see
-    /// [`crate::BackboneConfig::spatial_scale`], else what the strides make.
+    /// Scale of the last blob's height and width relative to the clip's. For a body of the reference it is the nominal
+    /// one, see [`crate::BackboneConfig::spatial_scale`]; otherwise it follows from the strides.
     pub spatial_scale: f64,
 }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crate::config::{BackboneConfig, Transformation};
 
-    /// The description of a body makes the reference's graph, blob for blob, whatever its keys.
+    /// The description of a body gives the reference's graph, blob for blob, for any configuration.
     #[test]
     fn bodies_expand_into_the_same_graph() {
         let rng = &mut fastrand::Rng::with_seed(19);
@@ -68,10 +68,10 @@ mod tests {
         });
         let presets = BackboneConfig::PRESETS.iter().map(|name| BackboneConfig::preset(name).unwrap());
         for config in presets.chain(drawn.collect::<Vec<_>>()) {
-            let own = Body::new(&config).unwrap();
+            let reference = Body::new(&config).unwrap();
             let described = Body::new(Network::from(&config).description().unwrap()).unwrap();
-            assert_eq!(described.graph, own.graph, "{config:?}");
-            assert_eq!(described.dim_out, own.dim_out);
+            assert_eq!(described.graph, reference.graph, "{config:?}");
+            assert_eq!(described.dim_out, reference.dim_out);
         }
     }
 

@@ -1,9 +1,9 @@
-//! The reference's model helper: one method for each operator it adds (`lib/modeling/detector.py`).
+//! The reference's model helper: one method per operator (`lib/modeling/detector.py`).
 
 use super::{Affine, Axes, Blob, BlobId, Conv, Epilogue, Graph, Layout, OpKind, Operator, SlowFrames, Window};
 use crate::dtype::DType;
 
-/// Adds operators one after the other, as the reference's `DetectionModelHelper` does.
+/// Adds operators to a graph one by one, as the reference's `DetectionModelHelper` does.
 ///
 /// ```
 /// use resnet3d_wgpu::low_level::graph::{GraphBuilder, Window};
@@ -25,19 +25,19 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// An empty net.
+    /// A builder without blobs and operators.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A blob that is fed, of `channels` channels.
+    /// Adds an input blob with `channels` channels.
     pub fn input(&mut self, name: &str, channels: usize) -> BlobId {
         let id = self.blob(name.to_owned(), channels);
         self.inputs.push(id);
         id
     }
 
-    /// A blob that takes some frames of the first input: the last of the inputs, of which there is one such.
+    /// Adds an input blob that takes some frames of the first input. It must be the last input.
     pub fn sampled(&mut self, name: &str, slow_frames: SlowFrames) -> BlobId {
         self.slow_frames = Some(slow_frames);
         let id = self.next_version(self.inputs[0]);
@@ -46,12 +46,12 @@ impl GraphBuilder {
         id
     }
 
-    /// Channels of `blob`.
+    /// The channels of `blob`.
     pub fn channels(&self, blob: BlobId) -> usize {
         self.blobs[blob.0].channels
     }
 
-    /// A convolution without bias to `dim_out` channels; its weight is `<name>_w` (`ConvNd`).
+    /// Adds a convolution without bias to `dim_out` channels. Its weight is `<name>_w` (`ConvNd`).
     pub fn conv_nd(&mut self, blob_in: BlobId, name: &str, dim_out: usize, window: Window, groups: usize) -> BlobId {
         let conv = Conv {
             weight: format!("{name}_w"),
@@ -65,7 +65,8 @@ impl GraphBuilder {
         self.push(name.to_owned(), OpKind::Conv(conv), vec![blob_in], output)
     }
 
-    /// `x * <name>_s[c] + <name>_b[c]` (`AffineChannelNd`). In place it writes the input's name, else the blob `name`.
+    /// Adds `x * <name>_s[c] + <name>_b[c]` (`AffineChannelNd`). The output has the input's name if `inplace`, else
+    /// `name`.
     pub fn affine_channel_nd(&mut self, blob_in: BlobId, name: &str, inplace: bool) -> BlobId {
         let affine = Affine { scale: Some(format!("{name}_s")), bias: format!("{name}_b") };
         let output =
@@ -73,7 +74,7 @@ impl GraphBuilder {
         self.push(name.to_owned(), OpKind::Affine(affine), vec![blob_in], output)
     }
 
-    /// A convolution `prefix`, then the affine channel `<prefix>_bn` (`ConvAffineNd`).
+    /// Adds a convolution `prefix` and the affine channel `<prefix>_bn` (`ConvAffineNd`).
     pub fn conv_affine_nd(
         &mut self,
         blob_in: BlobId,
@@ -87,51 +88,51 @@ impl GraphBuilder {
         self.affine_channel_nd(conv, &format!("{prefix}_bn"), inplace)
     }
 
-    /// `x + <name>_b[c]`, in place.
+    /// Adds `x + <name>_b[c]`, in place.
     pub fn bias(&mut self, blob: BlobId, name: &str) -> BlobId {
         let affine = Affine { scale: None, bias: format!("{name}_b") };
         self.in_place(blob, OpKind::Affine(affine), vec![blob], "bias")
     }
 
-    /// A fully connected layer over the channels of every position into the blob `name`: a pointwise convolution with the
-    /// weight `<name>_w`, of shape (`dim_out`, channels, 1, 1, 1), and the bias `<name>_b`.
+    /// Adds a fully connected layer over the channels of every position, into the blob `name`. It is a pointwise
+    /// convolution with the weight `<name>_w` of shape (`dim_out`, channels, 1, 1, 1) and the bias `<name>_b`.
     pub fn linear(&mut self, blob_in: BlobId, name: &str, dim_out: usize) -> BlobId {
         let product = self.conv_nd(blob_in, name, dim_out, Window::POINTWISE, 1);
         self.bias(product, name)
     }
 
-    /// `max(x, 0)`, in place (`Relu(x, x)`).
+    /// Adds `max(x, 0)`, in place (`Relu(x, x)`).
     pub fn relu(&mut self, blob: BlobId) -> BlobId {
         self.in_place(blob, OpKind::Relu, vec![blob], "relu")
     }
 
-    /// Max pooling into the blob `name` (`MaxPool`).
+    /// Adds max pooling into the blob `name` (`MaxPool`).
     pub fn max_pool(&mut self, blob_in: BlobId, name: &str, window: Window) -> BlobId {
         let output = self.blob(name.to_owned(), self.channels(blob_in));
         self.push(name.to_owned(), OpKind::MaxPool(window), vec![blob_in], output)
     }
 
-    /// The mean of every clip and channel over time, height and width into the blob `name`, N×C×1×1×1, that of every frame
-    /// into the blob `<name>_frames`, N×C×T×1×1, on the way.
+    /// Adds the mean of every clip and channel over time, height and width into the blob `name`, N×C×1×1×1. The means
+    /// of the frames are in the blob `<name>_frames`, N×C×T×1×1.
     pub fn average_pool(&mut self, blob_in: BlobId, name: &str) -> BlobId {
         let frames = self.mean(blob_in, &format!("{name}_frames"), Axes::Space);
         self.mean(frames, name, Axes::Time)
     }
 
-    /// Every so many positions of a blob, with zeros behind its channels up to `dim_out`, into the blob `name`.
+    /// Adds subsampling by `stride` into the blob `name`, padded with zero channels to `dim_out`.
     pub fn subsample(&mut self, blob_in: BlobId, name: &str, dim_out: usize, stride: [usize; 3]) -> BlobId {
         let output = self.blob(name.to_owned(), dim_out);
         let window = Window { stride, ..Window::POINTWISE };
         self.push(name.to_owned(), OpKind::Subsample(window), vec![blob_in], output)
     }
 
-    /// The mean over some axes into the blob `name`.
+    /// Adds the mean over `axes` into the blob `name`.
     pub fn mean(&mut self, blob_in: BlobId, name: &str, axes: Axes) -> BlobId {
         let output = self.blob(name.to_owned(), self.channels(blob_in));
         self.push(name.to_owned(), OpKind::AveragePool(axes), vec![blob_in], output)
     }
 
-    /// `a + b` (`Sum([a, b], name)`), or onto `a`'s own name where `name` is `None`.
+    /// Adds `a + b` (`Sum([a, b], name)`). The output has the name of `a` if `name` is `None`.
     pub fn sum(&mut self, a: BlobId, b: BlobId, name: Option<&str>) -> BlobId {
         match name {
             Some(name) => {
@@ -142,18 +143,18 @@ impl GraphBuilder {
         }
     }
 
-    /// The channels of `a`, then those of `b`, into the blob `name` (`Concat([a, b], name)`).
+    /// Adds the concatenation of the channels of `a` and `b` into the blob `name` (`Concat([a, b], name)`).
     pub fn concat(&mut self, a: BlobId, b: BlobId, name: &str) -> BlobId {
         let output = self.blob(name.to_owned(), self.channels(a) + self.channels(b));
         self.push(name.to_owned(), OpKind::Concat, vec![a, b], output)
     }
 
-    /// Where training stops the gradient, in place (`StopGradient(x, x)`). The values stay.
+    /// Adds a stop of the gradient in training, in place (`StopGradient(x, x)`). It changes no value.
     pub fn stop_gradient(&mut self, blob: BlobId) -> BlobId {
         self.in_place(blob, OpKind::StopGradient, vec![blob], "stop_gradient")
     }
 
-    /// Marks `blob` as the last of a stage.
+    /// Marks `blob` as the last blob of a stage.
     pub fn end_stage(&mut self, blob: BlobId) {
         self.stages.push(blob);
     }

@@ -1,31 +1,32 @@
-//! The graph of any described network, with the blobs of the reference's.
+//! The graph of any described network, with the reference's blob names.
 //!
-//! Names are Caffe2's: `conv1` and `pool1`; `res3_0_branch2a`, `2b`, … and `branch1` in blocks, the first half of a factored
-//! convolution with `_mid` behind; `res3_1_sum` is the last blob of a stage, `pool3` the pooling behind it; `pool5` is the
-//! mean over time and space of the last stage, and `pred` the scores of the classes. The names of a fast pathway begin with `t_`;
-//! `fuse1` to `fuse4` are its lateral connections, and `fuse1_concat` to `fuse4_concat` what the slow pathway goes on from.
-//! `pool5` is then the mean of the slow pathway's last stage, and behind it the fast one's.
+//! The names are Caffe2's. `conv1` and `pool1` are in the stem. Blocks have `res3_0_branch2a`, `2b`, … and `branch1`;
+//! the first half of a factored convolution ends in `_mid`. `res3_1_sum` is the last blob of a stage, and `pool3` the
+//! pooling behind the stage. `pool5` is the mean of the last stage over time and space, and `pred` has the scores of
+//! the classes. The names of a fast pathway begin with `t_`. `fuse1` to `fuse4` are its lateral connections, and
+//! `fuse1_concat` to `fuse4_concat` the inputs of the slow pathway's stages. With two pathways `pool5` concatenates the
+//! means of both, the slow one's first.
 
 use super::{BlobId, GraphBuilder, SlowFrames};
 use crate::network::{Block, Description, FastPathway, FirstHalf, Shortcut, Stage, Stem, Unit};
 
-/// Adds all of `network`, which must be valid, from `data` on. Returns the last stage's last blob, that of the slow pathway
-/// where there are two.
+/// Adds the whole `network`, which must be valid, from `data` on. Returns the last blob of the last stage, in the slow
+/// pathway if there are two.
 pub fn add_network(model: &mut GraphBuilder, network: &Description) -> BlobId {
     let data = model.input("data", 3);
     let fast = network.fast.as_deref();
     let slow = fast
         .map_or(data, |&FastPathway { alpha, spread, .. }| model.sampled("data_slow", SlowFrames { alpha, spread }));
-    let mut fast = fast.map(|own| (own, add_stem(model, data, FAST, &own.stem)));
+    let mut fast = fast.map(|pathway| (pathway, add_stem(model, data, FAST, &pathway.stem)));
     let mut blob = add_stem(model, slow, "", &network.stem);
     let mut last = blob;
     let mut last_fast = None;
     for (i, stage) in network.stages.iter().enumerate() {
-        if let Some((own, from)) = &mut fast {
-            blob = join(model, blob, *from, own, i);
-            let ended = add_stage(model, *from, FAST, i + 2, &own.stages[i]);
-            last_fast = Some(ended);
-            *from = add_pool(model, ended, FAST, i + 2, &own.stages, i);
+        if let Some((pathway, fast_blob)) = &mut fast {
+            blob = add_lateral(model, blob, *fast_blob, pathway, i);
+            let stage_output = add_stage(model, *fast_blob, FAST, i + 2, &pathway.stages[i]);
+            last_fast = Some(stage_output);
+            *fast_blob = add_pool(model, stage_output, FAST, i + 2, &pathway.stages, i);
         }
         last = add_stage(model, blob, "", i + 2, stage);
         blob = add_pool(model, last, "", i + 2, &network.stages, i);
@@ -44,7 +45,7 @@ pub fn add_network(model: &mut GraphBuilder, network: &Description) -> BlobId {
     last
 }
 
-/// What the names of the fast pathway's blobs begin with.
+/// The prefix of the fast pathway's blob names.
 pub(crate) const FAST: &str = "t_";
 
 fn add_stem(model: &mut GraphBuilder, data: BlobId, pathway: &str, stem: &Stem) -> BlobId {
@@ -53,7 +54,7 @@ fn add_stem(model: &mut GraphBuilder, data: BlobId, pathway: &str, stem: &Stem) 
         let name = format!("{pathway}conv{}", i + 1);
         blob = add_first_half(model, blob, &name, unit.mid.as_ref());
         blob = model.conv_nd(blob, &name, unit.width, unit.window(), unit.groups);
-        // The reference's name of the stem's affine channel is not the convolution's.
+        // In the reference the stem's affine channel is not named after its convolution.
         blob = model.affine_channel_nd(blob, &format!("{pathway}res_conv{}_bn", i + 1), true);
         blob = model.relu(blob);
     }
@@ -63,8 +64,8 @@ fn add_stem(model: &mut GraphBuilder, data: BlobId, pathway: &str, stem: &Stem) 
     }
 }
 
-/// The lateral connection of that index: the channels of `slow`, then what a convolution over time makes of `fast`.
-fn join(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &FastPathway, index: usize) -> BlobId {
+/// Adds the lateral connection `index`: concatenates `slow` and a convolution of `fast` over time.
+fn add_lateral(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &FastPathway, index: usize) -> BlobId {
     let (lateral, name) = (&pathway.laterals[index], format!("fuse{}", index + 1));
     let window = lateral.window(pathway.alpha);
     let fused = if lateral.relu {
@@ -76,7 +77,8 @@ fn join(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &FastPath
     model.concat(slow, fused, &format!("{name}_concat"))
 }
 
-/// The pooling behind the stage of that index, if it has one. Behind the last stage it would be of no use to anybody.
+/// Adds the pooling behind the stage `index`, if it has one. It is left out behind the last stage, where nothing would
+/// use it.
 fn add_pool(
     model: &mut GraphBuilder,
     blob: BlobId,
@@ -103,7 +105,7 @@ fn add_stage(model: &mut GraphBuilder, blob_in: BlobId, pathway: &str, id: usize
     blob
 }
 
-/// `ReLU(branch + shortcut)`: onto the branch's own blob where `inplace_sum`, else into `<prefix>_sum`.
+/// Adds `ReLU(branch + shortcut)`. The output has the name of the branch if `inplace_sum`, else `<prefix>_sum`.
 fn add_block(model: &mut GraphBuilder, blob_in: BlobId, prefix: &str, inplace_sum: bool, block: &Block) -> BlobId {
     let mut branch = blob_in;
     for (letter, unit) in ('a'..).zip(&block.branch) {

@@ -1,17 +1,17 @@
-//! Fusion: the graph as built, rewritten into fewer operators that compute the same.
+//! Fusion: rewrites a graph into fewer operators that compute the same values.
 //!
-//! A convolution takes over what follows it as long as nobody else looks at the values between: its affine channel
-//! (folded into the weights when they are uploaded), the residual sum and the ReLU (applied before storing). R-18's 69
-//! operators become 22. A stop-gradient behind a convolution goes the same way, being the identity.
+//! A convolution takes over the operators behind it as long as nothing else reads the values between: its affine
+//! channel (folded into the weights at upload), the residual sum and the ReLU (applied before storing). R-18's 69
+//! operators become
+//! 22. A stop-gradient behind a convolution is the identity and is fused too.
 //!
-//! A convolution of a clip can take over the max pooling behind it as well ([`fuse_pools`]), where there is a kernel for it:
-//! the stem's, whose blob is the largest of all.
+//! A convolution of a clip can also take over the max pooling behind it ([`fuse_pools`]) if there is a kernel for it.
+//! This is the stem, whose blob is the largest of all.
 //!
-//! [`project`] goes on from there, for targets that gain by it: a projected shortcut becomes a second term of the
-//! convolution that adds it.
+//! [`project`] continues from there for targets where it is profitable: the convolution of a projected shortcut becomes
+//! a second operand pair of the convolution that adds it.
 //!
-//! A tapped blob must exist, so it ends a chain. Nothing else is rewritten: operators that no convolution could take
-//! over stay and run with their own kernels.
+//! A tapped blob must exist, so it ends a chain. All other operators stay and run with separate kernels.
 
 use super::{BlobId, Conv, Graph, OpKind, Operator, Window};
 
@@ -32,8 +32,8 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
     })
 }
 
-/// Rewrites a graph that [`fuse`] has been through: convolutions of the graph's inputs take over the max pooling behind them
-/// where `takes` says so of the two.
+/// Rewrites the result of [`fuse`]: convolutions of the graph's inputs take over the max pooling behind them if `takes`
+/// accepts the pair.
 pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window) -> bool) -> Graph {
     rewrite(graph, keep, |input, conv, next| match &next.kind {
         OpKind::MaxPool(window) => graph.inputs.contains(&input) && conv.epilogue.pool.is_none() && takes(conv, window),
@@ -41,26 +41,28 @@ pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window)
     })
 }
 
-/// Lets every convolution do what follows it, one operator after the other, as long as it `takes` the next. `takes` is told
-/// what the convolution reads as well.
+/// Fuses operators into the convolutions in front of them, one by one, as long as `takes` accepts the next. `takes`
+/// gets the convolution's input, the convolution and the next operator.
 fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operator) -> bool) -> Graph {
     let mut uses = vec![0usize; graph.blobs.len()];
     for &id in graph.operators.iter().flat_map(|op| &op.inputs) {
         uses[id.0] += 1;
     }
     for &id in keep.iter().chain([&graph.output]) {
-        uses[id.0] += 2; // never "used once": it has to be stored
+        // Not "used once", because the blob has to be stored.
+        uses[id.0] += 2;
     }
 
-    // Every operator is its own group at first; `slots[i]` holds what runs at position i.
+    // `slots[i]` is the operator at position i, with those fused into it.
     let mut slots: Vec<Option<Operator>> = graph.operators.iter().cloned().map(Some).collect();
     for start in 0..slots.len() {
         let mut at = start;
         while let Some(next) = successor(&slots, at, &uses, &takes) {
-            let taken = slots[next].take().expect("successor() names an operator that is there");
-            let mut op = slots[at].take().expect("the chain's head is where it was left");
+            let taken = slots[next].take().expect("successor() returns the position of an operator");
+            let mut op = slots[at].take().expect("`at` is the position of the convolution");
             absorb(&mut op, taken);
-            // The group runs where its last member did: by then every input, the residual too, has been computed.
+            // The fused operator runs at the position of the last one, where all inputs, with the residual, are
+            // computed.
             slots[next] = Some(op);
             at = next;
         }
@@ -68,11 +70,11 @@ fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operat
     compact(graph, slots.into_iter().flatten().collect())
 }
 
-/// Rewrites a fused `graph`, keeping the blobs `keep` and the output: a pointwise convolution that adds what another one
-/// makes of the block's input takes that over, as further products of its own sums, so that the shortcut's blob never
-/// exists.
+/// Rewrites a fused `graph`, keeping the blobs `keep` and the output: a pointwise convolution that adds a pointwise
+/// projection of the block's input takes the projection over. It sums the products of both, and the shortcut's blob
+/// does not exist.
 ///
-/// The 3×3 convolutions that end a basic block are left as they are: Winograd's method has no such sums.
+/// The 3×3 convolutions that end a basic block are unchanged, because Winograd's method cannot sum such products.
 pub fn project(graph: &Graph, keep: &[BlobId]) -> Graph {
     let uses = |id: BlobId| graph.operators.iter().flat_map(|op| &op.inputs).filter(|&&input| input == id).count();
     let pointwise = |conv: &Conv| conv.groups == 1 && conv.window.taps() == 1;
@@ -81,25 +83,25 @@ pub fn project(graph: &Graph, keep: &[BlobId]) -> Graph {
     for at in 0..slots.len() {
         let Some(mut op) = slots[at].clone() else { continue };
         let (OpKind::Conv(conv), Some(&shortcut)) = (&mut op.kind, op.inputs.get(1)) else { continue };
-        let Some(from) = graph.operators.iter().position(|other| other.output == shortcut) else { continue };
-        let OpKind::Conv(other) = &graph.operators[from].kind else { continue };
+        let Some(source) = graph.operators.iter().position(|other| other.output == shortcut) else { continue };
+        let OpKind::Conv(projection) = &graph.operators[source].kind else { continue };
         let needed = keep.contains(&shortcut) || graph.output == shortcut || uses(shortcut) > 1;
-        if needed || !pointwise(conv) || !pointwise(other) || !plain(other) {
+        if needed || !pointwise(conv) || !pointwise(projection) || !plain(projection) {
             continue;
         }
-        conv.epilogue.projection = Some(Box::new(other.clone()));
-        // In order of execution: behind the convolution's own affine channel, before the sum.
+        conv.epilogue.projection = Some(Box::new(projection.clone()));
+        // In order of execution: behind the affine channel of the convolution, before the sum.
         let place = usize::from(conv.epilogue.affine.is_some());
-        op.inputs[1] = graph.operators[from].inputs[0];
-        let Operator { name, fused, .. } = graph.operators[from].clone();
+        op.inputs[1] = graph.operators[source].inputs[0];
+        let Operator { name, fused, .. } = graph.operators[source].clone();
         op.fused.splice(place..place, [name].into_iter().chain(fused));
-        slots[from] = None;
+        slots[source] = None;
         slots[at] = Some(op);
     }
     compact(graph, slots.into_iter().flatten().collect())
 }
 
-/// The position of the operator that the convolution at `at` can take over, if there is one.
+/// The position of the operator that the convolution at `at` can take over, if any.
 fn successor(
     slots: &[Option<Operator>],
     at: usize,
@@ -111,15 +113,15 @@ fn successor(
     if uses[op.output.0] != 1 {
         return None;
     }
-    let reads_it = |slot: &Option<Operator>| slot.as_ref().is_some_and(|next| next.inputs.contains(&op.output));
-    let next = at + 1 + slots[at + 1..].iter().position(reads_it)?;
+    let reads_output = |slot: &Option<Operator>| slot.as_ref().is_some_and(|next| next.inputs.contains(&op.output));
+    let next = at + 1 + slots[at + 1..].iter().position(reads_output)?;
     let follower = slots[next].as_ref()?;
-    // The branch takes the sum, never the shortcut, so that the shortcut is always computed first.
-    let fits = follower.inputs[0] == op.output && takes(op.inputs[0], conv, follower);
-    fits.then_some(next)
+    // The branch takes over the sum, never the shortcut, so the shortcut is always computed first.
+    let fuses = follower.inputs[0] == op.output && takes(op.inputs[0], conv, follower);
+    fuses.then_some(next)
 }
 
-/// Makes `op`, a convolution, do what `taken` did after it.
+/// Fuses `taken` into `op`, the convolution in front of it.
 fn absorb(op: &mut Operator, taken: Operator) {
     let OpKind::Conv(conv) = &mut op.kind else { unreachable!("only convolutions have successors") };
     match taken.kind {
@@ -132,14 +134,14 @@ fn absorb(op: &mut Operator, taken: Operator) {
         OpKind::StopGradient => {}
         OpKind::MaxPool(window) => conv.epilogue.pool = Some(Box::new(window)),
         OpKind::Conv(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Concat | OpKind::Layout => {
-            unreachable!("no convolution takes these")
+            unreachable!("no convolution takes these over")
         }
     }
     op.output = taken.output;
     op.fused.push(taken.name);
 }
 
-/// The graph of `operators`, without the blobs that no longer exist.
+/// The graph of `operators`, without the blobs that no operator writes any more.
 fn compact(graph: &Graph, operators: Vec<Operator>) -> Graph {
     let mut alive = vec![false; graph.blobs.len()];
     for &id in graph.inputs.iter().chain(operators.iter().map(|op| &op.output)) {

@@ -1,13 +1,14 @@
 //! Blobs and operators, by the reference's names.
 //!
-//! A [`Graph`] is what the reference's builders would have added to a Caffe2 net: convolution, affine channel, ReLU, sum,
-//! max pooling, stop-gradient; and what other networks have: means, shortcuts without parameters, joined channels. [`resnet`] builds it
-//! from a [`crate::BackboneConfig`], [`described`] from the description of any network; [`fuse`](fuse::fuse) rewrites it into
-//! fewer operators that compute the same. Everything downstream (planner, CPU reference) takes either form.
+//! A [`Graph`] has the operators that the reference's builders add to a Caffe2 net: convolution, affine channel, ReLU,
+//! sum, max pooling, stop-gradient. It also has those of other networks: means, shortcuts without parameters,
+//! concatenation. [`resnet`] builds it from a [`crate::BackboneConfig`], [`described`] from the description of any
+//! network. [`fuse`](fuse::fuse) rewrites it into fewer operators that compute the same values. The planner and the CPU
+//! reference take either form.
 //!
-//! Caffe2 lets an operator write its input's blob (`Relu(x, x)`). Here every operator has an output [`BlobId`] of its own,
-//! and an in-place operator's output just has the *name* of its input: a name therefore means its last version, which is
-//! what fetching the blob after a Caffe2 run gives.
+//! In Caffe2 an operator may write its input's blob (`Relu(x, x)`). Here every operator has a separate output
+//! [`BlobId`], and the output of an in-place operator has the *name* of its input. A name therefore means its last
+//! version, which is also what Caffe2 returns for a blob after a run.
 
 mod body;
 mod builder;
@@ -41,21 +42,21 @@ impl BlobId {
     }
 }
 
-/// An activation: its extents depend on the clip, its channels do not.
+/// An activation. Its extents depend on the clip, its channels do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Name as in Caffe2, for example `res3_0_branch2b`.
     pub name: String,
     /// Channels.
     pub channels: usize,
-    /// How its values lie in memory on a device.
+    /// The layout of its values in a device's memory.
     pub layout: Layout,
-    /// What its values are there.
+    /// The number format of its values in a device's memory.
     pub dtype: DType,
 }
 
 impl Blob {
-    /// Bytes of a blob of `shape` in this layout and number format.
+    /// The size of a blob of `shape` in this layout and number format, in bytes.
     pub fn bytes(&self, shape: Shape) -> u64 {
         match self.layout {
             Layout::Planar => shape.bytes_as(self.dtype),
@@ -67,31 +68,32 @@ impl Blob {
 /// The per-channel `x * scale[c] + bias[c]` (a folded batch norm), or `x + bias[c]`, by the names of its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affine {
-    /// Name of the scale, `…_s`; `None` where there is a bias only.
+    /// Name of the scale, `…_s`; `None` if there is only a bias.
     pub scale: Option<String>,
     /// Name of the bias, `…_b`.
     pub bias: String,
 }
 
 impl Affine {
-    /// The names of its parameters, the scale first where there is one.
+    /// The names of its parameters: the scale, if there is one, and the bias.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.scale.iter().chain([&self.bias]).map(String::as_str)
     }
 }
 
-/// What a convolution does to its result before storing it, in this order. Empty in a graph as built.
+/// What a convolution does to its result before storing it, in this order. Graphs have no epilogues before fusion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epilogue {
     /// Affine channel.
     pub affine: Option<Affine>,
-    /// Adds the operator's second input, a blob of the output's shape, or what `projection` makes of it.
+    /// Adds the operator's second input, or the result of `projection` if there is one. The addend has the output's
+    /// shape.
     pub residual: bool,
-    /// The convolution of the second input that is added instead, with its affine channel: a projected shortcut.
+    /// A projected shortcut: a convolution of the second input with its affine channel.
     pub projection: Option<Box<Conv>>,
     /// Clamps negative values to zero.
     pub relu: bool,
-    /// Takes the maximum under this window, behind all others; the operator's output is what that leaves.
+    /// Max pooling with this window as the last step.
     pub pool: Option<Box<Window>>,
 }
 
@@ -104,11 +106,11 @@ pub struct Conv {
     pub dim_in: usize,
     /// Output channels.
     pub dim_out: usize,
-    /// Groups; divides both.
+    /// Groups. Their number divides both channel counts.
     pub groups: usize,
     /// Kernel, stride, padding, dilation.
     pub window: Window,
-    /// What fusion has added.
+    /// The steps that fusion has added.
     pub epilogue: Epilogue,
 }
 
@@ -119,21 +121,21 @@ impl Conv {
         [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
     }
 
-    /// Multiply-adds for each value of the convolution itself, without those of a projection.
+    /// Multiply-adds per output value of this convolution, without those of a projection.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
     }
 
-    /// The convolution itself, then the projection that it has taken over, if it has: what is summed up.
+    /// This convolution and the projection fused into it, if any. The operator sums their results.
     pub fn terms(&self) -> impl Iterator<Item = &Self> {
         [self].into_iter().chain(self.epilogue.projection.as_deref())
     }
 }
 
-/// What an average is taken over.
+/// The axes of an average.
 ///
-/// The mean of a clip is that of its frames' means: two operators, so that where a blob is too large to be read at once
-/// nothing but a frame has to be.
+/// The mean of a clip is the mean of its frames' means, computed by two operators. So a blob that is too large to read
+/// at once can be read frame by frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Axes {
     /// Height and width: N×C×T×H×W becomes N×C×T×1×1.
@@ -143,10 +145,10 @@ pub enum Axes {
 }
 
 impl Axes {
-    /// All of them.
+    /// All values.
     pub const ALL: &[Self] = &[Self::Space, Self::Time];
 
-    /// Extents of the mean of a blob of extents `thw`.
+    /// The extents of the mean of a blob with extents `thw`.
     pub fn output(self, [t, h, w]: [usize; 3]) -> [usize; 3] {
         match self {
             Self::Space => [t, 1, 1],
@@ -154,7 +156,7 @@ impl Axes {
         }
     }
 
-    /// The window that lies over all of these axes of a blob of extents `thw`, and nowhere else.
+    /// The window that covers these axes of a blob with extents `thw` and has extent 1 along the others.
     pub(crate) fn window(self, [t, h, w]: [usize; 3]) -> Window {
         let kernel = match self {
             Self::Space => [1, h, w],
@@ -173,25 +175,25 @@ pub enum OpKind {
     Affine(Affine),
     /// Rectifier.
     Relu,
-    /// Max pooling; padding never wins.
+    /// Max pooling. Padding never is the maximum.
     MaxPool(Window),
-    /// Average pooling: the mean over all of these axes.
+    /// Average pooling: the mean over these axes.
     AveragePool(Axes),
-    /// The first position under each window of one tap, and zeros in the channels that the input lacks: the shortcut A of
-    /// residual networks.
+    /// Subsampling by a window of one tap, with zeros in the channels that the input lacks: shortcut A of residual
+    /// networks.
     Subsample(Window),
     /// Elementwise sum of two blobs of equal shape.
     Sum,
     /// The channels of one blob, then those of another.
     Concat,
-    /// The identity: where training stops the gradient.
+    /// The identity. Training stops the gradient here.
     StopGradient,
-    /// The same values in the other layout.
+    /// Conversion to the other layout.
     Layout,
 }
 
 impl OpKind {
-    /// Name of the kind, as `plan` prints it.
+    /// Name of the kind in the output of `plan`.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Conv(_) => "conv",
@@ -208,7 +210,7 @@ impl OpKind {
         }
     }
 
-    /// The convolution, if it is one.
+    /// The convolution, if the operator is one.
     pub fn conv(&self) -> Option<&Conv> {
         if let Self::Conv(conv) = self { Some(conv) } else { None }
     }
@@ -217,15 +219,15 @@ impl OpKind {
 /// One node of a [`Graph`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// Unique in the graph: the name of the blob the operator was added for, with a suffix where it works in place.
+    /// The name of the blob for which the operator was added, with a suffix if it works in place. Unique in the graph.
     pub name: String,
     /// What it computes.
     pub kind: OpKind,
-    /// What it reads.
+    /// The blobs that it reads.
     pub inputs: Vec<BlobId>,
-    /// What it writes.
+    /// The blob that it writes.
     pub output: BlobId,
-    /// Names of the operators that fusion folded into this one, in order of execution.
+    /// Names of the operators fused into this one, in order of execution.
     pub fused: Vec<String>,
 }
 
@@ -238,7 +240,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
 }
 
-/// Operators in an order in which they can run.
+/// Blobs, and operators in topological order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     pub(crate) blobs: Vec<Blob>,
@@ -270,12 +272,12 @@ impl Graph {
         &self.inputs
     }
 
-    /// How the last input is made of frames of the first; `None` where every input is fed.
+    /// Which frames of the first input make the last one; `None` if the caller gives every input.
     pub fn slow_frames(&self) -> Option<SlowFrames> {
         self.slow_frames
     }
 
-    /// How many inputs are fed: the first ones.
+    /// The number of inputs that the caller gives. They come first.
     pub fn clips(&self) -> usize {
         self.inputs.len() - usize::from(self.slow_frames.is_some())
     }
@@ -285,7 +287,7 @@ impl Graph {
         self.output
     }
 
-    /// The last blob of every stage, shallowest first: what [`Taps::Stages`](crate::Taps::Stages) stands for.
+    /// The last blob of every stage, shallowest first. These are the taps of [`Taps::Stages`](crate::Taps::Stages).
     pub fn stages(&self) -> &[BlobId] {
         &self.stages
     }
@@ -293,36 +295,38 @@ impl Graph {
     /// The last version of the blob called `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap), which lists the blobs of the stages.
+    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap) with the last blobs of the stages, if there is no such
+    /// blob.
     pub fn find(&self, name: &str) -> Result<BlobId> {
         let found = self.blobs.iter().rposition(|blob| blob.name == name);
         found.map(BlobId).ok_or_else(|| {
             let known = self.stages.iter().map(|&id| self.blob(id).name.clone()).collect();
-            let classifier = ["pool5", "pred"].contains(&name);
-            let note =
-                if classifier { " (pool5 and pred come with a classifier, which this network has not)" } else { "" };
+            let note = match name {
+                "pool5" | "pred" => " (pool5 and pred come with a classifier, which this network does not have)",
+                _ => "",
+            };
             ErrorRepr::UnknownTap { name: name.to_owned(), known, note }.into()
         })
     }
 
-    /// The parameters, in the order of the operators that use them: for a graph as built, the reference's order.
+    /// The parameters, in the order of the operators that use them. Before fusion this is the reference's order.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = Vec::new();
-        let affine = |affine: &Affine, channels: usize, list: &mut Vec<Parameter>| {
-            let own = affine.parameters();
-            list.extend(own.map(|name| Parameter { name: name.to_owned(), shape: vec![channels] }));
+        let add_affine = |affine: &Affine, channels: usize, parameters: &mut Vec<Parameter>| {
+            let names = affine.parameters();
+            parameters.extend(names.map(|name| Parameter { name: name.to_owned(), shape: vec![channels] }));
         };
         for op in &self.operators {
             match &op.kind {
                 OpKind::Conv(conv) => {
-                    for term in conv.terms() {
-                        parameters.push(Parameter { name: term.weight.clone(), shape: term.weight_shape().to_vec() });
-                        if let Some(folded) = &term.epilogue.affine {
-                            affine(folded, term.dim_out, &mut parameters);
+                    for conv in conv.terms() {
+                        parameters.push(Parameter { name: conv.weight.clone(), shape: conv.weight_shape().to_vec() });
+                        if let Some(affine) = &conv.epilogue.affine {
+                            add_affine(affine, conv.dim_out, &mut parameters);
                         }
                     }
                 }
-                OpKind::Affine(own) => affine(own, self.blob(op.output).channels, &mut parameters),
+                OpKind::Affine(affine) => add_affine(affine, self.blob(op.output).channels, &mut parameters),
                 OpKind::Relu | OpKind::MaxPool(_) | OpKind::AveragePool(_) | OpKind::Subsample(_) | OpKind::Concat => {}
                 OpKind::Sum | OpKind::StopGradient | OpKind::Layout => {}
             }
@@ -330,7 +334,7 @@ impl Graph {
         parameters
     }
 
-    /// Number of trained values: convolution weights, every affine's scale and bias, every bias.
+    /// The number of trained values: convolution weights, scales and biases.
     pub fn parameter_count(&self) -> u64 {
         let count = |p: Parameter| p.shape.iter().map(|&n| n as u64).product::<u64>();
         self.parameters().into_iter().map(count).sum()

@@ -3,12 +3,12 @@
 use super::{BlobId, GraphBuilder, Window};
 use crate::config::{BackboneConfig, Transformation};
 
-/// What a stage, and each block and transformation in it, is built with.
+/// The arguments with which a stage and its blocks and transformations are built.
 #[derive(Clone, Copy, Debug)]
 pub struct StageArgs {
     /// Which residual branch (`RESNETS.TRANS_FUNC`).
     pub transformation: Transformation,
-    /// 1 for res2, which alone never strides, up to 4 for res5.
+    /// 1 for res2, which never strides, to 4 for res5.
     pub stage_id: usize,
     /// Width of the stage's output.
     pub dim_out: usize,
@@ -18,7 +18,7 @@ pub struct StageArgs {
     pub groups: usize,
     /// Dilation of that convolution over height and width.
     pub dilation: usize,
-    /// Stride of the first block, where it strides.
+    /// Stride of the first block, if it strides.
     pub stride_init: usize,
     /// Whether a bottleneck strides in its first 1×1×1.
     pub stride_1x1: bool,
@@ -47,7 +47,7 @@ impl StageArgs {
     }
 }
 
-/// The branch 1×1×1, k×3×3, 1×1×1, each with its affine channel, ReLU after the first two.
+/// The branch of 1×1×1, k×3×3 and 1×1×1 convolutions, each with an affine channel, with ReLU after the first two.
 pub fn bottleneck_transformation(
     model: &mut GraphBuilder,
     blob_in: BlobId,
@@ -67,10 +67,10 @@ pub fn bottleneck_transformation(
     model.conv_affine_nd(cur, &format!("{prefix}_branch2c"), args.dim_out, Window::POINTWISE, 1, false)
 }
 
-/// The branch k×3×3, k×3×3, each with its affine channel, ReLU after the first.
+/// The branch of two k×3×3 convolutions, each with an affine channel, with ReLU after the first.
 ///
-/// The first convolution is neither grouped nor dilated. The second dilates height and width only: the reference passes
-/// a bare number there, which Caffe2 ignores, so that no reference net with `dilation` above 1 can run.
+/// The first convolution is neither grouped nor dilated. The second dilates height and width only. The reference passes
+/// a bare number there, which Caffe2 ignores, so no reference net with `dilation` above 1 can run.
 pub fn basic_transformation(
     model: &mut GraphBuilder,
     blob_in: BlobId,
@@ -86,7 +86,8 @@ pub fn basic_transformation(
     model.conv_affine_nd(cur, &format!("{prefix}_branch2b"), args.dim_out, window, args.groups, false)
 }
 
-/// The input itself where the width stays, else its projection by a 1×1×1 convolution and an affine channel.
+/// The shortcut: the input if the width stays the same, else its projection by a 1×1×1 convolution and an affine
+/// channel.
 pub fn add_shortcut(
     model: &mut GraphBuilder,
     blob_in: BlobId,
@@ -100,9 +101,9 @@ pub fn add_shortcut(
     model.conv_affine_nd(blob_in, &format!("{prefix}_branch1"), args.dim_out, args.pointwise(stride), 1, false)
 }
 
-/// A residual block of either transformation: `ReLU(branch + shortcut)`.
+/// A residual block with either transformation: `ReLU(branch + shortcut)`.
 ///
-/// The sum goes onto the branch's own blob where `inplace_sum`, else into `<prefix>_sum`.
+/// The sum has the name of the branch if `inplace_sum`, else `<prefix>_sum`.
 pub fn add_bottleneck_block(
     model: &mut GraphBuilder,
     blob_in: BlobId,
@@ -123,7 +124,7 @@ pub fn add_bottleneck_block(
     model.relu(sum)
 }
 
-/// `count` blocks; only the last has a `_sum` blob of its own. Returns the last blob and its width.
+/// A stage of `count` blocks. Only the last block has a `_sum` blob. Returns the last blob and its width.
 pub fn add_stage(
     model: &mut GraphBuilder,
     blob_in: BlobId,
@@ -138,7 +139,7 @@ pub fn add_stage(
     (blob, model.channels(blob))
 }
 
-/// The whole body from `data`: stem, then res2 to res4 or res5. Returns the last blob, its width and the nominal
+/// The whole body from `data` on: the stem, then res2 to res4 or res5. Returns the last blob, its width and the nominal
 /// spatial scale, as `add_ResNet_convX_body` does.
 ///
 /// `config` must be valid, see [`BackboneConfig::validate`].

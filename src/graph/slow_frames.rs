@@ -1,44 +1,46 @@
-//! An input that takes some of another's frames.
+//! The frames of a clip that the slow pathway takes.
 
 use crate::error::{ErrorRepr, Result};
 use crate::network::Spread;
 use crate::shape::Shape;
 
-/// Which frames of a clip the slow pathway of a SlowFast network takes: one in `alpha`.
+/// The frames of a clip that the slow pathway of a SlowFast network takes: one in `alpha`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlowFrames {
-    /// Frames of the clip for each that is taken.
+    /// Frames of the clip per frame that is taken.
     pub alpha: usize,
-    /// Where in the clip they are.
+    /// How the frames are spread over the clip.
     pub spread: Spread,
 }
 
 impl SlowFrames {
-    /// The shape of what is taken of a clip of `shape`.
+    /// The shape of the slow pathway's input for a clip of `shape`.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if its frames are no multiple of `alpha`: the pathways would not fit
-    /// together.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the number of frames is not a multiple of `alpha`. The extents of
+    /// the two pathways would not match.
     pub fn shape(&self, shape: Shape) -> Result<Shape> {
         let Self { alpha, .. } = *self;
         if !shape.t.is_multiple_of(alpha) {
             let nearest = ((shape.t + alpha / 2) / alpha).max(1) * alpha;
             return Err(ErrorRepr::Clip {
                 wanted: format!(
-                    "a multiple of {alpha} frames, since the slow pathway takes one in {alpha} ({nearest} is the nearest)"
+                    "a multiple of {alpha} frames, because the slow pathway takes one in {alpha} ({nearest} is the \
+                     nearest)"
                 ),
                 given: format!("{} frames ({shape})", shape.t),
-            }.into());
+            }
+            .into());
         }
         Ok(Shape { t: shape.t / alpha, ..shape })
     }
 
-    /// The frames that are taken of `count`, a multiple of `alpha`, by their place in the clip.
+    /// The indices of the frames that are taken from a clip of `count` frames, which must be a multiple of `alpha`.
     pub fn frames(&self, count: usize) -> Vec<usize> {
         let taken = count / self.alpha;
         match self.spread {
             Spread::Every => (0..taken).map(|i| i * self.alpha).collect(),
-            // In the arithmetic of torch.linspace: float32, from the nearer end.
+            // The arithmetic of torch.linspace: float32, from the nearer end.
             Spread::Even => {
                 let last = count.saturating_sub(1) as f32;
                 let step = last / taken.saturating_sub(1).max(1) as f32;
@@ -50,7 +52,7 @@ impl SlowFrames {
         }
     }
 
-    /// What is taken of a clip of `shape`, NCTHW, in place of what `into` holds.
+    /// Replaces the contents of `into` by the frames that are taken from a clip of `shape`, NCTHW.
     pub(crate) fn take<T: Copy>(&self, values: &[T], shape: Shape, into: &mut Vec<T>) {
         let (frames, frame) = (self.frames(shape.t), shape.h * shape.w);
         into.clear();
@@ -67,7 +69,7 @@ mod tests {
     #[test]
     fn frames_are_those_of_the_projects() {
         let even = |alpha, count| SlowFrames { alpha, spread: Spread::Even }.frames(count);
-        // What torch.linspace(0, 31, 8).long() gives.
+        // The result of torch.linspace(0, 31, 8).long().
         assert_eq!(even(4, 32), [0, 4, 8, 13, 17, 22, 26, 31]);
         assert_eq!(even(8, 32), [0, 10, 20, 31]);
         assert_eq!(even(4, 40), [0, 4, 8, 13, 17, 21, 26, 30, 34, 39]);
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_lies_as_a_clip_does() {
+    fn taken_frames_are_in_the_layout_of_a_clip() {
         let shape = Shape::new(2, 2, 4, 1, 2);
         let values: Vec<usize> = (0..shape.len()).collect();
         let mut taken = vec![7];
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_length_that_fits_is_named() {
+    fn the_error_names_the_nearest_valid_length() {
         let slow_frames = SlowFrames { alpha: 4, spread: Spread::Even };
         for (given, nearest) in [(1, 4), (5, 4), (6, 8), (30, 32)] {
             let error = slow_frames.shape(Shape::new(1, 3, given, 8, 8)).unwrap_err().to_string();

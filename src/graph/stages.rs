@@ -1,11 +1,12 @@
-//! What a feature pyramid needs to know of a body: its stages.
+//! The stages of a body, for a feature pyramid.
 
 use super::Body;
 use super::described::FAST;
 use crate::error::Result;
 use crate::network::{Description, Network};
 
-/// The stages of a body, of its slow pathway where there are two, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid.
+/// The stages of a body, deepest first, as the reference's `stage_info_ResNet*` list them for its feature pyramid. With
+/// two pathways these are the stages of the slow one.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StageInfo {
@@ -13,15 +14,15 @@ pub struct StageInfo {
     pub blobs: Vec<String>,
     /// Their widths, in channels.
     pub dims: Vec<usize>,
-    /// Their scales in height and width against the clip, for example 1/16. Those of the reference's bodies are nominal, see
-    /// [`crate::BackboneConfig::spatial_scale`].
+    /// Their scales in height and width relative to the clip, for example 1/16. The scales of the reference's bodies
+    /// are nominal, see [`crate::BackboneConfig::spatial_scale`].
     pub spatial_scales: Vec<f64>,
 }
 
 /// The stages of `network`, which may be a [`crate::BackboneConfig`], deepest first.
 ///
-/// The deepest scale of the reference's bodies is [`crate::BackboneConfig::spatial_scale`]: with a dilated res5 it is
-/// `dilation`/32.
+/// The deepest scale of the reference's bodies is [`crate::BackboneConfig::spatial_scale`], which is `dilation`/32 with
+/// a dilated res5.
 ///
 /// ```
 /// use resnet3d_wgpu::{BackboneConfig, stage_info};

@@ -1,9 +1,9 @@
-//! A body of *Detect-and-Track*, unit by unit.
+//! Expansion of a body of *Detect-and-Track* into units.
 
 use super::{Block, Description, Pool, Shortcut, Stage, Stem, Unit};
 use crate::config::{BackboneConfig, Transformation};
 
-/// The units of the body that `config`, which must be valid, describes: those that
+/// The description of the body of `config`, which must be valid. It has the units that
 /// [`crate::graph::resnet::add_resnet_convx_body`] adds.
 pub(super) fn reference(config: &BackboneConfig) -> Description {
     let convs = vec![Unit::new(config.feat_dims[0], [1, 7, 7]).strided([1, 2, 2])];

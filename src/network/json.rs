@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// The most blocks of a stage: far beyond any network, and few enough that a typing error does not take all memory.
+/// The maximum number of blocks in a stage. It is far beyond any network, and a typing error cannot use all memory.
 pub(super) const MAX_BLOCKS: usize = 1000;
 
-/// Keys of a [`Description`] that those of a [`BackboneConfig`] have not.
-const DESCRIBING: [&str; 5] = ["stem", "stages", "fast", "alpha", "classes"];
+/// The keys of a [`Description`] that a [`BackboneConfig`] does not have.
+const DESCRIPTION_KEYS: [&str; 5] = ["stem", "stages", "fast", "alpha", "classes"];
 
-/// The JSON of a description: every key optional over a preset, unknown keys refused.
+/// The JSON of a description. Every key is optional if there is a preset; unknown keys are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Overrides {
@@ -20,7 +20,7 @@ struct Overrides {
     stem: Option<Stem>,
     stages: Option<Vec<Stage>>,
     fast: Option<Box<FastPathway>>,
-    /// Of the fast pathway.
+    /// `alpha` of the fast pathway.
     alpha: Option<usize>,
     classes: Option<usize>,
 }
@@ -41,7 +41,7 @@ struct BlockKeys {
     branch: Vec<Unit>,
     #[serde(default = "identity", skip_serializing_if = "is_identity")]
     shortcut: Shortcut,
-    /// How often the block is there, one behind the other.
+    /// How many times the block is repeated.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     repeat: usize,
 }
@@ -56,10 +56,9 @@ fn is_identity(shortcut: &Shortcut) -> bool {
 
 impl Serialize for Stage {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let alike = self.blocks.chunk_by(|a, b| a == b);
-        let blocks = alike.map(|same| {
-            let Block { branch, shortcut } = same[0].clone();
-            BlockKeys { branch, shortcut, repeat: same.len() }
+        let blocks = self.blocks.chunk_by(|a, b| a == b).map(|equal| {
+            let Block { branch, shortcut } = equal[0].clone();
+            BlockKeys { branch, shortcut, repeat: equal.len() }
         });
         let keys = StageKeys { blocks: blocks.collect(), pool: self.pool.clone(), stop_gradient: self.stop_gradient };
         keys.serialize(serializer)
@@ -72,8 +71,8 @@ impl<'de> Deserialize<'de> for Stage {
         let mut blocks = Vec::new();
         for BlockKeys { branch, shortcut, repeat } in keys.blocks {
             if repeat == 0 || repeat > MAX_BLOCKS - blocks.len() {
-                let wanted = format!("repeat {repeat}: a stage has 1 to {MAX_BLOCKS} blocks");
-                return Err(serde::de::Error::custom(wanted));
+                let message = format!("repeat {repeat}: a stage has 1 to {MAX_BLOCKS} blocks");
+                return Err(serde::de::Error::custom(message));
             }
             blocks.extend(std::iter::repeat_n(Block { branch, shortcut }, repeat));
         }
@@ -91,7 +90,7 @@ impl Serialize for Network {
 }
 
 impl Network {
-    /// A network by its preset's name: one of [`BackboneConfig::PRESETS`] or of [`presets::NAMES`].
+    /// The preset `name`, one of [`BackboneConfig::PRESETS`] or [`presets::NAMES`].
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such preset.
@@ -105,17 +104,17 @@ impl Network {
         })
     }
 
-    /// A network from JSON, validated.
+    /// Parses and validates a network.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is no JSON object, an unknown key, a value of the
-    /// wrong type, or a network that cannot be built.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for text that is not a JSON object, an unknown key, a value of
+    /// the wrong type, or a network that cannot be built.
     pub fn from_json(json: &str) -> Result<Self> {
         let keys: Value = serde_json::from_str(json)
             .map_err(|e| Error::config("JSON", "an object of known keys, all optional", e))?;
         let preset = keys.get("preset").and_then(Value::as_str);
         let described = preset.map_or_else(
-            || DESCRIBING.iter().any(|key| keys.get(key).is_some()),
+            || DESCRIPTION_KEYS.iter().any(|key| keys.get(key).is_some()),
             |preset| !BackboneConfig::PRESETS.contains(&preset),
         );
         if !described {
@@ -124,21 +123,21 @@ impl Network {
         let overrides: Overrides = serde_json::from_str(json).map_err(|e| {
             Error::config(
                 "JSON",
-                "an object of the keys preset, stem, stages, fast, alpha and classes, all optional over a preset",
+                "an object with the keys preset, stem, stages, fast, alpha and classes, all optional with a preset",
                 e,
             )
         })?;
         let mut description = match &overrides.preset {
             Some(name) => match Self::preset(name)? {
                 Self::Described(description) => description,
-                Self::Reference(_) => unreachable!("only other presets come here"),
+                Self::Reference(_) => unreachable!("these presets are parsed as a BackboneConfig above"),
             },
             None => match (&overrides.stem, &overrides.stages) {
                 (Some(stem), Some(stages)) => {
                     Description { stem: stem.clone(), stages: stages.clone(), fast: None, classes: None }
                 }
                 _ => {
-                    let wanted = format!("one of {}, or else both stem and stages", presets::NAMES.join(", "));
+                    let wanted = format!("one of {}, or both stem and stages", presets::NAMES.join(", "));
                     return Err(Error::config("preset", wanted, "none"));
                 }
             },
@@ -152,7 +151,9 @@ impl Network {
         description.fast = overrides.fast.or(description.fast);
         match (overrides.alpha, &mut description.fast) {
             (Some(alpha), Some(fast)) => fast.alpha = alpha,
-            (Some(_), None) => return Err(Error::config("alpha", "a network of two pathways", "one of one")),
+            (Some(_), None) => {
+                return Err(Error::config("alpha", "in a network with two pathways", "a network with one pathway"));
+            }
             (None, _) => {}
         }
         description.classes = overrides.classes.or(description.classes);
@@ -160,7 +161,7 @@ impl Network {
         Ok(Self::Described(description))
     }
 
-    /// The JSON that [`Network::from_json`] reads back.
+    /// The network as JSON, which [`Network::from_json`] reads.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("structs of numbers, strings and lists always serialise")
     }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_follow_themselves_are_written_once() {
+    fn repeated_blocks_are_written_once() {
         let json = Network::preset("r3d_18").unwrap().to_json();
         assert_eq!(json.matches(r#""repeat":2"#).count(), 1, "{json}");
         let deep = Network::preset("r3d200").unwrap().to_json();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_change_a_preset() {
+    fn keys_modify_a_preset() {
         let network = Network::from_json(r#"{"preset": "slow_r50", "classes": 7}"#).unwrap();
         assert_eq!(network.classes(), Some(7));
         let json = r#"{"preset": "slow_r50", "stem": {"convs": [{"width": 64, "kernel": [5, 7, 7]}]}}"#;
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_networks_that_cannot_be() {
+    fn refuses_invalid_networks() {
         let with = |branch: &str, shortcut: &str| {
             let stem = r#""stem": {"convs": [{"width": 8, "kernel": [1, 7, 7]}]}"#;
             let block = format!(r#"{{"branch": [{branch}], "shortcut": {shortcut}}}"#);

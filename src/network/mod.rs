@@ -1,10 +1,10 @@
-//! What network: every choice that shapes a 3D ResNet, whoever published it.
+//! The configuration of a network: every choice that shapes a 3D ResNet of any project.
 //!
-//! A [`Network`] is either the body of *Detect-and-Track*, by that reference's own keys ([`BackboneConfig`]), or a
-//! [`Description`]: stem, stages, blocks and units, of which every published 3D ResNet is made. The first expands into the
-//! second ([`Network::description`]), to the same graph, blob for blob.
+//! A [`Network`] is either a body of *Detect-and-Track*, with the keys of that reference ([`BackboneConfig`]), or a
+//! [`Description`]: stem, stages, blocks and units, which can express every published 3D ResNet. The first expands into
+//! the second ([`Network::description`]) with the same graph, blob for blob.
 //!
-//! [`presets`] has the published networks by their projects' names.
+//! [`presets`] has the published networks under the names that their projects give them.
 
 mod expand;
 mod json;
@@ -16,10 +16,10 @@ use crate::error::Result;
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
 
-/// A network, validated when a [`crate::low_level::graph::Body`] is made of it.
+/// A network. Making a [`crate::low_level::graph::Body`] validates it.
 ///
-/// As JSON it has the keys of [`BackboneConfig`], or those of [`Description`]; `preset` names a published network that the
-/// other keys change.
+/// Its JSON has the keys of [`BackboneConfig`] or those of [`Description`]. `preset` names a published network, which
+/// the other keys modify.
 ///
 /// ```
 /// use resnet3d_wgpu::Network;
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Network {
-    /// A body of *Detect-and-Track*, by its own keys.
+    /// A body of *Detect-and-Track*, with the keys of that reference.
     Reference(BackboneConfig),
     /// Any network, unit by unit.
     Described(Description),
@@ -54,7 +54,7 @@ impl Network {
         }
     }
 
-    /// The stage after which training stops the gradient; 0 for none.
+    /// The stage behind which training stops the gradient; 0 for none.
     pub fn freeze_at(&self) -> usize {
         match self {
             Self::Reference(config) => config.freeze_at,
@@ -64,7 +64,7 @@ impl Network {
         }
     }
 
-    /// How many classes its classifier has; `None` if it has none.
+    /// The number of classes; `None` if the network has no classifier.
     pub fn classes(&self) -> Option<usize> {
         match self {
             Self::Reference(_) => None,
@@ -109,57 +109,58 @@ impl From<&Network> for Network {
     }
 }
 
-/// A network, unit by unit. As JSON, what is left out has the value that is usual, and `repeat` stands for a block that
-/// follows itself.
+/// A network, unit by unit. In its JSON, omitted keys have their usual values, and `repeat` repeats a block.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Description {
-    /// What turns the clip into the first stage's input.
+    /// The stem, from the clip to the input of the first stage.
     pub stem: Stem,
-    /// res2 first.
+    /// The stages, res2 first.
     pub stages: Vec<Stage>,
-    /// A second pathway, which the stem and the stages above hear from.
+    /// A second pathway, with lateral connections to the stem and the stages above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fast: Option<Box<FastPathway>>,
-    /// Classes of the classifier behind the mean of the last stage. `None` ends the network with that stage.
+    /// The number of classes of the classifier, which takes the mean of the last stage. `None`: the network ends with
+    /// the last stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
 }
 
-/// The fast pathway of a SlowFast network (Feichtenhofer et al., ICCV 2019): narrow, and of all frames of a clip, of which the
-/// slow one takes one in `alpha`. What is behind its stem, and behind each stage but the last, joins the slow pathway there.
+/// The fast pathway of a SlowFast network (Feichtenhofer et al., ICCV 2019). It is narrow and takes all frames of a
+/// clip, while the slow pathway takes one in `alpha`. Lateral connections lead from its stem, and from each stage but
+/// the last, to the same place in the slow pathway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FastPathway {
-    /// Frames of the clip for each of the slow pathway.
+    /// Frames of the clip per frame of the slow pathway.
     pub alpha: usize,
-    /// Which those are.
+    /// Which frames the slow pathway takes.
     #[serde(default)]
     pub spread: Spread,
-    /// Its own stem.
+    /// The stem of the fast pathway.
     pub stem: Stem,
-    /// Its own stages, as many as the slow pathway's.
+    /// The stages of the fast pathway, as many as in the slow one.
     pub stages: Vec<Stage>,
-    /// One behind the stem, one behind each stage but the last.
+    /// The lateral connections: one behind the stem, and one behind each stage but the last.
     pub laterals: Vec<Lateral>,
 }
 
-/// Where in a clip frames are taken from.
+/// How the frames that the slow pathway takes are spread over the clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Spread {
-    /// From the first to the last, as evenly as whole frames allow: `torch.linspace(0, T - 1, T / alpha)` without what is
-    /// behind the point (PyTorchVideo, PySlowFast).
+    /// Evenly from the first frame to the last: `torch.linspace(0, T - 1, T / alpha)`, truncated to integers
+    /// (PyTorchVideo, PySlowFast).
     #[default]
     Even,
-    /// The first, and every `alpha`-th behind it (mmaction2).
+    /// The first frame and every `alpha`-th after it (mmaction2).
     Every,
 }
 
-/// A lateral connection: a convolution over time of a blob of the fast pathway, strided by `alpha`, whose channels come behind
-/// those of the slow one's.
+/// A lateral connection: a convolution over time, with stride `alpha`, of a blob of the fast pathway. Its output
+/// channels are appended to those of the slow pathway's blob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -173,27 +174,27 @@ pub struct Lateral {
     pub relu: bool,
 }
 
-/// The convolutions of a clip, each with its affine channel and ReLU, and the pooling behind them.
+/// The first convolutions, each with an affine channel and ReLU, and the pooling behind them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Stem {
-    /// `conv1`; deep stems have more.
+    /// `conv1`, and further convolutions in deep stems.
     pub convs: Vec<Unit>,
     /// `pool1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Pool>,
 }
 
-/// Residual blocks one after the other.
+/// A sequence of residual blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Stage {
     /// The blocks.
     pub blocks: Vec<Block>,
-    /// Max pooling behind the stage, of its last blob, which stays as it is.
+    /// Max pooling of the stage's last blob, as the input of the next stage.
     pub pool: Option<Pool>,
-    /// Whether training stops the gradient behind the stage. It changes no value.
+    /// Whether training stops the gradient behind the stage. This changes no value.
     pub stop_gradient: bool,
 }
 
@@ -201,63 +202,62 @@ pub struct Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Block {
-    /// Units one after the other, `branch2a` first; ReLU behind all but the last.
+    /// The units in order, `branch2a` first, with ReLU behind all but the last.
     pub branch: Vec<Unit>,
-    /// What is added to the branch.
+    /// The shortcut that is added to the branch.
     pub shortcut: Shortcut,
 }
 
-/// The way around a branch.
+/// The shortcut of a residual block.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Shortcut {
     /// The block's input.
     Identity,
-    /// `branch1`: a convolution of it with an affine channel (shortcut B).
+    /// `branch1`: a convolution of the block's input with an affine channel (shortcut B).
     Projection(Unit),
-    /// Every so many positions of it, as the branch strides, and zeros in the channels that it lacks (shortcut A).
+    /// The block's input, subsampled with the branch's stride and padded with zero channels (shortcut A).
     ZeroPad,
 }
 
-/// A convolution and its affine channel.
+/// A convolution with its affine channel.
 ///
-/// Padding is `dilation * (kernel - 1) / 2` on both sides, so that stride 1 keeps the extents.
+/// The padding is `dilation * (kernel - 1) / 2` on both sides, so stride 1 keeps the extents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Unit {
     /// Output channels.
     pub width: usize,
-    /// Taps over time, height and width; odd.
+    /// Kernel over time, height and width; odd.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub kernel: [usize; 3],
-    /// Steps between outputs.
+    /// Stride over time, height and width.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub stride: [usize; 3],
-    /// Steps between taps.
+    /// Dilation over time, height and width.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub dilation: [usize; 3],
-    /// Groups of channels; as many as channels is a depthwise convolution.
+    /// Groups of channels. One group per channel is a depthwise convolution.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub groups: usize,
-    /// A convolution in front of this one, which is then the second half of a factored one.
+    /// The first half of a factored convolution, of which this unit is the second half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid: Option<FirstHalf>,
 }
 
-/// The first half of a factored convolution, for example 1×3×3 in front of 3×1×1 (R(2+1)D): with an affine channel of its
-/// own.
+/// The first half of a factored convolution and its affine channel, for example 1×3×3 in front of 3×1×1 (R(2+1)D).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FirstHalf {
     /// Channels between the halves.
     pub width: usize,
-    /// Taps over time, height and width; odd.
+    /// Kernel over time, height and width; odd.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub kernel: [usize; 3],
-    /// Steps between outputs.
+    /// Stride over time, height and width.
     #[serde(default = "ones", skip_serializing_if = "are_ones")]
     pub stride: [usize; 3],
     /// Whether ReLU follows.
@@ -265,14 +265,14 @@ pub struct FirstHalf {
     pub relu: bool,
 }
 
-/// A window of max pooling; padding never wins.
+/// Max pooling. Padding never is the maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Pool {
     /// Extents of the window over time, height and width.
     pub kernel: [usize; 3],
-    /// Steps between outputs.
+    /// Stride over time, height and width.
     pub stride: [usize; 3],
     /// Padding on both sides.
     #[serde(default, skip_serializing_if = "are_zeros")]
@@ -290,17 +290,17 @@ impl Unit {
         Self { width, kernel, stride: [1; 3], dilation: [1; 3], groups: 1, mid: None }
     }
 
-    /// The same with these steps between outputs.
+    /// The same unit with this stride.
     pub fn strided(self, stride: [usize; 3]) -> Self {
         Self { stride, ..self }
     }
 
-    /// The window of the unit, or of its second half.
+    /// The window of the convolution; in a factored convolution, of the second half.
     pub fn window(&self) -> Window {
         window(self.kernel, self.stride, self.dilation)
     }
 
-    /// The steps of both halves together.
+    /// The stride of the unit; in a factored convolution, of both halves together.
     pub fn total_stride(&self) -> [usize; 3] {
         let mid = self.mid.as_ref().map_or([1; 3], |mid| mid.stride);
         product(self.stride, mid)
@@ -308,27 +308,27 @@ impl Unit {
 }
 
 impl FirstHalf {
-    /// Its window.
+    /// The window of the convolution.
     pub fn window(&self) -> Window {
         window(self.kernel, self.stride, [1; 3])
     }
 }
 
 impl Lateral {
-    /// Its window in a network whose slow pathway takes one frame in `alpha`.
+    /// The window of the convolution if the slow pathway takes one frame in `alpha`.
     pub fn window(&self, alpha: usize) -> Window {
         window([self.kernel, 1, 1], [alpha, 1, 1], [1; 3])
     }
 }
 
 impl Pool {
-    /// Behind the stems of most.
+    /// The pooling behind most stems.
     pub const MAX_1X3X3: Self = Self { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
 
-    /// Behind the stems of Hara's.
+    /// The pooling behind the stems of Hara's networks.
     pub const MAX_3X3X3: Self = Self { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
 
-    /// Behind res2 of those that halve the frames there.
+    /// The pooling behind res2 in networks that halve the number of frames there.
     pub const MAX_2X1X1: Self = Self { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
 
     /// The window.
@@ -338,7 +338,7 @@ impl Pool {
 }
 
 impl Block {
-    /// The steps of the branch.
+    /// The stride of the branch.
     pub fn stride(&self) -> [usize; 3] {
         self.branch.iter().map(Unit::total_stride).fold([1; 3], product)
     }
@@ -350,15 +350,15 @@ impl Block {
 }
 
 impl Description {
-    /// The steps of the whole network, or of its slow pathway: how many positions of the clip one of the last stage stands
-    /// for, along each axis.
+    /// The stride from the clip to the output of the last stage, in the slow pathway if there are two.
     pub fn stride(&self) -> [usize; 3] {
-        // The last stage's blob is the one before its pooling.
+        // The output is the blob in front of the last stage's pooling.
         strides(&self.stem, &self.stages).last().map_or([1; 3], |&(blob, _)| blob)
     }
 }
 
-/// The steps from the clip to the blob of the stem and of every stage, each without and with the pooling behind it.
+/// The strides from the clip to the stem's output and to every stage's output, each without and with the pooling behind
+/// it.
 fn strides(stem: &Stem, stages: &[Stage]) -> Vec<([usize; 3], [usize; 3])> {
     let pooled =
         |blob: [usize; 3], pool: &Option<Pool>| (blob, pool.as_ref().map_or(blob, |pool| product(blob, pool.stride)));

@@ -1,27 +1,27 @@
-//! Whether a described network can be built and run.
+//! Validation of described networks.
 
 use super::json::MAX_BLOCKS;
 use super::{Block, Description, FastPathway, FirstHalf, Pool, Shortcut, Stage, Stem, Unit, strides};
 use crate::error::{Error, Result};
 
-/// The largest width, kernel, stride or count of classes: far beyond any use, and small enough that no product of two
+/// The largest width, kernel, stride or number of classes: far beyond any use, and small enough that no product of two
 /// overflows 64 bits.
 const LARGEST: usize = 1 << 20;
 
-/// The most stages, of which the last is called res5.
+/// The maximum number of stages: res2 to res5.
 const MAX_STAGES: usize = 4;
 
-/// The most units of a branch: one for each letter.
+/// The maximum number of units in a branch: one per letter.
 const MAX_UNITS: usize = 26;
 
 impl Description {
     /// Checks that the network can be built and run.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the first field at fault: one to four stages of at least
-    /// one block; no zero; odd kernels (an even one would give T + 1 frames and the residual sum could not be formed);
-    /// groups that divide the widths around them; convolutions whose weights can be indexed; shortcuts of the branch's
-    /// width and stride; pathways of equal steps.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the first invalid field. A valid network has one to four
+    /// stages of at least one block; no zero; odd kernels (an even one would give T + 1 frames, which cannot be added
+    /// to the shortcut); groups that divide the widths around them; convolutions whose weights can be indexed;
+    /// shortcuts with the width and stride of the branch; pathways with equal strides.
     pub fn validate(&self) -> Result<()> {
         if let Some(classes @ (0 | LARGEST..)) = self.classes {
             return Err(Error::config("classes", format!("1 to {LARGEST}"), classes));
@@ -30,7 +30,7 @@ impl Description {
         let (joined, fast_width) = joined.unwrap_or_default();
         let width = validate_pathway(&self.stem, &self.stages, &joined, "")?;
         if self.stride().iter().any(|&stride| stride > LARGEST) {
-            let wanted = format!("at most {LARGEST} in all, along each axis");
+            let wanted = format!("at most {LARGEST} in total along each axis");
             return Err(Error::config("stride", wanted, format!("{:?}", self.stride())));
         }
         if let Some(classes) = self.classes {
@@ -40,8 +40,8 @@ impl Description {
     }
 }
 
-/// Checks a stem and stages, where so many channels are `joined` to the input of each stage, if any; returns how many the last
-/// stage leaves. `place` is what is in front of their keys.
+/// Checks a stem and stages and returns the output width of the last stage. Lateral connections add `joined[i]`
+/// channels to the input of stage i. `place` is the prefix of the keys.
 fn validate_pathway(stem: &Stem, stages: &[Stage], joined: &[usize], place: &str) -> Result<usize> {
     if stem.convs.is_empty() || stem.convs.len() > 3 {
         return Err(Error::config(format!("{place}stem.convs"), "one to three convolutions", stem.convs.len()));
@@ -49,7 +49,7 @@ fn validate_pathway(stem: &Stem, stages: &[Stage], joined: &[usize], place: &str
     if stages.is_empty() || stages.len() > MAX_STAGES {
         return Err(Error::config(format!("{place}stages"), format!("one to {MAX_STAGES} stages"), stages.len()));
     }
-    // What a clip has.
+    // The channels of a clip.
     let mut width = 3;
     for (i, unit) in stem.convs.iter().enumerate() {
         width = unit.validate(width, &format!("{place}stem.convs[{i}]"))?;
@@ -71,8 +71,8 @@ fn validate_pathway(stem: &Stem, stages: &[Stage], joined: &[usize], place: &str
 }
 
 impl FastPathway {
-    /// Checks the pathway beside a slow one of `stem` and `stages`; returns how many channels it adds to the input of each of
-    /// those stages, and how many its own last stage leaves.
+    /// Checks the fast pathway against the slow one of `stem` and `stages`. Returns how many channels the fast pathway
+    /// adds to the input of each of those stages, and the output width of its last stage.
     fn validate(&self, stem: &Stem, stages: &[Stage]) -> Result<(Vec<usize>, usize)> {
         if self.alpha == 0 || self.alpha > LARGEST {
             return Err(Error::config("fast.alpha", format!("1 to {LARGEST}"), self.alpha));
@@ -84,11 +84,12 @@ impl FastPathway {
             }
         }
         let width = validate_pathway(&self.stem, &self.stages, &[], "fast.")?;
-        let own = strides(&self.stem, &self.stages);
-        for (i, ((_, slow), (_, fast))) in strides(stem, stages).into_iter().zip(own).take(stages.len()).enumerate() {
+        let slow = strides(stem, stages);
+        let fast = strides(&self.stem, &self.stages);
+        for (i, ((_, slow), (_, fast))) in slow.into_iter().zip(fast).take(stages.len()).enumerate() {
             if slow != fast {
                 let place = if i == 0 { "fast.stem".to_owned() } else { format!("fast.stages[{}]", i - 1) };
-                let wanted = format!("steps of {slow:?} from the clip on, as the slow pathway has");
+                let wanted = format!("at stride {slow:?} to the clip, as in the slow pathway");
                 return Err(Error::config(place, wanted, format!("{fast:?}")));
             }
         }
@@ -105,7 +106,7 @@ impl FastPathway {
 }
 
 impl Block {
-    /// Checks the block, whose input has `dim_in` channels; returns how many it leaves.
+    /// Checks the block, whose input has `dim_in` channels, and returns its output width.
     fn validate(&self, dim_in: usize, place: &str) -> Result<usize> {
         if self.branch.is_empty() || self.branch.len() > MAX_UNITS {
             let wanted = format!("1 to {MAX_UNITS} units");
@@ -116,7 +117,7 @@ impl Block {
             width = unit.validate(width, &format!("{place}.branch[{i}]"))?;
         }
         let stride = self.stride();
-        let wanted = format!("{width} channels at stride {stride:?}, as the branch has");
+        let wanted = format!("{width} channels at stride {stride:?}, as in the branch");
         match &self.shortcut {
             Shortcut::Identity if dim_in != width || stride != [1; 3] => {
                 let given = format!("identity: {dim_in} channels at stride 1");
@@ -141,7 +142,7 @@ impl Block {
 }
 
 impl Unit {
-    /// Checks the unit, whose input has `dim_in` channels; returns how many it leaves.
+    /// Checks the unit, whose input has `dim_in` channels, and returns its output width.
     fn validate(&self, dim_in: usize, place: &str) -> Result<usize> {
         let mut dim_in = dim_in;
         if let Some(FirstHalf { width, kernel, stride, .. }) = self.mid {
@@ -183,18 +184,18 @@ fn check_sizes(widths: &[usize], kernel: [usize; 3], stride: [usize; 3], place: 
         }
     }
     if kernel.iter().any(|n| n.is_multiple_of(2)) {
-        let wanted = "odd (an even kernel would leave another extent, which cannot be summed with the shortcut)";
+        let wanted = "odd (an even kernel changes the extent, so the output cannot be added to the shortcut)";
         return Err(Error::config(format!("{place}.kernel"), wanted, format!("{kernel:?}")));
     }
     Ok(())
 }
 
-/// Every convolution's weight must be addressable.
-fn check_weight(of_group: usize, width: usize, kernel: [usize; 3], place: &str) -> Result<()> {
-    let values = kernel.iter().fold(of_group as u128 * width as u128, |all, &n| all * n as u128);
+/// Checks that 32-bit offsets can address the weight of a convolution.
+fn check_weight(per_group: usize, width: usize, kernel: [usize; 3], place: &str) -> Result<()> {
+    let values = kernel.iter().fold(per_group as u128 * width as u128, |all, &n| all * n as u128);
     if values > u128::from(u32::MAX / 4) {
         let wanted = "a convolution of fewer than 2^30 weights";
-        return Err(Error::config(place, wanted, format!("{width}x{of_group} channels of {kernel:?}")));
+        return Err(Error::config(place, wanted, format!("{width}x{per_group} channels of {kernel:?}")));
     }
     Ok(())
 }

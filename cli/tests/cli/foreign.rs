@@ -50,7 +50,7 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
         ("page.json", b"<html>403</html>", "an HTML page", "download the file itself"),
         ("empty.json", b"", "an empty file", "no bytes"),
         ("index.json", b"{\"weight_map\": {}}", "an index of several files", "join them"),
-        ("latin1.json", lone_byte, "bytes that are no text", "of another kind"),
+        ("latin1.json", lone_byte, "bytes that are not text", "of another kind"),
     ] {
         std::fs::write(at(name), bytes).unwrap();
         let ran = run(["plan", "--clip", "1x3x2x32x32", "--config", text(&at(name))]);

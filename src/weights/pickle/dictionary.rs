@@ -1,11 +1,11 @@
-//! What the dictionaries of a pickle hold, once the machine has stopped.
+//! Access to the dictionaries of a pickle after the machine has stopped.
 
 use super::numpy::{name, text};
 use super::value::{Array, Heap, Value};
 use crate::weights::raw::{Contents, RawTensor};
 use std::collections::BTreeMap;
 
-/// The dictionary at the root of a pickle, and what is in it.
+/// The dictionary at the root of a pickle.
 pub struct Root<'a> {
     file: &'a [u8],
     heap: &'a Heap,
@@ -13,7 +13,7 @@ pub struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// The root `value` of a program that ran on `file`; `None` if it is no dictionary.
+    /// The root `value` that a program in `file` left; `None` if it is no dictionary.
     pub fn new(file: &'a [u8], heap: &'a Heap, value: &Value) -> Option<Self> {
         match value {
             Value::Dict(root) => Some(Self { file, heap, root: *root }),
@@ -21,13 +21,13 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// The index of the dictionary itself.
+    /// The number of this dictionary.
     pub fn index(&self) -> usize {
         self.root
     }
 
-    /// The value of the key at the end of `path`, through the dictionaries before it. As in Python, the last of several
-    /// values for a key counts.
+    /// The value at `path`, a list of keys through nested dictionaries. As in Python, the last of several values for a
+    /// key counts.
     pub fn get(&self, path: &[&str]) -> Option<&'a Value> {
         let (last, above) = path.split_last()?;
         let dict = above.iter().try_fold(self.root, |dict, key| match self.get_in(dict, key) {
@@ -37,35 +37,35 @@ impl<'a> Root<'a> {
         self.get_in(dict, last)
     }
 
-    /// The text at the end of `path`, if it is some.
+    /// The text at `path`, if the value is text.
     pub fn text(&self, path: &[&str]) -> Option<String> {
         text(self.file, self.get(path)?).map(|text| text.into_owned())
     }
 
-    /// The dictionary of arrays under the first of `keys` that has one.
-    pub fn level(&self, keys: &[&str]) -> Option<usize> {
+    /// The dictionary with arrays under the first of `keys` that has one.
+    pub fn find_arrays(&self, keys: &[&str]) -> Option<usize> {
         keys.iter().find_map(|key| match self.get(&[key]) {
-            Some(Value::Dict(level)) if self.has_arrays(*level) => Some(*level),
+            Some(Value::Dict(dict)) if self.has_arrays(*dict) => Some(*dict),
             _ => None,
         })
     }
 
-    /// Whether the dictionary `dict` has arrays in it.
+    /// Whether the dictionary `dict` has arrays.
     pub fn has_arrays(&self, dict: usize) -> bool {
         self.heap.entries_of(dict).any(|(_, value)| matches!(value, Value::Array(_)))
     }
 
-    /// Puts the entries of the dictionary `dict` into `contents`, its arrays as `tensor` reads them.
+    /// Adds the entries of the dictionary `dict` to `contents`. `tensor` converts the arrays.
     ///
     /// # Errors
-    /// What `tensor` says of one, with its name; that a name is none.
+    /// The error of `tensor` with the name of the array; an error for a key that is not text.
     pub fn fill(
         &self,
         contents: &mut Contents,
         dict: usize,
         tensor: impl Fn(&Array) -> Result<RawTensor, String>,
     ) -> Result<(), String> {
-        // The same object may be under many names: the last entry of each is found before anything of it is copied.
+        // Many entries may have the same key. Finding the last one first avoids copying the others.
         let mut last = BTreeMap::new();
         for (key, value) in self.heap.entries_of(dict) {
             let name = name(self.file, key).ok_or_else(|| format!("{} where a blob's name should be", key.kind()))?;
@@ -85,7 +85,7 @@ impl<'a> Root<'a> {
     }
 
     fn get_in(&self, dict: usize, key: &str) -> Option<&'a Value> {
-        let entries = self.heap.entries_of(dict).filter(|(own, _)| name(self.file, own) == Some(key));
+        let entries = self.heap.entries_of(dict).filter(|(other, _)| name(self.file, other) == Some(key));
         entries.last().map(|(_, value)| value)
     }
 }

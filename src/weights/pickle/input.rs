@@ -1,37 +1,37 @@
-//! The bytes of a pickle as the machine takes them: operands of instructions, each checked to be there.
+//! The bytes of a pickle as the machine reads them: instructions and their operands, with bounds checks.
 
 use super::numpy::MAX_NAME;
 use std::ops::Range;
 
-/// Why a pickle is refused, and the byte at which.
+/// Why a pickle is refused, and at which byte.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub at: usize,
     pub what: String,
-    /// What may help where the file is not damaged, but holds more than weights.
+    /// What to do if the file is intact but holds more than weights.
     pub hint: Option<&'static str>,
-    /// Whether the bytes came to an end, so that more of them might help.
+    /// Whether the input was too short. Then a longer part of the file may be accepted.
     pub ended: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Refusal>;
 
-/// A pickle while it is read.
+/// A pickle that is being read.
 pub struct Input<'a> {
     pub file: &'a [u8],
     /// The next byte.
     pub at: usize,
-    /// The instruction that is being carried out.
+    /// The byte at which the current instruction begins.
     start: usize,
 }
 
 impl<'a> Input<'a> {
-    /// The pickle that begins at the byte `at` of `file`.
+    /// The pickle that begins at byte `at` of `file`.
     pub fn new(file: &'a [u8], at: usize) -> Self {
         Self { file, at, start: at }
     }
 
-    /// The next instruction.
+    /// Reads the next instruction.
     pub fn instruction(&mut self) -> Result<u8> {
         self.start = self.at;
         self.array().map(|[code]| code)
@@ -45,42 +45,44 @@ impl<'a> Input<'a> {
         Refusal { ended: true, ..self.refuse(what) }
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let range = self.take(N as u64)?;
         let bytes = self.file.get(range).and_then(|bytes| bytes.first_chunk().copied());
-        bytes.ok_or_else(|| self.ended("an end within an instruction"))
+        bytes.ok_or_else(|| self.ended("the end of the file within an instruction"))
     }
 
-    /// Where the next `len` bytes are.
+    /// Skips the next `len` bytes and returns their range.
     pub fn take(&mut self, len: u64) -> Result<Range<usize>> {
         let left = self.file.len().saturating_sub(self.at);
         let Some(len) = usize::try_from(len).ok().filter(|&len| len <= left) else {
-            let what = if left == 0 { "an end before STOP".to_owned() } else { format!("{len} bytes of {left} left") };
-            return Err(self.ended(what));
+            return Err(self.ended(match left {
+                0 => "the end of the file before STOP".to_owned(),
+                _ => format!("an operand of {len} bytes with {left} left"),
+            }));
         };
         self.at += len;
         Ok(self.at - len..self.at)
     }
 
-    /// Where the bytes are whose number comes first.
+    /// Reads a length and skips that many bytes. Returns their range.
     pub fn counted<const N: usize, L: TryInto<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<Range<usize>> {
         let len = len(self.array()?).try_into().map_err(|_| self.refuse("a string of negative length"))?;
         self.take(len)
     }
 
-    /// Where the rest of the line is, without its end.
+    /// Skips the rest of the line. Returns its range without the line break.
     pub fn line(&mut self) -> Result<Range<usize>> {
         let rest = self.file.get(self.at..).unwrap_or_default();
         let Some(len) = rest.iter().position(|&byte| byte == b'\n') else {
-            return Err(self.ended("a line without an end"));
+            return Err(self.ended("an unterminated line"));
         };
         let start = self.at;
         self.at += len + 1;
         Ok(start..start + len)
     }
 
-    /// The rest of the line, as a name or a number of any file is: short, and text.
+    /// Reads the rest of the line as a name or a number, which must be short text; `what` is the error otherwise.
     pub fn word(&mut self, what: &str) -> Result<&'a str> {
         let file = self.file;
         let rest = file.get(self.at..).unwrap_or_default();

@@ -1,52 +1,53 @@
-//! The stack machine that a pickle is a program for, restricted to what weight files are made of.
+//! The stack machine that executes pickles, restricted to what weight files need.
 
 use super::input::{Input, Refusal, Result};
 use super::numpy;
 use super::opcodes as op;
-use super::tensors::{self, MAX_ARGUMENTS, NoStorage};
+use super::tensors::{self, MAX_ARGUMENTS, PersistentIdError};
 use super::value::{Dialect, Global, Heap, Value};
 use crate::weights::raw::{Encoding, Payload};
 use std::collections::BTreeMap;
 
-/// Most instructions that a file may have. The checkpoint of an R-152 with batch norms and momentum has about a quarter
-/// of that. Every instruction makes at most one value, so this also bounds the memory that a hostile file can take.
+/// The maximum number of instructions in a file. The checkpoint of an R-152 with batch norms and momentum has about a
+/// quarter of it. Every instruction makes at most one value, so this also bounds the memory that a hostile file can
+/// use.
 const MAX_INSTRUCTIONS: usize = 1 << 18;
 
-/// How much of the name of a class is kept for messages.
-const KEPT: usize = 80;
+/// How many characters of a class name are kept for messages.
+const MAX_CLASS_NAME: usize = 80;
 
-/// What helps against classes and functions in a file.
-pub const PLAIN_ARRAYS: &str = "the file holds other objects than numpy arrays by name: load it in Python where it came from, and write the arrays \
-     alone, as pickle.dump({name: numpy.asarray(blob), …}, file, protocol=2) or safetensors.numpy.save_file";
+/// The hint for files with classes and functions.
+pub const PLAIN_ARRAYS: &str = "the file holds other objects than numpy arrays by name: load it in Python where it was made and write only the \
+     arrays, with pickle.dump({name: numpy.asarray(blob), …}, file, protocol=2) or safetensors.numpy.save_file";
 
-/// What helps against whole models and other objects of PyTorch's.
-pub const STATE_DICT: &str = "the file holds other things than tensors by name: load it in Python where it came from, and save the tensors alone, as \
-     torch.save(model.state_dict(), 'weights.pth')";
+/// The hint for files with whole models and other PyTorch objects.
+pub const STATE_DICT: &str = "the file holds other objects than tensors by name: load it in Python where it was made and save only the tensors, \
+     with torch.save(model.state_dict(), 'weights.pth')";
 
-/// What a program leaves.
+/// The result of a program.
 pub struct Outcome {
     pub root: Value,
     pub heap: Heap,
-    /// The byte behind it.
+    /// The byte behind the program.
     pub end: usize,
 }
 
-/// The machine while it runs.
+/// The state of the running machine.
 pub struct Machine<'a> {
     input: Input<'a>,
     dialect: Dialect,
     stack: Vec<Value>,
-    /// The heights of the stack at which MARK was seen.
+    /// The height of the stack at each MARK.
     marks: Vec<usize>,
-    // A tree, as a table takes three times its entries while it grows.
+    // A tree, because a growing hash table temporarily needs three times the memory of its entries.
     memo: BTreeMap<u32, Value>,
     /// See [`numpy::call`].
-    to_scan: usize,
+    scan_budget: usize,
     heap: Heap,
 }
 
 impl<'a> Machine<'a> {
-    /// Carries out the program that begins at the byte `at` of `file`.
+    /// Executes the program that begins at byte `at` of `file`.
     pub fn run(file: &'a [u8], at: usize, dialect: Dialect) -> Result<Outcome> {
         let mut machine = Self {
             input: Input::new(file, at),
@@ -54,7 +55,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: BTreeMap::new(),
-            to_scan: 2 * file.len(),
+            scan_budget: 2 * file.len(),
             heap: Heap::default(),
         };
         for _ in 0..MAX_INSTRUCTIONS {
@@ -72,7 +73,7 @@ impl<'a> Machine<'a> {
         self.input.refuse(what)
     }
 
-    /// A refusal of what is whole, but no weight file.
+    /// The refusal of an intact file that is no weight file.
     fn refuse_foreign(&self, what: impl Into<String>) -> Refusal {
         let hint = match self.dialect {
             Dialect::Arrays => PLAIN_ARRAYS,
@@ -90,7 +91,7 @@ impl<'a> Machine<'a> {
             op::PROTO => {
                 let [version] = self.input.array()?;
                 if version > 5 {
-                    return Err(self.refuse(format!("protocol {version}, and 5 is the latest known")));
+                    return Err(self.refuse(format!("protocol {version}, while 5 is the latest supported")));
                 }
             }
             op::FRAME => drop(self.input.array::<8>()?),
@@ -105,12 +106,12 @@ impl<'a> Machine<'a> {
             op::LONG4 if self.is_torch() => self.long(i32::from_le_bytes)?,
             op::INT => self.int()?,
             op::LONG => {
-                let digits = self.input.word("a whole number of no digits")?;
+                let digits = self.input.word("an invalid integer")?;
                 let value = digits.strip_suffix('L').unwrap_or(digits).parse();
                 self.push(value.map_or(Value::Number, Value::Int));
             }
             op::FLOAT => {
-                self.input.word("a number of no digits")?;
+                self.input.word("an invalid number")?;
                 self.push(Value::Number);
             }
             op::BINFLOAT => {
@@ -140,7 +141,7 @@ impl<'a> Machine<'a> {
             op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => {
                 let len = usize::from(code - op::TUPLE1) + 1;
                 let items = self.stack.len().checked_sub(len).filter(|&items| items >= self.floor());
-                let items = items.ok_or_else(|| self.refuse("a tuple of values that are not there"))?;
+                let items = items.ok_or_else(|| self.refuse("a tuple with too few values on the stack"))?;
                 self.tuple(items);
             }
             op::TUPLE => {
@@ -188,7 +189,7 @@ impl<'a> Machine<'a> {
                 let items = self.marked()?;
                 self.stack.truncate(items);
                 if !matches!(self.top()?, Value::Set | Value::Opaque(_)) {
-                    return Err(self.refuse("items for what is no set"));
+                    return Err(self.refuse("items added to a value that is not a set"));
                 }
             }
             op::FROZENSET if self.is_torch() => {
@@ -209,7 +210,7 @@ impl<'a> Machine<'a> {
                 let index = u32::from_le_bytes(self.input.array()?);
                 self.put(index)?;
             }
-            // The memo has at most as many entries as there were instructions.
+            // The memo cannot have more entries than there were instructions.
             op::MEMOIZE => self.put(self.memo.len() as u32)?,
             op::GET => {
                 let index = self.index()?;
@@ -234,7 +235,7 @@ impl<'a> Machine<'a> {
                 let file = self.input.file;
                 match (numpy::name(file, &module), numpy::name(file, &name)) {
                     (Some(module), Some(name)) => self.global(module, name)?,
-                    _ => return Err(self.refuse("a global whose name is no text")),
+                    _ => return Err(self.refuse("a global whose name is not text")),
                 }
             }
             op::REDUCE => self.reduce()?,
@@ -250,16 +251,16 @@ impl<'a> Machine<'a> {
             op::BINPERSID if self.is_torch() => {
                 let id = self.pop()?;
                 let storage = tensors::persistent(self.input.file, &mut self.heap, &id).map_err(|what| match what {
-                    NoStorage::Module => self.refuse_foreign("a whole model, as torch.save(model) writes it"),
-                    NoStorage::Other(what) => self.refuse(what),
+                    PersistentIdError::Module => self.refuse_foreign("a whole model, as torch.save(model) writes it"),
+                    PersistentIdError::Other(what) => self.refuse(what),
                 })?;
                 self.push(storage);
             }
 
             _ => {
                 return Err(match op::name(code) {
-                    None => self.refuse(format!("the instruction {code:#04x}, which is refused")),
-                    Some(name) => self.refuse_foreign(format!("the instruction {name}, which is refused")),
+                    None => self.refuse(format!("the unknown instruction {code:#04x}")),
+                    Some(name) => self.refuse_foreign(format!("the disallowed instruction {name}")),
                 });
             }
         }
@@ -270,23 +271,23 @@ impl<'a> Machine<'a> {
         self.stack.push(value);
     }
 
-    /// The height below which the stack belongs to an earlier MARK.
+    /// The height of the stack at the last MARK. Values below it cannot be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
 
     fn pop(&mut self) -> Result<Value> {
         let popped = if self.stack.len() > self.floor() { self.stack.pop() } else { None };
-        popped.ok_or_else(|| self.refuse("a value that is not there"))
+        popped.ok_or_else(|| self.refuse("an instruction that needs a value on an empty stack"))
     }
 
     fn top(&self) -> Result<&Value> {
-        self.stack.last().ok_or_else(|| self.refuse("a value that is not there"))
+        self.stack.last().ok_or_else(|| self.refuse("an instruction that needs a value on an empty stack"))
     }
 
-    /// Takes the last MARK away; the height of the stack there.
+    /// Removes the last MARK and returns its height on the stack.
     fn marked(&mut self) -> Result<usize> {
-        self.marks.pop().ok_or_else(|| self.refuse("the items after a MARK that is not there"))
+        self.marks.pop().ok_or_else(|| self.refuse("an instruction that needs a MARK on the stack"))
     }
 
     fn number<const N: usize, L: Into<i64>>(&mut self, value: fn([u8; N]) -> L) -> Result<()> {
@@ -295,13 +296,13 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A whole number, little-endian in two's complement. Only one of up to eight bytes is of use.
+    /// Reads an integer, little-endian in two's complement. The value of one with more than eight bytes is not kept.
     fn long<const N: usize, L: TryInto<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<()> {
         let range = self.input.counted(len)?;
         let bytes = &self.input.file[range];
         if bytes.len() > 8 {
             if self.dialect == Dialect::Arrays {
-                return Err(self.refuse(format!("a whole number of {} bytes", bytes.len())));
+                return Err(self.refuse(format!("an integer of {} bytes", bytes.len())));
             }
             self.push(Value::Number);
             return Ok(());
@@ -313,21 +314,21 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A whole number in digits; those of two are truth values.
+    /// Reads a decimal integer; `00` and `01` are booleans.
     fn int(&mut self) -> Result<()> {
-        let value = match self.input.word("a whole number of no digits")? {
+        let value = match self.input.word("an invalid integer")? {
             "00" => Value::Bool(false),
             "01" => Value::Bool(true),
-            digits => Value::Int(digits.parse().map_err(|_| self.refuse("a whole number of no digits"))?),
+            digits => Value::Int(digits.parse().map_err(|_| self.refuse("an invalid integer"))?),
         };
         self.push(value);
         Ok(())
     }
 
-    /// The index of a remembered value in digits.
+    /// Reads a decimal memo index.
     fn index(&mut self) -> Result<u32> {
-        let digits = self.input.word("an index of no digits")?;
-        digits.parse().map_err(|_| self.refuse("an index of no digits"))
+        let digits = self.input.word("an invalid memo index")?;
+        digits.parse().map_err(|_| self.refuse("an invalid memo index"))
     }
 
     fn text<const N: usize, L: TryInto<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<()> {
@@ -336,7 +337,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Text to the end of the line.
+    /// Reads text up to the end of the line.
     fn raw_unicode(&mut self) -> Result<()> {
         let range = self.input.line()?;
         let plain = self.input.file[range.clone()].iter().all(|&byte| byte.is_ascii() && byte != b'\\');
@@ -344,7 +345,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A string in quotes to the end of the line.
+    /// Reads a quoted string up to the end of the line.
     fn literal(&mut self) -> Result<()> {
         let range = self.input.line()?;
         let line = &self.input.file[range.clone()];
@@ -365,7 +366,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Makes a tuple of everything from the height `items` on.
+    /// Makes a tuple of the values from height `items` on.
     fn tuple(&mut self, items: usize) {
         let start = self.heap.items.len();
         self.heap.items.extend(self.stack.drain(items..));
@@ -373,13 +374,13 @@ impl<'a> Machine<'a> {
         self.push(Value::Tuple(start..end));
     }
 
-    /// The value that the items from the height `items` on are for.
+    /// The container of the items from height `items` on: the value below them.
     fn below(&self, items: usize) -> Option<&Value> {
         let below = items.checked_sub(1).filter(|&below| below >= self.floor())?;
         self.stack.get(below).filter(|_| items <= self.stack.len())
     }
 
-    /// Puts the values from the height `items` on into the list below them.
+    /// Appends the values from height `items` on to the list below them.
     fn append(&mut self, items: usize) -> Result<()> {
         match self.below(items) {
             Some(Value::List(list)) => {
@@ -394,17 +395,17 @@ impl<'a> Machine<'a> {
                 self.stack.truncate(items);
                 Ok(())
             }
-            Some(other) => Err(self.refuse(format!("items for {}, which is no list", other.kind()))),
-            None => Err(self.refuse("items for a list that is not there")),
+            Some(other) => Err(self.refuse(format!("items appended to {}", other.kind()))),
+            None => Err(self.refuse("items without a list on the stack")),
         }
     }
 
-    /// Puts the keys and values from the height `items` on into the dictionary below them.
+    /// Adds the keys and values from height `items` on to the dictionary below them.
     fn set_items(&mut self, items: usize) -> Result<()> {
         let dict = match self.below(items) {
             Some(Value::Dict(dict)) => Some(*dict),
             Some(Value::Opaque(_)) => None,
-            _ => return Err(self.refuse("items for what is no dictionary")),
+            _ => return Err(self.refuse("items added to a value that is not a dictionary")),
         };
         if !(self.stack.len() - items).is_multiple_of(2) {
             return Err(self.refuse("a key without a value"));
@@ -424,7 +425,7 @@ impl<'a> Machine<'a> {
 
     fn get(&mut self, index: u32) -> Result<()> {
         let value = self.memo.get(&index).cloned();
-        let value = value.ok_or_else(|| self.refuse(format!("the remembered value {index}, which is not there")))?;
+        let value = value.ok_or_else(|| self.refuse(format!("the empty memo index {index}")))?;
         self.push(value);
         Ok(())
     }
@@ -434,9 +435,9 @@ impl<'a> Machine<'a> {
         let global = match known {
             Some(global) => global,
             None => {
-                let name: String = format!("{module}.{name}").chars().take(KEPT).collect();
+                let name: String = format!("{module}.{name}").chars().take(MAX_CLASS_NAME).collect();
                 if self.dialect == Dialect::Arrays {
-                    return Err(self.refuse_foreign(format!("the global {name:?}, which is refused")));
+                    return Err(self.refuse_foreign(format!("the disallowed global {name:?}")));
                 }
                 self.heap.classes.push(name);
                 Global::Unknown(self.heap.classes.len() - 1)
@@ -458,9 +459,9 @@ impl<'a> Machine<'a> {
         let value = match tensors::call(&mut self.heap, function, &arguments).map_err(|what| self.refuse(what))? {
             Some(value) => value,
             None => {
-                let value = numpy::call(self.input.file, &mut self.heap, &mut self.to_scan, function, &arguments);
+                let value = numpy::call(self.input.file, &mut self.heap, &mut self.scan_budget, function, &arguments);
                 match value {
-                    // What of numpy's is no plain array or number is one more object.
+                    // A numpy object other than a plain array or number is opaque too.
                     Err(_) if self.is_torch() => Value::Opaque(None),
                     value => value.map_err(|what| self.refuse(what))?,
                 }
@@ -470,7 +471,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Pushes an object of `class`, of which nothing is known.
+    /// Pushes an opaque object of `class`.
     fn push_opaque(&mut self, class: &Value) -> Result<()> {
         let class = match class {
             Value::Global(Global::Unknown(class)) => Some(*class),
@@ -486,7 +487,7 @@ impl<'a> Machine<'a> {
         let state = self.pop()?;
         let object = self.top()?.clone();
         match numpy::build(self.input.file, &mut self.heap, &object, &state) {
-            // Of an object whatever it knows of itself is passed over, as are the attributes of a tensor.
+            // The state of an opaque object and the attributes of a tensor are ignored.
             Err(_) if self.is_torch() => Ok(()),
             built => built.map_err(|what| self.refuse(what)),
         }

@@ -1,4 +1,4 @@
-//! What the calls in a weight file mean. Nothing is called: each becomes a value, or is refused.
+//! Interpretation of the calls that build numpy arrays. Nothing is called: each becomes a value, or is refused.
 
 use super::value::{Array, Dtype, Global, Heap, Value};
 use crate::weights::raw::{Element, Encoding, Payload, RawTensor};
@@ -6,29 +6,30 @@ use crate::weights::strided;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Why a call was refused.
-pub type Refused<T> = std::result::Result<T, String>;
+/// The value of a call, or why it is refused.
+pub type CallResult<T> = std::result::Result<T, String>;
 
-/// Most axes of an array. Weights have five at most.
+/// The maximum rank of an array. Weights have at most five axes.
 pub const MAX_RANK: usize = 8;
 
-/// Most entries that dictionaries made of lists may bring. Others take two instructions each.
+/// The maximum number of entries if dictionaries are made from lists. Entries made otherwise need two instructions
+/// each.
 const MAX_ENTRIES: usize = 1 << 17;
 
-/// Longest name that is looked at, in bytes.
+/// The maximum length of a name in bytes.
 pub const MAX_NAME: usize = 1024;
 
 /// The value of `function(*arguments)`.
 ///
-/// `to_scan` is how many bytes of text may still be looked through; a text that is encoded again and again would
-/// otherwise cost its length each time.
+/// `scan_budget` is the number of bytes of text that may still be scanned. Without it a file could have the same long
+/// text encoded any number of times.
 pub fn call(
     file: &[u8],
     heap: &mut Heap,
-    to_scan: &mut usize,
+    scan_budget: &mut usize,
     function: Global,
     arguments: &[Value],
-) -> Refused<Value> {
+) -> CallResult<Value> {
     match (function, arguments) {
         (Global::Reconstruct, [Value::Global(Global::NdArray), ..]) => Ok(heap.new_array(Array::Unbuilt)),
         (Global::Dtype, [given, ..]) => {
@@ -38,26 +39,26 @@ pub fn call(
         }
         (Global::Encode, [text @ (Value::Text(range) | Value::Escaped(range)), encoding]) => {
             if !matches!(name(file, encoding), Some("latin1" | "latin-1")) {
-                return Err("text encoded other than by latin1".to_owned());
+                return Err("text in an encoding other than latin1".to_owned());
             }
-            *to_scan = to_scan.checked_sub(range.len()).ok_or("the same text encoded again and again")?;
+            *scan_budget = scan_budget.checked_sub(range.len()).ok_or("the same text encoded too often")?;
             let encoding = if matches!(text, Value::Text(_)) { Encoding::Latin1 } else { Encoding::RawUnicode };
             let len = encoding.len(file.get(range.clone()).unwrap_or_default());
-            let len = len.ok_or("text that is not latin1 where bytes should be")?;
+            let len = len.ok_or("text that is not latin1 instead of bytes")?;
             Ok(Value::Bytes(Payload { range: range.clone(), encoding }, len))
         }
         (Global::Scalar, [Value::Dtype(_), ..]) => Ok(Value::Number),
         (Global::Bytes, []) => Ok(Value::Bytes(Payload::plain(0..0), 0)),
         (Global::OrderedDict, []) => Ok(heap.new_dict()),
-        (Global::OrderedDict, [items]) => ordered_dict(heap, to_scan, items),
+        (Global::OrderedDict, [items]) => ordered_dict(heap, scan_budget, items),
         (Global::FromBuffer, [data, dtype, shape, order]) => {
             let fortran = match name(file, order) {
                 Some("C") => false,
                 Some("F") => true,
-                _ => return Err("an array of neither C nor F order".to_owned()),
+                _ => return Err("an array in neither C nor F order".to_owned()),
             };
             let tensor = array(heap, shape, dtype, fortran, data)?;
-            Ok(heap.new_array(Array::Whole(tensor)))
+            Ok(heap.new_array(Array::Inline(tensor)))
         }
         (function, arguments) => {
             let given = arguments.iter().map(Value::kind).collect::<Vec<_>>().join(", ");
@@ -66,10 +67,10 @@ pub fn call(
     }
 }
 
-/// Gives `object` its state.
-pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> Refused<()> {
-    // A dtype with metadata has the longest state, of nine. Longer ones are not even looked at, since one tuple may be
-    // the state of many objects.
+/// Sets the state of `object`.
+pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> CallResult<()> {
+    // The longest valid state is that of a dtype with metadata, with nine items. Longer tuples are not copied, because
+    // one tuple may be the state of many objects.
     let items = |heap: &Heap| match state {
         Value::Tuple(range) if range.len() < 10 => heap.items.get(range.clone()).map(<[Value]>::to_vec),
         _ => None,
@@ -77,20 +78,20 @@ pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> Ref
     match object {
         Value::Array(index) => {
             let items = items(heap).unwrap_or_default();
-            // The version came later: the oldest arrays have none.
+            // The oldest arrays have no version in front.
             let [.., shape, dtype, Value::Bool(fortran), data] = items.as_slice() else {
                 return Err("an array whose state is not shape, element type, order and bytes".to_owned());
             };
             let tensor = array(heap, shape, dtype, *fortran, data)?;
-            if let Some(slot) = heap.arrays.get_mut(*index) {
-                *slot = Array::Whole(tensor);
+            if let Some(array) = heap.arrays.get_mut(*index) {
+                *array = Array::Inline(tensor);
             }
             Ok(())
         }
         Value::Dtype(index) => {
             let items = items(heap).unwrap_or_default();
-            let Some(slot) = heap.dtypes.get_mut(*index) else {
-                return Err("a state for an element type that is not there".to_owned());
+            let Some(dtype) = heap.dtypes.get_mut(*index) else {
+                return Err("a state for a missing element type".to_owned());
             };
             let big_endian = match items.as_slice() {
                 [_, order, ..] => match name(file, order) {
@@ -100,22 +101,22 @@ pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> Ref
                 },
                 _ => None,
             };
-            // Subtype, names and fields: what makes a structure of it.
+            // Subtype, names and fields. A structure has some of them.
             let is_structure = items.iter().skip(2).take(3).any(|part| *part != Value::None);
             if is_structure || big_endian.is_none() {
-                *slot = Dtype { element: Element::Other("structure".to_owned()), size: 0, big_endian: false };
+                *dtype = Dtype { element: Element::Other("structure".to_owned()), size: 0, big_endian: false };
             }
-            slot.big_endian = big_endian.ok_or("an element type whose state is not a version and an order of bytes")?;
+            dtype.big_endian = big_endian.ok_or("an element type whose state is not a version and a byte order")?;
             Ok(())
         }
-        // Attributes of an OrderedDict, which torch puts there, say nothing about its entries.
+        // The attributes that torch sets on an OrderedDict do not affect its entries.
         Value::Dict(_) if matches!(state, Value::Dict(_) | Value::Tuple(_)) => Ok(()),
         _ => Err(format!("a state for {}", object.kind())),
     }
 }
 
-/// The array of these parts, its size checked against its bytes.
-fn array(heap: &Heap, shape: &Value, dtype: &Value, fortran: bool, data: &Value) -> Refused<RawTensor> {
+/// Makes an array and checks its size against the number of bytes.
+fn array(heap: &Heap, shape: &Value, dtype: &Value, fortran: bool, data: &Value) -> CallResult<RawTensor> {
     let axes = match shape {
         Value::Tuple(range) => heap.items.get(range.clone()).unwrap_or_default(),
         Value::Int(_) => std::slice::from_ref(shape),
@@ -128,7 +129,7 @@ fn array(heap: &Heap, shape: &Value, dtype: &Value, fortran: bool, data: &Value)
         Value::Int(axis) => usize::try_from(*axis).ok(),
         _ => None,
     });
-    let shape: Vec<usize> = axes.collect::<Option<_>>().ok_or("an array whose shape is not of whole numbers")?;
+    let shape: Vec<usize> = axes.collect::<Option<_>>().ok_or("an array whose extents are not whole numbers")?;
     let Value::Dtype(dtype) = dtype else {
         return Err(format!("an array whose element type is {}", dtype.kind()));
     };
@@ -140,14 +141,14 @@ fn array(heap: &Heap, shape: &Value, dtype: &Value, fortran: bool, data: &Value)
     if dtype.size > 0 && wanted != Some(*len) {
         return Err(format!("an array of shape {shape:?} and {} with {len} bytes", dtype.element.name()));
     }
-    let strides = if fortran { Some(first_innermost(&shape)) } else { None };
+    let strides = if fortran { Some(fortran_strides(&shape)) } else { None };
     let strides = strides.and_then(|strides| strided::unless_dense(&shape, strides));
     let (element, big_endian) = (dtype.element.clone(), dtype.big_endian);
     Ok(RawTensor { element, shape, strides, big_endian, payload: payload.clone() })
 }
 
-/// The strides of an array in Fortran's order. Its size has been checked, so that they are within it.
-fn first_innermost(shape: &[usize]) -> Vec<usize> {
+/// The strides of an array in Fortran's order. They are within the array, whose size has been checked.
+fn fortran_strides(shape: &[usize]) -> Vec<usize> {
     let mut next = 1usize;
     let axis = |&n: &usize| {
         let stride = next;
@@ -157,11 +158,11 @@ fn first_innermost(shape: &[usize]) -> Vec<usize> {
     shape.iter().map(axis).collect()
 }
 
-/// The dictionary of pairs of key and value, as Python 2 writes an ordered one.
-fn ordered_dict(heap: &mut Heap, to_scan: &mut usize, items: &Value) -> Refused<Value> {
+/// A dictionary from a list of pairs of key and value, as Python 2 writes an ordered one.
+fn ordered_dict(heap: &mut Heap, scan_budget: &mut usize, items: &Value) -> CallResult<Value> {
     let pairs = heap.items_of(items).ok_or_else(|| format!("an ordered dictionary of {}", items.kind()))?;
-    // The same list may be made a dictionary of any number of times.
-    *to_scan = to_scan.checked_sub(pairs.len()).ok_or("the same items put in order again and again")?;
+    // A file could make any number of dictionaries from the same list.
+    *scan_budget = scan_budget.checked_sub(pairs.len()).ok_or("the same items made into dictionaries too often")?;
     if heap.entries.len() + pairs.len() > MAX_ENTRIES {
         return Err(format!("more than {MAX_ENTRIES} entries"));
     }
@@ -170,19 +171,19 @@ fn ordered_dict(heap: &mut Heap, to_scan: &mut usize, items: &Value) -> Refused<
         _ => None,
     };
     let entries: Option<Vec<_>> = pairs.iter().map(pair).collect();
-    heap.entries.extend(entries.ok_or("an ordered dictionary of others than pairs")?);
+    heap.entries.extend(entries.ok_or("an ordered dictionary of items that are not pairs")?);
     Ok(heap.new_dict())
 }
 
-/// The element type that numpy calls `name`: a letter for the kind and the bytes, such as `f4`.
-fn dtype(name: &str) -> Refused<Dtype> {
+/// The element type with numpy's `name`: a letter for the kind and the number of bytes, such as `f4`.
+fn dtype(name: &str) -> CallResult<Dtype> {
     let (big_endian, kind) = match name.as_bytes().first() {
         Some(b'>') => (true, &name[1..]),
         Some(b'<' | b'|' | b'=') => (false, &name[1..]),
         _ => (false, name),
     };
     if kind.len() > 16 || !kind.is_ascii() {
-        return Err("an element type of a very long name".to_owned());
+        return Err("an element type with a very long name".to_owned());
     }
     let element = match kind {
         "f2" => Element::F16,
@@ -197,13 +198,13 @@ fn dtype(name: &str) -> Refused<Dtype> {
     Ok(Dtype { element, size, big_endian })
 }
 
-/// The text of a value that is some, be it of Python 2 or 3, and that is short enough for a name: a value may be looked
-/// at any number of times.
+/// The text of a value if it is text of Python 2 or 3 and short enough for a name. The limit bounds the cost, because a
+/// file can use a value any number of times.
 pub fn name<'a>(file: &'a [u8], value: &Value) -> Option<&'a str> {
     text_range(value).filter(|range| range.len() <= MAX_NAME).and_then(|range| utf8(file, range))
 }
 
-/// The text of a value that is some, of any length.
+/// The text of a value if it is text, of any length.
 pub fn text<'a>(file: &'a [u8], value: &Value) -> Option<Cow<'a, str>> {
     match value {
         Value::Bytes(Payload { range, encoding }, _) if *encoding != Encoding::Plain => {

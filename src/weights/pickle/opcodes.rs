@@ -1,10 +1,10 @@
-//! The instructions of a pickle, by byte and by the names that Python's `pickletools` gives them.
+//! The instructions of a pickle, by byte, with their names in Python's `pickletools`.
 
 macro_rules! opcodes {
     ($($name:ident = $byte:literal,)*) => {
         $(pub const $name: u8 = $byte;)*
 
-        /// The ones that weight files are made of.
+        /// The instructions that weight files use.
         const KNOWN: &[(u8, &str)] = &[$(($byte, stringify!($name)),)*];
     };
 }
@@ -71,7 +71,7 @@ opcodes! {
     FRAME = 0x95,
 }
 
-/// The ones that no weight file needs, so that a refusal can name them.
+/// The instructions that no weight file needs. They are listed so that an error can name them.
 const REFUSED: &[(u8, &str)] = &[
     (b'2', "DUP"),
     (b'P', "PERSID"),
@@ -84,7 +84,7 @@ const REFUSED: &[(u8, &str)] = &[
     (0x98, "READONLY_BUFFER"),
 ];
 
-/// The name of the instruction `byte`, if there is one.
+/// The name of the instruction `byte`, if there is such an instruction.
 pub fn name(byte: u8) -> Option<&'static str> {
     KNOWN.iter().chain(REFUSED).find(|(code, _)| *code == byte).map(|(_, name)| *name)
 }
@@ -98,7 +98,7 @@ mod tests {
         let mut codes: Vec<u8> = KNOWN.iter().chain(REFUSED).map(|(code, _)| *code).collect();
         codes.sort_unstable();
         codes.dedup();
-        // Python 3.8 and later know 68.
+        // Python 3.8 and later have 68 instructions.
         assert_eq!(codes.len(), KNOWN.len() + REFUSED.len());
         assert_eq!(codes.len(), 68);
         assert_eq!((name(b'S'), name(b'R'), name(0xff)), (Some("STRING"), Some("REDUCE"), None));

@@ -1,4 +1,4 @@
-//! The reader on files of Python's, on files put together by hand, and on bombs.
+//! The reader on files written by Python, on files assembled by hand, and on bombs.
 
 use super::value::{Dialect, Value};
 use super::{Machine, Refusal, read};
@@ -12,7 +12,7 @@ fn file(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn arrays_of_every_kind_by_every_protocol() {
+fn arrays_of_every_kind_in_every_protocol() {
     let in_memory = |path: &str| WeightFile::from_bytes(path.into(), file(path));
     let want_file = in_memory("goldens/pickles.safetensors");
     let want = crate::weights::safetensors_file::read(&want_file).unwrap();
@@ -48,7 +48,7 @@ fn arrays_of_every_kind_by_every_protocol() {
 }
 
 #[test]
-fn detectron_s_files_are_read_with_and_without_the_level() {
+fn detectron_s_files_are_read_with_and_without_blobs() {
     let with = read(&file("fixtures/pk01_py2_blobs_cfg.pkl")).unwrap();
     assert_eq!((with.tensors.len(), with.others.len()), (45, 0));
     assert!(with.cfg.unwrap().contains("add_ResNet18_conv4_body"));
@@ -100,7 +100,7 @@ impl Pickle {
 }
 
 #[test]
-fn a_file_by_hand_is_read() {
+fn a_file_assembled_by_hand_is_read() {
     let shape = [b'K', 2, b'K', 3, 0x86];
     let pickle = Pickle::new()
         .op("}")
@@ -110,7 +110,7 @@ fn a_file_by_hand_is_read() {
     assert_eq!(contents.tensors["w"].shape, [2, 3]);
 }
 
-/// As Python 2's `cPickle` writes a dictionary of one array by protocol 0: all of it text.
+/// A dictionary of one array as Python 2's `cPickle` writes it in protocol 0, which is text.
 #[test]
 fn the_oldest_protocol_is_read() {
     let state = "(I1\n(I2\nI2\ntp8\ncnumpy\ndtype\np9\n(S'f4'\nI0\nI1\ntRp10\n(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\n\
@@ -128,7 +128,7 @@ fn the_oldest_protocol_is_read() {
     assert_eq!(others, [("large", "a number"), ("list", "a list"), ("name", "a string"), ("rate", "a number")]);
 }
 
-/// Python 2 writes an ordered dictionary as a call with a list of pairs, where Python 3 puts its entries behind.
+/// Python 2 writes an ordered dictionary as a call with a list of pairs; Python 3 adds the entries after the call.
 #[test]
 fn ordered_dictionaries_of_python_2_are_read() {
     let pairs =
@@ -141,7 +141,7 @@ fn ordered_dictionaries_of_python_2_are_read() {
 }
 
 #[test]
-fn objects_of_torch_s_files_are_inert() {
+fn objects_in_torch_s_files_are_opaque() {
     let run =
         |program: &[u8]| Machine::run(program, 0, Dialect::Torch).map(|outcome| outcome.heap.describe(&outcome.root));
     for (program, want) in [
@@ -163,7 +163,7 @@ fn objects_of_torch_s_files_are_inert() {
     for (program, says) in [
         (b"NK\x01\x85R.".as_slice(), "a call of None"),
         (b"N)\x81.", "an object of None"),
-        (b"N(K\x01\x90.", "no set"),
+        (b"N(K\x01\x90.", "not a set"),
         (b"ios\nsystem\n.", "INST"),
         (b"ctorch\nSize\nN\x85R.", "Size called with (None)"),
     ] {
@@ -173,13 +173,13 @@ fn objects_of_torch_s_files_are_inert() {
 }
 
 #[test]
-fn where_a_program_ends_is_said() {
+fn the_end_of_a_program_is_returned() {
     let two = [b"\x80\x02K\x07.".as_slice(), b"\x80\x02U\x01x."].concat();
     let first = Machine::run(&two, 0, Dialect::Torch).unwrap();
     assert_eq!((first.root, first.end), (Value::Int(7), 5));
     let second = Machine::run(&two, first.end, Dialect::Torch).unwrap();
     assert_eq!((second.root.kind(), second.end), ("a string", two.len()));
-    // Only an end is mended by more bytes.
+    // `ended` means that more bytes may help.
     for len in 6..two.len() {
         let refusal = Machine::run(&two[..len], first.end, Dialect::Torch).err().unwrap();
         assert!(refusal.ended && refusal.at >= first.end, "{len}: {refusal:?}");
@@ -188,17 +188,17 @@ fn where_a_program_ends_is_said() {
 }
 
 #[test]
-fn what_is_no_weight_file_is_refused_by_name() {
+fn disallowed_names_are_refused_by_name() {
     let system = |module: &str| Pickle::new().op(format!("c{module}\nsystem\n")).text("touch /tmp/x").op([0x85, b'R']);
     system("os").refused("\"os.system\"");
     system("posix").refused("\"posix.system\"");
     Pickle::new().op("c__builtin__\neval\n").refused("\"__builtin__.eval\"");
     Pickle::new().op([0x80, 4, 0x8c, 2]).op("os").op([0x8c, 6]).op("system").op([0x93]).refused("\"os.system\"");
-    Pickle::new().op(format!("c{}\n{}\n", "x".repeat(500), "y".repeat(500))).refused("xxx\", which is refused");
+    Pickle::new().op(format!("c{}\n{}\n", "x".repeat(500), "y".repeat(500))).refused("xxx\"");
     Pickle::new().op(format!("c{}\nx\n", "x".repeat(5000))).refused("without a name");
     Pickle::new().op("(ios\nsystem\n").refused("INST");
     Pickle::new().op("(cos\nsystem\no").refused("\"os.system\"");
-    Pickle::new().op(b"cnumpy\nndarray\n)\x81").refused("the instruction NEWOBJ");
+    Pickle::new().op(b"cnumpy\nndarray\n)\x81").refused("the disallowed instruction NEWOBJ");
     for (code, name) in [
         (b'o', "OBJ"),
         (0x81, "NEWOBJ"),
@@ -209,17 +209,13 @@ fn what_is_no_weight_file_is_refused_by_name() {
         (0x8b, "LONG4"),
         (0x8f, "EMPTY_SET"),
     ] {
-        Pickle::new().op([code]).refused(&format!("the instruction {name}, which is refused"));
+        Pickle::new().op([code]).refused(&format!("the disallowed instruction {name}"));
     }
     Pickle::new().op([0xff]).refused("0xff");
     Pickle::new().op([0x80, 6]).refused("protocol 6");
-    // Functions that are known, called otherwise than weight files do.
+    // Known functions with other arguments than in weight files.
     Pickle::new().op("cnumpy\nndarray\n)R").refused("NdArray called with ()");
-    Pickle::new()
-        .op("c_codecs\nencode\nX\x01\x00\x00\x00x")
-        .text("zip")
-        .op([0x86, b'R'])
-        .refused("other than by latin1");
+    Pickle::new().op("c_codecs\nencode\nX\x01\x00\x00\x00x").text("zip").op([0x86, b'R']).refused("other than latin1");
     Pickle::new().op("NK\x01").op([0x85, b'R']).refused("a call of None");
     Pickle::new().op("}K\x01b").refused("a state for a dictionary");
 }
@@ -227,50 +223,50 @@ fn what_is_no_weight_file_is_refused_by_name() {
 #[test]
 fn broken_programs_are_refused() {
     for (program, says) in [
-        ("".as_bytes(), "a value that is not there"),
-        (b"t", "a MARK that is not there"),
-        (b"(N(0", "a value that is not there"),
-        (b"N\x86", "a tuple of values that are not there"),
-        (b"}N(\x85", "a tuple of values that are not there"),
-        (b"Ns", "no dictionary"),
-        (b"}NNNu", "a MARK that is not there"),
+        ("".as_bytes(), "on an empty stack"),
+        (b"t", "needs a MARK"),
+        (b"(N(0", "on an empty stack"),
+        (b"N\x86", "a tuple with too few values"),
+        (b"}N(\x85", "a tuple with too few values"),
+        (b"Ns", "not a dictionary"),
+        (b"}NNNu", "needs a MARK"),
         (b"}(Nu", "a key without a value"),
-        (b"(u", "no dictionary"),
-        (b"]NNs", "no dictionary"),
-        (b"NNa", "no list"),
-        (b"h\x07", "the remembered value 7"),
-        (b"q\x07", "a value that is not there"),
+        (b"(u", "not a dictionary"),
+        (b"]NNs", "not a dictionary"),
+        (b"NNa", "items appended to None"),
+        (b"h\x07", "the empty memo index 7"),
+        (b"q\x07", "on an empty stack"),
         (b"T\xff\xff\xff\xff", "negative length"),
-        (b"X\xff\xff\xff\xff", "4294967295 bytes of"),
-        (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "bytes of"),
-        (b"\x8a\x09123456789", "a whole number of 9 bytes"),
-        (b"I1.5\n", "a whole number of no digits"),
-        (b"gx\n", "an index of no digits"),
+        (b"X\xff\xff\xff\xff", "4294967295 bytes with"),
+        (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "bytes with"),
+        (b"\x8a\x09123456789", "an integer of 9 bytes"),
+        (b"I1.5\n", "an invalid integer"),
+        (b"gx\n", "an invalid memo index"),
         (b"Sabc\n", "a string without quotes"),
         (b"S'\n", "a string without quotes"),
         (b"S'\\q'\n", "an unknown escape"),
-        (b"I1", "a line without an end"),
+        (b"I1", "an unterminated line"),
         (b"(Nd", "a key without a value"),
-        (b"a", "a list that is not there"),
-        (b"ccollections\nOrderedDict\n](NNtaa\x85R", "no list"),
-        (b"ccollections\nOrderedDict\n]Na\x85R", "others than pairs"),
+        (b"a", "items without a list"),
+        (b"ccollections\nOrderedDict\n](NNtaa\x85R", "items appended to a class or function"),
+        (b"ccollections\nOrderedDict\n]Na\x85R", "items that are not pairs"),
         (b"N", "None instead of a dictionary"),
         (b"}NNs", "None where a blob's name should be"),
     ] {
         Pickle::new().op(program).refused(says);
     }
-    assert_eq!(read(b"").unwrap_err().what, "an end before STOP");
+    assert_eq!(read(b"").unwrap_err().what, "the end of the file before STOP");
 }
 
 #[test]
-fn arrays_that_do_not_add_up_are_refused() {
+fn inconsistent_arrays_are_refused() {
     let in_blobs = |state: &dyn Fn(Pickle) -> Pickle| Pickle::new().op("}").text("w").array(state).op("s");
     let shape = [b'K', 2, b'K', 3, 0x86];
     let twelve = "............";
     in_blobs(&|p| p.op([b'K', 1]).op(shape).dtype("f4").op([0x89]).text(twelve))
         .refused("shape [2, 3] and F32 with 12");
     let negative = [b'J', 0xff, 0xff, 0xff, 0xff, 0x85];
-    in_blobs(&|p| p.op([b'K', 1]).op(negative).dtype("f4").op([0x89]).text("")).refused("not of whole numbers");
+    in_blobs(&|p| p.op([b'K', 1]).op(negative).dtype("f4").op([0x89]).text("")).refused("not whole numbers");
     let huge = [b'J', 0xff, 0xff, 0xff, 0x7f];
     let huge = [b"(".as_slice(), &huge, &huge, &huge, b"t"].concat();
     in_blobs(&|p| p.op([b'K', 1]).op(&huge).dtype("f4").op([0x89]).text("")).refused("with 0 bytes");
@@ -285,28 +281,28 @@ fn arrays_that_do_not_add_up_are_refused() {
 
 #[test]
 fn bombs_neither_explode_nor_overflow_the_stack() {
-    // A tuple of a tuple of a …, a hundred thousand deep: dropping it must not recurse.
+    // A hundred thousand nested tuples: dropping them must not recurse.
     Pickle::new().op("N").op(vec![0x85; 100_000]).refused("a tuple instead of a dictionary");
-    // Each tuple holds the one before twice: 2^60 items if anybody unfolded them.
+    // Each tuple holds the one before twice, 2^60 items if they were expanded.
     let doubled = (0..60).fold(Pickle::new().op("Nq\x00"), |p, _| p.op(b"h\x00h\x00\x86q\x00"));
     doubled.refused("a tuple instead of a dictionary");
     // More instructions than any checkpoint has.
     Pickle::new().op(vec![b'N'; 1 << 20]).refused("instructions");
     Pickle::new().op(vec![b'('; 1 << 20]).refused("instructions");
-    // One long text, encoded many times, costs its length once or twice.
+    // One long text that is encoded many times is scanned at most twice.
     let encode =
         || Pickle::new().op("c_codecs\nencode\nq\x000X").op((1u32 << 20).to_le_bytes()).op(vec![b'x'; 1 << 20]);
     let once = b"h\x00h\x01h\x02\x86R0";
     let start = encode().op("q\x010").text("latin1").op("q\x020");
-    start.op(once.repeat(50_000)).refused("the same text encoded again and again");
-    // A key of a megabyte under which eighty thousand values are put.
+    start.op(once.repeat(50_000)).refused("the same text encoded too often");
+    // Eighty thousand values under one key of a megabyte.
     let keys = Pickle::new().op("X").op((1u32 << 20).to_le_bytes()).op(vec![b'x'; 1 << 20]).op("q\x000}");
     keys.op(b"h\x00Ns".repeat(80_000)).refused("text where a blob's name should be");
-    // One list of pairs, made a dictionary of again and again.
+    // Many dictionaries from one list of pairs.
     let pairs =
         Pickle::new().op("ccollections\nOrderedDict\nq\x000](").op(b"NN\x86".repeat(30_000)).op(b"eq\x01\x85q\x020");
     pairs.op(b"h\x00h\x02R0".repeat(30_000)).refused("more than 131072 entries");
-    // One array that is the state of many objects' tuple of a hundred thousand.
+    // A tuple of a hundred thousand items that is the state of many objects.
     let state = Pickle::new().op("(").op(vec![b'N'; 100_000]).op("tq\x000cnumpy\ndtype\n").text("f4").op([0x85, b'R']);
     state.op(b"h\x00b".repeat(70_000)).refused("whose state");
 }

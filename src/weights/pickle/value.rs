@@ -1,44 +1,44 @@
-//! What the stack of the machine holds: small values that refer to the file and to tables, so that copying one costs
-//! nothing, a shared object is shared, and dropping a deep one does not recurse.
+//! The values on the machine's stack. They are small and refer to the file and to tables, so copying one is cheap,
+//! shared objects stay shared, and dropping a deeply nested one does not recurse.
 
 use super::tensors::{Scalar, Storage, View};
 use crate::weights::raw::{Element, Payload, RawTensor};
 use std::ops::Range;
 
-/// Whose pickles are read.
+/// The kind of pickles to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Detectron's and Caffe2's: numpy's arrays and nothing else, so that anything else is refused by its name.
+    /// Detectron's and Caffe2's pickles. They hold numpy arrays only, so any other object is refused by its name.
     Arrays,
-    /// `torch.save`'s, which holds whatever a training had at hand: what is not known becomes an object that nothing can be
-    /// done with, and only matters if the tensors should have been in it.
+    /// The pickles of `torch.save`. They may hold any object of the training script. Unknown ones become opaque
+    /// objects, which are an error only if the tensors should be in them.
     Torch,
 }
 
-/// The named things of Python that a weight file may use. None of them is code: each is an instruction to the reader.
+/// The Python names that a weight file may use. The reader interprets each and never calls any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Global {
-    /// `numpy.core.multiarray._reconstruct`: an array without values, which BUILD will give it.
+    /// `numpy.core.multiarray._reconstruct`: an array to which BUILD adds the values.
     Reconstruct,
-    /// `numpy.core.multiarray.scalar`: a number. No weight is one, so it is passed over.
+    /// `numpy.core.multiarray.scalar`: a number. It is ignored, because no weight is a single number.
     Scalar,
-    /// `numpy.core.numeric._frombuffer`: an array with values, by protocol 5.
+    /// `numpy.core.numeric._frombuffer`: an array with values, in protocol 5.
     FromBuffer,
     /// `numpy.ndarray`.
     NdArray,
     /// `numpy.dtype`.
     Dtype,
-    /// `_codecs.encode`: how Python 3 writes bytes by protocol 2, as Latin-1 text.
+    /// `_codecs.encode`: how Python 3 writes bytes in protocol 2, as Latin-1 text.
     Encode,
-    /// `bytes`: how Python 3 writes no bytes at all by protocol 2.
+    /// `bytes`: how Python 3 writes empty bytes in protocol 2.
     Bytes,
     /// `collections.OrderedDict`.
     OrderedDict,
     /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`: a part of a storage.
     RebuildTensor,
-    /// `torch._utils._rebuild_tensor_v3`: a part of a storage that knows no element type.
+    /// `torch._utils._rebuild_tensor_v3`: a part of a storage without an element type.
     RebuildTensorV3,
-    /// `torch._utils._rebuild_parameter` and its like: a tensor that was trained.
+    /// `torch._utils._rebuild_parameter` and similar functions: a trained tensor.
     RebuildParameter,
     /// `torch._tensor._rebuild_from_type_v2`: a tensor with attributes.
     RebuildFromType,
@@ -50,12 +50,12 @@ pub enum Global {
     UntypedStorage,
     /// `torch.float32` and the like.
     TorchDtype(Scalar),
-    /// Something else, by its index in [`Heap::classes`].
+    /// Any other name, by its index in [`Heap::classes`].
     Unknown(usize),
 }
 
 impl Global {
-    /// The one called `module.name`.
+    /// The global `module.name`; `None` if it is not known in this dialect.
     pub fn by_name(dialect: Dialect, module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::Reconstruct,
@@ -89,21 +89,21 @@ pub enum Value {
     None,
     Bool(bool),
     Int(i64),
-    /// A number of which only that it is one is known: a fraction, a very large one, one of numpy's.
+    /// A number whose value is not kept: a fraction, a very large number, or a numpy number.
     Number,
-    /// Text, by where its UTF-8 lies in the file.
+    /// Text in UTF-8, by its range in the file.
     Text(Range<usize>),
-    /// Text of protocol 0 with escapes or of Latin-1, by where it lies in the file.
+    /// Text of protocol 0 with escapes or in Latin-1, by its range in the file.
     Escaped(Range<usize>),
-    /// Bytes, or text of Python 2, and how many bytes they are.
+    /// Bytes, or text of Python 2, and the decoded length.
     Bytes(Payload, usize),
     /// A range of [`Heap::items`].
     Tuple(Range<usize>),
     /// An index into [`Heap::lists`].
     List(usize),
-    /// A set. What is in it has no use here.
+    /// A set. Its items are not kept.
     Set,
-    /// An index into the dictionaries that [`Heap::entries`] belong to.
+    /// The number of a dictionary, see [`Heap::entries`].
     Dict(usize),
     Global(Global),
     /// An index into [`Heap::arrays`].
@@ -112,12 +112,12 @@ pub enum Value {
     Dtype(usize),
     /// An index into [`Heap::storages`].
     Storage(usize),
-    /// An object that nothing can be done with, by the index of its class in [`Heap::classes`] if that has a name.
+    /// An opaque object, by the index of its class in [`Heap::classes`] if the class has a name.
     Opaque(Option<usize>),
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// The kind of the value, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -138,11 +138,11 @@ impl Value {
     }
 }
 
-/// An element type of numpy's.
+/// A numpy element type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dtype {
     pub element: Element,
-    /// Bytes of an element; 0 where values are no plain bytes.
+    /// Bytes per element; 0 if elements are not plain bytes.
     pub size: usize,
     pub big_endian: bool,
 }
@@ -150,34 +150,34 @@ pub struct Dtype {
 /// An array or a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Array {
-    /// BUILD has not yet said what it holds.
+    /// An array before BUILD.
     Unbuilt,
-    /// Its values are in the pickle itself.
-    Whole(RawTensor),
-    /// Its values are elsewhere.
+    /// An array whose values are in the pickle.
+    Inline(RawTensor),
+    /// A tensor whose values are in a storage.
     View(View),
 }
 
-/// What values refer to.
+/// The tables that values refer to.
 #[derive(Debug, Default)]
 pub struct Heap {
     /// The items of all tuples.
     pub items: Vec<Value>,
     /// The items of each list.
     pub lists: Vec<Vec<Value>>,
-    /// Dictionary, key and value of every entry of every dictionary, in the order of insertion.
+    /// The entries of all dictionaries in the order of insertion: dictionary, key and value.
     pub entries: Vec<(usize, Value, Value)>,
-    /// How many dictionaries there are.
+    /// The number of dictionaries.
     pub dicts: usize,
     pub dtypes: Vec<Dtype>,
     pub arrays: Vec<Array>,
     pub storages: Vec<Storage>,
-    /// The names of classes and functions that are not known, cut short.
+    /// The truncated names of unknown classes and functions.
     pub classes: Vec<String>,
 }
 
 impl Heap {
-    /// A dictionary without entries.
+    /// A new empty dictionary.
     pub fn new_dict(&mut self) -> Value {
         self.dicts += 1;
         Value::Dict(self.dicts - 1)
@@ -207,7 +207,8 @@ impl Heap {
         }
     }
 
-    /// What `value` is, for messages: as [`Value::kind`], and of an object, a class or a function its name.
+    /// A description of `value` for messages: [`Value::kind`], or the name of an opaque object's class, of a class or
+    /// of a function.
     pub fn describe(&self, value: &Value) -> String {
         match value {
             Value::Opaque(Some(class)) => format!("an object of {}", self.class(*class)),

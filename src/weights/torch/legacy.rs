@@ -1,6 +1,6 @@
-//! What `torch.save` wrote before PyTorch 1.6: pickles behind one another, and behind those the storages.
+//! Files that `torch.save` wrote before PyTorch 1.6: several pickles, followed by the storages.
 
-use super::storages::{self, Places};
+use super::storages::{self, StorageRanges};
 use super::{pickle_refused, refused};
 use crate::error::Result;
 use crate::weights::file::WeightFile;
@@ -12,39 +12,38 @@ use std::ops::Range;
 /// The version of all such files.
 const VERSION: i64 = 1001;
 
-/// How much of a file is first looked at for its pickles. That is enough for most networks.
+/// How many bytes are read first to find the pickles. This is enough for most networks.
 const HEAD: usize = 1 << 20;
 
-/// How many times as much is looked at if it was not enough.
-const MORE: usize = 4;
+/// The factor by which the number of bytes grows if they do not contain all pickles.
+const GROWTH: usize = 4;
 
-/// The tensors of such an archive, of which only the pickles and the lengths of the storages are read.
+/// The tensors of such a file. Only the pickles and the lengths of the storages are read.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if it cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format)(crate::error::Error::Format) if it is damaged or holds other things
-/// than tensors.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something else than tensors by name.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let mut len = HEAD;
     let (head, pickles) = loop {
         let head = file.head(len)?;
         match Pickles::read(&head) {
             Ok(pickles) => break (head, pickles),
-            Err(refusal) if refusal.ended && head.len() < file.len() => len = head.len().saturating_mul(MORE),
+            Err(refusal) if refusal.ended && head.len() < file.len() => len = head.len().saturating_mul(GROWTH),
             Err(refusal) => return Err(pickle_refused(file, 0, refusal)),
         }
     };
     let Pickles { object, keys, end } = pickles;
-    let places = places(file, &head, &object.heap, &keys, end)?;
-    super::contents(file, &head, 0, &object.heap, &object.root, &places)
+    let storages = storage_ranges(file, &head, &object.heap, &keys, end)?;
+    super::contents(file, &head, 0, &object.heap, &object.root, &storages)
 }
 
-/// The pickles of an archive.
+/// The pickles of a file.
 struct Pickles {
     object: Outcome,
-    /// Where the keys of the storages lie, in the order of those.
+    /// The ranges of the storages' keys, in the order of the storages.
     keys: Vec<Range<usize>>,
-    /// The byte behind them.
+    /// The byte behind the pickles.
     end: usize,
 }
 
@@ -55,7 +54,7 @@ impl Pickles {
         let magic = run(0)?;
         let version = run(magic.end)?;
         if version.root != Value::Int(VERSION) {
-            let what = format!("another version than {VERSION}, the only one known,");
+            let what = format!("a version other than {VERSION}, the only one supported,");
             return refuse(magic.end, what, None);
         }
         let system = run(version.end)?;
@@ -81,9 +80,15 @@ impl Pickles {
     }
 }
 
-/// Where the storages with these `keys` are, the first at the byte `at`: for each, the number of its elements and they
-/// themselves, whose size only the tensors tell.
-fn places(file: &WeightFile, head: &[u8], heap: &Heap, keys: &[Range<usize>], mut at: usize) -> Result<Places> {
+/// Finds the storages with these `keys`. The first begins at byte `at`. Each is the number of its elements, then the
+/// elements. Only the pickle has the size of an element.
+fn storage_ranges(
+    file: &WeightFile,
+    head: &[u8],
+    heap: &Heap,
+    keys: &[Range<usize>],
+    mut at: usize,
+) -> Result<StorageRanges> {
     const COUNT: usize = size_of::<i64>();
     let refuse = |what: String| refused(file, what, None);
     let mut sizes = HashMap::new();
@@ -91,21 +96,24 @@ fn places(file: &WeightFile, head: &[u8], heap: &Heap, keys: &[Range<usize>], mu
         let key = storages::key(head, storage).map_err(refuse)?;
         sizes.insert(key, storage.size());
     }
-    let mut places = Places::default();
+    let mut ranges = StorageRanges::default();
     for key in keys {
         let key = head.get(key.clone()).and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
-        let size = sizes.get(key).ok_or_else(|| refuse(format!("a storage {key:?} that no tensor is in")))?;
-        let cut = |what: &str| refuse(format!("an end within {what} of the storage {key:?}, at byte {}", file.len()));
-        let start = at.checked_add(COUNT).filter(|&start| start <= file.len()).ok_or_else(|| cut("the length"))?;
+        let size = sizes.get(key).ok_or_else(|| refuse(format!("a storage {key:?} that no tensor uses")))?;
+        let truncated = |what: &str| {
+            refuse(format!("the end of the file within {what} of the storage {key:?}, at byte {}", file.len()))
+        };
+        let start = at.checked_add(COUNT).filter(|&start| start <= file.len());
+        let start = start.ok_or_else(|| truncated("the length"))?;
         let mut count = [0; COUNT];
         count.copy_from_slice(&file.range(at..start)?);
         let count = i64::from_le_bytes(count);
         let len = usize::try_from(count).ok().and_then(|count| count.checked_mul(*size));
         let len = len.ok_or_else(|| refuse(format!("a storage {key:?} of {count} values at byte {at}")))?;
-        at = start.checked_add(len).filter(|&end| end <= file.len()).ok_or_else(|| cut("the values"))?;
-        if !places.insert(key.to_owned(), start..at) {
+        at = start.checked_add(len).filter(|&end| end <= file.len()).ok_or_else(|| truncated("the values"))?;
+        if !ranges.insert(key.to_owned(), start..at) {
             return Err(refuse(format!("two storages {key:?}")));
         }
     }
-    Ok(places)
+    Ok(ranges)
 }

@@ -1,4 +1,4 @@
-//! The readers on files of PyTorch's.
+//! The readers on files written by PyTorch.
 
 use crate::error::ErrorKind;
 use crate::weights::file::WeightFile;
@@ -14,14 +14,14 @@ fn read(file: &WeightFile) -> crate::Result<Contents> {
     if is_zip { super::read_zip(file) } else { super::read_legacy(file) }
 }
 
-/// A golden that is read as it lies on the disk, and one that is in memory.
+/// A golden file on disk, and the same file in memory.
 fn both(name: &str) -> [WeightFile; 2] {
     let bytes = std::fs::read(path(name)).unwrap();
     [WeightFile::open(&path(name)).unwrap(), WeightFile::from_bytes(name.into(), bytes)]
 }
 
 #[test]
-fn tensors_of_every_kind_are_pytorch_s() {
+fn tensors_of_every_kind_equal_pytorch_s() {
     let twin = WeightFile::open(&path("everything.safetensors")).unwrap();
     let want = crate::weights::safetensors_file::read(&twin).unwrap();
     for file in ["everything.pth", "everything_legacy.pth"].iter().flat_map(|name| both(name)) {
@@ -72,13 +72,13 @@ fn tensors_are_found_in_the_wrappers_of_every_project() {
             assert_eq!((contents.cfg.as_deref(), contents.others.len()), (cfg, 0), "{name}");
         }
     }
-    // One tensor under two names is no harm.
+    // One tensor may have two names.
     let [file, _] = both("bare.pth");
     let contents = read(&file).unwrap();
     assert_eq!(contents.tensors["0.weight"], contents.tensors["again.weight"]);
 }
 
-/// What `error` says was in the file, and the next step.
+/// What the error says the file holds, and its hint.
 #[track_caller]
 fn given(result: crate::Result<Contents>) -> (String, &'static str) {
     match result {
@@ -104,7 +104,7 @@ fn models_and_programs_are_refused_by_name() {
     }
 }
 
-/// The instructions that make a tensor of a storage "0" of `len` floats.
+/// The instructions that make a tensor in a storage "0" of `len` floats.
 fn tensor(len: u8, offset: u8, size: &[u8], strides: &[u8]) -> Vec<u8> {
     let tuple = |axes: &[u8]| {
         let axes: Vec<u8> = axes.iter().flat_map(|&axis| [b'K', axis]).collect();
@@ -120,17 +120,17 @@ fn dictionary(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02}U\x01w".as_slice(), value, b"s."].concat()
 }
 
-/// An entry of a zip archive, honest unless it is told otherwise.
+/// An entry of a zip archive. The optional fields replace correct values.
 #[derive(Clone, Default)]
 struct Packed {
     name: &'static str,
     bytes: Vec<u8>,
     method: u16,
     flags: u16,
-    /// What stands before the bytes instead of the name.
+    /// The name and length in the local header.
     local_name: Option<&'static str>,
     local_len: Option<u32>,
-    /// What the directory says instead of the length and the place.
+    /// The length and offset in the directory.
     listed_len: Option<u32>,
     listed_at: Option<u32>,
 }
@@ -139,7 +139,7 @@ fn packed(name: &'static str, bytes: &[u8]) -> Packed {
     Packed { name, bytes: bytes.to_vec(), ..Packed::default() }
 }
 
-/// The archive of these entries, as 32 bits or with an end of 64.
+/// The archive of these entries, with a zip64 end record if `is_wide`.
 fn archive(entries: &[Packed], is_wide: bool) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for entry in entries {
@@ -150,7 +150,7 @@ fn archive(entries: &[Packed], is_wide: bool) -> Vec<u8> {
         file.extend(b"PK\x03\x04\0\0");
         [entry.flags, entry.method, 0, 0, 0, 0].iter().for_each(|field| file.extend(field.to_le_bytes()));
         [local_len, local_len].iter().for_each(|field| file.extend(field.to_le_bytes()));
-        // A field that pads, as PyTorch has it.
+        // An extra field for padding, as PyTorch writes it.
         [local_name.len() as u16, 6].iter().for_each(|field| file.extend(field.to_le_bytes()));
         file.extend(local_name.as_bytes());
         file.extend(b"FB\x02\0ZZ");
@@ -184,7 +184,7 @@ fn in_memory(bytes: Vec<u8>) -> WeightFile {
     WeightFile::from_bytes("file".into(), bytes)
 }
 
-fn honest() -> Vec<Packed> {
+fn consistent() -> Vec<Packed> {
     let values: Vec<u8> = [1.0f32, 2.0, 3.0].into_iter().flat_map(f32::to_le_bytes).collect();
     vec![
         packed("a/data.pkl", &dictionary(&tensor(3, 1, &[2], &[1]))),
@@ -194,29 +194,29 @@ fn honest() -> Vec<Packed> {
 }
 
 #[test]
-fn zip_archives_by_hand_are_read() {
+fn zip_archives_assembled_by_hand_are_read() {
     for is_wide in [false, true] {
-        let file = in_memory(archive(&honest(), is_wide));
+        let file = in_memory(archive(&consistent(), is_wide));
         let contents = read(&file).unwrap();
         assert_eq!(contents.tensors["w"].values(&file, |v| v).unwrap().unwrap(), [2.0, 3.0]);
     }
-    // Names that would lead elsewhere if anybody unpacked them, and one that says nothing.
-    let elsewhere = ["../../data.pkl", "../../data/0"].into_iter().zip(honest());
+    // Names that would escape the directory on unpacking are harmless.
+    let elsewhere = ["../../data.pkl", "../../data/0"].into_iter().zip(consistent());
     let elsewhere: Vec<Packed> = elsewhere.map(|(name, entry)| Packed { name, ..entry }).collect();
     assert!(read(&in_memory(archive(&elsewhere, false))).is_ok());
-    let mut little = honest();
+    let mut little = consistent();
     little.push(packed("a/byteorder", b"little"));
     assert!(read(&in_memory(archive(&little, false))).is_ok());
-    // Lengths behind the bytes: none before them.
+    // With lengths behind the bytes, the local header has none.
     let behind: Vec<Packed> =
-        honest().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
+        consistent().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
     assert!(read(&in_memory(archive(&behind, true))).is_ok());
 }
 
 #[test]
-fn zip_archives_that_contradict_themselves_are_refused() {
+fn inconsistent_zip_archives_are_refused() {
     let with = |change: &dyn Fn(&mut Vec<Packed>)| {
-        let mut entries = honest();
+        let mut entries = consistent();
         change(&mut entries);
         given(read(&in_memory(archive(&entries, false)))).0
     };
@@ -229,25 +229,25 @@ fn zip_archives_that_contradict_themselves_are_refused() {
             with(&|e| (e[1].local_len, e[1].listed_len) = (Some(20), Some(20))),
         ),
         ("overlaps another", with(&|e| e[2] = Packed { listed_at: Some(0), local_name: None, ..e[0].clone() })),
-        ("with another name or kind", with(&|e| e[1].local_name = Some("a/data/1"))),
-        ("with another name or kind", with(&|e| e[1].local_len = Some(4))),
-        ("with another name or kind", with(&|e| e[1].listed_at = Some(7))),
-        ("with another name or kind", with(&|e| e[1].listed_at = Some(u32::MAX - 1))),
-        ("beyond the end of the entries", with(&|e| (e[2].local_len, e[2].listed_len) = (Some(9999), Some(9999)))),
+        ("whose local header does not match", with(&|e| e[1].local_name = Some("a/data/1"))),
+        ("whose local header does not match", with(&|e| e[1].local_len = Some(4))),
+        ("whose local header does not match", with(&|e| e[1].listed_at = Some(7))),
+        ("whose local header does not match", with(&|e| e[1].listed_at = Some(u32::MAX - 1))),
+        ("that extends into the directory", with(&|e| (e[2].local_len, e[2].listed_len) = (Some(9999), Some(9999)))),
         ("\"a/data/0\" is compressed or encrypted", with(&|e| e[1].method = 8)),
         ("\"a/data.pkl\" is compressed or encrypted", with(&|e| e[0].flags = 1)),
-        ("another order of bytes", with(&|e| e.push(packed("a/byteorder", b"big")))),
+        ("another byte order", with(&|e| e.push(packed("a/byteorder", b"big")))),
         ("TorchScript", with(&|e| e.push(packed("a/constants.pkl", b"")))),
         ("TorchScript", with(&|e| e.push(packed("a/code/model.py", b"")))),
-        ("no values of the storage \"0\" under \"w\"", with(&|e| drop(e.remove(1)))),
-        ("a storage \"0\" of 4 bytes, where 3 values of 4 bytes", with(&|e| e[1].bytes.truncate(4))),
+        ("no values for the storage \"0\" under \"w\"", with(&|e| drop(e.remove(1)))),
+        ("a storage \"0\" of 4 bytes instead of 3 values of 4 bytes", with(&|e| e[1].bytes.truncate(4))),
         ("a storage \"0\" of 16 bytes", with(&|e| e[1].bytes.extend([0; 4]))),
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }
     let behind: Vec<Packed> =
-        honest().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
-    let (narrow, wide, behind) = (archive(&honest(), false), archive(&honest(), true), archive(&behind, false));
+        consistent().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
+    let (narrow, wide, behind) = (archive(&consistent(), false), archive(&consistent(), true), archive(&behind, false));
     let last = 22 + 46 + "a/version".len();
     let changed = |file: &[u8], from_end: usize, value: u8| {
         let mut file = file.to_vec();
@@ -256,14 +256,14 @@ fn zip_archives_that_contradict_themselves_are_refused() {
         given(read(&in_memory(file))).0
     };
     for (says, refused) in [
-        ("a directory of 3 entries that should have 4", changed(&narrow, 12, 4)),
-        ("a directory elsewhere than at its end", changed(&narrow, 6, 0)),
+        ("a directory of 3 entries instead of 4", changed(&narrow, 12, 4)),
+        ("a directory that is not at its end", changed(&narrow, 6, 0)),
         ("no directory at its end", changed(&narrow, 2, 1)),
         ("no directory at its end", given(read(&in_memory([&narrow[..], b"x"].concat()))).0),
-        ("two ends that contradict each other", changed(&wide, 12, 4)),
-        ("no end of more than 32 bits", changed(&wide, 22 + 20 + 56, 0)),
-        ("a directory broken off behind 2 entries", changed(&narrow, last, b'?')),
-        ("an entry \"a/version\" of two lengths", changed(&behind, last - 24, 9)),
+        ("two end records that contradict each other", changed(&wide, 12, 4)),
+        ("no zip64 end record", changed(&wide, 22 + 20 + 56, 0)),
+        ("a directory truncated after 2 entries", changed(&narrow, last, b'?')),
+        ("an entry \"a/version\" with two different lengths", changed(&behind, last - 24, 9)),
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }
@@ -272,7 +272,7 @@ fn zip_archives_that_contradict_themselves_are_refused() {
 #[test]
 fn tensors_outside_their_storages_are_refused() {
     let file = |value: &[u8]| {
-        let mut entries = honest();
+        let mut entries = consistent();
         entries[0].bytes = dictionary(value);
         in_memory(archive(&entries, false))
     };
@@ -287,16 +287,16 @@ fn tensors_outside_their_storages_are_refused() {
     assert_eq!(values(&tensor(3, 1, &[2, 2], &[0, 1])), [2.0, 3.0, 2.0, 3.0]);
     assert_eq!(values(&tensor(3, 3, &[0], &[1])), [0.0; 0]);
     for (says, value) in [
-        ("from 1 on in a storage of 3", tensor(3, 1, &[3], &[1])),
-        ("from 0 on in a storage of 3", tensor(3, 0, &[2], &[3])),
-        ("from 4 on in a storage of 3", tensor(3, 4, &[0], &[1])),
-        ("2 axes with other strides", tensor(3, 0, &[1, 1], &[1])),
-        ("8 whole numbers at most", tensor(3, 0, &[1; 9], &[1; 9])),
+        ("at offset 1 in a storage of 3", tensor(3, 1, &[3], &[1])),
+        ("at offset 0 in a storage of 3", tensor(3, 0, &[2], &[3])),
+        ("at offset 4 in a storage of 3", tensor(3, 4, &[0], &[1])),
+        ("2 axes with strides that do not match", tensor(3, 0, &[1, 1], &[1])),
+        ("at most 8 whole numbers", tensor(3, 0, &[1; 9], &[1; 9])),
     ] {
         let (given, _) = given(read(&file(&value)));
         assert!(given.contains(says), "{given} does not say {says:?}");
     }
-    // Numbers that are negative, or whose products are beyond what a number can be.
+    // Negative numbers, and numbers whose products overflow.
     let layout = |offset: &[u8], size: &[u8], stride: &[u8]| {
         let storage = b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x03tQ";
         [storage.as_slice(), offset, size, b"\x85", stride, b"\x85\x89}tR"].concat()
@@ -304,9 +304,9 @@ fn tensors_outside_their_storages_are_refused() {
     let (one, negative) = (b"K\x01".as_slice(), b"J\xff\xff\xff\xff".as_slice());
     let most = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f".as_slice();
     for (says, value) in [
-        ("whose offset is no whole number", layout(negative, one, one)),
-        ("whole numbers at most", layout(one, negative, one)),
-        ("with other strides", layout(one, one, negative)),
+        ("whose offset is not a whole number", layout(negative, one, one)),
+        ("at most 8 whole numbers", layout(one, negative, one)),
+        ("with strides that do not match", layout(one, one, negative)),
         ("in a storage of 3", layout(most, one, one)),
         ("in a storage of 3", layout(one, most, one)),
         ("in a storage of 3", layout(one, b"K\x02", most)),
@@ -315,18 +315,18 @@ fn tensors_outside_their_storages_are_refused() {
         let (given, _) = given(read(&file(&value)));
         assert!(given.contains(says), "{given} does not say {says:?}");
     }
-    // A stride that nothing is at the end of.
+    // The stride of an axis of 1 makes no difference.
     assert_eq!(values(&layout(one, one, most)), [2.0]);
 }
 
-/// A legacy archive of the object, the keys of its storages, and these.
+/// A legacy archive: the object, the keys of its storages, and the storages.
 fn legacy(version: &[u8], system: &[u8], object: &[u8], keys: &[u8], storages: &[u8]) -> WeightFile {
     let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".as_slice();
     in_memory([magic, version, system, object, keys, storages].concat())
 }
 
 #[test]
-fn legacy_archives_that_contradict_themselves_are_refused() {
+fn inconsistent_legacy_archives_are_refused() {
     let (version, system) = (b"M\xe9\x03.".as_slice(), b"}U\rlittle_endian\x88s.".as_slice());
     let object = dictionary(&tensor(3, 1, &[2], &[1]));
     let keys = b"]U\x010a.".as_slice();
@@ -337,20 +337,20 @@ fn legacy_archives_that_contradict_themselves_are_refused() {
     let big = b"}U\rlittle_endian\x89s.".as_slice();
     let twice = [storage(3), storage(3)].concat();
     for (says, file) in [
-        ("another version than 1001", legacy(b"M\xe8\x03.", system, &object, keys, &storage(3))),
+        ("a version other than 1001", legacy(b"M\xe8\x03.", system, &object, keys, &storage(3))),
         ("a big-endian machine", legacy(version, big, &object, keys, &storage(3))),
         ("None instead of a dictionary of tensors", legacy(version, system, b"N.", b"].", b"")),
         ("a dictionary without tensors", legacy(version, system, b"}.", b"].", b"")),
         ("None instead of the keys", legacy(version, system, &object, b"N.", &storage(3))),
         ("a list instead of the keys", legacy(version, system, &object, b"]Na.", &storage(3))),
-        ("a storage \"1\" that no tensor is in", legacy(version, system, &object, b"]U\x011a.", &storage(3))),
-        ("no values of the storage \"0\"", legacy(version, system, &object, b"].", b"")),
+        ("a storage \"1\" that no tensor uses", legacy(version, system, &object, b"]U\x011a.", &storage(3))),
+        ("no values for the storage \"0\"", legacy(version, system, &object, b"].", b"")),
         ("two storages \"0\"", legacy(version, system, &object, b"](U\x010U\x010e.", &twice)),
         ("a storage \"0\" of -1 values", legacy(version, system, &object, keys, &storage(-1))),
         ("of 9223372036854775807 values", legacy(version, system, &object, keys, &storage(i64::MAX))),
-        ("an end within the values", legacy(version, system, &object, keys, &storage(4))),
-        ("an end within the length", legacy(version, system, &object, keys, &[0; 7])),
-        ("a storage \"0\" of 8 bytes, where 3 values", legacy(version, system, &object, keys, &storage(2))),
+        ("the end of the file within the values", legacy(version, system, &object, keys, &storage(4))),
+        ("the end of the file within the length", legacy(version, system, &object, keys, &[0; 7])),
+        ("a storage \"0\" of 8 bytes instead of 3 values", legacy(version, system, &object, keys, &storage(2))),
     ] {
         let (given, _) = given(read(&file));
         assert!(given.contains(says), "{given} does not say {says:?}");
@@ -375,7 +375,7 @@ fn parts_of_storages_of_old_files_are_found() {
         (b"(U\x017K\x02K\x02t".as_slice(), "part is not within it"),
         (b"(U\x017K\x01K\x01t", "in a storage of 1"),
         (b"K\x01", "part is not within it"),
-        (b"NN", "a persistent id of no tuple"),
+        (b"NN", "a persistent id that is not a tuple"),
     ] {
         let (given, _) = given(read(&archive(part)));
         assert!(given.contains(says), "{given} does not say {says:?}");
@@ -388,21 +388,21 @@ fn a_state_dict_that_is_an_object_is_named() {
         let pickle = [b"\x80\x02}(U\x05epochK\x01U\nstate_dict".as_slice(), value, b"u."].concat();
         in_memory(archive(&[packed("data.pkl", &pickle)], false))
     };
-    let (said, hint) = given(read(&file(b"cmy.own\nState\n)\x81")));
-    assert_eq!(said, "an object of my.own.State under \"state_dict\" instead of a dictionary of tensors");
+    let (found, hint) = given(read(&file(b"cmy.code\nState\n)\x81")));
+    assert_eq!(found, "an object of my.code.State under \"state_dict\" instead of a dictionary of tensors");
     assert!(hint.contains("state_dict()"), "{hint}");
     assert_eq!(given(read(&file(b"}"))).0, "a dictionary without tensors");
-    // Storages of elements that are not known, and persistent ids of something else.
+    // Storages with unknown elements, and persistent ids of something else.
     let quantised =
         b"}U\x01wctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nQInt8Storage\nU\x010U\x03cpuK\x03tQ\
                       K\x00K\x03\x85K\x01\x85\x89}tRs";
     assert_eq!(given(read(&file(quantised))).0, "a dictionary without tensors");
     for (id, says) in [
-        (b"U\x01xQ".as_slice(), "a persistent id of no tuple"),
-        (b"(U\x05otherNtQ", "a persistent id of no storage"),
-        (b"(U\x07storagectorch\nFloatStorage\nNU\x03cpuK\x03tQ", "whose key is no text"),
-        (b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuNtQ", "whose length is no whole number"),
-        (b"(U\x07storagectorch\nSize\nU\x010U\x03cpuK\x03tQ", "whose class is none"),
+        (b"U\x01xQ".as_slice(), "a persistent id that is not a tuple"),
+        (b"(U\x05otherNtQ", "a persistent id of something other than a storage"),
+        (b"(U\x07storagectorch\nFloatStorage\nNU\x03cpuK\x03tQ", "whose key is not text"),
+        (b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuNtQ", "whose length is not a whole number"),
+        (b"(U\x07storagectorch\nSize\nU\x010U\x03cpuK\x03tQ", "whose class is not a storage class"),
         (b"(U\x06modulecmy\nNet\nU\x01xU\x01ytQ", "a whole model"),
     ] {
         let (given, _) = given(read(&file(id)));

@@ -1,6 +1,6 @@
-//! What `torch.save` writes since PyTorch 1.6: a zip archive of a pickle and of each storage.
+//! Files that `torch.save` writes since PyTorch 1.6: zip archives with a pickle and one entry per storage.
 
-use super::storages::Places;
+use super::storages::StorageRanges;
 use super::zip_directory::{self, Entries, shown};
 use super::{BIG_ENDIAN, pickle_refused, refused};
 use crate::error::Result;
@@ -8,26 +8,25 @@ use crate::weights::file::WeightFile;
 use crate::weights::pickle::{Dialect, Machine, STATE_DICT};
 use crate::weights::raw::Contents;
 
-/// What helps against models that were compiled.
+/// The hint for compiled models.
 const SCRIPT: &str =
     "it is a program: in Python, torch.save(torch.jit.load('file').state_dict(), 'weights.pth') saves its tensors";
 
-/// What helps against entries that another program has packed.
+/// The hint for compressed entries.
 const STORED: &str =
     "it was packed by another program: load it in Python and save it again, as torch.save(torch.load(old), new)";
 
-/// The tensors of such an archive, of which only the directory and the pickle are read.
+/// The tensors of such an archive. Only the directory and the pickle are read.
 ///
 /// # Errors
-/// [`ErrorKind::File`](crate::ErrorKind::File)(crate::error::Error::File) if it cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format)(crate::error::Error::Format) if it is damaged or holds other things
-/// than tensors.
+/// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something else than tensors by name.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let entries = zip_directory::read(file)?;
     let root = root(file, &entries)?;
-    let own = |name: &str| format!("{root}{name}");
-    let code = own("code/");
-    if entries.contains_key(&own("constants.pkl")) || entries.keys().any(|name| name.starts_with(&code)) {
+    let under_root = |name: &str| format!("{root}{name}");
+    let code = under_root("code/");
+    if entries.contains_key(&under_root("constants.pkl")) || entries.keys().any(|name| name.starts_with(&code)) {
         return Err(refused(file, "a TorchScript archive", Some(SCRIPT)));
     }
     if let Some((name, _)) = entries.iter().find(|(name, entry)| !entry.is_stored && name.starts_with(root)) {
@@ -37,28 +36,28 @@ pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
             Some(STORED),
         ));
     }
-    // Older versions do not say, and were little-endian.
-    if let Some(entry) = entries.get(&own("byteorder"))
+    // Files of older versions have no such entry and are little-endian.
+    if let Some(entry) = entries.get(&under_root("byteorder"))
         && *file.range(entry.range.clone())? != *b"little"
     {
-        return Err(refused(file, "values of another order of bytes than little-endian", Some(BIG_ENDIAN)));
+        return Err(refused(file, "values in another byte order than little-endian", Some(BIG_ENDIAN)));
     }
-    let entry = entries.get(&own("data.pkl"));
+    let entry = entries.get(&under_root("data.pkl"));
     let entry = entry.ok_or_else(|| refused(file, "a zip archive without a data.pkl", Some(STATE_DICT)))?;
     let pickle = file.range(entry.range.clone())?;
     let program = Machine::run(&pickle, 0, Dialect::Torch);
     let program = program.map_err(|refusal| pickle_refused(file, entry.range.start, refusal))?;
-    let mut places = Places::default();
-    let storages = own("data/");
+    let mut storages = StorageRanges::default();
+    let data = under_root("data/");
     for (name, entry) in &entries {
-        if let Some(key) = name.strip_prefix(&storages) {
-            places.insert(key.to_owned(), entry.range.clone());
+        if let Some(key) = name.strip_prefix(&data) {
+            storages.insert(key.to_owned(), entry.range.clone());
         }
     }
-    super::contents(file, &pickle, entry.range.start, &program.heap, &program.root, &places)
+    super::contents(file, &pickle, entry.range.start, &program.heap, &program.root, &storages)
 }
 
-/// What is in front of the names of all entries, which is the name that the file once had.
+/// The root directory of the archive: the prefix of all entries, which PyTorch takes from the original file name.
 fn root<'a>(file: &WeightFile, entries: &'a Entries) -> Result<&'a str> {
     let pickles = entries.keys().filter_map(|name| name.strip_suffix("data.pkl"));
     let mut roots = pickles.filter(|root| root.is_empty() || root.ends_with('/'));
@@ -68,7 +67,7 @@ fn root<'a>(file: &WeightFile, entries: &'a Entries) -> Result<&'a str> {
         (None, _) => {
             let names: Vec<String> = entries.keys().take(3).map(|name| shown(name)).collect();
             let given = format!("a zip archive without a data.pkl ({})", names.join(", "));
-            Err(refused(file, given, Some("if the weights are in it, unpack it first: unzip")))
+            Err(refused(file, given, Some("if the archive contains the weights, unpack it first: unzip")))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The directory of a zip archive: which entries it has, and where their bytes are.
+//! The central directory of a zip archive: its entries, and the ranges of their bytes.
 //!
-//! Only what `torch.save` writes: entries that are stored as they are, one behind the other, and the directory at the end.
-//! Readers of zip archives differ in what they make of one that contradicts itself, so that is refused: entries that
-//! overlap, two of one name, another name in front of the bytes than in the directory.
+//! The reader accepts only what `torch.save` writes: uncompressed entries one after the other, then the directory.
+//! Readers of zip archives interpret inconsistent archives in different ways, so inconsistencies are refused: entries
+//! that overlap, two entries of one name, a local header that differs from the directory.
 
 use super::refused;
 use crate::error::{Error, Result};
@@ -10,15 +10,15 @@ use crate::weights::file::WeightFile;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The entries of an archive by name, in the order of those.
+/// The entries of an archive, sorted by name.
 pub type Entries = BTreeMap<String, Entry>;
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its bytes in the file.
+    /// The range of its bytes in the file.
     pub range: Range<usize>,
-    /// Whether they are what was packed, and not compressed or encrypted.
+    /// Whether the bytes are neither compressed nor encrypted.
     pub is_stored: bool,
 }
 
@@ -32,64 +32,62 @@ const ENTRY: &[u8; 4] = b"PK\x01\x02";
 const ENTRY_LEN: usize = 46;
 const LOCAL: &[u8; 4] = b"PK\x03\x04";
 const LOCAL_LEN: usize = 30;
-/// The tag of the field that holds what does not fit into 32 bits.
+/// The tag of the extra field with the values that do not fit into 32 bits.
 const FIELD_64: u16 = 1;
-/// Of an entry's flags: it is encrypted; lengths and checksum are behind its bytes instead of before.
+/// The flag of an encrypted entry.
 const ENCRYPTED: u16 = 1;
-const LENGTHS_BEHIND: u16 = 8;
+/// The flag of an entry whose lengths and checksum follow its bytes.
+const DATA_DESCRIPTOR: u16 = 8;
 
-/// Reads the directory, and what stands before the bytes of each entry.
+/// Reads the directory and the local header of each entry.
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is no whole archive, or one that contradicts itself.
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if the archive is truncated or inconsistent.
 pub fn read(file: &WeightFile) -> Result<Entries> {
-    let end = End::find(file)?;
+    let end = EndRecord::find(file)?;
     let directory = file.range(end.directory.clone())?;
     let mut rest = &*directory;
-    let mut entries = Vec::new();
+    let mut headers = Vec::new();
     while !rest.is_empty() {
-        let (entry, behind) = Listed::read(rest)
-            .ok_or_else(|| damaged(file, format!("a directory broken off behind {} entries", entries.len())))?;
-        entries.push(entry);
-        rest = behind;
+        let (header, after) = DirectoryHeader::read(rest)
+            .ok_or_else(|| damaged(file, format!("a directory truncated after {} entries", headers.len())))?;
+        headers.push(header);
+        rest = after;
     }
-    if entries.len() as u64 != end.entries {
-        return Err(damaged(
-            file,
-            format!("a directory of {} entries that should have {}", entries.len(), end.entries),
-        ));
+    if headers.len() as u64 != end.entries {
+        return Err(damaged(file, format!("a directory of {} entries instead of {}", headers.len(), end.entries)));
     }
-    place(file, entries, end.directory.start)
+    locate(file, headers, end.directory.start)
 }
 
-/// The places of what is listed, none of them beyond `limit`.
-fn place(file: &WeightFile, mut listed: Vec<Listed<'_>>, limit: usize) -> Result<Entries> {
-    listed.sort_by_key(|entry| entry.local);
+/// Finds the bytes of the entries. They must end before `limit`, where the directory begins.
+fn locate(file: &WeightFile, mut headers: Vec<DirectoryHeader<'_>>, limit: usize) -> Result<Entries> {
+    headers.sort_by_key(|header| header.local);
     let mut entries = Entries::new();
-    let mut free = 0;
-    for entry in listed {
-        let name = entry.name().ok_or_else(|| damaged(file, "an entry whose name is no text"))?;
-        let odd = |what: &str| damaged(file, format!("an entry {:?} {what}", shown(name)));
-        let start = entry.check_local(file)?.ok_or_else(|| odd("with another name or kind before its bytes"))?;
-        let end = usize::try_from(entry.packed).ok().and_then(|len| start.checked_add(len));
-        let end = end.filter(|&end| end <= limit).ok_or_else(|| odd("beyond the end of the entries"))?;
-        if (entry.local as usize) < free {
-            return Err(odd("that overlaps another"));
+    let mut previous_end = 0;
+    for header in headers {
+        let name = header.name().ok_or_else(|| damaged(file, "an entry whose name is not text"))?;
+        let inconsistent = |what: &str| damaged(file, format!("an entry {:?} {what}", shown(name)));
+        let start = header.check_local(file)?.ok_or_else(|| inconsistent("whose local header does not match"))?;
+        let end = usize::try_from(header.packed).ok().and_then(|len| start.checked_add(len));
+        let end = end.filter(|&end| end <= limit).ok_or_else(|| inconsistent("that extends into the directory"))?;
+        if (header.local as usize) < previous_end {
+            return Err(inconsistent("that overlaps another"));
         }
-        free = end;
-        let is_stored = entry.method == 0 && entry.flags & ENCRYPTED == 0;
-        if is_stored && entry.packed != entry.unpacked {
-            return Err(odd("of two lengths"));
+        previous_end = end;
+        let is_stored = header.method == 0 && header.flags & ENCRYPTED == 0;
+        if is_stored && header.packed != header.unpacked {
+            return Err(inconsistent("with two different lengths"));
         }
         if entries.insert(name.to_owned(), Entry { range: start..end, is_stored }).is_some() {
-            return Err(odd("twice"));
+            return Err(inconsistent("twice"));
         }
     }
     Ok(entries)
 }
 
-/// As much of a name as messages have room for.
+/// A name, truncated for messages.
 pub fn shown(name: &str) -> String {
     name.chars().take(80).collect()
 }
@@ -98,17 +96,17 @@ fn damaged(file: &WeightFile, what: impl Into<String>) -> Error {
     refused(file, format!("a zip archive with {}", what.into()), None)
 }
 
-/// Where the directory is, by what stands at the end of the file.
-struct End {
+/// The record at the end of the file, which locates the directory.
+struct EndRecord {
     directory: Range<usize>,
     entries: u64,
 }
 
-impl End {
+impl EndRecord {
     fn find(file: &WeightFile) -> Result<Self> {
         let tail_start = file.len() - (END_LEN + LOCATOR_64_LEN + END_64_LEN).min(file.len());
         let tail = file.range(tail_start..file.len())?;
-        // It may be followed by a comment, and readers differ in where they look for it then. PyTorch's has none.
+        // A comment may follow the record, and readers differ in how they find the record then. PyTorch writes none.
         let missing = || damaged(file, "no directory at its end: the rest of the file is missing");
         let at = tail.len().checked_sub(END_LEN).ok_or_else(missing)?;
         if !tail[at..].starts_with(END) || !tail.ends_with(&[0, 0]) {
@@ -120,7 +118,7 @@ impl End {
             return Err(missing());
         };
         let locator = at.checked_sub(LOCATOR_64_LEN).filter(|&locator| tail[locator..].starts_with(LOCATOR_64));
-        let (entries, len, offset, behind) = match locator {
+        let (entries, len, offset, directory_end) = match locator {
             None => (u64::from(entries), u64::from(len), u64::from(offset), tail_start + at),
             Some(locator) => {
                 let end = locator.checked_sub(END_64_LEN).filter(|&end| tail[end..].starts_with(END_64));
@@ -128,38 +126,38 @@ impl End {
                     let fields = &tail[end..];
                     Some((u64_at(fields, 32)?, u64_at(fields, 40)?, u64_at(fields, 48)?, tail_start + end))
                 });
-                let wide = wide.ok_or_else(|| damaged(file, "no end of more than 32 bits where it says one is"))?;
+                let wide = wide.ok_or_else(|| damaged(file, "no zip64 end record before its locator"))?;
                 let agrees = |narrow: u64, all: u64, wide: u64| narrow == all || narrow == wide;
                 if !agrees(entries.into(), u16::MAX.into(), wide.0)
                     || !agrees(len.into(), u32::MAX.into(), wide.1)
                     || !agrees(offset.into(), u32::MAX.into(), wide.2)
                 {
-                    return Err(damaged(file, "two ends that contradict each other"));
+                    return Err(damaged(file, "two end records that contradict each other"));
                 }
                 wide
             }
         };
         let range = usize::try_from(offset).ok().zip(usize::try_from(len).ok());
         let directory = range.and_then(|(start, len)| Some(start..start.checked_add(len)?));
-        let directory = directory.filter(|directory| directory.end == behind);
-        let directory = directory.ok_or_else(|| damaged(file, "a directory elsewhere than at its end"))?;
+        let directory = directory.filter(|directory| directory.end == directory_end);
+        let directory = directory.ok_or_else(|| damaged(file, "a directory that is not at its end"))?;
         Ok(Self { directory, entries })
     }
 }
 
-/// An entry as the directory lists it.
-struct Listed<'a> {
+/// The header of an entry in the directory.
+struct DirectoryHeader<'a> {
     name: &'a [u8],
     flags: u16,
     method: u16,
     packed: u64,
     unpacked: u64,
-    /// Where what stands before its bytes begins.
+    /// The offset of the local header.
     local: u64,
 }
 
-impl<'a> Listed<'a> {
-    /// The first entry of `directory`, and what is behind it.
+impl<'a> DirectoryHeader<'a> {
+    /// The first header of `directory`, and the rest of the directory.
     fn read(directory: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (fixed, rest) = directory.split_at_checked(ENTRY_LEN)?;
         if !fixed.starts_with(ENTRY) {
@@ -168,10 +166,10 @@ impl<'a> Listed<'a> {
         let (name, rest) = rest.split_at_checked(u16_at(fixed, 28)?.into())?;
         let (fields, rest) = rest.split_at_checked(u16_at(fixed, 30)?.into())?;
         let (_comment, rest) = rest.split_at_checked(u16_at(fixed, 32)?.into())?;
-        let mut wide = Wide::find(fields)?;
-        let unpacked = wide.unless(u32_at(fixed, 24)?)?;
-        let packed = wide.unless(u32_at(fixed, 20)?)?;
-        let local = wide.unless(u32_at(fixed, 42)?)?;
+        let mut wide = Zip64Field::find(fields)?;
+        let unpacked = wide.widen(u32_at(fixed, 24)?)?;
+        let packed = wide.widen(u32_at(fixed, 20)?)?;
+        let local = wide.widen(u32_at(fixed, 42)?)?;
         Some((Self { name, flags: u16_at(fixed, 8)?, method: u16_at(fixed, 10)?, packed, unpacked, local }, rest))
     }
 
@@ -179,7 +177,7 @@ impl<'a> Listed<'a> {
         std::str::from_utf8(self.name).ok()
     }
 
-    /// Where its bytes begin; `None` if what stands before them is not about this entry.
+    /// Where the entry's bytes begin; `None` if the local header does not match.
     fn check_local(&self, file: &WeightFile) -> Result<Option<usize>> {
         let at = usize::try_from(self.local).ok();
         let span = at.and_then(|at| Some((at, at.checked_add(LOCAL_LEN)?.checked_add(self.name.len())?)));
@@ -187,16 +185,17 @@ impl<'a> Listed<'a> {
             return Ok(None);
         };
         let local = file.range(at..end)?;
-        Ok(self.start_by(&local, end))
+        Ok(self.start_after(&local, end))
     }
 
-    fn start_by(&self, local: &[u8], end: usize) -> Option<usize> {
+    /// Where the entry's bytes begin, given the local header with its name, which ends at `end`.
+    fn start_after(&self, local: &[u8], end: usize) -> Option<usize> {
         let (fixed, name) = local.split_at_checked(LOCAL_LEN)?;
         let same_name = name == self.name && usize::from(u16_at(fixed, 26)?) == self.name.len();
         let same_kind = u16_at(fixed, 6)? == self.flags && u16_at(fixed, 8)? == self.method;
-        // Where they are behind the bytes there is nothing here, or what the directory says.
+        // With a data descriptor the local lengths may be zero.
         let same_length = |len: u32, listed: u64| {
-            u64::from(len) == listed || len == u32::MAX || (len == 0 && self.flags & LENGTHS_BEHIND != 0)
+            u64::from(len) == listed || len == u32::MAX || (len == 0 && self.flags & DATA_DESCRIPTOR != 0)
         };
         let same_lengths =
             same_length(u32_at(fixed, 18)?, self.packed) && same_length(u32_at(fixed, 22)?, self.unpacked);
@@ -205,11 +204,12 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// The field with what does not fit into 32 bits.
-struct Wide<'a>(&'a [u8]);
+/// The extra field with the values that do not fit into 32 bits.
+struct Zip64Field<'a>(&'a [u8]);
 
-impl<'a> Wide<'a> {
-    /// Finds it among the fields of an entry, if it is there; `None` if those are damaged.
+impl<'a> Zip64Field<'a> {
+    /// Finds the field among the extra fields of an entry. It is empty if there is none; `None` if the fields are
+    /// damaged.
     fn find(mut fields: &'a [u8]) -> Option<Self> {
         while !fields.is_empty() {
             let len = usize::from(u16_at(fields, 2)?);
@@ -222,8 +222,8 @@ impl<'a> Wide<'a> {
         Some(Self(&[]))
     }
 
-    /// `narrow`, or the next value of the field if that says so.
-    fn unless(&mut self, narrow: u32) -> Option<u64> {
+    /// `narrow`, or the next value of this field if `narrow` is the placeholder for it.
+    fn widen(&mut self, narrow: u32) -> Option<u64> {
         if narrow != u32::MAX {
             return Some(narrow.into());
         }
