@@ -52,7 +52,7 @@ pub struct BackboneConfig {
     pub time_stride_on: bool,
     /// Dilation of res5's 3×3 convolutions over height and width (`MODEL.DILATION`). Above 1, res5 has no stride.
     pub dilation: usize,
-    /// The stage behind which the reference stops gradients, or 0 for none. It changes no value.
+    /// The stage after which the reference stops gradients, or 0 for none. It changes no value.
     pub freeze_at: usize,
 }
 

@@ -204,11 +204,11 @@ fn is_safetensors(head: &[u8]) -> bool {
     head.get(8) == Some(&b'{') && length.is_some_and(|length| length <= MAX_HEADER_LEN)
 }
 
-/// Whether PyTorch's magic number comes first, possibly behind the length of a frame.
-fn is_old_torch(behind_protocol: &[u8]) -> bool {
+/// Whether PyTorch's magic number comes first, possibly after the length of a frame.
+fn is_old_torch(after_protocol: &[u8]) -> bool {
     const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
     const FRAME: usize = 9;
-    [0, FRAME].iter().any(|&skipped| behind_protocol.get(skipped..).is_some_and(|rest| rest.starts_with(MAGIC)))
+    [0, FRAME].iter().any(|&skipped| after_protocol.get(skipped..).is_some_and(|rest| rest.starts_with(MAGIC)))
 }
 
 /// The name of the first file in a zip archive.

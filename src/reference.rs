@@ -24,7 +24,7 @@ pub struct Volume {
 /// `keep`.
 ///
 /// # Errors
-/// Those of [`infer_shapes`] and of [`Weights::get`].
+/// The errors of [`infer_shapes`] and of [`Weights::get`].
 pub fn execute(graph: &Graph, inputs: &[&Clip], weights: &Weights, keep: &[BlobId]) -> Result<Vec<Volume>> {
     let input_shapes: Vec<Shape> = inputs.iter().map(|clip| clip.shape()).collect();
     let shapes = infer_shapes(graph, &input_shapes)?;

@@ -22,7 +22,7 @@ impl Body {
     /// The graph of `network`: a [`Network`], or a [`crate::BackboneConfig`].
     ///
     /// # Errors
-    /// Those of [`crate::BackboneConfig::validate`] and [`crate::network::Description::validate`].
+    /// The errors of [`crate::BackboneConfig::validate`] and [`crate::network::Description::validate`].
     pub fn new(network: impl Into<Network>) -> Result<Self> {
         let mut model = GraphBuilder::new();
         match network.into() {

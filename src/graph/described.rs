@@ -2,7 +2,7 @@
 //!
 //! The names are Caffe2's. `conv1` and `pool1` are in the stem. Blocks have `res3_0_branch2a`, `2b`, … and `branch1`;
 //! the first half of a factored convolution ends in `_mid`. `res3_1_sum` is the last blob of a stage, and `pool3` the
-//! pooling behind the stage. `pool5` is the mean of the last stage over time and space, and `pred` has the scores of
+//! pooling after the stage. `pool5` is the mean of the last stage over time and space, and `pred` has the scores of
 //! the classes. The names of a fast pathway begin with `t_`. `fuse1` to `fuse4` are its lateral connections, and
 //! `fuse1_concat` to `fuse4_concat` the inputs of the slow pathway's stages. With two pathways `pool5` concatenates the
 //! means of both, the slow one's first.
@@ -77,7 +77,7 @@ fn add_lateral(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &F
     model.concat(slow, fused, &format!("{name}_concat"))
 }
 
-/// Adds the pooling behind the stage `index`, if it has one. It is left out behind the last stage, where nothing would
+/// Adds the pooling after the stage `index`, if it has one. It is left out after the last stage, where nothing would
 /// use it.
 fn add_pool(
     model: &mut GraphBuilder,

@@ -1,11 +1,11 @@
 //! Fusion: rewrites a graph into fewer operators that compute the same values.
 //!
-//! A convolution takes over the operators behind it as long as nothing else reads the values between: its affine
+//! A convolution takes over the operators after it as long as nothing else reads the values between: its affine
 //! channel (folded into the weights at upload), the residual sum and the ReLU (applied before storing). R-18's 69
 //! operators become
-//! 22. A stop-gradient behind a convolution is the identity and is fused too.
+//! 22. A stop-gradient after a convolution is the identity and is fused too.
 //!
-//! A convolution of a clip can also take over the max pooling behind it ([`fuse_pools`]) if there is a kernel for it.
+//! A convolution of a clip can also take over the max pooling after it ([`fuse_pools`]) if there is a kernel for it.
 //! This is the stem, whose blob is the largest of all.
 //!
 //! [`project`] continues from there for targets where it is profitable: the convolution of a projected shortcut becomes
@@ -32,7 +32,7 @@ pub fn fuse(graph: &Graph, keep: &[BlobId]) -> Graph {
     })
 }
 
-/// Rewrites the result of [`fuse`]: convolutions of the graph's inputs take over the max pooling behind them if `takes`
+/// Rewrites the result of [`fuse`]: convolutions of the graph's inputs take over the max pooling after them if `takes`
 /// accepts the pair.
 pub fn fuse_pools(graph: &Graph, keep: &[BlobId], takes: impl Fn(&Conv, &Window) -> bool) -> Graph {
     rewrite(graph, keep, |input, conv, next| match &next.kind {
@@ -90,7 +90,7 @@ pub fn project(graph: &Graph, keep: &[BlobId]) -> Graph {
             continue;
         }
         conv.epilogue.projection = Some(Box::new(projection.clone()));
-        // In order of execution: behind the affine channel of the convolution, before the sum.
+        // In order of execution: after the affine channel of the convolution, before the sum.
         let place = usize::from(conv.epilogue.affine.is_some());
         op.inputs[1] = graph.operators[source].inputs[0];
         let Operator { name, fused, .. } = graph.operators[source].clone();

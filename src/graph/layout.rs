@@ -2,8 +2,8 @@
 //! inputs and outputs.
 //!
 //! Callers see NCTHW. Kernels load and store four channels at a time, so between the first and the last dispatch a blob
-//! is N×T×H×W×C with its channels padded to a multiple of four with zeros. This pass adds a conversion behind every
-//! input and behind every blob that is read back. An input that only the stem with its pooling reads needs none,
+//! is N×T×H×W×C with its channels padded to a multiple of four with zeros. This pass adds a conversion after every
+//! input and after every blob that is read back. An input that only the stem with its pooling reads needs none,
 //! because that kernel reads NCTHW.
 
 use super::{Blob, BlobId, Conv, Epilogue, Graph, OpKind, Operator};
@@ -19,7 +19,7 @@ pub enum Layout {
     ChannelsLast,
 }
 
-/// Whether `op` reads its input in the layout of callers. Only a convolution of a clip with the pooling behind it does
+/// Whether `op` reads its input in the layout of callers. Only a convolution of a clip with the pooling after it does
 /// ([`super::fuse::fuse_pools`]).
 fn reads_planar(op: &Operator) -> bool {
     matches!(&op.kind, OpKind::Conv(Conv { epilogue: Epilogue { pool: Some(_), .. }, .. }))

@@ -35,7 +35,7 @@ pub struct StageInfo {
 /// ```
 ///
 /// # Errors
-/// Those of [`Body::new`].
+/// The errors of [`Body::new`].
 pub fn stage_info(network: impl Into<Network>) -> Result<StageInfo> {
     let network = network.into();
     let graph = Body::new(&network)?.graph;

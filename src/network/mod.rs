@@ -43,7 +43,7 @@ impl Network {
     /// The network, unit by unit.
     ///
     /// # Errors
-    /// Those of [`BackboneConfig::validate`].
+    /// The errors of [`BackboneConfig::validate`].
     pub fn description(&self) -> Result<Description> {
         match self {
             Self::Reference(config) => {
@@ -54,7 +54,7 @@ impl Network {
         }
     }
 
-    /// The stage behind which training stops the gradient; 0 for none.
+    /// The stage after which training stops the gradient; 0 for none.
     pub fn freeze_at(&self) -> usize {
         match self {
             Self::Reference(config) => config.freeze_at,
@@ -142,7 +142,7 @@ pub struct FastPathway {
     pub stem: Stem,
     /// The stages of the fast pathway, as many as in the slow one.
     pub stages: Vec<Stage>,
-    /// The lateral connections: one behind the stem, and one behind each stage but the last.
+    /// The lateral connections: one after the stem, and one after each stage but the last.
     pub laterals: Vec<Lateral>,
 }
 
@@ -174,7 +174,7 @@ pub struct Lateral {
     pub relu: bool,
 }
 
-/// The first convolutions, each with an affine channel and ReLU, and the pooling behind them.
+/// The first convolutions, each with an affine channel and ReLU, and the pooling after them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -194,7 +194,7 @@ pub struct Stage {
     pub blocks: Vec<Block>,
     /// Max pooling of the stage's last blob, as the input of the next stage.
     pub pool: Option<Pool>,
-    /// Whether training stops the gradient behind the stage. This changes no value.
+    /// Whether training stops the gradient after the stage. This changes no value.
     pub stop_gradient: bool,
 }
 
@@ -202,7 +202,7 @@ pub struct Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Block {
-    /// The units in order, `branch2a` first, with ReLU behind all but the last.
+    /// The units in order, `branch2a` first, with ReLU after all but the last.
     pub branch: Vec<Unit>,
     /// The shortcut that is added to the branch.
     pub shortcut: Shortcut,
@@ -322,13 +322,13 @@ impl Lateral {
 }
 
 impl Pool {
-    /// The pooling behind most stems.
+    /// The pooling after most stems.
     pub const MAX_1X3X3: Self = Self { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1] };
 
-    /// The pooling behind the stems of Hara's networks.
+    /// The pooling after the stems of Hara's networks.
     pub const MAX_3X3X3: Self = Self { kernel: [3; 3], stride: [2; 3], pad: [1; 3] };
 
-    /// The pooling behind res2 in networks that halve the number of frames there.
+    /// The pooling after res2 in networks that halve the number of frames there.
     pub const MAX_2X1X1: Self = Self { kernel: [2, 1, 1], stride: [2, 1, 1], pad: [0; 3] };
 
     /// The window.
@@ -357,7 +357,7 @@ impl Description {
     }
 }
 
-/// The strides from the clip to the stem's output and to every stage's output, each without and with the pooling behind
+/// The strides from the clip to the stem's output and to every stage's output, each without and with the pooling after
 /// it.
 fn strides(stem: &Stem, stages: &[Stage]) -> Vec<([usize; 3], [usize; 3])> {
     let pooled =

@@ -111,7 +111,7 @@ impl Tensors<'_> {
         if bytes > self.file.len() {
             return Err(ErrorRepr::Unsupported {
                 what: "one array as several parameters".to_owned(),
-                reason: format!("the parameters would be {bytes} bytes of a file of {}", self.file.len()),
+                reason: format!("the parameters would have {bytes} bytes, but the file has {}", self.file.len()),
             }
             .into());
         }
@@ -169,7 +169,7 @@ impl Tensors<'_> {
                     .into());
                 };
                 if kt > MAX_INFLATED {
-                    let limit = format!("at most {MAX_INFLATED} to inflate weights to");
+                    let limit = format!("at most {MAX_INFLATED} for inflated weights");
                     return Err(Error::config("time_kernel_dim", limit, kt));
                 }
                 let inflated = mode.inflate(&values()?, kh * kw, kt, &wanted.name, options.seed);

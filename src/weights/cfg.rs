@@ -68,7 +68,7 @@ impl Cfg {
     }
 }
 
-/// The lines of `section` without their indentation, and the text behind its name, which may be in braces.
+/// The lines of `section` without their indentation, and the text after its name, which may be in braces.
 fn lines<'a>(yaml: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
     // The indentation of the section's name while the lines are inside the section.
     let mut inside: Option<usize> = None;
@@ -132,7 +132,7 @@ fn lookup<'a>(yaml: &'a str, section: &str, key: &str) -> Option<&'a str> {
     found
 }
 
-/// The text behind `key:`.
+/// The text after `key:`.
 fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let value = text.strip_prefix(key)?.strip_prefix(':')?;
     (value.is_empty() || value.starts_with(' ')).then_some(value.trim())

@@ -1,4 +1,4 @@
-//! Folding the affine channel behind a convolution into its weights.
+//! Folding the affine channel after a convolution into its weights.
 
 use super::Weights;
 use crate::error::Result;

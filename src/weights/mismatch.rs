@@ -50,7 +50,7 @@ pub(super) fn check(tensors: &Tensors<'_>, wanted: &[Parameter]) -> Result<()> {
     }
     match unused.len() {
         0 => hints.push("every tensor of the file is used".to_owned()),
-        n => hints.push(format!("{n} of the file are not used: {}", list(&unused))),
+        n => hints.push(format!("{n} names in the file are not used: {}", list(&unused))),
     }
     Err(ErrorRepr::MissingBlob {
         blob: first.name.clone(),

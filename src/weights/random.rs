@@ -35,7 +35,7 @@ pub fn uniform(name: &str, seed: u64) -> impl Iterator<Item = f64> + use<> {
 /// A random clip of this shape, generated as the tensor `data`.
 ///
 /// # Errors
-/// Those of [`Clip::new`].
+/// The errors of [`Clip::new`].
 pub fn clip(shape: Shape, seed: u64) -> Result<Clip> {
     let shape = shape.checked("clip")?;
     Clip::new(shape, uniform("data", seed).take(shape.len()).map(|u| u as f32).collect())

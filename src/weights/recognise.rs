@@ -415,7 +415,7 @@ mod tests {
         }
     }
 
-    /// VMZ's R(2+1)D with bottleneck blocks pools behind the stem in PyTorch, but not in Caffe2.
+    /// VMZ's R(2+1)D with bottleneck blocks pools after the stem in PyTorch, but not in Caffe2.
     #[test]
     fn vmz_s_bottleneck_networks_pool_in_pytorch_only() {
         let shapes: [&[usize]; 10] = [

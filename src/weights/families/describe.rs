@@ -43,7 +43,7 @@ impl Shapes<'_> {
     }
 
     /// Whether late blocks span no more frames than early ones. This tells PySlowFast's I3D and C2D, which pool over
-    /// time behind res2, from its slow networks.
+    /// time after res2, from its slow networks.
     pub fn spans_alike(&self) -> bool {
         let time = |blob: &str| self.weight(blob).map(|[_, _, kt, _, _]| kt);
         match [time("res2_0_branch2a"), time("res4_0_branch2a")] {

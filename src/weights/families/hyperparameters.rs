@@ -12,9 +12,9 @@ use crate::weights::cfg::Cfg;
 pub(crate) struct Hyperparameters {
     /// Strides of the stem's convolution.
     pub stem_stride: [usize; 3],
-    /// Pooling behind the stem.
+    /// Pooling after the stem.
     pub pool1: Option<Pool>,
-    /// Pooling behind res2.
+    /// Pooling after res2.
     pub pool2: Option<Pool>,
     /// Stride over height and width of the first block of every stage.
     pub space: [usize; 4],
@@ -56,9 +56,9 @@ impl Hyperparameters {
     pub fn summary(&self) -> Vec<String> {
         let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
         let pool = |place: &str, pool: &Option<Pool>| match pool {
-            None => format!("no pooling behind {place}"),
+            None => format!("no pooling after {place}"),
             Some(Pool { kernel, stride, pad }) => {
-                format!("{} pooling behind {place} /{}, padded by {}", axes(*kernel), axes(*stride), axes(*pad))
+                format!("{} pooling after {place} /{}, padded by {}", axes(*kernel), axes(*stride), axes(*pad))
             }
         };
         let strides: Vec<String> = (0..4)
@@ -98,7 +98,7 @@ impl Hyperparameters {
 
     fn one_pathway(family: Family, shapes: &Shapes<'_>, arch: Option<&str>) -> Self {
         let strided = Self { time: [1, 2, 2, 2], ..USUAL };
-        // VMZ's R(2+1)D with bottleneck blocks pools behind the stem in PyTorch. In Caffe2 it does not: its final
+        // VMZ's R(2+1)D with bottleneck blocks pools after the stem in PyTorch. In Caffe2 it does not: its final
         // average pooling takes maps of 7x7 that come from 112x112 (`r3d_model.py` `create_model`).
         let pools_stem = shapes.weight("res2_0_branch2b_mid").is_some()
             && shapes.weight("res2_0_branch2c").is_some()
@@ -128,7 +128,7 @@ impl Hyperparameters {
             Family::Mmaction2 if shapes.is_depthwise() => Self { eps: EPS_VMZ, eps_mid: EPS_VMZ, ..strided },
             Family::Mmaction2 if shapes.is_factored() => Self { eps: EPS_VMZ, ..strided },
             Family::Mmaction2 => match shapes.stem_time() {
-                // I3D halves the number of frames in the stem, behind the stem and behind res2.
+                // I3D halves the number of frames in the stem, after the stem and after res2.
                 5 => Self {
                     stem_stride: [2, 2, 2],
                     pool1: Some(Pool { stride: [2, 2, 2], ..Pool::MAX_1X3X3 }),

@@ -31,7 +31,7 @@ impl Publisher {
             }
             Naming::PySlowFast => Self::Ambiguous(
                 &[Family::PySlowFast],
-                "PySlowFast's I3D and C2D pool over time behind res2 if their cfg says so, and there is no cfg in the \
+                "PySlowFast's I3D and C2D pool over time after res2 if their cfg says so, and there is no cfg in the \
                  file: with this family given, the network pools",
             ),
             Naming::ThreeDResNets => match shapes.weight("conv1") {
@@ -110,7 +110,7 @@ fn torchvision(shapes: &Shapes<'_>) -> Publisher {
         _ if shapes.is_depthwise() => Publisher::Known(Family::Vmz),
         [None, Some(_)] => Publisher::Ambiguous(
             &[Family::Torchvision, Family::Vmz],
-            "VMZ's R(2+1)D with bottleneck blocks is published with and without a pooling behind the stem: as vmz it \
+            "VMZ's R(2+1)D with bottleneck blocks is published with and without a pooling after the stem: as vmz it \
              has one and adds 1e-3 to variances, as torchvision it has none and adds 1e-5",
         ),
         [Some(first), Some(second)] if first != second => Publisher::Known(Family::Vmz),

@@ -119,7 +119,7 @@ impl Names {
         }
     }
 
-    /// The names of the batch norm behind a layer's convolution.
+    /// The names of the batch norm after a layer's convolution.
     pub fn norm(&self, layer: Layer) -> NormNames {
         if self.naming == Naming::Caffe2 {
             let base = match layer {

@@ -28,7 +28,7 @@ pub const STATE_DICT: &str = "the file holds other objects than tensors by name:
 pub struct Outcome {
     pub root: Value,
     pub heap: Heap,
-    /// The byte behind the program.
+    /// The byte after the program.
     pub end: usize,
 }
 

@@ -43,7 +43,7 @@ struct Pickles {
     object: Outcome,
     /// The ranges of the storages' keys, in the order of the storages.
     keys: Vec<Range<usize>>,
-    /// The byte behind the pickles.
+    /// The byte after the pickles.
     end: usize,
 }
 

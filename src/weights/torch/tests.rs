@@ -207,10 +207,10 @@ fn zip_archives_assembled_by_hand_are_read() {
     let mut little = consistent();
     little.push(packed("a/byteorder", b"little"));
     assert!(read(&in_memory(archive(&little, false))).is_ok());
-    // With lengths behind the bytes, the local header has none.
-    let behind: Vec<Packed> =
+    // With lengths after the bytes, the local header has none.
+    let descriptors: Vec<Packed> =
         consistent().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
-    assert!(read(&in_memory(archive(&behind, true))).is_ok());
+    assert!(read(&in_memory(archive(&descriptors, true))).is_ok());
 }
 
 #[test]
@@ -245,9 +245,10 @@ fn inconsistent_zip_archives_are_refused() {
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }
-    let behind: Vec<Packed> =
+    let descriptors: Vec<Packed> =
         consistent().into_iter().map(|entry| Packed { flags: 0x0808, local_len: Some(0), ..entry }).collect();
-    let (narrow, wide, behind) = (archive(&consistent(), false), archive(&consistent(), true), archive(&behind, false));
+    let (narrow, wide, with_descriptors) =
+        (archive(&consistent(), false), archive(&consistent(), true), archive(&descriptors, false));
     let last = 22 + 46 + "a/version".len();
     let changed = |file: &[u8], from_end: usize, value: u8| {
         let mut file = file.to_vec();
@@ -263,7 +264,7 @@ fn inconsistent_zip_archives_are_refused() {
         ("two end records that contradict each other", changed(&wide, 12, 4)),
         ("no zip64 end record", changed(&wide, 22 + 20 + 56, 0)),
         ("a directory truncated after 2 entries", changed(&narrow, last, b'?')),
-        ("an entry \"a/version\" with two different lengths", changed(&behind, last - 24, 9)),
+        ("an entry \"a/version\" with two different lengths", changed(&with_descriptors, last - 24, 9)),
     ] {
         assert!(refused.contains(says), "{refused} does not say {says:?}");
     }
