@@ -1,6 +1,6 @@
-//! Whole bodies, from the clip in memory to the features in memory: `cargo bench --bench body`.
+//! Benchmarks whole bodies, from the clip in memory to the features in memory: `cargo bench --bench body`.
 //!
-//! The adapter is the preferred one; `RESNET3D_ADAPTER` names another.
+//! The default is the preferred adapter; `RESNET3D_ADAPTER` names another.
 
 use criterion::{Criterion, Throughput};
 use resnet3d_wgpu::weights::random;
@@ -8,7 +8,7 @@ use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuBackbone, GpuContext, Opt
 use std::time::Duration;
 
 fn main() {
-    // Any has an empty part in its name.
+    // An empty name matches every adapter.
     let adapter = std::env::var("RESNET3D_ADAPTER").unwrap_or_default();
     let gpu = GpuContext::new(ContextOptions::default().adapter(adapter)).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());

@@ -1,6 +1,7 @@
-//! Every method of convolution on the distinct convolutions of the flagship, and the other operators: the device's time.
+//! Benchmarks every method of convolution on the distinct convolutions of the flagship, and the other operators, by the
+//! clock of the device.
 //!
-//! `cargo bench --bench kernels` takes some five minutes on a software adapter. The adapter is the preferred one;
+//! `cargo bench --bench kernels` takes about five minutes on a software adapter. The default is the preferred adapter;
 //! `RESNET3D_ADAPTER` names another.
 
 use criterion::{Criterion, Throughput};
@@ -54,8 +55,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Time of the operator itself, without the layout conversions around it; the host's clock where there are no
-/// timestamps.
+/// The time of the operator without the layout conversions around it. Without timestamp queries, the time of the whole
+/// run by the clock of the host.
 fn run(executor: &mut Executor, clip: &[f32]) -> Duration {
     let started = Instant::now();
     let (_, profile) = executor.run(&[clip], Timing::Layers).expect("the device runs");
@@ -65,7 +66,7 @@ fn run(executor: &mut Executor, clip: &[f32]) -> Duration {
 }
 
 fn main() {
-    // Any has an empty part in its name.
+    // An empty name matches every adapter.
     let adapter = std::env::var("RESNET3D_ADAPTER").unwrap_or_default();
     let gpu = GpuContext::new(ContextOptions::default().adapter(adapter)).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());

@@ -1,8 +1,10 @@
-//! The layers that published 3D ResNets have and the flagship has not, each alone: the device's time of its default method
-//! beside the flagship's without Winograd's method, and for depthwise convolutions beside the adapter's own triad.
+//! Benchmarks the layers that published 3D ResNets have and the flagship has not, each alone. The output compares the
+//! device time of the default method with the flagship without Winograd's method, and for depthwise convolutions with
+//! the triad of the adapter.
 //!
-//! `cargo bench --bench layers [-- --all] [NAME]` takes a minute on a software adapter; `--all` times every candidate, NAME
-//! only the layers with that in their name. The adapter is the preferred one; `RESNET3D_ADAPTER` names another.
+//! `cargo bench --bench layers [-- --all] [NAME]` takes a minute on a software adapter. `--all` times every candidate,
+//! NAME selects the layers whose names contain it. The default is the preferred adapter; `RESNET3D_ADAPTER` names
+//! another.
 
 use resnet3d_wgpu::low_level::gpu::{Ceilings, Constants, Executor};
 use resnet3d_wgpu::low_level::graph::Body;
@@ -15,7 +17,7 @@ use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuContext, Numerics, Shader
 use resnet3d_wgpu::{Timing, Weights};
 use std::time::{Duration, Instant};
 
-/// Runs of each layer that are timed: the least counts.
+/// The number of timed runs of each layer, of which the minimum counts.
 const RUNS: usize = 7;
 
 /// A convolution with batch norm and ReLU.
@@ -93,7 +95,7 @@ impl Layer {
     }
 }
 
-/// The least time of the operators of `graph`, without the layout conversions around them; and the plan.
+/// The minimum time of the operators of `graph` without the layout conversions around them, and the plan.
 fn time(gpu: &GpuContext, graph: &Graph, input: Shape, options: &PlanOptions) -> (Duration, Plan) {
     let weights = Weights::random_for(graph, 0);
     let clip = random::clip(input, 0).expect("a small clip");
@@ -119,7 +121,7 @@ fn gflops(macs: u64, time: Duration) -> f64 {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let (all, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|argument| *argument == "--all");
-    // Any has an empty part in its name.
+    // An empty name matches every adapter.
     let adapter = std::env::var("RESNET3D_ADAPTER").unwrap_or_default();
     let gpu = GpuContext::new(ContextOptions::default().adapter(adapter)).expect("an adapter");
     println!("{} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
@@ -136,7 +138,7 @@ fn main() {
     let wanted = |layer: &&Layer| names.is_empty() || names.iter().any(|name| layer.name.contains(name.as_str()));
     for layer in LAYERS.iter().filter(wanted) {
         let graph = layer.graph();
-        // Machines have phases: beside each layer that it is compared with.
+        // The speed of a machine varies, so the triad is measured next to each layer that it is compared with.
         let depthwise = layer.groups == layer.dim_out;
         let triad = depthwise.then(|| Ceilings::measure(&gpu).expect("the device runs").gb_per_s);
         let fused = fuse(&graph, &[]);

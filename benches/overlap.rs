@@ -1,9 +1,10 @@
-//! What it gains to submit a clip before the one before it is done: `cargo bench --bench overlap`.
+//! Benchmarks the gain from submitting a clip before the previous one is done: `cargo bench --bench overlap`.
 //!
-//! Eight clips of a shape, with all stages read back: one after the other, each awaited before the next is submitted, and
-//! always one ahead. Both in turn, as often as eight seconds allow, the first pair left out; the ratio is the median of the pairs'.
+//! Eight clips of a shape run with all stages read back, in two ways: each clip is awaited before the next is
+//! submitted, or one clip is always submitted ahead. The two ways alternate for eight seconds. The first pair is left
+//! out, and the ratio is the median over the pairs.
 //!
-//! The adapter is the preferred one; `RESNET3D_ADAPTER` names another.
+//! The default is the preferred adapter; `RESNET3D_ADAPTER` names another.
 
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuBackbone, GpuContext, Options, Shape, Taps, Weights};

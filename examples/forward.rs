@@ -1,4 +1,4 @@
-//! The smallest whole use of the library: random weights, a random clip, the last blob. `cargo run --example forward`
+//! A minimal use of the library: random weights, a random clip, features. `cargo run --example forward`
 
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, ContextOptions, GpuBackbone, GpuContext, Options, Result, Shape, Taps, Weights};

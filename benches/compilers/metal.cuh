@@ -1,4 +1,4 @@
-// As much of Metal's standard library as naga's translations of the kernels use, for CUDA C++.
+// The subset of Metal's standard library that naga's translations of the kernels use, for CUDA C++.
 #pragma once
 
 template <typename To, typename From> To as_type(From from) {
@@ -10,7 +10,7 @@ namespace metal {
 
 using uint = unsigned int;
 
-// Aligned as in Metal, so that one instruction loads or stores it.
+// Aligned as in Metal, so that one instruction loads or stores a vector.
 template <typename T, int N> struct Vector;
 
 template <typename T> struct alignas(2 * sizeof(T)) Vector<T, 2> {
@@ -47,7 +47,7 @@ using uint2 = Vector<uint, 2>;
 using uint3 = Vector<uint, 3>;
 using uint4 = Vector<uint, 4>;
 
-// What becomes of every component.
+// Applies a function to every component.
 template <typename F, typename... T> auto each(F f, Vector<T, 2>... v) {
     return Vector<decltype(f(v.x...)), 2>(f(v.x...), f(v.y...));
 }
@@ -100,7 +100,7 @@ template <typename T> T max(T a, T b) {
     return a < b ? b : a;
 }
 
-// As Metal's, of a number and what is none the number.
+// As in Metal, for a number and NaN the result is the number.
 inline float min(float a, float b) {
     return fminf(a, b);
 }
@@ -121,8 +121,8 @@ template <typename T> T clamp(T value, T low, T high) {
     return min(max(value, low), high);
 }
 
-// An array in workgroup memory, at addresses of 32 bits, as it has in Vulkan. C++ would count in 64 bits, in which the
-// constant part of an index of 32 bits does not become the instruction's offset.
+// An array in workgroup memory with 32-bit addresses, as in Vulkan. C++ would use 64-bit addresses, for which the
+// compiler does not move the constant part of a 32-bit index to the offset of the instruction.
 template <unsigned int LENGTH> class Shared {
     float4 data[LENGTH];
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What NVIDIA's back end makes of the kernels, without a GPU, as a Markdown table.
+"""Prints statistics of NVIDIA's compiler back end for the kernels, without a GPU, as a Markdown table.
 
-naga's translation of a kernel into Metal's language becomes CUDA C++ by a few substitutions and `metal.cuh`. NVRTC
-compiles that, and NVIDIA's tools tell of the result. It is an approximation: the Vulkan driver has another front end,
-but compiles for the same machine, with much the same allocation of registers. Exit code 1 if a kernel is not compiled.
-Standard library only. `scripts/inspect-kernels` fetches PACKAGES and builds PROGRAM, the Rust program beside this one.
+naga translates a kernel to the language of Metal, and a few substitutions and `metal.cuh` turn that into CUDA C++.
+NVRTC compiles it, and NVIDIA's tools analyse the result. This is an approximation: the Vulkan driver has another front
+end, but compiles for the same machine, with much the same register allocation. The exit code is 1 if a kernel is not
+compiled. Needs only the standard library. `scripts/inspect-kernels` fetches PACKAGES and builds PROGRAM, the Rust
+program in this folder.
 
 Usage:
   python3 benches/compilers/nvidia.py hopper --packages PACKAGES --program PROGRAM [--kernels NAME,…] [--assembly DIR]
@@ -32,25 +33,25 @@ SYSTEM_SHARED = 1024
 
 
 class Failure(Exception):
-    """Why there is nothing to tell of a kernel."""
+    """The reason why a kernel has no statistics."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A streaming multiprocessor, as the CUDA C++ Programming Guide describes it."""
+    """A streaming multiprocessor according to the CUDA C++ Programming Guide."""
 
     heading: str
     architecture: str
     subgroups: int
     workgroups: int
     shared_bytes: int
-    # Whether cuobjdump counts in what the system takes of a workgroup's shared memory.
+    # Whether cuobjdump includes the shared memory that the system reserves for each workgroup.
     system_counted: bool
     registers: int = 64 * 1024
 
     def workgroups_at_once(self, invocations: int, registers: int, shared_bytes: int) -> int:
-        """How many a multiprocessor has room for. Registers are given to a subgroup in units of 256, by its scheduler,
-        and the system takes 1 KiB of shared memory for each workgroup."""
+        """The number of workgroups that fit on a multiprocessor. The scheduler allocates registers to a subgroup in
+        units of 256, and the system reserves 1 KiB of shared memory for each workgroup."""
         subgroups = -(-invocations // LANES)
         for_each = self.registers // SCHEDULERS // (rounded_up(registers, 8) * LANES)
         return min(
@@ -67,11 +68,11 @@ GPUS = {
 
 
 def rounded_up(value: int, unit: int) -> int:
-    """The least multiple that is not less."""
+    """`value` rounded up to a multiple of `unit`."""
     return -(-value // unit) * unit
 
 
-# From Metal's language to CUDA C++.
+# Translation from the language of Metal to CUDA C++.
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Translated:
     invocations: int
 
 
-# What stands for what Metal passes to a kernel by an attribute.
+# Replacements of the kernel parameters with attributes in Metal.
 BUILTINS = {
     "threadgroup_position_in_grid": "metal::uint3(blockIdx.x, blockIdx.y, blockIdx.z)",
     "thread_index_in_threadgroup": "threadIdx.x",
@@ -96,7 +97,7 @@ UNIFORMS = re.compile(r"constant (\w+)& (\w+) \[\[buffer\(\d+\)\]\]")
 STORAGE = re.compile(r"device (\w+)( const)?& (\w+) \[\[buffer\(\d+\)\]\]")
 SHARED = re.compile(r"threadgroup (\w+)& (\w+)")
 SHARED_ARRAY = r"(?<=^struct {} \{{\n    )metal::float4 inner\[(\d+)\]"
-# In the order in which they are done. Metal's literals are floats.
+# In this order. Literals in Metal are floats.
 SUBSTITUTIONS = [
     (re.compile(r"^#include .*\n", re.MULTILINE), ""),
     (re.compile(r"^constant (?=\w+ \w+ = )", re.MULTILINE), "static constexpr "),
@@ -108,16 +109,16 @@ SUBSTITUTIONS = [
 
 
 def translate(metal: str) -> Translated:
-    """A kernel of naga's in CUDA C++. Uniforms become parameters, which lie in a bank of constants as Vulkan's do."""
+    """Translates a kernel of naga to CUDA C++. Uniforms become parameters, in a constant bank as in Vulkan."""
     signature = SIGNATURE.search(metal)
     if not signature:
-        raise Failure(f"there is no kernel '{ENTRY}' in Metal's language")
+        raise Failure(f"there is no kernel '{ENTRY}' in the Metal source")
     parameters, locals_, above = [], [], metal[: signature.start()]
     for parameter in re.split(r"\n?, ", signature.group(2).strip()):
         if match := BUILTIN.fullmatch(parameter):
             kind, name, attribute = match.groups()
             if attribute not in BUILTINS:
-                raise Failure(f"nothing is known of [[{attribute}]]")
+                raise Failure(f"unknown attribute [[{attribute}]]")
             locals_.append(f"{kind} {name} = {BUILTINS[attribute]};")
         elif match := UNIFORMS.fullmatch(parameter):
             parameters.append("const __grid_constant__ {} {}".format(*match.groups()))
@@ -130,7 +131,7 @@ def translate(metal: str) -> Translated:
             array = SHARED_ARRAY.format(match.group(1))
             above = re.sub(array, r"metal::Shared<\1> inner", above, flags=re.MULTILINE)
         else:
-            raise Failure(f"nothing is known of a parameter '{parameter}'")
+            raise Failure(f"unknown parameter '{parameter}'")
     head = f'extern "C" __global__ void __launch_bounds__({signature.group(1)}) {ENTRY}(\n    '
     head += ",\n    ".join(parameters) + "\n) {\n" + "".join(f"    {line}\n" for line in locals_)
     return Translated(
@@ -140,7 +141,7 @@ def translate(metal: str) -> Translated:
 
 
 def substituted(metal: str) -> str:
-    """What stands outside of the kernel's signature."""
+    """Applies the substitutions to the code outside of the kernel's signature."""
     for pattern, replacement in SUBSTITUTIONS:
         metal = pattern.sub(replacement, metal)
     return metal
@@ -150,20 +151,20 @@ def substituted(metal: str) -> str:
 
 
 class Nvrtc:
-    """NVIDIA's compiler of CUDA C++, as a library."""
+    """NVIDIA's compiler for CUDA C++, as a library."""
 
     def __init__(self, library: Path):
         self.library = ctypes.CDLL(str(library))
         self.library.nvrtcGetErrorString.restype = ctypes.c_char_p
 
     def version(self) -> str:
-        """Its release, as CUDA counts them."""
+        """The CUDA version of the compiler."""
         major, minor = ctypes.c_int(), ctypes.c_int()
         self.check(self.library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
         return f"{major.value}.{minor.value}"
 
     def compile(self, text: str, header: str, architecture: str) -> bytes:
-        """The machine code, in the format of a cubin."""
+        """Compiles to machine code in the cubin format."""
         program = ctypes.c_void_p()
         sources, names = (ctypes.c_char_p * 1)(header.encode()), (ctypes.c_char_p * 1)(HEADER.encode())
         self.check(
@@ -179,7 +180,7 @@ class Nvrtc:
             self.library.nvrtcDestroyProgram(ctypes.byref(program))
 
     def text(self, program: ctypes.c_void_p, what: str) -> bytes:
-        """Something that it has of a program."""
+        """An output of the compilation of a program."""
         size = ctypes.c_size_t()
         self.check(getattr(self.library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)))
         buffer = ctypes.create_string_buffer(size.value)
@@ -187,31 +188,31 @@ class Nvrtc:
         return buffer.raw
 
     def check(self, result: int) -> None:
-        """What it returned: 0, or its number of an error."""
+        """Raises the error of a result that is not 0."""
         if result != 0:
             raise Failure(self.library.nvrtcGetErrorString(result).decode())
 
 
 def first_error(log: str) -> str:
-    """Of what a compiler says."""
+    """The first error in the log of a compiler."""
     lines = [line.strip() for line in log.strip("\0").splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line), lines[0] if lines else "it is not compiled")
+    return next((line for line in lines if "error" in line), lines[0] if lines else "it was not compiled")
 
 
-def told(*command: str | Path) -> str:
-    """What a program prints."""
+def output_of(*command: str | Path) -> str:
+    """Runs a program and returns its output."""
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
         raise Failure(first_error(result.stderr) if result.stderr else f"{command[0]}: exit code {result.returncode}")
     return result.stdout
 
 
-# What the machine code tells.
+# Analysis of the machine code.
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a kernel takes of a multiprocessor, for an invocation or a workgroup, and of memory."""
+    """The registers and the stack of an invocation, and the shared memory of a workgroup."""
 
     registers: int
     stack: int
@@ -219,17 +220,17 @@ class Usage:
 
 
 def usage(text: str) -> Usage:
-    """Out of `cuobjdump --dump-resource-usage`."""
+    """Parses the output of `cuobjdump --dump-resource-usage`."""
     found = re.search(rf"Function {ENTRY}:\s*(.*)", text)
     if not found:
-        raise Failure("cuobjdump tells nothing of it")
+        raise Failure("cuobjdump does not report the kernel")
     numbers = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", found.group(1))}
     return Usage(numbers["REG"], numbers["STACK"], numbers["SHARED"])
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """Its name without suffixes, and where it branches to, if it does."""
+    """An instruction: its name without suffixes, and its branch target, if it branches."""
 
     name: str
     target: Optional[str] = None
@@ -237,13 +238,13 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Program:
-    """A kernel's instructions, and which of them labels stand before."""
+    """The instructions of a kernel, and the positions of labels."""
 
     instructions: list[Instruction]
     labels: dict[str, int]
 
     def product_loop(self) -> list[Instruction]:
-        """The smallest loop of those with the most multiply-adds: what is between a branch back and its target."""
+        """The smallest of the loops with the most multiply-adds. A loop extends from a target to a branch back."""
         loops = []
         for last, instruction in enumerate(self.instructions):
             first = self.labels.get(instruction.target or "", last + 1)
@@ -258,7 +259,7 @@ TARGET = re.compile(r"\(\.?(L_\w+)\)")
 
 
 def program(text: str) -> Program:
-    """Out of `nvdisasm`. What only fills the last line up is no part of it."""
+    """Parses the output of `nvdisasm`. The padding at the end is left out."""
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     for line in text.splitlines():
@@ -274,7 +275,7 @@ def program(text: str) -> Program:
 
 
 def multiply_adds(instructions: list[Instruction]) -> int:
-    """Those of floats."""
+    """The number of multiply-adds of floats."""
     return sum(instruction.name == "FFMA" for instruction in instructions)
 
 
@@ -301,7 +302,7 @@ COLUMNS = [
 
 
 def row(name: str, gpu: Gpu, invocations: int, used: Usage, code: Program) -> list[str]:
-    """A kernel's cells. Only those with products from workgroup memory have an inner loop worth telling of."""
+    """The cells of a kernel. The inner loop is only of interest for kernels that multiply from workgroup memory."""
     names = Counter(instruction.name for instruction in code.instructions)
     shared = used.shared - SYSTEM_SHARED if gpu.system_counted and used.shared else used.shared
     workgroups = gpu.workgroups_at_once(invocations, used.registers, shared)
@@ -322,34 +323,34 @@ def row(name: str, gpu: Gpu, invocations: int, used: Usage, code: Program) -> li
 
 
 def table(rows: list[list[str]]) -> str:
-    """In Markdown, all but the first column to the right."""
+    """A Markdown table. All columns except the first are right-aligned."""
     lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What is in the packages, and where their files go."""
+    """The tools of the packages, and the directory for their output."""
 
     nvrtc: Nvrtc
     programs: Path
     directory: Path
 
     def inspect(self, name: str, metal: str, gpu: Gpu) -> list[str]:
-        """A kernel's row. Leaves KERNEL.cu, .cubin and .sass behind."""
+        """The row of a kernel. Writes KERNEL.cu, .cubin and .sass."""
         translated = translate(metal)
         files = {kind: self.directory / f"{name}.{kind}" for kind in ("cu", "cubin", "sass")}
         files["cu"].write_text(translated.text, encoding="utf-8")
         header = (HERE / HEADER).read_text(encoding="utf-8")
         files["cubin"].write_bytes(self.nvrtc.compile(translated.text, header, gpu.architecture))
-        used = usage(told(self.programs / "cuobjdump", "--dump-resource-usage", files["cubin"]))
-        assembly = told(self.programs / "nvdisasm", "--print-code", files["cubin"])
+        used = usage(output_of(self.programs / "cuobjdump", "--dump-resource-usage", files["cubin"]))
+        assembly = output_of(self.programs / "nvdisasm", "--print-code", files["cubin"])
         files["sass"].write_text(assembly, encoding="utf-8")
         return row(name, gpu, translated.invocations, used, program(assembly))
 
 
 def metals(translator: Path, kernels: Optional[str], directory: Path) -> list[Path]:
-    """The kernels that GPUs are given, in Metal's language, in the order of the Rust program that writes them."""
+    """The kernels for GPUs in the language of Metal, in the order of the Rust program that writes them."""
     command = [translator, "--metal", directory, *(["--kernels", kernels] if kernels else [])]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
@@ -358,19 +359,20 @@ def metals(translator: Path, kernels: Optional[str], directory: Path) -> list[Pa
 
 
 def arguments() -> argparse.Namespace:
-    """Of the command line."""
-    parser = argparse.ArgumentParser(description="What NVIDIA's back end makes of resnet3d's kernels. Nothing is run.")
+    """The arguments of the command line."""
+    description = "Statistics of NVIDIA's compiler back end for resnet3d's kernels. Nothing is run."
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("gpu", choices=GPUS)
-    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="NVIDIA's, unpacked")
-    parser.add_argument("--program", type=Path, required=True, help="the Rust program beside this")
-    parser.add_argument("--kernels", metavar="NAME,…", help="these only")
-    parser.add_argument("--assembly", type=Path, metavar="DIR", help="keep what is compiled and the assembly here")
-    parser.add_argument("--no-robustness", action="store_true", help="without effect: there is none in any case")
+    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="unpacked packages of NVIDIA")
+    parser.add_argument("--program", type=Path, required=True, help="the Rust program in this folder")
+    parser.add_argument("--kernels", metavar="NAME,…", help="only these kernels")
+    parser.add_argument("--assembly", type=Path, metavar="DIR", help="keep compiled files and assembly here")
+    parser.add_argument("--no-robustness", action="store_true", help="no effect: there is never robust access")
     return parser.parse_args()
 
 
 def found(packages: Path, pattern: str) -> Path:
-    """A file of a package."""
+    """Finds a file in a package."""
     file = next(iter(sorted(packages.glob(pattern))), None)
     if not file:
         raise Failure(f"there is no {pattern} in {packages}")
@@ -378,7 +380,7 @@ def found(packages: Path, pattern: str) -> Path:
 
 
 def run(args: argparse.Namespace, temporary: Path) -> int:
-    """Prints the table. 1 if a kernel has no figures in it."""
+    """Prints the table. Returns 1 if a kernel failed."""
     gpu = GPUS[args.gpu]
     directory = args.assembly / gpu.architecture if args.assembly else temporary
     directory.mkdir(parents=True, exist_ok=True)
@@ -395,7 +397,7 @@ def run(args: argparse.Namespace, temporary: Path) -> int:
             rows.append([f"FAILED: {file.stem}: {reason}", *[""] * (len(COLUMNS) - 1)])
             failed = 1
     print(f"## {gpu.heading} ({gpu.architecture}), approximately\n")
-    print(f"NVRTC {nvrtc.version()}, from CUDA C++ that was Metal's language; no robust access\n")
+    print(f"NVRTC {nvrtc.version()}, from CUDA C++ translated from Metal; no robust access\n")
     print(table(rows), end="")
     return failed
 

@@ -1,4 +1,4 @@
-"""`nvidia.py` without NVIDIA's tools: from Metal's language to CUDA C++, and what is read in the tools' texts.
+"""Tests `nvidia.py` without NVIDIA's tools: the translation from Metal to CUDA C++, and the parsers of their output.
 
     python3 -m unittest discover -s benches/compilers
 """
@@ -36,13 +36,13 @@ struct main_Input {
 };
 [[max_total_threads_per_threadgroup(64)]] kernel void main_(
   metal::uint3 workgroup [[threadgroup_position_in_grid]]
-, uint lane [[thread_index_in_threadgroup]]
+, uint index [[thread_index_in_threadgroup]]
 , constant Params& p [[buffer(0)]]
 , device type_1 const& input [[buffer(1)]]
 , device type_1& output [[buffer(2)]]
 , threadgroup type_2& staged
 ) {
-    output[lane] = metal::float4(0.0);
+    output[index] = metal::float4(0.0);
 }
 """
 
@@ -80,23 +80,23 @@ class Translation(unittest.TestCase):
             "    type_1 const* __restrict__ input_pointer,",
             "    type_1* __restrict__ output_pointer",
             "    metal::uint3 workgroup = metal::uint3(blockIdx.x, blockIdx.y, blockIdx.z);",
-            "    uint lane = threadIdx.x;",
+            "    uint index = threadIdx.x;",
             "    type_1& __restrict__ output = *output_pointer;",
             "    __shared__ type_2 staged;",
             "    metal::Shared<512> inner;",
             "    metal::float4 inner[4];",
-            "    output[lane] = metal::float4(0.0f);",
+            "    output[index] = metal::float4(0.0f);",
         ]:
             self.assertIn(f"{line}\n", translated.text)
         self.assertNotIn("metal_stdlib", translated.text)
 
-    def test_what_is_not_known_is_no_kernel(self) -> None:
+    def test_unknown_code_is_refused(self) -> None:
         for unknown in [METAL.replace("kernel void", "void"), METAL.replace("thread_index_in_threadgroup", "other")]:
             with self.assertRaises(nvidia.Failure):
                 nvidia.translate(unknown)
 
 
-class Telling(unittest.TestCase):
+class Analysis(unittest.TestCase):
     def test_the_inner_loop_is_the_smallest_with_all_products(self) -> None:
         program = nvidia.program(SASS)
         self.assertEqual(len(program.instructions), 9)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs resnet3d and its peers in turn on the same weights and clips, compares what they compute, and prints one table.
+"""Runs resnet3d and its peers in turn on the same weights and clips, compares their outputs, and prints one table.
 
-`scripts/bench-peers` is the way to call it; the README says what is measured. Needs numpy; peers need more.
-Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails.
+Call it through `scripts/bench-peers`; the README describes the measurements. Needs numpy; peers need more.
+The exit code is 1 if outputs disagree, or if resnet3d or an available peer fails.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NETWORK_KEYS = [peer.key for peer in of_torchvision(NETWORKS[0])]
 
 
 def call(command: Sequence[str], log: Path) -> str:
-    """What `command` prints. What it says otherwise goes to `log`, and is the failure if it fails."""
+    """Runs `command` and returns its output. Its standard error goes to `log`, and is the message if it fails."""
     try:
         with log.open("a") as file:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=file, text=True, check=False)
@@ -47,10 +47,10 @@ def call(command: Sequence[str], log: Path) -> str:
     if done.returncode:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error:")]
-        said = (errors or lines or ["it said nothing"])[-1]
+        message = (errors or lines or ["no message"])[-1]
         code = done.returncode
         end = f"exit code {code}" if code > 0 else f"signal {-code}"
-        raise Failure(f"{Path(command[0]).name} ended with {end}: {said}")
+        raise Failure(f"{Path(command[0]).name} ended with {end}: {message}")
     return done.stdout
 
 
@@ -59,11 +59,11 @@ def call_json(command: Sequence[str], log: Path) -> dict[str, Any]:
     try:
         return json.loads(printed)
     except ValueError as error:
-        raise Failure(f"{Path(command[0]).name} printed no JSON: {error}") from error
+        raise Failure(f"{Path(command[0]).name} did not print JSON: {error}") from error
 
 
 class Body:
-    """The crate's own body, the flagship. Its last blob is compared."""
+    """The flagship of the crate, whose last blob is compared."""
 
     weights = "weights.safetensors"
     taps: tuple[str, ...] = ()
@@ -78,20 +78,20 @@ class Body:
         return known(software)
 
     def compared(self, features: Path) -> np.ndarray:
-        """The one tensor that `resnet3d bench` writes when no taps are asked for."""
+        """The only tensor that `resnet3d bench` writes without taps."""
         (blob,) = read_safetensors(features)[0].values()
         return blob
 
 
 class Published:
-    """A network of torchvision's, from a file as torchvision publishes it. `pred` is compared."""
+    """A network of torchvision, from a file as torchvision publishes it. `pred` is compared."""
 
     taps = ("pred",)
 
     def __init__(self, network: str) -> None:
         lacking = missing_modules(TORCHVISION)
         if lacking:
-            raise Failure(f"--network {network} is built by torchvision: {lacking}, or name another Python by PYTHON")
+            raise Failure(f"--network {network} needs torchvision: {lacking}, or name another Python with PYTHON")
         self.network, self.weights = network, f"{network}.pth"
 
     def make_weights(self, weights: Path) -> list[str]:
@@ -104,17 +104,17 @@ class Published:
         return of_torchvision(self.network)
 
     def compared(self, features: Path) -> np.ndarray:
-        """`pred` is N x classes x 1 x 1 x 1 here, and N x classes in torchvision."""
+        """`pred` is N x classes x 1 x 1 x 1 here, but N x classes in torchvision."""
         blobs, _ = read_safetensors(features)
         return blobs["pred"][:, :, 0, 0, 0]
 
 
 class Bench:
-    """Everything that stays the same for all clips."""
+    """The state that all clips share."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.subject = Published(args.network) if args.network else Body()
-        # A folder for each, so that their files can be told apart.
+        # A separate folder for each network.
         self.args, self.out = args, args.out / (args.network or "")
         self.out.mkdir(parents=True, exist_ok=True)
         self.weights = self.out / self.subject.weights
@@ -132,7 +132,7 @@ class Bench:
         call([sys.executable, str(HERE / script), *arguments], self.out / f"{Path(script).stem}.log")
 
     def clip(self, shape: str) -> Clip:
-        """Measures one clip: in every round each peer, and resnet3d right before it."""
+        """Measures one clip: in every round each peer, with resnet3d immediately before it."""
         folder = self.out / shape
         folder.mkdir(exist_ok=True)
         for old in folder.iterdir():
@@ -141,17 +141,17 @@ class Bench:
         self.python("inputs.py", "--clip", shape, str(data))
         ours = Result("resnet3d", "resnet3d")
         results = {peer.key: Result(peer.key, peer.name, peer.setup, peer.missing()) for peer in self.peers}
-        there = [peer for peer in self.peers if results[peer.key].missing is None]
-        if any(peer.onnx for peer in there):
+        available = [peer for peer in self.peers if results[peer.key].missing is None]
+        if any(peer.onnx for peer in available):
             self.python(*self.subject.make_onnx(self.weights, folder / "body.onnx", shape))
         for round_ in range(self.args.rounds):
             print(f"{shape}, round {round_ + 1} of {self.args.rounds}", file=sys.stderr, flush=True)
-            for peer in [peer for peer in there if round_ == 0 or not peer.once] or [None]:
+            for peer in [peer for peer in available if round_ == 0 or not peer.once] or [None]:
                 self.run_ours(ours, data, folder)
                 if peer is not None and results[peer.key].error is None:
                     self.run_peer(results[peer.key], peer, data, folder)
         expected = self.subject.compared(folder / "resnet3d.safetensors") if ours.error is None else None
-        for peer in there:
+        for peer in available:
             if results[peer.key].error is None and expected is not None:
                 results[peer.key].compare(read_safetensors(folder / f"{peer.key}.safetensors")[0]["output"], expected)
         return Clip(shape, [ours, *results.values()])
@@ -189,29 +189,29 @@ class Bench:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench-peers",
-        description="The same network, weights and clips in resnet3d and in every peer that is built or installed, in "
-        "turn; checks that their outputs agree, and prints one table.",
-        epilog="Progress goes to stderr, raw logs and outputs to --out. How to get a peer that is not there is said "
-        "under the table. Exit code 1 if outputs disagree, or if resnet3d or a peer that is there fails; 2 for wrong usage. "
-        "PYTHON names the Python that has numpy, and the peers' packages; default python3.",
+        description="Runs the same network, weights and clips in turn in resnet3d and in every peer that is built or "
+        "installed, checks that their outputs agree, and prints one table.",
+        epilog="Progress goes to stderr, raw logs and outputs to --out. The text under the table says how to get "
+        "missing peers. The exit code is 1 if outputs disagree, or if resnet3d or an available peer fails; 2 for wrong "
+        "usage. PYTHON names the Python with numpy and the packages of the peers; default python3.",
     )
     out = ROOT / "target" / "bench-peers"
     parser.add_argument(
         "--network",
         metavar="NAME",
         type=parse_network,
-        help=f"of torchvision's, built by its own code: {', '.join(NETWORKS)}; default the crate's own body",
+        help=f"a network of torchvision: {', '.join(NETWORKS)}; default the flagship of the crate",
     )
     clips = f"default {CLIP}, with --network {NETWORK_CLIP}"
-    keys = f"default all: {','.join(KEYS)}; with --network {','.join(NETWORK_KEYS)}, since no other takes part"
+    keys = f"default all: {','.join(KEYS)}; with --network only {','.join(NETWORK_KEYS)}"
     parser.add_argument("--clips", metavar="A,B,…", type=parse_clips, help=clips)
     parser.add_argument("--peers", metavar="A,B,…", type=parse_peers, help=keys)
-    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="how often everybody is run; default 3")
-    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many are measured; default 5")
-    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="no more begin after this; default 8")
+    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="turns of each program; default 3")
+    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="maximum of measured runs; default 5")
+    parser.add_argument("--seconds", metavar="S", type=float, default=8, help="no run begins after this; default 8")
     parser.add_argument("--adapter", metavar="SUBSTRING", help="for resnet3d, as in `resnet3d bench`")
-    parser.add_argument("--backend", metavar="NAME", help="for resnet3d, as there")
-    parser.add_argument("--binary", metavar="PATH", type=Path, help="default target/release/resnet3d, built if need be")
+    parser.add_argument("--backend", metavar="NAME", help="for resnet3d, as in `resnet3d bench`")
+    parser.add_argument("--binary", metavar="PATH", type=Path, help="default target/release/resnet3d, built if missing")
     parser.add_argument("--out", metavar="DIR", type=Path, default=out, help="default target/bench-peers")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(arguments)
@@ -220,12 +220,12 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     args.peers = args.peers or possible
     outside = [key for key in args.peers if key not in possible]
     if outside:
-        parser.error(f"--network {args.network} is run by {', '.join(possible)}, and not by {', '.join(outside)}")
+        parser.error(f"--network {args.network} supports {', '.join(possible)}, but not {', '.join(outside)}")
     return args
 
 
 def shown(arguments: list[str]) -> list[str]:
-    """`arguments` without paths, which mean nothing elsewhere, and without --json."""
+    """`arguments` without paths, which are specific to this machine, and without --json."""
     parser = argparse.ArgumentParser(add_help=False)
     for path in ("--binary", "--out"):
         parser.add_argument(path)
@@ -239,23 +239,23 @@ def parse_clips(text: str) -> list[str]:
 
 def parse_network(text: str) -> str:
     if text not in NETWORKS:
-        raise argparse.ArgumentTypeError(f"there is no network {text!r} here; there are {', '.join(NETWORKS)}")
+        raise argparse.ArgumentTypeError(f"unknown network {text!r}; known are {', '.join(NETWORKS)}")
     return text
 
 
 def parse_peers(text: str) -> list[str]:
     for key in text.split(","):
         if key not in KEYS:
-            raise argparse.ArgumentTypeError(f"there is no peer {key!r}; there are {', '.join(KEYS)}")
+            raise argparse.ArgumentTypeError(f"unknown peer {key!r}; known are {', '.join(KEYS)}")
     return text.split(",")
 
 
 def program() -> Path:
-    """`target/release/resnet3d`, built if it is not there."""
+    """`target/release/resnet3d`, which is built if it is missing."""
     path = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release" / "resnet3d"
     if not path.exists():
         if shutil.which("cargo") is None:
-            raise Failure(f"there is no {path}, and no cargo to build it with; --binary names another")
+            raise Failure(f"{path} is missing, and there is no cargo to build it; --binary names another")
         print("building resnet3d", file=sys.stderr, flush=True)
         manifest = ["--manifest-path", str(ROOT / "Cargo.toml")]
         build = ["cargo", "build", "--release", "--locked", "--bin", "resnet3d", *manifest]

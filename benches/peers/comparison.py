@@ -1,4 +1,4 @@
-"""What `compare.py` found: samples, distances between outputs, and the table or JSON of them."""
+"""The results of `compare.py`: samples, distances between outputs, and their table or JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from rendering import NONE, number, table
 from tensors import relative_l2
 
-# Everything computes in float32, in another order: ten times what that makes of this network, a hundredth of what
-# TF32 or f16 would.
+# All programs compute in float32, in different orders. The tolerance is ten times the resulting difference for this
+# network, and a hundredth of that of TF32 or f16.
 TOLERANCE = 1e-5
 COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "times ours", "start ms", "differs by", "at most by"]
 RIGHT = range(2, 9)
@@ -23,7 +23,7 @@ RIGHT = range(2, 9)
 
 @dataclass(frozen=True)
 class Sample:
-    """One turn: milliseconds to prepare and for the first run together, and of the runs after it."""
+    """One turn: milliseconds for preparation and first run together, and for the runs after it."""
 
     start: float
     min: float
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass
 class Result:
-    """What there is of a peer, or of resnet3d; `missing` says how to get it, `error` why it failed."""
+    """The result of a peer or of resnet3d; `missing` says how to get it, `error` why it failed."""
 
     key: str
     name: str
@@ -52,23 +52,23 @@ class Result:
     max_abs: float | None = None
 
     def title(self) -> str:
-        """Library, version, and which of its configurations."""
+        """Library, version and configuration."""
         return f"{self.name} {self.version}".strip() + (f", {self.setup}" if self.setup else "")
 
     def compare(self, values: np.ndarray, expected: np.ndarray) -> None:
-        """Notes how far `values` are from what resnet3d computed."""
+        """Computes the distance of `values` from the output of resnet3d."""
         if values.shape != expected.shape:
-            self.error = f"its output is {values.shape}, ours {expected.shape}"
+            self.error = f"its output is {values.shape}, ours is {expected.shape}"
             return
         self.relative_l2 = relative_l2(values, expected)
         self.max_abs = float(np.max(np.abs(values.astype(np.float64) - expected)))
 
     def agrees(self) -> bool:
-        """NaN never does."""
+        """Whether the output agrees. NaN never agrees."""
         return self.relative_l2 is None or self.relative_l2 <= TOLERANCE
 
     def ms(self) -> Sample | None:
-        """Over all turns: the median of their medians, the least and the most; the median of starts."""
+        """Over all turns: the median of the medians, the minimum and the maximum; the median of the starts."""
         if not self.samples:
             return None
         turns = self.samples
@@ -78,7 +78,7 @@ class Result:
 
 @dataclass
 class Clip:
-    """A shape, and what was found; resnet3d is the first."""
+    """The results of a clip shape; resnet3d is the first."""
 
     shape: str
     results: list[Result]
@@ -105,13 +105,13 @@ def row(result: Result, ours: Sample | None) -> list[str]:
 
 @dataclass
 class Report:
-    """All clips, and where and how they were measured."""
+    """All clips, and how they were measured."""
 
     clips: list[Clip]
     cores: int
     rounds: int
     command: str
-    # One of torchvision's instead of the crate's own body.
+    # A network of torchvision instead of the flagship of the crate.
     network: str | None = None
 
     def results(self) -> list[Result]:
@@ -121,7 +121,7 @@ class Report:
         return all(result.error is None and result.agrees() for result in self.results())
 
     def to_json(self) -> dict[str, Any]:
-        def entry(result: Result, ours: Sample | None) -> dict[str, Any]:
+        def fields_of(result: Result, ours: Sample | None) -> dict[str, Any]:
             ms = result.ms()
             fields = asdict(result)
             fields.update((name, finite(fields[name])) for name in ("relative_l2", "max_abs"))
@@ -130,7 +130,7 @@ class Report:
 
         def clip(clip: Clip) -> dict[str, Any]:
             ours = clip.results[0].ms()
-            return {"clip": clip.shape, "results": [entry(result, ours) for result in clip.results]}
+            return {"clip": clip.shape, "results": [fields_of(result, ours) for result in clip.results]}
 
         return {
             "date": today(),
@@ -145,7 +145,7 @@ class Report:
         }
 
     def heading(self) -> list[str]:
-        """Where, when, with what."""
+        """The facts above the table."""
         lines = [f"date: {today()}", f"command: `{self.command}`", f"processor: {processor()}, {self.cores} cores"]
         if self.network:
             lines.append(f"network: torchvision's {self.network}, random weights and batch norms, from its state dict")
@@ -161,7 +161,7 @@ class Report:
         return lines
 
     def notes(self) -> list[str]:
-        """Why there are rows without figures."""
+        """The reasons for rows without figures."""
         lines = []
         for clip in self.clips:
             for result in clip.results:
@@ -173,7 +173,7 @@ class Report:
 
 
 def finite(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity: null stands for both."""
+    """Replaces NaN and infinity by null, because JSON does not have them."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -182,7 +182,7 @@ def today() -> str:
 
 
 def processor() -> str:
-    """Its name, as far as the system says."""
+    """The name of the processor, as far as the system tells."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -194,11 +194,11 @@ def processor() -> str:
 
 
 def render(report: Report) -> str:
-    """The report for people, in Markdown."""
+    """The report as Markdown."""
     facts, notes = (listed(lines) for lines in (report.heading(), report.notes()))
     rows = [cells for clip in report.clips for cells in clip.rows()]
-    verdict = "" if report.passed() else "\nFAILED: outputs disagree, or something that is there did not run.\n"
-    body = f"# resnet3d beside its peers\n\n{facts}\n{table(COLUMNS, RIGHT, rows)}\n"
+    verdict = "" if report.passed() else "\nFAILED: outputs disagree, or an available program did not run.\n"
+    body = f"# resnet3d and its peers\n\n{facts}\n{table(COLUMNS, RIGHT, rows)}\n"
     return body + (f"\n{notes}" if notes else "") + verdict
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the body with its weights as an ONNX file for clips of one shape.
 
-Operators are Conv (affine channels in weight and bias), Relu, Add and MaxPool: what an exporter would make of the same
-network. Needs onnx and numpy.
+The operators are those that an exporter would write: Conv (with affine channels folded into weight and bias), Relu, Add
+and MaxPool. Needs onnx and numpy.
 
 Usage:
   python3 benches/peers/export_onnx.py weights.safetensors body.onnx --clip 1x3x8x224x224
@@ -23,12 +23,12 @@ try:
 except (ImportError, OSError, ValueError) as problem:
     sys.exit(f"error: {problem}\nhint: this needs Python packages onnx and numpy")
 
-# Old enough for every runtime, and nothing newer is needed.
+# Old enough for every runtime. Nothing newer is needed.
 OPSET, IR_VERSION = 13, 8
 
 
 class Graph:
-    """Nodes and constants, added in order. Every method returns the name of what it computes."""
+    """Nodes and constants in order. Every method returns the name of its output."""
 
     def __init__(self, weights: Tensors) -> None:
         self.weights = weights
@@ -72,14 +72,14 @@ class Graph:
 
 
 def model_of(network: Network, weights: Tensors, clip: tuple[int, ...]) -> onnx.ModelProto:
-    """The model for clips of shape `clip`; its input is called `data`."""
+    """The model for clips of shape `clip`. Its input is called `data`."""
     graph = Graph(weights)
     output = graph.body(network, "data")
     data = helper.make_tensor_value_info("data", TensorProto.FLOAT, clip)
     last = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
     body = helper.make_graph(graph.nodes, "body", [data], [last], graph.constants)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    # An output needs its shape; it follows from the clip's.
+    # Infers the required shape of the output from that of the clip.
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     onnx.checker.check_model(model)
     return model
@@ -87,9 +87,9 @@ def model_of(network: Network, weights: Tensors, clip: tuple[int, ...]) -> onnx.
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the body with its weights as an ONNX file.")
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors", help="by the names of blobs")
-    parser.add_argument("model", type=Path, metavar="OUT.onnx", help="what is written")
-    parser.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, required=True, help="the clip's shape")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.safetensors", help="weights named by blob")
+    parser.add_argument("model", type=Path, metavar="OUT.onnx", help="the output file")
+    parser.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, required=True, help="shape of the clip")
     args = parser.parse_args(arguments)
     try:
         onnx.save(model_of(*load_network(args.weights), args.clip), args.model)

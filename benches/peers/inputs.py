@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes weights and a clip for all peers: the flagship's and the generator's, seed 0, the same values to the bit as
-`resnet3d bench --weights random:0`. Needs numpy.
+"""Writes weights of the flagship or a clip for all peers. They come from the generator with seed 0, and are the same to
+the bit as those of `resnet3d bench --weights random:0`. Needs numpy.
 
 Usage:
   python3 benches/peers/inputs.py --weights weights.safetensors
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--weights", action="store_true", help="the flagship's weights")
     what.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, help="a clip of this shape, as tensor data")
-    parser.add_argument("file", type=Path, metavar="OUT.safetensors", help="what is written")
+    parser.add_argument("file", type=Path, metavar="OUT.safetensors", help="the output file")
     args = parser.parse_args(arguments)
     try:
         if args.weights:

@@ -1,6 +1,6 @@
-"""Which network a configuration describes: the body of `src/graph/resnet.rs`, as plain data.
+"""The network of a configuration: the body of `src/graph/resnet.rs` as plain data.
 
-Shared by every peer in Python, and free of any library.
+All peers in Python share this module. It needs no library.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ Triple = tuple[int, int, int]
 
 
 class Failure(Exception):
-    """Something that the user should read, without a trace."""
+    """A failure that is reported without a traceback."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of resnet3d's BackboneConfig, by default the flagship's."""
+    """The keys of resnet3d's BackboneConfig. The defaults are those of the flagship."""
 
     transformation: str = "bottleneck"
     block_counts: tuple[int, ...] = (2, 2, 2)
@@ -33,15 +33,15 @@ class Config:
 
     @staticmethod
     def from_json(text: str) -> Config:
-        """A configuration as `resnet3d plan --json` prints it; keys left out are the flagship's."""
+        """A configuration as `resnet3d plan --json` prints it. Missing keys have the values of the flagship."""
         try:
             keys = json.loads(text)
         except json.JSONDecodeError as error:
-            raise Failure(f"the configuration is no JSON: {error}") from error
+            raise Failure(f"the configuration is not JSON: {error}") from error
         if not isinstance(keys, dict):
-            raise Failure("the configuration is no JSON object")
+            raise Failure("the configuration is not a JSON object")
         if "preset" in keys:
-            raise Failure("presets are unknown here: give the configuration spelt out, as `resnet3d plan --json` does")
+            raise Failure("presets are not supported here: give all keys, as `resnet3d plan --json` prints them")
         unknown = sorted(set(keys) - {field.name for field in fields(Config)})
         if unknown:
             raise Failure(f"unknown keys in the configuration: {', '.join(unknown)}")
@@ -72,14 +72,14 @@ class Conv:
         return (self.dim_out, self.dim_in // self.groups, *self.kernel)
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of what it reads."""
+        """Names and shapes of its parameters."""
         channels = (self.dim_out,)
         return {f"{self.name}_w": self.weight_shape, f"{self.affine}_s": channels, f"{self.affine}_b": channels}
 
 
 @dataclass(frozen=True)
 class Block:
-    """ReLU(branch + shortcut), with ReLUs between the branch's convolutions; no shortcut is the identity."""
+    """ReLU(branch + shortcut), with ReLUs between the convolutions of the branch. No shortcut is the identity."""
 
     branch: tuple[Conv, ...]
     shortcut: Conv | None
@@ -87,7 +87,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks in a row, and the name of the blob that the last one writes."""
+    """Successive blocks, and the name of the last blob."""
 
     output: str
     blocks: tuple[Block, ...]
@@ -95,7 +95,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Network:
-    """Stem and stages. The stem's convolution is followed by ReLU and a max pool of 1x3x3 by 1x2x2."""
+    """Stem and stages. The convolution of the stem is followed by ReLU and a 1x3x3 max pool with stride 1x2x2."""
 
     stem: Conv
     stages: tuple[Stage, ...]
@@ -120,7 +120,7 @@ def network_of(config: Config) -> Network:
 
 
 def stage_of(config: Config, index: int) -> Stage:
-    """Stage `index`, of which 0 is res2: the one without stride and without a kernel over time."""
+    """Stage `index`. Stage 0 is res2, which has no stride and no kernel over time."""
     number, count, dim_out = index + 2, config.block_counts[index], config.feat_dims[index + 1]
     dims_in = [config.feat_dims[index]] + [dim_out] * (count - 1)
     blocks = tuple(
@@ -130,7 +130,7 @@ def stage_of(config: Config, index: int) -> Stage:
 
 
 def block_of(config: Config, index: int, prefix: str, dim_in: int, dim_out: int) -> Block:
-    """A residual block. It strides only where the width changes, not in res2 and not in a dilated res5."""
+    """A residual block. It has a stride only if the width changes, but not in res2 and not in a dilated res5."""
     number = index + 2
     inner = config.num_groups * config.width_per_group << index
     dilation = config.dilation if number == 5 else 1

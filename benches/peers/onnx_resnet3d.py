@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An ONNX file in ONNX Runtime on the CPU: prints one line of JSON with its times. See the README."""
+"""Runs an ONNX file in ONNX Runtime on the CPU and prints its times as one line of JSON. See the README."""
 
 from __future__ import annotations
 

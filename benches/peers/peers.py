@@ -1,4 +1,4 @@
-"""The peers that `scripts/bench-peers` knows: how each is run, and how it is had where it is missing."""
+"""The peers of `scripts/bench-peers`: how to run each, and how to get it if it is missing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# Of torchvision.models.video, by the names of its functions, which are also those of resnet3d's presets.
+# Networks of torchvision.models.video, by the names of its functions, which are also those of resnet3d's presets.
 NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
-# What they are built with.
+# The Python packages that build them.
 TORCHVISION = ("torch", "torchvision")
 
 
@@ -21,33 +21,33 @@ class Peer:
     """A configuration of a library."""
 
     key: str
-    # The library, and which of its configurations, if there are several.
+    # The library, and its configuration if there are several.
     name: str
     setup: str
-    # A crate here and a binary of it, or nothing and a script here.
+    # A crate in this folder and its binary, or None and a script in this folder.
     crate: str | None
     program: str
-    # Whether it reads an ONNX file; else it reads weights by the names of blobs.
+    # Whether it reads an ONNX file. Otherwise it reads weights named by blob.
     onnx: bool = False
     options: tuple[str, ...] = ()
     features: str = ""
     modules: tuple[str, ...] = ()
-    # Whether it starts so slowly that it takes all its turns at once.
+    # Whether it takes all its turns at once, because it starts slowly.
     once: bool = False
 
     @property
     def binary(self) -> Path:
-        """Where cargo puts it."""
+        """The path of the binary."""
         target = os.environ.get("CARGO_TARGET_DIR")
         return (Path(target) if target else HERE / str(self.crate) / "target") / "release" / self.program
 
     def command(self) -> list[str]:
-        """What runs it, without the arguments of the protocol."""
+        """The command, without the arguments of the protocol."""
         start = [str(self.binary)] if self.crate else [sys.executable, str(HERE / self.program)]
         return [*start, *self.options]
 
     def missing(self) -> str | None:
-        """What has to be done before it can run, if anything."""
+        """The missing prerequisites and how to get them, if any."""
         if self.crate and not self.binary.exists():
             features = f" --features {self.features}" if self.features else ""
             manifest = f"--manifest-path benches/peers/{self.crate}/Cargo.toml"
@@ -57,7 +57,7 @@ class Peer:
 
 
 def missing_modules(modules: tuple[str, ...]) -> str | None:
-    """Which of these Python packages are not installed, if any, and how to get them."""
+    """The missing ones of these Python packages and how to get them, if any."""
     absent = [module for module in modules if importlib.util.find_spec(module) is None]
     if absent:
         return f"no Python package {' or '.join(absent)}: `pip install -r benches/peers/requirements.txt`"
@@ -65,11 +65,11 @@ def missing_modules(modules: tuple[str, ...]) -> str | None:
 
 
 def known(software: bool) -> list[Peer]:
-    """All of them, those that use the adapter first. `software`: whether that is a software adapter."""
+    """All peers, those that use the adapter first. `software`: whether it is a software adapter."""
     wgpu = ("--device", "wgpu-cpu" if software else "wgpu")
 
     def tuned(key: str, setup: str, program: str, features: str) -> Peer:
-        # It tries kernels for a minute, and forgets which were the best.
+        # It benchmarks kernels for a minute, and does not keep the result.
         return Peer(key, "burn", setup, "burn", program, options=wgpu, features=features, once=True)
 
     return [
@@ -84,9 +84,9 @@ def known(software: bool) -> list[Peer]:
 
 
 def of_torchvision(network: str) -> list[Peer]:
-    """Those that run one of NETWORKS. burn and tract have no such network written for them here."""
+    """The peers for one of NETWORKS. There is no implementation of these networks for burn and tract here."""
     return [
         Peer("pytorch", "PyTorch", "", None, "torchvision_cpu.py", options=("--network", network), modules=TORCHVISION),
-        # PyTorch exports to ONNX through onnxscript.
+        # PyTorch needs onnxscript to export ONNX.
         Peer("onnxruntime", "ONNX Runtime", "", None, "onnx_resnet3d.py", True, modules=("onnxruntime", "onnxscript")),
     ]

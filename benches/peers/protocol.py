@@ -1,6 +1,6 @@
-"""What the peers written in Python have in common: arguments, measuring, the line they print.
+"""The common part of the peers in Python: arguments, measurement, and the output line.
 
-The README has the protocol. The crate in `protocol-rs` is the same for the peers in Rust.
+The README describes the protocol. The crate in `protocol-rs` does the same for the peers in Rust.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Identity:
-    """Who computes, how set up, and on what."""
+    """The library, its configuration, and its device."""
 
     peer: str
     version: str
@@ -34,33 +34,33 @@ class Identity:
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_arguments(
     description: str, model: str, arguments: list[str] | None, networks: Sequence[str] = ()
 ) -> argparse.Namespace:
-    """The protocol's arguments; `--network` as well if the peer has several, which its model file does not name."""
+    """The arguments of the protocol, with `--network` if the model file of a peer does not name the network."""
     parser = argparse.ArgumentParser(description=description)
     if networks:
-        parser.add_argument("--network", choices=networks, required=True, help="whose weights the model file has")
+        parser.add_argument("--network", choices=networks, required=True, help="the network of the model file")
     parser.add_argument("--model", metavar="FILE", type=Path, required=True, help=model)
     parser.add_argument("--clip", metavar="FILE", type=Path, required=True, help="a safetensors file with tensor data")
-    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="at most so many measured; default 5")
-    parser.add_argument("--seconds", metavar="S", type=float, default=60, help="none begun after this; default 60")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="where the last blob goes, as tensor output")
+    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="maximum of measured runs; default 5")
+    parser.add_argument("--seconds", metavar="S", type=float, default=60, help="no run begins after this; default 60")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="file for the last blob, as tensor output")
     parser.add_argument("--threads", metavar="N", type=positive, default=cores(), help="default: all cores")
     return parser.parse_args(arguments)
 
 
 def measured(identity: Identity, args: argparse.Namespace, prepare: Callable[[], Forward]) -> dict:
-    """The report of a peer: times of `prepare`, of a first run, and of the runs after it."""
+    """The report of a peer: the times of `prepare`, of the first run, and of the runs after it."""
     clip = np.ascontiguousarray(load_clip(args.clip))
 
     def timed(run: Callable[[], object]) -> tuple[float, object]:

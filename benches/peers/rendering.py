@@ -1,4 +1,4 @@
-"""Numbers and tables as the scripts print them."""
+"""Formats numbers and tables for the scripts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ NONE = "–"
 
 
 def number(value: float) -> str:
-    """Four digits that count, never an exponent."""
+    """About four significant digits, without an exponent."""
     return f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 1}f}"
 
 
 def table(columns: Sequence[str], right: Collection[int], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, padded so that it reads as text too. The columns with the indices `right` are aligned there."""
+    """A Markdown table, padded so that it is readable as text. Columns with the indices `right` are right-aligned."""
     rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""One Markdown table of what `scripts/bench-gpu` measured: resnet3d beside the peer, with ratios.
+"""Prints the measurements of `scripts/bench-gpu` as a Markdown table: resnet3d and the peer, with ratios.
 
-Reads OUT's raw JSON and logs (verify.json, adapters.json, bench-CLIP.json, torch-CLIP.json), prints the table, and
-writes it to OUT/table.md; with tune.json a second one, of every method for every kind of operator. Exit code 1 if no
-clip was measured or the outputs do not agree. Standard library only.
+Reads the raw JSON and logs in OUT (verify.json, adapters.json, bench-CLIP.json, torch-CLIP.json), prints the table, and
+writes it to OUT/table.md. With tune.json, a second table has the methods of every kind of operator. The exit code is 1
+if no clip was measured or the outputs disagree. Needs only the standard library.
 
 Usage:
   python3 benches/peers/table.py OUT --clips 1x3x8x224x224,8x3x8x224x224 --command 'scripts/bench-gpu'
@@ -23,14 +23,14 @@ from rendering import NONE, number, table
 Json = dict[str, Any]
 COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "GFLOP/s", "ours/peer", "note"]
 RIGHT = range(2, 7)
-TUNE_COLUMNS = ["operator", "like it", "the table's method", "ms", "others, times as long"]
+TUNE_COLUMNS = ["operator", "count", "method of the table", "ms", "others, relative time"]
 TUNE_RIGHT = (1, 3)
-SHOWN = 6  # methods beside the table's; all of them are in tune.json
+SHOWN = 6  # shown methods besides that of the table; tune.json has all
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What there is of one clip: reports, or why there are none."""
+    """The reports of one clip, or the errors."""
 
     shape: str
     ours: Optional[Json]
@@ -41,7 +41,7 @@ class Clip:
 
 @dataclass
 class Session:
-    """Everything that was measured."""
+    """All measurements."""
 
     clips: list[Clip]
     verify: Optional[Json] = None
@@ -56,7 +56,7 @@ class Session:
 
 
 def read_json(path: Path) -> Optional[Json]:
-    """An object, or nothing if there is none: a program that fails leaves its file empty."""
+    """The JSON object in a file, or None. A program that fails leaves an empty file."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -65,13 +65,13 @@ def read_json(path: Path) -> Optional[Json]:
 
 
 def reason(log: Path) -> str:
-    """What a program that failed said: its last line that starts with `error:`, else its last line."""
+    """The message of a failed program: its last line that starts with `error:`, or else its last line."""
     try:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError:
-        return "it left no log"
+        return "no log"
     errors = [line for line in lines if line.startswith("error:")]
-    return (errors or lines or ["it said nothing"])[-1].removeprefix("error:").strip()
+    return (errors or lines or ["no message"])[-1].removeprefix("error:").strip()
 
 
 def read_session(out: Path, clips: list[str]) -> Session:
@@ -98,7 +98,7 @@ def read_session(out: Path, clips: list[str]) -> Session:
 
 
 def flops_of(ours: Json) -> float:
-    """Floating-point operations of a forward, out of the report: its GFLOP/s are over gpu_ms, else over latency."""
+    """The floating-point operations of a forward. The GFLOP/s of the report are over gpu_ms, or else over latency."""
     return ours["gflops"] * 1e6 * (ours["gpu_ms"] or ours["latency_ms"])["median"]
 
 
@@ -112,7 +112,7 @@ def failed(what: str, why: str) -> list[str]:
 
 
 def is_software(session: Session) -> bool:
-    """Whether the adapter that was measured is a software one."""
+    """Whether the measured adapter is a software adapter."""
     names = {clip.ours["adapter"] for clip in session.clips if clip.ours}
     types = [adapter.get("type") for adapter in session.adapters.get("adapters", []) if adapter.get("name") in names]
     return bool(types) and all(kind == "cpu" for kind in types)
@@ -136,7 +136,7 @@ def peer_rows(clip: Clip, comparable: bool) -> list[list[str]]:
 
 
 def peer_note(mode: Json, peer: Json) -> str:
-    """How far its output is from ours."""
+    """The distance of its output from ours."""
     if mode["error"]:
         return mode["error"]
     if not peer["compared"]:
@@ -146,19 +146,19 @@ def peer_note(mode: Json, peer: Json) -> str:
     if disagrees(mode, peer):
         text += f", DISAGREES (allowed {peer['tolerance']:g})"
     text += "" if mode["finite"] else ", not finite"
-    # On a CUDA device it should be; PyTorch's CPU goes its own way.
+    # All results should be channels last on a CUDA device. On the CPU, PyTorch uses other layouts.
     return text + (", not all channels last" if peer["cuda"] and not mode["channels_last"] else "")
 
 
 def disagrees(mode: Json, peer: Json) -> bool:
-    """Whether a float32 mode was compared and is further off than allowed. Other modes are only reported."""
+    """Whether a float32 mode was compared and exceeds the tolerance. Other modes are only reported."""
     if not mode["mode"].startswith("f32") or not peer["compared"] or mode["ms"] is None:
         return False
     return mode["relative_l2"] is None or mode["relative_l2"] > peer["tolerance"]
 
 
 def clip_rows(clip: Clip, comparable: bool) -> list[list[str]]:
-    """The rows of one clip; the clip's name is on the first."""
+    """The rows of one clip. The first has the name of the clip."""
     rows, ours = [], clip.ours
     if ours is None:
         rows.append(failed("resnet3d", clip.ours_error))
@@ -182,7 +182,7 @@ def verify_line(session: Session) -> str:
         return f"verify: did not finish: {session.verify_error}"
     report = session.verify
     rows = [row for adapter in report["adapters"] for row in adapter.get("rows", [])]
-    # A NaN is null in JSON, and goes to the end: it is the worst there can be.
+    # NaN is null in JSON, and counts as failed.
     bad = [row["name"] for row in rows if row["failed"]]
     bad += [adapter["error"] for adapter in report["adapters"] if adapter.get("error")]
     worst = max((row["worst_relative"] for row in rows if row["worst_relative"] is not None), default=None)
@@ -192,23 +192,23 @@ def verify_line(session: Session) -> str:
 
 
 def heading(session: Session) -> list[str]:
-    """What, where, when and how, a line each."""
+    """The facts above the table."""
     ours = next((clip.ours for clip in session.clips if clip.ours), None)
     peer = next((clip.peer for clip in session.clips if clip.peer), None)
     lines = [f"date: {session.date}", f"command: `{session.command}`"]
     if ours:
         lines.append(f"{session.program}: {ours['adapter']}, {ours['backend']}, driver {ours['driver']}")
     if is_software(session):
-        lines.append("a software adapter: these times say nothing about a GPU")
+        lines.append("software adapter: these times say nothing about a GPU")
     lines.append(verify_line(session))
     if peer:
         cuda = f", CUDA {peer['cuda']}, cuDNN {peer['cudnn']}" if peer["cuda"] else ""
         lines.append(f"PyTorch {peer['version']}: {peer['device']}{cuda}, times by {peer['clock']}")
         if ours and peer["cuda"] and not same_device(ours["adapter"], peer["device"]):
-            lines.append("the two may have run on different devices: compare their names above")
+            lines.append("the two may have run on different devices: compare the names above")
     elif session.peer_skipped:
         lines.append(f"PyTorch: skipped, {session.peer_skipped}")
-    lines.append("ours/peer: device time against device time, medians; below 1 resnet3d is the faster")
+    lines.append("ours/peer: ratio of the median device times; below 1, resnet3d is faster")
     return lines
 
 
@@ -221,34 +221,34 @@ def render(session: Session) -> str:
     comparable = not is_software(session)
     rows = [row for clip in session.clips for row in clip_rows(clip, comparable)]
     facts = "\n".join(f"- {line}" for line in heading(session))
-    text = f"# resnet3d beside PyTorch\n\n{facts}\n\n{table(COLUMNS, RIGHT, rows)}\n"
+    text = f"# resnet3d and PyTorch\n\n{facts}\n\n{table(COLUMNS, RIGHT, rows)}\n"
     return text + tune_section(session)
 
 
 def tune_section(session: Session) -> str:
-    """The methods of every kind of operator; nothing where none were tried."""
+    """The methods of every kind of operator; empty without a tuning."""
     if session.tune is None:
         return f"\nTuning failed: {session.tune_error}\n" if session.tune_error else ""
     tuning = session.tune["tuning"]
-    rows = table(TUNE_COLUMNS, TUNE_RIGHT, [tune_row(own) for own in tuning["operators"]])
-    gain = f"by the quickest of each the network is {tuning['gain'] * 100:+.1f} % quicker than by the fixed table"
+    rows = table(TUNE_COLUMNS, TUNE_RIGHT, [tune_row(operator) for operator in tuning["operators"]])
+    gain = f"with the fastest of each, the network is {tuning['gain'] * 100:+.1f} % faster than with the fixed table"
     clip = "x".join(str(extent) for extent in session.tune["clip"])
     return f"\n## Methods, {clip}\n\nMedians of operators alone; {gain}.\n\n{rows}\n"
 
 
-def tune_row(own: Json) -> list[str]:
-    """One kind of operator: the time of the table's method, what others took beside it, the quickest first."""
-    base = own["table_ms"]
-    others = [timed for timed in own["times"] if timed["method"] != own["table"]]
+def tune_row(operator: Json) -> list[str]:
+    """A kind of operator: the time of the method of the table, and the relative times of the others, fastest first."""
+    base = operator["table_ms"]
+    others = [timed for timed in operator["times"] if timed["method"] != operator["table"]]
     notes = [f"{timed['method']} {timed['ms'] / base:.2f}" if base else timed["method"] for timed in others[:SHOWN]]
     notes += [f"{len(others) - SHOWN} slower"] if len(others) > SHOWN else []
-    notes += [f"{name} REFUSED" for name in own["refused"]]
+    notes += [f"{name} REFUSED" for name in operator["refused"]]
     shown = NONE if base is None else number(base)
-    return [own["operator"], str(own["count"]), own["table"], shown, ", ".join(notes) or NONE]
+    return [operator["operator"], str(operator["count"]), operator["table"], shown, ", ".join(notes) or NONE]
 
 
 def is_good(session: Session) -> bool:
-    """Whether something was measured and nothing disagrees."""
+    """Whether at least one clip was measured and all outputs agree."""
     peers = [clip.peer for clip in session.clips if clip.peer]
     agrees = not any(disagrees(mode, peer) for peer in peers for mode in peer["modes"])
     return agrees and any(clip.ours for clip in session.clips)
@@ -257,8 +257,8 @@ def is_good(session: Session) -> bool:
 def main(arguments: Optional[list[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder with the raw JSON")
-    parser.add_argument("--clips", required=True, help="shapes with commas between, in the order of the table")
-    parser.add_argument("--command", default="scripts/bench-gpu", help="as it was called, for the heading")
+    parser.add_argument("--clips", required=True, help="comma-separated shapes, in the order of the table")
+    parser.add_argument("--command", default="scripts/bench-gpu", help="the command line, for the heading")
     parser.add_argument("--date", default="", help="for the heading")
     parser.add_argument("--program", default="resnet3d", help="name and version, for the heading")
     parser.add_argument("--peer-skipped", default="", metavar="WHY", help="why there is no peer, if there is none")

@@ -1,6 +1,6 @@
-"""Weights, clips and files: the generator of `src/weights/random.rs`, safetensors, and how far results are apart.
+"""Weights, clips and files: the generator of `src/weights/random.rs`, safetensors, and the distance of results.
 
-Needs numpy only.
+Needs only numpy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def fnv1a(name: str) -> int:
-    """FNV-1a of 64 bits."""
+    """The 64-bit FNV-1a hash."""
     value = 0xCBF29CE484222325
     for byte in name.encode():
         value = (value ^ byte) * 0x100000001B3 % 2**64
@@ -37,7 +37,7 @@ def uniform(name: str, count: int, seed: int) -> np.ndarray:
 
 
 def generate(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """The generator's tensor `name`, scaled by what the name ends in, rounded once to float32."""
+    """The tensor `name` of the generator, scaled according to the suffix of the name and rounded once to float32."""
     u = uniform(name, math.prod(shape), seed)
     if name.endswith("_s"):
         u = 1 + 0.5 * u
@@ -49,7 +49,7 @@ def generate(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """Floating-point tensors as float32, and the metadata."""
+    """Reads floating-point tensors as float32, and the metadata."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -60,18 +60,18 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         metadata = header.pop("__metadata__", {})
         types = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
         tensors = {}
-        for name, entry in header.items():
-            if entry["dtype"] in types:
-                start, end = entry["data_offsets"]
-                values = np.frombuffer(content[8 + length + start : 8 + length + end], types[entry["dtype"]])
-                tensors[name] = values.reshape(entry["shape"]).astype(np.float32)
+        for name, tensor in header.items():
+            if tensor["dtype"] in types:
+                start, end = tensor["data_offsets"]
+                values = np.frombuffer(content[8 + length + start : 8 + length + end], types[tensor["dtype"]])
+                tensors[name] = values.reshape(tensor["shape"]).astype(np.float32)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Failure(f"{path} is no safetensors file: {error}") from error
+        raise Failure(f"{path} is not a safetensors file: {error}") from error
     return tensors, metadata
 
 
 def write_safetensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Float32 tensors, in the order given."""
+    """Writes float32 tensors in the given order."""
     header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     start = 0
     for name, values in tensors.items():
@@ -90,31 +90,31 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: dict[str, str] | N
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """A clip's shape, such as 1x3x8x224x224."""
+    """Reads the shape of a clip, such as 1x3x8x224x224."""
     try:
         shape = tuple(int(part) for part in text.split("x"))
     except ValueError:
         shape = ()
     if len(shape) != 5 or shape[1] != 3 or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape like 1x3x8x224x224")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape like 1x3x8x224x224")
     return shape
 
 
 def load_weights(source: str, network: Network) -> Tensors:
-    """The tensors that `network` reads, from a file or, for `random[:SEED]`, from the generator."""
+    """The parameters of `network`, from a file or, for `random[:SEED]`, from the generator."""
     parameters = network.parameters()
     if source == "random" or source.startswith("random:"):
         try:
             seed = int(source.partition(":")[2] or 0) % 2**64
         except ValueError as error:
-            raise Failure(f"--weights {source}: the seed is no number") from error
+            raise Failure(f"--weights {source}: the seed is not a number") from error
         return {name: generate(name, shape, seed) for name, shape in parameters.items()}
     tensors, _ = read_safetensors(Path(source))
     for name, shape in parameters.items():
         if name not in tensors:
             raise Failure(f"{source} has no tensor {name}; is it of another network? (--config)")
         if tensors[name].shape != shape:
-            raise Failure(f"{source}: {name} is {tensors[name].shape}, and the network needs {shape}")
+            raise Failure(f"{source}: {name} is {tensors[name].shape}, but the network needs {shape}")
     return {name: tensors[name] for name in parameters}
 
 
@@ -134,13 +134,13 @@ def load_network(path: Path) -> tuple[Network, Tensors]:
 
 
 def folded(conv: Conv, weights: Tensors) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of the convolution with its affine channel in them, multiplied in float64 and rounded once."""
+    """Weight and bias with the affine channel folded in, multiplied in float64 and rounded once."""
     scale = weights[f"{conv.affine}_s"].astype(np.float64).reshape(-1, 1, 1, 1, 1)
     return (weights[f"{conv.name}_w"].astype(np.float64) * scale).astype(np.float32), weights[f"{conv.affine}_b"]
 
 
 def relative_l2(values: np.ndarray, expected: np.ndarray) -> float:
-    """|values - expected| / |expected|, in float64; NaN and infinity stay visible."""
+    """|values - expected| / |expected|, in float64. NaN and infinity propagate."""
     values, expected = values.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     with np.errstate(over="ignore", invalid="ignore"):
         difference, norm = np.linalg.norm(values - expected), np.linalg.norm(expected)

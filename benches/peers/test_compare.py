@@ -1,4 +1,4 @@
-"""The table of `scripts/bench-peers`, from results made up here, and from programs that pretend to be those it runs.
+"""Tests the table of `scripts/bench-peers` with made-up results and with fake programs.
 
     python3 -m unittest discover benches/peers
 
@@ -93,7 +93,7 @@ class Table(unittest.TestCase):
         peer.compare(np.zeros(3), np.zeros(4))
         report = self.report(result("resnet3d", 5.0), peer)
         self.assertFalse(report.passed())
-        self.assertIn("peer 1.2, 1x3x2x32x32: failed: its output is (3,), ours (4,)", render(report))
+        self.assertIn("peer 1.2, 1x3x2x32x32: failed: its output is (3,), ours is (4,)", render(report))
 
     def test_what_is_not_there_is_no_failure(self) -> None:
         report = self.report(result("resnet3d", 5.0), Result("peer", "peer", missing="not built: `make it`"))
@@ -116,7 +116,7 @@ class Runs(unittest.TestCase):
         self.folder = Path(folder.name)
 
     def pretend(self, name: str, value: float = 1.0, fails: bool = False) -> Path:
-        """A program that writes `value` everywhere, as resnet3d or as a peer, or fails."""
+        """A fake resnet3d or peer that writes `value` everywhere, or fails."""
         path = self.folder / name
         path.write_text(PRETENDED.format(python=sys.executable, here=str(compare.HERE), value=value, fails=fails))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -152,7 +152,7 @@ class Runs(unittest.TestCase):
         self.assertEqual(cells(text, "resnet3d 9.9.9")[3], "2.000")
 
     def run_network(self, value: float, *more: str) -> tuple[int, str, list[tuple[str, ...]]]:
-        """r3d_18 by a peer that finds `value`; the scripts that make its files, which need PyTorch, are only noted."""
+        """Runs r3d_18 with a peer that writes `value`. The scripts for its files need PyTorch and are only recorded."""
         peer = Peer("pytorch", "a peer", "", "crate", str(self.pretend("peer", value)), options=("--network", "r3d_18"))
         arguments = ["--network", "r3d_18", "--binary", str(self.pretend("resnet3d")), "--rounds", "1", *more]
         arguments += ["--out", str(self.folder / "out")]
@@ -203,7 +203,7 @@ class Runs(unittest.TestCase):
         with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as ended:
             compare.main(["--network", "r3d_18", "--peers", "pytorch,burn,tract"])
         self.assertEqual(ended.exception.code, 2)
-        self.assertIn("--network r3d_18 is run by pytorch, onnxruntime, and not by burn, tract", said.getvalue())
+        self.assertIn("--network r3d_18 supports pytorch, onnxruntime, but not burn, tract", said.getvalue())
 
     def test_wrong_usage(self) -> None:
         wrong_network = ["--network", "r3d_34"]

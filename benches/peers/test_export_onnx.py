@@ -1,4 +1,4 @@
-"""Is the ONNX file the same network? In ONNX Runtime, against the fixtures of an independent float64 implementation.
+"""Compares the ONNX file in ONNX Runtime with the fixtures of an independent float64 implementation.
 
     python3 -m unittest discover benches/peers
 

@@ -1,4 +1,4 @@
-"""Which peers there are, and what is said of those that are not. Needs no package.
+"""Tests the list of peers, and the messages about missing ones. Needs no package.
 
     python3 -m unittest discover benches/peers
 """

@@ -1,4 +1,4 @@
-"""The table of `scripts/bench-gpu`, from reports made up here.
+"""Tests the table of `scripts/bench-gpu` with made-up reports.
 
     python3 -m unittest discover benches/peers
 """
@@ -146,7 +146,7 @@ class Table(unittest.TestCase):
         _, text = self.run_table({"verify.log": "error: device lost", f"bench-{SHAPE}.json": ours()})
         self.assertIn("verify: did not finish: device lost", text)
 
-    def test_methods_beside_the_table_s(self) -> None:
+    def test_methods_are_compared_with_that_of_the_table(self) -> None:
         times = [{"method": name, "ms": ms, "runs": 9} for name, ms in [("b", 1.5), ("a", 2.0)]]
         times += [{"method": f"slow{ms}", "ms": ms, "runs": 1} for ms in range(3, 10)]
         one = {"operator": "conv1", "count": 2, "table": "a", "table_ms": 2.0, "times": times, "refused": ["c"]}
@@ -154,7 +154,7 @@ class Table(unittest.TestCase):
         tune = {"clip": [1, 3, 8, 224, 224], "tuning": {"operators": [one, wrong], "gain": 0.25}}
         _, text = self.run_table({"tune.json": tune, f"bench-{SHAPE}.json": ours()})
         self.assertIn("## Methods, 1x3x8x224x224", text)
-        self.assertIn("the network is +25.0 % quicker", text)
+        self.assertIn("the network is +25.0 % faster", text)
         others = "b 0.75, slow3 1.50, slow4 2.00, slow5 2.50, slow6 3.00, slow7 3.50, 2 slower, c REFUSED"
         self.assertIn(others, self.row(text, "conv1"))
         self.assertIn("b, a REFUSED", self.row(text, "conv2"))

@@ -1,4 +1,4 @@
-"""Is PyTorch's the same network? Against the fixtures of an independent float64 implementation, on the CPU.
+"""Compares the network in PyTorch on the CPU with the fixtures of an independent float64 implementation.
 
     python3 -m unittest discover benches/peers
 

@@ -1,4 +1,4 @@
-"""Do the peers compute torchvision's networks? Against its own code in float64, batch norms as they are.
+"""Compares the peers with torchvision's networks in float64 with separate batch norms.
 
     python3 -m unittest discover benches/peers
 

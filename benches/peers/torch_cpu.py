@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The body in PyTorch on the CPU: prints one line of JSON with its times. See the README.
+"""Runs the body in PyTorch on the CPU and prints its times as one line of JSON. See the README.
 
-Eager, inference mode, channels_last_3d; the network is that of `torch_resnet3d.py`.
+It runs eagerly in inference mode with channels_last_3d. The network is that of `torch_resnet3d.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ except (ImportError, OSError, ValueError) as problem:  # a broken PyTorch raises
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = protocol.parse_arguments("The body in PyTorch on the CPU.", "weights by the names of blobs", arguments)
+    args = protocol.parse_arguments("The body in PyTorch on the CPU.", "weights named by blob", arguments)
     torch.set_num_threads(args.threads)
     layout = "eager, channels_last_3d"
     identity = protocol.Identity("PyTorch", torch.__version__, layout, f"CPU, {args.threads} threads")

@@ -1,4 +1,4 @@
-"""The body in PyTorch: affine channels in weight and bias, sums and ReLUs in place."""
+"""The body in PyTorch: affine channels folded into weight and bias, sums and ReLUs in place."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TorchNetwork(torch.nn.Module):
         return x
 
     def taps(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What every stage returns, by name; the last is `forward`'s."""
+        """The output of every stage by name. The last is that of `forward`."""
         x, taps = self.pooled(x), {}
         for name, stage in zip(self.names, self.stages):
             x = taps[name] = stage(x)
@@ -68,7 +68,7 @@ class TorchNetwork(torch.nn.Module):
 
 
 def inspect(model: TorchNetwork, clip: torch.Tensor) -> tuple[int, bool]:
-    """From one run: multiply-adds of the convolutions, and whether all of their results are channels_last_3d."""
+    """The multiply-adds of the convolutions in a run, and whether all their outputs are channels_last_3d."""
     macs, channels_last = 0, True
 
     def count(layer: torch.nn.Module, _: object, output: torch.Tensor) -> None:

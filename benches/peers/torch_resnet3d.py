@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The same 3D ResNet body in PyTorch, timed on the device and compared with what `resnet3d` computed.
+"""Runs the same 3D ResNet body in PyTorch, times it on the device, and compares it with the output of `resnet3d`.
 
-Every convolution carries its affine channel, folded in float64 as resnet3d does; residual sums and ReLUs are in place;
-memory is channels_last_3d; cudnn.benchmark is on; everything runs in inference mode. Times are the device's, by CUDA
-events around one forward with input and output on the device, each run waited for; warm-ups are outside.
+Affine channels are folded into the convolutions in float64, as in resnet3d; residual sums and ReLUs are in place;
+memory is channels_last_3d; cudnn.benchmark is on; everything runs in inference mode. CUDA events around one forward,
+with input and output on the device, measure the time. Every run is awaited; warm-ups are not timed.
 
 Usage:
   resnet3d bench --clip 1x3x8x224x224 --output features.safetensors
@@ -12,9 +12,10 @@ Usage:
   python3 benches/peers/torch_resnet3d.py --weights r18.safetensors --input clip.safetensors --json
   python3 benches/peers/torch_resnet3d.py --device cpu --clip 1x3x2x32x32 --runs 2
 
-Without files, weights and clip are those of resnet3d's generator, the same to the bit. The network is that of --config,
-else of the metadata of --features, else of --weights, else the flagship (r18-conv4). Needs torch and numpy only.
-Exit code 0 if float32 agrees with --features (or there is none), 1 if not or if a mode failed, 2 for wrong usage.
+Without files, weights and clip come from resnet3d's generator, the same to the bit. The network is that of --config, or
+of the metadata of --features, or of --weights, or the flagship (r18-conv4). Needs only torch and numpy.
+The exit code is 0 if float32 agrees with --features (or there is none), 1 if not or if a mode failed, 2 for wrong
+usage.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ except (ImportError, OSError, ValueError) as problem:  # a broken PyTorch raises
 
 @dataclass(frozen=True)
 class Mode:
-    """How the network is run: number format, TF32 products or not, one by one or as a CUDA graph."""
+    """How the network runs: number format, with or without TF32, eagerly or as a CUDA graph."""
 
     name: str
     dtype: torch.dtype
@@ -57,7 +58,7 @@ class Mode:
 
 
 def modes(cuda: bool) -> list[Mode]:
-    """All of them; without CUDA there is one."""
+    """All modes; without CUDA there is one."""
     f32, f16 = torch.float32, torch.float16
     everything = [
         Mode("f32-eager", f32, False, False),
@@ -70,12 +71,12 @@ def modes(cuda: bool) -> list[Mode]:
     return everything if cuda else everything[:1]
 
 
-def spread(times: list[float]) -> dict[str, float]:
+def summary(times: list[float]) -> dict[str, float]:
     return {"min": min(times), "median": statistics.median(times), "max": max(times)}
 
 
 def captured(run: Callable[[], torch.Tensor], warmups: int) -> Callable[[], torch.Tensor]:
-    """`run` as a CUDA graph, captured after warm-ups on a side stream, which also let cuDNN choose its algorithms."""
+    """`run` as a CUDA graph, captured after warm-ups on a side stream, in which cuDNN also chooses its algorithms."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -94,7 +95,7 @@ def captured(run: Callable[[], torch.Tensor], warmups: int) -> Callable[[], torc
 
 
 def time_on_device(run: Callable[[], torch.Tensor], runs: int) -> list[float]:
-    """Milliseconds between two events around each run; every run is waited for."""
+    """Milliseconds between two events around each run. Every run is awaited."""
     times = []
     for _ in range(runs):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -107,7 +108,7 @@ def time_on_device(run: Callable[[], torch.Tensor], runs: int) -> list[float]:
 
 
 def time_on_host(run: Callable[[], torch.Tensor], runs: int) -> list[float]:
-    """Milliseconds of the host's clock, for the CPU."""
+    """Milliseconds by the clock of the host, for the CPU."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -119,7 +120,7 @@ def time_on_host(run: Callable[[], torch.Tensor], runs: int) -> list[float]:
 def measure(
     mode: Mode, model: TorchNetwork, clip: torch.Tensor, runs: int, warmups: int
 ) -> tuple[list[float], np.ndarray]:
-    """The times of `mode`, and the last blob of one more run."""
+    """The times of `mode`, and the last blob of an additional run."""
     cuda = clip.is_cuda
     if cuda:
         torch.backends.cudnn.allow_tf32 = mode.tf32
@@ -139,7 +140,7 @@ def measure(
 
 @dataclass
 class Row:
-    """What a mode gave; `error` where it failed."""
+    """The result of a mode; `error` if it failed."""
 
     mode: str
     label: str
@@ -159,7 +160,7 @@ def run_mode(
     expected: np.ndarray | None,
     args: argparse.Namespace,
 ) -> tuple[Row, int]:
-    """A row of the report, and the multiply-adds of a forward. A mode that fails says so in its row."""
+    """A row of the report, and the multiply-adds of a forward. The row of a failed mode has the error."""
     row, macs = Row(mode.name, mode.label), 0
     try:
         layout = {"device": args.device, "dtype": mode.dtype, "memory_format": torch.channels_last_3d}
@@ -167,22 +168,22 @@ def run_mode(
         data = torch.from_numpy(clip).to(**layout)
         macs, row.channels_last = inspect(model, data)
         times, values = measure(mode, model, data, args.runs, args.warmups)
-    except RuntimeError as error:  # torch's, out of memory among them
+    except RuntimeError as error:  # torch raises it, also for out of memory
         row.error = str(error).strip().split("\n")[0]
         return row, macs
-    row.ms = spread(times)
+    row.ms = summary(times)
     row.gflops = 2 * macs / row.ms["median"] / 1e6
     row.finite = bool(np.isfinite(values).all())
     if expected is not None:
         if values.shape != expected.shape:
-            row.error = f"the result is {values.shape}, and --features has {expected.shape}"
+            row.error = f"the result is {values.shape}, but --features has {expected.shape}"
         else:
             row.relative_l2 = relative_l2(values, expected)
     return row, macs
 
 
 def is_off(row: Row, tolerance: float) -> bool:
-    """Whether `row` failed, or is float32 and does not agree. NaN never agrees."""
+    """Whether `row` failed, or is float32 and disagrees. NaN never agrees."""
     if row.error is not None:
         return True
     compared = row.mode.startswith("f32") and row.relative_l2 is not None
@@ -193,22 +194,22 @@ def is_off(row: Row, tolerance: float) -> bool:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    summary, _, rest = (__doc__ or "").partition("\n\n")
+    description, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", metavar="FILE|JSON", help="the network, every key spelt out (no presets)")
+    parser.add_argument("--config", metavar="FILE|JSON", help="the network, with all keys (no presets)")
     parser.add_argument("--weights", metavar="FILE|random[:SEED]", default="random:0", help="default random:0")
     clip = parser.add_mutually_exclusive_group()
     clip.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, help="a generated clip; default 1x3x8x224x224")
     clip.add_argument("--input", metavar="FILE", type=Path, help="a safetensors file with the clip as tensor data")
     parser.add_argument("--clip-seed", type=int, default=0, metavar="S", help="seed of the generated clip; default 0")
-    parser.add_argument("--features", metavar="FILE", type=Path, help="what `resnet3d bench --output` wrote, to compare")
+    parser.add_argument("--features", metavar="FILE", type=Path, help="output of `resnet3d bench --output`, to compare")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative L2 allowed for f32; default 1e-4")
     parser.add_argument("--modes", metavar="A,B", help="of " + ", ".join(mode.name for mode in modes(True)))
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="default cuda")
     parser.add_argument("--runs", type=int, default=10, help="measured runs of every mode; default 10")
-    parser.add_argument("--warmups", type=int, default=5, help="runs before those; default 5")
+    parser.add_argument("--warmups", type=int, default=5, help="warm-up runs of every mode; default 5")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(arguments)
     if args.runs < 1 or args.warmups < 1:
@@ -222,19 +223,19 @@ def choose_modes(args: argparse.Namespace) -> list[Mode]:
         return list(possible.values())
     for name in args.modes.split(","):
         if name not in possible:
-            raise Failure(f"there is no mode {name} on {args.device}; there are {', '.join(possible)}")
+            raise Failure(f"unknown mode {name} on {args.device}; known are {', '.join(possible)}")
     return [possible[name] for name in args.modes.split(",")]
 
 
 def choose_config(args: argparse.Namespace, metadata: dict[str, str]) -> Config:
-    """From --config, else the features' metadata, else the weights', else the flagship."""
+    """The configuration of --config, or of the metadata of the features or of the weights, or the flagship."""
     if args.config:
         if args.config.lstrip().startswith("{"):
             return Config.from_json(args.config)
         try:
             return Config.from_json(Path(args.config).read_text())
         except OSError as error:
-            raise Failure(f"--config {args.config}: {error.strerror}; presets are unknown here") from error
+            raise Failure(f"--config {args.config}: {error.strerror}; presets are not supported here") from error
     if "config" not in metadata and not args.weights.startswith("random"):
         metadata = read_safetensors(Path(args.weights))[1]
     return Config.from_json(metadata["config"]) if "config" in metadata else Config()
@@ -251,7 +252,7 @@ def describe_device(device: str) -> dict[str, str | None]:
 
 
 def report_of(args: argparse.Namespace) -> dict:
-    """Everything: load, run every mode, compare."""
+    """Loads, runs every mode, and compares."""
     if args.device == "cuda" and not torch.cuda.is_available():
         raise Failure("PyTorch sees no CUDA device here; --device cpu checks correctness without one")
     features, metadata = read_safetensors(args.features) if args.features else ({}, {})
@@ -296,10 +297,10 @@ def report_of(args: argparse.Namespace) -> dict:
 
 
 def text_of(report: dict) -> str:
-    """The report for people."""
+    """The report as text."""
     where = report["device"]
     if report["device"] == "CPU":
-        where = "the CPU: this checks that the network is the same; its times say nothing about a GPU"
+        where = "the CPU: this checks that the network is the same; the times say nothing about a GPU"
     else:
         where += f", CUDA {report['cuda']}, cuDNN {report['cudnn']}"
     lines = [
@@ -323,7 +324,7 @@ def text_of(report: dict) -> str:
 
 
 def without_nan(value: object) -> object:
-    """JSON has no NaN and no infinity: null stands for both."""
+    """Replaces NaN and infinity by null, because JSON does not have them."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -340,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(json.dumps(without_nan(report), indent=2) if args.json else text_of(report))
     if report["device"] == "CPU" and args.json:
-        print("note: this was the CPU; its times say nothing about a GPU", file=sys.stderr)
+        print("note: this was the CPU; the times say nothing about a GPU", file=sys.stderr)
     return 0 if report["passed"] else 1
 
 

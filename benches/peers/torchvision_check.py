@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Is what `resnet3d run` wrote what torchvision's own network computes from the same file and clip?
+"""Compares the output of `resnet3d run` with torchvision's network for the same file and clip.
 
-Prints, for every blob in FEATURES, its relative L2 distance from torchvision's network in float64 with its batch norms
-as they are, and that of the same network in float32, which shows what rounding alone does. Needs torch and torchvision.
+For every blob in FEATURES, prints its relative L2 distance from torchvision's network in float64 with separate batch
+norms, and the distance of the same network in float32, which shows the effect of rounding. Needs torch and torchvision.
 
 Usage:
   python3 benches/peers/torchvision_files.py weights r3d_18 r3d_18.pth
@@ -11,7 +11,7 @@ Usage:
       --taps res2_1_sum,res3_1_sum,res4_1_sum,res5_1_sum,pool5,pred
   python3 benches/peers/torchvision_check.py r3d_18 r3d_18.pth clip.safetensors features.safetensors
 
-Exit code 1 if a blob is missing, or further off than 1e-5.
+The exit code is 1 if a blob is missing, or if its distance exceeds 1e-5.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLUMNS = ["blob", "shape", "resnet3d", "PyTorch in float32"]
 
 
 def rows_of(network: str, weights: Path, clip: Path, features: Path) -> tuple[list[list[str]], bool]:
-    """A row for every blob of torchvision's network, and whether all of ours are there and near."""
+    """A row for every blob of torchvision's network, and whether all of ours exist and agree."""
     data = torch.from_numpy(load_clip(clip).copy())
     single = {name: blob.numpy() for name, blob in taps(read(network, weights), data).items()}
     double = {name: blob.numpy() for name, blob in taps(read(network, weights).double(), data.double()).items()}
@@ -62,11 +62,11 @@ def rows_of(network: str, weights: Path, clip: Path, features: Path) -> tuple[li
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Compare features with torchvision's own network.")
-    parser.add_argument("network", choices=NETWORKS, help="its name in torchvision")
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="its state dict")
-    parser.add_argument("clip", type=Path, metavar="CLIP.safetensors", help="with the clip as tensor data")
-    parser.add_argument("features", type=Path, metavar="FEATURES.safetensors", help="what resnet3d run wrote")
+    parser = argparse.ArgumentParser(description="Compare features with torchvision's network.")
+    parser.add_argument("network", choices=NETWORKS, help="name in torchvision")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="state dict of the network")
+    parser.add_argument("clip", type=Path, metavar="CLIP.safetensors", help="file with the clip as tensor data")
+    parser.add_argument("features", type=Path, metavar="FEATURES.safetensors", help="output of resnet3d run")
     args = parser.parse_args(arguments)
     try:
         rows, passed = rows_of(args.network, args.weights, args.clip, args.features)

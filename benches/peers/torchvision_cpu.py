@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""torchvision's networks for video in PyTorch on the CPU: prints one line of JSON with its times. See the README.
+"""Runs torchvision's networks for video in PyTorch on the CPU and prints the times as one line of JSON. See the README.
 
-Eager, inference mode, channels_last_3d; batch norms are in the convolutions, as resnet3d has them.
+They run eagerly in inference mode with channels_last_3d. Batch norms are folded into the convolutions, as in resnet3d.
 """
 
 from __future__ import annotations

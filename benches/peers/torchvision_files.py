@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes files of torchvision's networks for video: weights as torchvision publishes them, and an ONNX file of them.
+"""Writes files of torchvision's networks for video: weights as torchvision publishes them, and ONNX files.
 
-Weights are random, of a fixed seed, with batch norms as after training. Needs torch and torchvision, for ONNX
-onnxscript as well.
+The weights are random with a fixed seed, with batch norms as after training. Needs torch and torchvision, and
+onnxscript for ONNX.
 
 Usage:
   python3 benches/peers/torchvision_files.py weights r3d_18 r3d_18.pth
@@ -27,7 +27,7 @@ except (ImportError, OSError, ValueError) as problem:  # a broken PyTorch raises
 
 
 def export(network: str, weights: Path, model: Path, clip: tuple[int, ...]) -> None:
-    """The network for clips of shape `clip`, with batch norms folded; its output is N x classes."""
+    """Writes the network for clips of shape `clip`, with folded batch norms. Its output is N x classes."""
     try:
         torch.onnx.export(
             folded(read(network, weights)),
@@ -46,13 +46,13 @@ def export(network: str, weights: Path, model: Path, clip: tuple[int, ...]) -> N
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write weights or an ONNX file of torchvision's networks for video.")
     commands = parser.add_subparsers(dest="command", required=True)
-    weights = commands.add_parser("weights", help="a state dict of random weights")
-    onnx = commands.add_parser("onnx", help="the network with weights from such a file")
+    weights = commands.add_parser("weights", help="write a state dict of random weights")
+    onnx = commands.add_parser("onnx", help="write the network with the weights of such a file")
     for command in (weights, onnx):
-        command.add_argument("network", choices=NETWORKS, help="its name in torchvision")
+        command.add_argument("network", choices=NETWORKS, help="name in torchvision")
         command.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="written by weights, read by onnx")
-    onnx.add_argument("model", type=Path, metavar="OUT.onnx", help="what is written")
-    onnx.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, required=True, help="the clip's shape")
+    onnx.add_argument("model", type=Path, metavar="OUT.onnx", help="the output file")
+    onnx.add_argument("--clip", metavar="NxCxTxHxW", type=parse_shape, required=True, help="shape of the clip")
     args = parser.parse_args(arguments)
     try:
         if args.command == "weights":

@@ -1,4 +1,4 @@
-"""torchvision's networks for video, built by its own functions: random weights, folded batch norms, named blobs."""
+"""torchvision's networks for video, built by its functions: random weights, folded batch norms, named blobs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def untrained(network: str) -> nn.Module:
 
 
 def randomised(network: str) -> nn.Module:
-    """The network with random weights, the same for the same PyTorch.
+    """The network with random weights, which are the same for the same version of PyTorch.
 
-    Batch norms are as after training: those of a fresh network are nearly the identity, and would hide a mistake.
+    Batch norms are as after training: those of a new network are nearly the identity, and would hide a mistake.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -41,7 +41,7 @@ def randomised(network: str) -> nn.Module:
 
 def read(network: str, path: Path) -> nn.Module:
     """The network with the state dict in `path`, as torchvision publishes it."""
-    # Without memory of its own, so that nothing is initialised only to be overwritten.
+    # The meta device avoids an initialisation that would be overwritten.
     with torch.device("meta"):
         model = untrained(network)
     try:
@@ -49,12 +49,13 @@ def read(network: str, path: Path) -> nn.Module:
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
     except (RuntimeError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        raise Failure(f"{path} is no state dict of torchvision's {network}; torchvision_files.py makes one") from error
+        reason = f"{path} is not a state dict of torchvision's {network}; torchvision_files.py writes one"
+        raise Failure(reason) from error
     return model
 
 
 def last_conv(module: nn.Module) -> nn.Conv3d | None:
-    """The convolution whose output `module` returns; that of an R(2+1)D is its second half."""
+    """The convolution whose output `module` returns. For an R(2+1)D convolution, it is the second half."""
     if isinstance(module, nn.Sequential):
         return last_conv(module[-1])
     return module if isinstance(module, nn.Conv3d) else None
@@ -63,7 +64,7 @@ def last_conv(module: nn.Module) -> nn.Conv3d | None:
 def folded(model: nn.Module) -> nn.Module:
     """`model` in float32 with every batch norm in the convolution before it, multiplied in float64 and rounded once.
 
-    That is what resnet3d does with them, and what the peers are given of its own body. Changes the model itself.
+    resnet3d does the same, and the peers get the flagship in the same way. Changes the model in place.
     """
     model.double()
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
@@ -78,7 +79,7 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 def taps(model: nn.Module, clip: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The last blob of every stage, `pool5` and `pred`, by resnet3d's names and in its shapes."""
+    """The last blob of every stage, `pool5` and `pred`, with the names and shapes of resnet3d."""
     stages = [model.layer1, model.layer2, model.layer3, model.layer4]
     named = {f"res{index + 2}_{len(stage) - 1}_sum": stage for index, stage in enumerate(stages)}
     named.update(pool5=model.avgpool, pred=model.fc)

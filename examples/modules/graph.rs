@@ -1,24 +1,24 @@
-//! Which modules of the library use which, read from the sources.
+//! The dependencies between the modules of the library, read from the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
-/// A module's path from the crate's root, which is the empty one.
+/// The path of a module from the root of the crate. The path of the root is empty.
 pub type Module = Vec<String>;
 
-/// By module, those of its children that other children use, each with the users' names: `graph[parent][user]` holds what
-/// `user` uses. A parent and its child count as one.
+/// The dependencies between the children of each module: `graph[parent][user]` holds the children that `user` uses. A
+/// parent and its child count as one.
 pub type Graph = BTreeMap<Module, BTreeMap<String, BTreeSet<String>>>;
 
-/// One file of the library, without its tests.
+/// A file of the library, without its tests.
 struct Source {
     file: syn::File,
-    /// What its `use` declarations bring in, by the name that they give it.
+    /// The paths that its `use` declarations import, by their local name.
     names: BTreeMap<String, Vec<String>>,
 }
 
-/// The graph of the library whose root is `src/lib.rs` in `directory`.
+/// Reads the graph of the library with the root `src/lib.rs` in `directory`.
 pub fn read(directory: &Path) -> Graph {
     let mut sources = BTreeMap::new();
     add(&mut sources, Vec::new(), &directory.join("src/lib.rs"), &directory.join("src"));
@@ -36,30 +36,30 @@ pub fn read(directory: &Path) -> Graph {
     graph
 }
 
-/// A way round in `edges`, if there is one.
+/// A cycle in `edges`, if there is one.
 pub fn cycle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn walk(
         edges: &BTreeMap<String, BTreeSet<String>>,
         at: &str,
-        way: &mut Vec<String>,
+        path: &mut Vec<String>,
         done: &mut BTreeSet<String>,
     ) -> Option<Vec<String>> {
-        if let Some(start) = way.iter().position(|met| met == at) {
-            return Some(way[start..].to_vec());
+        if let Some(start) = path.iter().position(|visited| visited == at) {
+            return Some(path[start..].to_vec());
         }
         if !done.insert(at.to_owned()) {
             return None;
         }
-        way.push(at.to_owned());
-        let found = edges.get(at).into_iter().flatten().find_map(|next| walk(edges, next, way, done));
-        way.pop();
+        path.push(at.to_owned());
+        let found = edges.get(at).into_iter().flatten().find_map(|next| walk(edges, next, path, done));
+        path.pop();
         found
     }
     let mut done = BTreeSet::new();
     edges.keys().find_map(|start| walk(edges, start, &mut Vec::new(), &mut done))
 }
 
-/// Reads a module and, below it, its children.
+/// Reads a module and its descendants.
 fn add(sources: &mut BTreeMap<Module, Source>, module: Module, path: &Path, children: &Path) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -68,12 +68,12 @@ fn add(sources: &mut BTreeMap<Module, Source>, module: Module, path: &Path, chil
     for item in &file.items {
         match item {
             syn::Item::Use(item) => flatten(&item.tree, Vec::new(), &mut names),
-            syn::Item::Mod(child) if child.content.is_none() => {
-                let name = child.ident.to_string();
+            syn::Item::Mod(item) if item.content.is_none() => {
+                let name = item.ident.to_string();
                 let (flat, deep) = (children.join(format!("{name}.rs")), children.join(&name).join("mod.rs"));
                 let path: PathBuf = if flat.is_file() { flat } else { deep };
-                let own = module.iter().cloned().chain([name.clone()]).collect();
-                add(sources, own, &path, &children.join(name));
+                let child = module.iter().cloned().chain([name.clone()]).collect();
+                add(sources, child, &path, &children.join(name));
             }
             _ => {}
         }
@@ -95,7 +95,7 @@ fn is_for_tests(attribute: &syn::Attribute) -> bool {
         && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
 }
 
-/// The paths of a `use`, by the names that they get; those with a star under a name that nothing has.
+/// Adds the paths of a `use` by their local names. A glob import gets a name that no item has.
 fn flatten(tree: &syn::UseTree, mut before: Vec<String>, names: &mut BTreeMap<String, Vec<String>>) {
     match tree {
         syn::UseTree::Path(path) => {
@@ -121,7 +121,7 @@ fn flatten(tree: &syn::UseTree, mut before: Vec<String>, names: &mut BTreeMap<St
     }
 }
 
-/// Every path in a file that begins at the root or at a parent, and those that it uses.
+/// Every path in a file that begins at the root or at a parent, including those of its `use` declarations.
 fn uses(source: &Source) -> Vec<Vec<String>> {
     struct Paths(Vec<Vec<String>>);
     impl<'a> Visit<'a> for Paths {
@@ -129,18 +129,18 @@ fn uses(source: &Source) -> Vec<Vec<String>> {
             self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
             visit::visit_path(self, path);
         }
-        fn visit_macro(&mut self, own: &'a syn::Macro) {
-            // A macro's words are no paths yet: what looks like one counts.
-            let text = own.tokens.to_string().replace(" :: ", "::");
+        fn visit_macro(&mut self, invocation: &'a syn::Macro) {
+            // The tokens of a macro are not parsed, so everything that looks like a path counts.
+            let text = invocation.tokens.to_string().replace(" :: ", "::");
             let words = text.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c));
             let paths =
                 words.filter(|word| word.contains("::")).map(|word| word.split("::").map(str::to_owned).collect());
             self.0.extend(paths);
-            visit::visit_macro(self, own);
+            visit::visit_macro(self, invocation);
         }
-        fn visit_item_mod(&mut self, own: &'a syn::ItemMod) {
-            if !own.attrs.iter().any(is_for_tests) {
-                visit::visit_item_mod(self, own);
+        fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+            if !item.attrs.iter().any(is_for_tests) {
+                visit::visit_item_mod(self, item);
             }
         }
         fn visit_item_use(&mut self, _: &'a syn::ItemUse) {}
@@ -151,7 +151,7 @@ fn uses(source: &Source) -> Vec<Vec<String>> {
     paths.0
 }
 
-/// The module that has what `path` names, seen from `module`; `None` where it is nothing of the library's.
+/// The module that contains the item `path`, resolved from `module`; `None` for an item outside of the library.
 fn module_of(sources: &BTreeMap<Module, Source>, module: &Module, path: &[String], depth: usize) -> Option<Module> {
     let (mut at, mut rest) = match path.first()?.as_str() {
         "crate" => (Vec::new(), &path[1..]),
@@ -169,7 +169,7 @@ fn module_of(sources: &BTreeMap<Module, Source>, module: &Module, path: &[String
             (at, rest) = (child, further);
             continue;
         }
-        // What the module has from elsewhere is that module's.
+        // An imported item belongs to the module that it is imported from.
         let from = sources.get(&at)?.names.get(name).filter(|from| depth < 8 && from.as_slice() != path);
         return from.and_then(|from| module_of(sources, &at, from, depth + 1)).or(Some(at));
     }

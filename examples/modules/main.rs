@@ -1,4 +1,4 @@
-//! Prints which modules of the library use which, parent by parent: `scripts/modules`.
+//! Prints the dependencies between the modules of the library, by parent: `scripts/modules`.
 
 mod graph;
 
@@ -12,7 +12,7 @@ fn main() {
             println!("    {user} -> {}", used.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
         }
         if let Some(cycle) = graph::cycle(&edges) {
-            println!("    ROUND: {}", cycle.join(" -> "));
+            println!("    CYCLE: {}", cycle.join(" -> "));
         }
     }
 }

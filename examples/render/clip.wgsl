@@ -1,5 +1,5 @@
-// Frames of a texture as the clip that Detectron's weights want: 1 x 3 x T x H x W, blue, green, red, minus their means.
-// An invocation for each pixel of each frame.
+// Converts the frames of a texture to a clip for Detectron's weights: 1 x 3 x T x H x W, blue, green, red, minus the
+// means. One invocation per pixel of each frame.
 
 @group(0) @binding(0) var frames: texture_2d_array<f32>;
 @group(0) @binding(1) var<storage, read_write> clip: array<f32>;

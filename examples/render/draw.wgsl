@@ -1,4 +1,4 @@
-// The mean of a blob's channels, frame beside frame, brighter where it is larger.
+// Draws the mean over the channels of a blob, frames side by side. Brighter is larger.
 
 struct Blob {
     channels: u32,
@@ -8,7 +8,7 @@ struct Blob {
 }
 
 @group(0) @binding(0) var<uniform> blob: Blob;
-// N x C x T x H x W, as the backbone has left it.
+// N x C x T x H x W, as the backbone writes it.
 @group(0) @binding(1) var<storage, read> features: array<f32>;
 
 // Pixels of the picture along each side of an element.

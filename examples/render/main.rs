@@ -1,5 +1,6 @@
-//! Features of what a program renders, with nothing of it on the host: frames are drawn into a texture, a compute shader of
-//! the program makes a clip of them, the backbone is recorded behind it, and a fragment shader draws the features.
+//! Computes features of rendered frames without a copy to the host. Frames are drawn into a texture, a compute shader
+//! of this program converts them to a clip, the backbone is recorded after it, and a fragment shader draws the
+//! features.
 //!
 //!     cargo run --release --example render [OUT.ppm]
 

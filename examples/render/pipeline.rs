@@ -1,19 +1,19 @@
-//! Everything of the program that renders: its shaders, buffers and textures, and the backbone between them.
+//! The rendering part of the program: its shaders, buffers and textures, and the backbone between them.
 
 use resnet3d_wgpu::{
     BackboneConfig, CLIP_USAGE, Clip, FeatureLayout, GpuBackbone, GpuContext, Options, Shape, Weights, wgpu,
 };
 
-/// Whatever went wrong, of this crate's or of wgpu's.
+/// An error of this crate or of wgpu.
 pub type BoxedError = Box<dyn std::error::Error>;
 
 /// Pixels of the picture along each side of an element of the features.
 const SCALE: usize = 16;
 
-/// What is rendered.
+/// The size of the rendered frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Frames of the clip.
+    /// Number of frames of the clip.
     pub frames: usize,
     /// Rows of a frame.
     pub height: usize,
@@ -29,7 +29,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// As a file of Netpbm's.
+    /// The bytes of a PPM file.
     pub fn ppm(&self) -> Vec<u8> {
         let mut file = format!("P6 {} {} 255\n", self.width, self.height).into_bytes();
         file.extend_from_slice(&self.rgb);
@@ -37,7 +37,7 @@ impl Picture {
     }
 }
 
-/// A device of the program's, what it renders with, and a backbone on the same device.
+/// A device of this program, its resources for rendering, and a backbone on the same device.
 pub struct Pipeline {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -49,7 +49,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Opens a device on `adapter` and makes what needs to be made once.
+    /// Opens a device on `adapter` and creates the resources that all frames share.
     pub fn new(
         adapter: &wgpu::Adapter,
         config: &BackboneConfig,
@@ -85,8 +85,8 @@ impl Pipeline {
         Ok(Self { device, queue, backbone, clip_shape, frames, clip, features })
     }
 
-    /// Renders the frames, makes a clip of them, runs the backbone, and draws its last blob: one submission, and nothing
-    /// but the picture comes back.
+    /// Renders the frames, converts them to a clip, runs the backbone, and draws its last blob. This is one submission,
+    /// and only the picture is read back.
     pub fn run(&mut self) -> Result<Picture, BoxedError> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") });
         self.render(&mut encoder);
@@ -97,8 +97,8 @@ impl Pipeline {
         self.read_picture(&drawn)
     }
 
-    /// The clip, and the features of it, as the device has them.
-    #[allow(dead_code)] // for the test that compares them with a forward of the host's
+    /// Reads back the clip and its features.
+    #[allow(dead_code)] // for the test that compares the features with those of a clip from the host
     pub fn values(&mut self) -> Result<(Clip, Vec<f32>), BoxedError> {
         let read = |buffer: &wgpu::Buffer| -> Result<Vec<f32>, BoxedError> {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -112,7 +112,7 @@ impl Pipeline {
     }
 
     /// The backbone.
-    #[allow(dead_code)] // as `values`
+    #[allow(dead_code)] // for the same test as `values`
     pub fn backbone(&mut self) -> &mut GpuBackbone {
         &mut self.backbone
     }
@@ -195,7 +195,7 @@ impl Pipeline {
         Ok(Picture { width, height, rgb: pixels.flat_map(|&[r, g, b, _]| [r, g, b]).collect() })
     }
 
-    /// A render pipeline for one triangle that covers everything.
+    /// A render pipeline for one triangle that covers the whole target.
     fn covering(&self, module: &wgpu::ShaderModule, constants: &[(&str, f64)]) -> wgpu::RenderPipeline {
         self.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
             label: None,
@@ -262,7 +262,7 @@ impl Pipeline {
         self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
     }
 
-    /// The bytes of a buffer, once the device is done with it.
+    /// Waits for the device and returns the bytes of a buffer.
     fn mapped(&self, buffer: &wgpu::Buffer) -> Result<Vec<u8>, BoxedError> {
         let (sender, answer) = std::sync::mpsc::channel();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));

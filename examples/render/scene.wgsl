@@ -1,4 +1,4 @@
-// A disc that moves to the right before a gradient: one frame of the scene.
+// Draws one frame of a scene: a disc that moves to the right in front of a gradient.
 
 struct Frame {
     // Pixels of a frame.
@@ -9,7 +9,7 @@ struct Frame {
 
 @group(0) @binding(0) var<uniform> frame: Frame;
 
-// One triangle that covers everything.
+// One triangle that covers the whole target.
 @vertex
 fn cover(@builtin(vertex_index) index: u32) -> @builtin(position) vec4f {
     return vec4f(f32(i32(index & 1u) * 4 - 1), f32(i32(index >> 1u) * 4 - 1), 0.0, 1.0);

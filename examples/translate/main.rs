@@ -1,11 +1,11 @@
-//! Writes every shader of the crate, and what naga makes of it for each backend of wgpu's, into a directory.
+//! Writes every shader of the crate, and naga's translations for the backends of wgpu, to a directory.
 //!
 //! ```sh
 //! cargo run --example translate -- DIR
 //! ```
 //!
-//! makes `DIR/wgsl/KERNEL.wgsl`, and `DIR/LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION` for SPIR-V (`spv`), `hlsl`, `msl`
-//! and `glsl`, with all of wgpu's run-time checks and with none. `scripts/test-shaders` runs compilers over them.
+//! writes `DIR/wgsl/KERNEL.wgsl`, and `DIR/LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION` for SPIR-V (`spv`), `hlsl`, `msl`
+//! and `glsl`, with all of wgpu's run-time checks and with none. `scripts/test-shaders` compiles the results.
 
 mod shaders;
 mod targets;

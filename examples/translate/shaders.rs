@@ -1,28 +1,30 @@
-//! Every shader of the crate: those of the closed set of kernels, and the two that measure an adapter.
+//! Every shader of the crate: those of the kernels, and the two microbenchmarks of adapters.
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use resnet3d_wgpu::low_level::gpu::Ceilings;
 use resnet3d_wgpu::low_level::kernels::Kernel;
 
-/// A shader with all its choices made, parsed and valid.
+/// A complete shader, parsed and validated.
 pub struct Shader {
-    /// Its kernel's name.
+    /// Name of the kernel.
     pub name: String,
-    /// Its file, below `shaders/`.
+    /// The file, below `shaders/`.
     pub file: String,
-    /// The whole text.
+    /// The complete WGSL.
     pub source: String,
-    /// Whether it needs subgroups.
+    /// Whether the shader needs subgroups.
     pub subgroups: bool,
-    /// What naga reads in it.
+    /// The parsed module.
     pub module: naga::Module,
-    /// What naga knows of that.
+    /// The result of naga's validation.
     pub info: ModuleInfo,
 }
 
 impl Shader {
+    /// Parses and validates a shader.
+    ///
     /// # Errors
-    /// What is wrong with `source`.
+    /// The message of naga if `source` is invalid.
     pub fn new(name: &str, file: String, source: String, subgroups: bool) -> Result<Self, String> {
         let module =
             naga::front::wgsl::parse_str(&source).map_err(|e| format!("{name}: {}", e.emit_to_string(&source)))?;
@@ -32,10 +34,10 @@ impl Shader {
     }
 }
 
-/// All of them.
+/// All shaders.
 ///
 /// # Errors
-/// What is wrong with one.
+/// The message of naga if a shader is invalid.
 pub fn all() -> Result<Vec<Shader>, String> {
     let kernels = Kernel::forms().map(|(kernel, dtype)| {
         let file = format!("{}.wgsl", kernel.shader());

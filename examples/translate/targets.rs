@@ -1,14 +1,15 @@
-//! What wgpu hands to a driver in place of WGSL: SPIR-V, HLSL, MSL or GLSL, by naga, under the options of wgpu 30's
-//! backends.
+//! Translates WGSL as wgpu does for a driver: to SPIR-V, HLSL, MSL or GLSL, by naga, with the options of the backends
+//! of wgpu 30.
 
 use crate::shaders::Shader;
+use naga::back::pipeline_constants::process_overrides;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{AddressSpace, ShaderStage, StorageAccess, TypeInner};
 use resnet3d_wgpu::ShaderChecks;
 use resnet3d_wgpu::low_level::kernels::ENTRY_POINT;
 
-/// A language in one version.
+/// A version of a language.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Language {
     Spirv(u8, u8),
@@ -17,20 +18,21 @@ pub enum Language {
     Glsl(glsl::Version),
 }
 
-/// A language in one version, under the name that its compilers have for that.
+/// A version of a language with the name that compilers use for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
-    /// Of the version, for example `vulkan1.3`.
+    /// Name of the version, for example `vulkan1.3`.
     pub name: &'static str,
-    /// Of a file in the language.
+    /// Extension of files in the language.
     pub extension: &'static str,
     pub language: Language,
 }
 
-/// Of each language what wgpu's backends can be at least and still run this; and Vulkan 1.3, whose SPIR-V is another.
+/// The minimum version of each language with which the backends of wgpu run this crate, and Vulkan 1.3, whose SPIR-V
+/// differs.
 ///
-/// HLSL is compiled by DXC from shader model 6.0 on, and by Windows' own FXC for 5.1 where DXC is not at hand. The text is
-/// the same, but that FXC is not asked to fill workgroup memory with zeros.
+/// DXC compiles HLSL from shader model 6.0 on; without DXC, FXC of Windows compiles it for 5.1. The text is the same,
+/// except that FXC is not asked to fill workgroup memory with zeros.
 pub const TARGETS: [Target; 8] = [
     Target { name: "vulkan1.0", extension: "spv", language: Language::Spirv(1, 0) },
     Target { name: "vulkan1.1", extension: "spv", language: Language::Spirv(1, 3) },
@@ -42,12 +44,12 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "gl430", extension: "comp", language: Language::Glsl(glsl::Version::Desktop(430)) },
 ];
 
-/// Both ways to compile a shader, by the names of their files.
+/// Both ways to compile a shader, with their names in file names.
 pub const CHECKS: [(&str, ShaderChecks); 2] =
     [("checked", ShaderChecks::Checked), ("unchecked", ShaderChecks::Unchecked)];
 
 impl Target {
-    /// Where its translation of `shader` goes, below a directory for all: `LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION`.
+    /// The file for the translation of `shader`: `LANGUAGE/KERNEL.CHECKS.VERSION.EXTENSION`.
     pub fn file(&self, shader: &Shader, checks: &str) -> String {
         let language = match self.language {
             Language::Spirv(..) => "spv",
@@ -58,28 +60,27 @@ impl Target {
         format!("{language}/{}.{checks}.{}.{}", shader.name, self.name, self.extension)
     }
 
-    /// Why `shader` is never compiled for it, if it is not.
+    /// The reason why `shader` is never compiled for this target, if there is one.
     pub fn excludes(&self, shader: &Shader) -> Option<&'static str> {
         if !shader.subgroups {
             return None;
         }
         match self.language {
-            Language::Spirv(1, 0..=2) => Some("subgroups begin with Vulkan 1.1"),
-            Language::Hlsl(hlsl::ShaderModel::V5_1) => Some("subgroups begin with shader model 6.0"),
+            Language::Spirv(1, 0..=2) => Some("subgroups need Vulkan 1.1"),
+            Language::Hlsl(hlsl::ShaderModel::V5_1) => Some("subgroups need shader model 6.0"),
             Language::Glsl(_) => Some("wgpu has no subgroups in OpenGL"),
             _ => None,
         }
     }
 
-    /// The translation: bytes of a SPIR-V module, or text.
+    /// Translates `shader` to a SPIR-V module or to text.
     ///
     /// # Errors
-    /// Why naga does not translate it.
+    /// The message of naga if it cannot translate the shader.
     pub fn translate(&self, shader: &Shader, checks: ShaderChecks) -> Result<Vec<u8>, String> {
-        let entry = Some((ShaderStage::Compute, ENTRY_POINT));
-        let (module, info) =
-            naga::back::pipeline_constants::process_overrides(&shader.module, &shader.info, entry, &Default::default())
-                .map_err(|e| e.to_string())?;
+        let entry_point = Some((ShaderStage::Compute, ENTRY_POINT));
+        let (module, info) = process_overrides(&shader.module, &shader.info, entry_point, &Default::default())
+            .map_err(|e| e.to_string())?;
         let translation = Translation { module: &module, info: &info, checked: checks == ShaderChecks::Checked };
         match self.language {
             Language::Spirv(major, minor) => translation.spirv((major, minor)),
@@ -93,7 +94,7 @@ impl Target {
 struct Translation<'a> {
     module: &'a naga::Module,
     info: &'a naga::valid::ModuleInfo,
-    /// With all of wgpu's run-time checks, and workgroup memory filled with zeros; or with none of it.
+    /// Whether to add all of wgpu's run-time checks and fill workgroup memory with zeros.
     checked: bool,
 }
 
@@ -115,7 +116,7 @@ impl Translation<'_> {
             bounds_check_policies: self.policies(),
             zero_initialize_workgroup_memory: match (self.checked, lang_version) {
                 (false, _) => spv::ZeroInitializeWorkgroupMemoryMode::None,
-                // Vulkan 1.3 has it.
+                // Vulkan 1.3 supports it.
                 (true, (1, 6..)) => spv::ZeroInitializeWorkgroupMemoryMode::Native,
                 (true, _) => spv::ZeroInitializeWorkgroupMemoryMode::Polyfill,
             },
@@ -123,8 +124,8 @@ impl Translation<'_> {
             emit_int_div_checks: self.checked,
             ..Default::default()
         };
-        let entry = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: ENTRY_POINT.to_owned() };
-        let words = spv::write_vec(self.module, self.info, &options, Some(&entry)).map_err(|e| e.to_string())?;
+        let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: ENTRY_POINT.to_owned() };
+        let words = spv::write_vec(self.module, self.info, &options, Some(&pipeline)).map_err(|e| e.to_string())?;
         Ok(words.into_iter().flat_map(u32::to_le_bytes).collect())
     }
 
@@ -136,12 +137,12 @@ impl Translation<'_> {
             force_loop_bounding: self.checked,
             ..Default::default()
         };
-        let entry = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, ENTRY_POINT.to_owned())) };
+        let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, ENTRY_POINT.to_owned())) };
         let mut text = String::new();
-        let written = hlsl::Writer::new(&mut text, &options, &entry).write(self.module, self.info, None);
+        let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(self.module, self.info, None);
         match &written.map_err(|e| e.to_string())?.entry_point_names[..] {
             [Ok(name)] if name == ENTRY_POINT => Ok(text),
-            other => Err(format!("entry points {other:?} in place of {ENTRY_POINT}")),
+            other => Err(format!("entry points {other:?} instead of {ENTRY_POINT}")),
         }
     }
 
@@ -156,16 +157,17 @@ impl Translation<'_> {
             emit_int_div_checks: self.checked,
             ..Default::default()
         };
-        let entry = msl::PipelineOptions {
+        let pipeline = msl::PipelineOptions {
             entry_point: Some((ShaderStage::Compute, ENTRY_POINT.to_owned())),
             ..Default::default()
         };
-        let (text, written) = msl::write_string(self.module, self.info, &options, &entry).map_err(|e| e.to_string())?;
+        let (text, written) =
+            msl::write_string(self.module, self.info, &options, &pipeline).map_err(|e| e.to_string())?;
         written.entry_point_names.into_iter().try_for_each(|name| name.map(drop)).map_err(|e| e.to_string())?;
         Ok(text)
     }
 
-    /// Slots of buffers and of textures by the order of bindings, and one buffer more for the lengths of arrays.
+    /// Slots of buffers and textures in the order of bindings, and an additional buffer for the lengths of arrays.
     fn metal_slots(&self) -> msl::EntryPointResources {
         let mut bindings: Vec<_> = self
             .module
@@ -197,12 +199,12 @@ impl Translation<'_> {
 
     fn glsl(&self, version: glsl::Version) -> Result<String, String> {
         let options = glsl::Options { version, zero_initialize_workgroup_memory: self.checked, ..Default::default() };
-        let entry = glsl::PipelineOptions {
+        let pipeline = glsl::PipelineOptions {
             shader_stage: ShaderStage::Compute,
             entry_point: ENTRY_POINT.to_owned(),
             multiview: None,
         };
-        // Nothing is checked but images, on the desktop: whatever the caller asks for.
+        // Only image accesses on the desktop are checked, whatever the caller asks for.
         let policies = BoundsCheckPolicies {
             image_load: match version {
                 glsl::Version::Desktop(_) => BoundsCheckPolicy::ReadZeroSkipWrite,
@@ -211,7 +213,7 @@ impl Translation<'_> {
             ..Default::default()
         };
         let mut text = String::new();
-        glsl::Writer::new(&mut text, self.module, self.info, &options, &entry, policies)
+        glsl::Writer::new(&mut text, self.module, self.info, &options, &pipeline, policies)
             .and_then(|mut writer| writer.write())
             .map_err(|e| e.to_string())?;
         Ok(text)

@@ -1,4 +1,4 @@
-//! Any text as a configuration: what is accepted is valid, is written as it is read, and makes a body.
+//! Reads any text as a configuration. An accepted configuration is valid, survives a round trip, and makes a body.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a weight file of this kind: opened, its network recognised, its weights folded and inflated.
+//! Reads any bytes as a weight file of this kind: opens it, recognises its network, and folds and inflates its weights.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

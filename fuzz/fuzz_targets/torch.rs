@@ -1,4 +1,5 @@
-//! Any bytes as a weight file of this kind, zip or legacy: opened, its network recognised, its weights folded and inflated.
+//! Reads any bytes as a weight file of this kind, zip or legacy: opens it, recognises its network, and folds and
+//! inflates its weights.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

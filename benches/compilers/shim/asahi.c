@@ -1,9 +1,9 @@
-// What Mesa's driver for Apple's GPUs asks of the kernel module `asahi`. It is compiled with nothing of that module's:
-// the header is newer than many systems, so the arguments are declared here, as far as they are looked at.
+// Answers the requests of Mesa's driver for Apple's GPUs to the kernel module `asahi`. The header of the module is
+// newer than many systems, so the used arguments are declared here.
 #include "drm_device.h"
 #include <string.h>
 
-// Ioctls, counted from DRM_COMMAND_BASE.
+// Ioctls, relative to DRM_COMMAND_BASE.
 enum {
     GET_PARAMETERS = 0,
     CREATE_ADDRESS_SPACE = 2,
@@ -111,6 +111,6 @@ int answer_command(unsigned number, unsigned long request, void *argument) {
         ((struct create_queue *)argument)->name = new_name();
         break;
     }
-    // The rest gives nothing back.
+    // The other requests return no data.
     return 0;
 }

@@ -1,6 +1,6 @@
-// Functions of the C library and of libdrm, put before the real ones by LD_PRELOAD: they show one render node that is
-// not there, and pass on everything that has to do with other files. Buffers are memory of the process. Submitted work
-// is accepted, and never done.
+// Functions of the C library and of libdrm that LD_PRELOAD puts before the real ones. They simulate one render node,
+// and forward all calls for other files. Buffers are memory of the process. Submitted work is accepted, but never
+// executed.
 #define _GNU_SOURCE
 #include "drm_device.h"
 #include <dlfcn.h>
@@ -16,19 +16,19 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-// The numbers that Linux gives render nodes: the class of device, and the first of them.
+// The numbers of render nodes in Linux: the major number, and the first minor number.
 #define DRM_MAJOR 226
 #define FIRST_RENDER_MINOR 128
 
-// More than a driver has while it compiles.
+// More than a driver uses while it compiles.
 #define MOST_FILES 4096
 #define MOST_BUFFERS 65536
 
-// The function of this name that would have been called without this library.
+// The function of this name that is called without this library.
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 static atomic_bool is_node[MOST_FILES];
-// By handle. Handle 0 is no buffer.
+// Buffers by handle. Handle 0 is not a buffer.
 static int buffer_files[MOST_BUFFERS];
 static atomic_uint last_buffer, last_name;
 
@@ -47,7 +47,7 @@ void *zeroed(uint64_t size) {
 
 uint32_t new_name(void) { return ++last_name; }
 
-// A file in memory, which takes up no more than what is written to it.
+// A file in memory, which uses only as much memory as is written.
 static int memory_file(uint64_t size) {
     int file = memfd_create("drm", MFD_CLOEXEC);
     if (file < 0 || ftruncate(file, (off_t)size) != 0) {
@@ -78,7 +78,7 @@ void *map_buffer(uint32_t handle, uint64_t size) {
     return NEXT(mmap64)(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer_file(handle), 0);
 }
 
-// Files. The node is a file in memory, so that its number is one that nothing else has.
+// Files. The node is a file in memory, so that its descriptor is unique.
 
 static bool is_ours(int file) { return file >= 0 && file < MOST_FILES && is_node[file]; }
 
@@ -95,7 +95,7 @@ static int mark(int file) {
 int open64(const char *path, int flags, ...) {
     va_list arguments;
     va_start(arguments, flags);
-    // Only there with O_CREAT, and not looked at otherwise.
+    // The argument exists only with O_CREAT, and is not read otherwise.
     int mode = va_arg(arguments, int);
     va_end(arguments);
     return strcmp(path, RENDER_NODE) == 0 ? mark(memory_file(0)) : NEXT(open64)(path, flags, mode);
@@ -140,7 +140,7 @@ int fstat64(int file, struct stat64 *status) {
     return result;
 }
 
-// Drivers map buffers out of the node: the offset says which.
+// Drivers map buffers from the node. The offset identifies the buffer.
 void *mmap64(void *address, size_t size, int protection, int flags, int file, off64_t offset) {
     if (is_ours(file)) {
         file = buffer_file((uint64_t)offset >> 32);
@@ -150,7 +150,7 @@ void *mmap64(void *address, size_t size, int protection, int flags, int file, of
     return NEXT(mmap64)(address, size, protection, flags, file, offset);
 }
 
-// What every module of the kernel answers alike. Fences are names, and signalled whenever someone asks.
+// Requests that all kernel modules answer in the same way. Fences are names, and always signalled.
 static int answer_common(unsigned long request, void *argument) {
     switch (request) {
     case DRM_IOCTL_GET_CAP:
@@ -178,13 +178,13 @@ int ioctl(int file, unsigned long request, ...) {
     return answer_common(request, argument);
 }
 
-// libdrm, as far as drivers look for devices with it: it reads /sys, where there is nothing.
+// The functions of libdrm that list devices. The real ones read /sys, which has no such device.
 
 static drmDevice *new_device(void) {
     drmDevice *device = zeroed(sizeof *device);
     device->nodes = zeroed(DRM_NODE_MAX * sizeof *device->nodes);
     device->nodes[DRM_NODE_RENDER] = strdup(RENDER_NODE);
-    // Intel's driver looks at this one whether it is available or not.
+    // Intel's driver reads this node whether it is available or not.
     device->nodes[DRM_NODE_PRIMARY] = strdup(RENDER_NODE);
     device->available_nodes = 1 << DRM_NODE_RENDER;
     describe_bus(device);
@@ -210,7 +210,7 @@ int drmGetDeviceFromDevId(dev_t id, uint32_t flags, drmDevicePtr *device) {
     return drmGetDevice2(-1, flags, device);
 }
 
-// Nothing is freed: libdrm's own functions would free what they have not allocated, as one block.
+// Nothing is freed: the functions of libdrm would free memory that they have not allocated, as one block.
 void drmFreeDevice(drmDevicePtr *device) { *device = NULL; }
 
 void drmFreeDevices(drmDevicePtr devices[], int count) { (void)devices, (void)count; }

@@ -1,6 +1,5 @@
-// A device of the kernel's direct rendering manager (DRM) that is not there: what a driver's library sees of one, as
-// far as it takes to compile shaders. drm_device.c is what all have in common, one file beside it for each driver what
-// it asks of its own kernel module.
+// Simulates a device of the kernel's direct rendering manager (DRM) for a driver library, as far as needed to compile
+// shaders. drm_device.c is the common part. For each driver, another file answers requests to its kernel module.
 #ifndef DRM_DEVICE_H
 #define DRM_DEVICE_H
 
@@ -8,38 +7,39 @@
 #include <stdint.h>
 #include <xf86drm.h>
 
-// The file that applications would open.
+// The file that applications open.
 #define RENDER_NODE "/dev/dri/renderD128"
 
-// What each driver's file defines.
+// Definitions in the file of each driver.
 
-// The kernel module's name.
+// Name of the kernel module.
 extern const char *const module_name;
 
-// Fills in on which bus the device is, and what it is there. `device` is zeroed but for its nodes.
+// Fills in the bus information of the device. `device` is zeroed except for its nodes.
 void describe_bus(drmDevice *device);
 
-// Answers one of the module's own ioctls: `number` counts from DRM_COMMAND_BASE. 0, or -1 with errno.
+// Answers an ioctl of the module; `number` is relative to DRM_COMMAND_BASE. Returns 0, or -1 with errno.
 int answer_command(unsigned number, unsigned long request, void *argument);
 
-// What they may call.
+// Functions for these files.
 
-// Memory that the driver allocates: a handle, never 0. Buffers are never freed, since a process does not live long.
+// Allocates memory for the driver and returns a handle, which is never 0. Buffers are never freed, because the process
+// is short-lived.
 uint32_t new_buffer(uint64_t size);
 
-// Where in the device's file the driver is to map that buffer.
+// The offset in the device's file at which the driver maps that buffer.
 uint64_t buffer_offset(uint32_t handle);
 
-// Maps it, as mmap does.
+// Maps a buffer, as mmap does.
 void *map_buffer(uint32_t handle, uint64_t size);
 
-// A number that was not given before, for things of which nothing but a name is wanted.
+// A new number, for objects that need only a name.
 uint32_t new_name(void);
 
-// Memory filled with zeros; ends the process if there is none.
+// Allocates memory filled with zeros. Ends the process on failure.
 void *zeroed(uint64_t size);
 
-// Ends the process, for what cannot be answered.
+// Ends the process after a request that cannot be answered.
 _Noreturn void give_up(const char *reason);
 
 #endif

@@ -1,4 +1,4 @@
-// What Mesa's driver for Intel's GPUs asks of the kernel module `i915`. PRETEND_PCI_ID says which GPU it is to see.
+// Answers the requests of Mesa's driver for Intel's GPUs to the kernel module `i915`. PRETEND_PCI_ID selects the GPU.
 #include "drm_device.h"
 #include <errno.h>
 #include <i915_drm.h>
@@ -11,7 +11,7 @@
 
 const char *const module_name = "i915";
 
-// GPUs of one slice, in units as the driver counts them.
+// GPUs with one slice, with the driver's counts of units.
 struct gpu {
     unsigned pci_id, subslices, units_of_subslice;
 };
@@ -48,7 +48,7 @@ static int parameter(int32_t name) {
     case I915_PARAM_CHIPSET_ID:
         return (int)pretended()->pci_id;
     case I915_PARAM_REVISION:
-        // Later than those with faults that the driver would work around.
+        // A revision after those with faults that the driver works around.
         return 0x10;
     case I915_PARAM_SUBSLICE_TOTAL:
         return (int)pretended()->subslices;
@@ -59,7 +59,7 @@ static int parameter(int32_t name) {
     case I915_PARAM_CS_TIMESTAMP_FREQUENCY:
         return 19200000;
     case I915_PARAM_HAS_ALIASING_PPGTT:
-        // Each process has an address space of its own, of 48 bits.
+        // Each process has a separate 48-bit address space.
         return 3;
     case I915_PARAM_MMAP_VERSION:
     case I915_PARAM_MMAP_GTT_VERSION:
@@ -69,12 +69,12 @@ static int parameter(int32_t name) {
     case I915_PARAM_HAS_USERPTR_PROBE:
         return 0;
     default:
-        // That a feature is there.
+        // The feature exists.
         return 1;
     }
 }
 
-// Drivers ask twice: with length 0 for the length, then for the answer. Whether it is wanted now.
+// Drivers ask twice: with length 0 for the length, then for the answer. Returns whether this is the second time.
 static bool wants_answer(struct drm_i915_query_item *item, int32_t length) {
     bool asked = item->length != 0;
     if (asked && item->length < length) {
@@ -88,7 +88,7 @@ static bool wants_answer(struct drm_i915_query_item *item, int32_t length) {
     return asked;
 }
 
-// All subslices and units are there: three fields of bits, one after the other.
+// All subslices and units exist: three successive bit fields.
 static void query_topology(struct drm_i915_query_item *item) {
     unsigned subslices = pretended()->subslices, units = pretended()->units_of_subslice;
     unsigned subslice_stride = (subslices + BITS_OF_BYTE - 1) / BITS_OF_BYTE;
@@ -126,7 +126,7 @@ static void query_engines(struct drm_i915_query_item *item) {
     }
 }
 
-// The system's memory, of 8 GiB.
+// 8 GiB of system memory.
 static void query_memory(struct drm_i915_query_item *item) {
     struct drm_i915_query_memory_regions *answer = (void *)(uintptr_t)item->data_ptr;
     if (wants_answer(item, sizeof *answer + sizeof answer->regions[0])) {
@@ -176,13 +176,13 @@ int answer_command(unsigned number, unsigned long request, void *argument) {
         break;
     }
     case DRM_I915_GEM_MMAP: {
-        // The oldest way to map memory: the kernel does it.
+        // The oldest way to map memory, in which the kernel maps it.
         struct drm_i915_gem_mmap *asked = argument;
         asked->addr_ptr = (uintptr_t)map_buffer(asked->handle, asked->size);
         break;
     }
     case DRM_I915_GEM_MMAP_GTT: {
-        // Two ioctls have this number. Both structures begin with the handle, and have the offset at the same place.
+        // Two ioctls have this number. Both structures begin with the handle and have the offset at the same position.
         struct drm_i915_gem_mmap_offset *asked = argument;
         asked->offset = buffer_offset(asked->handle);
         break;
@@ -214,6 +214,6 @@ int answer_command(unsigned number, unsigned long request, void *argument) {
     }
     }
     (void)request;
-    // The rest gives nothing back.
+    // The other requests return no data.
     return 0;
 }

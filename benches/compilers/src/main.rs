@@ -1,10 +1,10 @@
-//! Gives the kernels to the compilers of the Vulkan drivers that are there, and prints what these make of them. See the
-//! README beside `Cargo.toml`.
+//! Compiles the kernels with the compilers of the installed Vulkan drivers, and prints their statistics. See the README
+//! next to `Cargo.toml`.
 
 #![deny(unsafe_code)]
 
 mod report;
-#[allow(dead_code)] // of the example, which translates into every language
+#[allow(dead_code)] // the example translates to more languages
 #[path = "../../../examples/translate/shaders.rs"]
 mod shaders;
 #[allow(dead_code)]
@@ -23,36 +23,37 @@ use std::process::ExitCode;
 use translation::Translated;
 use vulkan::{Adapter, Device, Executable, Instance, Robustness};
 
-/// What the compilers of GPU drivers make of resnet3d's kernels: registers, spills, instructions. Nothing is run.
+/// Show statistics of the compilers of GPU drivers for resnet3d's kernels: registers, spills, instructions. Nothing is
+/// run.
 ///
-/// Every Vulkan device but the CPU is asked, and printed as a Markdown table. Exit code 0 if every kernel was compiled,
-/// 1 if something was not, 3 if there is no device that tells.
+/// Every Vulkan device except the CPU compiles the kernels, and its statistics are printed as a Markdown table. The
+/// exit code is 0 if every kernel was compiled, 1 if something failed, 3 if there is no device that reports statistics.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// These only; by default all kernels that GPUs are given, which are those that do not need subgroups of one size.
+    /// Only these kernels. The default is all kernels that GPUs use, which are those that need no fixed subgroup size.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     kernels: Vec<String>,
 
-    /// Everything that drivers tell, by their own names, as JSON.
+    /// Print all statistics of the drivers under the names of the drivers, as JSON.
     #[arg(long)]
     json: bool,
 
-    /// Write the compilers' internal representations, assembly among them, into this directory.
+    /// Write the internal representations of the compilers, including assembly, to this directory.
     #[arg(long, value_name = "DIR")]
     assembly: Option<PathBuf>,
 
-    /// Compile nothing, but write the kernels in Metal's language, KERNEL.metal, into this directory, and print the
-    /// files' names: for `nvidia.py`. Without those that read images.
+    /// Compile nothing. Write the kernels in the language of Metal to this directory (KERNEL.metal), and print the
+    /// names of the files, for `nvidia.py`. Kernels that read textures are left out.
     #[arg(long, value_name = "DIR")]
     metal: Option<PathBuf>,
 
-    /// Open devices without robust access to buffers and images, which wgpu asks for.
+    /// Open devices without robust access to buffers and textures, which wgpu asks for.
     #[arg(long)]
     no_robustness: bool,
 }
 
-/// No device tells anything.
+/// The exit code if no device reports statistics.
 const NOTHING_THERE: u8 = 3;
 
 fn main() -> ExitCode {
@@ -102,27 +103,28 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(match (complete, reports.is_empty()) {
         (false, _) => ExitCode::FAILURE,
         (true, true) => {
-            eprintln!("no GPU's driver is there that tells what it compiles");
+            eprintln!("no GPU driver reports statistics of compiled kernels");
             ExitCode::from(NOTHING_THERE)
         }
         (true, false) => ExitCode::SUCCESS,
     })
 }
 
-/// The kernels of these names, or without names all that GPUs are given, and those that read images.
-fn chosen(names: &[String], images: bool) -> Result<Vec<Kernel>> {
+/// The kernels with these names, or without names all that GPUs use. Kernels that read textures are only included with
+/// `textures`.
+fn chosen(names: &[String], textures: bool) -> Result<Vec<Kernel>> {
     let find = |name: &String| {
         let known = Kernel::all().find(|kernel| kernel.name() == name);
         let names = || Kernel::all().map(Kernel::name).collect::<Vec<_>>().join(", ");
-        known.with_context(|| format!("'{name}' is no kernel; there are {}", names()))
+        known.with_context(|| format!("'{name}' is not a kernel; the kernels are {}", names()))
     };
     let named = names.iter().map(find).collect::<Result<Vec<_>>>()?;
     let mut kernels = if names.is_empty() { Kernel::all().collect() } else { named };
     kernels.retain(|kernel| {
         let reason = match kernel.subgroup_size() {
-            Some(size) => Some(format!("is for subgroups of {size} only, and for no GPU")),
-            None if images || !kernel.bindings().contains(&OperandMemory::Texture) => None,
-            None => Some("reads images, as on no GPU".to_owned()),
+            Some(size) => Some(format!("needs subgroups of {size}, and GPUs do not use it")),
+            None if textures || !kernel.bindings().contains(&OperandMemory::Texture) => None,
+            None => Some("reads textures, and GPUs do not use it".to_owned()),
         };
         if let (Some(reason), false) = (&reason, names.is_empty()) {
             eprintln!("skipped: {} {reason}", kernel.name());
@@ -135,7 +137,7 @@ fn chosen(names: &[String], images: bool) -> Result<Vec<Kernel>> {
     Ok(kernels)
 }
 
-/// `DIRECTORY/KERNEL.metal` for all kernels.
+/// Writes `DIRECTORY/KERNEL.metal` for all kernels.
 fn write_metal(kernels: &[Kernel], directory: &Path) -> Result<ExitCode> {
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     for kernel in kernels {
@@ -146,7 +148,7 @@ fn write_metal(kernels: &[Kernel], directory: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives all kernels to one device's driver.
+/// Compiles all kernels with the driver of one device.
 fn inspect(
     adapter: &Adapter,
     device: &Device<'_>,
@@ -172,7 +174,7 @@ fn inspect(
     Ok(Report::new(adapter, robustness == Robustness::Wgpu, rows))
 }
 
-/// `DIRECTORY/KERNEL.INDEX.REPRESENTATION.txt` for all that there is.
+/// Writes all representations to `DIRECTORY/KERNEL.INDEX.REPRESENTATION.txt`.
 fn write(directory: &Path, kernel: &str, executables: &[Executable]) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     for (index, executable) in executables.iter().enumerate() {
@@ -184,7 +186,7 @@ fn write(directory: &Path, kernel: &str, executables: &[Executable]) -> Result<(
     Ok(())
 }
 
-/// A driver's words as part of a file's name.
+/// A text of a driver as a part of a file name.
 fn file_name(words: &str) -> String {
     words.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_")
 }

@@ -1,4 +1,4 @@
-//! What drivers tell, under headings that are the same for all of them.
+//! The statistics of drivers, under common headings.
 
 use crate::vulkan::{Adapter, Executable, Value};
 use ash::vk::DriverId;
@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::Map;
 use std::fmt::Write;
 
-/// A statistic of a driver's as a column.
+/// A statistic of a driver as a column.
 struct Column {
     heading: &'static str,
-    /// The driver's name for it.
+    /// The name of the statistic in the driver.
     statistic: &'static str,
-    /// How many of the driver's units are one of the heading's, rounded up.
+    /// The number of units of the driver per unit of the heading. The quotient is rounded up.
     divisor: u64,
 }
 
@@ -19,10 +19,10 @@ const fn column(heading: &'static str, statistic: &'static str) -> Column {
     Column { heading, statistic, divisor: 1 }
 }
 
-/// Which Khronos has given numbers to since ash was generated.
+/// A driver id that Khronos assigned after ash was generated.
 const MESA_HONEYKRISP: DriverId = DriverId::from_raw(26);
 
-/// What is worth a column, by driver. Registers are 32 bits for each lane.
+/// The columns for each driver. Registers have 32 bits per lane.
 const DRIVERS: [(DriverId, &[Column]); 3] = [
     (
         DriverId::MESA_RADV,
@@ -49,7 +49,7 @@ const DRIVERS: [(DriverId, &[Column]); 3] = [
     (
         MESA_HONEYKRISP,
         &[
-            // Counted in halves of 16 bits.
+            // The driver counts halves of 16 bits.
             Column { heading: "registers", statistic: "GPRs", divisor: 2 },
             column("spills", "Spills"),
             column("fills", "Fills"),
@@ -61,24 +61,24 @@ const DRIVERS: [(DriverId, &[Column]); 3] = [
     ),
 ];
 
-/// All that one device's driver tells.
+/// The statistics of the driver of one device.
 #[derive(Serialize)]
 pub struct Report {
     pub device: String,
     pub driver: String,
     pub driver_info: String,
-    /// Whether the device was asked for robust access, as wgpu does.
+    /// Whether the device was opened with robust access, as wgpu does.
     pub robust: bool,
     pub kernels: Vec<Row>,
     #[serde(skip)]
     id: DriverId,
 }
 
-/// One program that the driver made of a kernel, or why it made none.
+/// A program that the driver compiled from a kernel, or the error.
 #[derive(Serialize)]
 pub struct Row {
     kernel: &'static str,
-    /// As the driver calls it, since there may be several.
+    /// The name that the driver gives the program. There may be several programs.
     executable: Option<String>,
     subgroup_size: Option<u32>,
     statistics: Map<String, serde_json::Value>,
@@ -109,7 +109,7 @@ impl Row {
         self.values.iter().find(|(name, _)| name == statistic).map(|&(_, value)| value)
     }
 
-    /// Empty where the driver does not tell.
+    /// The value of a column; empty if the driver does not report it.
     fn cell(&self, column: &Column) -> String {
         match (self.value(column.statistic), column.divisor) {
             (None, _) => String::new(),
@@ -132,18 +132,19 @@ impl Report {
         }
     }
 
-    /// Whether the driver made something of every kernel.
+    /// Whether the driver compiled every kernel.
     pub fn is_complete(&self) -> bool {
         self.kernels.iter().all(|row| row.error.is_none())
     }
 
-    /// A heading, a line about the driver, and the table.
+    /// The report as Markdown: a heading, a line about the driver, and the table.
     pub fn markdown(&self) -> String {
         let columns = DRIVERS.iter().find(|(id, _)| *id == self.id).map(|&(_, columns)| columns);
         match columns {
             Some(columns) => {
-                let told = |column: &&Column| self.kernels.iter().any(|row| row.value(column.statistic).is_some());
-                let columns: Vec<&Column> = columns.iter().filter(told).collect();
+                let is_reported =
+                    |column: &&Column| self.kernels.iter().any(|row| row.value(column.statistic).is_some());
+                let columns: Vec<&Column> = columns.iter().filter(is_reported).collect();
                 let headings: Vec<&str> = columns.iter().map(|column| column.heading).collect();
                 self.table(&headings, |row| columns.iter().map(|column| row.cell(column)).collect())
             }
@@ -155,7 +156,7 @@ impl Report {
         }
     }
 
-    /// The names of all that the driver tells, in its order.
+    /// The names of all statistics of the driver, in its order.
     fn statistics(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for (name, _) in self.kernels.iter().flat_map(|row| &row.values) {

@@ -1,4 +1,4 @@
-//! Kernels as SPIR-V, as wgpu hands it to drivers of Vulkan 1.3, and in Metal's language.
+//! Translates kernels to the SPIR-V that wgpu passes to drivers of Vulkan 1.3, and to the language of Metal.
 
 use crate::shaders::Shader;
 use crate::targets::{Language, Target};
@@ -12,7 +12,7 @@ const VULKAN_1_3: Target = Target { name: "vulkan1.3", extension: "spv", languag
 
 const METAL_2_3: Target = Target { name: "metal2.3", extension: "metal", language: Language::Msl(2, 3) };
 
-/// A kernel that can be compiled.
+/// A translated kernel.
 pub struct Translated {
     pub name: &'static str,
     pub spirv: Vec<u32>,
@@ -20,10 +20,10 @@ pub struct Translated {
 }
 
 impl Translated {
-    /// Without run-time checks, as the crate has wgpu compile it by default.
+    /// Translates a kernel without run-time checks, the default of the crate.
     ///
     /// # Errors
-    /// Why naga does not translate it.
+    /// The message of naga if it cannot translate the kernel.
     pub fn new(kernel: Kernel) -> Result<Self> {
         let bytes = translated(kernel, VULKAN_1_3)?;
         let (words, _) = bytes.as_chunks();
@@ -32,10 +32,10 @@ impl Translated {
     }
 }
 
-/// A kernel in Metal's language, without run-time checks as well.
+/// Translates a kernel to the language of Metal, also without run-time checks.
 ///
 /// # Errors
-/// Why naga does not translate it.
+/// The message of naga if it cannot translate the kernel.
 pub fn metal(kernel: Kernel) -> Result<Vec<u8>> {
     translated(kernel, METAL_2_3)
 }
@@ -47,10 +47,10 @@ fn translated(kernel: Kernel, target: Target) -> Result<Vec<u8>> {
     target.translate(&shader, ShaderChecks::Unchecked).map_err(|e| anyhow!("{name}: {e}"))
 }
 
-/// The parameters, and what the kernel binds after them.
+/// The parameters and the bindings after them.
 fn resources(kernel: Kernel) -> Vec<Resource> {
     let operands = kernel.bindings().iter().map(|memory| match memory {
-        OperandMemory::Texture => Resource::StorageImage,
+        OperandMemory::Texture => Resource::StorageTexture,
         OperandMemory::Buffer => Resource::StorageBuffer,
     });
     std::iter::once(Resource::Uniforms).chain(operands).collect()

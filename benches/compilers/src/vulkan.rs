@@ -1,5 +1,5 @@
-//! Vulkan, as far as it takes to compile a compute shader and ask what became of it. All `unsafe` code of the program
-//! is here.
+//! The subset of Vulkan that compiles a compute shader and queries the result. All `unsafe` code of the program is in
+//! this file.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ash::khr::pipeline_executable_properties;
@@ -8,44 +8,44 @@ use serde::Serialize;
 use std::ffi::{CString, c_char};
 use std::fmt;
 
-/// A loaded loader of drivers.
+/// A loaded Vulkan loader.
 pub struct Instance {
     instance: ash::Instance,
-    /// The library: what `instance` calls is in there.
+    /// The library, which contains the functions that `instance` calls.
     _entry: ash::Entry,
 }
 
 /// A device that has not been opened.
 pub struct Adapter {
     physical: vk::PhysicalDevice,
-    /// As the driver calls it.
+    /// The name from the driver.
     pub name: String,
-    /// Which driver.
+    /// The driver.
     pub driver: vk::DriverId,
-    /// What it calls itself, and which version it is, in its own words.
+    /// Name and version of the driver, as it states them.
     pub driver_name: String,
     pub driver_info: String,
-    /// Whether it is the CPU.
+    /// Whether the device is the CPU.
     pub software: bool,
-    /// Why nothing can be learnt from it, if so.
+    /// Why the device cannot report statistics, if so.
     pub unusable: Option<String>,
 }
 
-/// What accesses beyond the end of a buffer or image are to do.
+/// The behaviour of accesses beyond the end of a buffer or texture.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Robustness {
-    /// What wgpu asks every device for, if it can: they do no harm. Compilers may need instructions for it.
+    /// They are harmless. wgpu asks for this on every device that supports it. Compilers may need instructions for it.
     Wgpu,
-    /// Anything.
+    /// They are undefined.
     None,
 }
 
-/// What a shader binds, in the order of bindings.
+/// A binding of a shader.
 #[derive(Clone, Copy)]
 pub enum Resource {
     Uniforms,
     StorageBuffer,
-    StorageImage,
+    StorageTexture,
 }
 
 /// A device that compiles.
@@ -53,21 +53,21 @@ pub struct Device<'a> {
     device: ash::Device,
     executables: pipeline_executable_properties::Device,
     stage_flags: vk::PipelineShaderStageCreateFlags,
-    /// What `device` was made by.
+    /// The instance that created `device`.
     _instance: &'a Instance,
 }
 
-/// One of the programs that a driver makes of a shader.
+/// One of the programs that a driver compiles from a shader.
 pub struct Executable {
     pub name: String,
     pub subgroup_size: u32,
-    /// In the driver's order and by its names.
+    /// The statistics in the order and with the names of the driver.
     pub statistics: Vec<(String, Value)>,
-    /// Empty unless asked for.
+    /// Empty unless requested.
     pub representations: Vec<Representation>,
 }
 
-/// Of a statistic.
+/// The value of a statistic.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -77,7 +77,7 @@ pub enum Value {
     Float(f64),
 }
 
-/// A program in one of the driver's languages: assembly, or a step before that.
+/// A program in an internal representation of the driver: assembly, or an earlier stage.
 pub struct Representation {
     pub name: String,
     pub text: Vec<u8>,
@@ -95,23 +95,25 @@ impl fmt::Display for Value {
 }
 
 impl Instance {
+    /// Loads the system's Vulkan loader and creates an instance.
+    ///
     /// # Errors
-    /// Why there is none.
+    /// If there is no loader, or it fails.
     pub fn new() -> Result<Self> {
-        // SAFETY: the system's loader of Vulkan drivers may be initialised like any library, and is held as long as
-        // anything of it is used.
-        let entry = unsafe { ash::Entry::load() }.context("no loader of Vulkan drivers")?;
+        // SAFETY: the system's Vulkan loader may be initialised like any library, and is kept as long as anything of it
+        // is used.
+        let entry = unsafe { ash::Entry::load() }.context("no Vulkan loader")?;
         let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
         let desc = vk::InstanceCreateInfo::default().application_info(&application);
         // SAFETY: `desc` points to what lives until the end of this function.
-        let instance = unsafe { entry.create_instance(&desc, None) }.context("the loader of Vulkan drivers")?;
+        let instance = unsafe { entry.create_instance(&desc, None) }.context("the Vulkan loader")?;
         Ok(Self { instance, _entry: entry })
     }
 
-    /// All devices there are.
+    /// All devices.
     ///
     /// # Errors
-    /// Why they cannot be listed.
+    /// If they cannot be listed.
     pub fn adapters(&self) -> Result<Vec<Adapter>> {
         // SAFETY: the instance is alive.
         let physical = unsafe { self.instance.enumerate_physical_devices() }.context("the list of devices")?;
@@ -143,7 +145,7 @@ impl Instance {
         adapter.driver_info = text(&driver.driver_info);
         if !self.extensions(physical)?.contains(&pipeline_executable_properties::NAME.to_owned()) {
             let name = pipeline_executable_properties::NAME.to_string_lossy();
-            adapter.unusable = Some(format!("its driver does not tell: it lacks {name}"));
+            adapter.unusable = Some(format!("its driver lacks {name}"));
         }
         Ok(adapter)
     }
@@ -156,10 +158,10 @@ impl Instance {
         Ok(names.map(|name| name.to_owned()).collect())
     }
 
-    /// Opens a device of this instance as wgpu would, and to tell about pipelines.
+    /// Opens a device of this instance as wgpu does, with statistics of pipelines.
     ///
     /// # Errors
-    /// Why it cannot be opened.
+    /// If it cannot be opened.
     pub fn open(&self, adapter: &Adapter, robustness: Robustness) -> Result<Device<'_>> {
         if let Some(reason) = &adapter.unusable {
             bail!("{reason}");
@@ -170,7 +172,7 @@ impl Instance {
             names.push(ext::robustness2::NAME.as_ptr());
         }
 
-        // All that the device has, of these.
+        // All features of these that the device has.
         let mut tells = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default();
         let mut v1_3 = vk::PhysicalDeviceVulkan13Features::default();
         let mut robustness2 = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
@@ -181,21 +183,21 @@ impl Instance {
         // SAFETY: `adapter` was listed by this instance, and it has what the structures in the chain belong to.
         unsafe { self.instance.get_physical_device_features2(adapter.physical, &mut features) };
         let mut core = features.features;
-        ensure!(tells.pipeline_executable_info == vk::TRUE, "its driver does not tell about pipelines");
+        ensure!(tells.pipeline_executable_info == vk::TRUE, "its driver does not report statistics of pipelines");
         if robustness == Robustness::None {
             core.robust_buffer_access = vk::FALSE;
             v1_3.robust_image_access = vk::FALSE;
             robustness2 = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
         }
-        // wgpu does not ask for it, and compilers may have to take care of it.
+        // wgpu does not ask for it, and it may cost instructions.
         robustness2.null_descriptor = vk::FALSE;
-        // wgpu asks for it where it offers subgroups: the driver then chooses a size for each shader.
+        // wgpu asks for it if it offers subgroups. The driver then chooses a size for each shader.
         let stage_flags = match v1_3.subgroup_size_control {
             vk::TRUE => vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE,
             _ => vk::PipelineShaderStageCreateFlags::empty(),
         };
 
-        // Out of their chain; the new one is of the same.
+        // Removes the structures from their chain. They go to a new one.
         tells.p_next = std::ptr::null_mut();
         v1_3.p_next = std::ptr::null_mut();
         robustness2.p_next = std::ptr::null_mut();
@@ -219,16 +221,16 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // SAFETY: devices borrow the instance, so there are none any more, and nobody else has it.
+        // SAFETY: devices borrow the instance, so none is left, and nothing else holds the instance.
         unsafe { self.instance.destroy_instance(None) };
     }
 }
 
 impl Device<'_> {
-    /// What the driver makes of a shader.
+    /// Compiles a shader, and returns the programs of the driver.
     ///
     /// # Errors
-    /// Why it does not compile it, or does not tell.
+    /// If the driver does not compile it, or does not report the result.
     pub fn compile(
         &self,
         spirv: &[u32],
@@ -240,7 +242,7 @@ impl Device<'_> {
         let info = vk::PipelineInfoKHR::default().pipeline(pipeline.pipeline);
         // SAFETY: the pipeline is of this device, which was opened with the feature.
         let properties = unsafe { self.executables.get_pipeline_executable_properties(&info) }
-            .context("the list of what was compiled")?;
+            .context("the list of compiled programs")?;
         let executables = properties.iter().zip(0..).map(|(properties, index)| {
             let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline.pipeline).executable_index(index);
             Ok(Executable {
@@ -260,7 +262,8 @@ impl Device<'_> {
             unsafe { self.executables.get_pipeline_executable_statistics(executable) }.context("statistics")?;
         let values = statistics.iter().map(|statistic| {
             let format = statistic.format;
-            // SAFETY: every format is read as what it says; all bits mean something in each of them.
+            // SAFETY: every value is read in the format that the driver states, and all bit patterns are valid in each
+            // format.
             let value = unsafe {
                 match format {
                     vk::PipelineExecutableStatisticFormatKHR::BOOL32 => Value::Bool(statistic.value.b32 != vk::FALSE),
@@ -277,7 +280,7 @@ impl Device<'_> {
 
     /// `executable` has to be of a pipeline of this device.
     fn representations(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<Vec<Representation>> {
-        // Twice: the lengths, then the texts.
+        // The first call gets the lengths, the second the texts.
         // SAFETY: the executable was listed by its pipeline, which was compiled to capture representations.
         let mut listed = unsafe { self.executables.get_pipeline_executable_internal_representations(executable) }
             .context("internal representations")?;
@@ -309,7 +312,7 @@ impl Drop for Device<'_> {
     }
 }
 
-/// A pipeline and what it was made of; null where that was not made.
+/// A pipeline and the objects that it was created from. Objects that were not created are null.
 struct Pipeline<'a> {
     device: &'a ash::Device,
     bindings: vk::DescriptorSetLayout,
@@ -329,7 +332,7 @@ impl<'a> Pipeline<'a> {
         let entry_point = CString::new(entry_point)?;
         let stage_flags = device.stage_flags;
         let device = &device.device;
-        let mut own = Self {
+        let mut partial = Self {
             device,
             bindings: vk::DescriptorSetLayout::null(),
             layout: vk::PipelineLayout::null(),
@@ -340,46 +343,49 @@ impl<'a> Pipeline<'a> {
             let kind = match resource {
                 Resource::Uniforms => vk::DescriptorType::UNIFORM_BUFFER,
                 Resource::StorageBuffer => vk::DescriptorType::STORAGE_BUFFER,
-                Resource::StorageImage => vk::DescriptorType::STORAGE_IMAGE,
+                Resource::StorageTexture => vk::DescriptorType::STORAGE_IMAGE,
             };
             let desc = vk::DescriptorSetLayoutBinding::default().binding(binding).descriptor_type(kind);
             desc.descriptor_count(1).stage_flags(vk::ShaderStageFlags::COMPUTE)
         });
         let bindings: Vec<_> = bindings.collect();
         let desc = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-        // SAFETY: the device is alive, and `desc` points to what lives longer than the call; so in all calls below.
-        own.bindings = unsafe { device.create_descriptor_set_layout(&desc, None) }.context("the layout of bindings")?;
-        let sets = [own.bindings];
+        // SAFETY: the device is alive, and `desc` points to objects that outlive the call. The same holds for the calls
+        // below.
+        partial.bindings =
+            unsafe { device.create_descriptor_set_layout(&desc, None) }.context("the layout of bindings")?;
+        let sets = [partial.bindings];
         let desc = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
         // SAFETY: as above; the layout of bindings was just made.
-        own.layout = unsafe { device.create_pipeline_layout(&desc, None) }.context("the pipeline's layout")?;
+        partial.layout = unsafe { device.create_pipeline_layout(&desc, None) }.context("the pipeline's layout")?;
         let desc = vk::ShaderModuleCreateInfo::default().code(spirv);
         // SAFETY: as above; naga has validated the module and written it as SPIR-V for Vulkan 1.3.
-        own.module = unsafe { device.create_shader_module(&desc, None) }.context("the shader module")?;
+        partial.module = unsafe { device.create_shader_module(&desc, None) }.context("the shader module")?;
         let stage = vk::PipelineShaderStageCreateInfo::default()
             .flags(stage_flags)
             .stage(vk::ShaderStageFlags::COMPUTE)
-            .module(own.module)
+            .module(partial.module)
             .name(&entry_point);
         let mut capture = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR;
         if representations {
             capture |= vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
         }
-        let desc = [vk::ComputePipelineCreateInfo::default().flags(capture).layout(own.layout).stage(stage)];
-        // SAFETY: as above; what the stage binds is in the layout, and the device has the feature that flags belong to.
+        let desc = [vk::ComputePipelineCreateInfo::default().flags(capture).layout(partial.layout).stage(stage)];
+        // SAFETY: as above; the layout has the bindings of the stage, and the device has the feature of the flags.
         let made = unsafe { device.create_compute_pipelines(vk::PipelineCache::null(), &desc, None) };
-        own.pipeline = match made {
+        partial.pipeline = match made {
             Ok(pipelines) => pipelines.first().copied(),
             Err((_, reason)) => return Err(anyhow!(reason).context("the driver does not compile it")),
         }
         .context("the driver made no pipeline")?;
-        Ok(own)
+        Ok(partial)
     }
 }
 
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
-        // SAFETY: they are of this device, nobody else has them and nothing was submitted; null may be destroyed.
+        // SAFETY: the objects belong to this device, nothing else holds them, and nothing was submitted; null may be
+        // destroyed.
         unsafe {
             self.device.destroy_pipeline(self.pipeline, None);
             self.device.destroy_shader_module(self.module, None);
@@ -389,7 +395,7 @@ impl Drop for Pipeline<'_> {
     }
 }
 
-/// Up to the zero that ends it, if it has one.
+/// The text up to the first zero, if there is one.
 fn text(characters: &[c_char]) -> String {
     let bytes: Vec<u8> = characters.iter().map(|&c| c as u8).take_while(|&byte| byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()

@@ -1,4 +1,4 @@
-//! A body in burn, timed and written out for comparison. See the README of `benches/peers`.
+//! Runs a body in burn, measures it, and writes its output for comparison. See the README of `benches/peers`.
 
 mod network;
 
@@ -9,14 +9,14 @@ use network::Network;
 use peer_protocol::{Identity, Values, measure, read_safetensors};
 use std::thread::available_parallelism;
 
-/// A 3D ResNet body in burn: prints one line of JSON with its times.
+/// Run a 3D ResNet body in burn and print its times as one line of JSON.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
     common: peer_protocol::Arguments,
 
-    /// Where it runs.
+    /// The device.
     #[arg(long, value_enum, default_value = "wgpu")]
     device: Where,
 }
@@ -27,12 +27,12 @@ enum Where {
     Wgpu,
     /// The software adapter of wgpu.
     WgpuCpu,
-    /// Burn's own code for CPUs, with all cores.
+    /// Burn's backend for CPUs, with all cores.
     Flex,
 }
 
 impl Where {
-    /// The device, how it is set up, and what it is called.
+    /// The device, its configuration and its name.
     fn open(self) -> Result<(Device, String, String)> {
         let kind = match self {
             Self::Wgpu => DeviceKind::DefaultDevice,

@@ -42,7 +42,7 @@ impl Network {
     }
 }
 
-/// Of 1x3x3 by 1x2x2. Burn pools planes: channels and frames are one axis to it.
+/// A 1x3x3 max pool with stride 1x2x2. Burn pools planes, so channels and frames are joined to one axis.
 fn max_pool(x: Tensor<5>) -> Tensor<5> {
     let [n, c, t, h, w] = x.dims();
     let options = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);

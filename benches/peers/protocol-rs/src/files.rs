@@ -1,4 +1,4 @@
-//! Safetensors in and out.
+//! Reads and writes safetensors.
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::TensorView;
@@ -15,7 +15,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// The tensor `data` of the file at `path`: a clip.
+    /// Reads a clip, the tensor `data` of the file at `path`.
     pub fn read_clip(path: &Path) -> Result<Self> {
         let clip = read_safetensors(path)?.remove("data");
         let clip = clip.with_context(|| format!("{} has no tensor data", path.display()))?;
@@ -23,7 +23,7 @@ impl Values {
         Ok(clip)
     }
 
-    /// Writes them to `path` as the tensor `output`.
+    /// Writes the values to `path` as the tensor `output`.
     pub fn write(&self, path: &Path) -> Result<()> {
         let bytes: Vec<u8> = self.data.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, self.shape.clone(), &bytes)?;
@@ -32,7 +32,7 @@ impl Values {
     }
 }
 
-/// All tensors of the file at `path`, which have to be float32.
+/// Reads all tensors of the file at `path`, which have to be float32.
 pub fn read_safetensors(path: &Path) -> Result<HashMap<String, Values>> {
     let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file = SafeTensors::deserialize(&content).with_context(|| path.display().to_string())?;

@@ -1,6 +1,6 @@
-//! What the peers written in Rust have in common: arguments, files, measuring, and the line they print.
+//! The common part of the peers in Rust: arguments, files, measurement, and the output line.
 //!
-//! The README of `benches/peers` has the protocol. `protocol.py`, also there, is the same for the peers in Python.
+//! The README of `benches/peers` describes the protocol. `protocol.py` does the same for the peers in Python.
 
 mod files;
 mod measure;
@@ -12,10 +12,10 @@ use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// What every peer is told.
+/// The arguments of every peer.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The network: weights by the names of blobs (.safetensors), or an .onnx file, as the peer wants it.
+    /// The network: weights named by blob (.safetensors) or an .onnx file, depending on the peer.
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
 
@@ -23,15 +23,15 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub clip: PathBuf,
 
-    /// At most how many runs are measured, after the first one.
+    /// The maximum number of measured runs after the first one.
     #[arg(long, value_name = "N", default_value = "5")]
     pub runs: NonZeroUsize,
 
-    /// No further run is begun when the measured ones have taken this long; one is always measured.
+    /// No run begins after the measured runs have taken this many seconds. At least one run is measured.
     #[arg(long, value_name = "S", default_value = "60")]
     pub seconds: f64,
 
-    /// Where the last blob goes, as the tensor `output`.
+    /// The file for the last blob, as the tensor `output`.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

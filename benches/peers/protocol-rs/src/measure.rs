@@ -1,24 +1,24 @@
-//! Times of a network, and the line that says them.
+//! Measures the times of a network, and prints them.
 
 use crate::{Arguments, Values};
 use anyhow::Result;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Who computes, and on what.
+/// The library and its device.
 #[derive(Debug, Serialize)]
 pub struct Identity {
     /// The library.
     pub peer: &'static str,
-    /// Its version.
+    /// Version of the library.
     pub version: &'static str,
-    /// How it was set up.
+    /// Its configuration.
     pub configuration: String,
     /// The adapter with its backend and driver, or `CPU` with the number of threads.
     pub device: String,
 }
 
-/// What is printed.
+/// The output line.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -29,10 +29,10 @@ struct Line<'a> {
     runs_ms: &'a [f64],
 }
 
-/// Measures what `arguments` ask for, writes the last blob where they say, and prints one line of JSON.
+/// Measures a network according to `arguments`, writes the last blob, and prints one line of JSON.
 ///
-/// `prepare` makes the network; what it makes takes a clip in memory and gives values in memory, and all of that is
-/// timed. The first run is kept apart: kernels are compiled and chosen in it.
+/// `prepare` creates the network, a function from a clip in memory to values in memory. All of that is timed. The first
+/// run is separate, because kernels are compiled and chosen in it.
 pub fn measure<N>(arguments: &Arguments, identity: &Identity, prepare: impl FnOnce(&Values) -> Result<N>) -> Result<()>
 where
     N: FnMut(&Values) -> Result<Values>,

@@ -1,4 +1,4 @@
-//! An ONNX file in tract, timed, and its output written for comparison. See the README of `benches/peers`.
+//! Runs an ONNX file in tract, measures it, and writes its output for comparison. See the README of `benches/peers`.
 
 use anyhow::Result;
 use clap::Parser;
@@ -8,14 +8,14 @@ use std::thread::available_parallelism;
 use tract_linalg::multithread::{Executor, set_default_executor};
 use tract_onnx::prelude::*;
 
-/// An ONNX file in tract: prints one line of JSON with its times.
+/// Run an ONNX file in tract and print its times as one line of JSON.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
     common: peer_protocol::Arguments,
 
-    /// How many threads compute; all cores by default.
+    /// The number of threads. The default is all cores.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -44,5 +44,5 @@ fn main() -> Result<()> {
     })
 }
 
-/// As in Cargo.toml: tract does not say it.
+/// The version in Cargo.toml, because tract does not expose it.
 const TRACT_VERSION: &str = "0.23.9";

@@ -1,4 +1,4 @@
-//! Burn without what a feature would add.
+//! Burn without optional features.
 
 fn main() -> anyhow::Result<()> {
     burn_resnet3d::main()

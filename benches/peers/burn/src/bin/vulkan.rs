@@ -1,4 +1,4 @@
-//! Burn with fusion, autotune, and its own compiler to SPIR-V.
+//! Burn with fusion, autotune, and its SPIR-V compiler.
 
 fn main() -> anyhow::Result<()> {
     burn_resnet3d::main()
