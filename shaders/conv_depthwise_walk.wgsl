@@ -1,55 +1,57 @@
 // Depthwise 3x3x3 convolution from registers, by invocations that walk through time.
 //
-// For software adapters, where a load costs as much as some hundred multiply-adds and nothing caches what neighbours have
-// loaded. An invocation computes ROWS x COLUMNS neighbouring positions of one quad in all frames of a tile: it keeps the 27
-// weights, and of every input frame loads the patch under those positions once, for the three output frames that it is
-// under the window of:
+// For software adapters, where a load costs as much as some hundred multiply-adds and no cache holds what neighbours
+// have loaded. An invocation computes ROWS x COLUMNS neighbouring positions of one channel block in all frames of a
+// tile. It keeps the 27 weights in registers. Of every input frame it loads the patch under those positions once, for
+// the three output frames whose window covers that frame:
 //
 //     input frame   0    1    2    3    4
-//     full          .    .    0    1    2     its last tap in time: complete, and stored
-//     half          .    0    1    2    .     the one in the middle
-//     fresh         0    1    2    .    .     the first
+//     full          .    .    0    1    2     the last tap in time: the sum is complete and is stored
+//     half          .    0    1    2    .     the middle tap
+//     fresh         0    1    2    .    .     the first tap
 //
-// With ROWS x COLUMNS of 4 x 4 that is 36 loads for 16 outputs of stride 1, where conv_depthwise has 27 for each. With a
-// stride in time it computes what lies between two outputs as well, and does not store it: products cost little.
+// With ROWS x COLUMNS of 4 x 4 that is 36 loads for 16 outputs of stride 1; conv_depthwise has 27 for each output. With
+// a stride in time it also computes the frames between two outputs, and does not store them: products cost little.
 //
-// Layouts are those of conv_depthwise.wgsl. Grid: one invocation for each (clip, tile of frames, of rows, of columns, quad),
-// quads fastest, 64 a workgroup, folded into x and y.
+// Layouts: those of conv_depthwise.wgsl.
 //
-// Shared code: shared/window.wgsl, shared/conv_depthwise.wgsl. The prelude declares: const ROWS: u32, const COLUMNS: u32,
-// const FURTHER: u32 = COLUMNS - 1, const STRIDE: u32 in height and width, const PATCH_ROWS: u32 = (ROWS - 1) * STRIDE + 3,
-// and const PATCH_COLUMNS: u32.
+// Grid: one invocation for each (clip, tile of frames, of rows, of columns, channel block), channel blocks fastest, 64
+// a workgroup, folded into x and y.
+//
+// Shared code: shared/window.wgsl, shared/conv_depthwise.wgsl. The prelude declares: const ROWS: u32, const COLUMNS:
+// u32, const FURTHER: u32 = COLUMNS - 1, const STRIDE: u32 in height and width, const PATCH_ROWS: u32 = (ROWS - 1) *
+// STRIDE + 3, and const PATCH_COLUMNS: u32.
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + local_index;
     if index >= p.len {
         return;
     }
-    let own = field();
-    let own_quad = index % p.quads;
-    let tile = index / p.quads;
+    let geometry = load_geometry();
+    let relative_block = index % p.channel_blocks;
+    let tile = index / p.channel_blocks;
     let out_x = tile % p.tiles_w * COLUMNS;
     let tile_row = tile / p.tiles_w;
     let out_y = tile_row % p.tiles_h * ROWS;
-    let run = tile_row / p.tiles_h;
-    let out_z = run % p.tiles_t * p.tile_t;
-    let clip = run / p.tiles_t;
-    let quad = p.first_quad + own_quad;
+    let tile_frame = tile_row / p.tiles_h;
+    let out_z = tile_frame % p.tiles_t * p.tile_t;
+    let clip = tile_frame / p.tiles_t;
+    let channel_block = p.first_channel_block + relative_block;
 
     // Input coordinates of the first tap: negative in the padding.
-    let stride_t = own.window.stride_t;
-    let base_z = i32(out_z * stride_t) - own.window.pad_t;
-    let base_y = i32(out_y * STRIDE) - own.window.pad_h;
-    let base_x = i32(out_x * STRIDE) - own.window.pad_w;
+    let stride_t = geometry.window.stride_t;
+    let base_z = i32(out_z * stride_t) - geometry.window.pad_t;
+    let base_y = i32(out_y * STRIDE) - geometry.window.pad_h;
+    let base_x = i32(out_x * STRIDE) - geometry.window.pad_w;
 
     var taps: array<vec4<f32>, 27>;
-    let first = first_weight(own, own_quad);
+    let first = first_weight(geometry, relative_block);
     // unroll
     for (var tap = 0u; tap < 27u; tap++) {
-        taps[tap] = load4(weights[first + tap * QUADS]);
+        taps[tap] = load4(weights[first + tap * BLOCK_VEC4S]);
     }
-    let start = bias[own_quad];
+    let start = bias[relative_block];
     var full: array<array<vec4<f32>, COLUMNS>, ROWS>;
     var half: array<array<vec4<f32>, COLUMNS>, ROWS>;
     // unroll
@@ -61,21 +63,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
 
-    // Frames in the padding before the first add nothing to sums that are not complete before it.
-    let steps = (min(p.tile_t, own.out_t - out_z) - 1u) * stride_t + 3u;
+    // Frames in the padding in front of the first frame add nothing to sums that are complete later.
+    let steps = (min(p.tile_t, geometry.out_t - out_z) - 1u) * stride_t + 3u;
     for (var step = u32(clamp(-base_z, 0, 2)); step < steps; step++) {
         let z = base_z + i32(step);
-        let frame = (i32(clip) * own.in_t + clamp(z, 0, own.in_t - 1)) * own.in_h;
-        let inside_t = (z >= 0) & (z < own.in_t);
+        let frame = (i32(clip) * geometry.in_t + clamp(z, 0, geometry.in_t - 1)) * geometry.in_h;
+        let inside_t = (z >= 0) & (z < geometry.in_t);
         var patch_values: array<array<vec4<f32>, PATCH_COLUMNS>, PATCH_ROWS>;
         // unroll
         for (var j = 0u; j < PATCH_ROWS; j++) {
             let y = base_y + i32(j);
-            let line = (frame + clamp(y, 0, own.in_h - 1)) * own.in_w;
-            let inside = inside_t & (y >= 0) & (y < own.in_h);
+            let line = (frame + clamp(y, 0, geometry.in_h - 1)) * geometry.in_w;
+            let inside = inside_t & (y >= 0) & (y < geometry.in_h);
             // unroll
             for (var i = 0u; i < PATCH_COLUMNS; i++) {
-                patch_values[j][i] = value_at(own, line, inside, base_x + i32(i), quad);
+                patch_values[j][i] = value_at(geometry, line, inside, base_x + i32(i), channel_block);
             }
         }
         var fresh: array<array<vec4<f32>, COLUMNS>, ROWS>;
@@ -96,31 +98,33 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
         }
-        // With a stride in time, what is complete between two outputs is none.
+        // With a stride in time, a sum that is complete between two outputs is no output.
         let complete = step - 2u;
         if (step >= 2u) & (complete % stride_t == 0u) {
-            let out_frame = (clip * own.out_t + out_z + complete / stride_t) * own.out_h;
-            if own.add_residual {
+            let out_frame = (clip * geometry.out_t + out_z + complete / stride_t) * geometry.out_h;
+            if geometry.add_residual {
                 // unroll
                 for (var j = 0u; j < ROWS; j++) {
-                    let line = (out_frame + min(out_y + j, own.out_h - 1u)) * own.out_w;
+                    let line = (out_frame + min(out_y + j, geometry.out_h - 1u)) * geometry.out_w;
                     // unroll
                     for (var i = 0u; i < COLUMNS; i++) {
-                        let at = (line + min(out_x + i, own.out_w - 1u)) * own.quads + quad;
+                        let at = (line + min(out_x + i, geometry.out_w - 1u)) * geometry.channel_blocks + channel_block;
                         full[j][i] += load4(residual[at]);
                     }
                 }
             }
             // unroll
             for (var j = 0u; j < ROWS; j++) {
-                if out_y + j < own.out_h {
-                    let at = ((out_frame + out_y + j) * own.out_w + out_x) * own.quads + quad;
+                if out_y + j < geometry.out_h {
+                    let position = (out_frame + out_y + j) * geometry.out_w + out_x;
+                    let at = position * geometry.channel_blocks + channel_block;
                     // A tile begins inside.
-                    output[at] = store4(rectified(own, full[j][0]));
+                    output[at] = store4(rectified(geometry, full[j][0]));
                     // unroll
                     for (var i = 0u; i < FURTHER; i++) {
-                        if out_x + i + 1u < own.out_w {
-                            output[at + (i + 1u) * own.quads] = store4(rectified(own, full[j][i + 1u]));
+                        if out_x + i + 1u < geometry.out_w {
+                            let value = rectified(geometry, full[j][i + 1u]);
+                            output[at + (i + 1u) * geometry.channel_blocks] = store4(value);
                         }
                     }
                 }

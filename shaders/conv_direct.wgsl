@@ -1,9 +1,10 @@
 // Direct 3D convolution: any kernel, stride, padding, dilation and groups.
 //
 // Contract. For every output position and output channel: the bias, plus the weights times the input under the window,
-// plus the residual where there is one, rectified where asked for. Beyond the last channel the output is zero.
+// plus the residual if `add_residual` is set, rectified if `relu` is set. Beyond the last channel the output is zero.
 //
-// Index map. An invocation computes a register tile: TILE_W neighbouring columns of one row by 4 * TILE_C output channels.
+// Index map. An invocation computes a register tile: TILE_W neighbouring columns of one row by 4 * TILE_C output
+// channels.
 //
 //                       channels of the tile
 //                       0 .. 3       4 .. 7                 (TILE_C is 2)
@@ -15,12 +16,12 @@
 // folded into x and y.
 //
 // Layouts. input, residual, output: NTHWC, channels padded to in_stride and out_stride with zeros. weights: [channel
-// tile][input channel of the group][tap] of TILE_C vec4, the components of which are output channels; channel tiles do not
-// cross groups, and the components beyond a group's last channel are zero. bias: [channel tile] of TILE_C vec4.
+// tile][input channel of the group][tap] of TILE_C vec4, whose components are output channels. Channel tiles do not
+// cross groups; components beyond a group's last channel are zero. bias: [channel tile] of TILE_C vec4.
 //
-// Why. It needs no workgroup memory, no barrier, no subgroup and no assumption on any size, so it runs everywhere and
-// computes whatever no other kernel does. A loaded input value serves 4 * TILE_C products, a loaded weight TILE_W.
-// conv_gemm.wgsl is the next step: there all loads are vec4.
+// Why. It needs no workgroup memory, no barrier, no subgroup and no assumption on any size. So it runs everywhere, and
+// computes every convolution that no other kernel does. A loaded input value serves 4 * TILE_C products, a loaded
+// weight TILE_W. conv_gemm.wgsl is the next step: there all loads are vec4.
 //
 // Shared code: shared/window.wgsl. The prelude declares: const TILE_W: u32, const TILE_C: u32.
 
@@ -29,14 +30,14 @@ struct Params {
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel tiles, and which is the first: weights and bias begin there; channel tiles of a group; column tiles of a
-    // row.
+    // Channel tiles of this dispatch, and the number of its first: the weights and the bias that are bound begin there.
+    // Channel tiles of a group. Column tiles of a row.
     tiles: u32,
     first_tile: u32,
     group_tiles: u32,
     row_tiles: u32,
 
-    // Values from one position to the next: channels, padded.
+    // Values from one position to the next: the channels, padded.
     in_stride: u32,
     out_stride: u32,
     in_t: u32,
@@ -58,19 +59,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Value>;
 @group(0) @binding(2) var<storage, read> weights: array<Value4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-// Without a residual this is the bias once more, and never read.
+// Without a residual the bias is bound here and never read.
 @group(0) @binding(4) var<storage, read> residual: array<Value>;
 @group(0) @binding(5) var<storage, read_write> output: array<Value>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + local_index;
     if index >= p.len {
         return;
     }
-    // Counted from the first of this dispatch, and from that of the operator.
-    let own_tile = index % p.tiles;
-    let tile = p.first_tile + own_tile;
+    // `relative_tile` counts from the first tile of this dispatch, `tile` from the first of the operator.
+    let relative_tile = index % p.tiles;
+    let tile = p.first_tile + relative_tile;
     let group = tile / p.group_tiles;
     let out_x = index / p.tiles % p.row_tiles * TILE_W;
     let row = index / (p.tiles * p.row_tiles);
@@ -90,7 +91,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var sums: array<array<vec4<f32>, TILE_C>, TILE_W>;
     // unroll
     for (var v = 0u; v < TILE_C; v++) {
-        let start = bias[own_tile * TILE_C + v];
+        let start = bias[relative_tile * TILE_C + v];
         // unroll
         for (var j = 0u; j < TILE_W; j++) {
             sums[j][v] = start;
@@ -99,7 +100,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     for (var c = 0u; c < p.group_in_c; c++) {
         let channel = group * p.group_in_c + c;
-        var weight_row = (own_tile * p.group_in_c + c) * taps * TILE_C;
+        var weight_row = (relative_tile * p.group_in_c + c) * taps * TILE_C;
         for (var kt = 0u; kt < p.window.kernel_t; kt++) {
             let z = base_z + i32(kt * p.window.dilation_t);
             for (var kh = 0u; kh < p.window.kernel_h; kh++) {

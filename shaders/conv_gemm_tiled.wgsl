@@ -1,12 +1,14 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
-// What it changes over conv_gemm.wgsl: the invocations of a workgroup share what they load. Input and weights of STAGE k
-// indices are staged in workgroup memory, from which all of them read.
+// What it changes over conv_gemm.wgsl: the invocations of a workgroup share what they load. Input and weights of STAGE
+// k indices are staged in workgroup memory, from which all of them read.
 //
-// Contract: that of shared/conv_gemm.wgsl. With POOLS, that of conv_pool_subgroup.wgsl.
+// Contract: that of shared/conv_gemm.wgsl, with OPERAND_PAIRS operand pairs. With POOLS, that of
+// conv_pool_subgroup.wgsl.
 //
-// Index map. A workgroup computes one block of 64 output channels at a run of POSITIONS positions, in tiles of 8 channels by
-// EACH positions. 64 invocations are 8 rows by 8 columns; further 64 have further positions:
+// Index map. A workgroup computes one block of 64 output channels at a position tile of POSITIONS positions. An
+// invocation computes a register tile of 8 channels by TILE_N positions. A group of 64 invocations is 8 rows by 8
+// columns; each further group of 64 has the next 8 * TILE_N positions:
 //
 //                        column 0          column 1          ..  column 7
 //                        positions         positions             positions
@@ -16,53 +18,88 @@
 //     ..
 //     row 7  channels 28 .. 31, 60 .. 63
 //
-// Bits 0, 3 and 5 of an invocation's number are its row, bits 1, 2 and 4 its column. With SLICES of 4 there are four times
-// as many invocations for the same tile; each slice has one of every four k indices. In the end the slices add up their sums
-// through workgroup memory, in one order for all positions, (0 + 2) + (1 + 3), and each stores a quarter.
+// Bits 0, 3 and 5 of an invocation's number are its row, bits 1, 2 and 4 its column. With SLICES of 4 the same tile has
+// four times as many invocations, and each slice sums one of every four k indices. At the end the slices add up their
+// sums through workgroup memory, in one order for all positions, (0 + 2) + (1 + 3), and each slice stores a quarter.
 //
-// With POOLS (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes, and the 64 positions are a patch of
-// 2 * PATCH_H + 1 by 2 * PATCH_W + 1 of them, above PATCH_H by PATCH_W pooled ones; the results are pooled in workgroup
-// memory. Neighbours compute the row and the column between them twice.
+// With POOLS (max of 1x3x3, stride 1x2x2, padding 0x1x1) the input is a clip in planes. The 64 positions cover a patch
+// of 2 * PATCH_H + 1 by 2 * PATCH_W + 1, which lies under PATCH_H by PATCH_W pooled positions. The results are pooled
+// in workgroup memory. Neighbouring patches share a row or a column, which both of them compute.
 //
-// Grid: one workgroup for each (batch, run of POSITIONS positions or patch, block of output channels), blocks fastest,
-// folded into x and y.
+// Grid: one workgroup for each (batch, position tile or patch, block of output channels), blocks fastest, folded into x
+// and y.
 //
-// Workgroup memory. Two halves, for the stage at hand and the one on its way, of a row for each of STAGE k indices:
+// Workgroup memory. It has two halves: one for the stage that is computed, one for the stage that is loaded. Each half
+// has a row for each of STAGE k indices:
 //
 //     staged_inputs   [half][k index of the stage][position, mixed]     vec4 of four input channels
 //     staged_weights  [half][k index of the stage][input channel][channel block]  vec4 of four output channels
 //
-// In a row of inputs the lowest three bits of a position are mixed with the number of the row (mixer): eight neighbours
-// touch no bank twice, neither when they store a stage (STAGE k indices of successive positions) nor when they read one.
+// In a row of inputs the lowest three bits of a position are mixed with the number of the row (mixer). So eight
+// neighbours touch no bank twice, neither when they store a stage (STAGE k indices of successive positions) nor when
+// they read one.
 //
-// Stages. Round n loads stage n into registers, computes the products of stage n - 1, and stores stage n into the other
-// half: loads have all that time to arrive, and one barrier a round is enough. An invocation loads one k index of each
-// stage at INPUTS positions; neighbours load neighbouring channels of one position. Addresses are computed only where the
-// tap has changed.
+// Stages. Iteration n loads stage n into registers, computes the products of stage n - 1, and stores stage n into the
+// other half. So loads have all that time to arrive, and one barrier for each iteration is enough. An invocation loads
+// one k index of each stage at INPUTS positions; neighbours load neighbouring channels of one position. Addresses are
+// computed only when the tap changes.
 //
-// Why this tile and this numbering: docs/performance.md, with what compilers make of it.
+// Why this tile and this numbering: docs/performance.md, with the machine code that compilers make of them.
 //
 // Shared code: shared/conv_gemm.wgsl, with blocks of 16 vec4 and weights in the order of conv_gemm.wgsl. The prelude
-// declares: const BLOCK_VEC4S: u32, the 16 vec4 of the output channels of a block; const POSITIONS: u32, 64 or more; const
-// EACH: u32, 4 or 8; const HALF: u32 = EACH / 2 and const QUARTER: u32 = EACH / 4; const SLICES: u32, 1 or 4, and const
-// KEPT: u32 = EACH / SLICES; const LANES: u32 = 8 * POSITIONS / EACH * SLICES, the invocations; const STAGE: u32, a power of
-// two up to 8 and SLICES or more; const INPUTS: u32 = POSITIONS * STAGE / LANES and const WEIGHTS: u32 = 64 * STAGE / LANES,
-// the vec4 of input and of weights that an invocation stages; const TERMS: u32; const POOLS: u32, 1 with pooling, const
-// PATCH_H: u32 and const PATCH_W: u32; const DEPTH: u32, the channels of a block of four that are multiplied: all 4, or
-// with pooling, which is for clips of up to 3 channels, 3.
+// declares: const BLOCK_VEC4S: u32, the 16 vec4 of the output channels of a block; const POSITIONS: u32, 64 or more;
+// const TILE_N: u32, 4 or 8; const HALF: u32 = TILE_N / 2 and const QUARTER: u32 = TILE_N / 4; const SLICES: u32, 1 or
+// 4, and const KEPT: u32 = TILE_N / SLICES; const INVOCATIONS: u32 = 8 * POSITIONS / TILE_N * SLICES; const STAGE: u32,
+// a power of two up to 8 and SLICES or more; const INPUTS: u32 = POSITIONS * STAGE / INVOCATIONS and const WEIGHTS: u32
+// = 64 * STAGE / INVOCATIONS, the vec4 of input and of weights that an invocation stages; const OPERAND_PAIRS: u32, 1
+// or 2; const POOLS: u32, 1 with pooling, const PATCH_H: u32 and const PATCH_W: u32; const DEPTH: u32, the channels of
+// a block of four that are multiplied: all 4, or with pooling, which is for clips of up to 3 channels, 3.
 
-// vec4 of weights for a k index.
+// The vec4 of weights for a k index.
 const ROW: u32 = 4u * BLOCK_VEC4S;
-const SPOTS: u32 = LANES / STAGE;
+// Invocations that stage input of the same k index, each at one position in POSITION_SLOTS.
+const POSITION_SLOTS: u32 = INVOCATIONS / STAGE;
 // Invocations of a slice.
-const SLICE: u32 = LANES / SLICES;
+const SLICE_INVOCATIONS: u32 = INVOCATIONS / SLICES;
 
 var<workgroup> staged_inputs: array<vec4<f32>, 2u * STAGE * POSITIONS>;
 var<workgroup> staged_weights: array<vec4<f32>, 2u * STAGE * ROW>;
 
-// What entry number `slot` of a stage mixes into positions.
-fn mixer(slot: u32) -> u32 {
-    return slot * (8u / STAGE);
+// The bits that row `k_slot` of a stage mixes into positions.
+fn mixer(k_slot: u32) -> u32 {
+    return k_slot * (8u / STAGE);
+}
+
+// The parameters of operand pair `pair`.
+fn operand_geometry(pair: u32) -> Geometry {
+    var geometry = load_geometry();
+    if pair == 1u {
+        geometry.window = p.second_window;
+        geometry.in_channel_blocks = p.second_channel_blocks;
+        geometry.group_channel_blocks = p.second_channel_blocks;
+        geometry.in_t = i32(p.second_t);
+        geometry.in_h = i32(p.second_h);
+        geometry.in_w = i32(p.second_w);
+        geometry.in_frames = geometry.in_t;
+    }
+    return geometry;
+}
+
+// A channel block of the input of an operand pair.
+fn input_at(geometry: Geometry, pair: u32, at: u32) -> vec4<f32> {
+    if pair == 1u {
+        return load4(residual[at]);
+    }
+    return value_at(geometry, at);
+}
+
+// The number of k indices of all operand pairs: a block has weights for each of them in each batch.
+fn total_k_len() -> u32 {
+    var total = k_len(operand_geometry(0u));
+    if OPERAND_PAIRS == 2u {
+        total += k_len(operand_geometry(1u));
+    }
+    return total;
 }
 
 // An area of pooled positions: its frame, its first row and column.
@@ -72,27 +109,28 @@ struct Patch {
     column: u32,
 }
 
-// Patch number `run`, columns fastest.
-fn patch_of(run: u32) -> Patch {
+// Patch number `index`, columns fastest.
+fn patch_of(index: u32) -> Patch {
     let across = (p.pool_w + PATCH_W - 1u) / PATCH_W;
     let down = (p.pool_h + PATCH_H - 1u) / PATCH_H;
-    return Patch(run / (across * down), run / across % down * PATCH_H, run % across * PATCH_W);
+    return Patch(index / (across * down), index / across % down * PATCH_H, index % across * PATCH_W);
 }
 
-// The position of that number in a patch; it may be outside of the convolution's output, in the padding of the pooling.
-fn origin_in(own: Field, area: Patch, index: u32) -> Origin {
+// Position `index` of a patch. It may lie outside of the convolution's output, in the padding of the pooling.
+fn origin_in(geometry: Geometry, area: Patch, index: u32) -> Origin {
     let y = i32(2u * area.row + index / (2u * PATCH_W + 1u)) - 1;
     let x = i32(2u * area.column + index % (2u * PATCH_W + 1u)) - 1;
     return Origin(
         i32(area.frame / p.out_t),
-        i32(area.frame % p.out_t * own.window.stride_t) - own.window.pad_t,
-        y * i32(own.window.stride_h) - own.window.pad_h,
-        x * i32(own.window.stride_w) - own.window.pad_w,
+        i32(area.frame % p.out_t * geometry.window.stride_t) - geometry.window.pad_t,
+        y * i32(geometry.window.stride_h) - geometry.window.pad_h,
+        x * i32(geometry.window.stride_w) - geometry.window.pad_w,
     );
 }
 
-// The maximum below pooled position (row, column) of an area, of a quad whose results are in workgroup memory.
-fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
+// The maximum under pooled position (row, column) of an area, for a channel block whose results are in workgroup
+// memory.
+fn pooled(area: Patch, row: u32, column: u32, channel_block: u32) -> vec4<f32> {
     var best = vec4(p.lowest);
     for (var tap = 0u; tap < 9u; tap++) {
         let y = 2u * row + tap / 3u;
@@ -101,8 +139,8 @@ fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
         let inside_y = 2u * area.row + y + p.pool_above >= 1u && 2u * area.row + y <= p.out_h;
         let inside_x = 2u * area.column + x >= 1u && 2u * area.column + x <= p.out_w;
         if inside_y && inside_x {
-            let at = quad % 8u * POSITIONS + y * (2u * PATCH_W + 1u) + x;
-            if quad < 8u {
+            let at = channel_block % 8u * POSITIONS + y * (2u * PATCH_W + 1u) + x;
+            if channel_block < 8u {
                 best = max(best, staged_inputs[at]);
             } else {
                 best = max(best, staged_weights[at]);
@@ -112,74 +150,75 @@ fn pooled(area: Patch, row: u32, column: u32, quad: u32) -> vec4<f32> {
     return best;
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
     let index = workgroup.y * p.grid_x + workgroup.x;
     if index >= p.workgroups {
         return;
     }
-    let part = part_of(index, POSITIONS);
+    let tile = workgroup_tile(index, POSITIONS);
     var area = Patch();
     if POOLS == 1u {
         area = patch_of(index / p.blocks);
     }
     var slice = 0u;
     if SLICES > 1u {
-        slice = lane / SLICE;
+        slice = local_index / SLICE_INVOCATIONS;
     }
-    let place = lane % SLICE;
-    let run = place / 64u * 8u * EACH;
-    let row = place % 2u + place / 8u % 2u * 2u + place / 32u % 2u * 4u;
-    let column = place / 2u % 4u + place / 16u % 2u * 4u;
+    let index_in_slice = local_index % SLICE_INVOCATIONS;
+    let group_position = index_in_slice / 64u * 8u * TILE_N;
+    let row = index_in_slice % 2u + index_in_slice / 8u % 2u * 2u + index_in_slice / 32u % 2u * 4u;
+    let column = index_in_slice / 2u % 4u + index_in_slice / 16u % 2u * 4u;
 
-    var sums: array<array<vec4<f32>, 2>, EACH>;
+    var sums: array<array<vec4<f32>, 2>, TILE_N>;
     // unroll
     for (var q = 0u; q < 2u; q++) {
-        let start = select(vec4(0.0), bias[part.block * BLOCK_VEC4S + q * 8u + row], slice == 0u);
+        let start = select(vec4(0.0), bias[tile.block * BLOCK_VEC4S + q * 8u + row], slice == 0u);
         // unroll
-        for (var j = 0u; j < EACH; j++) {
+        for (var j = 0u; j < TILE_N; j++) {
             sums[j][q] = start;
         }
     }
 
-    // What this invocation stages: entry `slot` at the positions spot + i * SPOTS. Beyond the last position the last is
-    // staged once more.
-    let slot = lane % STAGE;
-    let spot = lane / STAGE;
+    // This invocation stages k index `k_slot` of a stage at the positions position_slot + i * POSITION_SLOTS. Beyond
+    // the last position it stages the last position again.
+    let k_slot = local_index % STAGE;
+    let position_slot = local_index / STAGE;
 
-    var weights_first = part.weights * all_entries() * ROW;
+    var first_weight = tile.weight_block * total_k_len() * ROW;
     // unroll
-    for (var term = 0u; term < TERMS; term++) {
-        let own = field(term);
+    for (var pair = 0u; pair < OPERAND_PAIRS; pair++) {
+        let geometry = operand_geometry(pair);
         var origins: array<Origin, INPUTS>;
-        var quads: array<u32, INPUTS>;
+        var channel_blocks: array<u32, INPUTS>;
         // unroll
         for (var i = 0u; i < INPUTS; i++) {
             if POOLS == 1u {
-                origins[i] = origin_in(own, area, spot + i * SPOTS);
+                origins[i] = origin_in(geometry, area, position_slot + i * POSITION_SLOTS);
             } else {
-                origins[i] = origin_at(own, min(part.first + spot + i * SPOTS, part.end - 1u));
+                let position = tile.first_position + position_slot + i * POSITION_SLOTS;
+                origins[i] = origin_at(geometry, min(position, tile.end_position - 1u));
             }
         }
         var tap = vec3(0u);
-        var quad = slot;
+        var channel_block = k_slot;
         var moved = true;
 
-        let entries = entries_of(own);
-        let weights_end = entries * ROW;
-        let stages = (entries + STAGE - 1u) / STAGE;
-        // Round n loads stage n, computes the products of stage n - 1, and stores stage n.
+        let pair_k_len = k_len(geometry);
+        let end_weight = pair_k_len * ROW;
+        let stages = (pair_k_len + STAGE - 1u) / STAGE;
+        // Iteration n loads stage n, computes the products of stage n - 1, and stores stage n.
         for (var stage = 0u; stage <= stages; stage++) {
             var loaded_inputs: array<vec4<f32>, INPUTS>;
             var loaded_weights: array<vec4<f32>, WEIGHTS>;
             if stage < stages {
-                while quad >= own.in_quads {
-                    quad -= own.in_quads;
+                while channel_block >= geometry.in_channel_blocks {
+                    channel_block -= geometry.in_channel_blocks;
                     tap.z++;
-                    if tap.z == own.window.kernel_w {
+                    if tap.z == geometry.window.kernel_w {
                         tap.z = 0u;
                         tap.y++;
-                        if tap.y == own.window.kernel_h {
+                        if tap.y == geometry.window.kernel_h {
                             tap.y = 0u;
                             tap.x++;
                         }
@@ -189,34 +228,35 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if moved {
                     // unroll
                     for (var i = 0u; i < INPUTS; i++) {
-                        quads[i] = quads_at(own, origins[i], tap.x, tap.y, tap.z);
+                        channel_blocks[i] = channel_blocks_at(geometry, origins[i], tap.x, tap.y, tap.z);
                     }
                     moved = false;
                 }
-                let within = stage * STAGE + slot < entries;
+                let within = stage * STAGE + k_slot < pair_k_len;
                 // unroll
                 for (var i = 0u; i < INPUTS; i++) {
-                    let inside = within & (quads[i] != OUTSIDE);
-                    loaded_inputs[i] = select(vec4(0.0), input_at(own, term, select(0u, quads[i] + quad, inside)), inside);
+                    let inside = within & (channel_blocks[i] != OUTSIDE);
+                    let at = select(0u, channel_blocks[i] + channel_block, inside);
+                    loaded_inputs[i] = select(vec4(0.0), input_at(geometry, pair, at), inside);
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {
-                    let at = stage * STAGE * ROW + i * LANES + lane;
-                    let inside = at < weights_end;
-                    loaded_weights[i] = select(vec4(0.0), weight_at(select(0u, weights_first + at, inside)), inside);
+                    let at = stage * STAGE * ROW + i * INVOCATIONS + local_index;
+                    let inside = at < end_weight;
+                    loaded_weights[i] = select(vec4(0.0), weight_at(select(0u, first_weight + at, inside)), inside);
                 }
-                quad += STAGE;
+                channel_block += STAGE;
             }
 
             if stage > 0u {
                 let half = (stage - 1u) % 2u * STAGE;
                 for (var n = 0u; n < STAGE / SLICES; n++) {
                     let s = n * SLICES + slice;
-                    let inputs = (half + s) * POSITIONS + run + (column ^ mixer(s));
+                    let inputs = (half + s) * POSITIONS + group_position + (column ^ mixer(s));
                     let weights = (half + s) * ROW + row;
-                    var values: array<vec4<f32>, EACH>;
+                    var values: array<vec4<f32>, TILE_N>;
                     // unroll
-                    for (var j = 0u; j < EACH; j++) {
+                    for (var j = 0u; j < TILE_N; j++) {
                         values[j] = staged_inputs[inputs + j * 8u];
                     }
                     // unroll
@@ -225,7 +265,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                         for (var q = 0u; q < 2u; q++) {
                             let weight = staged_weights[weights + k * BLOCK_VEC4S + q * 8u];
                             // unroll
-                            for (var j = 0u; j < EACH; j++) {
+                            for (var j = 0u; j < TILE_N; j++) {
                                 sums[j][q] += weight * values[j][k];
                             }
                         }
@@ -235,56 +275,58 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
             if stage < stages {
                 let half = stage % 2u * STAGE;
-                let inputs = (half + slot) * POSITIONS + (spot ^ mixer(slot));
+                let inputs = (half + k_slot) * POSITIONS + (position_slot ^ mixer(k_slot));
                 // unroll
                 for (var i = 0u; i < INPUTS; i++) {
-                    staged_inputs[inputs + i * SPOTS] = loaded_inputs[i];
+                    staged_inputs[inputs + i * POSITION_SLOTS] = loaded_inputs[i];
                 }
                 // unroll
                 for (var i = 0u; i < WEIGHTS; i++) {
-                    staged_weights[half * ROW + i * LANES + lane] = loaded_weights[i];
+                    staged_weights[half * ROW + i * INVOCATIONS + local_index] = loaded_weights[i];
                 }
             }
             workgroupBarrier();
         }
-        weights_first += weights_end;
+        first_weight += end_weight;
     }
 
-    var last = epilogue();
+    var epilogue = load_epilogue();
     if POOLS == 1u {
         // unroll
-        for (var j = 0u; j < EACH; j++) {
-            let at = row * POSITIONS + run + j * 8u + column;
-            staged_inputs[at] = rectified(last, sums[j][0]);
-            staged_weights[at] = rectified(last, sums[j][1]);
+        for (var j = 0u; j < TILE_N; j++) {
+            let at = row * POSITIONS + group_position + j * 8u + column;
+            staged_inputs[at] = rectified(epilogue, sums[j][0]);
+            staged_weights[at] = rectified(epilogue, sums[j][1]);
         }
         workgroupBarrier();
-        for (var item = lane; item < BLOCK_VEC4S * PATCH_H * PATCH_W; item += LANES) {
-            let quad = item % BLOCK_VEC4S;
+        for (var item = local_index; item < BLOCK_VEC4S * PATCH_H * PATCH_W; item += INVOCATIONS) {
+            let channel_block = item % BLOCK_VEC4S;
             let down = item / BLOCK_VEC4S / PATCH_W;
             let across = item / BLOCK_VEC4S % PATCH_W;
-            let out_quad = last.first_quad + part.block * BLOCK_VEC4S + quad;
-            if area.row + down < p.pool_h && area.column + across < p.pool_w && out_quad < last.out_quads {
+            let out_channel_block = epilogue.first_channel_block + tile.block * BLOCK_VEC4S + channel_block;
+            let inside = area.row + down < p.pool_h && area.column + across < p.pool_w;
+            if inside && out_channel_block < epilogue.out_channel_blocks {
                 let position = (area.frame * p.pool_h + area.row + down) * p.pool_w + area.column + across;
-                output[position * last.out_quads + out_quad] = store4(pooled(area, down, across, quad));
+                let at = position * epilogue.out_channel_blocks + out_channel_block;
+                output[at] = store4(pooled(area, down, across, channel_block));
             }
         }
         return;
     }
     if SLICES == 4u {
-        // The first two slices get one half of the positions, the others the other.
-        let mine = slice % 2u * HALF * SLICE + place;
+        // The first two slices get one half of the positions, the other two the other half.
+        let half_offset = slice % 2u * HALF * SLICE_INVOCATIONS + index_in_slice;
         // unroll
         for (var q = 0u; q < 2u; q++) {
             if slice < 2u {
                 // unroll
                 for (var j = 0u; j < HALF; j++) {
-                    staged_inputs[mine + j * SLICE] = sums[HALF + j][q];
+                    staged_inputs[half_offset + j * SLICE_INVOCATIONS] = sums[HALF + j][q];
                 }
             } else {
                 // unroll
                 for (var j = 0u; j < HALF; j++) {
-                    staged_weights[mine + j * SLICE] = sums[j][q];
+                    staged_weights[half_offset + j * SLICE_INVOCATIONS] = sums[j][q];
                     sums[j][q] = sums[HALF + j][q];
                 }
             }
@@ -292,23 +334,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // unroll
             for (var j = 0u; j < HALF; j++) {
                 if slice < 2u {
-                    sums[j][q] += staged_weights[mine + j * SLICE];
+                    sums[j][q] += staged_weights[half_offset + j * SLICE_INVOCATIONS];
                 } else {
-                    sums[j][q] += staged_inputs[mine + j * SLICE];
+                    sums[j][q] += staged_inputs[half_offset + j * SLICE_INVOCATIONS];
                 }
             }
             workgroupBarrier();
         }
-        // Of each pair one gets the first quarter, the other the second.
-        let ours = slice / 2u * 2u * QUARTER * SLICE + place;
+        // Of each two slices with the same half, one gets the first quarter of the positions, the other the second.
+        let quarter_offset = slice / 2u * 2u * QUARTER * SLICE_INVOCATIONS + index_in_slice;
         // unroll
         for (var q = 0u; q < 2u; q++) {
             // unroll
             for (var j = 0u; j < QUARTER; j++) {
                 if slice % 2u == 0u {
-                    staged_inputs[ours + (q * QUARTER + j) * SLICE] = sums[QUARTER + j][q];
+                    staged_inputs[quarter_offset + (q * QUARTER + j) * SLICE_INVOCATIONS] = sums[QUARTER + j][q];
                 } else {
-                    staged_weights[ours + (q * QUARTER + j) * SLICE] = sums[j][q];
+                    staged_weights[quarter_offset + (q * QUARTER + j) * SLICE_INVOCATIONS] = sums[j][q];
                     sums[j][q] = sums[QUARTER + j][q];
                 }
             }
@@ -319,33 +361,34 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             // unroll
             for (var j = 0u; j < QUARTER; j++) {
                 if slice % 2u == 0u {
-                    sums[j][q] += staged_weights[ours + (q * QUARTER + j) * SLICE];
+                    sums[j][q] += staged_weights[quarter_offset + (q * QUARTER + j) * SLICE_INVOCATIONS];
                 } else {
-                    sums[j][q] += staged_inputs[ours + (q * QUARTER + j) * SLICE];
+                    sums[j][q] += staged_inputs[quarter_offset + (q * QUARTER + j) * SLICE_INVOCATIONS];
                 }
             }
         }
     }
-    let kept = part.first + run + slice * KEPT * 8u + column;
-    if last.add_residual {
-        // All are loaded here and wait for memory together, where each in `store` would wait for itself.
+    let kept = tile.first_position + group_position + slice * KEPT * 8u + column;
+    if epilogue.add_residual {
+        // All are loaded here, so that they wait for memory together. In `store` each would wait by itself.
         // unroll
         for (var j = 0u; j < KEPT; j++) {
             // unroll
             for (var q = 0u; q < 2u; q++) {
                 let position = kept + j * 8u;
-                let quad = last.first_quad + part.block * BLOCK_VEC4S + q * 8u + row;
-                let inside = (position < part.end) & (quad < last.out_quads);
-                sums[j][q] += load4(residual[select(0u, position * last.out_quads + quad, inside)]);
+                let channel_block = epilogue.first_channel_block + tile.block * BLOCK_VEC4S + q * 8u + row;
+                let inside = (position < tile.end_position) & (channel_block < epilogue.out_channel_blocks);
+                let at = select(0u, position * epilogue.out_channel_blocks + channel_block, inside);
+                sums[j][q] += load4(residual[at]);
             }
         }
-        last.add_residual = false;
+        epilogue.add_residual = false;
     }
     // unroll
     for (var j = 0u; j < KEPT; j++) {
         // unroll
         for (var q = 0u; q < 2u; q++) {
-            store(last, kept + j * 8u, part.end, part.block * BLOCK_VEC4S + q * 8u + row, sums[j][q]);
+            store(epilogue, kept + j * 8u, tile.end_position, tile.block * BLOCK_VEC4S + q * 8u + row, sums[j][q]);
         }
     }
 }

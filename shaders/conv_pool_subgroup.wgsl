@@ -1,28 +1,29 @@
-// Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 at once, from registers.
+// Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 in one kernel, from registers.
 //
-// What it changes over conv_gemm_subgroup.wgsl: what is pooled never reaches memory. It is for the stem of the network,
-// whose input is a clip as it comes, in planes of three channels or fewer: one block of four, whose last channel is zero and
-// is not multiplied.
+// What it changes over conv_gemm_subgroup.wgsl: the convolution's output never reaches memory, only the pooled output
+// does. It is for the stem of the network, whose input is an uploaded clip in up to three planes. So the input has one
+// channel block, whose last channel is zero and is not multiplied.
 //
-// Contract. For every pooled position and output channel: the maximum of the convolution, rectified where asked for, over
-// the 3 x 3 positions below it that exist.
+// Contract. For every pooled position and output channel: the maximum of the convolution, rectified if `relu` is set,
+// over those of the 3 x 3 positions under it that exist.
 //
-// Index map. A workgroup is one subgroup of LANES lanes. A lane goes down one pooled column; for each pooled position it
-// computes the square of four positions below it, and takes what it lacks from before and from the lane to its left:
+// Index map. A workgroup is one subgroup of LANES lanes. A lane goes down one pooled column. For each pooled position
+// it computes the square of four positions under it. The other five it has kept from the square before, or takes from
+// the lane to its left:
 //
-//     convolution's column    2c - 1    2c       2c + 1
-//     row 2r - 1              left      above    above        the square before: this lane has kept it
-//     row 2r                  left      own      own          the square of pooled position (r, c)
-//     row 2r + 1              left      own      own
+//     convolution's column    2c - 1    2c        2c + 1
+//     row 2r - 1              left      above     above       the square before: this lane has kept it
+//     row 2r                  left      square    square      the square of pooled position (r, c)
+//     row 2r + 1              left      square    square
 //
-// The first lane has nobody to its left: what it computes is for its neighbour only, an eighth of all products. Columns of
-// all frames follow one another, so that no lane is idle at the end of a row.
+// The first lane has no lane to its left: it computes for its neighbour only, which is an eighth of all products. The
+// columns of all frames follow one another, so that no lane is idle at the end of a row.
 //
-// Grid: one workgroup for each (run of LANES - 1 columns, strip of pool_rows pooled rows, block of output channels), blocks
-// fastest, then strips, folded into x and y. A strip below another, of this dispatch or of that for the rows above,
-// computes the row of squares above it once more.
+// Grid: one workgroup for each (column tile of LANES - 1 columns, strip of pool_rows pooled rows, block of output
+// channels), blocks fastest, then strips, folded into x and y. A strip below another strip, of this dispatch or of the
+// dispatch for the rows above, computes the row of squares above it again.
 //
-// Shared code: shared/conv_gemm.wgsl. The prelude: that of conv_gemm_subgroup.wgsl without TILE_N.
+// Shared code: shared/conv_gemm.wgsl. The prelude declares what it does for conv_gemm_subgroup.wgsl, except TILE_N.
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
@@ -33,11 +34,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let block = index % p.blocks;
     let strips = (p.pool_h + p.pool_rows - 1u) / p.pool_rows;
     let strip = index / p.blocks % strips;
-    let run = index / (p.blocks * strips);
+    let column_tile = index / (p.blocks * strips);
 
-    // The column, counted through all frames; lanes beyond either end compute something that is not stored.
+    // The column, counted through all frames. Lanes beyond either end compute values that are not stored.
     let columns = p.positions / (p.out_h * p.out_w) * p.pool_w;
-    let counted = run * (LANES - 1u) + lane;
+    let counted = column_tile * (LANES - 1u) + lane;
     let live = lane > 0u && counted <= columns;
     let at = clamp(counted, 1u, columns) - 1u;
     let column = at % p.pool_w;
@@ -45,30 +46,30 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
     let has_left = column > 0u;
     let has_right = 2u * column + 1u < p.out_w;
 
-    let own = field(0u);
-    let kernel_t = own.window.kernel_t;
-    let kernel_h = own.window.kernel_h;
-    let kernel_w = own.window.kernel_w;
-    let stride_h = i32(own.window.stride_h);
-    let stride_w = i32(own.window.stride_w);
+    let geometry = load_geometry();
+    let kernel_t = geometry.window.kernel_t;
+    let kernel_h = geometry.window.kernel_h;
+    let kernel_w = geometry.window.kernel_w;
+    let stride_h = i32(geometry.window.stride_h);
+    let stride_w = i32(geometry.window.stride_w);
     let taps = kernel_h * kernel_w;
     let lowest = p.lowest;
-    // What a value is at least: the ReLU.
+    // The least value of an output: zero with ReLU.
     let least = select(lowest, 0.0, p.relu == 1u);
     let out_h = i32(p.out_h);
-    let out_quads = p.out_quads;
-    let first_quad = p.first_quad + block * TILE_M;
+    let out_channel_blocks = p.out_channel_blocks;
+    let first_channel_block = p.first_channel_block + block * TILE_M;
     let pool_h = p.pool_h;
     let pool_w = p.pool_w;
 
     let corner = Origin(
         i32(frame / p.out_t),
-        i32(frame % p.out_t * own.window.stride_t) - own.window.pad_t,
-        -own.window.pad_h,
-        i32(2u * column) * stride_w - own.window.pad_w,
+        i32(frame % p.out_t * geometry.window.stride_t) - geometry.window.pad_t,
+        -geometry.window.pad_h,
+        i32(2u * column) * stride_w - geometry.window.pad_w,
     );
 
-    // The lower row of the square above: its maximum, and its right value, which the next lane needs.
+    // The lower row of the square above: its maximum, and its right value, which the lane to the right needs.
     var above: array<f32, TILE_C>;
     var above_right: array<f32, TILE_C>;
     // unroll
@@ -100,7 +101,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             }
         }
 
-        var at_weights = block * kernel_t * taps * TILE_C + lane;
+        var weight_row = block * kernel_t * taps * TILE_C + lane;
         for (var kt = 0u; kt < kernel_t; kt++) {
             var kh = 0u;
             var kw = 0u;
@@ -109,14 +110,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                 var held: array<vec4<f32>, LOADS>;
                 // unroll
                 for (var i = 0u; i < LOADS; i++) {
-                    held[i] = weight_at(at_weights + i * LANES);
+                    held[i] = weight_at(weight_row + i * LANES);
                 }
                 var values: array<vec4<f32>, 4>;
                 // unroll
                 for (var j = 0u; j < 4u; j++) {
-                    let quads = quads_at(own, origins[j], kt, kh, kw);
-                    let outside = quads == OUTSIDE;
-                    values[j] = select(value_at(own, select(quads, 0u, outside)), vec4(0.0), outside);
+                    let channel_blocks = channel_blocks_at(geometry, origins[j], kt, kh, kw);
+                    let outside = channel_blocks == OUTSIDE;
+                    values[j] = select(value_at(geometry, select(channel_blocks, 0u, outside)), vec4(0.0), outside);
                 }
                 // unroll
                 for (var m = 0u; m < TILE_C; m++) {
@@ -127,7 +128,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
                         sums[j][m] = sums[j][m] + w.x * v.x + w.y * v.y + w.z * v.z;
                     }
                 }
-                at_weights += TILE_C;
+                weight_row += TILE_C;
                 kw++;
                 let next_row = kw == kernel_w;
                 kw = select(kw, 0u, next_row);
@@ -156,8 +157,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocatio
             let position = (frame * pool_h + u32(row)) * pool_w + column;
             // unroll
             for (var q = 0u; q < TILE_M; q++) {
-                if first_quad + q < out_quads {
-                    output[position * out_quads + first_quad + q] =
+                if first_channel_block + q < out_channel_blocks {
+                    output[position * out_channel_blocks + first_channel_block + q] =
                         store4(vec4(pooled[4u * q], pooled[4u * q + 1u], pooled[4u * q + 2u], pooled[4u * q + 3u]));
                 }
             }

@@ -1,9 +1,12 @@
-// Rectifier: output = max(input, 0). A NaN is not above zero and becomes zero, as in the reference; `max` may return either.
+// Rectifier: output = max(input, 0). A NaN is not above zero and becomes zero, as in the reference. WGSL's `max` may
+// return either operand for a NaN, so `select` is used.
 //
-// Used where it has not been fused. Grid: one invocation a quad, in memory order, 64 a workgroup, folded into x and y.
+// Used where it has not been fused.
+//
+// Grid: one invocation for each channel block, in memory order, 64 a workgroup, folded into x and y.
 
 struct Params {
-    // Columns of the folded grid, and the number of quads of four channels.
+    // Columns of the folded grid, and the number of channel blocks of four.
     grid_x: u32,
     len: u32,
 }
@@ -13,8 +16,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + local_index;
     if index < p.len {
         let value = load4(input[index]);
         output[index] = store4(select(vec4(0.0), value, value > vec4(0.0)));

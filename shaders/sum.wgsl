@@ -1,10 +1,11 @@
 // Residual sum: output = a + b, all of one shape.
 //
-// Used where it has not been fused. Grid: one invocation a quad, in memory order, 64 a workgroup,
-// folded into x and y.
+// Used where it has not been fused.
+//
+// Grid: one invocation for each channel block, in memory order, 64 a workgroup, folded into x and y.
 
 struct Params {
-    // Columns of the folded grid, and the number of quads of four channels.
+    // Columns of the folded grid, and the number of channel blocks of four.
     grid_x: u32,
     len: u32,
 }
@@ -15,8 +16,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<Value4>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + lane;
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
+    let index = (workgroup.y * p.grid_x + workgroup.x) * 64u + local_index;
     if index < p.len {
         output[index] = store4(load4(a[index]) + load4(b[index]));
     }

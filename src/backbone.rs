@@ -25,9 +25,9 @@ const KEPT_PLANS: usize = 4;
 
 /// A ResNet3D body on a device.
 ///
-/// It is `Send` and `Sync`: it can be moved to another thread, and one thread at a time can run it. Backbones on clones of
-/// one [`GpuContext`] can run on threads of their own; the device does their work one after the other. No lock of this crate
-/// is taken on the way of a forward.
+/// It is `Send` and `Sync`: it can be moved to another thread, and one thread at a time can run it. Backbones on clones
+/// of one [`GpuContext`] can run on threads of their own; the device does their work one after the other. No lock of
+/// this crate is taken on the way of a forward.
 ///
 /// ```no_run
 /// use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuBackbone, GpuContext, Options, Shape, Weights};
@@ -56,8 +56,8 @@ pub struct GpuBackbone {
 }
 
 impl GpuBackbone {
-    /// The body of `network`, which may be a [`crate::BackboneConfig`], with `weights` on the device of `gpu`. Nothing is
-    /// uploaded before a clip shape is known.
+    /// The body of `network`, which may be a [`crate::BackboneConfig`], with `weights` on the device of `gpu`. Nothing
+    /// is uploaded before a clip shape is known.
     ///
     /// # Errors
     /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or [`ErrorKind::Shape`] if `weights` are another network's;
@@ -96,9 +96,9 @@ impl GpuBackbone {
     /// Plans for clips of `shape` and makes everything a run needs, unless that has been done. It looks for no quicker
     /// methods: [`GpuBackbone::tune`] does.
     ///
-    /// Planning, packing weights and, natively, compiling are done while this is polled: some tenths of a second to some
-    /// seconds the first time, milliseconds where another shape, another backbone of the same context, or a directory for
-    /// caches has the kernels already.
+    /// Planning, packing weights and, natively, compiling are done while this is polled: some tenths of a second to
+    /// some seconds the first time, milliseconds where another shape, another backbone of the same context, or a
+    /// directory for caches has the kernels already.
     ///
     /// # Errors
     /// Those of [`Plan::new`] and of [`Executor::new_async`].
@@ -106,8 +106,8 @@ impl GpuBackbone {
         self.executor(shape).await.map(drop)
     }
 
-    /// What [`GpuBackbone::prepare_async`] has planned for clips of `shape`. A plan is [low-level](crate::low_level), and not
-    /// stable.
+    /// What [`GpuBackbone::prepare_async`] has planned for clips of `shape`. A plan is [low-level](crate::low_level),
+    /// and not stable.
     ///
     /// # Errors
     /// As [`GpuBackbone::prepare_async`].
@@ -115,8 +115,8 @@ impl GpuBackbone {
         Ok(self.executor(shape).await?.plan())
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere. The
-    /// first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere.
+    /// The first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
     ///
     /// # Errors
     /// As [`GpuBackbone::submit_async`] and [`Pending::features`].
@@ -124,14 +124,15 @@ impl GpuBackbone {
         self.submit_async(clip).await?.features().await
     }
 
-    /// Starts a forward and returns as soon as it is on its way, so that others can follow: what is submitted is computed in
-    /// order, and while the device computes one clip the host writes the next, or reads the features of the one before. Two
-    /// clips of a shape are on their way at a time, without more memory than for two; a third waits for the first.
+    /// Starts a forward and returns as soon as it is on its way, so that others can follow: what is submitted is
+    /// computed in order, and while the device computes one clip the host writes the next, or reads the features of the
+    /// one before. Two clips of a shape are on their way at a time, without more memory than for two; a third waits for
+    /// the first.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: then this backbone is of no
-    /// use any more, and a new one is to be made on a new [`GpuContext`]; [`ErrorKind::Device`] if the device fails otherwise:
-    /// the next clip of that shape is prepared for anew.
+    /// Those of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: then this backbone is
+    /// of no use any more, and a new one is to be made on a new [`GpuContext`]; [`ErrorKind::Device`] if the device
+    /// fails otherwise: the next clip of that shape is prepared for anew.
     pub async fn submit_async<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
         let clip = clip.into();
         let scale = self.body.spatial_scale;
@@ -155,7 +156,7 @@ impl GpuBackbone {
     /// Whether there is something to run clips of `shape`.
     #[cfg(not(target_arch = "wasm32"))]
     fn is_prepared(&self, shape: Shape) -> bool {
-        self.executors.iter().any(|(own, executor)| *own == shape && !executor.has_failed())
+        self.executors.iter().any(|(prepared, executor)| *prepared == shape && !executor.has_failed())
     }
 
     /// The executor of the shape that was prepared last.
@@ -165,8 +166,8 @@ impl GpuBackbone {
         executor
     }
 
-    /// What runs clips of `shape`, made anew where there is none, or where a run of it has failed: then its buffers may be on
-    /// their way to the host still.
+    /// What runs clips of `shape`, made anew where there is none, or where a run of it has failed: then its buffers may
+    /// be on their way to the host still.
     async fn executor(&mut self, shape: Shape) -> Result<&mut Executor> {
         self.executors.retain(|(_, executor)| !executor.has_failed());
         if let Some(index) = self.executors.iter().position(|(s, _)| *s == shape) {
@@ -184,8 +185,8 @@ impl GpuBackbone {
         Ok(executor)
     }
 
-    /// An executor of `plan`. Where there is no memory for one more, the shape unused for longest makes way first; should
-    /// that not help, it is prepared again.
+    /// An executor of `plan`. Where there is no memory for one more, the shape unused for longest makes way first;
+    /// should that not help, it is prepared again.
     async fn make(&mut self, plan: Plan) -> Result<Executor> {
         let Self { gpu, weights, constants, checks, executors, .. } = self;
         let mut make = async |plan| Executor::new_async(gpu, plan, weights, constants, *checks, None).await;

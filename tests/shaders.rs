@@ -128,9 +128,9 @@ fn what_is_bound_has_the_number_format_of_the_row() {
         for (index, format) in kernel.formats().iter().enumerate() {
             let ty = declared(index).unwrap_or_else(|| panic!("{}: no binding {}", kernel.name(), index + 1));
             let wanted: &[&str] = match format {
-                Format::Plan => &["array<Value>", "array<Value4>", "array<StoredPart>", "ValueTexture"],
+                Format::Plan => &["array<Value>", "array<Value4>", "array<StoredChannelVec>", "ValueTexture"],
                 Format::F32 => {
-                    &["array<f32>", "array<vec4<f32>>", "array<Part>", "texture_storage_2d<rgba32float, write>"]
+                    &["array<f32>", "array<vec4<f32>>", "array<ChannelVec>", "texture_storage_2d<rgba32float, write>"]
                 }
             };
             assert!(wanted.contains(&ty), "{} binds {ty}, which is not {format:?}", kernel.name());

@@ -1,6 +1,6 @@
-// What multiply-adds cost where nothing else does: twelve independent chains in registers.
+// Measures the throughput of multiply-adds: twelve independent chains in registers.
 //
-// REPEATS rounds of the chains are written out, so that the loop around them costs nothing.
+// REPEATS copies of the chains are written out, so that the loop around them costs nothing.
 //
 // Grid: any number of workgroups; `values` has one value more than there are invocations. The prelude declares:
 // const LOOPS: u32, const REPEATS: u32.
@@ -9,7 +9,7 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    // Read, so that nothing is known when the shader is compiled.
+    // Read from memory, so that the compiler knows no value.
     let x = values[id.x];
     let y = values[id.x + 1u];
     var a0 = x; var a1 = x + 1.0; var a2 = x + 2.0; var a3 = x + 3.0;

@@ -1,6 +1,6 @@
-// What moving values through storage buffers costs where nothing else does: output = a + 3 * b, as STREAM's triad has it.
+// Measures the bandwidth of storage buffers: output = a + 3 * b, the triad of STREAM.
 //
-// Grid: one invocation a quad, in memory order, 64 a workgroup, folded into x and y.
+// Grid: one invocation for each vec4, in memory order, 64 a workgroup, folded into x and y.
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
@@ -10,9 +10,9 @@
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) local_index: u32,
 ) {
-    let index = (workgroup.y * grid.x + workgroup.x) * 64u + lane;
+    let index = (workgroup.y * grid.x + workgroup.x) * 64u + local_index;
     if index < arrayLength(&output) {
         output[index] = a[index] + 3.0 * b[index];
     }

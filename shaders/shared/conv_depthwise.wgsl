@@ -1,14 +1,19 @@
-// Shared by the depthwise convolutions: parameters, bindings, where weights begin, the epilogue. Itself preceded by
-// window.wgsl. The prelude declares: const QUADS: u32, the blocks of four of a block of channels.
+// Shared by the depthwise convolutions: parameters, bindings, where weights begin, the epilogue. Preceded by
+// window.wgsl.
+//
+// A channel block is four channels, which are one vec4. Weights are in larger blocks, of BLOCK_VEC4S channel blocks.
+//
+// The prelude declares: const BLOCK_VEC4S: u32.
 
 struct Params {
     window: Window,
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Quads of this dispatch, and which is the first: weights and bias begin there.
-    quads: u32,
-    first_quad: u32,
+    // Channel blocks of this dispatch, and the number of its first. The weights and the bias that are bound begin
+    // there.
+    channel_blocks: u32,
+    first_channel_block: u32,
     // Tiles of columns, of rows and of frames.
     tiles_w: u32,
     tiles_h: u32,
@@ -16,8 +21,8 @@ struct Params {
     // Output frames of a tile.
     tile_t: u32,
 
-    // Quads of a position: channels, padded.
-    all_quads: u32,
+    // Channel blocks of a position.
+    position_blocks: u32,
     in_t: u32,
     in_h: u32,
     in_w: u32,
@@ -34,14 +39,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<Value4>;
 @group(0) @binding(2) var<storage, read> weights: array<Value4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-// Without a residual this is the bias once more, and never read.
+// Without a residual the bias is bound here and never read.
 @group(0) @binding(4) var<storage, read> residual: array<Value4>;
 @group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
-// What a shader needs of the parameters, read once: software drivers read a parameter anew wherever it stands.
-struct Field {
+// The parameters that a shader needs. They are read once: software drivers read a parameter again at every use.
+struct Geometry {
     window: Window,
-    quads: u32,
+    channel_blocks: u32,
     in_t: i32,
     in_h: i32,
     in_w: i32,
@@ -52,10 +57,10 @@ struct Field {
     relu: bool,
 }
 
-fn field() -> Field {
-    return Field(
+fn load_geometry() -> Geometry {
+    return Geometry(
         p.window,
-        p.all_quads,
+        p.position_blocks,
         i32(p.in_t),
         i32(p.in_h),
         i32(p.in_w),
@@ -67,20 +72,21 @@ fn field() -> Field {
     );
 }
 
-// Where the weights of a quad begin, which is counted from the first of this dispatch. Those of its next tap are QUADS
-// further on.
-fn first_weight(own: Field, own_quad: u32) -> u32 {
-    let taps = own.window.kernel_t * own.window.kernel_h * own.window.kernel_w;
-    return own_quad / QUADS * taps * QUADS + own_quad % QUADS;
+// Where the weights of a channel block begin. `relative_block` counts from the first channel block of this dispatch.
+// The weights of the next tap are BLOCK_VEC4S further on.
+fn first_weight(geometry: Geometry, relative_block: u32) -> u32 {
+    let taps = geometry.window.kernel_t * geometry.window.kernel_h * geometry.window.kernel_w;
+    return relative_block / BLOCK_VEC4S * taps * BLOCK_VEC4S + relative_block % BLOCK_VEC4S;
 }
 
-// The input quad of a position of a row, zeros where that lies left or right of it, or where the row is not `inside`.
-fn value_at(own: Field, line: i32, inside: bool, x: i32, quad: u32) -> vec4<f32> {
-    let at = u32(line + clamp(x, 0, own.in_w - 1)) * own.quads + quad;
-    return select(vec4(0.0), load4(input[at]), inside & (x >= 0) & (x < own.in_w));
+// A channel block of position `x` of an input row; zeros if `x` lies outside of the row, or the row is not `inside` the
+// input.
+fn value_at(geometry: Geometry, line: i32, inside: bool, x: i32, channel_block: u32) -> vec4<f32> {
+    let at = u32(line + clamp(x, 0, geometry.in_w - 1)) * geometry.channel_blocks + channel_block;
+    return select(vec4(0.0), load4(input[at]), inside & (x >= 0) & (x < geometry.in_w));
 }
 
-// No branch: this stands in loops that are unrolled.
-fn rectified(own: Field, sum: vec4<f32>) -> vec4<f32> {
-    return select(sum, select(vec4(0.0), sum, sum > vec4(0.0)), own.relu);
+// Without a branch, since the loops that call it are unrolled.
+fn rectified(geometry: Geometry, sum: vec4<f32>) -> vec4<f32> {
+    return select(sum, select(vec4(0.0), sum, sum > vec4(0.0)), geometry.relu);
 }

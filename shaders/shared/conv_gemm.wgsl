@@ -1,70 +1,76 @@
-// Shared by the implicit-GEMM convolutions: parameters, bindings, and where a product tile lies. Itself preceded by
-// window.wgsl, by input_in_buffer.wgsl, input_in_image.wgsl or input_in_planes.wgsl, and by weights_in_buffer.wgsl or
-// weights_in_image.wgsl.
+// Shared by the implicit-GEMM convolutions: parameters, bindings, and the tile of the matrix product that a workgroup
+// computes. Preceded by window.wgsl; by input_in_buffer.wgsl, input_in_texture.wgsl or input_in_planes.wgsl; and by
+// weights_in_buffer.wgsl or weights_in_texture.wgsl.
 //
-// The convolution is the matrix product weights (output channels x taps*channels) times patches (taps*channels x output
-// positions). Nothing is gathered: patches are read where they lie.
+// The convolution is a matrix product: weights (output channels x taps*channels) times patches (taps*channels x output
+// positions). No patch matrix is built: the input is read where it lies.
 //
-// The products of Winograd's convolution are this as well: a batch of convolutions of one window, one behind the other
-// along N, each with weights of its own. An ordinary convolution is a batch of one.
+// Winograd's products use the same code. They are a batch of convolutions with one window, stored one after the other
+// along N, and each has its own weights. An ordinary convolution is a batch of one.
 //
-// The product has one term or two: TERMS, which the prelude declares. The second is another convolution, of another
-// input, whose result is added: the projection of a residual block. Its products are further entries of the same sums.
+// A k index of the product is a tap and a channel block: four neighbouring input channels, which are one vec4.
 //
-// A convolution in groups is that for each group. A block of output channels has whole groups, or a group whole blocks: it
-// reads the input quads of its own, with zeros for weights between an output channel and the input of another group.
+// The product has one operand pair (input, weights) or two. The second pair is another convolution, of another input,
+// whose result is added: the projection of a residual block. It adds further k indices to the same sums. Only
+// conv_gemm_tiled.wgsl computes two pairs.
 //
-// Layouts. input, residual, output: NTHWC in quads of four channels, padded with zeros; in planes the input is NCTHW, and
-// its one quad of up to three channels is gathered. weights: [block of 4 * TILE_M output channels][batch][term][tap][input
-// quad], then 4 * TILE_M vec4 in an order that each shader states, zero beyond the last channel on both sides. bias:
-// [block] of TILE_M vec4. A dispatch may have a range of the blocks only.
+// A convolution in groups is a product for each group. A block of output channels holds whole groups, or a group holds
+// whole blocks. A block reads only the input channels of its groups. Where a block holds several groups, weights
+// between an output channel and the input of another group are zero.
+//
+// Layouts. input, residual, output: NTHWC, channels in blocks of four, padded with zeros. An input in planes is NCTHW:
+// it has up to three channels, which are gathered into one channel block. weights: [block of 4 * TILE_M output
+// channels][batch][operand pair][tap][input channel block], then 4 * TILE_M vec4 in an order that each shader states.
+// Weights are zero beyond the last input and the last output channel. bias: [block] of TILE_M vec4. A dispatch may
+// cover a range of the blocks.
 
 struct Params {
     window: Window,
-    // Of the second term, as all that is called so; zeros where there is none.
+    // The window of the second operand pair. All fields of that pair are called `second_*` and are zero if there is
+    // none.
     second_window: Window,
     // Columns of the folded grid; workgroups with work.
     grid_x: u32,
     workgroups: u32,
     batches: u32,
-    // Runs of positions in a batch, and blocks of output channels.
-    runs: u32,
+    // Position tiles of a batch, and blocks of output channels.
+    position_tiles: u32,
     blocks: u32,
     // Output positions of a batch: N * T * H * W.
     positions: u32,
 
-    in_quads: u32,
-    // Of these a block of output channels reads so many side by side; the next `blocks_alike` blocks read the next. Blocks
-    // count from the first of all, which `first_block` of them lie before.
-    group_quads: u32,
-    blocks_alike: u32,
+    in_channel_blocks: u32,
+    // A block of output channels reads `group_channel_blocks` of these, side by side. `blocks_sharing_input`
+    // neighbouring blocks read the same ones; the blocks after them read the next. `first_block` is the number of
+    // blocks of the operator in front of this dispatch's.
+    group_channel_blocks: u32,
+    blocks_sharing_input: u32,
     first_block: u32,
     in_t: u32,
     in_h: u32,
     in_w: u32,
-    // Frames of the input from a clip to the next: those of all its planes where it is in planes.
+    // Frames from one clip of the input to the next. An input in planes counts the frames of all its planes.
     in_frames: u32,
-    // In planes, how far behind the first those of the second and of the third channel begin; 0 where there is none.
+    // In planes: offsets of the second and of the third channel from the first; 0 if the clip lacks the channel.
     second_plane: u32,
     third_plane: u32,
-    second_quads: u32,
+    second_channel_blocks: u32,
     second_t: u32,
     second_h: u32,
     second_w: u32,
-    out_quads: u32,
+    out_channel_blocks: u32,
     out_t: u32,
     out_h: u32,
     out_w: u32,
-    // The first output quad: weights and bias begin there.
-    first_quad: u32,
+    // The first output channel block of this dispatch. The weights and the bias that are bound begin there.
+    first_channel_block: u32,
 
     // The epilogue: 1 for yes.
     add_residual: u32,
     relu: u32,
 
-    // Where the maximum is taken besides: rows and columns that leaves, how many of the rows a workgroup computes, whether
-    // the first of them has rows of the convolution above it, 1 for yes, or padding, and minus infinity, which WGSL has no
-    // literal for.
+    // Max pooling. Rows and columns of the pooled output; pooled rows of a workgroup; 1 if the convolution has rows
+    // above the first pooled row, 0 if padding is there; minus infinity, for which WGSL has no literal.
     pool_h: u32,
     pool_w: u32,
     pool_rows: u32,
@@ -75,37 +81,45 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 // Bindings 1 and 2 are the input and the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-// With a second term its input, without a residual the bias once more, which is never read.
+// The input of the second operand pair if there is one. Without a second pair and a residual, the bias is bound here
+// and never read.
 @group(0) @binding(4) var<storage, read> residual: array<Value4>;
 @group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
-// What one workgroup computes: a block of output channels, whose weights are number `weights` of those of all blocks and
-// batches, at the positions from `first` on, as far as they are below `end`. Positions count through all batches. The input
-// quads that the block reads begin with `in_quad`.
-struct Part {
+// What a workgroup computes: block `block` of the dispatch at the positions from `first_position` up to `end_position`.
+// Positions count through all batches. `weight_block` is the index of the block's weights among those of all blocks and
+// batches. `first_channel_block` is the first input channel block that the block reads.
+struct WorkgroupTile {
     block: u32,
-    weights: u32,
-    in_quad: u32,
-    first: u32,
-    end: u32,
+    weight_block: u32,
+    first_channel_block: u32,
+    first_position: u32,
+    end_position: u32,
 }
 
-// The part of workgroup `index`: blocks fastest, batches slowest, so that neighbours share inputs or weights.
-fn part_of(index: u32, run_len: u32) -> Part {
+// The tile of workgroup `index`, which has `tile_positions` positions: blocks fastest, batches slowest, so that
+// neighbours share inputs or weights.
+fn workgroup_tile(index: u32, tile_positions: u32) -> WorkgroupTile {
     let block = index % p.blocks;
-    let run = index / p.blocks % p.runs;
-    let batch = index / (p.blocks * p.runs);
+    let position_tile = index / p.blocks % p.position_tiles;
+    let batch = index / (p.blocks * p.position_tiles);
     let start = batch * p.positions;
-    let in_quad = (p.first_block + block) / p.blocks_alike * p.group_quads;
-    return Part(block, block * p.batches + batch, in_quad, start + run * run_len, start + p.positions);
+    let first_channel_block = (p.first_block + block) / p.blocks_sharing_input * p.group_channel_blocks;
+    return WorkgroupTile(
+        block,
+        block * p.batches + batch,
+        first_channel_block,
+        start + position_tile * tile_positions,
+        start + p.positions,
+    );
 }
 
-// What a shader needs of the parameters while it computes a term. Read once, at its beginning: software drivers read a
-// parameter anew wherever it stands.
-struct Field {
+// The parameters of an operand pair. They are read once, at the start: software drivers read a parameter again at every
+// use.
+struct Geometry {
     window: Window,
-    in_quads: u32,
-    group_quads: u32,
+    in_channel_blocks: u32,
+    group_channel_blocks: u32,
     in_t: i32,
     in_h: i32,
     in_w: i32,
@@ -117,11 +131,12 @@ struct Field {
     out_w: u32,
 }
 
-fn field(term: u32) -> Field {
-    var own = Field(
+// The first operand pair.
+fn load_geometry() -> Geometry {
+    return Geometry(
         p.window,
-        p.in_quads,
-        p.group_quads,
+        p.in_channel_blocks,
+        p.group_channel_blocks,
         i32(p.in_t),
         i32(p.in_h),
         i32(p.in_w),
@@ -132,41 +147,15 @@ fn field(term: u32) -> Field {
         p.out_h,
         p.out_w,
     );
-    if term == 1u {
-        own.window = p.second_window;
-        own.in_quads = p.second_quads;
-        own.group_quads = p.second_quads;
-        own.in_t = i32(p.second_t);
-        own.in_h = i32(p.second_h);
-        own.in_w = i32(p.second_w);
-        own.in_frames = own.in_t;
-    }
-    return own;
 }
 
-// A quad of a term's input.
-fn input_at(own: Field, term: u32, at: u32) -> vec4<f32> {
-    if term == 1u {
-        return load4(residual[at]);
-    }
-    return value_at(own, at);
+// The number of k indices of an operand pair for a block.
+fn k_len(geometry: Geometry) -> u32 {
+    let taps = geometry.window.kernel_t * geometry.window.kernel_h * geometry.window.kernel_w;
+    return taps * geometry.group_channel_blocks;
 }
 
-// Entries (tap, input quad) of a term for a block.
-fn entries_of(own: Field) -> u32 {
-    return own.window.kernel_t * own.window.kernel_h * own.window.kernel_w * own.group_quads;
-}
-
-// Entries of all terms: what a block has weights for in a batch.
-fn all_entries() -> u32 {
-    var entries = entries_of(field(0u));
-    if TERMS == 2u {
-        entries += entries_of(field(1u));
-    }
-    return entries;
-}
-
-// Clip, and time, height and width of the first tap in the input: negative in the padding.
+// Clip, and the time, height and width of the first tap in the input: negative in the padding.
 struct Origin {
     clip: i32,
     z: i32,
@@ -174,59 +163,60 @@ struct Origin {
     x: i32,
 }
 
-fn origin_at(own: Field, position: u32) -> Origin {
-    // One division after the other, each of what the last one left: to software drivers they are dear, lane by lane.
-    let row = position / own.out_w;
-    let frame = row / own.out_h;
-    let clip = frame / own.out_t;
+fn origin_at(geometry: Geometry, position: u32) -> Origin {
+    // Each division takes the quotient of the one before. Divisions are expensive on software drivers, which do them
+    // one lane at a time.
+    let row = position / geometry.out_w;
+    let frame = row / geometry.out_h;
+    let clip = frame / geometry.out_t;
     return Origin(
         i32(clip),
-        i32((frame - clip * own.out_t) * own.window.stride_t) - own.window.pad_t,
-        i32((row - frame * own.out_h) * own.window.stride_h) - own.window.pad_h,
-        i32((position - row * own.out_w) * own.window.stride_w) - own.window.pad_w,
+        i32((frame - clip * geometry.out_t) * geometry.window.stride_t) - geometry.window.pad_t,
+        i32((row - frame * geometry.out_h) * geometry.window.stride_h) - geometry.window.pad_h,
+        i32((position - row * geometry.out_w) * geometry.window.stride_w) - geometry.window.pad_w,
     );
 }
 
-// Index of the first input quad under a tap, or `OUTSIDE` in the padding.
+// Index of the first input channel block under a tap, or `OUTSIDE` in the padding.
 const OUTSIDE: u32 = 0xffffffffu;
 
-fn quads_at(own: Field, origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
-    let z = origin.z + i32(kt * own.window.dilation_t);
-    let y = origin.y + i32(kh * own.window.dilation_h);
-    let x = origin.x + i32(kw * own.window.dilation_w);
-    let inside = (z >= 0) & (z < own.in_t) & (y >= 0) & (y < own.in_h) & (x >= 0) & (x < own.in_w);
-    let position = ((origin.clip * own.in_frames + z) * own.in_h + y) * own.in_w + x;
-    return select(OUTSIDE, u32(position) * own.in_quads, inside);
+fn channel_blocks_at(geometry: Geometry, origin: Origin, kt: u32, kh: u32, kw: u32) -> u32 {
+    let z = origin.z + i32(kt * geometry.window.dilation_t);
+    let y = origin.y + i32(kh * geometry.window.dilation_h);
+    let x = origin.x + i32(kw * geometry.window.dilation_w);
+    let inside = (z >= 0) & (z < geometry.in_t) & (y >= 0) & (y < geometry.in_h) & (x >= 0) & (x < geometry.in_w);
+    let position = ((origin.clip * geometry.in_frames + z) * geometry.in_h + y) * geometry.in_w + x;
+    return select(OUTSIDE, u32(position) * geometry.in_channel_blocks, inside);
 }
 
-// What a shader needs of the parameters when it stores; read once like `Field`.
+// The parameters that storing takes; read once, like `Geometry`.
 struct Epilogue {
-    first_quad: u32,
-    out_quads: u32,
+    first_channel_block: u32,
+    out_channel_blocks: u32,
     add_residual: bool,
     relu: bool,
 }
 
-fn epilogue() -> Epilogue {
-    return Epilogue(p.first_quad, p.out_quads, p.add_residual == 1u, p.relu == 1u);
+fn load_epilogue() -> Epilogue {
+    return Epilogue(p.first_channel_block, p.out_channel_blocks, p.add_residual == 1u, p.relu == 1u);
 }
 
-fn rectified(own: Epilogue, sum: vec4<f32>) -> vec4<f32> {
-    if own.relu {
+fn rectified(epilogue: Epilogue, sum: vec4<f32>) -> vec4<f32> {
+    if epilogue.relu {
         return select(vec4(0.0), sum, sum > vec4(0.0));
     }
     return sum;
 }
 
-// Stores the sum of a quad, counted from the first of this dispatch.
-fn store(own: Epilogue, position: u32, end: u32, own_quad: u32, sum: vec4<f32>) {
-    let quad = own.first_quad + own_quad;
-    if position < end && quad < own.out_quads {
-        let at = position * own.out_quads + quad;
+// Stores the sum of a channel block. `relative_block` counts from the first channel block of this dispatch.
+fn store(epilogue: Epilogue, position: u32, end: u32, relative_block: u32, sum: vec4<f32>) {
+    let channel_block = epilogue.first_channel_block + relative_block;
+    if position < end && channel_block < epilogue.out_channel_blocks {
+        let at = position * epilogue.out_channel_blocks + channel_block;
         var value = sum;
-        if own.add_residual {
+        if epilogue.add_residual {
             value += load4(residual[at]);
         }
-        output[at] = store4(rectified(own, value));
+        output[at] = store4(rectified(epilogue, value));
     }
 }

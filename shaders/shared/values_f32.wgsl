@@ -1,6 +1,7 @@
-// Values in storage as 32-bit floats. Shaders compute in f32: what they read from a blob or of weights goes through `load1`,
-// `load2` or `load4`, what they write into a blob through `store1` and so on. Here that is the identity. The prelude
-// declares: alias Value, Value2, Value4, what these are in storage.
+// Values in storage as 32-bit floats. Shaders compute in f32. They read blobs and weights through `load1`, `load2` and
+// `load4`, and write blobs through `store1`, `store2` and `store4`. In this file all six are the identity.
+//
+// The prelude declares: alias Value, Value2, Value4, the types in storage.
 
 fn load1(stored: Value) -> f32 {
     return stored;

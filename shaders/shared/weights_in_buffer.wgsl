@@ -1,4 +1,4 @@
-// Weights as a buffer; shaders call `weight_at`.
+// Weights as a buffer. Shaders call `weight_at`.
 
 @group(0) @binding(2) var<storage, read> weights: array<Value4>;
 

@@ -1,7 +1,7 @@
-// How a kernel slides over time, height and width: the first member of the parameters of whatever slides.
+// How a kernel slides over time, height and width: the first member of the parameters of every shader that slides.
 //
-// Padding is in front of the first frame, row and column. It is negative where a dispatch computes a range of frames and
-// binds input frames that lie before the first one it needs.
+// Padding is in front of the first frame, row and column. It is negative if a dispatch computes a range of frames or
+// rows and binds input in front of the first frame or row that it needs.
 
 struct Window {
     kernel_t: u32,

@@ -14,9 +14,9 @@ use crate::tuning::{self, Setting, Tuned};
 impl GpuBackbone {
     /// As [`GpuBackbone::prepare_async`], on this thread. Where tuning was asked for it goes before, in silence.
     ///
-    /// This blocks while the driver compiles shaders and weights are uploaded: for some tenths of a second to some seconds
-    /// the first time, for milliseconds where another shape, another backbone of the same context, or a directory for
-    /// caches has the kernels already. Tuning takes from seconds to minutes.
+    /// This blocks while the driver compiles shaders and weights are uploaded: for some tenths of a second to some
+    /// seconds the first time, for milliseconds where another shape, another backbone of the same context, or a
+    /// directory for caches has the kernels already. Tuning takes from seconds to minutes.
     ///
     /// # Errors
     /// As [`GpuBackbone::prepare_async`] and [`GpuBackbone::tune`].
@@ -38,9 +38,9 @@ impl GpuBackbone {
         Ok(self.last_used().plan())
     }
 
-    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no earlier call
-    /// and no directory for caches knows. `progress` hears how many of how many operators are done. What was tried is
-    /// returned, and nothing is done where tuning was not asked for.
+    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no
+    /// earlier call and no directory for caches knows. `progress` hears how many of how many operators are done. What
+    /// was tried is returned, and nothing is done where tuning was not asked for.
     ///
     /// # Errors
     /// Those of [`tuning::tune`].
@@ -61,18 +61,18 @@ impl GpuBackbone {
         Ok(tuned)
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere. The
-    /// first clip of a shape is planned for; see [`GpuBackbone::prepare`].
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere.
+    /// The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
     ///
-    /// This blocks until the features have come back: for the upload, for the work of the device and of everything that was
-    /// submitted to its queue before, and for the readback. A device that has not finished after ten minutes, and a second
-    /// more for each 10^8 multiply-adds, is given up on.
+    /// This blocks until the features have come back: for the upload, for the work of the device and of everything that
+    /// was submitted to its queue before, and for the readback. A device that has not finished after ten minutes, and a
+    /// second more for each 10^8 multiply-adds, is given up on.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost: then
-    /// this backbone is of no use any more, and a new one is to be made on a new context;
-    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device fails otherwise, or takes too long: the next clip of
-    /// that shape is prepared for anew.
+    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is
+    /// lost: then this backbone is of no use any more, and a new one is to be made on a new context;
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device fails otherwise, or takes too long: the next clip
+    /// of that shape is prepared for anew.
     pub fn forward<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<FeatureMaps> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
@@ -90,12 +90,12 @@ impl GpuBackbone {
         Ok(outputs.named(ticket.wait()?))
     }
 
-    /// As [`GpuBackbone::submit_async`], on this thread: it waits only where two clips of that shape are on their way, and
-    /// for the first clip of a shape.
+    /// As [`GpuBackbone::submit_async`], on this thread: it waits only where two clips of that shape are on their way,
+    /// and for the first clip of a shape.
     ///
     /// # Errors
-    /// As [`GpuBackbone::submit_async`] and [`GpuBackbone::prepare`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the
-    /// device takes too long.
+    /// As [`GpuBackbone::submit_async`] and [`GpuBackbone::prepare`]; [`ErrorKind::Device`](crate::ErrorKind::Device)
+    /// if the device takes too long.
     pub fn submit<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
         self.submit_timed(clip.into(), Timing::Off)
     }

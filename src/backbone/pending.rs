@@ -2,12 +2,12 @@
 
 use crate::error::Result;
 use crate::features::{FeatureMap, FeatureMaps};
-use crate::gpu::{Profile, Ran, Ticket};
+use crate::gpu::{Profile, RunOutputs, Ticket};
 use crate::plan::Plan;
 use std::sync::Arc;
 
-/// A forward that is on its way, see [`GpuBackbone::submit_async`](super::GpuBackbone::submit_async). Dropping it gives up its
-/// features; the device computes them all the same.
+/// A forward that is on its way, see [`GpuBackbone::submit_async`](super::GpuBackbone::submit_async). Dropping it gives
+/// up its features; the device computes them all the same.
 #[derive(Debug)]
 #[must_use = "it has the features"]
 pub struct Pending {
@@ -27,13 +27,13 @@ impl Pending {
         Self { ticket, outputs: Outputs { plan: Arc::clone(plan), spatial_scale } }
     }
 
-    /// The features, once they are there. In a browser the task is woken then. Natively whoever awaits this polls the device
-    /// over and over; `Pending::wait` sleeps instead.
+    /// The features, once they are there. In a browser the task is woken then. Natively whoever awaits this polls the
+    /// device over and over; `Pending::wait` sleeps instead.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost meanwhile,
-    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The backbone prepares anew for the next clip of
-    /// that shape.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The backbone prepares anew for the next
+    /// clip of that shape.
     pub async fn features(self) -> Result<FeatureMaps> {
         let Self { ticket, outputs } = self;
         Ok(outputs.named(ticket.outputs().await?).0)
@@ -53,7 +53,7 @@ impl Pending {
 
 impl Outputs {
     /// What a run left, by name.
-    pub fn named(&self, (values, profile): Ran) -> (FeatureMaps, Option<Profile>) {
+    pub fn named(&self, (values, profile): RunOutputs) -> (FeatureMaps, Option<Profile>) {
         let Self { plan, spatial_scale } = self;
         let last = &plan.graph().blob(plan.graph().output()).name;
         let outputs = plan.outputs().iter().zip(values);

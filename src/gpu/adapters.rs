@@ -47,8 +47,8 @@ pub enum DeviceLimits {
     Adapter,
     /// No more than every implementation of WebGPU has: its default limits (bindings of 128 MiB, buffers of 256 MiB, 8
     /// storage buffers, 256 invocations and 16 KiB of memory for a workgroup, offsets aligned to 256 bytes, 65,535
-    /// workgroups along an axis), and no optional feature: no subgroups, timestamps or pipeline cache. Whatever the adapter
-    /// is, everything runs as on the narrowest.
+    /// workgroups along an axis), and no optional feature: no subgroups, timestamps or pipeline cache. Whatever the
+    /// adapter is, everything runs as on the narrowest.
     WebGpu,
 }
 
@@ -80,8 +80,8 @@ impl ContextOptions {
         Self { limits, ..self }
     }
 
-    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no file is
-    /// read or written.
+    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no
+    /// file is read or written.
     pub fn cache(self, directory: impl Into<PathBuf>) -> Self {
         Self { cache: Some(directory.into()), ..self }
     }
@@ -116,15 +116,15 @@ impl ContextOptions {
     }
 
     fn describe(&self) -> String {
-        let own = match (&self.adapter, self.backend) {
+        let described = match (&self.adapter, self.backend) {
             (None, None) => "with compute shaders".to_owned(),
             (Some(name), None) => format!("whose name contains {name:?}"),
             (None, Some(backend)) => format!("on {}", backend.name()),
             (Some(name), Some(backend)) => format!("on {} whose name contains {name:?}", backend.name()),
         };
         match self.allowed().variable {
-            Some(value) => format!("{own} among those that {BACKEND_VARIABLE}={value} allows"),
-            None => own,
+            Some(value) => format!("{described} among those that {BACKEND_VARIABLE}={value} allows"),
+            None => described,
         }
     }
 }
@@ -247,8 +247,8 @@ pub(super) fn textures(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Textur
 const AMD: u32 = 0x1002;
 const NVIDIA: u32 = 0x10de;
 
-/// What invocations of an adapter have room for (what drivers' compilers make of the kernels: `docs/performance.md`). Of
-/// AMD's only GCN, and CDNA, have no subgroups of less than 64. Whoever is not known gets what suits all.
+/// What invocations of an adapter have room for (what drivers' compilers make of the kernels: `docs/performance.md`).
+/// Of AMD's only GCN, and CDNA, have no subgroups of less than 64. Whoever is not known gets what suits all.
 pub(super) fn registers(info: &wgpu::AdapterInfo) -> RegisterBudget {
     match info.vendor {
         NVIDIA => RegisterBudget::Many,
@@ -286,7 +286,8 @@ impl Allowed {
         std::env::var(BACKEND_VARIABLE).map_or_else(|_| Self::all(), |value| Self::named(&value))
     }
 
-    /// Those that `value` names; all, where it names none that this crate knows. (wgpu would take that for none at all.)
+    /// Those that `value` names; all, where it names none that this crate knows. (wgpu would take that for none at
+    /// all.)
     fn named(value: &str) -> Self {
         let named = value.split(',').filter_map(|name| match name.trim().to_lowercase().as_str() {
             "vulkan" | "vk" => Some(Backend::Vulkan),
@@ -304,8 +305,8 @@ impl Allowed {
     }
 }
 
-/// All adapters of the machine, in the order of preference; those that cannot be used say why. The variable `WGPU_BACKEND`
-/// hides the backends that it does not name; where it names none that this crate knows, it hides none.
+/// All adapters of the machine, in the order of preference; those that cannot be used say why. The variable
+/// `WGPU_BACKEND` hides the backends that it does not name; where it names none that this crate knows, it hides none.
 ///
 /// A browser shows one adapter at most.
 pub async fn list_adapters_async() -> Vec<AdapterSummary> {

@@ -1,9 +1,9 @@
-//! Waiting on the calling thread, for callers that are not asynchronous: a façade over what the rest of `gpu` does. Nothing
-//! of this is there in a browser, where whoever blocks waits for ever.
+//! Waiting on the calling thread, for callers that are not asynchronous: a façade over what the rest of `gpu` does.
+//! Nothing of this is there in a browser, where whoever blocks waits for ever.
 
 use super::constants::Constants;
 use super::executor::Executor;
-use super::flight::{Flight, Ran, Ticket};
+use super::flight::{Flight, RunOutputs, Ticket};
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::Timing;
 use super::{AdapterSummary, ContextOptions, GpuContext, list_adapters_async};
@@ -104,9 +104,9 @@ impl GpuContext {
         now(Self::open_async(summary))
     }
 
-    /// Why the device can do nothing any more, if that is so: it was lost to a fault of the driver, a reset or an unplugged
-    /// card, or somebody has destroyed it. A lost device does not come back. Make a new context, from a new list of
-    /// adapters, and new backbones on it.
+    /// Why the device can do nothing any more, if that is so: it was lost to a fault of the driver, a reset or an
+    /// unplugged card, or somebody has destroyed it. A lost device does not come back. Make a new context, from a new
+    /// list of adapters, and new backbones on it.
     ///
     /// Asking creates and drops a tiny buffer on the device.
     pub fn lost(&self) -> Option<String> {
@@ -153,7 +153,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::submit`].
-    pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ran> {
+    pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<RunOutputs> {
         self.submit(inputs, timing)?.wait()
     }
 
@@ -171,7 +171,7 @@ impl Ticket {
     ///
     /// # Errors
     /// As [`Ticket::outputs`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
-    pub fn wait(self) -> Result<Ran> {
+    pub fn wait(self) -> Result<RunOutputs> {
         self.0.wait()?;
         now(self.outputs())
     }
@@ -186,16 +186,16 @@ impl Flight {
         }
         let fail = |error| {
             self.fail();
-            Err(now(self.gpu.explained(error)))
+            Err(now(self.run.gpu.explained(error)))
         };
-        if let Err(error) = self.gpu.wait(Some(self.submission.clone()), timeout(&self.plan)) {
+        if let Err(error) = self.run.gpu.wait(Some(self.run.submission.clone()), timeout(&self.run.plan)) {
             return fail(error);
         }
         // Where several threads poll a device, another one may have the answers in its hands still.
         let deadline = Instant::now() + DELIVERY;
         while self.poll(task).is_pending() {
             if Instant::now() > deadline {
-                return fail(self.gpu.fault("a buffer was not mapped when its submission had finished"));
+                return fail(self.run.gpu.fault("a buffer was not mapped when its submission had finished"));
             }
             std::thread::sleep(MOMENT);
         }

@@ -1,7 +1,7 @@
 //! What an adapter can do at most, measured: multiply-adds in registers, and a stream through storage buffers.
 //!
-//! Both microbenchmarks are timed by the host's clock around a submission that is long enough for that, so that they work
-//! the same on every adapter.
+//! Both microbenchmarks are timed by the host's clock around a submission that is long enough for that, so that they
+//! work the same on every adapter.
 
 use super::{GpuContext, blocking};
 use crate::dtype::DType;
@@ -38,8 +38,8 @@ pub struct Ceilings {
     /// Multiply-adds in registers, as 10^9 floating-point operations a second, two for each.
     pub gflops: f64,
     /// A triad `output = a + 3 b` of vec4 through storage buffers too large for caches, as 10^9 bytes a second, three
-    /// values moved for each computed. On a software adapter it is what loads and stores cost the processor, which may be
-    /// less than what its memory could do.
+    /// values moved for each computed. On a software adapter it is what loads and stores cost the processor, which may
+    /// be less than what its memory could do.
     pub gb_per_s: f64,
 }
 
@@ -54,8 +54,8 @@ pub enum Bound {
 }
 
 impl Ceilings {
-    /// Measures both, the best of several runs each: in about one second, and some more on very slow adapters. The triad
-    /// takes 768 MiB on the device, or three times the largest storage binding where that is less.
+    /// Measures both, the best of several runs each: in about one second, and some more on very slow adapters. The
+    /// triad takes 768 MiB on the device, or three times the largest storage binding where that is less.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device refuses, runs out of memory, or a shader does not
@@ -224,9 +224,9 @@ mod tests {
         ];
         for (gflops, gb_per_s, attainable, share, bound) in cases {
             assert!((ceilings.attainable(gflops / gb_per_s) - attainable).abs() < 1e-9, "{gflops} {gb_per_s}");
-            let (own, nearer) = ceilings.share(gflops, gb_per_s);
-            assert!((own - share).abs() < 1e-9 && nearer == bound, "{gflops} {gb_per_s}: {own} {nearer:?}");
-            assert!((own - gflops / ceilings.attainable(gflops / gb_per_s)).abs() < 1e-9);
+            let (got, nearer) = ceilings.share(gflops, gb_per_s);
+            assert!((got - share).abs() < 1e-9 && nearer == bound, "{gflops} {gb_per_s}: {got} {nearer:?}");
+            assert!((got - gflops / ceilings.attainable(gflops / gb_per_s)).abs() < 1e-9);
         }
         // A pool or a conversion: bytes, but no multiply-adds.
         assert_eq!(ceilings.share(0.0, 5.0), (0.5, Bound::Memory));

@@ -3,7 +3,7 @@
 use super::GpuContext;
 use super::faults::Scoped;
 use super::parallel;
-use super::resource::{Resource, filled_buffer, filled_image};
+use super::resource::{Resource, filled_buffer, filled_texture};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::{Method, OperandMemory};
@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// What one set of packed weights is for: an operator, a method, the number format of a plan, and how the blocks of output
-/// channels are cut.
+/// What one set of packed weights is for: an operator, a method, the number format of a plan, and how the blocks of
+/// output channels are cut.
 type Key = (String, Method, DType, Vec<Range<usize>>);
 
 /// The packed weights of an operator on the device.
@@ -99,7 +99,7 @@ fn upload(gpu: &GpuContext, plan: &Plan, step: &Step, weights: &Weights) -> Resu
                 OperandMemory::Buffer => {
                     Resource::Buffer(filled_buffer(gpu, &label, wgpu::BufferUsages::STORAGE, &values)?)
                 }
-                OperandMemory::Texture => Resource::Image(filled_image(gpu, &label, dtype, &values)),
+                OperandMemory::Texture => Resource::Texture(filled_texture(gpu, &label, dtype, &values)),
             })
         };
         constants.iter().enumerate().map(upload).collect::<Result<Vec<_>>>()

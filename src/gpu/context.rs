@@ -14,8 +14,8 @@ use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines. It is
-/// `Send` and `Sync`.
+/// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines. It
+/// is `Send` and `Sync`.
 #[derive(Clone, Debug)]
 pub struct GpuContext {
     pub(super) device: wgpu::Device,
@@ -36,8 +36,8 @@ impl GpuContext {
     ///
     /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL.
     ///
-    /// This blocks while drivers list their adapters and one makes a device: for some tenths of a second, for seconds where
-    /// a driver wakes a card up. No limit is set to that.
+    /// This blocks while drivers list their adapters and one makes a device: for some tenths of a second, for seconds
+    /// where a driver wakes a card up. No limit is set to that.
     ///
     /// # Errors
     /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are;
@@ -63,7 +63,8 @@ impl GpuContext {
         Ok(contexts)
     }
 
-    /// A device on `summary`'s adapter, with all the limits that it has there and those features that this crate can use.
+    /// A device on `summary`'s adapter, with all the limits that it has there and those features that this crate can
+    /// use.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
@@ -73,20 +74,22 @@ impl GpuContext {
         let failed = |reason| Error::from(ErrorRepr::Device { adapter: name.clone(), reason });
         let opening = guarded(|| summary.adapter.request_device(&desc)).map_err(failed)?;
         let (device, queue) = opening.await.map_err(|error| failed(error.to_string()))?;
-        // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come here.
+        // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come
+        // here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));
         let loss = LossReason::listen(&device);
         Ok(Self { loss, compiler: summary.compiler, ..Self::from_wgpu(&summary.adapter, device, queue) })
     }
 
-    /// What to ask `adapter` for where the caller opens the device, see [`GpuContext::from_wgpu`]: those of its features
-    /// that this crate can use, and all its limits. More of either does no harm.
+    /// What to ask `adapter` for where the caller opens the device, see [`GpuContext::from_wgpu`]: those of its
+    /// features that this crate can use, and all its limits. More of either does no harm.
     pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
         descriptor(adapter.features(), adapter.limits())
     }
 
-    /// Runs on a device that the caller has opened, and shares it: [`GpuContext::device_descriptor`] has what to open it with.
+    /// Runs on a device that the caller has opened, and shares it: [`GpuContext::device_descriptor`] has what to open
+    /// it with.
     ///
     /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache
     /// of pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its
@@ -109,9 +112,10 @@ impl GpuContext {
     }
 
     /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
-    /// backend can tell (Vulkan), and what [tuning](crate::low_level::tuning) has found. The directory is made when there is
-    /// something to write. Nothing depends on what is in it: a file that is damaged, of another driver or version, or
-    /// writable by others is not used, and one that cannot be written is logged. Clones made before do not share it.
+    /// backend can tell (Vulkan), and what [tuning](crate::low_level::tuning) has found. The directory is made when
+    /// there is something to write. Nothing depends on what is in it: a file that is damaged, of another driver or
+    /// version, or writable by others is not used, and one that cannot be written is logged. Clones made before do not
+    /// share it.
     #[must_use]
     pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
         let directory = CacheDirectory::new(directory.into());
@@ -139,8 +143,8 @@ impl GpuContext {
         self.class
     }
 
-    /// What kernels are chosen for: the class, the subgroup size where the device has subgroups of one size, and what is
-    /// known of such devices.
+    /// What kernels are chosen for: the class, the subgroup size where the device has subgroups of one size, and what
+    /// is known of such devices.
     pub fn target(&self) -> Target {
         let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
         let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP) && one_size;
@@ -154,8 +158,8 @@ impl GpuContext {
         }
     }
 
-    /// How far the kernels are that are being compiled now, for whatever is prepared on this device; `None` while none is.
-    /// For a display beside the thread that prepares: compiling takes from milliseconds to minutes.
+    /// How far the kernels are that are being compiled now, for whatever is prepared on this device; `None` while none
+    /// is. For a display beside the thread that prepares: compiling takes from milliseconds to minutes.
     pub fn compilation(&self) -> Option<Compilation> {
         self.pipelines.compilation()
     }

@@ -3,7 +3,7 @@
 use super::GpuContext;
 use super::answers::Answers;
 use super::constants::{Constants, Packed};
-use super::flight::{Departure, Flight, Ticket};
+use super::flight::{Flight, SubmittedRun, Ticket};
 use super::parallel;
 use super::pipelines::{ShaderChecks, ShaderPatch};
 use super::profile::{Timestamps, Timing, timed_passes};
@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 
-/// How many runs have staging of their own: while one computes, the host writes the clip of another, or reads its outputs.
+/// How many runs have staging of their own: while one computes, the host writes the clip of another, or reads its
+/// outputs.
 const STAGING_SETS: usize = 2;
 
 /// A dispatch with everything bound.
@@ -35,8 +36,8 @@ pub(super) struct BoundDispatch {
 
 /// A plan, ready to run.
 ///
-/// Several runs may be under way: each has staging of its own, two at most, and all share the buffers of activations, since
-/// a device computes what is submitted in its order.
+/// Several runs may be under way: each has staging of its own, two at most, and all share the buffers of activations,
+/// since a device computes what is submitted in its order.
 #[derive(Debug)]
 pub struct Executor {
     gpu: GpuContext,
@@ -178,8 +179,8 @@ impl Executor {
         }
     }
 
-    /// One workgroup of every pipeline: lavapipe compiles a shader when it first runs, and it may not be the only driver
-    /// that leaves something for then. What it writes is overwritten.
+    /// One workgroup of every pipeline: lavapipe compiles a shader when it first runs, and it may not be the only
+    /// driver that leaves something for then. What it writes is overwritten.
     fn rehearsal(&self) -> wgpu::CommandBuffer {
         let label = Some("resnet3d.rehearsal");
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -262,14 +263,13 @@ impl Executor {
         let failed = Arc::clone(&self.failed);
         let start = || {
             let timed = timed_passes(passes.len(), timing == Timing::Layers);
-            if timing != Timing::Off && set.timestamps.as_ref().is_none_or(|own| own.passes() < timed) {
+            if timing != Timing::Off && set.timestamps.as_ref().is_none_or(|known| known.passes() < timed) {
                 set.timestamps = Timestamps::new(&gpu, timed);
             }
             set.write(&gpu, &plan, inputs)?;
             let submission = self.record_and_submit(&set, timing);
-            let departure =
-                Departure { gpu: gpu.clone(), plan: Arc::clone(&plan), submission, set, timing, passes, failed };
-            Ok(Flight::new(departure))
+            let run = SubmittedRun { gpu: gpu.clone(), plan: Arc::clone(&plan), submission, timing, passes, failed };
+            Ok(Flight::new(run, set))
         };
         let started = gpu.scoped(start);
         // Before anything is awaited: who drops this future does not drop the run.
@@ -278,9 +278,9 @@ impl Executor {
         started.map(Ticket).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
 
-    /// Records a run into a command encoder of the caller's: its inputs are copied from buffers of NCTHW f32, those of the
-    /// graph's inputs that are fed, and [`Plan::outputs`] into others. Nothing is submitted, and nothing waits. A plan of
-    /// several rounds or submissions is recorded all the same, into the one encoder.
+    /// Records a run into a command encoder of the caller's: its inputs are copied from buffers of NCTHW f32, those of
+    /// the graph's inputs that are fed, and [`Plan::outputs`] into others. Nothing is submitted, and nothing waits. A
+    /// plan of several rounds or submissions is recorded all the same, into the one encoder.
     ///
     /// The buffers have room for the values, the usages [`wgpu::BufferUsages::COPY_SRC`] and
     /// [`wgpu::BufferUsages::COPY_DST`], and are all different. Each is within one binding of the device.

@@ -34,8 +34,8 @@ pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send
 pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
 /// The error scopes of a device while `work` runs, which is no future: a scope that is open across an await would catch
-/// the errors of whatever else runs meanwhile, and wgpu panics in browsers where two such scopes overlap. What the scopes
-/// have caught is told later, innermost first.
+/// the errors of whatever else runs meanwhile, and wgpu panics in browsers where two such scopes overlap. What the
+/// scopes have caught is told later, innermost first.
 pub(super) fn within_scopes<T>(
     device: &wgpu::Device,
     filters: [wgpu::ErrorFilter; 3],
@@ -68,8 +68,8 @@ impl<T> Scoped<'_, T> {
     /// [`ErrorKind::OutOfMemory`]; [`ErrorKind::DeviceLost`]; [`ErrorKind::Device`]; those of the calls.
     pub async fn result(self) -> Result<T> {
         let Self { gpu, result, caught } = self;
-        // A device error explains a failed result better than the result itself, and a lack of memory, whose scope is the
-        // innermost, explains what is invalid for it.
+        // A device error explains a failed result better than the result itself, and a lack of memory, whose scope is
+        // the innermost, explains what is invalid for it.
         let mut error = None;
         for caught in caught {
             error = error.or(caught.await);
@@ -112,8 +112,8 @@ impl GpuContext {
         if cfg!(target_arch = "wasm32") {
             return told();
         }
-        // A loss is the only failure that wgpu tells no error scope. It does not say so otherwise to those who do not have
-        // the device's only callback.
+        // A loss is the only failure that wgpu tells no error scope. It does not say so otherwise to those who do not
+        // have the device's only callback.
         let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal];
         let (dead, caught) = within_scopes(&self.device, filters, || {
             // One that the host can map is mapped at once, and leaves nothing behind for the next submission.
@@ -160,9 +160,9 @@ impl GpuContext {
     }
 }
 
-/// What `call`, a call of wgpu's, returns, or what it says where it panics: wgpu 30 has no other answer to some failures of
-/// a driver. It has put its own affairs in order by then and holds no lock, so that its objects can be used, or at least
-/// dropped, after it.
+/// What `call`, a call of wgpu's, returns, or what it says where it panics: wgpu 30 has no other answer to some
+/// failures of a driver. It has put its own affairs in order by then and holds no lock, so that its objects can be
+/// used, or at least dropped, after it.
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let said = payload.downcast_ref::<String>().map(String::as_str);

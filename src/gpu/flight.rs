@@ -1,4 +1,4 @@
-//! A run that is under way: from its submission to its outputs.
+//! A run in flight: from its submission to its outputs.
 
 use super::GpuContext;
 use super::answers::Answers;
@@ -12,121 +12,106 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-/// What a run leaves: the values of [`Plan::outputs`] in their order, NCTHW, with the device's timing if it was asked for
-/// and the device can.
-pub type Ran = (Vec<Vec<f32>>, Option<Profile>);
+/// What a run returns: the values of [`Plan::outputs`] in their order, NCTHW, and the device's timing if it was asked
+/// for and the device has timestamps.
+pub type RunOutputs = (Vec<Vec<f32>>, Option<Profile>);
 
-/// A run that is under way, shared by its [`Ticket`] and by the executor, which wants the staging back.
+/// A run in flight, shared by its [`Ticket`] and by the executor, which takes the staging back.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub gpu: GpuContext,
-    pub plan: Arc<Plan>,
-    /// The last submission, for those who wait.
-    pub submission: wgpu::SubmissionIndex,
+    pub run: SubmittedRun,
     answers: Answers,
-    timing: Timing,
-    /// The step of each timed pass.
-    passes: Arc<[usize]>,
-    /// Set where this run, or another of the executor, has failed.
-    failed: Arc<AtomicBool>,
-    /// Set where nobody wants the outputs any more.
+    /// Set if nobody wants the outputs any more.
     abandoned: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 enum State {
-    UnderWay(StagingSet),
-    /// The staging until the executor takes it, the outputs until the ticket does.
-    Landed {
+    InFlight(StagingSet),
+    /// Holds the staging until the executor takes it, and the outputs until the ticket does.
+    Finished {
         set: Option<StagingSet>,
-        ran: Option<Result<Ran>>,
+        outputs: Option<Result<RunOutputs>>,
     },
 }
 
-/// What a flight begins with.
-pub(super) struct Departure {
+/// A run as it was submitted.
+#[derive(Debug)]
+pub(super) struct SubmittedRun {
     pub gpu: GpuContext,
     pub plan: Arc<Plan>,
+    /// The last submission, for callers that wait.
     pub submission: wgpu::SubmissionIndex,
-    pub set: StagingSet,
     pub timing: Timing,
+    /// The step of each timed pass.
     pub passes: Arc<[usize]>,
+    /// Set if this run, or another of the executor, has failed.
     pub failed: Arc<AtomicBool>,
 }
 
 impl Flight {
-    /// A run that was just submitted: asks for its buffers to be mapped.
-    pub fn new(departure: Departure) -> Arc<Self> {
-        let Departure { gpu, plan, submission, set, timing, passes, failed } = departure;
+    /// A run that was just submitted with the staging `set`. Asks for the set's buffers to be mapped.
+    pub fn new(run: SubmittedRun, set: StagingSet) -> Arc<Self> {
         let answers = Answers::default();
-        set.ask_for_mappings(&answers, timing != Timing::Off);
-        Arc::new(Self {
-            gpu,
-            plan,
-            submission,
-            answers,
-            timing,
-            passes,
-            failed,
-            abandoned: AtomicBool::new(false),
-            state: Mutex::new(State::UnderWay(set)),
-        })
+        set.ask_for_mappings(&answers, run.timing != Timing::Off);
+        Arc::new(Self { run, answers, abandoned: AtomicBool::new(false), state: Mutex::new(State::InFlight(set)) })
     }
 
-    /// Ready when the run has landed: its outputs are read, unless they are not wanted, or it has failed.
+    /// Ready when the run has finished: its outputs are read, unless nobody wants them, or it has failed.
     pub fn poll(&self, task: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
-        let State::UnderWay(set) = &*state else { return Poll::Ready(()) };
-        let answered = match self.answers.poll(&self.gpu, task) {
+        let State::InFlight(set) = &*state else { return Poll::Ready(()) };
+        let answered = match self.answers.poll(&self.run.gpu, task) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(answered) => answered,
         };
         let wanted = !self.abandoned.load(Ordering::Relaxed);
-        let timed = self.timing != Timing::Off;
-        let ran = answered.and_then(|()| {
-            let ran = if wanted { self.read(set)? } else { Ran::default() };
+        let timed = self.run.timing != Timing::Off;
+        let outputs = answered.and_then(|()| {
+            let outputs = if wanted { self.read(set)? } else { RunOutputs::default() };
             set.unmap(timed);
-            Ok(ran)
+            Ok(outputs)
         });
-        if ran.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
+        if outputs.is_err() {
+            self.fail();
         }
-        // After an error buffers may be on their way to the host still: nobody can use them again.
-        let ran = Some(ran);
-        *state = match std::mem::replace(&mut *state, State::Landed { set: None, ran: None }) {
-            State::UnderWay(set) => State::Landed { set: matches!(ran, Some(Ok(_))).then_some(set), ran },
-            landed @ State::Landed { .. } => landed,
+        // After an error, buffers may still be waiting to be mapped. They cannot be used again.
+        let outputs = Some(outputs);
+        *state = match std::mem::replace(&mut *state, State::Finished { set: None, outputs: None }) {
+            State::InFlight(set) => State::Finished { set: matches!(outputs, Some(Ok(_))).then_some(set), outputs },
+            finished @ State::Finished { .. } => finished,
         };
         Poll::Ready(())
     }
 
-    fn read(&self, set: &StagingSet) -> Result<Ran> {
-        let outputs = set.read(&self.gpu, &self.plan)?;
-        let timestamps = set.timestamps.as_ref().filter(|_| self.timing != Timing::Off);
-        let by_step = self.timing == Timing::Layers;
-        let profile = timestamps.map(|own| own.read(&self.gpu, &self.passes, by_step, self.plan.steps().len()));
+    fn read(&self, set: &StagingSet) -> Result<RunOutputs> {
+        let SubmittedRun { gpu, plan, timing, passes, .. } = &self.run;
+        let outputs = set.read(gpu, plan)?;
+        let timestamps = set.timestamps.as_ref().filter(|_| *timing != Timing::Off);
+        let by_step = *timing == Timing::Layers;
+        let profile = timestamps.map(|timestamps| timestamps.read(gpu, passes, by_step, plan.steps().len()));
         Ok((outputs, profile.transpose()?))
     }
 
-    /// The staging of a run that has landed well, once.
+    /// The staging of a run that has succeeded; it can be taken once.
     pub fn take_staging(&self) -> Option<StagingSet> {
         match &mut *lock(&self.state) {
-            State::UnderWay(_) => None,
-            State::Landed { set, .. } => set.take(),
+            State::InFlight(_) => None,
+            State::Finished { set, .. } => set.take(),
         }
     }
 
-    /// Gives the run up, and the executor: what they hold is not to be used again.
+    /// Marks the executor as failed: its buffers cannot be used again.
     pub fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+        self.run.failed.store(true, Ordering::Relaxed);
     }
 
-    fn take_outputs(&self) -> Result<Ran> {
-        let gone = || Err(self.gpu.fault("the outputs of this run have been taken"));
+    fn take_outputs(&self) -> Result<RunOutputs> {
+        let gone = || Err(self.run.gpu.fault("the outputs of this run have been taken"));
         match &mut *lock(&self.state) {
-            State::UnderWay(_) => gone(),
-            State::Landed { ran, .. } => ran.take().unwrap_or_else(gone),
+            State::InFlight(_) => gone(),
+            State::Finished { outputs, .. } => outputs.take().unwrap_or_else(gone),
         }
     }
 }
@@ -137,19 +122,19 @@ impl Flight {
 pub struct Ticket(pub(super) Arc<Flight>);
 
 impl Ticket {
-    /// The outputs, once they are there. Natively the future polls the device whenever it is polled itself, and asks to be
-    /// polled again at once: an executor of futures with nothing else to do spins. `Ticket::wait` sleeps instead.
+    /// The outputs, once they are there. Natively the future polls the device whenever it is polled itself, and asks to
+    /// be polled again at once: an executor of futures with nothing else to do spins. `Ticket::wait` sleeps instead.
     ///
     /// After an error the executor of the run is of no use any more: make a new one.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost), or [`ErrorKind::Device`](crate::ErrorKind::Device) if
     /// the device fails otherwise.
-    pub async fn outputs(self) -> Result<Ran> {
+    pub async fn outputs(self) -> Result<RunOutputs> {
         poll_fn(|task| self.0.poll(task)).await;
         match self.0.take_outputs() {
-            Err(error) => Err(self.0.gpu.explained(error).await),
-            ran => ran,
+            Err(error) => Err(self.0.run.gpu.explained(error).await),
+            outputs => outputs,
         }
     }
 

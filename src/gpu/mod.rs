@@ -31,6 +31,6 @@ pub use ceilings::{Bound, Ceilings};
 pub use constants::Constants;
 pub use context::GpuContext;
 pub use executor::Executor;
-pub use flight::{Ran, Ticket};
+pub use flight::{RunOutputs, Ticket};
 pub use pipelines::{Compilation, ShaderChecks, ShaderPatch};
 pub use profile::{Profile, Timing};

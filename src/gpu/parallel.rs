@@ -1,5 +1,5 @@
-//! Work of the host on several threads: on all cores natively, on the only thread in a browser, where wgpu's objects cannot
-//! leave the one that they were made on.
+//! Work of the host on several threads: on all cores natively, on the only thread in a browser, where wgpu's objects
+//! cannot leave the one that they were made on.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod threads {

@@ -1,6 +1,7 @@
 //! The pipelines that a driver has compiled, in a file for the next process, where the backend can (Vulkan).
 //!
-//! A driver is given bytes of a file only if this module wrote them, see [`Written`]. The file, all numbers little-endian:
+//! A driver is given bytes of a file only if this module wrote them, see [`Written`]. The file, all numbers
+//! little-endian:
 //!
 //! ```text
 //! "resnet3d pipelines 1\n"

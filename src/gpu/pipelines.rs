@@ -22,8 +22,8 @@ pub enum ShaderChecks {
     /// No checks: the kernels are verified, and checks cost time.
     #[default]
     Unchecked,
-    /// All checks. But FXC does not fill workgroup memory with zeros, which no kernel counts on: it writes them out one by
-    /// one, and takes minutes for that.
+    /// All checks. But FXC does not fill workgroup memory with zeros, which no kernel counts on: it writes them out one
+    /// by one, and takes minutes for that.
     Checked,
 }
 
@@ -98,26 +98,26 @@ pub(super) struct Pipelines {
 /// Kernels that one call compiles. Dropping it, done or not, takes them out of what is under way.
 struct Batch<'a> {
     underway: &'a Mutex<Compilation>,
-    own: Mutex<Compilation>,
+    compilation: Mutex<Compilation>,
 }
 
 impl<'a> Batch<'a> {
     fn new(underway: &'a Mutex<Compilation>, total: usize) -> Self {
         lock(underway).total += total;
-        Self { underway, own: Mutex::new(Compilation { done: 0, total }) }
+        Self { underway, compilation: Mutex::new(Compilation { done: 0, total }) }
     }
 
     fn step(&self) {
-        lock(&self.own).done += 1;
+        lock(&self.compilation).done += 1;
         lock(self.underway).done += 1;
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        let (own, mut underway) = (*lock(&self.own), lock(self.underway));
-        underway.done -= own.done;
-        underway.total -= own.total;
+        let (compilation, mut underway) = (*lock(&self.compilation), lock(self.underway));
+        underway.done -= compilation.done;
+        underway.total -= compilation.total;
     }
 }
 

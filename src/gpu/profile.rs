@@ -91,8 +91,8 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
     }
 
-    /// Reads what a finished run has measured, of a plan of so many steps: of all passes with their steps, `of`, or of the
-    /// first and the last. The readback buffer must be mapped.
+    /// Reads what a finished run has measured, of a plan of so many steps: of all passes with their steps, `of`, or of
+    /// the first and the last. The readback buffer must be mapped.
     pub fn read(&self, gpu: &GpuContext, of: &[usize], by_step: bool, steps: usize) -> Result<Profile> {
         let timed = timed_passes(of.len(), by_step);
         let view = self.readback.get_mapped_range(..16 * timed as u64).map_err(|e| gpu.fault(e))?;

@@ -30,8 +30,8 @@ pub(super) struct Recording<'a> {
     pub recorded: usize,
 }
 
-/// Whether two commands that follow one another are in one compute pass, or are no passes: copies end one, and where every
-/// step is timed so does the next step.
+/// Whether two commands that follow one another are in one compute pass, or are no passes: copies end one, and where
+/// every step is timed so does the next step.
 fn together(a: &Command, b: &Command, timing: Timing) -> bool {
     match (a, b) {
         (Command::Dispatch { step: a, .. }, Command::Dispatch { step: b, .. }) => timing != Timing::Layers || a == b,

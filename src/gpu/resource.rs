@@ -1,40 +1,40 @@
-//! What kernels bind: buffers, and images as long rows of vec4 ([`OperandMemory`]).
+//! What kernels bind: buffers, and textures as long rows of vec4 ([`OperandMemory`]).
 
 use super::GpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::{OperandMemory, TEXTURE_WIDTH, texture_row_bytes};
 
-/// The texels of an image whose values have that number format: four values each.
+/// The texel format of a texture whose values have that number format: four values a texel.
 pub(super) fn texel_format(dtype: DType) -> wgpu::TextureFormat {
     match dtype {
         DType::F32 => wgpu::TextureFormat::Rgba32Float,
     }
 }
 
-/// Bytes of a row of an image.
+/// Bytes of a row of a texture.
 fn row_bytes(view: &wgpu::TextureView) -> usize {
     let texel = view.texture().format().block_copy_size(None);
     TEXTURE_WIDTH * texel.expect("colours have one size") as usize
 }
 
-/// A buffer or an image.
+/// A buffer or a texture.
 #[derive(Debug)]
 pub(super) enum Resource {
     Buffer(wgpu::Buffer),
-    Image(wgpu::TextureView),
+    Texture(wgpu::TextureView),
 }
 
 impl Resource {
-    /// An empty one with room for so many bytes.
+    /// A resource with room for `bytes`.
     pub fn empty(gpu: &GpuContext, label: &str, memory: OperandMemory, dtype: DType, bytes: u64) -> Self {
         match memory {
             OperandMemory::Buffer => Self::Buffer(empty_buffer(gpu, label, bytes)),
-            OperandMemory::Texture => Self::Image(empty_image(gpu, label, dtype, bytes)),
+            OperandMemory::Texture => Self::Texture(empty_texture(gpu, label, dtype, bytes)),
         }
     }
 
-    /// What a bind group has of it: its first `bytes`, or of an image all.
+    /// The binding of its first `bytes`. A texture is bound whole.
     pub fn binding(&self, bytes: Option<u64>) -> wgpu::BindingResource<'_> {
         match self {
             Self::Buffer(buffer) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -42,7 +42,7 @@ impl Resource {
                 offset: 0,
                 size: bytes.and_then(wgpu::BufferSize::new),
             }),
-            Self::Image(view) => wgpu::BindingResource::TextureView(view),
+            Self::Texture(view) => wgpu::BindingResource::TextureView(view),
         }
     }
 
@@ -50,7 +50,7 @@ impl Resource {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Buffer(buffer) => buffer.size(),
-            Self::Image(view) => u64::from(view.texture().height()) * row_bytes(view) as u64,
+            Self::Texture(view) => u64::from(view.texture().height()) * row_bytes(view) as u64,
         }
     }
 
@@ -59,18 +59,18 @@ impl Resource {
         let bytes = filling(value, self.bytes());
         match self {
             Self::Buffer(buffer) => gpu.queue.write_buffer(buffer, 0, &bytes),
-            Self::Image(view) => write_rows(gpu, view, 0, &bytes),
+            Self::Texture(view) => write_rows(gpu, view, 0, &bytes),
         }
     }
 }
 
-/// So many bytes of one f32, over and over.
+/// `bytes` bytes that repeat one f32.
 pub(super) fn filling(value: f32, bytes: u64) -> Vec<u8> {
     let value = value.to_ne_bytes();
     value.repeat(bytes as usize / value.len())
 }
 
-/// A buffer for what kernels read and write.
+/// A buffer that kernels read and write.
 pub(super) fn empty_buffer(gpu: &GpuContext, label: &str, bytes: u64) -> wgpu::Buffer {
     gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
@@ -123,9 +123,9 @@ pub(super) fn filled_buffer(
     Ok(buffer)
 }
 
-/// Rows of an image for so many bytes, with so many in a row. Never a power of two: llvmpipe compiles a shader once for images whose sides are,
-/// and once more for others.
-fn image_rows(bytes: usize, row_bytes: usize) -> usize {
+/// Rows of a texture for `bytes`, with `row_bytes` in a row. The number is never a power of two: llvmpipe compiles a
+/// shader once for textures whose sides are powers of two, and again for others.
+fn texture_rows(bytes: usize, row_bytes: usize) -> usize {
     let rows = bytes.div_ceil(row_bytes).max(3);
     rows + usize::from(rows.is_power_of_two())
 }
@@ -134,11 +134,11 @@ fn extent(rows: usize) -> wgpu::Extent3d {
     wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows as u32, depth_or_array_layers: 1 }
 }
 
-/// An image with room for so many bytes.
-fn empty_image(gpu: &GpuContext, label: &str, dtype: DType, bytes: u64) -> wgpu::TextureView {
+/// A texture with room for `bytes`.
+fn empty_texture(gpu: &GpuContext, label: &str, dtype: DType, bytes: u64) -> wgpu::TextureView {
     let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
-        size: extent(image_rows(bytes as usize, texture_row_bytes(dtype) as usize)),
+        size: extent(texture_rows(bytes as usize, texture_row_bytes(dtype) as usize)),
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
@@ -149,11 +149,11 @@ fn empty_image(gpu: &GpuContext, label: &str, dtype: DType, bytes: u64) -> wgpu:
     texture.create_view(&wgpu::TextureViewDescriptor::default())
 }
 
-/// An image that holds `bytes` row by row.
-pub(super) fn filled_image(gpu: &GpuContext, label: &str, dtype: DType, bytes: &[u8]) -> wgpu::TextureView {
-    let view = empty_image(gpu, label, dtype, bytes.len() as u64);
+/// A texture that holds `bytes` row by row.
+pub(super) fn filled_texture(gpu: &GpuContext, label: &str, dtype: DType, bytes: &[u8]) -> wgpu::TextureView {
+    let view = empty_texture(gpu, label, dtype, bytes.len() as u64);
     let row_bytes = row_bytes(&view);
-    // Whole rows at once; the rest of the last one is padding that nobody reads.
+    // Whole rows are written at once. The rest of the last row is padding that no shader reads.
     let (whole, rest) = bytes.split_at(bytes.len() / row_bytes * row_bytes);
     let mut last = rest.to_vec();
     last.resize(rest.len().next_multiple_of(row_bytes), 0);
@@ -179,10 +179,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rows_of_an_image_hold_everything_and_are_no_power_of_two() {
+    fn the_rows_of_a_texture_hold_everything_and_are_no_power_of_two() {
         const ROW_BYTES: usize = 16_384;
         for bytes in (0..40).flat_map(|rows| [rows * ROW_BYTES, rows * ROW_BYTES + 1]) {
-            let rows = image_rows(bytes, ROW_BYTES);
+            let rows = texture_rows(bytes, ROW_BYTES);
             assert!(rows * ROW_BYTES >= bytes && !rows.is_power_of_two(), "{bytes}: {rows}");
             assert!(rows <= bytes.div_ceil(ROW_BYTES).max(2) + 1, "{bytes}: {rows}");
         }

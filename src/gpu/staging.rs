@@ -60,8 +60,8 @@ impl StagingSet {
         }
     }
 
-    /// Writes `inputs`, NCTHW, those that are fed, to where `plan` uploads them from, and unmaps the buffers, which must be
-    /// mapped.
+    /// Writes `inputs`, NCTHW, those that are fed, to where `plan` uploads them from, and unmaps the buffers, which
+    /// must be mapped.
     pub fn write(&self, gpu: &GpuContext, plan: &Plan, inputs: &[&[f32]]) -> Result<()> {
         for (index, buffer) in self.uploads.iter().enumerate() {
             let mut view = buffer.get_mapped_range_mut(..).map_err(|e| gpu.fault(e))?;

@@ -1,7 +1,7 @@
 //! Host side of `shaders/affine.wgsl`: the affine channel, where it has not been fused.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, channel_block_grid, params};
 use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -11,7 +11,7 @@ use crate::weights::Weights;
 
 params! {
     /// Uniform parameters.
-    Params { grid_x: u32, len: u32, quads: u32 }
+    Params { grid_x: u32, len: u32, channel_blocks: u32 }
 }
 
 /// The affine channel. There is one kernel for it.
@@ -45,8 +45,8 @@ impl Family for AffineChannel {
     }
 
     fn launches(&self, _affine: &Affine, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
-        let (len, grid) = quad_grid(slice.output, max_groups)?;
-        let params = Params { grid_x: grid.x, len, quads: slice.output.c.div_ceil(4) as u32 };
+        let (len, grid) = channel_block_grid(slice.output, max_groups)?;
+        let params = Params { grid_x: grid.x, len, channel_blocks: slice.output.c.div_ceil(4) as u32 };
         let operands = vec![Operand::Input(0), Operand::Constant(0), Operand::Constant(1), Operand::Output];
         Ok(vec![Launch::new(Kernel::Affine(*self), &params, grid, operands)])
     }

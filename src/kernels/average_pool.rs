@@ -9,19 +9,19 @@ use crate::graph::{Axes, OpKind};
 use crate::shape::Shape;
 
 /// Channel blocks of four that a workgroup computes, and invocations for each of them.
-const QUADS: usize = 8;
+const BLOCKS: usize = 8;
 const SHARES: usize = 8;
 
-/// Values that an invocation adds up before it adds their sum to its own.
-const BLOCK: usize = 16;
+/// Values that an invocation sums before it adds that sum to its total.
+const CHUNK: usize = 16;
 
-/// Rounds of a loop that no driver cuts off, see [`super::conv_gemm`].
-const MOST_ROUNDS: usize = 65_000;
+/// Iterations of a loop that no driver ends early, see [`super::conv_gemm`].
+const MAX_ITERATIONS: usize = 65_000;
 
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, workgroups: u32, quads: u32, quad_groups: u32,
+        grid_x: u32, workgroups: u32, channel_blocks: u32, block_workgroups: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_t: u32, out_h: u32, out_w: u32,
         first_t: u32, first_h: u32,
@@ -44,8 +44,8 @@ pub struct AveragePool;
 impl Permutation for AveragePool {
     fn row(&self) -> Row {
         Row::new("average_pool", wgsl!("average_pool"), Params::LAYOUT, 2)
-            .prelude(&[("QUADS", QUADS), ("SHARES", SHARES), ("BLOCK", BLOCK)])
-            .invocations(QUADS * SHARES)
+            .prelude(&[("BLOCKS", BLOCKS), ("SHARES", SHARES), ("CHUNK", CHUNK)])
+            .invocations(BLOCKS * SHARES)
     }
 }
 
@@ -59,7 +59,7 @@ impl Family for AveragePool {
     /// Refuses means of more positions than drivers let a loop count.
     fn supports_input(&self, axes: &Axes, input: Shape) -> Result<(), String> {
         let (count, _) = positions(*axes, input);
-        if count.div_ceil(BLOCK * SHARES) > MOST_ROUNDS {
+        if count.div_ceil(CHUNK * SHARES) > MAX_ITERATIONS {
             return Err(format!("its loop over the {count} positions of {input} would be cut off"));
         }
         Ok(())
@@ -67,16 +67,16 @@ impl Family for AveragePool {
 
     fn launches(&self, axes: &Axes, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
         let (input, output) = (slice.inputs[0], slice.output);
-        let (quads, quad_groups) = (output.c.div_ceil(4), output.c.div_ceil(4 * QUADS));
-        let workgroups = (output.n * output.t * output.h * output.w * quad_groups) as u64;
+        let (channel_blocks, block_workgroups) = (output.c.div_ceil(4), output.c.div_ceil(4 * BLOCKS));
+        let workgroups = (output.n * output.t * output.h * output.w * block_workgroups) as u64;
         let grid = Grid::fold(workgroups, max_groups)?;
         // All of an axis that is averaged is bound. Of another, what is bound may begin above what is computed.
         let (count, step) = positions(*axes, input);
         let params = Params {
             grid_x: grid.x,
             workgroups: workgroups as u32,
-            quads: quads as u32,
-            quad_groups: quad_groups as u32,
+            channel_blocks: channel_blocks as u32,
+            block_workgroups: block_workgroups as u32,
             in_t: input.t as u32,
             in_h: input.h as u32,
             in_w: input.w as u32,

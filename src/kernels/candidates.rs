@@ -69,8 +69,8 @@ fn convolutions(conv: &Conv, target: Target) -> Vec<Method> {
     }
 }
 
-/// The methods for a convolution of every channel by itself: on software adapters the one that loads least, on others the one
-/// of many small invocations, whose neighbours share what they load through caches.
+/// The methods for a convolution of every channel by itself: on software adapters the one that loads least, on others
+/// the one of many small invocations, whose neighbours share what they load through caches.
 fn depthwise(target: Target) -> Vec<Method> {
     let walks = conv_depthwise_walk::Stride::ALL.iter().map(|&stride| Kernel::ConvDepthwiseWalk(stride).into());
     let plain = [Kernel::ConvDepthwise(conv_depthwise::ConvDepthwise).into()];
@@ -105,8 +105,9 @@ fn is_expensive(memory: OperandMemory, textures: TextureSupport) -> bool {
     (memory == OperandMemory::Texture) != (textures == TextureSupport::Faster)
 }
 
-/// The implicit GEMMs from registers: the widest tile loads least for each product, unless it pads much more, or spans more
-/// groups, between which there are zeros. Each with its weights where they are loaded more cheaply, then where they are not.
+/// The implicit GEMMs from registers: the widest tile loads least for each product, unless it pads much more, or spans
+/// more groups, between which there are zeros. Each with its weights where they are loaded more cheaply, then where
+/// they are not.
 fn from_registers(conv: &Conv, textures: TextureSupport) -> Vec<Gemm> {
     let sorted = |mut gemms: Vec<Gemm>| {
         gemms.sort_by_key(|gemm| {

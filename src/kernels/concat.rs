@@ -1,7 +1,7 @@
 //! Host side of `shaders/concat.wgsl`: the channels of one blob behind those of another.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, channel_block_grid, params};
 use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -10,9 +10,9 @@ use crate::graph::OpKind;
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, len: u32, quads: u32,
+        grid_x: u32, len: u32, channel_blocks: u32,
         first_c: u32, second_c: u32,
-        first_quads: u32, second_quads: u32,
+        first_channel_blocks: u32, second_channel_blocks: u32,
     }
 }
 
@@ -34,16 +34,16 @@ impl Family for Concat {
     }
 
     fn launches(&self, (): &(), slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
-        let (len, grid) = quad_grid(slice.output, max_groups)?;
+        let (len, grid) = channel_block_grid(slice.output, max_groups)?;
         let [first, second] = [slice.inputs[0].c, slice.inputs[1].c];
         let params = Params {
             grid_x: grid.x,
             len,
-            quads: slice.output.c.div_ceil(4) as u32,
+            channel_blocks: slice.output.c.div_ceil(4) as u32,
             first_c: first as u32,
             second_c: second as u32,
-            first_quads: first.div_ceil(4) as u32,
-            second_quads: second.div_ceil(4) as u32,
+            first_channel_blocks: first.div_ceil(4) as u32,
+            second_channel_blocks: second.div_ceil(4) as u32,
         };
         let operands = vec![Operand::Input(0), Operand::Input(1), Operand::Output];
         Ok(vec![Launch::new(Kernel::Concat(*self), &params, grid, operands)])

@@ -1,5 +1,5 @@
-//! Host side of `shaders/conv_depthwise.wgsl`, and of what it shares with `conv_depthwise_walk.wgsl`: parameters, launch,
-//! packed weights.
+//! Host side of `shaders/conv_depthwise.wgsl`, and of what it shares with `conv_depthwise_walk.wgsl`: parameters,
+//! launch, packed weights.
 
 use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, invocations, params};
 use super::method::{Family, one_convolution};
@@ -25,9 +25,9 @@ params! {
     Params {
         window: WindowParams,
         grid_x: u32, len: u32,
-        quads: u32, first_quad: u32,
+        channel_blocks: u32, first_channel_block: u32,
         tiles_w: u32, tiles_h: u32, tiles_t: u32, tile_t: u32,
-        all_quads: u32,
+        position_blocks: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_t: u32, out_h: u32, out_w: u32,
         add_residual: u32, relu: u32,
@@ -42,7 +42,7 @@ impl Permutation for ConvDepthwise {
     fn row(&self) -> Row {
         Row::new("conv_depthwise", wgsl!("conv_depthwise"), Params::LAYOUT, 5)
             .shared(&SHARED)
-            .prelude(&[("QUADS", BLOCK / 4), ("TILE_W", COLUMNS)])
+            .prelude(&[("BLOCK_VEC4S", BLOCK / 4), ("TILE_W", COLUMNS)])
             .in_f32(&[2])
     }
 }
@@ -101,8 +101,8 @@ impl Family for ConvDepthwise {
     }
 }
 
-/// The launch of `kernel`, whose invocations compute tiles of these extents (frames, rows, columns), and with all of them
-/// so many multiply-adds.
+/// The launch of `kernel`, whose invocations compute tiles of these extents (frames, rows, columns), and with all of
+/// them so many multiply-adds.
 pub(super) fn launch(
     kernel: Kernel,
     tile: [usize; 3],
@@ -112,22 +112,22 @@ pub(super) fn launch(
     macs: impl Fn(&Params) -> u64,
 ) -> Result<Launch, String> {
     let (input, output) = (slice.inputs[0], slice.output);
-    let all_quads = output.c.div_ceil(4);
-    let first_quad = slice.blocks.start * (BLOCK / 4);
-    let quads = (slice.blocks.end * (BLOCK / 4)).min(all_quads) - first_quad;
+    let position_blocks = output.c.div_ceil(4);
+    let first_channel_block = slice.blocks.start * (BLOCK / 4);
+    let channel_blocks = (slice.blocks.end * (BLOCK / 4)).min(position_blocks) - first_channel_block;
     let [tiles_t, tiles_h, tiles_w] = [0, 1, 2].map(|axis| output.thw()[axis].div_ceil(tile[axis]));
-    let (len, grid) = invocations((output.n * tiles_t * tiles_h * tiles_w * quads) as u64, max_groups)?;
+    let (len, grid) = invocations((output.n * tiles_t * tiles_h * tiles_w * channel_blocks) as u64, max_groups)?;
     let params = Params {
         window: slice.window(&conv.window),
         grid_x: grid.x,
         len,
-        quads: quads as u32,
-        first_quad: first_quad as u32,
+        channel_blocks: channel_blocks as u32,
+        first_channel_block: first_channel_block as u32,
         tiles_w: tiles_w as u32,
         tiles_h: tiles_h as u32,
         tiles_t: tiles_t as u32,
         tile_t: tile[0] as u32,
-        all_quads: all_quads as u32,
+        position_blocks: position_blocks as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
         in_w: input.w as u32,

@@ -50,7 +50,7 @@ impl Permutation for Stride {
             ("COLUMNS", COLUMNS),
             ("FURTHER", COLUMNS - 1),
             ("STRIDE", stride),
-            ("QUADS", conv_depthwise::BLOCK / 4),
+            ("BLOCK_VEC4S", conv_depthwise::BLOCK / 4),
         ];
         let patches = [("PATCH_ROWS", patch(ROWS)), ("PATCH_COLUMNS", patch(COLUMNS))];
         Row::new(name, wgsl!("conv_depthwise_walk"), Params::LAYOUT, 5)

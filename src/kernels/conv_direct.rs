@@ -74,8 +74,8 @@ impl Family for ConvDirect {
         vec![padded * conv.macs_per_output(), padded]
     }
 
-    /// Weights as [channel tile][input channel of the group][tap][channel of the tile] and bias as [channel tile][channel
-    /// of the tile], with the affine channel folded in.
+    /// Weights as [channel tile][input channel of the group][tap][channel of the tile] and bias as [channel
+    /// tile][channel of the tile], with the affine channel folded in.
     fn constants(&self, conv: &Conv, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         let (dense, dense_bias) = fold_affine(conv, weights)?;
         let mut constants: Vec<Vec<f32>> =
@@ -86,10 +86,10 @@ impl Family for ConvDirect {
         for (channel, values) in dense.chunks_exact(row).enumerate() {
             let (group, within) = (channel / group_out_c, channel % group_out_c);
             let index = group * group_tiles(conv) + within / CHANNELS;
-            let lane = within % CHANNELS;
-            bias[index * CHANNELS + lane] = dense_bias[channel];
+            let inner = within % CHANNELS;
+            bias[index * CHANNELS + inner] = dense_bias[channel];
             for (position, &value) in values.iter().enumerate() {
-                packed[(index * row + position) * CHANNELS + lane] = value as f32;
+                packed[(index * row + position) * CHANNELS + inner] = value as f32;
             }
         }
         Ok(constants)

@@ -1,7 +1,7 @@
-//! Host side of `shaders/conv_gemm.wgsl`, and of what it shares with the other implicit-GEMM convolutions: parameters,
-//! launch, packed weights.
+//! Host side of `shaders/conv_gemm.wgsl`, and of what the implicit-GEMM convolutions share: parameters, launch, packed
+//! weights. `shaders/shared/conv_gemm.wgsl` says what a k index, an operand pair and a block are.
 
-use super::conv_gemm_tiled::{self, WorkgroupTile};
+use super::conv_gemm_tiled::{self, Projected, WorkgroupTile};
 use super::launch::{Grid, Launch, Operand, Slice, WINDOW, WindowParams, params};
 use super::method::{Family, NO_POOLING, NOT_A_SUM};
 use super::source::wgsl;
@@ -21,7 +21,7 @@ const INVOCATIONS: usize = 64;
 /// The register tile of one invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RegisterTile {
-    /// Output channels, in fours.
+    /// Output channels, as a number of vec4.
     pub(super) channel_vec4s: usize,
     /// Output positions.
     pub(super) positions: usize,
@@ -33,37 +33,37 @@ impl RegisterTile {
         4 * self.channel_vec4s
     }
 
-    /// Blocks of output channels, tiles side by side: weights and bias are cut between them.
+    /// Blocks of output channels, each as wide as a tile. Weights and bias can be cut between them.
     pub(super) fn blocks(self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(self.channels())
     }
 
-    /// Whether groups of `term` and blocks lie so that each block has whole groups, or each group whole blocks, of whole
-    /// channel blocks of four.
+    /// Whether each block holds whole groups of `conv`, or each group whole blocks, and groups are whole channel blocks
+    /// of four.
     ///
     /// # Errors
-    /// Why not.
-    fn supports_groups(self, term: &Conv) -> Result<(), String> {
-        let (of_input, of_output) = (term.dim_in / term.groups, term.dim_out / term.groups);
+    /// The reason, if not.
+    fn supports_groups(self, conv: &Conv) -> Result<(), String> {
+        let (of_input, of_output) = (conv.dim_in / conv.groups, conv.dim_out / conv.groups);
         let (larger, smaller) = (self.channels().max(of_output), self.channels().min(of_output));
         let fits = of_input.is_multiple_of(4) && of_output.is_multiple_of(4) && larger.is_multiple_of(smaller);
-        match term.groups == 1 || fits && term.dim_out.is_multiple_of(self.channels()) {
+        match conv.groups == 1 || fits && conv.dim_out.is_multiple_of(self.channels()) {
             true => Ok(()),
             false => Err(format!(
                 "its blocks of {} channels do not fit groups of {of_input} to {of_output} of {}",
                 self.channels(),
-                term.dim_out
+                conv.dim_out
             )),
         }
     }
 }
 
-/// Where the input of a product lies, and how.
+/// The memory and the layout of the input of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// Channels last, in blocks of four.
     ChannelsLast(OperandMemory),
-    /// In a buffer of f32, a plane for each channel: a clip as it comes.
+    /// In a buffer of f32, a plane for each channel: an uploaded clip.
     Planes,
 }
 
@@ -78,7 +78,7 @@ impl Input {
     fn source(self) -> Source {
         match self {
             Self::ChannelsLast(OperandMemory::Buffer) => wgsl!("shared/input_in_buffer"),
-            Self::ChannelsLast(OperandMemory::Texture) => wgsl!("shared/input_in_image"),
+            Self::ChannelsLast(OperandMemory::Texture) => wgsl!("shared/input_in_texture"),
             Self::Planes => wgsl!("shared/input_in_planes"),
         }
     }
@@ -87,12 +87,12 @@ impl Input {
 fn weights_source(memory: OperandMemory) -> Source {
     match memory {
         OperandMemory::Buffer => wgsl!("shared/weights_in_buffer"),
-        OperandMemory::Texture => wgsl!("shared/weights_in_image"),
+        OperandMemory::Texture => wgsl!("shared/weights_in_texture"),
     }
 }
 
-/// An implicit GEMM: where its tiles of products lie, how large they are, and where the weights lie. The kernels with one of
-/// these share parameters, launch and constants.
+/// An implicit GEMM: the memory of its tiles, their size, and the memory of the weights. The kernels with one of these
+/// share parameters, launch and constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gemm {
     /// From registers.
@@ -127,12 +127,12 @@ impl Gemm {
         Self::Subgroup(RegisterTile { channel_vec4s, positions: 4 }, weights)
     }
 
-    /// Every one that is a kernel by itself.
+    /// All that are kernels.
     fn all() -> impl Iterator<Item = Self> {
         Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None })
     }
 
-    /// What the axes add to the name of a kernel or a method.
+    /// The part of the name of a kernel or a method that derives from the axes.
     pub(super) fn suffix(self) -> String {
         match self {
             Self::Registers(tile, weights) => format!("_{}x{}{}", tile.channels(), tile.positions, weights.suffix()),
@@ -143,7 +143,7 @@ impl Gemm {
         }
     }
 
-    /// What an invocation computes, or for [`Gemm::Tiled`] a column of invocations.
+    /// The tile of an invocation, or for [`Gemm::Tiled`] of a column of invocations.
     pub(super) fn tile(self) -> RegisterTile {
         match self {
             Self::Registers(tile, _) | Self::Subgroup(tile, _) => tile,
@@ -159,7 +159,7 @@ impl Gemm {
         }
     }
 
-    /// Where its weights lie.
+    /// The memory of its weights.
     pub(super) fn weights(self) -> OperandMemory {
         match self {
             Self::Registers(_, weights) | Self::Subgroup(_, weights) => weights,
@@ -167,8 +167,8 @@ impl Gemm {
         }
     }
 
-    /// Where the input of Winograd's products lies, which its transform writes: with the weights, since what makes loads
-    /// from textures cheaper for one does so for the other.
+    /// The memory of the input of Winograd's products, which the input transform writes. It is that of the weights,
+    /// since loads from textures are cheaper for both or for neither.
     pub(super) fn domain(self) -> OperandMemory {
         self.weights()
     }
@@ -182,12 +182,13 @@ impl Gemm {
         }
     }
 
-    /// Whether it is meant for as many workgroups as `batch` of so many positions each needs.
+    /// Whether it is meant for the number of workgroups that `batch`, with `positions` positions each, needs.
     pub(super) fn is_profitable(self, batch: &Batch, positions: usize) -> bool {
         match self {
             Self::Tiled(tile) => {
-                let workgroups = batch.count * positions.div_ceil(self.run_len()) * self.tile().blocks(batch.conv);
-                tile.is_profitable(workgroups, batch.conv.terms().map(|term| k_len(self.tile().channels(), term)).sum())
+                let position_tiles = positions.div_ceil(self.workgroup_positions());
+                let workgroups = batch.count * position_tiles * self.tile().blocks(batch.conv);
+                tile.is_profitable(workgroups, batch.conv.terms().map(|conv| k_len(self.tile().channels(), conv)).sum())
             }
             Self::Registers(..) | Self::Subgroup(..) => true,
         }
@@ -195,51 +196,51 @@ impl Gemm {
 
     /// Whether a block multiplies the input of one group by zeros for the outputs of another.
     pub(super) fn mixes_groups(self, conv: &Conv) -> bool {
-        conv.groups > 1 && input_quads(self.tile().channels(), conv) * 4 > conv.dim_in / conv.groups
+        conv.groups > 1 && input_channel_blocks(self.tile().channels(), conv) * 4 > conv.dim_in / conv.groups
     }
 
-    /// What it costs for a position of `conv`, one of its tile's output channels and one input channel counting as one: with
-    /// the padding to whole blocks, the zeros between groups, and what is loaded and computed besides for each channel block of
-    /// four, which is worth some twenty channels whatever the tile (`docs/performance.md`).
+    /// The cost of a position of `conv`. The product of an output channel and an input channel counts as one. The
+    /// padding to whole blocks and the zeros between groups are included, and so is a fixed overhead for each channel
+    /// block of four. That overhead is worth some twenty output channels, whatever the tile (`docs/performance.md`).
     pub(super) fn cost(self, conv: &Conv) -> usize {
         let channels = self.tile().channels();
-        conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_quads(channels, conv)
+        conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_channel_blocks(channels, conv)
     }
 
-    /// The lowest [`Self::cost`] of `conv` among those of its kind with tiles no wider: of what a convolution by itself would
-    /// be computed with.
+    /// The lowest [`Self::cost`] of `conv` among the GEMMs of the same kind with tiles no wider: that of the kernel
+    /// which a convolution without Winograd's method would get.
     pub(super) fn least_cost(self, conv: &Conv) -> usize {
         let same_kind = |other: Self| match (self, other) {
-            (Self::Registers(own, weights), Self::Registers(tile, memory))
-            | (Self::Subgroup(own, weights), Self::Subgroup(tile, memory)) => {
-                weights == memory && tile.channel_vec4s <= own.channel_vec4s
+            (Self::Registers(widest, weights), Self::Registers(tile, memory))
+            | (Self::Subgroup(widest, weights), Self::Subgroup(tile, memory)) => {
+                weights == memory && tile.channel_vec4s <= widest.channel_vec4s
             }
-            (Self::Tiled(own), Self::Tiled(tile)) => own == tile,
+            (Self::Tiled(tile), Self::Tiled(other)) => tile == other,
             (Self::Registers(..), Self::Subgroup(..) | Self::Tiled(_))
             | (Self::Subgroup(..), Self::Registers(..) | Self::Tiled(_))
             | (Self::Tiled(_), Self::Registers(..) | Self::Subgroup(..)) => false,
         };
-        let alike = Self::all().filter(|&other| same_kind(other) && Family::supports(&other, conv).is_ok());
-        alike.map(|other| other.cost(conv)).fold(usize::MAX, usize::min)
+        let candidates = Self::all().filter(|&other| same_kind(other) && Family::supports(&other, conv).is_ok());
+        candidates.map(|other| other.cost(conv)).fold(usize::MAX, usize::min)
     }
 
     /// Output positions of a workgroup.
-    pub(super) fn run_len(self) -> usize {
+    pub(super) fn workgroup_positions(self) -> usize {
         self.columns() * self.tile().positions
     }
 
-    /// The row of the kernel called `stem` with this GEMM, for that input and so many terms.
-    pub(super) fn row_of(self, stem: &str, input: Input, terms: usize) -> Row {
+    /// The row of the kernel called `stem` with this GEMM, for that input and one operand pair.
+    pub(super) fn row_of(self, stem: &str, input: Input) -> Row {
         let name = format!("{stem}{}", self.suffix());
         let weights = self.weights();
         match self {
             Self::Registers(tile, _) => {
                 let prelude =
                     [("TILE_M", tile.channel_vec4s), ("TILE_N", tile.positions), ("INVOCATIONS", INVOCATIONS)];
-                gemm_row(name, wgsl!("conv_gemm"), &prelude, input, weights, terms).invocations(INVOCATIONS)
+                gemm_row(name, wgsl!("conv_gemm"), &prelude, input, weights).invocations(INVOCATIONS)
             }
-            Self::Subgroup(tile, _) => conv_gemm_subgroup::row(name, tile, input, weights, terms),
-            Self::Tiled(tile) => conv_gemm_tiled::row(name, tile, input, terms, false),
+            Self::Subgroup(tile, _) => conv_gemm_subgroup::row(name, tile, input, weights),
+            Self::Tiled(tile) => conv_gemm_tiled::row(name, tile, input, 1, false),
         }
     }
 
@@ -253,14 +254,14 @@ impl Gemm {
 
     /// Multiply-adds of a launch with these parameters.
     fn macs(self, params: &Params) -> u64 {
-        let k_len =
-            self.k_len(&params.window, params.group_quads) + self.k_len(&params.second_window, params.second_quads);
-        u64::from(params.workgroups) * (self.run_len() * self.tile().channels()) as u64 * 4 * k_len
+        let k_len = self.k_len(&params.window, params.group_channel_blocks)
+            + self.k_len(&params.second_window, params.second_channel_blocks);
+        u64::from(params.workgroups) * (self.workgroup_positions() * self.tile().channels()) as u64 * 4 * k_len
     }
 
-    /// k indices of a term: channel blocks of four under taps, in whole stages.
-    pub(super) fn k_len(self, window: &WindowParams, quads: u32) -> u64 {
-        let k_len = window.taps() * u64::from(quads);
+    /// The number of k indices of an operand pair (channel blocks of four under taps), padded to whole stages.
+    pub(super) fn k_len(self, window: &WindowParams, channel_blocks: u32) -> u64 {
+        let k_len = window.taps() * u64::from(channel_blocks);
         match self {
             Self::Tiled(tile) => k_len.next_multiple_of(tile.stage() as u64),
             Self::Registers(..) | Self::Subgroup(..) => k_len,
@@ -268,18 +269,17 @@ impl Gemm {
     }
 }
 
-/// The row of one of these shaders, which reads `input` and `weights` and sums so many terms; `own` are its own constants.
+/// The row of one of these shaders, which reads `input` and `weights`; `constants` are those of that shader.
 pub(super) fn gemm_row(
     name: String,
     shader: Source,
-    own: &[(&'static str, usize)],
+    constants: &[(&'static str, usize)],
     input: Input,
     weights: OperandMemory,
-    terms: usize,
 ) -> Row {
-    let mut prelude = [own, &[("TERMS", terms)]].concat();
+    let mut prelude = constants.to_vec();
     if [input.memory(), weights].contains(&OperandMemory::Texture) {
-        prelude.push(("IMAGE_WIDTH", TEXTURE_WIDTH));
+        prelude.push(("TEXTURE_WIDTH", TEXTURE_WIDTH));
     }
     let in_f32: &[usize] = if input == Input::Planes { &[0, 2] } else { &[2] };
     Row::new(name, shader, Params::LAYOUT, 5)
@@ -292,7 +292,7 @@ pub(super) fn gemm_row(
 
 impl Permutation for Gemm {
     fn row(&self) -> Row {
-        self.row_of("conv_gemm", Input::ChannelsLast(OperandMemory::Buffer), 1)
+        self.row_of("conv_gemm", Input::ChannelsLast(OperandMemory::Buffer))
     }
 }
 
@@ -322,7 +322,7 @@ impl Family for Gemm {
         if index == 0 { self.weights() } else { OperandMemory::Buffer }
     }
 
-    /// The weights are as the plan has them, the bias is f32.
+    /// The weights have the format of the plan, the bias is f32.
     fn constant_format(&self, index: usize) -> Format {
         if index == 0 { Format::Plan } else { Format::F32 }
     }
@@ -340,34 +340,24 @@ impl Family for Gemm {
     }
 
     fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
-        let kernel = match conv.epilogue.projection {
-            None => Kernel::ConvGemm(*self),
-            Some(_) => Kernel::ProjectedGemm(Projected(*self)),
+        let kernel = match (self, &conv.epilogue.projection) {
+            (_, None) => Kernel::ConvGemm(*self),
+            (Self::Tiled(tile), Some(_)) => Kernel::ProjectedGemm(Projected(*tile)),
+            (Self::Registers(..) | Self::Subgroup(..), Some(_)) => return Err(NOT_A_SUM.to_owned()),
         };
         Ok(vec![launch(kernel, *self, &Batch::single(conv), slice, max_groups)?])
     }
 }
 
-/// An implicit GEMM of two terms, the second of which is a projection of another input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Projected(pub(super) Gemm);
-
-impl Permutation for Projected {
-    fn row(&self) -> Row {
-        let row = self.0.row_of("conv_gemm", Input::ChannelsLast(OperandMemory::Buffer), 2);
-        Row { name: row.name.clone() + "_projected", ..row }
-    }
-}
-
 impl Gemm {
-    /// Whether it can compute `conv`, without what pools behind it.
+    /// Whether it can compute `conv`, apart from the pooling behind it.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if not.
     pub(super) fn supports_alone(self, conv: &Conv) -> Result<(), String> {
         match self {
-            Self::Tiled(_) => match conv.terms().find(|term| term.groups != 1) {
-                Some(term) => Err(format!("it has no groups, the convolution has {}", term.groups)),
+            Self::Tiled(_) => match conv.terms().find(|conv| conv.groups != 1) {
+                Some(grouped) => Err(format!("it has no groups, the convolution has {}", grouped.groups)),
                 None => Ok(()),
             },
             Self::Registers(tile, _) | Self::Subgroup(tile, _) => {
@@ -375,12 +365,12 @@ impl Gemm {
                     return Err(NOT_A_SUM.to_owned());
                 }
                 tile.supports_groups(conv)?;
-                // The drivers that have subgroups of eight cut a loop off after some 65,535 rounds, without a word; the
-                // subgroup kernel has one loop over the taps of a frame and all channel blocks of four.
-                let rounds = k_len(self.tile().channels(), conv) / conv.window.kernel[0];
+                // Drivers with subgroups of eight end a loop after some 65,535 iterations, without an error. The
+                // subgroup kernel has one loop over the taps of a frame and all channel blocks.
+                let iterations = k_len(self.tile().channels(), conv) / conv.window.kernel[0];
                 match self {
-                    Self::Subgroup(..) if rounds >= 65_000 => {
-                        Err(format!("its loop over {rounds} taps and channel blocks would be cut off"))
+                    Self::Subgroup(..) if iterations >= 65_000 => {
+                        Err(format!("its loop over {iterations} taps and channel blocks would be cut off"))
                     }
                     Self::Registers(..) | Self::Subgroup(..) | Self::Tiled(_) => Ok(()),
                 }
@@ -389,7 +379,7 @@ impl Gemm {
     }
 }
 
-/// The order of the weights of one block, batch, tap and channel block of four.
+/// The order of the weights of one block, batch and k index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// [input channel of the block][output channel]: a vec4 is four output channels.
@@ -398,54 +388,54 @@ pub(super) enum Order {
     InputsInner,
 }
 
-/// How weights are packed: [block][batch][term][tap][input channel block], or with all batches of a channel block together, and then in
-/// that order.
+/// How weights are packed: [block][batch][operand pair][tap][input channel block], or with all batches of an input
+/// channel block together. The weights of an input channel block are in the order of `order`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packing {
     /// Output channels of a block.
     pub channels: usize,
     pub order: Order,
-    /// [block][term][tap][input channel block][batch].
+    /// [block][operand pair][tap][input channel block][batch].
     pub batches_inside: bool,
 }
 
 impl Packing {
-    /// How many values there are, with the padding to whole blocks.
+    /// The number of values, with the padding to whole blocks.
     pub fn len(self, conv: &Conv, batches: usize) -> usize {
         let padded_out = conv.dim_out.next_multiple_of(self.channels);
-        batches * padded_out * conv.terms().map(|term| k_len(self.channels, term)).sum::<usize>() * 4
+        batches * padded_out * conv.terms().map(|conv| k_len(self.channels, conv)).sum::<usize>() * 4
     }
 }
 
-/// The input channel blocks of four that a block of so many output channels reads of `term`: all, or those of the groups that it
-/// has channels of, and then what an output channel does not read itself is multiplied by zeros.
-pub(super) fn input_quads(channels: usize, term: &Conv) -> usize {
-    match term.groups {
-        1 => term.dim_in.div_ceil(4),
-        groups => term.dim_in / groups / 4 * (channels / (term.dim_out / groups)).max(1),
+/// The number of input channel blocks of four that a block of `channels` output channels reads of `conv`: all, or those
+/// of the groups of its channels. Inputs of the other groups of the block are multiplied by zeros.
+pub(super) fn input_channel_blocks(channels: usize, conv: &Conv) -> usize {
+    match conv.groups {
+        1 => conv.dim_in.div_ceil(4),
+        groups => conv.dim_in / groups / 4 * (channels / (conv.dim_out / groups)).max(1),
     }
 }
 
-/// How many blocks of so many output channels side by side read the same of these.
-fn blocks_alike(channels: usize, conv: &Conv) -> usize {
+/// How many neighbouring blocks of `channels` output channels read the same input channel blocks.
+fn blocks_sharing_input(channels: usize, conv: &Conv) -> usize {
     match conv.groups {
         1 => conv.dim_out.div_ceil(channels),
         groups => (conv.dim_out / groups / channels).max(1),
     }
 }
 
-/// k indices of a term for such a block: input channel blocks of four under each tap.
-fn k_len(channels: usize, term: &Conv) -> usize {
-    term.window.taps() * input_quads(channels, term)
+/// The number of k indices of `conv` for such a block: input channel blocks of four under each tap.
+fn k_len(channels: usize, conv: &Conv) -> usize {
+    conv.window.taps() * input_channel_blocks(channels, conv)
 }
 
-/// Convolutions of one window over channels of the same numbers, each with weights of its own: those of Winograd's
-/// products, or a single one.
+/// Convolutions with the same window and the same numbers of channels, each with its weights: Winograd's products, or a
+/// single convolution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
     pub count: usize,
     pub conv: &'a Conv,
-    /// Blocks of output channels before those that a slice calls its first.
+    /// Blocks of output channels in front of the first block of a slice.
     pub blocks_before: usize,
 }
 
@@ -460,17 +450,18 @@ params! {
     /// Uniform parameters.
     Params {
         window: WindowParams, second_window: WindowParams,
-        grid_x: u32, workgroups: u32, batches: u32, runs: u32, blocks: u32, positions: u32,
-        in_quads: u32, group_quads: u32, blocks_alike: u32, first_block: u32,
+        grid_x: u32, workgroups: u32, batches: u32, position_tiles: u32, blocks: u32, positions: u32,
+        in_channel_blocks: u32, group_channel_blocks: u32, blocks_sharing_input: u32, first_block: u32,
         in_t: u32, in_h: u32, in_w: u32, in_frames: u32, second_plane: u32, third_plane: u32,
-        second_quads: u32, second_t: u32, second_h: u32, second_w: u32,
-        out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
+        second_channel_blocks: u32, second_t: u32, second_h: u32, second_w: u32,
+        out_channel_blocks: u32, out_t: u32, out_h: u32, out_w: u32, first_channel_block: u32,
         add_residual: u32, relu: u32,
         pool_h: u32, pool_w: u32, pool_rows: u32, pool_above: u32, lowest: f32,
     }
 }
 
-/// The launch of `kernel`, which has this GEMM, for a slice of a batch of convolutions, its blobs being those of all of it.
+/// The launch of `kernel`, which has this GEMM, for a slice of a batch of convolutions. The blobs of the slice are
+/// those of the whole batch.
 pub(super) fn launch(
     kernel: Kernel,
     gemm: Gemm,
@@ -480,11 +471,12 @@ pub(super) fn launch(
 ) -> Result<Launch, String> {
     let output = slice.output;
     let positions = output.n / batch.count * output.t * output.h * output.w;
-    let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.run_len()));
+    let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.workgroup_positions()));
     launched(kernel, params, batch.conv, max_groups, |params| gemm.macs(params))
 }
 
-/// The dispatch of `kernel` with these parameters, all but for its grid, and with all of them so many multiply-adds.
+/// The dispatch of `kernel` with these parameters, whose grid is not set yet. `macs` counts the multiply-adds of
+/// parameters that have one.
 pub(super) fn launched(
     kernel: Kernel,
     mut params: Params,
@@ -492,15 +484,15 @@ pub(super) fn launched(
     max_groups: u32,
     macs: impl Fn(&Params) -> u64,
 ) -> Result<Launch, String> {
-    let workgroups = u64::from(params.batches) * u64::from(params.runs) * u64::from(params.blocks);
+    let workgroups = u64::from(params.batches) * u64::from(params.position_tiles) * u64::from(params.blocks);
     let grid = Grid::fold(workgroups, max_groups)?;
     (params.grid_x, params.workgroups) = (grid.x, workgroups as u32);
     Ok(Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs(&params)))
 }
 
-/// Parameters of a slice of a batch, whose convolution itself has an output of shape `own`, computed in so many `runs` of
-/// positions for each of the batch.
-pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shape, runs: usize) -> Params {
+/// Parameters of a slice of a batch. `output` is the shape of the convolutions' output, before pooling; each
+/// convolution of the batch computes it in `position_tiles` position tiles.
+pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, output: Shape, position_tiles: usize) -> Params {
     let Batch { count, conv, blocks_before } = *batch;
     let input = slice.inputs[0];
     let second = conv.epilogue.projection.as_ref().map(|second| (slice.window_of(1, &second.window), slice.inputs[1]));
@@ -511,12 +503,12 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         grid_x: 0,
         workgroups: 0,
         batches: count as u32,
-        runs: runs as u32,
+        position_tiles: position_tiles as u32,
         blocks: slice.blocks.len() as u32,
-        positions: (own.n / count * own.t * own.h * own.w) as u32,
-        in_quads: input.c.div_ceil(4) as u32,
-        group_quads: input_quads(gemm.tile().channels(), conv) as u32,
-        blocks_alike: blocks_alike(gemm.tile().channels(), conv) as u32,
+        positions: (output.n / count * output.t * output.h * output.w) as u32,
+        in_channel_blocks: input.c.div_ceil(4) as u32,
+        group_channel_blocks: input_channel_blocks(gemm.tile().channels(), conv) as u32,
+        blocks_sharing_input: blocks_sharing_input(gemm.tile().channels(), conv) as u32,
         first_block: (blocks_before + slice.blocks.start) as u32,
         in_t: input.t as u32,
         in_h: input.h as u32,
@@ -524,15 +516,15 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
         in_frames: input.t as u32,
         second_plane: 0,
         third_plane: 0,
-        second_quads: second.c.div_ceil(4) as u32,
+        second_channel_blocks: second.c.div_ceil(4) as u32,
         second_t: second.t as u32,
         second_h: second.h as u32,
         second_w: second.w as u32,
-        out_quads: own.c.div_ceil(4) as u32,
-        out_t: own.t as u32,
-        out_h: own.h as u32,
-        out_w: own.w as u32,
-        first_quad: (slice.blocks.start * gemm.tile().channel_vec4s) as u32,
+        out_channel_blocks: output.c.div_ceil(4) as u32,
+        out_t: output.t as u32,
+        out_h: output.h as u32,
+        out_w: output.w as u32,
+        first_channel_block: (slice.blocks.start * gemm.tile().channel_vec4s) as u32,
         add_residual: (conv.epilogue.residual && conv.epilogue.projection.is_none()).into(),
         relu: conv.epilogue.relu.into(),
         pool_h: 0,
@@ -543,7 +535,7 @@ pub(super) fn parameters(gemm: Gemm, batch: &Batch<'_>, slice: &Slice, own: Shap
     }
 }
 
-/// Weights of a batch, and its bias.
+/// The lengths of the weights of a batch, and of its bias.
 pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
     let (packing, conv) = (gemm.packing(), batch.conv);
     [packing.len(conv, batch.count), conv.dim_out.next_multiple_of(packing.channels)]
@@ -551,10 +543,10 @@ pub(super) fn constant_lens(gemm: Gemm, batch: &Batch<'_>) -> [usize; 2] {
 
 /// Weights and bias of a convolution, with the affine channel folded in.
 pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Vec<Vec<f32>>> {
-    let folded = conv.terms().map(|term| fold_affine(term, weights)).collect::<Result<Vec<_>>>()?;
-    let terms: Vec<_> = conv.terms().zip(&folded).map(|(term, (weight, _))| (term, weight)).collect();
-    let packed = pack(gemm.packing(), conv, |term, out, channel, tap| {
-        let (conv, weight) = terms[term];
+    let folded = conv.terms().map(|conv| fold_affine(conv, weights)).collect::<Result<Vec<_>>>()?;
+    let pairs: Vec<_> = conv.terms().zip(&folded).map(|(conv, (weight, _))| (conv, weight)).collect();
+    let packed = pack(gemm.packing(), conv, |pair, out, channel, tap| {
+        let (conv, weight) = pairs[pair];
         [weight[out * conv.macs_per_output() + channel * conv.window.taps() + tap] as f32]
     });
     let [_, bias_len] = constant_lens(gemm, &Batch::single(conv));
@@ -564,17 +556,17 @@ pub(super) fn constants(gemm: Gemm, conv: &Conv, weights: &Weights) -> Result<Ve
     Ok(vec![packed, bias])
 }
 
-/// The weights of every block in their order; `value` is that of a term, an output channel, an input channel of its group and
-/// a tap, for every batch.
+/// The weights of every block in their order. `value` gives the values of an operand pair, an output channel, an input
+/// channel of its group and a tap, one for each batch.
 pub(super) fn pack<const BATCHES: usize>(
     packing: Packing,
     conv: &Conv,
     value: impl Fn(usize, usize, usize, usize) -> [f32; BATCHES] + Sync,
 ) -> Vec<f32> {
     let Packing { channels, order, batches_inside } = packing;
-    let k_indices = |(term, conv): (usize, &Conv)| {
-        let (quads, of_input) = (input_quads(channels, conv), conv.dim_in / conv.groups);
-        (0..k_len(channels, conv)).map(move |k| (term, k / quads, k % quads * 4, of_input))
+    let k_indices = |(pair, conv): (usize, &Conv)| {
+        let (channel_blocks, of_input) = (input_channel_blocks(channels, conv), conv.dim_in / conv.groups);
+        (0..k_len(channels, conv)).map(move |k| (pair, k / channel_blocks, k % channel_blocks * 4, of_input))
     };
     let k_indices: Vec<_> = conv.terms().enumerate().flat_map(k_indices).collect();
     let of_output = conv.dim_out / conv.groups;
@@ -582,12 +574,12 @@ pub(super) fn pack<const BATCHES: usize>(
     let k_values = 4 * channels;
     packed.par_chunks_exact_mut(BATCHES * k_indices.len() * k_values).enumerate().for_each(|(block, packed)| {
         let first = block * channels;
-        // All batches of a k index first, then one after the other: their places in memory are powers of two apart, and
-        // would push each other out of the processor's caches.
+        // All batches of a k index are computed first and then written one after the other. Their addresses are powers
+        // of two apart, so that writing them by turns would evict each other's lines from the processor's caches.
         let mut values = vec![[0.0; BATCHES]; k_values];
-        for (k_index, &(term, tap, channel, of_input)) in k_indices.iter().enumerate() {
+        for (k_index, &(pair, tap, channel, of_input)) in k_indices.iter().enumerate() {
             values.fill([0.0; BATCHES]);
-            // Channels count from the first that the block reads, in whole groups.
+            // Channels count from the first channel that the block reads, in whole groups.
             let group = channel / of_input;
             let channel = channel % of_input;
             for out in 0..channels.min(conv.dim_out - first) {
@@ -599,7 +591,7 @@ pub(super) fn pack<const BATCHES: usize>(
                         Order::OutputsInner => k * channels + out,
                         Order::InputsInner => out * 4 + k,
                     };
-                    values[at] = value(term, first + out, channel + k, tap);
+                    values[at] = value(pair, first + out, channel + k, tap);
                 }
             }
             for batch in 0..BATCHES {
@@ -643,8 +635,8 @@ mod tests {
             window: Window { kernel: [3, 3, 3], ..Window::POINTWISE },
             epilogue: Default::default(),
         };
-        // ResNeXt-101's, in 32 groups: input channel blocks of four that a block reads, and blocks that read the same.
-        for (width, gemm, quads, alike) in [
+        // ResNeXt-101 in 32 groups: input channel blocks of four that a block reads, and blocks that share them.
+        for (width, gemm, channel_blocks, sharing) in [
             (128, Gemm::SUBGROUP_16X4, 4, 1),
             (256, Gemm::SUBGROUP_16X4, 4, 1),
             (512, Gemm::SUBGROUP_32X4, 8, 1),
@@ -654,7 +646,11 @@ mod tests {
             let conv = conv(width, width, 32);
             assert!(gemm.supports_alone(&conv).is_ok(), "{width}");
             let channels = gemm.tile().channels();
-            assert_eq!((input_quads(channels, &conv), blocks_alike(channels, &conv)), (quads, alike), "{width}");
+            assert_eq!(
+                (input_channel_blocks(channels, &conv), blocks_sharing_input(channels, &conv)),
+                (channel_blocks, sharing),
+                "{width}"
+            );
         }
         assert!(Gemm::SUBGROUP_16X4.supports_alone(&conv(64, 96, 2)).is_ok(), "48 channels are three blocks");
         assert!(Gemm::SUBGROUP_32X4.supports_alone(&conv(64, 96, 2)).is_err());

@@ -1,17 +1,18 @@
 //! Host side of `shaders/conv_gemm_subgroup.wgsl`: implicit-GEMM convolution with weights broadcast in a subgroup.
 //!
-//! Parameters, launch and bias are those of [`super::conv_gemm`], the weights as well but for their innermost order.
+//! Parameters, launch, weights and bias are those of [`super::conv_gemm`], but the innermost order of the weights
+//! differs.
 
 use super::OperandMemory;
 use super::conv_gemm::{Input, RegisterTile, gemm_row};
 use super::source::wgsl;
 use super::table::Row;
 
-/// Lanes of the subgroups it is written for: a workgroup is one of them.
+/// Lanes of the subgroups it is written for. A workgroup is one subgroup.
 pub(super) const LANES: usize = 8;
 
 /// The row of the kernel of that name.
-pub(super) fn row(name: String, tile: RegisterTile, input: Input, weights: OperandMemory, terms: usize) -> Row {
+pub(super) fn row(name: String, tile: RegisterTile, input: Input, weights: OperandMemory) -> Row {
     let RegisterTile { channel_vec4s, positions } = tile;
     let channels = tile.channels();
     let prelude = [
@@ -21,5 +22,5 @@ pub(super) fn row(name: String, tile: RegisterTile, input: Input, weights: Opera
         ("LANES", LANES),
         ("LOADS", channels / LANES),
     ];
-    gemm_row(name, wgsl!("conv_gemm_subgroup"), &prelude, input, weights, terms).invocations(LANES).subgroups_of(LANES)
+    gemm_row(name, wgsl!("conv_gemm_subgroup"), &prelude, input, weights).invocations(LANES).subgroups_of(LANES)
 }

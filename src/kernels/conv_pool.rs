@@ -1,8 +1,8 @@
 //! A convolution and the max pooling behind it in one kernel: what both kernels for that share.
 //!
-//! Parameters and constants are those of [`super::conv_gemm`], constants as the kernel for the convolution alone has them.
-//! The input is a clip as it comes, plane by plane: it has so few channels that nothing is gained by having them side by side
-//! first.
+//! Parameters and constants are those of [`super::conv_gemm`]; the constants are those of the kernel for the
+//! convolution alone. The input is an uploaded clip, plane by plane. It has so few channels that converting it to
+//! channels last gains nothing.
 
 use super::conv_gemm::{self, Batch, Gemm, Input};
 use super::conv_gemm_tiled::{self, WorkgroupTile};
@@ -19,21 +19,21 @@ use crate::weights::Weights;
 /// The pooling: Caffe2's of the stem.
 const POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
-/// Channels of a clip, at most: the fourth of its block is zero, and these kernels do not multiply it.
+/// The most channels of a clip. The fourth channel of its channel block is zero, and these kernels do not multiply it.
 pub(super) const CHANNELS: usize = 3;
 
-/// Workgroups side by side, for each block of output channels.
+/// The position tiles of a dispatch: one workgroup for each of them and each block of output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Runs {
+pub(super) struct PositionTiles {
     pub count: usize,
-    /// The pooled rows that one computes.
+    /// The pooled rows of a tile.
     pub rows: usize,
 }
 
 /// A convolution and the max pooling behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConvPool {
-    /// From registers, neighbours passed on in subgroups of eight; the weights lie there.
+    /// From registers, with values of neighbours shuffled in subgroups of eight. The weights are in that memory.
     Subgroup(OperandMemory),
     /// Through workgroup memory, eight positions an invocation.
     Tiled,
@@ -45,10 +45,10 @@ impl ConvPool {
     pub(super) const SUBGROUP: Self = Self::Subgroup(OperandMemory::Buffer);
     pub(super) const SUBGROUP_TEXTURE: Self = Self::Subgroup(OperandMemory::Texture);
 
-    /// All that are kernels.
+    /// All of them.
     pub(super) const ALL: &[Self] = &[Self::SUBGROUP, Self::SUBGROUP_TEXTURE, Self::Tiled, Self::TiledCompact];
 
-    /// The one whose constants it takes.
+    /// The GEMM whose constants it takes.
     pub(super) fn gemm(self) -> Gemm {
         match self {
             Self::Subgroup(OperandMemory::Buffer) => Gemm::SUBGROUP_64X4,
@@ -58,20 +58,20 @@ impl ConvPool {
         }
     }
 
-    /// Multiply-adds of a launch with these parameters: of all positions that its workgroups compute, those for their
-    /// neighbours included.
+    /// Multiply-adds of a launch with these parameters: those of all positions that its workgroups compute, including
+    /// the positions that neighbours compute too.
     fn macs(self, params: &conv_gemm::Params) -> u64 {
         let gemm = self.gemm();
-        let each = u64::from(params.workgroups) * gemm.run_len() as u64;
+        let tiles = u64::from(params.workgroups) * gemm.workgroup_positions() as u64;
         let positions = match self {
-            Self::Tiled | Self::TiledCompact => each,
-            // A strip below another, of this dispatch or of the one above, has a row of squares more.
+            Self::Tiled | Self::TiledCompact => tiles,
+            // A strip below another, of this dispatch or of the dispatch above, has one more row of squares.
             Self::Subgroup(_) => {
                 let strips = u64::from(params.pool_h.div_ceil(params.pool_rows));
-                each / strips * (u64::from(params.pool_h) + strips - 1 + u64::from(params.pool_above))
+                tiles / strips * (u64::from(params.pool_h) + strips - 1 + u64::from(params.pool_above))
             }
         };
-        positions * (gemm.tile().channels() * CHANNELS) as u64 * gemm.k_len(&params.window, params.group_quads)
+        positions * (gemm.tile().channels() * CHANNELS) as u64 * gemm.k_len(&params.window, params.group_channel_blocks)
     }
 }
 
@@ -109,8 +109,8 @@ impl Family for ConvPool {
         self.gemm().supports_alone(conv)
     }
 
-    /// Faster than a convolution and a pooling, where the block of channels is not mostly padding: there is no narrower
-    /// one.
+    /// Faster than a convolution and a pooling, unless much of the block of channels is padding. There is no narrower
+    /// block.
     fn is_profitable(&self, conv: &Conv, _clip: Shape, _target: Target) -> bool {
         conv.dim_out.next_multiple_of(self.gemm().tile().channels()) <= conv.dim_out + conv.dim_out / 8
     }
@@ -139,24 +139,24 @@ impl Family for ConvPool {
         let (input, pooled) = (slice.inputs[0], slice.output);
         let fits =
             |axis, extent| conv.window.output_along(axis, extent).ok_or("its window does not fit into the input");
-        // From the row below the first two on that the first pooled row here is the maximum of.
+        // The rows of the convolution from the first row on that is not shared with the pooled rows above.
         let h = fits(1, slice.input_h)? - slice.above * POOL.stride[1];
-        let own = Shape { h, w: fits(2, input.w)?, ..pooled };
-        let runs = match self {
+        let output = Shape { h, w: fits(2, input.w)?, ..pooled };
+        let tiles = match self {
             Self::Tiled | Self::TiledCompact => conv_gemm_tiled::patches(pooled),
-            Self::Subgroup(_) => conv_pool_subgroup::runs(pooled, slice.blocks.len()),
+            Self::Subgroup(_) => conv_pool_subgroup::position_tiles(pooled, slice.blocks.len()),
         };
         let plane = (input.t * input.h * input.w) as u32;
-        let begins = |channel: usize| if channel < input.c { channel as u32 * plane } else { 0 };
+        let plane_start = |channel: usize| if channel < input.c { channel as u32 * plane } else { 0 };
         let params = conv_gemm::Params {
             in_frames: (input.c * input.t) as u32,
-            second_plane: begins(1),
-            third_plane: begins(2),
+            second_plane: plane_start(1),
+            third_plane: plane_start(2),
             pool_h: pooled.h as u32,
             pool_w: pooled.w as u32,
-            pool_rows: runs.rows as u32,
+            pool_rows: tiles.rows as u32,
             pool_above: (slice.above > 0).into(),
-            ..conv_gemm::parameters(self.gemm(), &Batch::single(conv), slice, own, runs.count)
+            ..conv_gemm::parameters(self.gemm(), &Batch::single(conv), slice, output, tiles.count)
         };
         let kernel = Kernel::ConvPool(*self);
         Ok(vec![conv_gemm::launched(kernel, params, conv, max_groups, |params| self.macs(params))?])

@@ -31,9 +31,9 @@ impl Operand {
 /// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, of rows, or of
 /// blocks of output channels.
 ///
-/// To a kernel a range of frames, or of rows, is an operator on smaller blobs with other padding in time, or above, so that
-/// it computes the same values by the same arithmetic. What it needs of an input is bound, as far as there is any: beyond
-/// what is bound is padding.
+/// To a kernel a range of frames, or of rows, is an operator on smaller blobs with other padding in time, or above, so
+/// that it computes the same values by the same arithmetic. What it needs of an input is bound, as far as there is any:
+/// beyond what is bound is padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Shapes of the inputs as they are bound, at least one.
@@ -98,8 +98,8 @@ pub struct Launch {
     /// What is bound after the parameters; binding 1 is the first.
     pub operands: Vec<Operand>,
     /// Multiply-adds of all invocations with these parameters: those of the padding to whole tiles of channels and
-    /// positions included, and those with the zeros around a blob. 0 for kernels that compute no products of weights; what
-    /// Winograd's transforms add and scale is not counted.
+    /// positions included, and those with the zeros around a blob. 0 for kernels that compute no products of weights;
+    /// what Winograd's transforms add and scale is not counted.
     pub macs: u64,
 }
 
@@ -163,7 +163,7 @@ impl Grid {
 
 /// Channel blocks of four, and the grid of a kernel that has one invocation for each of those of `output`, 64 to a
 /// workgroup.
-pub(super) fn quad_grid(output: Shape, max_groups: u32) -> Result<(u32, Grid), String> {
+pub(super) fn channel_block_grid(output: Shape, max_groups: u32) -> Result<(u32, Grid), String> {
     invocations((output.n * output.t * output.h * output.w * output.c.div_ceil(4)) as u64, max_groups)
 }
 
@@ -176,8 +176,8 @@ pub(super) fn invocations(len: u64, max_groups: u32) -> Result<(u32, Grid), Stri
 /// Name and byte offset of a member of a host struct.
 pub type FieldLayout = (&'static str, usize);
 
-/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order, with
-/// the layout as data, which a test compares with naga's reflection of the shader.
+/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order,
+/// with the layout as data, which a test compares with naga's reflection of the shader.
 macro_rules! params {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*

@@ -9,7 +9,7 @@ use crate::graph::{Layout, OpKind};
 
 params! {
     /// Uniform parameters.
-    Params { grid_x: u32, len: u32, channels: u32, quads: u32, positions: u32, to_planar: u32 }
+    Params { grid_x: u32, len: u32, channels: u32, channel_blocks: u32, positions: u32, to_planar: u32 }
 }
 
 /// The conversion between layouts. There is one kernel for it.
@@ -31,13 +31,13 @@ impl Family for Conversion {
 
     fn launches(&self, (): &(), slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
         let shape = slice.output;
-        let (quads, positions) = (shape.c.div_ceil(4), shape.t * shape.h * shape.w);
-        let (len, grid) = invocations((shape.n * quads * positions) as u64, max_groups)?;
+        let (channel_blocks, positions) = (shape.c.div_ceil(4), shape.t * shape.h * shape.w);
+        let (len, grid) = invocations((shape.n * channel_blocks * positions) as u64, max_groups)?;
         let params = Params {
             grid_x: grid.x,
             len,
             channels: shape.c as u32,
-            quads: quads as u32,
+            channel_blocks: channel_blocks as u32,
             positions: positions as u32,
             to_planar: (slice.output_layout == Layout::Planar).into(),
         };

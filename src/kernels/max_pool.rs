@@ -1,7 +1,7 @@
 //! Host side of `shaders/max_pool.wgsl`: max pooling.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, WINDOW, WindowParams, channel_block_grid, params};
 use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -12,7 +12,7 @@ params! {
     /// Uniform parameters.
     Params {
         window: WindowParams,
-        grid_x: u32, len: u32, quads: u32,
+        grid_x: u32, len: u32, channel_blocks: u32,
         in_t: u32, in_h: u32, in_w: u32,
         out_t: u32, out_h: u32, out_w: u32,
         lowest: f32,
@@ -46,12 +46,12 @@ impl Family for MaxPool {
 
     fn launches(&self, window: &Window, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
         let (input, output) = (slice.inputs[0], slice.output);
-        let (len, grid) = quad_grid(output, max_groups)?;
+        let (len, grid) = channel_block_grid(output, max_groups)?;
         let params = Params {
             window: slice.window(window),
             grid_x: grid.x,
             len,
-            quads: output.c.div_ceil(4) as u32,
+            channel_blocks: output.c.div_ceil(4) as u32,
             in_t: input.t as u32,
             in_h: input.h as u32,
             in_w: input.w as u32,

@@ -30,8 +30,8 @@ impl From<Kernel> for Method {
 pub struct RowTiles {
     /// Rows, and columns, of a square.
     pub side: usize,
-    /// Squares that a workgroup computes, of all frames: others are padding.
-    pub run_len: usize,
+    /// Squares that a workgroup computes. A dispatch is padded to a multiple of them.
+    pub workgroup_tiles: usize,
 }
 
 /// A place for values between two dispatches of a method. Methods tell theirs apart by their order.
@@ -45,8 +45,9 @@ pub struct Workspace {
     pub bytes: u64,
 }
 
-/// Implements one method for the one kind of operator that it computes, which is [`Family::Operator`]. A kernel's file has
-/// this beside its row: `launches`, and for weights `blocks`, `constant_lens` and `constants`. All else has a default.
+/// Implements one method for the one kind of operator that it computes, which is [`Family::Operator`]. A kernel's file
+/// has this beside its row: `launches`, and for weights `blocks`, `constant_lens` and `constants`. All else has a
+/// default.
 pub(super) trait Family {
     /// What an operator of that kind is described by.
     type Operator: ?Sized;
@@ -70,7 +71,8 @@ pub(super) trait Family {
         Ok(())
     }
 
-    /// Whether it is expected to be faster for one clip with that output than what comes behind it among the candidates.
+    /// Whether it is expected to be faster for one clip with that output than what comes behind it among the
+    /// candidates.
     fn is_profitable(&self, _operator: &Self::Operator, _clip: Shape, _target: Target) -> bool {
         true
     }
@@ -130,8 +132,8 @@ pub(super) trait Family {
     fn launches(&self, operator: &Self::Operator, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String>;
 }
 
-/// A [`Family`] as [`Method`] sees it: whatever the kind of operator. Of a kind that the method does not compute it has no
-/// constants, and its launches are an error.
+/// A [`Family`] as [`Method`] sees it: whatever the kind of operator. Of a kind that the method does not compute it has
+/// no constants, and its launches are an error.
 pub(super) trait Implementation {
     fn supports(&self, kind: &OpKind) -> Result<(), String>;
     fn supports_input(&self, kind: &OpKind, input: Shape) -> Result<(), String>;
@@ -276,8 +278,9 @@ impl Method {
         self.winograd_tile().is_some()
     }
 
-    /// Whether a NaN or an infinity of the input of `kind` reaches the outputs that depend on it and no others. Winograd's
-    /// method spreads them over squares of outputs, blocks of channels over the groups that they have together.
+    /// Whether a NaN or an infinity of the input of `kind` reaches the outputs that depend on it and no others.
+    /// Winograd's method spreads them over squares of outputs, blocks of channels over the groups that they have
+    /// together.
     pub fn keeps_floats(self, kind: &OpKind) -> bool {
         self.implementation().keeps_floats(kind)
     }
@@ -309,7 +312,8 @@ impl Method {
 
     /// Whether it is expected to be faster on `target` than what comes behind it among the candidates.
     ///
-    /// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is split.
+    /// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is
+    /// split.
     pub fn is_profitable(self, kind: &OpKind, output: Shape, target: Target) -> bool {
         self.implementation().is_profitable(kind, Shape { n: 1, ..output }, target)
     }
@@ -322,8 +326,8 @@ impl Method {
         self.implementation().supports_input(&op.kind, input).map_err(|reason| self.cannot(op, reason))
     }
 
-    /// What the dispatches for `slice` of `op` need, in order; `max_groups` is how many workgroups the adapter takes along
-    /// one axis.
+    /// What the dispatches for `slice` of `op` need, in order; `max_groups` is how many workgroups the adapter takes
+    /// along one axis.
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if this method cannot do that operator, or a grid is too large
@@ -342,14 +346,14 @@ impl Method {
         self.implementation().workspaces(input, output, rows)
     }
 
-    /// The squares of rows and columns of output that are computed whole, between which rows can be cut to make workspaces
-    /// smaller; `None` where there are none.
+    /// The squares of rows and columns of output that are computed whole, between which rows can be cut to make
+    /// workspaces smaller; `None` where there are none.
     pub fn row_tiles(self) -> Option<RowTiles> {
         self.implementation().row_tiles()
     }
 
-    /// Into how many parts of equal length each constant buffer of `kind` can be cut: a dispatch may have a range of them
-    /// and computes the output channels that belong to it. 1 where there is nothing to cut.
+    /// Into how many parts of equal length each constant buffer of `kind` can be cut: a dispatch may have a range of
+    /// them and computes the output channels that belong to it. 1 where there is nothing to cut.
     pub fn constant_blocks(self, kind: &OpKind) -> usize {
         self.implementation().blocks(kind)
     }

@@ -1,4 +1,5 @@
-//! Putting a shader together: extensions, types and constants, shared code, the kernel's file with its marked loops unrolled.
+//! Putting a shader together: extensions, types and constants, shared code, the kernel's file with its marked loops
+//! unrolled.
 //!
 //! Not every driver unrolls loops over register tiles as well as it could (`docs/experiments.md`). A loop of the form
 //!
@@ -9,11 +10,11 @@
 //! }
 //! ```
 //!
-//! is repeated once for each value of `j` (which `const TILE_N` or a literal bounds), each time in braces of its own and
-//! with the number in place of `j`. Nothing else is generated.
+//! is repeated once for each value of `j` (which `const TILE_N` or a literal bounds), each time in braces of its own
+//! and with the number in place of `j`. Nothing else is generated.
 //!
-//! A marker that stands in front of anything else changes nothing, so that a shader stays valid whatever is marked in it. It
-//! is kept as a [`Misplaced`], and a test asserts that no shader has one.
+//! A marker that stands in front of anything else changes nothing, so that a shader stays valid whatever is marked in
+//! it. It is kept as a [`Misplaced`], and a test asserts that no shader has one.
 
 use crate::dtype::{DType, Wgsl};
 use std::fmt;

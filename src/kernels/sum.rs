@@ -1,7 +1,7 @@
 //! Host side of `shaders/sum.wgsl`: the residual sum, where it has not been fused.
 
 use super::Kernel;
-use super::launch::{Launch, Operand, Slice, params, quad_grid};
+use super::launch::{Launch, Operand, Slice, channel_block_grid, params};
 use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -30,7 +30,7 @@ impl Family for Sum {
     }
 
     fn launches(&self, (): &(), slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
-        let (len, grid) = quad_grid(slice.output, max_groups)?;
+        let (len, grid) = channel_block_grid(slice.output, max_groups)?;
         let params = Params { grid_x: grid.x, len };
         let operands = vec![Operand::Input(0), Operand::Input(1), Operand::Output];
         Ok(vec![Launch::new(Kernel::Sum(*self), &params, grid, operands)])

@@ -1,16 +1,19 @@
 //! The table of kernels: one row a kernel.
 //!
-//! A kernel is a shader file with its axes fixed: the register or workgroup tile, where operands lie, how many terms are
-//! summed, and so on. Its [`Row`] says everything that the rest of the crate has to know about it, and its name derives from
-//! the axes. The set is closed: what is not in the table at the end of this file does not exist.
+//! A kernel is a shader file with its axes fixed: the register or workgroup tile, where operands lie, how many terms
+//! are summed, and so on. Its [`Row`] says everything that the rest of the crate has to know about it, and its name
+//! derives from the axes. The set is closed: what is not in the table at the end of this file does not exist.
 
 use super::method::{Implementation, NotAMethod};
 use super::source::{Expanded, Prelude, Source, assemble, values};
 use super::{FieldLayout, OperandMemory, Target};
 use super::{affine, average_pool, concat, conv_depthwise, conv_depthwise_walk, conv_direct, conv_gemm, conv_pool};
-use super::{layout, max_pool, relu, subsample, sum, winograd, winograd_fused, winograd_input, winograd_output};
+use super::{
+    conv_gemm_tiled, layout, max_pool, relu, subsample, sum, winograd, winograd_fused, winograd_input, winograd_output,
+};
 use crate::dtype::{DType, Format};
 use conv_gemm::Gemm;
+use conv_gemm_tiled::{Projected, WorkgroupTile};
 use std::sync::LazyLock;
 
 /// What there is to know about one kernel.
@@ -22,8 +25,8 @@ pub(super) struct Row {
     pub shader: Source,
     /// Files in front of it.
     pub shared: Vec<Source>,
-    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ. Types of values
-    /// come with their number format.
+    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ. Types of
+    /// values come with their number format.
     pub prelude: Vec<(&'static str, usize)>,
     /// What is bound after the uniform parameters, in order. The last is written, the others are read.
     pub bindings: Vec<OperandMemory>,
@@ -47,8 +50,8 @@ pub(super) struct Needs {
 }
 
 impl Row {
-    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers of
-    /// values in the format of the plan.
+    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers
+    /// of values in the format of the plan.
     pub fn new(name: impl Into<String>, shader: Source, params: &'static [FieldLayout], operands: usize) -> Self {
         Self {
             name: name.into(),
@@ -163,11 +166,11 @@ kernels! {
         Gemm::TILED_SLICED,
     ];
     /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
-    ProjectedGemm(conv_gemm::Projected), step: [
-        conv_gemm::Projected(Gemm::TILED),
-        conv_gemm::Projected(Gemm::TILED_WIDE),
-        conv_gemm::Projected(Gemm::TILED_COMPACT),
-        conv_gemm::Projected(Gemm::TILED_SLICED),
+    ProjectedGemm(conv_gemm_tiled::Projected), step: [
+        Projected(WorkgroupTile::Narrow),
+        Projected(WorkgroupTile::Wide),
+        Projected(WorkgroupTile::Compact),
+        Projected(WorkgroupTile::Sliced),
     ];
     /// Implicit-GEMM convolution with the max pooling behind it.
     ConvPool(conv_pool::ConvPool), method: [
@@ -286,8 +289,8 @@ impl Kernel {
         target.provides(self.row().needs)
     }
 
-    /// Where what it binds after the uniform parameters lies, in order: binding 1 is the first. The last is written, the
-    /// others are read.
+    /// Where what it binds after the uniform parameters lies, in order: binding 1 is the first. The last is written,
+    /// the others are read.
     pub fn bindings(self) -> &'static [OperandMemory] {
         &self.row().bindings
     }
@@ -311,16 +314,14 @@ mod tests {
     #[test]
     fn every_kernel_that_is_launched_has_a_row() {
         let steps = winograd::Winograd::all().flat_map(winograd::Winograd::kernels);
-        let gemms =
-            Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None });
-        let projected = gemms.filter(|gemm| gemm.shares_loads());
-        let projected = projected.map(|gemm| Kernel::ProjectedGemm(conv_gemm::Projected(gemm)));
+        let tiled = |kernel| if let Kernel::ConvGemm(Gemm::Tiled(tile)) = kernel { Some(tile) } else { None };
+        let projected = Kernel::all().filter_map(tiled).map(|tile| Kernel::ProjectedGemm(Projected(tile)));
         for kernel in steps.chain(projected) {
             assert!(ALL.contains(&kernel), "{kernel:?}");
         }
         let unused = Kernel::all().filter(|kernel| !kernel.is_method());
         for kernel in unused {
-            let product = winograd::Winograd::all().any(|winograd| winograd.kernels().any(|own| own == kernel));
+            let product = winograd::Winograd::all().any(|winograd| winograd.kernels().any(|step| step == kernel));
             assert!(product || kernel.name().ends_with("_projected"), "{} is launched by nothing", kernel.name());
         }
     }

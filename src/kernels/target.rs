@@ -49,9 +49,9 @@ pub enum TextureSupport {
 /// How much an invocation may keep in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegisterBudget {
-    /// Some 100 values: beyond that drivers spill them to memory, or too few invocations are left to wait for loads beside
-    /// each other. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN 256 for
-    /// all subgroups of a SIMD together.
+    /// Some 100 values: beyond that drivers spill them to memory, or too few invocations are left to wait for loads
+    /// beside each other. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN
+    /// 256 for all subgroups of a SIMD together.
     Few,
     /// 170 values and more: NVIDIA's GPUs, AMD's RDNA.
     Many,
@@ -64,8 +64,8 @@ pub enum Compiler {
     Driver,
     /// Microsoft's DXC, on Direct3D 12: as fast, and it supports subgroups.
     Dxc,
-    /// Microsoft's FXC, on Direct3D 12 where DXC is not at hand: shader model 5.1, which has no subgroups, and seconds for
-    /// each of the larger kernels (`docs/performance.md`).
+    /// Microsoft's FXC, on Direct3D 12 where DXC is not at hand: shader model 5.1, which has no subgroups, and seconds
+    /// for each of the larger kernels (`docs/performance.md`).
     Fxc,
 }
 
@@ -121,8 +121,8 @@ impl Target {
         Self { subgroup_size: Some(32), registers: RegisterBudget::Many, ..Self::typical(AdapterClass::Gpu) }
     }
 
-    /// A target of every kind that the fixed choice of kernels tells apart by more than a missing capability: the typical
-    /// one of every class, and [`Self::large_gpu`].
+    /// A target of every kind that the fixed choice of kernels tells apart by more than a missing capability: the
+    /// typical one of every class, and [`Self::large_gpu`].
     pub fn all_typical() -> impl Iterator<Item = Self> {
         AdapterClass::ALL.iter().map(|&class| Self::typical(class)).chain([Self::large_gpu()])
     }
@@ -136,9 +136,9 @@ impl Target {
     }
 
     /// Whether to compute a block's last convolution and the projection of its input in one dispatch
-    /// ([`crate::graph::fuse::project`]). A GPU is spared a blob that it would write and read, which by traffic count is
-    /// most of what such convolutions cost. A software adapter is spared 1 or 2 % of a run, and compiles the kernel for two
-    /// terms for 1.7 s before its first one. FXC compiles it for 1.4 s and more.
+    /// ([`crate::graph::fuse::project`]). A GPU is spared a blob that it would write and read, which by traffic count
+    /// is most of what such convolutions cost. A software adapter is spared 1 or 2 % of a run, and compiles the kernel
+    /// for two terms for 1.7 s before its first one. FXC compiles it for 1.4 s and more.
     pub fn gains_by_projections(self) -> bool {
         self.class != AdapterClass::Software && self.compiler != Compiler::Fxc
     }
@@ -155,11 +155,11 @@ impl Target {
         self.class != AdapterClass::Software || self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32)
     }
 
-    /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are those of
-    /// the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of eight ranges of
-    /// rows cost next to nothing, and workspaces are kept to a quarter of that. Without, a workgroup spans so many
-    /// positions that small ranges would mostly be padding; and a GPU wants many workgroups at once: half of 64 MiB are
-    /// the products of 2,048.
+    /// Bytes that the workspaces of a plan may have together, if cutting operators makes them so small; `blobs` are
+    /// those of the blobs that an operator of the plan has at once, at most. To a software adapter with subgroups of
+    /// eight ranges of rows cost next to nothing, and workspaces are kept to a quarter of that. Without, a workgroup
+    /// spans so many positions that small ranges would mostly be padding; and a GPU wants many workgroups at once: half
+    /// of 64 MiB are the products of 2,048.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         let broadcasts = self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32);
         match self.class {

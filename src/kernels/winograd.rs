@@ -2,10 +2,10 @@
 //!
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (CVPR 2016). Squares of the output are computed
 //! together: the tile of input below one is transformed, multiplied value by value with the transformed filter, summed
-//! over input channels *and over the taps in time*, and transformed back. The products of one value of the tile over all
-//! tiles, channels and taps are a matrix product, which is what [`conv_gemm`] computes, in a batch of
-//! one for each value. F(2×2, 3×3) has 16 products for 4 outputs where the definition has 36, F(4×4, 3×3) has 36 for 16
-//! where it has 144.
+//! over input channels *and over the taps in time*, and transformed back. The products of one value of the tile over
+//! all tiles, channels and taps are a matrix product, which is what [`conv_gemm`] computes, in a batch of one for each
+//! value. F(2×2, 3×3) has 16 products for 4 outputs where the definition has 36, F(4×4, 3×3) has 36 for 16 where it has
+//! 144.
 //!
 //! Both are Toom and Cook's multiplication of polynomials, evaluated at as many points as a tile is wide. Points that
 //! are far from 1 in either direction lose accuracy. ±5/8 and ±3/2 lose less than the textbook's ±1 and ±2: 1.7e-6
@@ -101,8 +101,8 @@ impl WinogradTile {
         [rows.div_ceil(self.outputs()), columns.div_ceil(self.outputs())]
     }
 
-    /// A blob of `shape`, over the tiles of that many rows of `output`, in the Winograd domain: batches along N, the tiles
-    /// of a frame in a row.
+    /// A blob of `shape`, over the tiles of that many rows of `output`, in the Winograd domain: batches along N, the
+    /// tiles of a frame in a row.
     pub(super) fn domain(self, shape: Shape, rows: usize, output: Shape) -> Shape {
         let [h, w] = self.grid(rows, output.w);
         Shape { n: self.batches() * shape.n, h: 1, w: h * w, ..shape }
@@ -137,11 +137,11 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
 pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
     // What one value costs that is loaded or stored in a transform, in products.
     let moved_cost = match class {
-        // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are shared
-        // by a register tile.
+        // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are
+        // shared by a register tile.
         AdapterClass::Software => 12.0,
-        // By traffic count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is 64
-        // multiply-adds for a value at 32. What fits into their caches costs less.
+        // By traffic count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is
+        // 64 multiply-adds for a value at 32. What fits into their caches costs less.
         AdapterClass::Gpu => 64.0,
     };
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
@@ -154,7 +154,7 @@ pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, outp
         _ => [product.cost(conv), product.least_cost(conv)].map(|cost| cost as f64),
     };
     let [of_product, of_direct] = per_position.map(|each| kernel_t * each);
-    let padded = |positions: usize| positions.next_multiple_of(product.run_len()) as f64;
+    let padded = |positions: usize| positions.next_multiple_of(product.workgroup_positions()) as f64;
     let products = tile.batches() as f64 * padded(tiles) * of_product;
     let moved = 2.0 * tile.batches() as f64 * channels_in
         + (tile.batches() + tile.outputs() * tile.outputs()) as f64 * channels_out;
@@ -188,16 +188,16 @@ impl Width {
     /// The type of `shaders/shared/`.
     pub(super) fn source(self) -> Source {
         match self {
-            Self::Four => wgsl!("shared/quads"),
-            Self::Two => wgsl!("shared/pairs"),
+            Self::Four => wgsl!("shared/four_channels"),
+            Self::Two => wgsl!("shared/two_channels"),
         }
     }
 
-    /// So many channel blocks of four, in parts of this width.
-    pub(super) fn parts(self, quads: usize) -> u32 {
+    /// So many channel blocks of four, in channel_vecs of this width.
+    pub(super) fn channel_vecs(self, channel_blocks: usize) -> u32 {
         match self {
-            Self::Four => quads as u32,
-            Self::Two => 2 * quads as u32,
+            Self::Four => channel_blocks as u32,
+            Self::Two => 2 * channel_blocks as u32,
         }
     }
 }
@@ -208,7 +208,7 @@ pub struct Product(pub(super) Gemm);
 
 impl Permutation for Product {
     fn row(&self) -> Row {
-        self.0.row_of("winograd_product", Input::ChannelsLast(self.0.domain()), 1)
+        self.0.row_of("winograd_product", Input::ChannelsLast(self.0.domain()))
     }
 }
 
@@ -276,16 +276,17 @@ impl Winograd {
     /// The products of the channels of a slice.
     fn products(self, conv: &Conv, slice: &Slice) -> Shape {
         let channels = slice.blocks.len() * self.product.tile().channels();
-        let left = conv.dim_out - 4 * self.first_quad(slice);
+        let left = conv.dim_out - 4 * self.first_channel_block(slice);
         Shape { c: channels.min(left), ..self.tile.domain(slice.output, slice.rows.len(), slice.output) }
     }
 
-    fn first_quad(self, slice: &Slice) -> usize {
+    fn first_channel_block(self, slice: &Slice) -> usize {
         slice.blocks.start * self.product.tile().channels() / 4
     }
 }
 
-/// The number format in the Winograd domain, of its weights too: whatever the plan has, fewer digits would be too few there.
+/// The number format in the Winograd domain, of its weights too: whatever the plan has, fewer digits would be too few
+/// there.
 const DOMAIN: DType = DType::F32;
 
 /// The workspace of the products. That of the domain is another for each kind of memory, so that plans which have both
@@ -329,10 +330,11 @@ impl Family for Winograd {
     }
 
     fn row_tiles(&self) -> Option<RowTiles> {
-        Some(RowTiles { side: self.tile.outputs(), run_len: self.product.run_len() })
+        Some(RowTiles { side: self.tile.outputs(), workgroup_tiles: self.product.workgroup_positions() })
     }
 
-    /// The input in the Winograd domain as a buffer, its products, and the input as a texture. There is one of the input.
+    /// The input in the Winograd domain as a buffer, its products, and the input as a texture. There is one of the
+    /// input.
     fn workspaces(&self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace> {
         let bytes = |shape| {
             let domain = self.tile.domain(shape, rows, output);
@@ -352,9 +354,9 @@ impl Family for Winograd {
         self.product.tile().blocks(conv)
     }
 
-    /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three. The
-    /// products are computed by the kernels of plain convolutions, which add a bias: without zeros for it they would have to
-    /// be kernels of their own, to be compiled besides.
+    /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.
+    /// The products are computed by the kernels of plain convolutions, which add a bias: without zeros for it they
+    /// would have to be kernels of their own, to be compiled besides.
     fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
         let batch = Batch { count: self.tile.batches(), conv: &product_of(conv), blocks_before: 0 };
         let [weights, bias] = conv_gemm::constant_lens(self.product, &batch);
@@ -402,17 +404,17 @@ impl Family for Winograd {
             Operand::Constant(1),
             Operand::Scratch(PRODUCTS),
         ];
-        let first_quad = self.first_quad(slice);
+        let first_channel_block = self.first_channel_block(slice);
         Ok(vec![
             self.input().launch(conv, slice, max_groups)?,
             middle,
-            self.output().launch(conv, inside.output, first_quad, slice, max_groups)?,
+            self.output().launch(conv, inside.output, first_channel_block, slice, max_groups)?,
         ])
     }
 }
 
-/// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output channel,
-/// input channel of its group and tap in time.
+/// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output
+/// channel, input channel of its group and tap in time.
 pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
     tile: WinogradTile,
     conv: &Conv,
@@ -450,8 +452,8 @@ pub(super) mod tests {
         }
     }
 
-    /// The identity that everything rests on, for one axis: outputs of a filter from its transform, by the matrices that
-    /// belong to the points.
+    /// The identity that everything rests on, for one axis: outputs of a filter from its transform, by the matrices
+    /// that belong to the points.
     #[test]
     fn filters_transform_by_the_points() {
         for &tile in WinogradTile::ALL {

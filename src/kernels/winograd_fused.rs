@@ -32,8 +32,8 @@ params! {
         window: WindowParams,
         grid_x: u32, workgroups: u32, blocks: u32,
         tiles: u32, tiles_h: u32, tiles_w: u32, first_row: u32,
-        in_quads: u32, in_t: u32, in_h: u32, in_w: u32,
-        out_quads: u32, out_t: u32, out_h: u32, out_w: u32, first_quad: u32,
+        in_channel_blocks: u32, in_t: u32, in_h: u32, in_w: u32,
+        out_channel_blocks: u32, out_t: u32, out_h: u32, out_w: u32, first_channel_block: u32,
         add_residual: u32, relu: u32,
     }
 }
@@ -49,7 +49,7 @@ pub enum WorkgroupTile {
 
 impl WorkgroupTile {
     /// Tiles of an invocation.
-    fn each(self) -> usize {
+    fn invocation_tiles(self) -> usize {
         match self {
             Self::Narrow => 8,
             Self::Compact => 4,
@@ -58,26 +58,27 @@ impl WorkgroupTile {
 
     /// Tiles of a workgroup.
     fn tiles(self) -> usize {
-        4 * self.each()
+        4 * self.invocation_tiles()
     }
 
-    /// The implicit GEMM of an invocation as large.
-    fn alike(self) -> Gemm {
+    /// The implicit GEMM whose invocations have as many sums.
+    fn equal_gemm(self) -> Gemm {
         match self {
             Self::Narrow => Gemm::TILED,
             Self::Compact => Gemm::TILED_COMPACT,
         }
     }
 
-    /// What this costs against the definition computed by `product`: how many products there are, with the padding to whole
-    /// workgroups, and by instruction count what the transform of the input adds to a stage, and how many stages the epilogue is worth.
+    /// What this costs against the definition computed by `product`: how many products there are, with the padding to
+    /// whole workgroups, and by instruction count what the transform of the input adds to a stage, and how many stages
+    /// the epilogue is worth.
     fn relative_cost(self, conv: &Conv, output: Shape, product: Gemm) -> f64 {
         const TRANSFORM: f64 = 0.25;
         const EPILOGUE: f64 = 3.0;
-        let padded = |positions: usize, run_len| positions.next_multiple_of(run_len) as f64;
+        let padded = |positions: usize, multiple| positions.next_multiple_of(multiple) as f64;
         let tiles: usize = TILE.grid(output.h, output.w).into_iter().product();
         let products = TILE.batches() as f64 * padded(output.t * tiles, self.tiles());
-        let direct = 9.0 * padded(output.t * output.h * output.w, product.run_len());
+        let direct = 9.0 * padded(output.t * output.h * output.w, product.workgroup_positions());
         let stages = (conv.window.kernel[0] * conv.dim_in.div_ceil(4)) as f64;
         products * (1.0 + TRANSFORM + EPILOGUE / stages) / direct
     }
@@ -92,10 +93,10 @@ impl Permutation for WorkgroupTile {
         Row::new(name, wgsl!("winograd_fused"), Params::LAYOUT, 5)
             .shared(&[WINDOW, Width::Four.source(), TILE.source()])
             .prelude(&[
-                ("LANES", INVOCATIONS),
+                ("INVOCATIONS", INVOCATIONS),
                 ("WEIGHTS", WEIGHTS),
-                ("EACH", self.each()),
-                ("ROUNDS", self.each() / 2),
+                ("INVOCATION_TILES", self.invocation_tiles()),
+                ("EPILOGUE_STEPS", self.invocation_tiles() / 2),
                 ("TILES", self.tiles()),
             ])
             .invocations(INVOCATIONS)
@@ -120,10 +121,10 @@ impl Family for WorkgroupTile {
 
     /// On a GPU faster than the definition, and than the same in three dispatches.
     fn is_profitable(&self, conv: &Conv, clip: Shape, target: Target) -> bool {
-        let product = self.alike();
-        let own = self.relative_cost(conv, clip, product);
+        let product = self.equal_gemm();
+        let cost = self.relative_cost(conv, clip, product);
         let unfused = |tile| winograd::relative_cost(tile, product, conv, clip, target.class);
-        let fastest = own < 1.0 && WinogradTile::ALL.iter().all(|&tile| own < unfused(tile));
+        let fastest = cost < 1.0 && WinogradTile::ALL.iter().all(|&tile| cost < unfused(tile));
         target.class != AdapterClass::Software && fastest
     }
 
@@ -133,7 +134,7 @@ impl Family for WorkgroupTile {
 
     /// The squares of output that are computed whole.
     fn row_tiles(&self) -> Option<RowTiles> {
-        Some(RowTiles { side: TILE.outputs(), run_len: self.tiles() })
+        Some(RowTiles { side: TILE.outputs(), workgroup_tiles: self.tiles() })
     }
 
     /// Blocks of output channels, between which weights and bias are cut.
@@ -171,19 +172,19 @@ impl Family for WorkgroupTile {
             tiles_h: tiles_h as u32,
             tiles_w: tiles_w as u32,
             first_row: slice.rows.start as u32,
-            in_quads: input.c.div_ceil(4) as u32,
+            in_channel_blocks: input.c.div_ceil(4) as u32,
             in_t: input.t as u32,
             in_h: input.h as u32,
             in_w: input.w as u32,
-            out_quads: output.c.div_ceil(4) as u32,
+            out_channel_blocks: output.c.div_ceil(4) as u32,
             out_t: output.t as u32,
             out_h: output.h as u32,
             out_w: output.w as u32,
-            first_quad: (slice.blocks.start * CHANNELS / 4) as u32,
+            first_channel_block: (slice.blocks.start * CHANNELS / 4) as u32,
             add_residual: conv.epilogue.residual.into(),
             relu: conv.epilogue.relu.into(),
         };
-        let k_len = u64::from(params.window.kernel_t) * u64::from(params.in_quads);
+        let k_len = u64::from(params.window.kernel_t) * u64::from(params.in_channel_blocks);
         let macs = workgroups * k_len * (WEIGHTS * 4 * self.tiles()) as u64;
         let kernel = Kernel::WinogradFused(*self);
         Ok(vec![Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs)])

@@ -10,7 +10,7 @@ use crate::graph::Conv;
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, len: u32, parts: u32, positions: u32,
+        grid_x: u32, len: u32, channel_vecs: u32, positions: u32,
         tiles_h: u32, tiles_w: u32, in_h: u32, in_w: u32,
         pad_h: i32, pad_w: i32,
     }
@@ -42,12 +42,12 @@ impl WinogradInput {
         let input = slice.inputs[0];
         let [tiles_h, tiles_w] = tile.grid(slice.rows.len(), slice.output.w);
         let positions = input.n * input.t * tiles_h * tiles_w;
-        let parts = width.parts(input.c.div_ceil(4));
-        let (len, grid) = launch::invocations(positions as u64 * u64::from(parts), max_groups)?;
+        let channel_vecs = width.channel_vecs(input.c.div_ceil(4));
+        let (len, grid) = launch::invocations(positions as u64 * u64::from(channel_vecs), max_groups)?;
         let params = Params {
             grid_x: grid.x,
             len,
-            parts,
+            channel_vecs,
             positions: positions as u32,
             tiles_h: tiles_h as u32,
             tiles_w: tiles_w as u32,
@@ -70,8 +70,8 @@ impl Permutation for WinogradInput {
         let output = match domain {
             OperandMemory::Buffer => wgsl!("shared/domain_in_buffer"),
             OperandMemory::Texture => {
-                prelude.push(("IMAGE_WIDTH", TEXTURE_WIDTH));
-                wgsl!("shared/domain_in_image")
+                prelude.push(("TEXTURE_WIDTH", TEXTURE_WIDTH));
+                wgsl!("shared/domain_in_texture")
             }
         };
         Row::new(name, wgsl!("winograd_input"), Params::LAYOUT, 2)

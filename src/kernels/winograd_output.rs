@@ -12,7 +12,7 @@ use crate::shape::Shape;
 params! {
     /// Uniform parameters.
     Params {
-        grid_x: u32, len: u32, parts: u32, out_parts: u32, first_part: u32, positions: u32,
+        grid_x: u32, len: u32, channel_vecs: u32, out_channel_vecs: u32, first_channel_vec: u32, positions: u32,
         tiles_h: u32, tiles_w: u32, first_row: u32, out_h: u32, out_w: u32,
         add_residual: u32, relu: u32,
     }
@@ -35,12 +35,12 @@ impl WinogradOutput {
     }
 
     /// From the workspace of the products, which have that shape, to the rows of `slice` of the operator's output, its
-    /// channel blocks from `first_quad` on.
+    /// channel blocks from `first_channel_block` on.
     pub(super) fn launch(
         self,
         conv: &Conv,
         products: Shape,
-        first_quad: usize,
+        first_channel_block: usize,
         slice: &Slice,
         max_groups: u32,
     ) -> Result<Launch, String> {
@@ -48,14 +48,14 @@ impl WinogradOutput {
         let output = slice.output;
         let [tiles_h, tiles_w] = tile.grid(slice.rows.len(), output.w);
         let positions = output.n * output.t * tiles_h * tiles_w;
-        let parts = width.parts(products.c.div_ceil(4));
-        let (len, grid) = launch::invocations(positions as u64 * u64::from(parts), max_groups)?;
+        let channel_vecs = width.channel_vecs(products.c.div_ceil(4));
+        let (len, grid) = launch::invocations(positions as u64 * u64::from(channel_vecs), max_groups)?;
         let params = Params {
             grid_x: grid.x,
             len,
-            parts,
-            out_parts: width.parts(output.c.div_ceil(4)),
-            first_part: width.parts(first_quad),
+            channel_vecs,
+            out_channel_vecs: width.channel_vecs(output.c.div_ceil(4)),
+            first_channel_vec: width.channel_vecs(first_channel_block),
             positions: positions as u32,
             tiles_h: tiles_h as u32,
             tiles_w: tiles_w as u32,

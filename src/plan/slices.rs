@@ -296,12 +296,12 @@ impl<'a> Slicer<'a> {
     fn rows(&self, op: &Operator, method: Method, cut: &Cut) -> Vec<Range<usize>> {
         let (shape, height) = (self.shape(op.output), cut.rows.len());
         let whole = 0..height;
-        let Some(RowTiles { side, run_len }) = method.row_tiles() else { return Vec::from([whole]) };
+        let Some(RowTiles { side, workgroup_tiles }) = method.row_tiles() else { return Vec::from([whole]) };
         let ranges = |rows: usize| (0..height).step_by(rows).map(move |first| first..(first + rows).min(height));
         let padded = |rows: usize| -> usize {
             let tiles =
                 |rows: Range<usize>| shape.n * cut.frames.len() * rows.len().div_ceil(side) * shape.w.div_ceil(side);
-            ranges(rows).map(|rows| tiles(rows).next_multiple_of(run_len)).sum()
+            ranges(rows).map(|rows| tiles(rows).next_multiple_of(workgroup_tiles)).sum()
         };
         let choices = (1..=height.div_ceil(side)).map(|tiles| tiles * side);
         let affordable = choices.filter(|&rows| rows == side || self.affords(op, method, cut, rows));

@@ -1,18 +1,18 @@
 //! Tuning: which method is quickest for an operator on this very device, found by trying.
 //!
-//! The planner chooses methods by a fixed table, which is made of measurements on adapters of a class. Tuning times every
-//! candidate for every distinct operator of a network on a clip of one shape, and puts what won into [`Choices`] for the
-//! planner. A candidate has to be right before it may win: its output is compared with that of the direct kernel, with the
-//! tolerance of [`crate::verify`]. Then the whole network runs with what won beside itself without, and what does not make
-//! it quicker is dropped. What is left is kept on disk where the context has a directory for caches
-//! ([`GpuContext::cached_in`]).
+//! The planner chooses methods by a fixed table, which is made of measurements on adapters of a class. Tuning times
+//! every candidate for every distinct operator of a network on a clip of one shape, and puts what won into [`Choices`]
+//! for the planner. A candidate has to be right before it may win: its output is compared with that of the direct
+//! kernel, with the tolerance of [`crate::verify`]. Then the whole network runs with what won beside itself without,
+//! and what does not make it quicker is dropped. What is left is kept on disk where the context has a directory for
+//! caches ([`GpuContext::cached_in`]).
 //!
-//! Choices are made for a single clip, whatever the batch, as those of the table are. Results of a tuned network agree with
-//! those of the table's within the same tolerance, not bit for bit, and another tuning may choose otherwise.
+//! Choices are made for a single clip, whatever the batch, as those of the table are. Results of a tuned network agree
+//! with those of the table's within the same tolerance, not bit for bit, and another tuning may choose otherwise.
 
-mod contest;
+mod benchmark;
+mod network;
 mod store;
-mod whole;
 
 use crate::error::Result;
 use crate::gpu::{GpuContext, ShaderChecks, ShaderPatch};
@@ -21,10 +21,10 @@ use crate::kernels::Method;
 use crate::plan::{Choices, Numerics, Plan, PlanOptions, signature};
 use crate::shape::Shape;
 use crate::weights::{Weights, random};
-use contest::{Contest, Operator};
+use benchmark::{Benchmark, Operator};
+use network::{Network, Winner};
 use serde::Serialize;
 use std::time::Duration;
-use whole::{Network, Winner};
 
 pub(crate) use store::load;
 
@@ -96,29 +96,29 @@ pub fn tune(
     let options = PlanOptions { forced: None, choices: Choices::default(), ..setting.options.clone() };
     let setting = Setting { options: &options, ..setting };
     let plan = Plan::new(graph, &[Shape { n: 1, ..shape }], &options)?;
-    let contests = contests(&plan, choices);
+    let benchmarks = benchmarks(&plan, choices);
     let (mut tuned, mut winners) = (Vec::new(), Vec::new());
-    for (done, contest) in contests.iter().enumerate() {
-        progress(done, contests.len());
-        let (own, chosen) = contest.hold(setting)?;
-        let signature = contest.signature.clone();
-        // What is wrong has not been the quicker one.
-        let right = !own.refused.contains(&own.table);
-        if right && chosen != contest.table {
-            let saving = own.count as f64 * (own.table_ms - own.chosen_ms);
+    for (done, benchmark) in benchmarks.iter().enumerate() {
+        progress(done, benchmarks.len());
+        let (result, chosen) = benchmark.run(setting)?;
+        let signature = benchmark.signature.clone();
+        // A table's method whose results are wrong is replaced in any case, whatever that does to the network's time.
+        let right = !result.refused.contains(&result.table);
+        if right && chosen != benchmark.table {
+            let saving = result.count as f64 * (result.table_ms - result.chosen_ms);
             winners.push((tuned.len(), Winner { signature: signature.clone(), method: chosen, saving }));
         }
-        choices.insert(signature, if right { contest.table } else { chosen });
-        tuned.push(own);
+        choices.insert(signature, if right { benchmark.table } else { chosen });
+        tuned.push(result);
     }
     if !winners.is_empty() {
         let mut network = Network::new(setting, graph, Shape { n: 1, ..shape }, choices)?;
         let (indices, winners): (Vec<usize>, Vec<Winner>) = winners.into_iter().unzip();
-        let kept = whole::keep(choices, &winners, &mut |choices| network.is_quicker_by(choices))?;
+        let kept = network::keep(choices, &winners, &mut |choices| network.is_quicker_by(choices))?;
         indices.into_iter().zip(kept).for_each(|(index, kept)| tuned[index].kept = kept);
     }
-    progress(contests.len(), contests.len());
-    // Winners among fewer methods are nothing to others.
+    progress(benchmarks.len(), benchmarks.len());
+    // Stricter numerics leave fewer methods to choose from: what won among them is not stored for other backbones.
     if !tuned.is_empty() && options.numerics == Numerics::Fast {
         store::save(setting.gpu, options.dtype, choices);
     }
@@ -126,8 +126,8 @@ pub fn tune(
 }
 
 /// The distinct operators of `plan` with something to choose that `choices` does not know.
-fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
-    let mut contests: Vec<Contest> = Vec::new();
+fn benchmarks(plan: &Plan, choices: &Choices) -> Vec<Benchmark> {
+    let mut benchmarks: Vec<Benchmark> = Vec::new();
     for step in plan.steps() {
         let op = &plan.graph().operators()[step.operator];
         let (input, output) = (plan.shape(op.inputs[0]), plan.shape(op.output));
@@ -135,9 +135,9 @@ fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
         if choices.get(&signature).is_some() {
             continue;
         }
-        match contests.iter_mut().find(|contest| contest.signature == signature) {
-            Some(contest) => contest.count += 1,
-            None => contests.push(Contest {
+        match benchmarks.iter_mut().find(|benchmark| benchmark.signature == signature) {
+            Some(benchmark) => benchmark.count += 1,
+            None => benchmarks.push(Benchmark {
                 signature,
                 operator: Operator::alone(plan, step.operator),
                 table: step.method,
@@ -145,7 +145,7 @@ fn contests(plan: &Plan, choices: &Choices) -> Vec<Contest> {
             }),
         }
     }
-    contests
+    benchmarks
 }
 
 /// Values from -1 to 1 for a blob.
@@ -153,18 +153,19 @@ fn values(name: &str, shape: Shape) -> Vec<f32> {
     random::uniform(name, 0).take(shape.len()).map(|value| value as f32).collect()
 }
 
-/// How many rounds of so many seconds fit into `time`, within bounds that keep a median meaningful and a wait short.
-fn rounds(time: Duration, round: f64) -> usize {
-    ((time.as_secs_f64() / round.max(1e-6)) as usize).clamp(5, 25)
+/// How many repetitions of `seconds` each fit into `time`, within bounds that keep a median meaningful and a wait
+/// short.
+fn repetitions(time: Duration, seconds: f64) -> usize {
+    ((time.as_secs_f64() / seconds.max(1e-6)) as usize).clamp(5, 25)
 }
 
-/// NaN of nothing.
+/// The median; NaN if there are no values.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Names of methods.
+/// The names of methods.
 fn names(methods: &[Method]) -> Vec<&'static str> {
     methods.iter().map(|method| method.name()).collect()
 }

@@ -1,7 +1,7 @@
 //! What tuning has found, as a file for one adapter and number format: JSON, so that it can be looked at.
 //!
-//! Whatever is in the file, at worst another method is chosen that can do the operator on this device: the planner takes
-//! no other.
+//! Whatever is in the file, at worst another method is chosen that can do the operator on this device: the planner
+//! takes no other.
 
 use crate::dtype::DType;
 use crate::gpu::GpuContext;
@@ -58,7 +58,8 @@ fn file_name(gpu: &GpuContext, dtype: DType) -> String {
     format!("tuning_{}_{}_{}{subgroups}_{dtype}.json", gpu.backend(), info.vendor, info.device)
 }
 
-/// The choices on disk for the adapter of `gpu` and that number format; none if there is no directory, no file, or one of something else.
+/// The choices on disk for the adapter of `gpu` and that number format; none if there is no directory, no file, or one
+/// of something else.
 pub(crate) fn load(gpu: &GpuContext, dtype: DType) -> Choices {
     let bytes = gpu.cache().and_then(|cache| cache.read(&file_name(gpu, dtype), LIMIT));
     bytes.map_or_else(Choices::default, |bytes| parse(&bytes, &Key::of(gpu, dtype)))

@@ -1,6 +1,7 @@
-//! One operator, every method that can do it: which is right, and which of those is quickest.
+//! Benchmark of one operator: every method that supports it, checked for right results, and the quickest of the right
+//! ones.
 
-use super::{Setting, Timed, Tuned, median, names, rounds, values};
+use super::{Setting, Timed, Tuned, median, names, repetitions, values};
 use crate::deviation::Deviation;
 use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
@@ -11,16 +12,17 @@ use crate::plan::{Plan, PlanOptions};
 use crate::shape::Shape;
 use std::time::{Duration, Instant};
 
-/// Candidates that take so many times the time of the best so far are out after one run.
+/// Candidates that take more than `HOPELESS` times as long as the best so far are dropped after one run.
 const HOPELESS: f64 = 1.5;
 
-/// How much quicker than the table's method a candidate has to be. Medians of some runs waver by as much.
+/// The share of the time of the table's method that a candidate has to stay below. Medians of some runs vary by as
+/// much.
 const MARGIN: f64 = 0.95;
 
-/// For the runs of the candidates that are left.
+/// The time for the runs of the candidates that are left.
 const TIME: Duration = Duration::from_millis(500);
 
-/// An operator as a graph of its own, with what it is computed on.
+/// An operator as a graph that has no others, with the shapes of its inputs.
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
     graph: Graph,
@@ -34,7 +36,7 @@ impl Operator {
         let mut read = op.inputs.clone();
         read.sort();
         read.dedup();
-        let at = |id: &BlobId| BlobId(read.iter().position(|own| own == id).unwrap_or(read.len()));
+        let at = |id: &BlobId| BlobId(read.iter().position(|input| input == id).unwrap_or(read.len()));
         op.inputs = op.inputs.iter().map(at).collect();
         let blob = |&id: &BlobId| Blob { layout: Layout::Planar, dtype: DType::HOST, ..graph.blob(id).clone() };
         let blobs = read.iter().chain([&op.output]).map(blob).collect();
@@ -52,7 +54,7 @@ impl Operator {
         &self.graph.operators[0]
     }
 
-    /// The plan that computes it by `method`; an error if that cannot.
+    /// The plan that computes it by `method`; an error if the method cannot.
     fn plan(&self, method: Method, options: &PlanOptions) -> Result<Plan> {
         let options = PlanOptions { taps: Vec::new(), fusion: false, forced: Some(method), ..options.clone() };
         let plan = Plan::new(&self.graph, &self.shapes, &options)?;
@@ -76,23 +78,23 @@ impl Operator {
 
 /// An operator to find a method for.
 #[derive(Clone, Debug)]
-pub(super) struct Contest {
+pub(super) struct Benchmark {
     pub signature: String,
     pub operator: Operator,
     /// The method of the fixed table.
     pub table: Method,
-    /// How many operators of the network are of this kind.
+    /// How many operators of the network have this signature.
     pub count: usize,
 }
 
 /// A method that is ready to run.
-struct Contender {
+struct Candidate {
     method: Method,
     executor: Executor,
     times: Vec<f64>,
 }
 
-impl Contender {
+impl Candidate {
     fn new(setting: Setting<'_>, operator: &Operator, method: Method) -> Result<Self> {
         let Setting { gpu, weights, options, checks, patch } = setting;
         let plan = operator.plan(method, options)?;
@@ -100,15 +102,16 @@ impl Contender {
         Ok(Self { method, executor, times: Vec::new() })
     }
 
-    /// Runs once, and notes the time of the operator alone where the device can tell, else that of the whole run.
+    /// Runs once and records the time: that of the operator alone if the device has timestamps, else that of the whole
+    /// run.
     fn run(&mut self, inputs: &[Vec<f32>]) -> Result<Vec<f32>> {
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let started = Instant::now();
         let (mut outputs, profile) = self.executor.run(&inputs, Timing::Layers)?;
         let whole = started.elapsed();
         let plan = self.executor.plan();
-        let own = plan.steps().iter().position(|step| plan.graph().operators()[step.operator].kind != OpKind::Layout);
-        let time = profile.zip(own).and_then(|(profile, own)| profile.steps.get(own).copied());
+        let step = plan.steps().iter().position(|step| plan.graph().operators()[step.operator].kind != OpKind::Layout);
+        let time = profile.zip(step).and_then(|(profile, step)| profile.steps.get(step).copied());
         self.times.push(time.unwrap_or(whole).as_secs_f64() * 1e3);
         Ok(outputs.swap_remove(0))
     }
@@ -122,39 +125,41 @@ impl Contender {
     }
 }
 
-impl Contest {
-    /// Tries every candidate. What it found, and the method that is chosen.
+impl Benchmark {
+    /// Runs every candidate. Returns what it found, and the method that is chosen.
     ///
     /// # Errors
-    /// Those of the reference; a candidate that fails is out.
-    pub fn hold(&self, setting: Setting<'_>) -> Result<(Tuned, Method)> {
+    /// Those of the reference method. A candidate that fails is dropped.
+    pub fn run(&self, setting: Setting<'_>) -> Result<(Tuned, Method)> {
         let options = setting.options;
         let inputs = self.operator.inputs();
-        let contender = |method| Contender::new(setting, &self.operator, method);
+        let candidate = |method| Candidate::new(setting, &self.operator, method);
         let reference = Method::reference(&self.operator.op().kind).unwrap_or(self.table);
-        let want: Vec<f64> = contender(reference)?.run(&inputs)?.into_iter().map(f64::from).collect();
+        let want: Vec<f64> = candidate(reference)?.run(&inputs)?.into_iter().map(f64::from).collect();
 
-        let mut candidates = Method::candidates(&self.operator.op().kind, options.target);
+        let mut methods = Method::candidates(&self.operator.op().kind, options.target);
         let kind = &self.operator.op().kind;
-        candidates.retain(|&method| options.numerics.allow(method, kind));
-        // The table's first: it is kept in any case, and what is hopeless is so beside it.
-        candidates.sort_by_key(|&method| method != self.table);
-        let mut left: Vec<Contender> = Vec::new();
+        methods.retain(|&method| options.numerics.allow(method, kind));
+        // The table's first: it is kept in any case, and others are compared with it.
+        methods.sort_by_key(|&method| method != self.table);
+        let mut left: Vec<Candidate> = Vec::new();
         let (mut refused, mut times) = (Vec::new(), Vec::new());
         let mut best = f64::INFINITY;
-        for &method in &candidates {
-            let tried = contender(method).and_then(|mut own| {
-                // A value that nobody wrote shows.
-                own.executor.fill_activations(f32::NAN)?;
-                let got = own.run(&inputs)?;
-                Ok((own, Deviation::measure(&self.operator.op().name, &got, &want)))
+        for &method in &methods {
+            let tried = candidate(method).and_then(|mut candidate| {
+                // So that an output which the method did not write is NaN.
+                candidate.executor.fill_activations(f32::NAN)?;
+                let got = candidate.run(&inputs)?;
+                Ok((candidate, Deviation::measure(&self.operator.op().name, &got, &want)))
             });
             match tried {
-                Ok((own, deviation)) if deviation.of_tolerance <= 1.0 => {
-                    best = best.min(own.median());
-                    left.push(own);
-                    let worth = |own: &mut Contender| own.method == self.table || own.median() <= HOPELESS * best;
-                    times.extend(left.extract_if(.., |own| !worth(own)).map(|own| own.timed()));
+                Ok((candidate, deviation)) if deviation.of_tolerance <= 1.0 => {
+                    best = best.min(candidate.median());
+                    left.push(candidate);
+                    let is_hopeless = |candidate: &mut Candidate| {
+                        candidate.method != self.table && candidate.median() > HOPELESS * best
+                    };
+                    times.extend(left.extract_if(.., is_hopeless).map(|candidate| candidate.timed()));
                 }
                 Ok((_, deviation)) => {
                     let beyond = deviation.of_tolerance;
@@ -162,30 +167,30 @@ impl Contest {
                     refused.push(method);
                 }
                 Err(error) => {
-                    log::debug!("{}: {} is out: {error}", self.signature, method.name());
+                    log::debug!("{}: {} is dropped: {error}", self.signature, method.name());
                     refused.push(method);
                 }
             }
         }
-        let round = left.iter().map(Contender::median).sum::<f64>() / 1e3;
-        for _ in 0..rounds(TIME, round) {
-            for own in &mut left {
-                own.run(&inputs)?;
+        let seconds = left.iter().map(Candidate::median).sum::<f64>() / 1e3;
+        for _ in 0..repetitions(TIME, seconds) {
+            for candidate in &mut left {
+                candidate.run(&inputs)?;
             }
         }
 
-        times.extend(left.iter().map(Contender::timed));
+        times.extend(left.iter().map(Candidate::timed));
         times.sort_by(|a, b| a.ms.total_cmp(&b.ms));
-        let time = |method: Method| left.iter().find(|own| own.method == method).map_or(f64::NAN, Contender::median);
-        let table_ms = time(self.table);
+        let find = |method: Method| left.iter().find(|candidate| candidate.method == method);
+        let table_ms = find(self.table).map_or(f64::NAN, Candidate::median);
         let quickest = left.iter().min_by(|a, b| a.median().total_cmp(&b.median()));
-        let (quickest, quickest_ms) = quickest.map_or((reference, f64::NAN), |own| (own.method, own.median()));
+        let (quickest, quickest_ms) = quickest.map_or((reference, f64::NAN), |found| (found.method, found.median()));
         let keep = quickest_ms >= MARGIN * table_ms;
         let (chosen, chosen_ms) = if keep { (self.table, table_ms) } else { (quickest, quickest_ms) };
         let tuned = Tuned {
             operator: self.operator.op().name.clone(),
             count: self.count,
-            candidates: candidates.len(),
+            candidates: methods.len(),
             refused: names(&refused),
             table: self.table.name(),
             table_ms,

@@ -1,7 +1,7 @@
-//! The whole network by methods that won alone, beside the same without them. What is quicker alone need not be so among
-//! others: operators share caches, workspaces and the budget for these.
+//! Benchmark of the whole network: with the methods that won alone against the network without them. A method that is
+//! quicker alone need not be quicker in the network: operators share caches, workspaces and the budget for workspaces.
 
-use super::{Setting, median, rounds, values};
+use super::{Setting, median, repetitions, values};
 use crate::error::Result;
 use crate::gpu::{Constants, Executor, Timing};
 use crate::graph::Graph;
@@ -10,20 +10,21 @@ use crate::plan::{Choices, Plan, PlanOptions};
 use crate::shape::Shape;
 use std::time::{Duration, Instant};
 
-/// For pairs of runs, one of either network.
+/// The time for pairs of runs, one of either network.
 const TIME: Duration = Duration::from_secs(2);
 
-/// A method that was quicker than the table's for operators of a signature.
+/// A method that was quicker than the table's for the operators of a signature.
 #[derive(Clone, Debug)]
 pub(super) struct Winner {
     pub signature: String,
     pub method: Method,
-    /// Milliseconds of a run that this was expected to save.
+    /// Milliseconds of a run that the method is expected to save.
     pub saving: f64,
 }
 
-/// Adds to `choices` those winners that are `quicker` together, or else those that are so one after the other, the most
-/// promising first; `quicker` compares with the choices that it last said yes to, at first those given. Which they were.
+/// Adds winners to `choices`, and returns which. If all of them together are `quicker`, it adds all. Otherwise it tries
+/// one after the other, the most promising first. `quicker` compares with the choices for which it last returned true,
+/// at first with those given.
 ///
 /// # Errors
 /// Those of `quicker`.
@@ -34,7 +35,7 @@ pub(super) fn keep(
 ) -> Result<Vec<bool>> {
     let with = |choices: &Choices, winners: &[Winner]| {
         let mut choices = choices.clone();
-        winners.iter().for_each(|own| choices.insert(own.signature.clone(), own.method));
+        winners.iter().for_each(|winner| choices.insert(winner.signature.clone(), winner.method));
         choices
     };
     let all = with(choices, winners);
@@ -45,7 +46,7 @@ pub(super) fn keep(
     let mut kept = vec![false; winners.len()];
     let mut order: Vec<usize> = (0..winners.len()).collect();
     order.sort_by(|&a, &b| winners[b].saving.total_cmp(&winners[a].saving));
-    // A single one has been tried already.
+    // A single winner has been tried already.
     for index in order.into_iter().filter(|_| winners.len() > 1) {
         let one_more = with(choices, &winners[index..=index]);
         if quicker(&one_more)? {
@@ -56,7 +57,7 @@ pub(super) fn keep(
     Ok(kept)
 }
 
-/// A network on one clip, by the best choices so far.
+/// A network on one clip, with the best choices so far.
 pub(super) struct Network<'a> {
     setting: Setting<'a>,
     graph: &'a Graph,
@@ -75,25 +76,27 @@ impl<'a> Network<'a> {
         Ok(Self { setting, graph, shape, clip: values("clip", shape), constants, best })
     }
 
-    /// Whether it is quicker by `choices`: then these are the best so far. What cannot run is not.
+    /// Whether it is quicker with `choices`, which then become the best so far. Choices that cannot run are not
+    /// quicker.
     ///
     /// # Errors
     /// If a run fails.
     pub fn is_quicker_by(&mut self, choices: &Choices) -> Result<bool> {
-        let rival = executor(self.setting, self.graph, self.shape, choices, &mut self.constants);
-        let mut rival = match rival {
-            Ok(rival) => rival,
+        let candidate = executor(self.setting, self.graph, self.shape, choices, &mut self.constants);
+        let mut candidate = match candidate {
+            Ok(candidate) => candidate,
             Err(error) => {
-                log::debug!("the network cannot run by what won alone: {error}");
+                log::debug!("the network cannot run with the methods that won alone: {error}");
                 return Ok(false);
             }
         };
-        let mut pair = || -> Result<[f64; 2]> { Ok([run(&mut self.best, &self.clip)?, run(&mut rival, &self.clip)?]) };
-        let warming: f64 = pair()?.iter().sum();
-        let ratios = (0..rounds(TIME, warming)).map(|_| pair().map(|[best, own]| own / best));
+        let mut pair =
+            || -> Result<[f64; 2]> { Ok([run(&mut self.best, &self.clip)?, run(&mut candidate, &self.clip)?]) };
+        let warm_up: f64 = pair()?.iter().sum();
+        let ratios = (0..repetitions(TIME, warm_up)).map(|_| pair().map(|[best, other]| other / best));
         let quicker = median(ratios.collect::<Result<_>>()?) < 1.0;
         if quicker {
-            self.best = rival;
+            self.best = candidate;
         }
         Ok(quicker)
     }
@@ -126,7 +129,7 @@ mod tests {
         Winner { signature: signature.to_owned(), method: Method::by_name("conv_gemm_8x8").unwrap(), saving }
     }
 
-    /// What is kept of winners that save 1, 3 and 2 ms, where those in `slow` cost more than all the others save.
+    /// What is kept of winners that save 1, 3 and 2 ms if those in `slow` cost more than all the others save.
     fn kept(slow: &[&str]) -> (Vec<bool>, Vec<String>, Vec<usize>) {
         let mut choices = Choices::default();
         choices.insert("known".to_owned(), Method::by_name("conv_gemm_16x8").unwrap());
