@@ -1,4 +1,4 @@
-//! Adapters: what there is, what would be used, and why not more.
+//! Adapters: those of the machine, the one that would be used, and why others cannot be used.
 
 use super::{GpuContext, dx12};
 use crate::error::{Error, ErrorRepr, Result};
@@ -6,7 +6,7 @@ use crate::kernels::{AdapterClass, Compiler, RegisterBudget, TextureSupport};
 use crate::named::named;
 use std::path::PathBuf;
 
-/// The graphics interfaces that can be asked for.
+/// The graphics APIs that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
@@ -45,10 +45,10 @@ pub enum DeviceLimits {
     /// All its limits, and the features that this crate can use.
     #[default]
     Adapter,
-    /// No more than every implementation of WebGPU has: its default limits (bindings of 128 MiB, buffers of 256 MiB, 8
-    /// storage buffers, 256 invocations and 16 KiB of memory for a workgroup, offsets aligned to 256 bytes, 65,535
-    /// workgroups along an axis), and no optional feature: no subgroups, timestamps or pipeline cache. Whatever the
-    /// adapter is, everything runs as on the narrowest.
+    /// The default limits of WebGPU, which every implementation has (bindings of 128 MiB, buffers of 256 MiB, 8 storage
+    /// buffers, 256 invocations and 16 KiB of memory for a workgroup, offsets aligned to 256 bytes, 65,535 workgroups
+    /// along an axis), and no optional feature: no subgroups, timestamps or pipeline cache. Whatever the adapter is,
+    /// everything runs as on the narrowest adapter.
     WebGpu,
 }
 
@@ -75,13 +75,13 @@ impl ContextOptions {
         Self { backend: backend.into(), ..self }
     }
 
-    /// How much of it (default: [`DeviceLimits::Adapter`]).
+    /// How much of the adapter to use (default: [`DeviceLimits::Adapter`]).
     pub fn limits(self, limits: DeviceLimits) -> Self {
         Self { limits, ..self }
     }
 
-    /// A directory for what makes a later start faster; see [`GpuContext::cached_in`]. Without one, the default, no
-    /// file is read or written.
+    /// A directory for caches that make later starts faster, see [`GpuContext::cached_in`]. By default there is none,
+    /// and no file is read or written.
     pub fn cache(self, directory: impl Into<PathBuf>) -> Self {
         Self { cache: Some(directory.into()), ..self }
     }
@@ -92,13 +92,13 @@ impl ContextOptions {
         self.adapter.as_ref().is_none_or(named) && self.backend.is_none_or(|b| b.wgpu() == info.backend)
     }
 
-    /// All adapters of the machine, as [`list_adapters_async`], with no more of each than is asked for. Where a backend
-    /// is asked for, the variable `WGPU_BACKEND` hides none of them.
+    /// All adapters of the machine, as [`list_adapters_async`], restricted to the limits that are asked for. If a
+    /// backend is asked for, the variable `WGPU_BACKEND` is ignored.
     pub async fn adapters_async(&self) -> Vec<AdapterSummary> {
         find(&self.allowed()).await.into_iter().map(|summary| summary.limited_to(self.limits)).collect()
     }
 
-    /// A device on `summary`'s adapter, as [`GpuContext::open_async`], with the directory for caches.
+    /// A device on the adapter of `summary`, as [`GpuContext::open_async`], with the directory for caches.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
@@ -110,7 +110,7 @@ impl ContextOptions {
         })
     }
 
-    /// The backends to look at: where one is asked for, the environment hides none.
+    /// The backends to search. If one is asked for, the environment hides none.
     fn allowed(&self) -> Allowed {
         if self.backend.is_some() { Allowed::all() } else { Allowed::by_variable() }
     }
@@ -129,27 +129,27 @@ impl ContextOptions {
     }
 }
 
-/// What there is to know about an adapter before using it.
+/// A description of an adapter, before a device is opened on it.
 #[derive(Clone, Debug)]
 pub struct AdapterSummary {
     /// Name, type, backend and driver.
     pub info: wgpu::AdapterInfo,
-    /// Features of the adapter, as far as they may be used.
+    /// The adapter's features that may be used.
     pub features: wgpu::Features,
-    /// Limits of the adapter, as far as they may be used.
+    /// The adapter's limits, as far as they may be used.
     pub limits: wgpu::Limits,
-    /// The class kernels would be chosen for.
+    /// The class that kernels would be chosen for.
     pub class: AdapterClass,
-    /// What compiles its shaders.
+    /// The compiler of its shaders.
     pub compiler: Compiler,
-    /// Why it cannot be used, if it cannot.
+    /// The reason why it cannot be used, if there is one.
     pub unusable: Option<String>,
     /// The handle.
     pub adapter: wgpu::Adapter,
 }
 
 impl AdapterSummary {
-    /// The summary of an adapter that an instance with `compiler` for Direct3D 12 has found.
+    /// The summary of an adapter that was found by an instance with `compiler` for Direct3D 12.
     fn new(adapter: wgpu::Adapter, compiler: &wgpu::Dx12Compiler) -> Self {
         let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
         let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
@@ -158,7 +158,7 @@ impl AdapterSummary {
         Self { class: class(&info), compiler, info, features, limits, unusable, adapter }
     }
 
-    /// The same adapter with no more of it than `limits` allows; [`GpuContext::open`] asks for no more either.
+    /// The same adapter restricted to `limits`. [`GpuContext::open`] asks for no more either.
     #[must_use]
     pub fn limited_to(self, limits: DeviceLimits) -> Self {
         match limits {
@@ -189,17 +189,17 @@ impl AdapterSummary {
     }
 }
 
-/// Storage buffers that a kernel binds at most.
+/// The most storage buffers that a kernel binds.
 const STORAGE_BUFFERS: u32 = 5;
-/// Invocations of a workgroup, all along x, of any kernel but those in slices and Winograd's in one dispatch, which are
-/// left out where it has fewer than they need.
+/// The most invocations of a workgroup, all along x. The sliced kernels and the fused Winograd kernels need more; they
+/// are left out on adapters that have fewer.
 const INVOCATIONS: u32 = 128;
-/// Bytes of workgroup memory that a kernel has at most.
+/// The most bytes of workgroup memory of a kernel.
 const WORKGROUP_BYTES: u32 = 16 << 10;
 /// Bytes of a kernel's uniform parameters, with room to spare.
 const UNIFORM_BYTES: u64 = 1 << 10;
 
-/// What `limits` lacks for the kernels to run, if it lacks anything.
+/// The first limit that is too low for the kernels, if there is one.
 fn too_narrow(limits: &wgpu::Limits) -> Option<String> {
     let needs = [
         ("storage buffers of a shader", limits.max_storage_buffers_per_shader_stage.into(), STORAGE_BUFFERS.into()),
@@ -228,8 +228,8 @@ pub(super) fn class(info: &wgpu::AdapterInfo) -> AdapterClass {
     if info.device_type == wgpu::DeviceType::Cpu { AdapterClass::Software } else { AdapterClass::Gpu }
 }
 
-/// What textures are to a device. llvmpipe, also as lavapipe, loads from a buffer one lane after the other, and from a
-/// texture all lanes together (measured on Mesa 22.3 and 26.1, `docs/experiments.md`).
+/// The texture support of a device. llvmpipe, and lavapipe on top of it, load from a buffer one lane after the other,
+/// and from a texture with all lanes at once (measured on Mesa 22.3 and 26.1, `docs/experiments.md`).
 pub(super) fn textures(adapter: &wgpu::Adapter, device: &wgpu::Device) -> TextureSupport {
     let format = adapter.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
     let needed =
@@ -247,8 +247,9 @@ pub(super) fn textures(adapter: &wgpu::Adapter, device: &wgpu::Device) -> Textur
 const AMD: u32 = 0x1002;
 const NVIDIA: u32 = 0x10de;
 
-/// What invocations of an adapter have room for (what drivers' compilers make of the kernels: `docs/performance.md`).
-/// Of AMD's only GCN, and CDNA, have no subgroups of less than 64. Whoever is not known gets what suits all.
+/// The register budget of an adapter's invocations (`docs/performance.md` shows the code that drivers' compilers
+/// generate). Among AMD's GPUs, only GCN and CDNA have no subgroups of fewer than 64 lanes. Unknown vendors get the
+/// budget that fits all.
 pub(super) fn registers(info: &wgpu::AdapterInfo) -> RegisterBudget {
     match info.vendor {
         NVIDIA => RegisterBudget::Many,
@@ -257,37 +258,36 @@ pub(super) fn registers(info: &wgpu::AdapterInfo) -> RegisterBudget {
     }
 }
 
-/// Invocations of a workgroup that kernels may have.
+/// The most invocations of a workgroup that kernels may have.
 pub(super) fn max_invocations(limits: &wgpu::Limits) -> u32 {
     limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x)
 }
 
-/// wgpu's variable for the backends that may be used, such as `vulkan` or `vk,gl`.
+/// wgpu's environment variable for the backends that may be used, such as `vulkan` or `vk,gl`.
 const BACKEND_VARIABLE: &str = "WGPU_BACKEND";
 
-/// The backends that are looked at.
+/// The backends that are searched.
 #[derive(Debug, PartialEq, Eq)]
 struct Allowed {
     backends: wgpu::Backends,
-    /// What the variable says, where it hides others.
+    /// The value of the variable, if it hides any backend.
     variable: Option<String>,
 }
 
 impl Allowed {
-    /// All that this program was built for.
+    /// All backends that this program was built for.
     fn all() -> Self {
         let native = Backend::ALL.iter().map(|backend| wgpu::Backends::from(backend.wgpu()));
         let all: wgpu::Backends = native.chain([wgpu::Backends::BROWSER_WEBGPU]).collect();
         Self { backends: all & wgpu::Instance::enabled_backend_features(), variable: None }
     }
 
-    /// Those that the variable `WGPU_BACKEND` names.
+    /// The backends that the variable `WGPU_BACKEND` names.
     fn by_variable() -> Self {
         std::env::var(BACKEND_VARIABLE).map_or_else(|_| Self::all(), |value| Self::named(&value))
     }
 
-    /// Those that `value` names; all, where it names none that this crate knows. (wgpu would take that for none at
-    /// all.)
+    /// The backends that `value` names, or all if it names none that this crate knows. (wgpu would allow none then.)
     fn named(value: &str) -> Self {
         let named = value.split(',').filter_map(|name| match name.trim().to_lowercase().as_str() {
             "vulkan" | "vk" => Some(Backend::Vulkan),
@@ -305,8 +305,8 @@ impl Allowed {
     }
 }
 
-/// All adapters of the machine, in the order of preference; those that cannot be used say why. The variable
-/// `WGPU_BACKEND` hides the backends that it does not name; where it names none that this crate knows, it hides none.
+/// All adapters of the machine, in the order of preference. Those that cannot be used say why. The variable
+/// `WGPU_BACKEND` hides the backends that it does not name; if it names none that this crate knows, it hides none.
 ///
 /// A browser shows one adapter at most.
 pub async fn list_adapters_async() -> Vec<AdapterSummary> {
@@ -317,7 +317,7 @@ async fn find(allowed: &Allowed) -> Vec<AdapterSummary> {
     let backends = allowed.backends;
     let compiler = dx12::compiler();
     let mut summaries = enumerate(backends, &compiler).await;
-    // Neither a DXC that cannot be loaded nor a driver without shader model 6 leaves any adapter on Direct3D 12.
+    // If DXC cannot be loaded, or the driver lacks shader model 6, there is no adapter on Direct3D 12 with DXC.
     if let wgpu::Dx12Compiler::DynamicDxc { dxc_path } = compiler
         && backends.contains(wgpu::Backends::DX12)
         && !summaries.iter().any(|summary| summary.info.backend == wgpu::Backend::Dx12)
@@ -334,7 +334,7 @@ async fn find(allowed: &Allowed) -> Vec<AdapterSummary> {
 
 /// The adapters of `backends`, with `compiler` for Direct3D 12.
 async fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> Vec<AdapterSummary> {
-    // What wgpu takes from its other variables. Of backends it would warn in its own words.
+    // wgpu's other variables apply. Its variable for backends is parsed here, since wgpu would print warnings about it.
     let mut desc = wgpu::InstanceDescriptor {
         backends,
         flags: wgpu::InstanceFlags::default().with_env(),
@@ -347,8 +347,8 @@ async fn enumerate(backends: wgpu::Backends, compiler: &wgpu::Dx12Compiler) -> V
     adapters.into_iter().map(|adapter| AdapterSummary::new(adapter, compiler)).collect()
 }
 
-/// The adapter among `all`, which are in the order of preference, that [`GpuContext::new`] opens under `options`, apart
-/// from [`ContextOptions::limits`], which are applied with [`AdapterSummary::limited_to`].
+/// The adapter that [`GpuContext::new`] opens with `options`, among `all` in the order of preference.
+/// [`ContextOptions::limits`] are not applied here, but with [`AdapterSummary::limited_to`].
 ///
 /// # Errors
 /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are.
@@ -375,7 +375,7 @@ mod tests {
     use crate::kernels::Kernel;
 
     #[test]
-    fn registers_are_many_only_where_that_is_known() {
+    fn the_register_budget_is_large_only_for_known_gpus() {
         let of = |vendor, subgroup_min_size| {
             let blank = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
             registers(&wgpu::AdapterInfo { vendor, subgroup_min_size, ..blank })
@@ -409,8 +409,8 @@ mod tests {
     #[test]
     fn adapters_too_narrow_say_why() {
         let webgpu = wgpu::Limits::defaults();
-        assert_eq!(too_narrow(&webgpu), None, "what WebGPU has everywhere is enough");
-        // OpenGL ES 3.1 as it has to be, at least.
+        assert_eq!(too_narrow(&webgpu), None, "the default limits of WebGPU are enough");
+        // The least that OpenGL ES 3.1 has.
         let reason = too_narrow(&wgpu::Limits::downlevel_defaults()).unwrap();
         assert_eq!(reason, "the kernels need 5 storage buffers of a shader, it has 4");
         let small = wgpu::Limits { max_compute_workgroup_storage_size: 4096, ..webgpu.clone() };
@@ -419,7 +419,7 @@ mod tests {
         assert!(too_narrow(&thin).unwrap().ends_with("128 invocations of a workgroup, it has 32"));
     }
 
-    /// What is asked of an adapter is what the kernels need, no less and no more.
+    /// The requirements on an adapter are exactly those of the kernels.
     #[test]
     fn the_needs_are_those_of_the_kernels() {
         let (mut buffers, mut invocations, mut bytes, mut uniform) = (0, 0, 0, 0);

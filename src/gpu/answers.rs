@@ -1,4 +1,4 @@
-//! What a device answers later: that buffers are mapped, that work is done.
+//! Callbacks of a device, gathered: buffers that are mapped, work that is done.
 
 use super::GpuContext;
 use super::faults::lock;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// Several answers that are waited for together.
+/// Several callbacks that are awaited together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers(Arc<Mutex<State>>);
 
@@ -18,13 +18,13 @@ struct State {
 }
 
 impl Answers {
-    /// Asks for all of `buffer` to be mapped, once what was submitted is done with it.
+    /// Asks for all of `buffer` to be mapped, once the work that was submitted no longer uses it.
     pub fn ask_for_mapping(&self, buffer: &wgpu::Buffer, mode: wgpu::MapMode) {
         let answers = self.one_more();
         buffer.map_async(mode, .., move |result| answers.arrived(result.err().map(|error| error.to_string())));
     }
 
-    /// Asks for the end of all that was submitted so far.
+    /// Asks for the end of all work submitted so far.
     pub fn ask_for_the_end(&self, queue: &wgpu::Queue) {
         let answers = self.one_more();
         queue.on_submitted_work_done(move || answers.arrived(None));
@@ -45,7 +45,7 @@ impl Answers {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether all have come.
+    /// The result, once all callbacks have come or one has failed.
     fn complete(&self, gpu: &GpuContext) -> Option<Result<()>> {
         let state = lock(&self.0);
         match &state.error {
@@ -54,7 +54,7 @@ impl Answers {
         }
     }
 
-    /// Has a task woken when all have come, once however often it asks.
+    /// Wakes a task when all callbacks have come. A task that asks several times is woken once.
     fn wake_later(&self, waker: &Waker) {
         let mut state = lock(&self.0);
         if !state.wakers.iter().any(|known| known.will_wake(waker)) {
@@ -62,17 +62,17 @@ impl Answers {
         }
     }
 
-    /// Ready when all have come, or one with an error.
+    /// Ready when all callbacks have come, or one has come with an error.
     ///
-    /// A browser wakes the task. Natively answers come while somebody polls the device: this does, and asks to be
-    /// polled again at once, since nothing else is sure to.
+    /// In a browser the callbacks wake the task. Natively, callbacks come while somebody polls the device. This
+    /// function polls it, and then asks to be polled again at once, since nothing else is guaranteed to poll.
     pub fn poll(&self, gpu: &GpuContext, task: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(result) = self.complete(gpu) {
             return Poll::Ready(result);
         }
         self.wake_later(task.waker());
         if cfg!(target_arch = "wasm32") {
-            // An answer that came meanwhile woke nobody.
+            // A callback that came before the waker was stored woke no task.
             return self.complete(gpu).map_or(Poll::Pending, Poll::Ready);
         }
         if let Err(error) = gpu.poll(wgpu::PollType::Poll) {
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    /// As in a browser, where nothing but the answers wakes a task.
+    /// As in a browser, where only callbacks wake a task.
     #[test]
     fn a_task_is_woken_once_by_the_last_answer_or_the_first_error() {
         for (errors, woken_after) in [([false, false], 2), ([true, false], 1)] {

@@ -1,5 +1,5 @@
-//! Waiting on the calling thread, for callers that are not asynchronous: a façade over what the rest of `gpu` does.
-//! Nothing of this is there in a browser, where whoever blocks waits for ever.
+//! Blocking calls, for callers that are not asynchronous: a façade over the asynchronous core. They do not exist in a
+//! browser, where blocking the thread would wait for ever.
 
 use super::constants::Constants;
 use super::executor::Executor;
@@ -14,21 +14,21 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long a run may take before the device is given up: so long in any case, and so much longer for its work as a
-/// device a hundred times slower than lavapipe on two cores would need.
+/// The time limit of a run, after which the device is considered hung: a fixed time, plus the time that a device a
+/// hundred times slower than lavapipe on two cores would need for the work.
 const TIMEOUT: Duration = Duration::from_secs(600);
 const SLOWEST_MACS_PER_SECOND: u64 = 100_000_000;
 
-/// How long an answer may be on its way from a poll of another thread, and how long to sleep before the next look.
+/// How long to wait for a callback that another thread's poll is delivering, and how long to sleep between checks.
 const DELIVERY: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// How long a run of `plan` may take.
+/// The time limit of a run of `plan`.
 fn timeout(plan: &Plan) -> Duration {
     TIMEOUT + Duration::from_secs(plan.macs() / SLOWEST_MACS_PER_SECOND)
 }
 
-/// Runs a future that waits for nothing but what this thread does, or what a native wgpu answers at once.
+/// Runs a future that waits only for this thread, or for native wgpu calls that answer at once.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
@@ -53,7 +53,7 @@ impl ContextOptions {
     }
 }
 
-/// Runs a future of this crate's that waits for nothing but the device, and sleeps while the device works.
+/// Runs a future of this crate that waits only for the device, and sleeps while the device works.
 ///
 /// # Errors
 /// Those of the future; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
@@ -71,15 +71,15 @@ pub(crate) fn drive<T>(gpu: &GpuContext, future: impl Future<Output = Result<T>>
         } else if idle_since.elapsed() > DELIVERY {
             return Err(gpu.fault("an answer was not there when its submission had finished"));
         } else {
-            // Another thread that polls the device has the answer in its hands still.
+            // Another thread that polls the device has the callback and has not run it yet.
             std::thread::sleep(MOMENT);
         }
     }
 }
 
 impl GpuContext {
-    /// As [`GpuContext::new_async`], on this thread: from milliseconds to a second or two, most of which drivers take
-    /// to load.
+    /// As [`GpuContext::new_async`], on this thread. It takes from milliseconds to a second or two, most of it for
+    /// drivers to load.
     ///
     /// # Errors
     /// As [`GpuContext::new_async`].
@@ -104,16 +104,16 @@ impl GpuContext {
         now(Self::open_async(summary))
     }
 
-    /// Why the device can do nothing any more, if that is so: it was lost to a fault of the driver, a reset or an
-    /// unplugged card, or somebody has destroyed it. A lost device does not come back. Make a new context, from a new
-    /// list of adapters, and new backbones on it.
+    /// The reason why the device is lost, if it is: a fault of the driver, a reset, an unplugged card, or a caller that
+    /// has destroyed it. A lost device does not come back. Make a new context, from a new list of adapters, and new
+    /// backbones on it.
     ///
-    /// Asking creates and drops a tiny buffer on the device.
+    /// This creates and drops a tiny buffer on the device.
     pub fn lost(&self) -> Option<String> {
         now(self.loss())
     }
 
-    /// Waits for what was submitted, or for `timeout`.
+    /// Waits for submitted work, at most for `timeout`.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it takes longer, or the device fails meanwhile.
@@ -138,12 +138,12 @@ impl Executor {
         drive(gpu, Self::new_async(gpu, plan, weights, constants, checks, patch))
     }
 
-    /// As [`Executor::submit_async`], on this thread: it waits only where two runs are under way.
+    /// As [`Executor::submit_async`], on this thread. It waits only if two runs are in flight.
     ///
     /// # Errors
     /// As [`Executor::submit_async`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
     pub fn submit(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
-        while let Some(oldest) = self.in_the_way() {
+        while let Some(oldest) = self.run_to_wait_for() {
             oldest.wait()?;
         }
         now(self.submit_async(inputs, timing))
@@ -157,7 +157,8 @@ impl Executor {
         self.submit(inputs, timing)?.wait()
     }
 
-    /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
+    /// Fills all activation buffers and workspaces with `value`. It is for tests that a run does not depend on their
+    /// contents.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device), [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost).
@@ -178,7 +179,7 @@ impl Ticket {
 }
 
 impl Flight {
-    /// Waits until the run has landed.
+    /// Waits until the run has finished.
     fn wait(&self) -> Result<()> {
         let task = &mut Context::from_waker(Waker::noop());
         if self.poll(task).is_ready() {
@@ -191,7 +192,7 @@ impl Flight {
         if let Err(error) = self.run.gpu.wait(Some(self.run.submission.clone()), timeout(&self.run.plan)) {
             return fail(error);
         }
-        // Where several threads poll a device, another one may have the answers in its hands still.
+        // If several threads poll a device, another one may have the callbacks and not have run them yet.
         let deadline = Instant::now() + DELIVERY;
         while self.poll(task).is_pending() {
             if Instant::now() > deadline {
@@ -203,7 +204,7 @@ impl Flight {
     }
 }
 
-/// Runs `work` and returns what it does, or what wgpu reports of it.
+/// Runs `work` and returns its result, or the error that wgpu reports.
 pub(super) fn scoped<T>(gpu: &GpuContext, work: impl FnOnce() -> Result<T>) -> Result<T> {
     now(gpu.scoped(work).result())
 }

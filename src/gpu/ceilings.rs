@@ -1,7 +1,7 @@
-//! What an adapter can do at most, measured: multiply-adds in registers, and a stream through storage buffers.
+//! Measured ceilings of an adapter: multiply-adds in registers, and bandwidth of storage buffers.
 //!
-//! Both microbenchmarks are timed by the host's clock around a submission that is long enough for that, so that they
-//! work the same on every adapter.
+//! Both microbenchmarks are timed with the host's clock around a submission that is long enough for it. So they work
+//! the same on every adapter.
 
 use super::{GpuContext, blocking};
 use crate::dtype::DType;
@@ -12,25 +12,25 @@ use std::time::{Duration, Instant};
 
 /// Chains of `multiply_add.wgsl`.
 const CHAINS: u64 = 12;
-/// How often the chains are written out, and how many rounds of that a dispatch has.
+/// How often the chains are written out, and how often a dispatch repeats that.
 const REPEATS: u64 = 32;
 const LOOPS: u64 = 256;
 
-/// Bytes of each of the triad's three buffers, unless the adapter binds less. Together they are more than the caches of
-/// the processors and GPUs of today, so that what a pass leaves there is gone when the next one would need it.
+/// Bytes of each of the triad's three buffers, unless the adapter's largest binding is smaller. Together they exceed
+/// the caches of today's processors and GPUs, so that nothing of one pass is cached for the next.
 const TRIAD_BYTES: u64 = 256 << 20;
 
-/// A submission is repeated within itself until it takes so long: the host's clock, the way to the device and back cost
-/// some tenths of a millisecond at most.
+/// A submission has as many dispatches as it takes to last this long. The host's clock and the round trip to the device
+/// cost some tenths of a millisecond at most.
 const LEAST: Duration = Duration::from_millis(30);
-/// Then it is timed again and again for so long, but at least twice.
+/// Then the submission is timed repeatedly for this long, but at least twice.
 const BUDGET: Duration = Duration::from_millis(500);
-/// How long a submission may take before the device is given up.
+/// How long a submission may take before the device is considered hung.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The most dispatches of a submission.
 const MOST_DISPATCHES: u32 = 256;
 
-/// What an adapter can do at most, in f32: the two lines of a roofline diagram.
+/// The ceilings of an adapter in f32: the two lines of a roofline diagram.
 ///
 /// Williams, Waterman and Patterson, *Roofline: An Insightful Visual Performance Model* (2009).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -38,12 +38,12 @@ pub struct Ceilings {
     /// Multiply-adds in registers, as 10^9 floating-point operations a second, two for each.
     pub gflops: f64,
     /// A triad `output = a + 3 b` of vec4 through storage buffers too large for caches, as 10^9 bytes a second, three
-    /// values moved for each computed. On a software adapter it is what loads and stores cost the processor, which may
-    /// be less than what its memory could do.
+    /// values moved for each value computed. On a software adapter it is the rate of the processor's loads and stores,
+    /// which may be less than the bandwidth of its memory.
     pub gb_per_s: f64,
 }
 
-/// Which of two ceilings is the nearer.
+/// The nearer of the two ceilings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
@@ -54,8 +54,8 @@ pub enum Bound {
 }
 
 impl Ceilings {
-    /// Measures both, the best of several runs each: in about one second, and some more on very slow adapters. The
-    /// triad takes 768 MiB on the device, or three times the largest storage binding where that is less.
+    /// Measures both, each as the best of several runs. It takes about one second, and longer on very slow adapters.
+    /// The triad allocates 768 MiB on the device, or three times the largest storage binding if that is less.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device refuses, runs out of memory, or a shader does not
@@ -64,28 +64,28 @@ impl Ceilings {
         Ok(Self { gflops: multiply_adds(gpu)?, gb_per_s: triad(gpu)? })
     }
 
-    /// The shaders, each with the name of its file in `shaders/ceilings/`, without extension.
+    /// The shaders, each with the name of its file in `shaders/ceilings/` without extension.
     pub fn shaders() -> Vec<(&'static str, String)> {
         vec![multiply_add_shader(), triad_shader()]
     }
 
-    /// The operations for each byte from which on arithmetic is the nearer ceiling, in FLOP/B.
+    /// The intensity, in FLOP/B, above which arithmetic is the nearer ceiling.
     pub fn ridge(&self) -> f64 {
         self.gflops / self.gb_per_s
     }
 
-    /// The most that can be reached with `intensity` operations for each byte moved, in GFLOP/s.
+    /// The ceiling, in GFLOP/s, for `intensity` operations for each byte moved.
     pub fn attainable(&self, intensity: f64) -> f64 {
         self.gflops.min(intensity * self.gb_per_s)
     }
 
-    /// The share that `gflops`, done while `gb_per_s` were moved, is of what can be reached, and which ceiling that is.
-    /// What moves bytes and computes nothing has a share of the bandwidth.
+    /// The share of the nearer ceiling that is reached with `gflops` while `gb_per_s` are moved, and which ceiling that
+    /// is. A kernel that only moves bytes has a share of the bandwidth.
     ///
-    /// More than 1 is possible: what stays in caches need not come from memory.
+    /// The share can exceed 1: values in caches need not come from memory.
     pub fn share(&self, gflops: f64, gb_per_s: f64) -> (f64, Bound) {
         let (compute, memory) = (gflops / self.gflops, gb_per_s / self.gb_per_s);
-        // That is gflops / attainable(gflops / gb_per_s), also where both are zero.
+        // This is gflops / attainable(gflops / gb_per_s), but also works if both are zero.
         if compute >= memory { (compute, Bound::Compute) } else { (memory, Bound::Memory) }
     }
 }
@@ -101,7 +101,7 @@ fn triad_shader() -> (&'static str, String) {
 
 /// GFLOP/s of multiply-adds in registers.
 fn multiply_adds(gpu: &GpuContext) -> Result<f64> {
-    // Enough for every core of a software adapter, or every lane of a GPU.
+    // Enough for every core of a software adapter or every lane of a GPU.
     let groups: u32 = match gpu.class() {
         AdapterClass::Software => 256,
         AdapterClass::Gpu => 16_384,
@@ -125,7 +125,7 @@ fn triad(gpu: &GpuContext) -> Result<f64> {
     Ok(3.0 * bytes as f64 * stream.dispatches_per_second()? / 1e9)
 }
 
-/// A shader with its buffers, of which the last is written.
+/// A shader with its buffers. It writes the last one.
 struct Stream<'a> {
     gpu: &'a GpuContext,
     pipeline: wgpu::ComputePipeline,
@@ -170,7 +170,7 @@ impl<'a> Stream<'a> {
         })
     }
 
-    /// Submits so many dispatches and waits for them.
+    /// Submits `dispatches` dispatches and waits for them.
     fn run(&self, dispatches: u32) -> Result<Duration> {
         blocking::scoped(self.gpu, || {
             let started = Instant::now();
@@ -188,9 +188,9 @@ impl<'a> Stream<'a> {
         })
     }
 
-    /// The best of several runs.
+    /// The best rate of several runs.
     fn dispatches_per_second(&self) -> Result<f64> {
-        // The first one compiles, and touches memory that nobody has touched before.
+        // The first run compiles the shader and touches the memory for the first time.
         self.run(1)?;
         let mut dispatches = 1;
         let mut time = self.run(dispatches)?;

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// What one set of packed weights is for: an operator, a method, the number format of a plan, and how the blocks of
+/// The key of one set of packed weights: an operator, a method, the number format of a plan, and how the blocks of
 /// output channels are cut.
 type Key = (String, Method, DType, Vec<Range<usize>>);
 
@@ -25,23 +25,23 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Those of a part of the step that they were packed for.
+    /// The constants of a part of the step.
     pub fn part(&self, part: usize) -> &[Resource] {
         &self.parts[part]
     }
 }
 
-/// Packed weights on the device, so that plans for several clip shapes share them. They are there for as long as an
-/// executor has them.
+/// Packed weights on the device, shared by the plans for several clip shapes. They live as long as an executor uses
+/// them.
 #[derive(Debug, Default)]
 pub struct Constants {
     made: HashMap<Key, Weak<Packed>>,
 }
 
-/// What a plan needs of them, by step: what is there, and what is on its way.
+/// The packed weights that a plan needs, by step: those that exist, and those that are being uploaded.
 pub(super) struct Packing<'a> {
     steps: Vec<(Key, Option<Arc<Packed>>)>,
-    /// The same steps' without those that are there.
+    /// The packed weights of the steps that have none yet.
     missing: Vec<Scoped<'a, Packed>>,
 }
 
@@ -52,7 +52,7 @@ impl Constants {
         held.map(|packed| packed.parts.iter().flatten().map(Resource::bytes).sum::<u64>()).sum()
     }
 
-    /// Packs and uploads the constants of all steps of `plan`, unless they are there; several at a time.
+    /// Packs and uploads the constants of all steps of `plan` that are not on the device yet, several at a time.
     pub(super) fn pack<'a>(&self, gpu: &'a GpuContext, plan: &Plan, weights: &Weights) -> Packing<'a> {
         let steps = plan.steps().iter().map(|step| key(plan, step));
         let steps = steps.map(|key| (self.made.get(&key).and_then(Weak::upgrade), key));
@@ -63,7 +63,7 @@ impl Constants {
         Packing { steps, missing }
     }
 
-    /// The constants of each step, and those that were packed for others to share.
+    /// The constants of each step. Stores those that were packed, for other plans to share.
     pub(super) async fn keep(&mut self, packing: Packing<'_>) -> Result<Vec<Arc<Packed>>> {
         let mut missing = packing.missing.into_iter();
         let mut all = Vec::new();
@@ -71,7 +71,7 @@ impl Constants {
         for (key, packed) in packing.steps {
             let packed = match packed {
                 Some(packed) => packed,
-                None => Arc::new(missing.next().expect("what is not there was packed").result().await?),
+                None => Arc::new(missing.next().expect("constants that were missing have been packed").result().await?),
             };
             self.made.insert(key, Arc::downgrade(&packed));
             all.push(packed);

@@ -14,15 +14,14 @@ use crate::plan::PlanLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A device to run on, shared by whatever is made from it. Cloning is cheap and shares the device and its pipelines. It
-/// is `Send` and `Sync`.
+/// A device to run on. A clone is cheap and shares the device and its pipelines. It is `Send` and `Sync`.
 #[derive(Clone, Debug)]
 pub struct GpuContext {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     /// Compiled once for all backbones.
     pub(super) pipelines: Arc<Pipelines>,
-    /// Shared, so that cloning a context copies no text.
+    /// In an `Arc`, so that cloning a context copies no text.
     info: Arc<wgpu::AdapterInfo>,
     class: AdapterClass,
     textures: TextureSupport,
@@ -34,10 +33,10 @@ pub struct GpuContext {
 impl GpuContext {
     /// Opens the preferred adapter among those that `options` accepts.
     ///
-    /// The order of preference: discrete, integrated, other, CPU; Vulkan, Metal, DX12 before GL.
+    /// The order of preference is discrete, integrated, other, CPU, and Vulkan, Metal, DX12 before GL.
     ///
-    /// This blocks while drivers list their adapters and one makes a device: for some tenths of a second, for seconds
-    /// where a driver wakes a card up. No limit is set to that.
+    /// This blocks while drivers list their adapters and one opens a device: for some tenths of a second, or for
+    /// seconds if a driver wakes a card up. There is no time limit.
     ///
     /// # Errors
     /// [`ErrorKind::NoAdapter`](crate::ErrorKind::NoAdapter), which lists the adapters there are;
@@ -63,8 +62,8 @@ impl GpuContext {
         Ok(contexts)
     }
 
-    /// A device on `summary`'s adapter, with all the limits that it has there and those features that this crate can
-    /// use.
+    /// A device on the adapter of `summary`, with all the limits in `summary` and those of its features that this crate
+    /// can use.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
@@ -74,27 +73,26 @@ impl GpuContext {
         let failed = |reason| Error::from(ErrorRepr::Device { adapter: name.clone(), reason });
         let opening = guarded(|| summary.adapter.request_device(&desc)).map_err(failed)?;
         let (device, queue) = opening.await.map_err(|error| failed(error.to_string()))?;
-        // Without a handler wgpu panics. Errors on this crate's own calls are caught by error scopes before they come
-        // here.
+        // Without a handler wgpu panics. Errors of this crate's calls are caught by error scopes and do not come here.
         let adapter = name.clone();
         device.on_uncaptured_error(Arc::new(move |error| log::error!("{adapter}: {error}")));
         let loss = LossReason::listen(&device);
         Ok(Self { loss, compiler: summary.compiler, ..Self::from_wgpu(&summary.adapter, device, queue) })
     }
 
-    /// What to ask `adapter` for where the caller opens the device, see [`GpuContext::from_wgpu`]: those of its
-    /// features that this crate can use, and all its limits. More of either does no harm.
+    /// The descriptor for callers that open the device themselves, see [`GpuContext::from_wgpu`]: the features of
+    /// `adapter` that this crate can use, and all its limits. More of either does no harm.
     pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
         descriptor(adapter.features(), adapter.limits())
     }
 
-    /// Runs on a device that the caller has opened, and shares it: [`GpuContext::device_descriptor`] has what to open
-    /// it with.
+    /// A context on a device that the caller has opened and shares. [`GpuContext::device_descriptor`] describes how to
+    /// open it.
     ///
-    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`] on it, some kernels [`wgpu::Features::SUBGROUP`], and a cache
-    /// of pipelines [`wgpu::Features::PIPELINE_CACHE`]; everything runs without. Limits are taken from the device. Its
-    /// handlers for uncaptured errors and for its loss stay the caller's. On Direct3D 12 a device without subgroups
-    /// gets the kernels that FXC compiles soonest, since nothing but the lack of them shows that it is FXC that
+    /// Timings need [`wgpu::Features::TIMESTAMP_QUERY`], some kernels [`wgpu::Features::SUBGROUP`], and a cache of
+    /// pipelines [`wgpu::Features::PIPELINE_CACHE`]. Everything runs without them. Limits are taken from the device.
+    /// The device keeps the caller's handlers for uncaptured errors and for its loss. On Direct3D 12 a device without
+    /// subgroups gets the kernels that FXC compiles fastest, since the lack of subgroups is the only sign that FXC
     /// compiles.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = adapter.get_info();
@@ -111,11 +109,11 @@ impl GpuContext {
         }
     }
 
-    /// The same device with `directory` for what makes a later start faster: what the driver has compiled, where the
-    /// backend can tell (Vulkan), and what [tuning](crate::low_level::tuning) has found. The directory is made when
-    /// there is something to write. Nothing depends on what is in it: a file that is damaged, of another driver or
-    /// version, or writable by others is not used, and one that cannot be written is logged. Clones made before do not
-    /// share it.
+    /// The same device with `directory` for caches that make later starts faster: the pipelines that the driver has
+    /// compiled, if the backend can return them (Vulkan), and the results of [tuning](crate::low_level::tuning). The
+    /// directory is created when there is something to write. No result depends on its contents: a file that is
+    /// damaged, of another driver or version, or writable by others is not used, and a file that cannot be written is
+    /// logged. Clones made earlier do not use the directory.
     #[must_use]
     pub fn cached_in(self, directory: impl Into<PathBuf>) -> Self {
         let directory = CacheDirectory::new(directory.into());
@@ -133,7 +131,7 @@ impl GpuContext {
         backend_name(self.info.backend)
     }
 
-    /// Driver and version, as far as the backend tells.
+    /// Driver and version, as far as the backend reports them.
     pub fn driver(&self) -> String {
         format!("{} {}", self.info.driver, self.info.driver_info).trim().to_owned()
     }
@@ -143,8 +141,8 @@ impl GpuContext {
         self.class
     }
 
-    /// What kernels are chosen for: the class, the subgroup size where the device has subgroups of one size, and what
-    /// is known of such devices.
+    /// The target that kernels are chosen for: the class, the subgroup size if the device has subgroups of one size,
+    /// and the other capabilities.
     pub fn target(&self) -> Target {
         let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
         let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP) && one_size;
@@ -158,13 +156,13 @@ impl GpuContext {
         }
     }
 
-    /// How far the kernels are that are being compiled now, for whatever is prepared on this device; `None` while none
-    /// is. For a display beside the thread that prepares: compiling takes from milliseconds to minutes.
+    /// The progress of the kernels that are being compiled on this device; `None` if none are. It is for a progress
+    /// display on another thread: compiling takes from milliseconds to minutes.
     pub fn compilation(&self) -> Option<Compilation> {
         self.pipelines.compilation()
     }
 
-    /// What the device allows a plan.
+    /// The limits of the device for plans.
     pub fn plan_limits(&self) -> PlanLimits {
         PlanLimits::from(&self.device.limits())
     }
@@ -179,7 +177,7 @@ impl GpuContext {
         &self.queue
     }
 
-    /// What is known about the adapter.
+    /// The adapter's description.
     pub(crate) fn adapter_info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
@@ -190,7 +188,7 @@ impl GpuContext {
     }
 }
 
-/// A device with those of `features` that this crate can use.
+/// The descriptor of a device with those of `features` that this crate can use.
 fn descriptor(features: wgpu::Features, limits: wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("resnet3d"),

@@ -1,7 +1,7 @@
-//! Which of Microsoft's compilers makes machine code of HLSL for Direct3D 12: DXC where it can be found, else FXC.
+//! The choice of Microsoft's compilers of HLSL for Direct3D 12: DXC if it is found, else FXC.
 //!
-//! By itself wgpu decides alike, but keeps to itself what it took. DXC is a library that no version of Windows brings,
-//! FXC one that all do.
+//! wgpu would choose in the same way, but does not report its choice. No version of Windows includes DXC; all include
+//! FXC.
 
 use crate::kernels::Compiler;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use wgpu::Dx12Compiler;
 /// DXC's file.
 const LIBRARY: &str = "dxcompiler.dll";
 
-/// What to open Direct3D 12 with: what the user has asked for in `WGPU_DX12_COMPILER`, else DXC if it lies beside the
-/// program or in a directory of the PATH, else FXC. Nothing is looked for where there is no Direct3D 12.
+/// The compiler to open Direct3D 12 with: the one that the user has named in `WGPU_DX12_COMPILER`, else DXC if it is
+/// beside the program or in a directory of the PATH, else FXC. On systems without Direct3D 12 it searches nothing.
 pub(super) fn compiler() -> Dx12Compiler {
     if !cfg!(windows) {
         return Dx12Compiler::Fxc;
@@ -28,15 +28,15 @@ fn choose(asked: Option<Dx12Compiler>, directories: impl Iterator<Item = PathBuf
     }
 }
 
-/// DXC in the first of `directories` that has it. What is relative depends on where the program was started: there
-/// anybody may have left a library.
+/// DXC in the first of `directories` that has it. Relative directories are skipped: they depend on where the program
+/// was started, and anybody may have put a library there.
 fn find(directories: impl Iterator<Item = PathBuf>) -> Option<Dx12Compiler> {
     let mut files = directories.filter(|directory| directory.is_absolute()).map(|directory| directory.join(LIBRARY));
     let dxc_path = files.find(|file| file.is_file())?.into_os_string().into_string().ok()?;
     Some(Dx12Compiler::DynamicDxc { dxc_path })
 }
 
-/// What an adapter of an instance with `compiler` has its shaders compiled by.
+/// The compiler of an adapter's shaders, for an instance with `compiler`.
 pub(super) fn compiler_on(backend: wgpu::Backend, compiler: &Dx12Compiler) -> Compiler {
     match (backend, compiler) {
         (wgpu::Backend::Dx12, Dx12Compiler::Fxc) => Compiler::Fxc,
@@ -45,8 +45,8 @@ pub(super) fn compiler_on(backend: wgpu::Backend, compiler: &Dx12Compiler) -> Co
     }
 }
 
-/// The same of a device that somebody else has opened: only DXC knows subgroups. One that was opened without them, for
-/// whatever reason, is taken for one of FXC's.
+/// The same for a device that a caller has opened. Only DXC supports subgroups, so a device without them, for whatever
+/// reason, is assumed to use FXC.
 pub(super) fn compiler_of(backend: wgpu::Backend, features: wgpu::Features) -> Compiler {
     match backend {
         wgpu::Backend::Dx12 if features.contains(wgpu::Features::SUBGROUP) => Compiler::Dxc,

@@ -1,4 +1,4 @@
-//! One plan on one device: everything is made once; a run uploads, records, submits and reads back.
+//! One plan on one device. All objects are created once; a run uploads, records, submits and reads back.
 
 use super::GpuContext;
 use super::answers::Answers;
@@ -22,11 +22,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 
-/// How many runs have staging of their own: while one computes, the host writes the clip of another, or reads its
-/// outputs.
+/// The number of staging sets. While one run computes, the host writes the clip of another, or reads its outputs.
 const STAGING_SETS: usize = 2;
 
-/// A dispatch with everything bound.
+/// A dispatch with its bind group.
 #[derive(Debug)]
 pub(super) struct BoundDispatch {
     pub pipeline: wgpu::ComputePipeline,
@@ -36,35 +35,35 @@ pub(super) struct BoundDispatch {
 
 /// A plan, ready to run.
 ///
-/// Several runs may be under way: each has staging of its own, two at most, and all share the buffers of activations,
-/// since a device computes what is submitted in its order.
+/// Two runs may be in flight, each with its staging set. They share the buffers of activations, since a device executes
+/// submissions in order.
 #[derive(Debug)]
 pub struct Executor {
     gpu: GpuContext,
     plan: Arc<Plan>,
     commands: Vec<Command>,
-    /// By timing, the step of each compute pass.
+    /// The step of each compute pass, without and with timing by step.
     passes: Arc<[usize]>,
     passes_by_step: Arc<[usize]>,
     activations: Vec<wgpu::Buffer>,
-    /// By index; none where no dispatch has one.
+    /// The workspaces by index; `None` for those that no dispatch uses.
     scratch: Vec<Option<Resource>>,
-    /// Kept for as long as there is somebody who runs with them.
+    /// Kept alive as long as this executor.
     _constants: Vec<Arc<Packed>>,
     /// By step of the plan.
     dispatches: Vec<Vec<BoundDispatch>>,
     uniforms: wgpu::Buffer,
-    /// Staging that no run has.
+    /// Staging sets that no run uses.
     idle: Vec<StagingSet>,
-    /// How many sets there are.
+    /// The number of staging sets that exist.
     sets: usize,
-    /// Runs that have staging, the oldest first.
+    /// Runs that use a staging set, the oldest first.
     flights: VecDeque<Arc<Flight>>,
     failed: Arc<AtomicBool>,
 }
 
 impl Executor {
-    /// Makes pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
+    /// Creates pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory);
@@ -79,7 +78,8 @@ impl Executor {
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
         let plan = Arc::new(plan);
-        // Each by itself, so that where memory runs out nothing more is asked for, nor made of what is not there.
+        // Each in a scope of its own, so that nothing more is allocated once memory runs out, and nothing uses a buffer
+        // that failed.
         let mut activations = Vec::new();
         for (index, &bytes) in plan.memory().buffers().iter().enumerate() {
             let make = || Ok(empty_buffer(gpu, &format!("resnet3d.activation{index}"), bytes));
@@ -94,13 +94,14 @@ impl Executor {
         let fill = || filled_buffer(gpu, "resnet3d.params", wgpu::BufferUsages::UNIFORM, &params);
         let uniforms = gpu.scoped(fill).result().await?;
 
-        let kernels = plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| form(&plan, dispatch));
+        let kernels =
+            plan.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| pipeline_key(&plan, dispatch));
         let kernels: HashSet<(Kernel, DType)> = kernels.collect();
         let (compiling, packing) = parallel::both(
             || gpu.pipelines.compile(gpu, &kernels, checks, patch),
             || constants.pack(gpu, &plan, weights),
         );
-        // Both, whatever one of them comes to: what is compiled is kept.
+        // Both finish even if one has failed, so that compiled pipelines are kept.
         let pipelines = compiling.finish().await;
         let packed = constants.keep(packing).await;
         let (pipelines, packed) = (pipelines?, packed?);
@@ -110,7 +111,7 @@ impl Executor {
             let dispatches = plan.steps().iter().zip(&packed).map(|(step, constants)| {
                 let label = format!("resnet3d.{}", plan.graph().operators()[step.operator].name);
                 let bound = step.dispatches.iter().zip(&mut offsets).map(|(dispatch, offset)| {
-                    let pipeline = &pipelines[&form(&plan, dispatch)];
+                    let pipeline = &pipelines[&pipeline_key(&plan, dispatch)];
                     let uniform = wgpu::BufferBinding {
                         buffer: &uniforms,
                         offset,
@@ -165,7 +166,7 @@ impl Executor {
             plan,
         };
         let rehearse = || {
-            // Carries out the uploads of weights too, which wgpu has staged.
+            // This also executes the uploads of weights, which wgpu has staged.
             gpu.queue.submit([executor.rehearsal()]);
             let answers = Answers::default();
             answers.ask_for_the_end(&gpu.queue);
@@ -173,14 +174,14 @@ impl Executor {
         };
         let answers = gpu.scoped(rehearse).result().await?;
         match poll_fn(|task| answers.poll(gpu, task)).await {
-            // OpenGL says nothing of a buffer without memory, and of a device that is lost for it.
+            // OpenGL does not report a buffer without memory, nor the device that is lost for it.
             Ok(()) => gpu.alive().await.map(|()| executor),
             Err(error) => Err(gpu.explained(error).await),
         }
     }
 
-    /// One workgroup of every pipeline: lavapipe compiles a shader when it first runs, and it may not be the only
-    /// driver that leaves something for then. What it writes is overwritten.
+    /// Runs one workgroup of every pipeline. lavapipe compiles a shader when it first runs, and other drivers may defer
+    /// work too. Later runs overwrite what it writes.
     fn rehearsal(&self) -> wgpu::CommandBuffer {
         let label = Some("resnet3d.rehearsal");
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
@@ -188,7 +189,7 @@ impl Executor {
         let planned = self.plan.steps().iter().flat_map(|step| &step.dispatches);
         let mut seen = HashSet::new();
         for (planned, dispatch) in planned.zip(self.dispatches.iter().flatten()) {
-            if !seen.insert(form(&self.plan, planned)) {
+            if !seen.insert(pipeline_key(&self.plan, planned)) {
                 continue;
             }
             pass.set_pipeline(&dispatch.pipeline);
@@ -199,12 +200,12 @@ impl Executor {
         encoder.finish()
     }
 
-    /// The plan that this runs.
+    /// The plan that it runs.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// The plan alone, when nothing is to be run any more.
+    /// The plan, for callers that no longer need the executor.
     pub fn into_plan(self) -> Plan {
         Arc::unwrap_or_clone(self.plan)
     }
@@ -214,19 +215,20 @@ impl Executor {
         &self.commands
     }
 
-    /// Whether a run has failed: then no further one can succeed.
+    /// Whether a run has failed. No later run can succeed then.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Bytes on the device apart from weights: activations, workspaces, parameters, staging.
+    /// Bytes on the device without weights: activations, workspaces, parameters, staging.
     pub fn bytes(&self) -> u64 {
         let buffers = self.activations.iter().chain([&self.uniforms]).map(wgpu::Buffer::size);
         let workspaces = self.scratch.iter().flatten().map(Resource::bytes);
         buffers.chain(workspaces).sum::<u64>() + self.sets as u64 * StagingSet::bytes(&self.plan)
     }
 
-    /// Fills all activation buffers and workspaces with `value`, to show that a run does not depend on what they held.
+    /// Fills all activation buffers and workspaces with `value`, for tests that a run does not depend on their
+    /// contents.
     pub(super) async fn fill(&self, value: f32) -> Result<()> {
         let fill = || {
             for buffer in &self.activations {
@@ -242,10 +244,10 @@ impl Executor {
         self.gpu.alive().await
     }
 
-    /// Starts a run of the plan on `inputs`, NCTHW values of the graph's inputs that are fed, in their order. Where two
-    /// runs are under way it waits for the older one first.
+    /// Starts a run of the plan on `inputs`: the NCTHW values of those of the graph's inputs that are fed, in order. If
+    /// two runs are in flight, it waits for the older one first.
     ///
-    /// After an error of the device no further run succeeds: buffers may be on their way to the host still. Make a new
+    /// After an error of the device no later run succeeds, since buffers may still be waiting to be mapped. Make a new
     /// executor.
     ///
     /// # Errors
@@ -272,23 +274,25 @@ impl Executor {
             Ok(Flight::new(run, set))
         };
         let started = gpu.scoped(start);
-        // Before anything is awaited: who drops this future does not drop the run.
+        // Stored before anything is awaited, so that dropping this future does not drop the run.
         self.flights.extend(started.peek().cloned());
         let started = started.result().await;
         started.map(Ticket).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
 
-    /// Records a run into a command encoder of the caller's: its inputs are copied from buffers of NCTHW f32, those of
-    /// the graph's inputs that are fed, and [`Plan::outputs`] into others. Nothing is submitted, and nothing waits. A
-    /// plan of several rounds or submissions is recorded all the same, into the one encoder.
+    /// Records a run into a command encoder of the caller. Inputs are copied from buffers of NCTHW f32, one for each of
+    /// the graph's inputs that is fed, and [`Plan::outputs`] are copied into other buffers. Nothing is submitted and
+    /// nothing waits. A plan with several micro-batches or submissions is recorded into this one encoder too.
     ///
-    /// The buffers have room for the values, the usages [`wgpu::BufferUsages::COPY_SRC`] and
-    /// [`wgpu::BufferUsages::COPY_DST`], and are all different. Each is within one binding of the device.
+    /// The buffers are large enough for the values and all different. Inputs have the usage
+    /// [`wgpu::BufferUsages::COPY_SRC`], outputs [`wgpu::BufferUsages::COPY_DST`]. None is larger than a binding of the
+    /// device.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) where there are more or fewer buffers, or one has too few bytes;
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where one is beyond a binding;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where one lacks its usage. Then nothing is recorded.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the number of buffers is wrong, or one is too small;
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if one is larger than a binding;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if one lacks its usage. After an error nothing is
+    /// recorded.
     pub fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -361,7 +365,8 @@ impl Executor {
         Ok(())
     }
 
-    /// Staging that no run has, made where there are fewer sets than there may be, or waited for.
+    /// A staging set that no run uses: an idle one, a new one if there are fewer than allowed, or the one of the oldest
+    /// run after it has finished.
     async fn staging(&mut self) -> Result<StagingSet> {
         self.reclaim();
         if let Some(set) = self.idle.pop() {
@@ -382,7 +387,7 @@ impl Executor {
         Err(self.gpu.fault("an earlier run of this clip shape has failed"))
     }
 
-    /// Takes back the staging of runs that have landed.
+    /// Takes back the staging of finished runs.
     fn reclaim(&mut self) {
         let waker = std::task::Waker::noop();
         while let Some(flight) =
@@ -392,9 +397,9 @@ impl Executor {
         }
     }
 
-    /// The oldest run that has staging, where there is none left for another.
+    /// The run that a new run has to wait for: the oldest one, if no staging set is free.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn in_the_way(&mut self) -> Option<Arc<Flight>> {
+    pub(super) fn run_to_wait_for(&mut self) -> Option<Arc<Flight>> {
         self.reclaim();
         (self.idle.is_empty() && self.sets == STAGING_SETS).then(|| self.flights.front().cloned())?
     }
@@ -413,7 +418,7 @@ impl Executor {
         }
     }
 
-    /// Records and submits a run, one submission after the other; the last of them.
+    /// Records and submits a run, one submission after the other. Returns the last submission.
     fn record_and_submit(&self, set: &StagingSet, timing: Timing) -> wgpu::SubmissionIndex {
         let mut recording = self.recording(Io::Staging(set), set.timestamps.as_ref(), timing);
         let label = Some("resnet3d.forward");
@@ -433,12 +438,12 @@ impl Executor {
     }
 }
 
-/// The kernel of a dispatch, and the number format of its values: what there is a pipeline for.
-fn form(plan: &Plan, dispatch: &Dispatch) -> (Kernel, DType) {
+/// The key of a dispatch's pipeline: its kernel, and the number format of its values.
+fn pipeline_key(plan: &Plan, dispatch: &Dispatch) -> (Kernel, DType) {
     (dispatch.launch.kernel, dispatch.launch.format.of(plan.dtype()))
 }
 
-/// The uniform parameters of all dispatches of a plan, and where those of each begin.
+/// The uniform parameters of all dispatches of a plan, and the offset of each dispatch's.
 fn params(gpu: &GpuContext, plan: &Plan) -> (Vec<u8>, Vec<u64>) {
     let align = u64::from(gpu.device.limits().min_uniform_buffer_offset_alignment);
     let (mut params, mut offsets) = (Vec::new(), Vec::new());

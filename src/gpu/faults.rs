@@ -1,4 +1,4 @@
-//! What goes wrong on a device, as errors: scopes around calls of wgpu, and devices that are lost.
+//! Failures of a device as errors: error scopes around calls of wgpu, and lost devices.
 
 use super::GpuContext;
 use crate::error::{Error, ErrorKind, ErrorRepr, Result};
@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Why a device was lost, once it is and if wgpu has told.
+/// The reason why a device was lost, once it is lost and wgpu has reported it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LossReason(Arc<OnceLock<String>>);
 
 impl LossReason {
-    /// Has `device` tell. It has one listener: a caller's device keeps its own.
+    /// Listens to the loss of `device`. A device has one listener, so this is not called for a caller's device.
     pub fn listen(device: &wgpu::Device) -> Self {
         let reason = Self::default();
         let told = Arc::clone(&reason.0);
@@ -27,15 +27,15 @@ impl LossReason {
     }
 }
 
-/// What an error scope has caught, as wgpu tells it.
+/// The error that an error scope has caught, once wgpu reports it.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 #[cfg(target_arch = "wasm32")]
 pub(super) type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
-/// The error scopes of a device while `work` runs, which is no future: a scope that is open across an await would catch
-/// the errors of whatever else runs meanwhile, and wgpu panics in browsers where two such scopes overlap. What the
-/// scopes have caught is told later, innermost first.
+/// Runs `work` within error scopes of a device. `work` is not a future: a scope that is open across an await would
+/// catch the errors of other work, and in browsers wgpu panics if two such scopes overlap. What the scopes have caught
+/// is returned as futures, innermost first.
 pub(super) fn within_scopes<T>(
     device: &wgpu::Device,
     filters: [wgpu::ErrorFilter; 3],
@@ -44,11 +44,11 @@ pub(super) fn within_scopes<T>(
     let scopes = filters.map(|filter| device.push_error_scope(filter));
     let result = work();
     let [outer, middle, inner] = scopes;
-    // An array is made of its elements in their order.
+    // The elements of an array are evaluated in order.
     (result, [Box::pin(inner.pop()), Box::pin(middle.pop()), Box::pin(outer.pop())])
 }
 
-/// What some calls of wgpu have returned, before it is known whether wgpu has reported an error for them.
+/// The result of some calls of wgpu, before it is known whether wgpu has reported an error for them.
 #[must_use = "its errors have to be asked for"]
 pub(super) struct Scoped<'a, T> {
     gpu: &'a GpuContext,
@@ -57,7 +57,7 @@ pub(super) struct Scoped<'a, T> {
 }
 
 impl<T> Scoped<'_, T> {
-    /// What the calls have returned, before their errors are known.
+    /// The result of the calls, before their errors are known.
     pub fn peek(&self) -> Option<&T> {
         self.result.as_ref().ok()
     }
@@ -68,8 +68,8 @@ impl<T> Scoped<'_, T> {
     /// [`ErrorKind::OutOfMemory`]; [`ErrorKind::DeviceLost`]; [`ErrorKind::Device`]; those of the calls.
     pub async fn result(self) -> Result<T> {
         let Self { gpu, result, caught } = self;
-        // A device error explains a failed result better than the result itself, and a lack of memory, whose scope is
-        // the innermost, explains what is invalid for it.
+        // An error of the device explains a failed result better than the result itself. Lack of memory, whose scope is
+        // the innermost, explains the validation errors that follow from it.
         let mut error = None;
         for caught in caught {
             error = error.or(caught.await);
@@ -90,14 +90,15 @@ impl<T> Scoped<'_, T> {
 }
 
 impl GpuContext {
-    /// Runs `work` and catches what wgpu reports meanwhile (memory, internal errors, validation).
+    /// Runs `work` and catches the errors that wgpu reports meanwhile (memory, internal, validation).
     pub(super) fn scoped<T>(&self, work: impl FnOnce() -> Result<T>) -> Scoped<'_, T> {
         let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
         let (result, caught) = within_scopes(&self.device, filters, work);
         Scoped { gpu: self, result, caught }
     }
 
-    /// `error`, or that the device is lost, which wgpu does not report, and which explains every other failure.
+    /// `error`, or the loss of the device, if it is lost: wgpu does not report a loss, and it explains every other
+    /// failure.
     pub(super) async fn explained(&self, error: Error) -> Error {
         match error.kind() {
             ErrorKind::Device => self.alive().await.err().unwrap_or(error),
@@ -105,18 +106,18 @@ impl GpuContext {
         }
     }
 
-    /// Why the device is lost, if it is: see [`GpuContext::lost`].
+    /// The reason why the device is lost, if it is, see [`GpuContext::lost`].
     pub(super) async fn loss(&self) -> Option<String> {
         let told = || self.loss.0.get().cloned();
-        // A browser tells by its callback alone: a lost device accepts everything there.
+        // A browser reports a loss only through the callback: a lost device accepts all calls there.
         if cfg!(target_arch = "wasm32") {
             return told();
         }
-        // A loss is the only failure that wgpu tells no error scope. It does not say so otherwise to those who do not
-        // have the device's only callback.
+        // A loss is the only failure that wgpu reports to no error scope. Without the device's only callback there is
+        // no other report.
         let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal];
         let (dead, caught) = within_scopes(&self.device, filters, || {
-            // One that the host can map is mapped at once, and leaves nothing behind for the next submission.
+            // A buffer that the host can map is mapped at once, and leaves no work for the next submission.
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let label = Some("resnet3d.probe");
             let desc = wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation: true };
@@ -127,18 +128,18 @@ impl GpuContext {
             errors += usize::from(caught.await.is_some());
         }
         (dead && errors == 0).then(|| {
-            // What destroyed it may not have been told yet: that happens in a poll.
+            // The reason may not have been reported yet: callbacks run during a poll.
             let _ = self.poll(wgpu::PollType::Poll);
             told().unwrap_or_else(|| "wgpu accepts nothing for it any more".to_owned())
         })
     }
 
-    /// An [`ErrorKind::Device`] about this adapter.
+    /// An [`ErrorKind::Device`] for this adapter.
     pub(super) fn fault(&self, reason: impl std::fmt::Display) -> Error {
         ErrorRepr::Device { adapter: self.adapter_name().to_owned(), reason: reason.to_string() }.into()
     }
 
-    /// Fails where the device is lost: for work that would not notice.
+    /// Fails if the device is lost. It is for work that would not notice.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost).
@@ -149,9 +150,9 @@ impl GpuContext {
         }
     }
 
-    /// Has wgpu look after what was submitted: callbacks come while it does. In a browser they come by themselves.
+    /// Polls the device, which runs the callbacks of finished work. In a browser callbacks run without it.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        // wgpu 30 panics where the driver says in here that the device is lost.
+        // wgpu 30 panics if the driver reports a lost device during this call.
         match guarded(|| self.device.poll(poll)) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.fault(error)),
@@ -160,9 +161,8 @@ impl GpuContext {
     }
 }
 
-/// What `call`, a call of wgpu's, returns, or what it says where it panics: wgpu 30 has no other answer to some
-/// failures of a driver. It has put its own affairs in order by then and holds no lock, so that its objects can be
-/// used, or at least dropped, after it.
+/// The result of `call`, a call of wgpu, or the message if it panics. wgpu 30 panics on some failures of a driver. At
+/// that point its state is consistent and it holds no lock, so its objects can be used afterwards, or at least dropped.
 pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let said = payload.downcast_ref::<String>().map(String::as_str);
@@ -171,7 +171,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, Str
     })
 }
 
-/// What is behind a lock. A poisoned one means that another thread panicked; what is behind it is whole all the same.
+/// The value behind a lock. A poisoned lock means that another thread panicked; the value is consistent nevertheless.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

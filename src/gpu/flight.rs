@@ -116,16 +116,16 @@ impl Flight {
     }
 }
 
-/// A run that was submitted. Dropping it gives up its outputs; the device computes them all the same.
+/// A run that was submitted. Dropping the ticket gives up the outputs; the device computes them nevertheless.
 #[derive(Debug)]
 #[must_use = "it has the outputs of the run"]
 pub struct Ticket(pub(super) Arc<Flight>);
 
 impl Ticket {
-    /// The outputs, once they are there. Natively the future polls the device whenever it is polled itself, and asks to
-    /// be polled again at once: an executor of futures with nothing else to do spins. `Ticket::wait` sleeps instead.
+    /// The outputs, once they are ready. Natively, the future polls the device whenever it is polled, and asks to be
+    /// polled again at once: an executor of futures with nothing else to do spins. `Ticket::wait` sleeps instead.
     ///
-    /// After an error the executor of the run is of no use any more: make a new one.
+    /// After an error the executor of the run cannot be used again. Make a new one.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost), or [`ErrorKind::Device`](crate::ErrorKind::Device) if
@@ -138,7 +138,7 @@ impl Ticket {
         }
     }
 
-    /// Whether the outputs can be had without waiting. Natively this polls the device.
+    /// Whether the outputs are ready. Natively this polls the device.
     pub fn is_ready(&self) -> bool {
         self.0.poll(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
     }

@@ -1,16 +1,16 @@
-//! Work of the host on several threads: on all cores natively, on the only thread in a browser, where wgpu's objects
-//! cannot leave the one that they were made on.
+//! Parallel work of the host: on all cores natively, on one thread in a browser, where wgpu's objects cannot move to
+//! another thread.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod threads {
     use rayon::prelude::*;
 
-    /// What `work` makes of each item, in their order; several at a time.
+    /// The results of `work` for all items, in order, computed several at a time.
     pub fn each<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
         items.into_par_iter().with_max_len(1).map(work).collect()
     }
 
-    /// What both return; at the same time.
+    /// The results of both, computed at the same time.
     pub fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
         rayon::join(a, b)
     }

@@ -1,6 +1,6 @@
-//! The pipelines that a driver has compiled, in a file for the next process, where the backend can (Vulkan).
+//! A file with the pipelines that a driver has compiled, for the next process, on backends that support it (Vulkan).
 //!
-//! A driver is given bytes of a file only if this module wrote them, see [`Written`]. The file, all numbers
+//! A driver is given the bytes of a file only if this module wrote them, see [`Written`]. The format, all numbers
 //! little-endian:
 //!
 //! ```text
@@ -11,18 +11,19 @@
 
 use crate::cache::CacheDirectory;
 
-/// What a file begins with; the number is that of the format.
+/// The start of the file; the number is the version of the format.
 const MAGIC: &[u8] = b"resnet3d pipelines 1\n";
 
-/// The largest file that is believed. Some twenty pipelines are a few hundred KiB on the drivers that keep most.
+/// The largest file that is accepted. Some twenty pipelines take a few hundred KiB on the drivers that store most.
 const LIMIT: u64 = 64 << 20;
 
-/// The data of a pipeline cache that an earlier process got from wgpu, for the same key, as far as a file can tell.
+/// The data of a pipeline cache that an earlier process got from wgpu for the same key, as far as the file can prove
+/// it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Written(Vec<u8>);
 
 impl Written {
-    /// What [`seal`] has put into `file` for `key`.
+    /// The data that [`seal`] has put into `file` for `key`.
     fn open(mut file: Vec<u8>, key: &str) -> Option<Self> {
         let rest = file.strip_prefix(&header(key)[..])?;
         let (len, rest) = rest.split_first_chunk()?;
@@ -42,7 +43,7 @@ impl Written {
     }
 }
 
-/// A file that holds `data` for `key`.
+/// The contents of a file that holds `data` for `key`.
 fn seal(data: &[u8], key: &str) -> Vec<u8> {
     let mut file = header(key);
     file.extend((data.len() as u64).to_le_bytes());
@@ -51,12 +52,12 @@ fn seal(data: &[u8], key: &str) -> Vec<u8> {
     file
 }
 
-/// What a file for `key` begins with.
+/// The header of a file for `key`.
 fn header(key: &str) -> Vec<u8> {
     [MAGIC, &(key.len() as u32).to_le_bytes(), key.as_bytes()].concat()
 }
 
-/// FNV-1a of 64 bits: against accidents, not against adversaries, whom a sum without a secret would not stop.
+/// FNV-1a of 64 bits. It detects accidents, not attacks: no checksum without a secret would.
 fn checksum(key: &str, data: &[u8]) -> u64 {
     let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     key.as_bytes().iter().chain(data).fold(0xcbf2_9ce4_8422_2325, step)
@@ -68,12 +69,12 @@ pub(super) struct PipelineFile {
     directory: CacheDirectory,
     name: String,
     key: String,
-    /// The sum of what is on disk.
+    /// The checksum of the data on disk.
     on_disk: Option<u64>,
 }
 
 impl PipelineFile {
-    /// The file for an adapter, with what it holds; `None` where the backend has no such data.
+    /// The file for an adapter, and its data; `None` if the backend has no such data.
     pub fn open(directory: CacheDirectory, adapter: &wgpu::AdapterInfo) -> Option<(Self, Option<Written>)> {
         let name = wgpu::util::pipeline_cache_key(adapter)?;
         let wgpu::AdapterInfo { name: device, driver, driver_info, .. } = adapter;
@@ -90,7 +91,7 @@ impl PipelineFile {
         Some((Self { directory, name, key, on_disk }, written))
     }
 
-    /// Writes `data`, unless that is what is there.
+    /// Writes `data`, unless the file holds it already.
     pub fn save(&mut self, data: &[u8]) {
         let sum = checksum(&self.key, data);
         if self.on_disk != Some(sum) {

@@ -1,4 +1,4 @@
-//! Compute pipelines: one for each kernel and number format, made once for a device, several at a time.
+//! Compute pipelines: one for each kernel and number format, compiled once for a device, several at a time.
 
 use super::GpuContext;
 use super::faults::{Caught, Scoped, lock, within_scopes};
@@ -22,20 +22,20 @@ pub enum ShaderChecks {
     /// No checks: the kernels are verified, and checks cost time.
     #[default]
     Unchecked,
-    /// All checks. But FXC does not fill workgroup memory with zeros, which no kernel counts on: it writes them out one
-    /// by one, and takes minutes for that.
+    /// All checks, with one exception: with FXC, workgroup memory is not filled with zeros, since FXC writes that out
+    /// store by store and takes minutes for it. No kernel relies on these zeros.
     Checked,
 }
 
-/// A textual change to one shader, for tests that show that a broken kernel is noticed.
+/// A textual change of one shader, for tests that a broken kernel is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShaderPatch {
     /// Name of the shader's file, without directory or extension.
     pub shader: &'static str,
-    /// What to replace, wherever it stands: an unrolled loop repeats it, and a kernel made of other parts of the shader
-    /// may be without it.
+    /// The text to replace, everywhere: an unrolled loop repeats it. A kernel that does not use that part of the shader
+    /// may not contain it.
     pub from: &'static str,
-    /// What to replace it by.
+    /// The text to replace it with.
     pub to: &'static str,
 }
 
@@ -50,14 +50,14 @@ impl ShaderPatch {
     }
 }
 
-/// What distinguishes one pipeline from another.
+/// The key of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     kernel: Kernel,
     /// The number format of its values.
     dtype: DType,
     checks: ShaderChecks,
-    /// Only of kernels that it changes.
+    /// Only for kernels that it changes.
     patch: Option<ShaderPatch>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
-/// How far compiling is.
+/// The progress of compiling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compilation {
     /// Kernels compiled.
@@ -90,12 +90,12 @@ pub struct Compilation {
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     made: Mutex<HashMap<Key, Pipeline>>,
-    /// All calls together that are compiling now.
+    /// The sum over all calls that are compiling now.
     underway: Mutex<Compilation>,
     disk: Option<Disk>,
 }
 
-/// Kernels that one call compiles. Dropping it, done or not, takes them out of what is under way.
+/// The kernels that one call compiles. Dropping it, complete or not, subtracts them from the sum.
 struct Batch<'a> {
     underway: &'a Mutex<Compilation>,
     compilation: Mutex<Compilation>,
@@ -121,7 +121,7 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// What drivers keep of the pipelines they have compiled, and its file.
+/// The driver's data of compiled pipelines, and its file.
 #[derive(Debug)]
 struct Disk {
     cache: wgpu::PipelineCache,
@@ -129,12 +129,12 @@ struct Disk {
 }
 
 impl Pipelines {
-    /// None yet, but those in a file of `directory` will be made faster, where the device can.
+    /// No pipelines yet. If the device supports it, those in a file of `directory` will be created faster.
     pub fn cached_in(directory: CacheDirectory, device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Self {
         let usable = device.features().contains(wgpu::Features::PIPELINE_CACHE);
         let opened = usable.then(|| PipelineFile::open(directory, adapter)).flatten();
         let disk = opened.and_then(|(file, written)| {
-            // What a driver refuses is a miss.
+            // Data that a driver rejects is a cache miss.
             let create = |written: Option<&Written>| {
                 let filters =
                     [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory];
@@ -147,12 +147,12 @@ impl Pipelines {
         Self { disk, ..Self::default() }
     }
 
-    /// What is being compiled, if anything is.
+    /// The progress of compiling; `None` if nothing is being compiled.
     pub fn compilation(&self) -> Option<Compilation> {
         Some(*lock(&self.underway)).filter(|underway| underway.total > 0)
     }
 
-    /// Compiles `kernels`, each for a number format, side by side, unless that has been done before.
+    /// Compiles those of `kernels`, each with a number format, that have not been compiled before, several at a time.
     pub fn compile<'a>(
         &'a self,
         gpu: &'a GpuContext,
@@ -169,10 +169,10 @@ impl Pipelines {
         let keys: Vec<Key> = kernels.iter().map(key).collect();
         let missing = keys.iter().filter(|key| !lock(&self.made).contains_key(key));
         let mut sources: Vec<(Key, String)> = missing.map(|&key| (key, key.source())).collect();
-        // The longest first, so that none is left over when all others are done.
+        // The longest first, so that no long one remains when all others are done.
         sources.sort_by_key(|(_, source)| Reverse(source.len()));
         let cache = self.disk.as_ref().map(|disk| &disk.cache);
-        // Not under the lock: a thread of rayon's that waits here for others may begin to prepare something else.
+        // Not under the lock: a rayon thread that waits here for others may start to prepare something else.
         let batch = Batch::new(&self.underway, sources.len());
         let compiled = parallel::each(sources, |(key, source)| {
             let pipeline = gpu.scoped(|| Ok(compile(gpu, key, source, cache)));
@@ -182,7 +182,7 @@ impl Pipelines {
         Compiling { pipelines: self, keys, compiled }
     }
 
-    /// Writes down what the driver has compiled, if that is new.
+    /// Writes the driver's data of compiled pipelines to the file, if it is new.
     fn save(&self) {
         if let Some(Disk { cache, file }) = &self.disk
             && let Some(data) = cache.get_data()
@@ -192,16 +192,16 @@ impl Pipelines {
     }
 }
 
-/// Kernels that were compiled, before it is known which of them wgpu has refused.
+/// Kernels that were compiled, before it is known which of them wgpu has rejected.
 pub(super) struct Compiling<'a> {
     pipelines: &'a Pipelines,
     keys: Vec<Key>,
-    /// Those that were not there.
+    /// The kernels that had no pipeline yet.
     compiled: Vec<(Key, Scoped<'a, Pipeline>)>,
 }
 
 impl Compiling<'_> {
-    /// The pipelines, which others get from now on too.
+    /// The pipelines. Later calls get them too.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if one does not compile.
@@ -226,7 +226,7 @@ impl Compiling<'_> {
     }
 }
 
-/// Whether a scope has caught nothing, as far as can be said at once, which natively is all there is to say.
+/// Whether a scope has caught nothing, without waiting. Natively the answer is known at once.
 fn is_silent(mut caught: Caught) -> bool {
     matches!(caught.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None))
 }
@@ -276,7 +276,7 @@ fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::Pipe
         module: &module,
         entry_point: Some(ENTRY_POINT),
         compilation_options: wgpu::PipelineCompilationOptions {
-            // Shaders write it before they read it, which is as trusted as their indices are.
+            // Shaders write workgroup memory before they read it, which is trusted as their indices are.
             zero_initialize_workgroup_memory: key.checks == ShaderChecks::Checked
                 && gpu.target().compiler != Compiler::Fxc,
             ..Default::default()
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_under_way_is_that_of_all_calls() {
+    fn the_progress_is_that_of_all_calls() {
         let pipelines = Pipelines::default();
         let first = Batch::new(&pipelines.underway, 3);
         first.step();
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(pipelines.compilation(), Some(Compilation { done: 3, total: 5 }));
         drop(second);
         assert_eq!(pipelines.compilation(), Some(Compilation { done: 1, total: 3 }));
-        // Whether all were compiled or one would not.
+        // Even if one did not compile.
         drop(first);
         assert_eq!(pipelines.compilation(), None);
     }

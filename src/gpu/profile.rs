@@ -1,10 +1,10 @@
-//! The device's own clock: timestamp queries around a run or around every step.
+//! Timing by the device: timestamp queries around a run or around every step.
 
 use super::GpuContext;
 use crate::error::Result;
 use std::time::Duration;
 
-/// What a run measures on the device.
+/// Which times a run measures on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Timing {
@@ -13,22 +13,22 @@ pub enum Timing {
     Off,
     /// All steps together.
     Total,
-    /// Every step, each in a pass of its own. The passes cost a little, so the total is a little larger.
+    /// Every step, each in a separate pass. The passes cost a little, so the total is a little larger.
     Layers,
 }
 
-/// What a run measured.
+/// The times that a run measured.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// Time from the first step's start to the last one's end.
+    /// Time from the start of the first step to the end of the last.
     pub total: Duration,
-    /// Time of each step, in the plan's order, all its dispatches in all rounds together; empty unless
+    /// Time of each step, in the plan's order: the sum over all its dispatches in all micro-batches. Empty unless
     /// [`Timing::Layers`].
     pub steps: Vec<Duration>,
 }
 
-/// A query set for a plan, with the buffers its results go through.
+/// A query set for a plan, with the buffers for its results.
 #[derive(Debug)]
 pub(super) struct Timestamps {
     queries: wgpu::QuerySet,
@@ -39,7 +39,8 @@ pub(super) struct Timestamps {
 }
 
 impl Timestamps {
-    /// For at most `passes` passes; `None` where the device has no timestamps, or cannot hold so many.
+    /// Timestamps for at most `passes` passes; `None` if the device has no timestamps, or a query set cannot hold so
+    /// many.
     pub fn new(gpu: &GpuContext, passes: usize) -> Option<Self> {
         let supported = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let count = u32::try_from(2 * passes).ok().filter(|count| (1..=wgpu::QUERY_SET_MAX_QUERIES).contains(count))?;
@@ -71,7 +72,7 @@ impl Timestamps {
         })
     }
 
-    /// How many passes there is room for.
+    /// The number of passes that it can time.
     pub fn passes(&self) -> usize {
         self.passes
     }
@@ -85,23 +86,23 @@ impl Timestamps {
         }
     }
 
-    /// Copies the first `passes` pairs to where the host can read them.
+    /// Copies the timestamps of the first `passes` passes to a buffer that the host can read.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, passes: usize) {
         encoder.resolve_query_set(&self.queries, 0..2 * passes as u32, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, 16 * passes as u64);
     }
 
-    /// Reads what a finished run has measured, of a plan of so many steps: of all passes with their steps, `of`, or of
-    /// the first and the last. The readback buffer must be mapped.
-    pub fn read(&self, gpu: &GpuContext, of: &[usize], by_step: bool, steps: usize) -> Result<Profile> {
-        let timed = timed_passes(of.len(), by_step);
+    /// Reads the times of a finished run of a plan with `steps` steps. `pass_steps` has the step of each pass. All
+    /// passes were timed with `by_step`, otherwise the first and the last. The readback buffer must be mapped.
+    pub fn read(&self, gpu: &GpuContext, pass_steps: &[usize], by_step: bool, steps: usize) -> Result<Profile> {
+        let timed = timed_passes(pass_steps.len(), by_step);
         let view = self.readback.get_mapped_range(..16 * timed as u64).map_err(|e| gpu.fault(e))?;
         let ticks: Vec<u64> = view.as_chunks().0.iter().map(|&b| u64::from_le_bytes(b)).collect();
         let time = |from: u64, to: u64| Duration::from_nanos((to.saturating_sub(from) as f64 * self.period_ns) as u64);
         let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(0));
         let mut times = vec![Duration::ZERO; if by_step { steps } else { 0 }];
         if by_step {
-            for (&step, &[from, to]) in of.iter().zip(ticks.as_chunks().0) {
+            for (&step, &[from, to]) in pass_steps.iter().zip(ticks.as_chunks().0) {
                 times[step] += time(from, to);
             }
         }
@@ -109,7 +110,7 @@ impl Timestamps {
     }
 }
 
-/// How many of so many passes are timed: all, or the first and the last.
+/// The number of passes, of `passes`, that are timed: all, or the first and the last.
 pub(super) fn timed_passes(passes: usize, by_step: bool) -> usize {
     if by_step { passes } else { passes.min(2) }
 }

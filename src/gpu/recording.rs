@@ -1,20 +1,20 @@
-//! Commands of a plan, recorded into a command encoder.
+//! Recording of a plan's commands into a command encoder.
 
 use super::executor::BoundDispatch;
 use super::profile::{Timestamps, Timing};
 use super::staging::StagingSet;
 use crate::plan::{Command, Copy, Plan, Run};
 
-/// Where a run takes its inputs from, and where it leaves its outputs.
+/// The buffers from which a run takes its inputs and into which it puts its outputs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Io<'a> {
-    /// In the buffers that the host maps.
+    /// The buffers that the host maps.
     Staging(&'a StagingSet),
-    /// In buffers of the caller's, NCTHW f32: those of the inputs that are fed, and of [`Plan::outputs`].
+    /// Buffers of the caller, NCTHW f32: those of the inputs that are fed, and of [`Plan::outputs`].
     Buffers { inputs: &'a [&'a wgpu::Buffer], outputs: &'a [&'a wgpu::Buffer] },
 }
 
-/// A run as it is recorded.
+/// A run that is being recorded.
 #[derive(Debug)]
 pub(super) struct Recording<'a> {
     pub plan: &'a Plan,
@@ -22,16 +22,16 @@ pub(super) struct Recording<'a> {
     /// By step.
     pub dispatches: &'a [Vec<BoundDispatch>],
     pub io: Io<'a>,
-    /// What times the passes, if anything does.
+    /// The timestamps, if passes are timed.
     pub timestamps: Option<&'a Timestamps>,
     pub timing: Timing,
-    /// How many passes the whole run has, and how many are recorded.
+    /// The number of passes of the whole run, and of those recorded so far.
     pub passes: usize,
     pub recorded: usize,
 }
 
-/// Whether two commands that follow one another are in one compute pass, or are no passes: copies end one, and where
-/// every step is timed so does the next step.
+/// Whether two consecutive commands belong to one group: both are dispatches of one compute pass, or neither is a
+/// dispatch. Copies end a pass. If every step is timed, the next step does too.
 fn together(a: &Command, b: &Command, timing: Timing) -> bool {
     match (a, b) {
         (Command::Dispatch { step: a, .. }, Command::Dispatch { step: b, .. }) => timing != Timing::Layers || a == b,
@@ -40,14 +40,14 @@ fn together(a: &Command, b: &Command, timing: Timing) -> bool {
     }
 }
 
-/// The step of each compute pass of a run, or of passes of several steps the first.
+/// The step of each compute pass of a run; the first step of a pass with several.
 pub(super) fn passes(commands: &[Command], timing: Timing) -> Vec<usize> {
     let groups = commands.chunk_by(|a, b| together(a, b, timing));
     groups.filter_map(|group| if let Command::Dispatch { step, .. } = group[0] { Some(step) } else { None }).collect()
 }
 
 impl Recording<'_> {
-    /// Appends `commands`, which follow those that were recorded before, to `encoder`.
+    /// Appends `commands` to `encoder`. They follow the commands recorded before.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, commands: &[Command]) {
         let timing = self.timing;
         for group in commands.chunk_by(|a, b| together(a, b, timing)) {
@@ -73,12 +73,12 @@ impl Recording<'_> {
         }
     }
 
-    /// Which of the pairs of timestamps the next pass has, if it has one.
+    /// The index of the pair of timestamps of the next pass, if that is timed.
     fn pair(&self) -> Option<usize> {
         match self.timing {
             Timing::Off => None,
             Timing::Layers => Some(self.recorded),
-            // The first, and the last if that is another.
+            // The first pass, and the last if that is another one.
             Timing::Total if self.recorded == 0 => Some(0),
             Timing::Total => (self.recorded + 1 == self.passes).then_some(1),
         }

@@ -1,4 +1,4 @@
-//! The buffers that the host maps: clips go through them to the device, outputs come back.
+//! The buffers that the host maps: clips are uploaded and outputs are read back through them.
 
 use super::GpuContext;
 use super::answers::Answers;
@@ -7,14 +7,14 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::{Plan, Run, Staging, Transfer};
 
-/// What one run needs of the host's side. While it is under way nobody else can have it.
+/// The staging buffers of one run. While the run is in flight, no other run can use them.
 #[derive(Debug)]
 pub(super) struct StagingSet {
-    /// Where the host writes inputs; mapped between runs.
+    /// The host writes inputs here; mapped between runs.
     uploads: Vec<wgpu::Buffer>,
-    /// Where the device leaves outputs; unmapped between runs.
+    /// The device copies outputs here; unmapped between runs.
     readbacks: Vec<wgpu::Buffer>,
-    /// Made when a run is timed for the first time.
+    /// Created when a run is timed for the first time.
     pub timestamps: Option<Timestamps>,
 }
 
@@ -51,7 +51,7 @@ impl StagingSet {
         &self.readbacks[transfer.buffer]
     }
 
-    /// Asks for everything to be mapped that a run was submitted with: outputs to be read, inputs for the next one.
+    /// Asks for all buffers of a submitted run to be mapped: outputs to be read, inputs for the next run.
     pub fn ask_for_mappings(&self, answers: &Answers, timed: bool) {
         self.readbacks.iter().for_each(|buffer| answers.ask_for_mapping(buffer, wgpu::MapMode::Read));
         self.uploads.iter().for_each(|buffer| answers.ask_for_mapping(buffer, wgpu::MapMode::Write));
@@ -60,8 +60,8 @@ impl StagingSet {
         }
     }
 
-    /// Writes `inputs`, NCTHW, those that are fed, to where `plan` uploads them from, and unmaps the buffers, which
-    /// must be mapped.
+    /// Writes `inputs`, the NCTHW values of those inputs that are fed, to the places from which `plan` uploads them,
+    /// and unmaps the buffers. The buffers must be mapped.
     pub fn write(&self, gpu: &GpuContext, plan: &Plan, inputs: &[&[f32]]) -> Result<()> {
         for (index, buffer) in self.uploads.iter().enumerate() {
             let mut view = buffer.get_mapped_range_mut(..).map_err(|e| gpu.fault(e))?;
@@ -81,19 +81,19 @@ impl StagingSet {
 
     /// Reads the outputs of `plan`, NCTHW. The buffers must be mapped.
     pub fn read(&self, gpu: &GpuContext, plan: &Plan) -> Result<Vec<Vec<f32>>> {
-        // One view of everything: ranges of their own would have to begin at multiples of 8 bytes.
+        // One view of each whole buffer: separate ranges would have to begin at multiples of 8 bytes.
         let views = self.readbacks.iter().map(|buffer| buffer.get_mapped_range(..).map_err(|e| gpu.fault(e)));
         let views = views.collect::<Result<Vec<_>>>()?;
         let read = |port: usize| {
             let transfers = plan.readbacks().transfers().iter().filter(|transfer| transfer.port == port);
             let mut runs: Vec<(Run, &Transfer)> =
                 transfers.flat_map(|transfer| plan.readback_runs(transfer).map(move |run| (run, transfer))).collect();
-            // One behind the other, so that every value is written once and nothing is filled with zeros before.
+            // In order, so that every value is written once and nothing is filled with zeros first.
             runs.sort_unstable_by_key(|(run, _)| run.outside);
             let mut values: Vec<f32> = Vec::with_capacity(plan.shape(plan.outputs()[port].blob).len());
             for (run, transfer) in runs {
                 let start = transfer.offset as usize + run.inside;
-                // Pieces of a clip may share rows.
+                // Parts of a clip may share rows.
                 let known = (DType::HOST.bytes_of(values.len()) as usize - run.outside).min(run.bytes);
                 let bytes = &views[transfer.buffer][start + known..start + run.bytes];
                 values.extend(DType::HOST.to_host(bytes));
@@ -103,7 +103,7 @@ impl StagingSet {
         Ok((0..plan.outputs().len()).map(read).collect())
     }
 
-    /// Makes the buffers of outputs ready for the next run: they were mapped for this one.
+    /// Unmaps the buffers of outputs, for the next run.
     pub fn unmap(&self, timed: bool) {
         self.readbacks.iter().for_each(wgpu::Buffer::unmap);
         if let Some(timestamps) = self.timestamps.as_ref().filter(|_| timed) {

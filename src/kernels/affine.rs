@@ -14,7 +14,7 @@ params! {
     Params { grid_x: u32, len: u32, channel_blocks: u32 }
 }
 
-/// The affine channel. There is one kernel for it.
+/// The affine channel. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AffineChannel;
 
@@ -35,7 +35,7 @@ impl Family for AffineChannel {
         vec![channels.next_multiple_of(4); 2]
     }
 
-    /// Scale and bias, zero in the padding; a scale of one where there is a bias only.
+    /// Scale and bias, zero in the padding. With a bias only, the scale is one.
     fn constants(&self, affine: &Affine, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         let read = |name: &str| weights.get(name, &[channels]).map(<[f32]>::to_vec);
         let scale = affine.scale.as_deref().map_or_else(|| Ok(vec![1.0; channels]), read)?;

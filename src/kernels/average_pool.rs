@@ -29,7 +29,7 @@ params! {
     }
 }
 
-/// How many positions of an input an output is the mean of, and how far they are apart.
+/// The number of input positions that an output is the mean of, and the distance between them.
 fn positions(axes: Axes, input: Shape) -> (usize, usize) {
     match axes {
         Axes::Space => (input.h * input.w, 1),
@@ -37,7 +37,7 @@ fn positions(axes: Axes, input: Shape) -> (usize, usize) {
     }
 }
 
-/// Average pooling. There is one kernel for it.
+/// Average pooling. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AveragePool;
 
@@ -56,7 +56,7 @@ impl Family for AveragePool {
         if let OpKind::AveragePool(axes) = kind { Some(axes) } else { None }
     }
 
-    /// Refuses means of more positions than drivers let a loop count.
+    /// Rejects means over so many positions that drivers would end the loop early.
     fn supports_input(&self, axes: &Axes, input: Shape) -> Result<(), String> {
         let (count, _) = positions(*axes, input);
         if count.div_ceil(CHUNK * SHARES) > MAX_ITERATIONS {
@@ -70,7 +70,7 @@ impl Family for AveragePool {
         let (channel_blocks, block_workgroups) = (output.c.div_ceil(4), output.c.div_ceil(4 * BLOCKS));
         let workgroups = (output.n * output.t * output.h * output.w * block_workgroups) as u64;
         let grid = Grid::fold(workgroups, max_groups)?;
-        // All of an axis that is averaged is bound. Of another, what is bound may begin above what is computed.
+        // An averaged axis is bound whole. Along other axes, what is bound may begin before what is computed.
         let (count, step) = positions(*axes, input);
         let params = Params {
             grid_x: grid.x,

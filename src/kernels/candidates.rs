@@ -1,7 +1,7 @@
-//! Which methods an operator is computed by, in the order of preference: the fixed table of choices.
+//! The methods for each kind of operator, in the order of preference: the fixed table of choices.
 //!
-//! Lists are made for a target. They are not filtered: [`Method::candidates`] drops what the target cannot run and what
-//! cannot compute the operator.
+//! Lists are made for a target. They are not filtered: [`Method::candidates`] drops methods that the target cannot run
+//! and methods that cannot compute the operator.
 
 use super::conv_gemm::Gemm;
 use super::conv_pool::ConvPool;
@@ -12,7 +12,7 @@ use super::{affine, average_pool, concat, max_pool, relu, subsample, sum, winogr
 use crate::graph::{Conv, OpKind};
 use std::cmp::Reverse;
 
-/// The methods for `kind` on `target`, the preferred first.
+/// The methods for `kind` on `target`, the preferred method first.
 pub(super) fn in_order(kind: &OpKind, target: Target) -> Vec<Method> {
     match kind {
         OpKind::Conv(conv) if conv.epilogue.pool.is_some() => pooled(target),
@@ -29,7 +29,7 @@ pub(super) fn in_order(kind: &OpKind, target: Target) -> Vec<Method> {
     }
 }
 
-/// The plainest way to compute `kind`; `None` where there is only one.
+/// The plainest way to compute `kind`; `None` if there is only one way.
 pub(super) fn reference(kind: &OpKind) -> Option<Method> {
     match kind {
         OpKind::Conv(conv) => {
@@ -46,7 +46,7 @@ pub(super) fn reference(kind: &OpKind) -> Option<Method> {
 fn convolutions(conv: &Conv, target: Target) -> Vec<Method> {
     let (registers, tiled) = (from_registers(conv, target.textures), through_workgroup_memory(target).to_vec());
     let gemms = match target.class {
-        // To a CPU workgroup memory is memory like any other, and a barrier a switch between all its invocations.
+        // On a CPU, workgroup memory is ordinary memory, and a barrier switches between all invocations of a workgroup.
         AdapterClass::Software => [registers, tiled].concat(),
         AdapterClass::Gpu => [tiled, registers].concat(),
     };
@@ -63,14 +63,14 @@ fn convolutions(conv: &Conv, target: Target) -> Vec<Method> {
     let direct = vec![Kernel::DIRECT.into()];
     let depthwise = depthwise(target);
     match target.class {
-        // No GPU has timed groups by the kernels from registers, whose tiles are large and partly zeros then.
+        // The register kernels have not been timed with groups on any GPU. Their tiles are large and then partly zeros.
         AdapterClass::Gpu if conv.groups > 1 => [depthwise, direct, fused, winograd, gemms].concat(),
         AdapterClass::Software | AdapterClass::Gpu => [depthwise, fused, winograd, gemms, direct].concat(),
     }
 }
 
-/// The methods for a convolution of every channel by itself: on software adapters the one that loads least, on others
-/// the one of many small invocations, whose neighbours share what they load through caches.
+/// The methods for a depthwise convolution. Software adapters prefer the one with the fewest loads. GPUs prefer the one
+/// with many small invocations, whose neighbours share loads through caches.
 fn depthwise(target: Target) -> Vec<Method> {
     let walks = conv_depthwise_walk::Stride::ALL.iter().map(|&stride| Kernel::ConvDepthwiseWalk(stride).into());
     let plain = [Kernel::ConvDepthwise(conv_depthwise::ConvDepthwise).into()];
@@ -80,7 +80,7 @@ fn depthwise(target: Target) -> Vec<Method> {
     }
 }
 
-/// The methods for a convolution with the pooling behind it.
+/// The methods for a convolution with pooling behind it.
 fn pooled(target: Target) -> Vec<Method> {
     let mut kernels = ConvPool::ALL.to_vec();
     let software = target.class == AdapterClass::Software;
@@ -100,14 +100,14 @@ fn through_workgroup_memory(target: Target) -> [Gemm; 4] {
     }
 }
 
-/// Whether weights are loaded less cheaply from there than from the other kind of memory.
+/// Whether loading weights from `memory` costs more than from the other kind of memory.
 fn is_expensive(memory: OperandMemory, textures: TextureSupport) -> bool {
     (memory == OperandMemory::Texture) != (textures == TextureSupport::Faster)
 }
 
-/// The implicit GEMMs from registers: the widest tile loads least for each product, unless it pads much more, or spans
-/// more groups, between which there are zeros. Each with its weights where they are loaded more cheaply, then where
-/// they are not.
+/// The implicit GEMMs from registers, sorted by cost, wider tiles first among equals. A wide tile has the fewest loads
+/// for each product, but it may need more padding, or span more groups with zeros between them. Each GEMM comes first
+/// with its weights in the cheaper kind of memory, then in the other.
 fn from_registers(conv: &Conv, textures: TextureSupport) -> Vec<Gemm> {
     let sorted = |mut gemms: Vec<Gemm>| {
         gemms.sort_by_key(|gemm| {

@@ -1,4 +1,4 @@
-//! Host side of `shaders/concat.wgsl`: the channels of one blob behind those of another.
+//! Host side of `shaders/concat.wgsl`: concatenation of the channels of two blobs.
 
 use super::Kernel;
 use super::launch::{Launch, Operand, Slice, channel_block_grid, params};
@@ -16,7 +16,7 @@ params! {
     }
 }
 
-/// Channels behind channels. There is one kernel for it.
+/// Concatenation of channels. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Concat;
 

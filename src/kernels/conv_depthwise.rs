@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::weights::{Weights, fold_affine};
 
-/// In front of both shaders.
+/// The shared code in front of both shaders.
 pub(super) const SHARED: [Source; 2] = [WINDOW, wgsl!("shared/conv_depthwise")];
 
 /// Channels of a block: eight channel blocks of four.
@@ -62,12 +62,12 @@ impl Family for ConvDepthwise {
         one_convolution(conv)
     }
 
-    /// Blocks of channels: weights and bias are cut between them.
+    /// The number of blocks of channels. Weights and bias can be cut between them.
     fn blocks(&self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(BLOCK)
     }
 
-    /// The weights are as the plan has them, the bias is f32.
+    /// The weights have the format of the plan, the bias is f32.
     fn constant_format(&self, index: usize) -> Format {
         if index == 0 { Format::Plan } else { Format::F32 }
     }
@@ -101,8 +101,8 @@ impl Family for ConvDepthwise {
     }
 }
 
-/// The launch of `kernel`, whose invocations compute tiles of these extents (frames, rows, columns), and with all of
-/// them so many multiply-adds.
+/// The launch of `kernel`, whose invocations compute tiles of these extents (frames, rows, columns). `macs` counts the
+/// multiply-adds.
 pub(super) fn launch(
     kernel: Kernel,
     tile: [usize; 3],

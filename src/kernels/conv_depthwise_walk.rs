@@ -16,7 +16,8 @@ use crate::weights::Weights;
 const ROWS: usize = 4;
 const COLUMNS: usize = 4;
 
-/// How far apart neighbouring outputs are in height and width: a choice of the shader, since it decides what is loaded.
+/// The distance of neighbouring outputs in height and width. It is an axis of the kernel, since it decides what is
+/// loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stride {
     /// One position.
@@ -98,7 +99,8 @@ impl Family for Stride {
     }
 }
 
-/// Multiply-adds of a launch: every frame has a part in the sums of three, those around the outputs as well.
+/// Multiply-adds of a launch. Every input frame contributes to the sums of three frames, including sums that are not
+/// stored.
 fn macs(params: &Params) -> u64 {
     let frames = (u64::from(params.tile_t) - 1) * u64::from(params.window.stride_t) + 3;
     u64::from(params.len) * frames * (27 * 4 * ROWS * COLUMNS) as u64

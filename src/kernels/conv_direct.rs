@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::graph::{Conv, OpKind};
 use crate::weights::{Weights, fold_affine};
 
-/// The register tile of an invocation: neighbouring output columns, and output channels in fours.
+/// The register tile of an invocation: neighbouring output columns, and output channels as a number of vec4.
 const COLUMNS: usize = 4;
 const CHANNEL_VEC4S: usize = 2;
 const CHANNELS: usize = 4 * CHANNEL_VEC4S;
@@ -29,12 +29,12 @@ params! {
     }
 }
 
-/// Channel tiles of one group: tiles do not cross groups.
+/// Channel tiles of one group. Tiles do not cross groups.
 fn group_tiles(conv: &Conv) -> usize {
     (conv.dim_out / conv.groups).div_ceil(CHANNELS)
 }
 
-/// Direct convolution. There is one kernel for it.
+/// Direct convolution. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvDirect;
 
@@ -58,12 +58,12 @@ impl Family for ConvDirect {
         one_convolution(conv)
     }
 
-    /// Channel tiles: weights and bias are cut between them.
+    /// The number of channel tiles. Weights and bias can be cut between them.
     fn blocks(&self, conv: &Conv) -> usize {
         conv.groups * group_tiles(conv)
     }
 
-    /// The weights are as the plan has them, the bias is f32.
+    /// The weights have the format of the plan, the bias is f32.
     fn constant_format(&self, index: usize) -> Format {
         if index == 0 { Format::Plan } else { Format::F32 }
     }

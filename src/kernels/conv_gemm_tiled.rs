@@ -61,7 +61,7 @@ impl WorkgroupTile {
         }
     }
 
-    /// Slices, each of which sums a part of the k indices with invocations of its own: 1 or 4.
+    /// Slices, 1 or 4. Each slice sums a part of the k indices with a separate set of invocations.
     fn slices(self) -> usize {
         match self {
             Self::Narrow | Self::Wide | Self::Compact => 1,

@@ -1,4 +1,4 @@
-//! What one dispatch needs, and the grid it runs on.
+//! One dispatch: its parameters, its operands and its grid.
 
 use super::{Kernel, Source, wgsl};
 use crate::dtype::Format;
@@ -6,58 +6,58 @@ use crate::graph::{Conv, Layout, Window};
 use crate::shape::Shape;
 use std::ops::Range;
 
-/// What a kernel binds, in the order of its bindings.
+/// An operand of a kernel, in the order of its bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
-    /// The operator's input of that index, read only.
+    /// The operator's input of that index. Read only.
     Input(usize),
-    /// The operator's constant buffer of that index, read only.
+    /// The operator's constant buffer of that index. Read only.
     Constant(usize),
-    /// A workspace of that index: written where it is the last operand, else read.
+    /// The workspace of that index. Written if it is the last operand, else read.
     Scratch(usize),
-    /// The operator's output, written.
+    /// The operator's output. Written.
     Output,
 }
 
 impl Operand {
-    /// What every convolution binds: input, weights, bias, residual, output.
+    /// The operands of every convolution: input, weights, bias, residual, output.
     pub(super) fn of_conv(conv: &Conv) -> Vec<Self> {
-        // The shaders declare a residual; where there is none they never read it, and the bias stands in.
+        // The shaders declare a residual. Without one they never read it, and the bias is bound in its place.
         let residual = if conv.epilogue.residual { Self::Input(1) } else { Self::Constant(1) };
         vec![Self::Input(0), Self::Constant(0), Self::Constant(1), residual, Self::Output]
     }
 }
 
-/// What one dispatch computes of an operator, as its kernel sees it: everything, or a range of frames, of rows, or of
-/// blocks of output channels.
+/// The part of an operator that one dispatch computes: all of it, or a range of frames, of rows, or of blocks of output
+/// channels.
 ///
-/// To a kernel a range of frames, or of rows, is an operator on smaller blobs with other padding in time, or above, so
-/// that it computes the same values by the same arithmetic. What it needs of an input is bound, as far as there is any:
-/// beyond what is bound is padding.
+/// To a kernel, a range of frames or of rows is an operator on smaller blobs with other padding in time or above. So it
+/// computes the same values by the same arithmetic. The rows and frames of an input that it reads are bound as far as
+/// they exist; beyond them is padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
-    /// Shapes of the inputs as they are bound, at least one.
+    /// Shapes of the bound parts of the inputs, at least one.
     pub inputs: Vec<Shape>,
-    /// Shape of the output as it is bound.
+    /// Shape of the bound part of the output.
     pub output: Shape,
     /// Layout of the output.
     pub output_layout: Layout,
-    /// Frames of padding in front of each input; negative where that comes before the first frame needed.
+    /// Frames of padding in front of each input; negative if what is bound begins before the first frame that is read.
     pub pads_t: Vec<isize>,
-    /// Rows of padding above each input; negative where what is bound begins above the first row needed.
+    /// Rows of padding above each input; negative if what is bound begins above the first row that is read.
     pub pads_h: Vec<isize>,
-    /// Rows of the whole output above the first one that is bound.
+    /// Rows of the whole output above the first bound row.
     pub above: usize,
     /// Rows of the whole first input.
     pub input_h: usize,
-    /// Rows of the output that are computed, of those that are bound.
+    /// The bound rows of the output that are computed.
     pub rows: Range<usize>,
-    /// Blocks of output channels, of those that [`super::Method::constant_blocks`] counts.
+    /// The blocks of output channels that are computed, of those that [`super::Method::constant_blocks`] counts.
     pub blocks: Range<usize>,
 }
 
 impl Slice {
-    /// The parameters of `window`, which slides over the first input, padded as this slice has it.
+    /// The parameters of `window`, which slides over the first input, with the padding of this slice.
     pub(super) fn window(&self, window: &Window) -> WindowParams {
         self.window_of(0, window)
     }
@@ -84,51 +84,51 @@ impl Slice {
     }
 }
 
-/// One dispatch, before anyone knows which buffers its blobs live in.
+/// One dispatch, before buffers are assigned to its blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// The shader.
     pub kernel: Kernel,
-    /// The number format of its values: that of the plan, but for kernels between two workspaces.
+    /// The number format of its values: that of the plan, except for kernels between two workspaces.
     pub format: Format,
     /// Bytes of the uniform parameters.
     pub params: Vec<u8>,
     /// Workgroups.
     pub grid: Grid,
-    /// What is bound after the parameters; binding 1 is the first.
+    /// The operands after the parameters; binding 1 is the first.
     pub operands: Vec<Operand>,
-    /// Multiply-adds of all invocations with these parameters: those of the padding to whole tiles of channels and
-    /// positions included, and those with the zeros around a blob. 0 for kernels that compute no products of weights;
-    /// what Winograd's transforms add and scale is not counted.
+    /// Multiply-adds of all invocations with these parameters. The padding to whole tiles of channels and positions is
+    /// included, and so are products with the zeros around a blob. 0 for kernels that compute no products with weights.
+    /// The arithmetic of Winograd's transforms is not counted.
     pub macs: u64,
 }
 
 impl Launch {
-    /// One that computes no products of weights.
+    /// A launch that computes no products with weights.
     pub(super) fn new(kernel: Kernel, params: &impl bytemuck::NoUninit, grid: Grid, operands: Vec<Operand>) -> Self {
         let params = bytemuck::bytes_of(params).to_vec();
         Self { kernel, format: Format::Plan, params, grid, operands, macs: 0 }
     }
 
-    /// The same with all values in f32 whatever the plan has.
+    /// The same with all values in f32, whatever the format of the plan.
     pub(super) fn in_f32(self) -> Self {
         Self { format: Format::F32, ..self }
     }
 
-    /// The same with so many multiply-adds.
+    /// The same with `macs` multiply-adds.
     pub(super) fn with_macs(self, macs: u64) -> Self {
         Self { macs, ..self }
     }
 }
 
-/// The product of factors that are parameters.
+/// The product of parameters.
 pub(super) fn product<const N: usize>(factors: [u32; N]) -> u64 {
     factors.into_iter().map(u64::from).product()
 }
 
-/// A number of workgroups, folded into two dimensions where it exceeds what an adapter takes along one.
+/// A number of workgroups, folded into two dimensions if it exceeds what an adapter takes along one axis.
 ///
-/// The last row may reach beyond the number wanted: shaders compare their index with it.
+/// The grid may be larger than that number: shaders compare their index with the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Workgroups in a row: the `grid_x` of every shader.
@@ -141,13 +141,13 @@ impl Grid {
     /// `groups` workgroups in rows of at most `max_groups`.
     ///
     /// # Errors
-    /// The reason, if there are more than `max_groups` rows, or more groups than a shader's u32 index can count.
+    /// The reason, if there are more than `max_groups` rows, or more workgroups than a shader's u32 index can count.
     pub fn fold(groups: u64, max_groups: u32) -> Result<Self, String> {
         let too_many =
             || format!("it needs {groups} workgroups, the adapter takes {max_groups} along each of two axes");
         let max = u64::from(max_groups.max(1));
         let y = groups.div_ceil(max).max(1);
-        // Rows of equal length: the overhang is less than one workgroup a row.
+        // Rows have equal lengths, so there is less than one unused workgroup for each row.
         let x = groups.div_ceil(y).max(1);
         if y > max || x * y > u64::from(u32::MAX) / 64 {
             return Err(too_many());
@@ -161,13 +161,13 @@ impl Grid {
     }
 }
 
-/// Channel blocks of four, and the grid of a kernel that has one invocation for each of those of `output`, 64 to a
+/// The number of channel blocks of four of `output`, and the grid of a kernel with one invocation for each, 64 to a
 /// workgroup.
 pub(super) fn channel_block_grid(output: Shape, max_groups: u32) -> Result<(u32, Grid), String> {
     invocations((output.n * output.t * output.h * output.w * output.c.div_ceil(4)) as u64, max_groups)
 }
 
-/// The grid of `len` invocations, 64 to a workgroup; and `len`, which shaders count in u32.
+/// `len` as u32, which shaders count in, and the grid of `len` invocations, 64 to a workgroup.
 pub(super) fn invocations(len: u64, max_groups: u32) -> Result<(u32, Grid), String> {
     let grid = Grid::fold(len.div_ceil(64), max_groups)?;
     Ok((len as u32, grid))
@@ -176,8 +176,8 @@ pub(super) fn invocations(len: u64, max_groups: u32) -> Result<(u32, Grid), Stri
 /// Name and byte offset of a member of a host struct.
 pub type FieldLayout = (&'static str, usize);
 
-/// Declares the host twin of a shader's `Params`: 32-bit scalars (or a [`WindowParams`] in front) in the same order,
-/// with the layout as data, which a test compares with naga's reflection of the shader.
+/// Declares the host struct for a shader's `Params`: 32-bit scalars, and perhaps a [`WindowParams`] in front, in the
+/// same order. The layout is also data, which a test compares with naga's reflection of the shader.
 macro_rules! params {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -197,11 +197,11 @@ macro_rules! params {
 }
 pub(super) use params;
 
-/// The shaders' `Window`, in front of every shader that slides.
+/// The shaders' `Window`, in front of every shader with a sliding window.
 pub(super) const WINDOW: Source = wgsl!("shared/window");
 
 params! {
-    /// Host twin of `shaders/shared/window.wgsl`.
+    /// Host struct for `shaders/shared/window.wgsl`.
     WindowParams {
         kernel_t: u32, kernel_h: u32, kernel_w: u32,
         stride_t: u32, stride_h: u32, stride_w: u32,

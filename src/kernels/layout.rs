@@ -12,7 +12,7 @@ params! {
     Params { grid_x: u32, len: u32, channels: u32, channel_blocks: u32, positions: u32, to_planar: u32 }
 }
 
-/// The conversion between layouts. There is one kernel for it.
+/// The conversion between layouts. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conversion;
 

@@ -19,7 +19,7 @@ params! {
     }
 }
 
-/// Max pooling. There is one kernel for it.
+/// Max pooling. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MaxPool;
 
@@ -36,10 +36,10 @@ impl Family for MaxPool {
         if let OpKind::MaxPool(window) = kind { Some(window) } else { None }
     }
 
-    /// Refuses windows that can lie wholly in the padding, where nothing is the largest.
+    /// Rejects windows that can lie wholly in the padding, where there is no maximum.
     fn supports_input(&self, window: &Window, input: Shape) -> Result<(), String> {
         if !window.always_touches(input.thw()) {
-            return Err(format!("{window:?} can lie wholly in the padding of {input}, where nothing is the largest"));
+            return Err(format!("{window:?} can lie wholly in the padding of {input}, where there is no maximum"));
         }
         Ok(())
     }

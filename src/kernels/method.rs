@@ -1,4 +1,4 @@
-//! How an operator is computed: by one kernel, or by several one after the other.
+//! How an operator is computed: by one kernel, or by several in a row.
 
 use super::table::Kernel;
 use super::winograd::{Winograd, WinogradTile};
@@ -14,8 +14,8 @@ use crate::weights::Weights;
 pub enum Method {
     /// One dispatch of a kernel.
     Single(Kernel),
-    /// Winograd's convolution in three dispatches: tiles of the input transformed, a batch of products, their results
-    /// transformed back.
+    /// Winograd's convolution in three dispatches: the transform of the input, a batch of products, and the transform
+    /// of the output.
     Winograd(Winograd),
 }
 
@@ -25,7 +25,7 @@ impl From<Kernel> for Method {
     }
 }
 
-/// Squares of output that a method computes whole.
+/// The squares of output that a method computes as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowTiles {
     /// Rows, and columns, of a square.
@@ -34,50 +34,50 @@ pub struct RowTiles {
     pub workgroup_tiles: usize,
 }
 
-/// A place for values between two dispatches of a method. Methods tell theirs apart by their order.
+/// Memory for values between two dispatches of a method. A method identifies its workspaces by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workspace {
-    /// What it is.
+    /// The kind of memory.
     pub memory: OperandMemory,
     /// The number format of its values.
     pub dtype: DType,
-    /// How large; 0 where it is not needed.
+    /// Its size; 0 if the method does not use it.
     pub bytes: u64,
 }
 
-/// Implements one method for the one kind of operator that it computes, which is [`Family::Operator`]. A kernel's file
-/// has this beside its row: `launches`, and for weights `blocks`, `constant_lens` and `constants`. All else has a
-/// default.
+/// Implements one method for the kind of operator that it computes, [`Family::Operator`]. A kernel's file implements
+/// this beside its row: `launches`, and for kernels with weights `blocks`, `constant_lens` and `constants`. All other
+/// functions have defaults.
 pub(super) trait Family {
-    /// What an operator of that kind is described by.
+    /// The description of an operator of that kind.
     type Operator: ?Sized;
 
     /// The description, if `kind` is of that kind.
     fn operator(kind: &OpKind) -> Option<&Self::Operator>;
 
-    /// Whether the method can compute the operator, as far as that can be said without shapes.
+    /// Whether the method can compute the operator, as far as that depends on no shape.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if not.
     fn supports(&self, _operator: &Self::Operator) -> Result<(), String> {
         Ok(())
     }
 
-    /// Whether it can on an input of that shape in full: what cannot be seen from a slice.
+    /// Whether the method can compute the operator on a whole input of that shape. It checks what a slice does not
+    /// show.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason, if not.
     fn supports_input(&self, _operator: &Self::Operator, _input: Shape) -> Result<(), String> {
         Ok(())
     }
 
-    /// Whether it is expected to be faster for one clip with that output than what comes behind it among the
-    /// candidates.
+    /// Whether it is expected to be faster, for one clip with that output, than the candidates after it.
     fn is_profitable(&self, _operator: &Self::Operator, _clip: Shape, _target: Target) -> bool {
         true
     }
 
-    /// Whether a NaN or an infinity of the input reaches the outputs that depend on it and no others.
+    /// Whether a NaN or an infinity of the input reaches exactly the outputs that depend on it.
     fn keeps_floats(&self, _operator: &Self::Operator) -> bool {
         self.winograd_tile().is_none()
     }
@@ -87,17 +87,17 @@ pub(super) trait Family {
         None
     }
 
-    /// The squares of output that are computed whole, where there are such.
+    /// The squares of output that are computed as a whole, if the method has any.
     fn row_tiles(&self) -> Option<RowTiles> {
         None
     }
 
-    /// Workspaces for that many rows of output and blobs of these shapes.
+    /// The workspaces for `rows` rows of output and blobs of these shapes.
     fn workspaces(&self, _input: Shape, _output: Shape, _rows: usize) -> Vec<Workspace> {
         Vec::new()
     }
 
-    /// Where the constant of that index lies.
+    /// The memory of the constant of that index.
     fn constant_memory(&self, _index: usize) -> OperandMemory {
         OperandMemory::Buffer
     }
@@ -107,17 +107,17 @@ pub(super) trait Family {
         Format::F32
     }
 
-    /// Blocks of output channels, between which every constant can be cut.
+    /// The number of blocks of output channels. Every constant can be cut between blocks.
     fn blocks(&self, _operator: &Self::Operator) -> usize {
         1
     }
 
-    /// Lengths of the constant buffers of an operator with that many output channels, in values.
+    /// The lengths of the constant buffers of an operator with `channels` output channels, in values.
     fn constant_lens(&self, _operator: &Self::Operator, _channels: usize) -> Vec<usize> {
         Vec::new()
     }
 
-    /// The values of these.
+    /// The values of the constants.
     ///
     /// # Errors
     /// Those of [`Weights::get`].
@@ -128,12 +128,12 @@ pub(super) trait Family {
     /// The dispatches for a slice of an operator that the method supports, in order.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason, if there are none.
     fn launches(&self, operator: &Self::Operator, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String>;
 }
 
-/// A [`Family`] as [`Method`] sees it: whatever the kind of operator. Of a kind that the method does not compute it has
-/// no constants, and its launches are an error.
+/// A [`Family`] as [`Method`] uses it, for any kind of operator. For a kind that the method does not compute, there are
+/// no constants, and launches are an error.
 pub(super) trait Implementation {
     fn supports(&self, kind: &OpKind) -> Result<(), String>;
     fn supports_input(&self, kind: &OpKind, input: Shape) -> Result<(), String>;
@@ -150,7 +150,7 @@ pub(super) trait Implementation {
     fn launches(&self, kind: &OpKind, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String>;
 }
 
-/// Why a method has no launches for `kind`.
+/// The reason why a method has no launches for `kind`.
 fn not_computed(kind: &OpKind) -> String {
     format!("it does not compute {}", kind.label())
 }
@@ -212,12 +212,12 @@ impl<F: Family> Implementation for F {
     }
 }
 
-/// Why a method cannot compute a convolution with the projection of another input.
+/// The reason why a method cannot compute a convolution with the projection of another input.
 pub(super) const NOT_A_SUM: &str = "it computes one convolution, not the sum of two";
-/// Why a method cannot compute a convolution with the pooling behind it.
+/// The reason why a method cannot compute a convolution with the pooling behind it.
 pub(super) const NO_POOLING: &str = "it computes no pooling behind the convolution";
 
-/// Refuses convolutions with another, or with a pooling.
+/// Rejects convolutions with a projection or with pooling.
 pub(super) fn one_convolution(conv: &Conv) -> Result<(), String> {
     match &conv.epilogue {
         Epilogue { projection: Some(_), .. } => Err(NOT_A_SUM.to_owned()),
@@ -226,7 +226,7 @@ pub(super) fn one_convolution(conv: &Conv) -> Result<(), String> {
     }
 }
 
-/// Stands for kernels that compute no operator by themselves.
+/// The implementation for kernels that compute no operator by themselves.
 pub(super) struct NotAMethod;
 
 impl Family for NotAMethod {
@@ -273,14 +273,13 @@ impl Method {
         self.implementation().winograd_tile()
     }
 
-    /// Whether it is Winograd's.
+    /// Whether it is Winograd's method.
     pub fn is_winograd(self) -> bool {
         self.winograd_tile().is_some()
     }
 
-    /// Whether a NaN or an infinity of the input of `kind` reaches the outputs that depend on it and no others.
-    /// Winograd's method spreads them over squares of outputs, blocks of channels over the groups that they have
-    /// together.
+    /// Whether a NaN or an infinity of the input reaches exactly the outputs that depend on it. Winograd's method
+    /// spreads it over squares of outputs. A block of channels that spans several groups spreads it over those groups.
     pub fn keeps_floats(self, kind: &OpKind) -> bool {
         self.implementation().keeps_floats(kind)
     }
@@ -300,25 +299,25 @@ impl Method {
         methods
     }
 
-    /// The plainest way to compute `kind`, which others are compared with; `None` where there is only one.
+    /// The plainest way to compute `kind`, with which others are compared; `None` if there is only one way.
     pub(crate) fn reference(kind: &OpKind) -> Option<Self> {
         candidates::reference(kind)
     }
 
-    /// Whether it can compute operators of that kind at all.
+    /// Whether it can compute operators of that kind.
     pub fn supports(self, kind: &OpKind) -> bool {
         self.implementation().supports(kind).is_ok()
     }
 
-    /// Whether it is expected to be faster on `target` than what comes behind it among the candidates.
+    /// Whether it is expected to be faster on `target` than the candidates after it.
     ///
-    /// Counted for a single clip of the batch: its features do not depend on what else is in it, nor on how that is
-    /// split.
+    /// This is estimated for a single clip, so that a clip's features depend neither on the rest of its batch nor on
+    /// how the batch is split.
     pub fn is_profitable(self, kind: &OpKind, output: Shape, target: Target) -> bool {
         self.implementation().is_profitable(kind, Shape { n: 1, ..output }, target)
     }
 
-    /// Whether this computes `op` on an input of shape `input` in full: what cannot be seen from a slice.
+    /// Checks that this computes `op` on a whole input of shape `input`: what a slice does not show.
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel), with what it does not support.
@@ -326,7 +325,7 @@ impl Method {
         self.implementation().supports_input(&op.kind, input).map_err(|reason| self.cannot(op, reason))
     }
 
-    /// What the dispatches for `slice` of `op` need, in order; `max_groups` is how many workgroups the adapter takes
+    /// The dispatches for `slice` of `op`, in order. `max_groups` is the number of workgroups that the adapter takes
     /// along one axis.
     ///
     /// # Errors
@@ -340,25 +339,25 @@ impl Method {
         ErrorRepr::Kernel { operator: op.name.clone(), kernel: self.name().to_owned(), reason }.into()
     }
 
-    /// The workspaces between the dispatches, for that many rows of output and blobs of these shapes: what
-    /// [`Operand::Scratch`](super::Operand::Scratch) counts.
+    /// The workspaces between the dispatches, for `rows` rows of output and blobs of these shapes.
+    /// [`Operand::Scratch`](super::Operand::Scratch) is an index into them.
     pub fn workspaces(self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace> {
         self.implementation().workspaces(input, output, rows)
     }
 
-    /// The squares of rows and columns of output that are computed whole, between which rows can be cut to make
-    /// workspaces smaller; `None` where there are none.
+    /// The squares of output that are computed as a whole; `None` if there are none. Rows can be cut between squares to
+    /// make workspaces smaller.
     pub fn row_tiles(self) -> Option<RowTiles> {
         self.implementation().row_tiles()
     }
 
-    /// Into how many parts of equal length each constant buffer of `kind` can be cut: a dispatch may have a range of
-    /// them and computes the output channels that belong to it. 1 where there is nothing to cut.
+    /// The number of blocks of equal length into which each constant buffer of `kind` can be cut. A dispatch may take a
+    /// range of blocks and computes the output channels of these. 1 if there is nothing to cut.
     pub fn constant_blocks(self, kind: &OpKind) -> usize {
         self.implementation().blocks(kind)
     }
 
-    /// Where the constant of that index lies.
+    /// The memory of the constant of that index.
     pub fn constant_memory(self, index: usize) -> OperandMemory {
         self.implementation().constant_memory(index)
     }
@@ -368,7 +367,7 @@ impl Method {
         self.implementation().constant_format(index)
     }
 
-    /// Lengths, in values, of the constant buffers of `kind` as this method has them.
+    /// The lengths, in values, of this method's constant buffers for `kind`.
     pub fn constant_lens(self, kind: &OpKind, channels: usize) -> Vec<usize> {
         self.implementation().constant_lens(kind, channels)
     }
@@ -379,7 +378,7 @@ impl Method {
         lens.map(|(index, len)| self.constant_format(index).of(dtype).bytes_of(len)).collect()
     }
 
-    /// The values of the constant buffers of `kind` as this method has them, each to be put into its number format.
+    /// The values of this method's constant buffers for `kind`, to be converted to the number format of each.
     ///
     /// # Errors
     /// Those of [`Weights::get`] for the parameters that the operator names.

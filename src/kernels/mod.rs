@@ -1,10 +1,10 @@
-//! The WGSL kernels and their host side: one file here for each file in `shaders/`, of the same name.
+//! The WGSL kernels and their host side. Each file in `shaders/` has a file of the same name here.
 //!
-//! A [`Kernel`] is a row of a table: a shader with its compile-time choices made, what it binds, what it needs of a device.
-//! A [`Method`] is a way to compute an operator with one kernel or several. Both sets are closed ([`Kernel::all`],
-//! [`Method::all`]), so that tests can visit every one. [`Method::launches`] turns an operator and its shapes into what its
-//! dispatches need, without a GPU: uniform parameters, grid, and the operands to bind. Trained values reach the GPU as the
-//! *constants* that [`Method::constants`] lays out.
+//! A [`Kernel`] is a row of a table: a shader with its compile-time choices made, its bindings, and its requirements on
+//! a device. A [`Method`] is a way to compute an operator with one kernel or several. Both sets are closed
+//! ([`Kernel::all`], [`Method::all`]), so tests can visit every one. [`Method::launches`] turns an operator and its
+//! shapes into the description of its dispatches, without a GPU: uniform parameters, grid, and the operands to bind.
+//! Trained values reach the GPU as the *constants* that [`Method::constants`] lays out.
 
 pub mod affine;
 pub mod average_pool;
@@ -45,10 +45,10 @@ pub use target::{AdapterClass, Compiler, RegisterBudget, Target, TextureSupport}
 
 use crate::dtype::DType;
 
-/// Every shader is one entry point of this name.
+/// The name of the only entry point of every shader.
 pub const ENTRY_POINT: &str = "main";
 
-/// The vec4 in a row of a texture.
+/// The number of vec4 in a row of a texture.
 pub const TEXTURE_WIDTH: usize = 1024;
 
 /// Bytes of a row of a texture whose values have that number format.
@@ -56,18 +56,18 @@ pub(crate) fn texture_row_bytes(dtype: DType) -> u64 {
     dtype.bytes_of(4 * TEXTURE_WIDTH)
 }
 
-/// Where what a kernel reads or writes lies.
+/// The kind of memory of an operand of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperandMemory {
-    /// In a storage buffer.
+    /// A storage buffer.
     Buffer,
-    /// In a texture of four values a texel, [`TEXTURE_WIDTH`] in a row. To some software drivers loads from textures are far
-    /// cheaper than from buffers (`docs/experiments.md`).
+    /// A texture of four values a texel, [`TEXTURE_WIDTH`] texels in a row. On some software drivers, loads from
+    /// textures are far cheaper than loads from buffers (`docs/experiments.md`).
     Texture,
 }
 
 impl OperandMemory {
-    /// What it adds to the name of a kernel.
+    /// The part of a kernel's name that stands for it.
     fn suffix(self) -> &'static str {
         match self {
             Self::Buffer => "",

@@ -12,7 +12,7 @@ params! {
     Params { grid_x: u32, len: u32 }
 }
 
-/// The rectifier. There is one kernel for it.
+/// The rectifier. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Relu;
 

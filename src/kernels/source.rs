@@ -1,7 +1,7 @@
-//! Putting a shader together: extensions, types and constants, shared code, the kernel's file with its marked loops
-//! unrolled.
+//! Assembly of a shader: extensions, types and constants, then shared code, then the kernel's file with its marked
+//! loops unrolled.
 //!
-//! Not every driver unrolls loops over register tiles as well as it could (`docs/experiments.md`). A loop of the form
+//! Some drivers do not unroll loops over register tiles well (`docs/experiments.md`). A loop of the form
 //!
 //! ```wgsl
 //! // unroll
@@ -10,16 +10,16 @@
 //! }
 //! ```
 //!
-//! is repeated once for each value of `j` (which `const TILE_N` or a literal bounds), each time in braces of its own
-//! and with the number in place of `j`. Nothing else is generated.
+//! is written out once for each value of `j`, in separate braces and with the number in place of `j`. The bound is a
+//! constant of the prelude or a literal. Nothing else is generated.
 //!
-//! A marker that stands in front of anything else changes nothing, so that a shader stays valid whatever is marked in
-//! it. It is kept as a [`Misplaced`], and a test asserts that no shader has one.
+//! A marker in front of anything else changes nothing, so a shader stays valid whatever is marked in it. It is reported
+//! as [`Misplaced`], and a test asserts that no shader has one.
 
 use crate::dtype::{DType, Wgsl};
 use std::fmt;
 
-/// What stands in front of a shader.
+/// The declarations in front of a shader.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prelude<'a> {
     /// Extensions: `enable NAME;`.
@@ -31,24 +31,25 @@ pub(crate) struct Prelude<'a> {
 }
 
 impl<'a> Prelude<'a> {
-    /// One with nothing but constants.
+    /// A prelude that has only constants.
     #[cfg(any(test, not(target_arch = "wasm32")))]
     pub fn constants(constants: &'a [(&'static str, usize)]) -> Self {
         Self { constants, ..Self::default() }
     }
 
-    /// One for a shader whose values have that number format, which may read textures: with the types of values, and
-    /// `constants`.
+    /// The prelude for a shader of that number format: the types of values, that of textures if it reads `textures`,
+    /// and `constants`.
     pub fn of(dtype: DType, textures: bool, constants: &'a [(&'static str, usize)]) -> Self {
         let Wgsl { enables, values: [one, two, four], texture } = dtype.wgsl();
         let mut aliases = vec![("Value", one), ("Value2", two), ("Value4", four)];
-        // Not where no texture is read: a shader would ask for what it does not use.
+        // Only if a texture is read: otherwise a shader would require a feature that it does not use.
         aliases.extend(textures.then_some(("ValueTexture", texture)));
         Self { enables, aliases, constants }
     }
 }
 
-/// How values of that number format are loaded and stored, behind the prelude and in front of all other files.
+/// The functions that load and store values of that number format. They come after the prelude and before all other
+/// files.
 pub(crate) fn values(dtype: DType) -> Source {
     match dtype {
         DType::F32 => wgsl!("shared/values_f32"),
@@ -71,23 +72,23 @@ macro_rules! wgsl {
 }
 pub(crate) use wgsl;
 
-/// A shader's text with its marked loops unrolled.
+/// The text of a shader with its marked loops unrolled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expanded {
-    /// What the device is given.
+    /// The text that the device is given.
     pub text: String,
-    /// Markers that nothing could be done for.
+    /// Markers without a loop that can be unrolled.
     pub misplaced: Vec<Misplaced>,
 }
 
-/// A marker that is no marker of a loop that can be unrolled.
+/// A marker without a loop that can be unrolled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misplaced {
     /// The file, for example `shaders/conv_gemm.wgsl`.
     pub file: String,
-    /// Its line there, from 1.
+    /// Its line in the file, from 1.
     pub line: usize,
-    /// Why nothing is unrolled.
+    /// The reason why nothing is unrolled.
     pub reason: String,
 }
 
@@ -107,13 +108,13 @@ pub(crate) fn assemble(prelude: &Prelude<'_>, shared: &[Source], kernel: Source)
     text.extend(shared.iter().map(|source| source.text));
     let mut misplaced = Vec::new();
     for source in shared {
-        // What several shaders share is small functions. Their loops are not unrolled.
+        // Shared code consists of small functions. Their loops are not unrolled.
         let marked = numbered(source.text).into_iter().filter(|(_, line)| is_marker(line));
         misplaced.extend(marked.map(|(line, _)| (source.name, line, "shared code is not unrolled".to_owned())));
     }
     let mut faults = Vec::new();
     unroll(&numbered(kernel.text), constants, &mut text, &mut faults);
-    // A loop inside of another is seen once for each value of the outer one.
+    // An inner loop is visited once for each value of the outer loop.
     faults.sort();
     faults.dedup_by_key(|(line, _)| *line);
     misplaced.extend(faults.into_iter().map(|(line, reason)| (kernel.name, line, reason)));
@@ -124,18 +125,18 @@ pub(crate) fn assemble(prelude: &Prelude<'_>, shared: &[Source], kernel: Source)
     Expanded { text, misplaced }
 }
 
-/// The lines of a text, with their numbers.
+/// The lines of a text with their numbers.
 fn numbered(text: &str) -> Vec<(usize, String)> {
     text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned())).collect()
 }
 
-/// Whether a line is a marker, or looks as if it was meant to be one.
+/// Whether a line is a marker, or looks like one.
 fn is_marker(line: &str) -> bool {
     let comment = line.find("//").map(|at| line[at..].trim_start_matches('/'));
     comment.is_some_and(|comment| comment.trim().trim_end_matches([':', '.']).eq_ignore_ascii_case("unroll"))
 }
 
-/// Appends `lines` to `out`, every marked loop unrolled, and to `faults` the markers that nothing could be done for.
+/// Appends `lines` to `out` with every marked loop unrolled. Appends markers without such a loop to `faults`.
 fn unroll(lines: &[(usize, String)], constants: &Constants, out: &mut String, faults: &mut Vec<(usize, String)>) {
     let mut at = 0;
     while at < lines.len() {
@@ -161,7 +162,7 @@ fn unroll(lines: &[(usize, String)], constants: &Constants, out: &mut String, fa
                     unroll(&replaced, constants, out, faults);
                     *out += "}\n";
                 }
-                // The head, the body, the closing brace.
+                // Skips the head, the body and the closing brace.
                 at += body + 2;
             }
             Err(reason) => {
@@ -176,18 +177,18 @@ fn unroll(lines: &[(usize, String)], constants: &Constants, out: &mut String, fa
 /// Constants of the prelude, by name.
 type Constants = [(&'static str, usize)];
 
-/// What marks a loop.
+/// The marker of a loop.
 const MARKER: &str = "// unroll";
 
 /// A loop that can be unrolled.
 struct Loop<'a> {
     variable: &'a str,
     count: usize,
-    /// Lines of its body.
+    /// The number of lines of its body.
     body: usize,
 }
 
-/// The loop that `lines` begin with.
+/// The loop at the start of `lines`.
 fn parse<'a>(lines: &'a [(usize, String)], constants: &Constants) -> Result<Option<Loop<'a>>, String> {
     let head = lines.first().map_or("", |(_, line)| line.as_str());
     let not_a_loop = || {
@@ -220,7 +221,7 @@ fn loop_of<'a>(head: &'a str, constants: &Constants) -> Option<(&'a str, usize)>
     Some((variable, named.or_else(|| bound.strip_suffix('u')?.parse().ok())?))
 }
 
-/// `text` with the identifier `word` replaced wherever it stands alone.
+/// `text` with the identifier `word` replaced wherever it is a whole identifier.
 fn replace_word(text: &str, word: &str, by: &str) -> String {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
@@ -228,7 +229,7 @@ fn replace_word(text: &str, word: &str, by: &str) -> String {
     while let Some(at) = rest.find(word) {
         let (before, after) = (&rest[..at], &rest[at + word.len()..]);
         let alone = !before.ends_with(in_word) && !after.starts_with(in_word);
-        // A member of that name, `.j`, is something else.
+        // A member of that name, `.j`, is not the variable.
         let member = before.ends_with('.');
         out += before;
         out += if alone && !member { by } else { word };

@@ -17,7 +17,7 @@ params! {
     }
 }
 
-/// Strided copies. There is one kernel for them.
+/// Strided copies. They have one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subsample;
 

@@ -12,7 +12,7 @@ params! {
     Params { grid_x: u32, len: u32 }
 }
 
-/// The sum of two blobs. There is one kernel for it.
+/// The sum of two blobs. It has one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sum;
 

@@ -1,8 +1,8 @@
-//! The table of kernels: one row a kernel.
+//! The table of kernels: one row for each kernel.
 //!
-//! A kernel is a shader file with its axes fixed: the register or workgroup tile, where operands lie, how many terms
-//! are summed, and so on. Its [`Row`] says everything that the rest of the crate has to know about it, and its name
-//! derives from the axes. The set is closed: what is not in the table at the end of this file does not exist.
+//! A kernel is a shader file with its axes fixed: the register or workgroup tile, the memory of operands, the number of
+//! operand pairs, and so on. Its [`Row`] holds everything that the rest of the crate has to know about it. Its name
+//! derives from the axes. The set is closed: every kernel is in the table in this file.
 
 use super::method::{Implementation, NotAMethod};
 use super::source::{Expanded, Prelude, Source, assemble, values};
@@ -16,32 +16,32 @@ use conv_gemm::Gemm;
 use conv_gemm_tiled::{Projected, WorkgroupTile};
 use std::sync::LazyLock;
 
-/// What there is to know about one kernel.
+/// The description of one kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    /// A unique name: the shader's, with the axes that tell it from the others of that shader.
+    /// A unique name: the shader's name and the values of the axes.
     pub name: String,
-    /// The shader's own file.
+    /// The shader's file.
     pub shader: Source,
-    /// Files in front of it.
+    /// Files that are put in front of it.
     pub shared: Vec<Source>,
-    /// Constants in front of these: the only thing in which the texts of two kernels of one shader differ. Types of
-    /// values come with their number format.
+    /// Constants in front of these files. The types of values are added for each number format.
     pub prelude: Vec<(&'static str, usize)>,
-    /// What is bound after the uniform parameters, in order. The last is written, the others are read.
+    /// The memory of the operands after the uniform parameters, in order. The last operand is written, the others are
+    /// read.
     pub bindings: Vec<OperandMemory>,
-    /// The number formats of these.
+    /// The number formats of the operands.
     pub formats: Vec<Format>,
     /// Names and offsets of the uniform parameters.
     pub params: &'static [FieldLayout],
-    /// What a device must have, beside what every device has.
+    /// What a device must have in addition to what every device has.
     pub needs: Needs,
 }
 
-/// What a kernel needs of a device.
+/// The requirements of a kernel on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Lanes that a subgroup must have, for kernels that are written for one size.
+    /// The number of lanes of a subgroup, for kernels that are written for one size.
     pub subgroup_size: Option<u32>,
     /// Whether it reads or writes textures.
     pub textures: bool,
@@ -50,8 +50,8 @@ pub(super) struct Needs {
 }
 
 impl Row {
-    /// The row of a kernel with workgroups of 64 invocations, no constants and no shared files, and `operands` buffers
-    /// of values in the format of the plan.
+    /// The row of a kernel with workgroups of 64 invocations, no constants, no shared files, and `operands` buffers in
+    /// the number format of the plan.
     pub fn new(name: impl Into<String>, shader: Source, params: &'static [FieldLayout], operands: usize) -> Self {
         Self {
             name: name.into(),
@@ -75,23 +75,23 @@ impl Row {
         Self { prelude: prelude.to_vec(), ..self }
     }
 
-    /// The same with workgroups of so many invocations.
+    /// The same with workgroups of `invocations` invocations.
     pub fn invocations(self, invocations: usize) -> Self {
         Self { needs: Needs { invocations: invocations as u32, ..self.needs }, ..self }
     }
 
-    /// The same, for subgroups of so many lanes only.
+    /// The same for subgroups of exactly `lanes` lanes.
     pub fn subgroups_of(self, lanes: usize) -> Self {
         Self { needs: Needs { subgroup_size: Some(lanes as u32), ..self.needs }, ..self }
     }
 
-    /// The same with these operands in f32 whatever the plan has.
+    /// The same with these operands in f32, whatever the number format of the plan.
     pub fn in_f32(mut self, operands: &[usize]) -> Self {
         operands.iter().for_each(|&index| self.formats[index] = Format::F32);
         self
     }
 
-    /// The same with operand number `index` lying in `memory`.
+    /// The same with operand `index` in `memory`.
     pub fn operand(mut self, index: usize, memory: OperandMemory) -> Self {
         self.bindings[index] = memory;
         self.needs.textures = self.bindings.contains(&OperandMemory::Texture);
@@ -99,14 +99,15 @@ impl Row {
     }
 }
 
-/// The axes of a kernel, with values: one permutation of its shader.
+/// The values of the axes of a kernel: one permutation of its shader.
 pub(super) trait Permutation {
     /// The kernel's row of the table.
     fn row(&self) -> Row;
 }
 
 /// Declares [`Kernel`] and the table from lines of the form `Variant(Axes), role: [axes of a kernel, …];`. A `method`
-/// computes an operator by itself, a `step` is one of several dispatches for one or is launched in place of a method.
+/// computes an operator by itself. A `step` is one of several dispatches for an operator, or is launched in place of a
+/// method.
 macro_rules! kernels {
     ($($(#[$doc:meta])* $variant:ident($axes:ty), $role:ident: [$($value:expr),+ $(,)?];)+) => {
         /// A shader with its compile-time choices made: a row of the table.
@@ -121,12 +122,12 @@ macro_rules! kernels {
                 match self { $(Self::$variant(axes) => axes),+ }
             }
 
-            /// Whether it is a method by itself.
+            /// Whether it is a method.
             pub(super) fn is_method(&self) -> bool {
                 match self { $(Self::$variant(_) => kernels!(@is_method $role)),+ }
             }
 
-            /// How operators are computed with it alone.
+            /// The implementation of the method that consists of this kernel.
             pub(super) fn implementation(&self) -> &dyn Implementation {
                 match self { $(Self::$variant(axes) => kernels!(@implementation $role axes)),+ }
             }
@@ -165,7 +166,8 @@ kernels! {
         Gemm::TILED_COMPACT,
         Gemm::TILED_SLICED,
     ];
-    /// The same for two convolutions whose results are added: the last of a block, and the projection of its input.
+    /// The same for two convolutions whose results are added: the last convolution of a block, and the projection of
+    /// the block's input.
     ProjectedGemm(conv_gemm_tiled::Projected), step: [
         Projected(WorkgroupTile::Narrow),
         Projected(WorkgroupTile::Wide),
@@ -187,7 +189,7 @@ kernels! {
         winograd_input::WinogradInput::F2_TEXTURE,
         winograd_input::WinogradInput::F4_TEXTURE,
     ];
-    /// The products of that domain where it lies in a texture; of a buffer they are [`Kernel::ConvGemm`]'s.
+    /// The products of a domain in a texture. Those of a domain in a buffer are computed by [`Kernel::ConvGemm`].
     WinogradProduct(winograd::Product), step: [
         winograd::Product(Gemm::REGISTERS_16X8_TEXTURE),
         winograd::Product(Gemm::SUBGROUP_32X4_TEXTURE),
@@ -216,17 +218,17 @@ kernels! {
     Relu(relu::Relu), method: [relu::Relu];
     /// Residual sum.
     Sum(sum::Sum), method: [sum::Sum];
-    /// Channels behind channels.
+    /// Concatenation of channels.
     Concat(concat::Concat), method: [concat::Concat];
     /// Layout conversion.
     Layout(layout::Conversion), method: [layout::Conversion];
 }
 
-/// The rows of [`ALL`], in the same order.
+/// The rows of the kernels of [`ALL`], in the same order.
 static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| ALL.iter().map(|kernel| kernel.permutation().row()).collect());
 
 impl Kernel {
-    /// The direct convolution, which computes any that stands alone.
+    /// The direct convolution, which computes every convolution without a projection and without pooling.
     pub(crate) const DIRECT: Self = Self::ConvDirect(conv_direct::ConvDirect);
     /// The layout conversion.
     pub const LAYOUT: Self = Self::Layout(layout::Conversion);
@@ -236,7 +238,7 @@ impl Kernel {
         ALL.iter().copied()
     }
 
-    /// What there is to compile: every kernel for values of every number format.
+    /// All that can be compiled: every kernel for every number format.
     pub fn forms() -> impl Iterator<Item = (Self, DType)> {
         Self::all().flat_map(|kernel| DType::ALL.iter().map(move |&dtype| (kernel, dtype)))
     }
@@ -256,17 +258,17 @@ impl Kernel {
         self.row().shader.name
     }
 
-    /// The name of what is compiled of it for values of that number format.
+    /// The name of the kernel as it is compiled for that number format.
     pub fn name_in(self, dtype: DType) -> String {
         format!("{}{}", self.name(), dtype.suffix())
     }
 
-    /// The whole shader for values of that number format: the prelude, shared code, then the file.
+    /// The whole shader for that number format: the prelude, the shared code, then the file.
     pub fn source(self, dtype: DType) -> String {
         self.expanded(dtype).text
     }
 
-    /// The whole shader, with what its file asks for and cannot have.
+    /// The whole shader, with the unroll markers that could not be followed.
     pub fn expanded(self, dtype: DType) -> Expanded {
         let Row { prelude, shared, shader, bindings, .. } = self.row();
         let (_, read) = bindings.split_last().expect("a kernel writes something");
@@ -289,18 +291,18 @@ impl Kernel {
         target.provides(self.row().needs)
     }
 
-    /// Where what it binds after the uniform parameters lies, in order: binding 1 is the first. The last is written,
-    /// the others are read.
+    /// The memory of the operands after the uniform parameters, in order; binding 1 is the first. The last operand is
+    /// written, the others are read.
     pub fn bindings(self) -> &'static [OperandMemory] {
         &self.row().bindings
     }
 
-    /// The number formats of what it binds, in the same order.
+    /// The number formats of the operands, in the same order.
     pub fn formats(self) -> &'static [Format] {
         &self.row().formats
     }
 
-    /// The layout of the uniform parameters, to be checked against the shader's.
+    /// The layout of the uniform parameters, which a test compares with the shader's.
     pub fn params_layout(self) -> &'static [FieldLayout] {
         self.row().params
     }
@@ -310,7 +312,7 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    /// What methods launch beside the kernels that they are: rows as well.
+    /// The kernels that methods launch beside the kernels that are methods.
     #[test]
     fn every_kernel_that_is_launched_has_a_row() {
         let steps = winograd::Winograd::all().flat_map(winograd::Winograd::kernels);

@@ -1,18 +1,18 @@
 //! Winograd's minimal filtering: 3×3 convolutions of stride 1 with fewer multiplications.
 //!
-//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (CVPR 2016). Squares of the output are computed
-//! together: the tile of input below one is transformed, multiplied value by value with the transformed filter, summed
-//! over input channels *and over the taps in time*, and transformed back. The products of one value of the tile over
-//! all tiles, channels and taps are a matrix product, which is what [`conv_gemm`] computes, in a batch of one for each
-//! value. F(2×2, 3×3) has 16 products for 4 outputs where the definition has 36, F(4×4, 3×3) has 36 for 16 where it has
-//! 144.
+//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (CVPR 2016). A square of outputs is computed at
+//! once: the tile of input under it is transformed, multiplied value by value with the transformed filter, summed over
+//! input channels *and over the taps in time*, and transformed back. The products of one value of the tile, over all
+//! tiles, channels and taps, are a matrix product. [`conv_gemm`] computes these matrix products as a batch, one for
+//! each value. F(2×2, 3×3) has 16 products for 4 outputs, for which the definition has 36. F(4×4, 3×3) has 36 for 16
+//! outputs, for which the definition has 144.
 //!
-//! Both are Toom and Cook's multiplication of polynomials, evaluated at as many points as a tile is wide. Points that
-//! are far from 1 in either direction lose accuracy. ±5/8 and ±3/2 lose less than the textbook's ±1 and ±2: 1.7e-6
-//! instead of 3.9e-6 relative L2 on random layers of 384 products, found by trying pairs of short binary fractions
-//! (as Barabasz et al., *Error Analysis and Improving the Accuracy of Winograd Convolution*, 2018, suggest).
+//! Both are Toom and Cook's multiplication of polynomials, evaluated at as many points as a tile is wide. Points far
+//! from 1, larger or smaller, lose accuracy. ±5/8 and ±3/2 lose less than the textbook's ±1 and ±2: the relative L2
+//! error on random layers of 384 products is 1.7e-6 instead of 3.9e-6. They were found by trying pairs of short binary
+//! fractions, as Barabasz et al. suggest (*Error Analysis and Improving the Accuracy of Winograd Convolution*, 2018).
 //!
-//! A NaN or an infinity in a tile reaches all of that tile's outputs.
+//! A NaN or an infinity in a tile reaches all outputs of that tile.
 
 use super::conv_gemm::{self, Batch, Gemm, Input};
 use super::launch::{Launch, Operand, Slice};
@@ -29,7 +29,7 @@ use crate::shape::Shape;
 use crate::weights::{Weights, fold_affine};
 use std::sync::LazyLock;
 
-/// How large the squares of output are that are computed together.
+/// The size of the squares of output that are computed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WinogradTile {
     /// F(2×2, 3×3).
@@ -39,7 +39,7 @@ pub enum WinogradTile {
 }
 
 impl WinogradTile {
-    /// Both.
+    /// Both sizes.
     pub const ALL: &'static [Self] = &[Self::F2, Self::F4];
 
     /// `2x2` or `4x4`.
@@ -63,7 +63,7 @@ impl WinogradTile {
         self.outputs() + 2
     }
 
-    /// Products of a tile: the batches of the product.
+    /// Products of a tile, which are the batches of the matrix product.
     pub fn batches(self) -> usize {
         self.inputs() * self.inputs()
     }
@@ -84,8 +84,8 @@ impl WinogradTile {
         }
     }
 
-    /// The transform of a three-tap filter, a row for each point: its value as a polynomial, over what the input's
-    /// transform has too much.
+    /// The transform of a three-tap filter, a row for each point: the value of the filter as a polynomial at that
+    /// point, divided by the factor that the input's transform has in excess.
     fn filter_transform(self) -> Vec<[f64; 3]> {
         let points = self.points();
         let row = |(index, &at): (usize, &f64)| {
@@ -96,23 +96,23 @@ impl WinogradTile {
         points.iter().enumerate().map(row).chain([[0.0, 0.0, 1.0]]).collect()
     }
 
-    /// Tiles over so many rows and columns of output.
+    /// The tiles over `rows` rows and `columns` columns of output.
     pub(super) fn grid(self, rows: usize, columns: usize) -> [usize; 2] {
         [rows.div_ceil(self.outputs()), columns.div_ceil(self.outputs())]
     }
 
-    /// A blob of `shape`, over the tiles of that many rows of `output`, in the Winograd domain: batches along N, the
-    /// tiles of a frame in a row.
+    /// The shape of a blob of `shape` in the Winograd domain, for the tiles of `rows` rows of `output`: batches along
+    /// N, the tiles of a frame in a row.
     pub(super) fn domain(self, shape: Shape, rows: usize, output: Shape) -> Shape {
         let [h, w] = self.grid(rows, output.w);
         Shape { n: self.batches() * shape.n, h: 1, w: h * w, ..shape }
     }
 }
 
-/// Whether any form of it can do a convolution of that window.
+/// Checks that Winograd's method can compute a convolution with the window of `conv`.
 ///
 /// # Errors
-/// Why not.
+/// The reason, if not.
 pub(super) fn supports_window(conv: &Conv) -> Result<(), String> {
     let Window { kernel: [_, kh, kw], stride: [_, sh, sw], dilation: [_, dh, dw], .. } = conv.window;
     if (kh, kw) != (3, 3) || (sh, sw) != (1, 1) || (dh, dw) != (1, 1) {
@@ -125,30 +125,32 @@ pub(super) fn supports_window(conv: &Conv) -> Result<(), String> {
     }
 }
 
-/// The convolution over time that remains for each value of a tile.
+/// The convolution over time that is computed for each value of a tile.
 pub(super) fn product_of(conv: &Conv) -> Conv {
     let Window { kernel: [kt, ..], stride: [st, ..], pad: [pt, ..], dilation: [dt, ..] } = conv.window;
     let window = Window { kernel: [kt, 1, 1], stride: [st, 1, 1], pad: [pt, 0, 0], dilation: [dt, 1, 1] };
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
-/// What this costs against the definition, `product` computing the products of either: how many they are, with the
-/// padding to whole tiles and whole workgroups, and what moving values in and out of the Winograd domain costs besides.
+/// The cost relative to the definition, if `product` computes the products of both. It counts the products, with the
+/// padding to whole tiles and whole workgroups, and the loads and stores that move values into and out of the Winograd
+/// domain.
 pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
-    // What one value costs that is loaded or stored in a transform, in products.
+    // The cost of a value that a transform loads or stores, in products.
     let moved_cost = match class {
-        // On the adapters measured a load costs as much as some thirty multiply-adds, and a product's own loads are
+        // On the adapters measured, a load costs as much as some thirty multiply-adds. The loads of the products are
         // shared by a register tile.
         AdapterClass::Software => 12.0,
-        // By traffic count: GPUs do 20 to 40 FLOP, and more, in the time that they take for a byte of memory, which is
-        // 64 multiply-adds for a value at 32. What fits into their caches costs less.
+        // Estimated by traffic count: GPUs do 20 to 40 FLOP, and more, in the time of a byte of memory traffic. At 32
+        // FLOP that is 64 multiply-adds for a value. Values that fit into caches cost less.
         AdapterClass::Gpu => 64.0,
     };
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
     let tiles = output.t * tiles_h * tiles_w;
     let (channels_in, channels_out) = (conv.dim_in as f64, conv.dim_out as f64);
     let kernel_t = conv.window.kernel[0] as f64;
-    // With groups, zeros between them are multiplied by, and by the products' wide blocks more of them than otherwise.
+    // With groups, zeros between the groups are multiplied too. The wide blocks of `product` span more of them than the
+    // narrowest kernel would.
     let per_position = match conv.groups {
         1 => [channels_in * channels_out; 2],
         _ => [product.cost(conv), product.least_cost(conv)].map(|cost| cost as f64),
@@ -162,7 +164,7 @@ pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, outp
     (products + moved_cost * moved * tiles as f64) / direct
 }
 
-/// How many channels an invocation of a transform has at once.
+/// The number of channels that an invocation of a transform processes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Width {
     /// Four: whole vec4 to load and to store.
@@ -172,12 +174,12 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// The width for devices that compute the products so.
+    /// The width for devices that compute the products with `product`.
     fn of(tile: WinogradTile, product: Gemm) -> Self {
         if (tile, product) == (WinogradTile::F4, Gemm::TILED_COMPACT) { Self::Two } else { Self::Four }
     }
 
-    /// What it adds to the name of a kernel.
+    /// The part of a kernel's name that stands for it.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Four => "",
@@ -185,7 +187,7 @@ impl Width {
         }
     }
 
-    /// The type of `shaders/shared/`.
+    /// The file of `shaders/shared/` that declares the type.
     pub(super) fn source(self) -> Source {
         match self {
             Self::Four => wgsl!("shared/four_channels"),
@@ -193,7 +195,7 @@ impl Width {
         }
     }
 
-    /// So many channel blocks of four, in channel_vecs of this width.
+    /// The number of channel vectors of this width in `channel_blocks` channel blocks of four.
     pub(super) fn channel_vecs(self, channel_blocks: usize) -> u32 {
         match self {
             Self::Four => channel_blocks as u32,
@@ -202,7 +204,7 @@ impl Width {
     }
 }
 
-/// The products of a domain in a texture.
+/// The products of a Winograd domain in a texture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Product(pub(super) Gemm);
 
@@ -215,9 +217,9 @@ impl Permutation for Product {
 /// Winograd's convolution in three dispatches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Winograd {
-    /// How large the tiles are.
+    /// The size of the tiles.
     pub(super) tile: WinogradTile,
-    /// What computes the products.
+    /// The GEMM that computes the products.
     pub(super) product: Gemm,
 }
 
@@ -227,7 +229,8 @@ static NAMES: LazyLock<Vec<(Winograd, String)>> = LazyLock::new(|| {
 });
 
 impl Winograd {
-    /// What computes the products: those with tiles of many channels, as it has only many.
+    /// The GEMMs that compute the products: those with tiles of many channels, since layers with few channels do not
+    /// use this method.
     pub(super) const PRODUCTS: &[Gemm] = &[
         Gemm::REGISTERS_16X8,
         Gemm::REGISTERS_16X8_TEXTURE,
@@ -240,7 +243,7 @@ impl Winograd {
         Gemm::TILED_SLICED,
     ];
 
-    /// Every one there is.
+    /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let products = |&tile: &WinogradTile| Self::PRODUCTS.iter().map(move |&product| Self { tile, product });
         WinogradTile::ALL.iter().flat_map(products)
@@ -267,13 +270,13 @@ impl Winograd {
         }
     }
 
-    /// What it launches, in order.
+    /// The kernels that it launches, in order.
     pub(super) fn kernels(self) -> impl Iterator<Item = Kernel> {
         let (input, output) = (Kernel::WinogradInput(self.input()), Kernel::WinogradOutput(self.output()));
         [input, self.product_kernel(), output].into_iter()
     }
 
-    /// The products of the channels of a slice.
+    /// The shape of the products of a slice's channels.
     fn products(self, conv: &Conv, slice: &Slice) -> Shape {
         let channels = slice.blocks.len() * self.product.tile().channels();
         let left = conv.dim_out - 4 * self.first_channel_block(slice);
@@ -285,12 +288,12 @@ impl Winograd {
     }
 }
 
-/// The number format in the Winograd domain, of its weights too: whatever the plan has, fewer digits would be too few
-/// there.
+/// The number format in the Winograd domain, and of the transformed weights, whatever the format of the plan. A format
+/// of fewer digits is not accurate enough there.
 const DOMAIN: DType = DType::F32;
 
-/// The workspace of the products. That of the domain is another for each kind of memory, so that plans which have both
-/// kinds share the workspaces of each.
+/// The workspace of the products. The domain has a workspace for each kind of memory, so that a plan with both kinds
+/// shares the workspaces of each.
 pub(super) const PRODUCTS: usize = 1;
 
 /// The workspace of the input in the Winograd domain.
@@ -313,13 +316,14 @@ impl Family for Winograd {
         self.product.supports_alone(&product_of(conv))
     }
 
-    /// Faster than the definition, and than other tiles.
+    /// Faster than the definition and than other tiles.
     fn is_profitable(&self, conv: &Conv, clip: Shape, target: Target) -> bool {
         let Self { tile, product } = *self;
         let cost = |tile| relative_cost(tile, product, conv, clip, target.class);
         let [tiles_h, tiles_w] = tile.grid(clip.h, clip.w);
         let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
-        // Not where a workgroup that a GPU is not given otherwise pads so much that anything is better.
+        // Not with products from registers on a GPU, which are used for nothing else there: the padding of their
+        // workgroups makes every other method better.
         let usual = target.class == AdapterClass::Software || product.shares_loads();
         let fills = usual && product.is_profitable(&batch, clip.t * tiles_h * tiles_w);
         fills && cost(tile) < 1.0 && WinogradTile::ALL.iter().all(|&other| cost(tile) <= cost(other))
@@ -333,8 +337,8 @@ impl Family for Winograd {
         Some(RowTiles { side: self.tile.outputs(), workgroup_tiles: self.product.workgroup_positions() })
     }
 
-    /// The input in the Winograd domain as a buffer, its products, and the input as a texture. There is one of the
-    /// input.
+    /// The input in the Winograd domain as a buffer, its products, and the input in the domain as a texture. The domain
+    /// is in one of the two.
     fn workspaces(&self, input: Shape, output: Shape, rows: usize) -> Vec<Workspace> {
         let bytes = |shape| {
             let domain = self.tile.domain(shape, rows, output);
@@ -354,16 +358,16 @@ impl Family for Winograd {
         self.product.tile().blocks(conv)
     }
 
-    /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, in blocks all three.
-    /// The products are computed by the kernels of plain convolutions, which add a bias: without zeros for it they
-    /// would have to be kernels of their own, to be compiled besides.
+    /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, all three in blocks.
+    /// The kernels of ordinary convolutions compute the products, and those add a bias. Without a zero bias, separate
+    /// kernels would have to be compiled.
     fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
         let batch = Batch { count: self.tile.batches(), conv: &product_of(conv), blocks_before: 0 };
         let [weights, bias] = conv_gemm::constant_lens(self.product, &batch);
         vec![weights, bias, bias]
     }
 
-    /// The affine channel is folded and the filters are transformed in f64, and rounded once.
+    /// The affine channel is folded and the filters are transformed in f64, and the result is rounded once.
     fn constants(&self, conv: &Conv, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         let Self { tile, product } = *self;
         let (folded, mut bias) = fold_affine(conv, weights)?;
@@ -383,11 +387,11 @@ impl Family for Winograd {
         Ok(vec![packed, vec![0.0; zeros], bias])
     }
 
-    /// Into the Winograd domain, the products, and out of it.
+    /// The input transform, the products, and the output transform.
     fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
         let Self { tile, product } = *self;
         let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: slice.blocks.start };
-        // The products of a range of blocks lie side by side, as if there were no others.
+        // The products of a range of blocks are stored side by side, as if there were no other blocks.
         let inside = Slice {
             inputs: vec![tile.domain(slice.inputs[0], slice.rows.len(), slice.output)],
             output: self.products(conv, slice),
@@ -413,8 +417,8 @@ impl Family for Winograd {
     }
 }
 
-/// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis: by output
-/// channel, input channel of its group and tap in time.
+/// The filters of `folded`, (out, in/groups, kt, 3, 3), transformed for tiles of `SIDE` inputs along an axis. The
+/// arguments of the function are the output channel, the input channel of its group and the tap in time.
 pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
     tile: WinogradTile,
     conv: &Conv,
@@ -440,7 +444,7 @@ pub(super) fn transformed_filters<const SIDE: usize, const BATCHES: usize>(
 pub(super) mod tests {
     use super::*;
 
-    /// A convolution of as many channels to as many, of that time kernel, 3×3 in height and width.
+    /// A convolution of `channels` to `channels` channels, with `kernel_t` taps in time, 3×3 in height and width.
     pub(in super::super) fn square(channels: usize, kernel_t: usize) -> Conv {
         Conv {
             weight: "w".to_owned(),
@@ -452,8 +456,8 @@ pub(super) mod tests {
         }
     }
 
-    /// The identity that everything rests on, for one axis: outputs of a filter from its transform, by the matrices
-    /// that belong to the points.
+    /// The identity behind the method, for one axis: the outputs of a filter follow from its transform, by the matrices
+    /// of the points.
     #[test]
     fn filters_transform_by_the_points() {
         for &tile in WinogradTile::ALL {
@@ -472,7 +476,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn small_outputs_and_few_channels_do_not_pay() {
+    fn small_outputs_and_few_channels_are_not_profitable() {
         let conv = |channels| square(channels, 1);
         let cost = |tile, channels, side| {
             let output = Shape::new(1, channels, 1, side, side);
@@ -482,14 +486,14 @@ pub(super) mod tests {
         assert!(cost(WinogradTile::F4, 128, 28) < 0.5);
         assert!(cost(WinogradTile::F4, 128, 1) > 1.0);
         assert!(cost(WinogradTile::F4, 4, 28) > 1.0);
-        // A workgroup that spans 512 positions has little to do with the 16 tiles of a small frame.
+        // A workgroup that spans 512 positions is mostly padding with the 16 tiles of a small frame.
         let small = Shape::new(1, 256, 4, 14, 14);
         let cost = |product| relative_cost(WinogradTile::F4, product, &conv(256), small, AdapterClass::Software);
         assert!(cost(Gemm::REGISTERS_16X8) > 1.0);
         assert!(cost(Gemm::SUBGROUP_64X4) < 0.5);
     }
 
-    /// The layers of the flagship on a GPU, to which memory is dearer.
+    /// The layers of the flagship on a GPU, where memory costs more.
     #[test]
     fn gpus_want_more_channels_for_the_same_frames() {
         let profitable = |target, product, tile, conv: &Conv, side| {

@@ -18,12 +18,12 @@ const CHANNELS: usize = 32;
 /// Invocations of a workgroup.
 const INVOCATIONS: usize = 256;
 
-/// Vec4 of the weights of a block, for each k index (tap in time, input channel block of four).
+/// The vec4 of a block's weights for each k index (tap in time, input channel block of four).
 const WEIGHTS: usize = 512;
 
 const TILE: WinogradTile = WinogradTile::F2;
 
-/// Weights as the shader reads them.
+/// The layout of the weights that the shader reads.
 const PACKING: Packing = Packing { channels: CHANNELS, order: Order::OutputsInner, batches_inside: true };
 
 params! {
@@ -38,12 +38,12 @@ params! {
     }
 }
 
-/// How many tiles a workgroup has, of 32 output channels.
+/// The number of tiles of a workgroup, each of 32 output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkgroupTile {
-    /// 32: eight for an invocation, of eight channels.
+    /// 32 tiles: eight for each invocation, of eight channels.
     Narrow,
-    /// 16: half the registers, for half as many more loads from workgroup memory.
+    /// 16 tiles: half the registers, and half as many more loads from workgroup memory.
     Compact,
 }
 
@@ -69,9 +69,9 @@ impl WorkgroupTile {
         }
     }
 
-    /// What this costs against the definition computed by `product`: how many products there are, with the padding to
-    /// whole workgroups, and by instruction count what the transform of the input adds to a stage, and how many stages
-    /// the epilogue is worth.
+    /// The cost relative to the definition, computed by `product`. It counts the products, with the padding to whole
+    /// workgroups. `TRANSFORM` is the share that the input transform adds to a stage and `EPILOGUE` the number of
+    /// stages that the epilogue is worth, both by instruction count.
     fn relative_cost(self, conv: &Conv, output: Shape, product: Gemm) -> f64 {
         const TRANSFORM: f64 = 0.25;
         const EPILOGUE: f64 = 3.0;
@@ -119,7 +119,7 @@ impl Family for WorkgroupTile {
         }
     }
 
-    /// On a GPU faster than the definition, and than the same in three dispatches.
+    /// On a GPU: if it is faster than the definition and than Winograd's method in three dispatches.
     fn is_profitable(&self, conv: &Conv, clip: Shape, target: Target) -> bool {
         let product = self.equal_gemm();
         let cost = self.relative_cost(conv, clip, product);
@@ -132,22 +132,22 @@ impl Family for WorkgroupTile {
         Some(TILE)
     }
 
-    /// The squares of output that are computed whole.
+    /// The squares of output that are computed as a whole.
     fn row_tiles(&self) -> Option<RowTiles> {
         Some(RowTiles { side: TILE.outputs(), workgroup_tiles: self.tiles() })
     }
 
-    /// Blocks of output channels, between which weights and bias are cut.
+    /// The number of blocks of output channels. Weights and bias can be cut between them.
     fn blocks(&self, conv: &Conv) -> usize {
         conv.dim_out.div_ceil(CHANNELS)
     }
 
-    /// Transformed weights, and the bias, in blocks both.
+    /// Transformed weights and the bias, both in blocks.
     fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
         vec![PACKING.len(&product_of(conv), TILE.batches()), self.blocks(conv) * CHANNELS]
     }
 
-    /// The affine channel is folded and the filters are transformed in f64, and rounded once.
+    /// The affine channel is folded and the filters are transformed in f64, and the result is rounded once.
     fn constants(&self, conv: &Conv, _channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         let (folded, mut bias) = fold_affine(conv, weights)?;
         let filters = transformed_filters::<4, 16>(TILE, conv, &folded);
@@ -156,7 +156,7 @@ impl Family for WorkgroupTile {
         Ok(vec![packed, bias])
     }
 
-    /// The transforms are not among the multiply-adds.
+    /// The arithmetic of the transforms is not counted as multiply-adds.
     fn launches(&self, conv: &Conv, slice: &Slice, max_groups: u32) -> Result<Vec<Launch>, String> {
         let (input, output) = (slice.inputs[0], slice.output);
         let [tiles_h, tiles_w] = TILE.grid(slice.rows.len(), output.w);
@@ -196,7 +196,7 @@ mod tests {
     use super::super::winograd::tests::square;
     use super::*;
 
-    /// The layers of the flagship: what is faster in three dispatches stays there.
+    /// The layers of the flagship. Layers that are faster in three dispatches are not fused.
     #[test]
     fn it_is_profitable_where_the_domain_is_expensive_to_move() {
         let profitable = |tile: WorkgroupTile, class, channels, kernel_t, side| {

@@ -1,4 +1,4 @@
-//! Host side of `shaders/winograd_input.wgsl`: tiles of the input into the Winograd domain.
+//! Host side of `shaders/winograd_input.wgsl`: the transform of tiles of the input into the Winograd domain.
 
 use super::launch::{self, Launch, Operand, Slice, params};
 use super::source::wgsl;
@@ -21,7 +21,7 @@ params! {
 pub struct WinogradInput {
     pub(super) tile: WinogradTile,
     pub(super) width: Width,
-    /// Where the domain lies.
+    /// The memory of the domain.
     pub(super) domain: OperandMemory,
 }
 
@@ -53,7 +53,7 @@ impl WinogradInput {
             tiles_w: tiles_w as u32,
             in_h: input.h as u32,
             in_w: input.w as u32,
-            // The first of these rows is what the padding is in front of.
+            // Padding is in front of the first of these rows.
             pad_h: slice.pads_h[0] as i32 - slice.rows.start as i32,
             pad_w: conv.window.pad[2] as i32,
         };

@@ -1,4 +1,4 @@
-//! Host side of `shaders/winograd_output.wgsl`: out of the Winograd domain.
+//! Host side of `shaders/winograd_output.wgsl`: the transform out of the Winograd domain.
 
 use super::Kernel;
 use super::launch::{self, Launch, Operand, Slice, params};
@@ -34,8 +34,8 @@ impl WinogradOutput {
         Self { tile, width }
     }
 
-    /// From the workspace of the products, which have that shape, to the rows of `slice` of the operator's output, its
-    /// channel blocks from `first_channel_block` on.
+    /// From the workspace of the products, whose shape is `products`, to the rows of `slice` in the operator's output,
+    /// in the channel blocks from `first_channel_block` on.
     pub(super) fn launch(
         self,
         conv: &Conv,
@@ -65,7 +65,7 @@ impl WinogradOutput {
             add_residual: conv.epilogue.residual.into(),
             relu: conv.epilogue.relu.into(),
         };
-        // The bias of the outputs is the third constant, and stands in for a residual that is not there.
+        // The bias of the outputs is the third constant. Without a residual it is bound in the residual's place.
         let residual = if conv.epilogue.residual { Operand::Input(1) } else { Operand::Constant(2) };
         let operands = vec![Operand::Scratch(PRODUCTS), Operand::Constant(2), residual, Operand::Output];
         Ok(Launch::new(Kernel::WinogradOutput(self), &params, grid, operands))
