@@ -1,4 +1,4 @@
-//! The program from outside: what it prints, writes and returns.
+//! Black-box tests of the program: output, files and exit codes.
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;

@@ -1,6 +1,6 @@
-//! The demonstration does what it says: the features change where the disc is.
+//! Tests of `demo`: the features change where the disc is.
 
-#[allow(dead_code)] // every test binary uses its own part
+#[allow(dead_code)] // each test binary uses a part
 #[path = "cli/harness.rs"]
 mod harness;
 
@@ -8,17 +8,17 @@ use harness::{json, listing, read_tensors};
 use resnet3d_wgpu::Shape;
 use resnet3d_wgpu::picture::{Activation, FrameMaps, Scene, change_map};
 
-/// Pixels of the clip for each element of res3.
+/// Pixels of the clip per element of res3.
 const STRIDE: f64 = 8.0;
 
-/// In how many frames the largest change lies within the disc, grown by one element and moved `shift` pixels of the
-/// clip to the right.
+/// The number of frames whose largest change is within the disc, which is enlarged by one element and moved `shift`
+/// pixels of the clip to the right.
 fn frames_on_the_disc(maps: &FrameMaps, clip: Shape, shift: f64) -> usize {
     let scene = Scene::default();
     let scale = clip.h as f64 / scene.height as f64;
     let hits = |t: &usize| {
         let (row, column) = maps.argmax(*t).expect("a map of numbers");
-        // Element i is centred on pixel STRIDE * i, which covers the interval from there to one more.
+        // Element i is centred on pixel STRIDE * i, which extends from STRIDE * i to STRIDE * i + 1.
         let [y, x] = [row, column].map(|i| STRIDE * i as f64 + 0.5);
         let (disc_x, disc_y, radius) = scene.disc(*t);
         let (dx, dy) = (x - disc_x * scale - shift, y - disc_y * scale);
@@ -54,7 +54,7 @@ fn features_change_where_the_disc_is() {
     let enough = |hits: usize| hits as f64 >= 0.8 * scene.frames as f64;
     let hits = frames_on_the_disc(&maps, clip, 0.0);
     assert!(enough(hits), "{hits} of {} frames", scene.frames);
-    // The test can fail: elsewhere there is no such change.
+    // The test can fail: there is no such change elsewhere.
     for shift in [clip.w as f64 / 3.0, -(clip.w as f64) / 3.0] {
         let hits = frames_on_the_disc(&maps, clip, shift);
         assert!(!enough(hits), "{hits} of {} frames with the disc in the wrong place", scene.frames);
@@ -74,15 +74,15 @@ fn the_demonstration_says_where_things_are() {
         assert!(stdout.contains(fact), "{fact}: {stdout}");
     }
 
-    // Frames of somebody else's would become part of the clip.
+    // Other frames would become part of the clip.
     std::fs::copy(output.join("frames/000000.png"), output.join("frames/mine.png")).unwrap();
     let ran = harness::run(["demo", "--output", output.to_str().unwrap()].iter().chain(&narrow));
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("9 frames") && ran.stderr.contains("another --output"), "{}", ran.stderr);
 }
 
-/// `scripts/demo` asks `scripts/ensure-driver` for a better driver once the program is there to say what it would use.
-/// Programs that stand in for the system's say what there is, and write down what is to be installed.
+/// `scripts/demo` asks `scripts/ensure-driver` for a better driver after the program is built and can tell which one it
+/// uses. Fake programs replace those of the system. They report the drivers, and record what is installed.
 #[cfg(target_os = "linux")]
 #[test]
 fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {
@@ -99,7 +99,7 @@ fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {
         println!("skipped: there is no GL driver on the CPU here");
         return;
     }
-    // What it finds on GL are its own words, which the script has to understand.
+    // The real output for GL, which the script has to understand.
     script("on_gl", &format!("exec {program} \"$@\" --backend gl"));
     script("on_vulkan", "echo '* used      llvmpipe (LLVM 15.0.6, 256 bits) (vulkan)'");
     script("apt-get", &format!("echo \"$@\" >> {}", at("installed").display()));
@@ -122,7 +122,7 @@ fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {
     };
     let (installed, _) = ensure("on_gl", 0);
     assert!(installed.contains("install -y") && installed.contains("mesa-vulkan-drivers"), "{installed:?}");
-    // Who may not install anything has the driver that is there.
+    // Without the right to install, the existing driver is used.
     let (installed, said) = ensure("on_gl", 1000);
     assert!(installed.is_empty() && said.contains("mesa-vulkan-drivers") && said.contains("slower"), "{said}");
     assert_eq!(ensure("on_vulkan", 0).0, "");

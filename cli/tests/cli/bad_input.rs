@@ -1,4 +1,4 @@
-//! What is wrong is said, with what was wanted and what was given, and nothing is left behind.
+//! Errors state what was wanted and what was given, and no files are left behind.
 
 use crate::common::fixture_path;
 use crate::harness::{NARROW, Tensors, listing, read_tensors, run, write_npy, write_tensors};
@@ -22,13 +22,13 @@ fn wrong_usage(arguments: &str, mentions: &[&'static str]) -> Case {
     case(arguments, 2, mentions)
 }
 
-/// Arguments are separated by blanks; JSON has none within.
+/// A case with blank-separated arguments. JSON must not contain blanks.
 fn case(arguments: &str, code: i32, mentions: &[&'static str]) -> Case {
     let arguments = String::leak(arguments.to_owned()).split_whitespace().collect();
     Case { arguments, code, mentions: mentions.to_vec() }
 }
 
-/// Runs all `cases` and reports every one that does not fail as it should.
+/// Runs all `cases` and reports every case that does not fail as expected.
 fn check(prepared: &Path, cases: &[Case]) {
     let mut faults = Vec::new();
     for case in cases {
@@ -76,7 +76,7 @@ fn check(prepared: &Path, cases: &[Case]) {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Weights and clips, most of them broken, made from fixture p01.
+/// Prepares weights and clips from fixture p01, most of them broken.
 fn prepare() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -253,7 +253,7 @@ fn bad_networks() {
     );
 }
 
-/// Weights and inputs that are not there would be complained about, were they looked at.
+/// Missing weights and inputs are not reported, because other errors are found first.
 #[test]
 fn what_needs_no_input_is_checked_first() {
     let prepared = prepare();

@@ -1,20 +1,20 @@
-//! Where the program keeps what makes later starts faster, and where it does not.
+//! The location of caches.
 
 use crate::common::fixture_path;
 use crate::harness::{NARROW, command, json, keys, listing, run};
 use std::path::Path;
 
-/// Runs a small network, with `HOME` and the variables of caches as given.
+/// Runs a small network with the given variables, such as `HOME` and those of caches.
 fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
     let file = fixture_path("p01_bottleneck_conv4.safetensors");
     let output = directory.join("features.safetensors");
-    let own = ["run", "--backend", "vulkan", "--weights", "FILE", "--input", "FILE", "--output", "OUT"];
-    let own = own.map(|argument| match argument {
+    let arguments = ["run", "--backend", "vulkan", "--weights", "FILE", "--input", "FILE", "--output", "OUT"];
+    let arguments = arguments.map(|argument| match argument {
         "FILE" => file.to_str().unwrap(),
         "OUT" => output.to_str().unwrap(),
         other => other,
     });
-    let mut command = command(own.iter().chain(further));
+    let mut command = command(arguments.iter().chain(further));
     command.env_remove("RESNET3D_CACHE_DIR").env_remove("XDG_CACHE_HOME").envs(variables.iter().copied());
     let ran = command.output().expect("the program starts");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -32,7 +32,7 @@ fn caches_are_where_they_are_wanted() {
     let [option, variable, system] = ["option", "variable", "system"].map(|name| directory.path().join(name));
     let option_text = option.to_str().unwrap();
 
-    // Mesa's own cache is in the home too; this is about ours.
+    // Mesa also keeps a cache in the home directory, which is moved away.
     let mesa = ("MESA_SHADER_CACHE_DIR", directory.path());
     run_with(&["--no-cache"], &[("HOME", &home), ("RESNET3D_CACHE_DIR", &variable), mesa], directory.path());
     assert!(!variable.exists() && listing(&home).is_empty(), "with --no-cache");

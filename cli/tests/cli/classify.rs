@@ -1,4 +1,4 @@
-//! `classify`: scores by name, averaged over clips and crops.
+//! `classify`: scores with names, averaged over clips and crops.
 
 use crate::common::golden_path;
 use crate::harness::{Ran, json, keys, read_tensors, run, succeed};
@@ -10,7 +10,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A directory with a directory of 20 frames of 64x48 pixels.
+/// A directory that contains a directory with 20 frames of 64x48 pixels.
 fn frames() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let frames = directory.path().join("frames");
@@ -18,7 +18,7 @@ fn frames() -> (tempfile::TempDir, PathBuf) {
     (directory, frames)
 }
 
-/// torchvision's, narrow, of five classes.
+/// Weights of a narrow network of torchvision with five classes.
 fn weights() -> PathBuf {
     golden_path("video/torchvision_mc3.safetensors")
 }
@@ -26,7 +26,7 @@ fn weights() -> PathBuf {
 /// The classes of a report and their scores.
 fn scores(report: &Value) -> Vec<(u64, f64)> {
     let top = report["top"].as_array().unwrap();
-    top.iter().map(|own| (own["index"].as_u64().unwrap(), own["score"].as_f64().unwrap())).collect()
+    top.iter().map(|class| (class["index"].as_u64().unwrap(), class["score"].as_f64().unwrap())).collect()
 }
 
 /// The softmax of `pred` in a file of features.
@@ -36,7 +36,7 @@ fn shares(path: &Path) -> Vec<f64> {
     powers.iter().map(|power| power / powers.iter().sum::<f64>()).collect()
 }
 
-/// Whether the classes are those of `shares`, the likeliest first.
+/// Checks that the classes have the scores `shares`, the most likely first.
 #[track_caller]
 fn assert_are(got: &[(u64, f64)], shares: &[f64]) {
     assert_eq!(got.len(), shares.len());
@@ -53,30 +53,31 @@ fn scores_are_the_mean_of_what_each_clip_and_crop_gives() {
     let (weights, features) = (weights(), directory.path().join("features.safetensors"));
     let common = ["--weights", text(&weights)];
     let report = json(["classify", text(&frames)].iter().chain(&common));
-    let [own] = &report.as_array().unwrap()[..] else { panic!("{report}") };
-    assert_eq!(keys(own), ["clips", "crops", "family", "input", "top"]);
-    assert_eq!((&own["input"], &own["family"]), (&text(&frames).into(), &"torchvision".into()));
-    // Of 20 frames, 16 begin at five places, each of which torchvision tests.
-    assert_eq!((&own["clips"], &own["crops"]), (&5.into(), &1.into()));
-    assert_eq!(keys(&own["top"][0]), ["index", "label", "score"]);
-    assert!(own["top"][0]["label"].is_null());
+    let [result] = &report.as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(keys(result), ["clips", "crops", "family", "input", "top"]);
+    assert_eq!((&result["input"], &result["family"]), (&text(&frames).into(), &"torchvision".into()));
+    // In 20 frames, a clip of 16 can begin at five positions, and torchvision tests all of them.
+    assert_eq!((&result["clips"], &result["crops"]), (&5.into(), &1.into()));
+    assert_eq!(keys(&result["top"][0]), ["index", "label", "score"]);
+    assert!(result["top"][0]["label"].is_null());
 
     let mut mean = vec![0.0; 5];
     let mut middle = Vec::new();
     for start in ["0", "1", "2", "3", "4"] {
-        let own = ["run", "--input", text(&frames), "--taps", "pred", "--output", text(&features), "--start", start];
-        succeed(own.iter().chain(&common));
+        let arguments =
+            ["run", "--input", text(&frames), "--taps", "pred", "--output", text(&features), "--start", start];
+        succeed(arguments.iter().chain(&common));
         let shares = shares(&features);
         mean.iter_mut().zip(&shares).for_each(|(mean, share)| *mean += share / 5.0);
         if start == "2" {
             middle = shares;
         }
     }
-    assert_are(&scores(own), &mean);
+    assert_are(&scores(result), &mean);
     let one = json(["classify", text(&frames), "--clips", "1"].iter().chain(&common));
     assert_are(&scores(&one[0]), &middle);
 
-    // Three squares of each of two clips are others than one.
+    // Three crops of each of two clips give another result than one.
     let more = ["--clips", "2", "--crops", "3", "--top", "2"];
     let six = json(["classify", text(&frames), text(&frames)].iter().chain(&common).chain(&more));
     assert_eq!(six.as_array().unwrap().len(), 2);
@@ -85,7 +86,7 @@ fn scores_are_the_mean_of_what_each_clip_and_crop_gives() {
     let two = json(["classify", text(&frames), "--clips", "2", "--crops", "1", "--top", "2"].iter().chain(&common));
     assert_ne!(scores(&six[0]), scores(&two[0]));
 
-    // A ready clip is one, at any length.
+    // A ready clip counts as one clip, whatever its length.
     let ready = directory.path().join("ready.safetensors");
     let sizes = ["--preprocess", "kinetics", "--frames", "7"];
     succeed(["clip", text(&frames), text(&frames), "--output", text(&ready)].iter().chain(&sizes));
@@ -97,9 +98,9 @@ fn scores_are_the_mean_of_what_each_clip_and_crop_gives() {
     );
     let report = json(["classify", text(&ready)].iter().chain(&common));
     assert_eq!(report.as_array().unwrap().len(), 2, "a batch of two");
-    for own in report.as_array().unwrap() {
-        assert_eq!((&own["clips"], &own["crops"]), (&1.into(), &1.into()));
-        assert_are(&scores(own), &shares(&features));
+    for result in report.as_array().unwrap() {
+        assert_eq!((&result["clips"], &result["crops"]), (&1.into(), &1.into()));
+        assert_are(&scores(result), &shares(&features));
     }
 }
 
@@ -109,8 +110,9 @@ fn classes_have_names_where_they_are_known() {
     let at = |name: &str| directory.path().join(name);
     let weights = weights();
     let with = |labels: &Path| -> Ran {
-        let own = ["classify", text(&frames), "--clips", "1", "--weights", text(&weights), "--labels", text(labels)];
-        run(own)
+        let arguments =
+            ["classify", text(&frames), "--clips", "1", "--weights", text(&weights), "--labels", text(labels)];
+        run(arguments)
     };
     std::fs::write(at("lines.txt"), "a\nb\nc\nd\ne\n").unwrap();
     std::fs::write(at("list.json"), r#"["a", "b", "c", "d", "e"]"#).unwrap();
@@ -147,25 +149,26 @@ fn classes_have_names_where_they_are_known() {
         assert!(ran.code == 1 && ran.stderr.contains(says) && ran.stderr.contains(name), "{}", ran.stderr);
     }
 
-    // Kinetics-400's are built in.
+    // The names of Kinetics-400 are built in.
     let stem = r#"{"convs": [{"width": 4, "kernel": [1, 7, 7], "stride": [1, 4, 4]}]}"#;
     let block = r#"{"branch": [{"width": 4, "kernel": [1, 3, 3]}, {"width": 4, "kernel": [1, 3, 3]}]}"#;
     let config = |classes: &str| format!(r#"{{"stem": {stem}, "stages": [{{"blocks": [{block}]}}]{classes}}}"#);
     let with = |config: &str, further: &[&str]| {
-        let own = ["classify", text(&frames), "--weights", "random:1", "--config", config, "--json", "--size", "32"];
-        run(own.iter().chain(further))
+        let arguments =
+            ["classify", text(&frames), "--weights", "random:1", "--config", config, "--json", "--size", "32"];
+        run(arguments.iter().chain(further))
     };
     let ran = with(&config(r#", "classes": 400"#), &["--frames", "2", "--top", "400"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     let top = report[0]["top"].as_array().unwrap();
-    let name_of = |class: u64| &top.iter().find(|own| own["index"] == class).unwrap()["label"];
+    let name_of = |class: u64| &top.iter().find(|score| score["index"] == class).unwrap()["label"];
     assert_eq!(
         (top.len(), name_of(0), name_of(5), name_of(399)),
         (400, &value!("abseiling"), &value!("archery"), &value!("zumba"))
     );
     assert!(report[0]["family"].is_null());
-    let sum: f64 = top.iter().map(|own| own["score"].as_f64().unwrap()).sum();
+    let sum: f64 = top.iter().map(|class| class["score"].as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
 
     for (config, further, code, says) in [
@@ -186,16 +189,16 @@ fn the_heatmap_is_of_the_first_class() {
     let (directory, frames) = frames();
     let at = |name: &str| directory.path().join(name);
     let weights = weights();
-    let own = ["classify", text(&frames), "--weights", text(&weights), "--clips", "2", "--heatmap"];
+    let arguments = ["classify", text(&frames), "--weights", text(&weights), "--clips", "2", "--heatmap"];
     for name in ["why.png", "why.svg"] {
-        let shown = succeed(own.iter().chain(&[text(&at(name))]));
+        let shown = succeed(arguments.iter().chain(&[text(&at(name))]));
         assert!(shown.contains(name), "{shown}");
     }
     let picture = image::open(at("why.png")).unwrap();
     assert!(picture.width() > 400 && picture.height() > 200);
     let svg = std::fs::read_to_string(at("why.svg")).unwrap();
     assert!(svg.starts_with("<svg ") && svg.contains("data:image/png;base64,iVBOR"), "{}", &svg[..200]);
-    // Other weights of the classifier speak for other parts.
+    // With other weights of the classifier, other parts contribute.
     let before = std::fs::read(at("why.png")).unwrap();
     let (mut tensors, metadata) = read_tensors_of_any(&weights);
     let (_, classifier) = tensors.get_mut("fc.weight").unwrap();
@@ -218,7 +221,7 @@ fn the_heatmap_is_of_the_first_class() {
     assert!(ran.code == 2 && ran.stderr.contains("--heatmap draws one input"), "{}", ran.stderr);
 }
 
-/// The float tensors of a file, whatever their width.
+/// The float tensors of a file with any element type.
 fn read_tensors_of_any(path: &Path) -> (crate::harness::Tensors, std::collections::HashMap<String, String>) {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

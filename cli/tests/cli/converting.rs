@@ -1,4 +1,4 @@
-//! `convert`, and weights of other sources in `run`.
+//! `convert`, and weights from other sources in `run`.
 
 use crate::common::{fixture, fixture_path, golden_path, relative_l2, widen};
 use crate::harness::{Tensors, json, keys, read_tensors, run, succeed};
@@ -15,8 +15,9 @@ fn text(path: &Path) -> &str {
 fn features(weights: &Path, input: &Path, further: &[&str]) -> Tensors {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("features.safetensors");
-    let own = ["run", "--weights", text(weights), "--input", text(input), "--output", text(&output), "--taps", "all"];
-    succeed(own.iter().chain(further));
+    let arguments =
+        ["run", "--weights", text(weights), "--input", text(input), "--output", text(&output), "--taps", "all"];
+    succeed(arguments.iter().chain(further));
     read_tensors(&output).0
 }
 
@@ -112,8 +113,8 @@ fn noise_is_chosen_by_the_seed() {
     let pickle = fixture_path("pk01_py2_blobs_cfg.pkl");
     let convert = |further: &[&str]| {
         let output = directory.path().join("out.safetensors");
-        let own = ["convert", text(&pickle), text(&output), "--inflate", "center-only-rest-rand"];
-        succeed(own.iter().chain(further));
+        let arguments = ["convert", text(&pickle), text(&output), "--inflate", "center-only-rest-rand"];
+        succeed(arguments.iter().chain(further));
         read_tensors(&output).0
     };
     let first = convert(&[]);
@@ -124,12 +125,12 @@ fn noise_is_chosen_by_the_seed() {
 #[test]
 fn the_stride_goes_with_the_weights_unless_the_configuration_says_otherwise() {
     let golden = golden_path("torchvision_bottleneck.safetensors");
-    let own = r#"{"block_counts": [2, 3, 2], "feat_dims": [4, 16, 32, 64], "width_per_group": 4"#;
+    let config = r#"{"block_counts": [2, 3, 2], "feat_dims": [4, 16, 32, 64], "width_per_group": 4"#;
     let run = |further: &[&str]| features(&golden, &golden, &[&["--inflate", "center-only"], further].concat());
     let recognised = run(&[]);
-    assert_eq!(run(&["--config", &format!("{own}}}")]), recognised);
-    assert_eq!(run(&["--config", &format!(r#"{own}, "stride_1x1": false}}"#)]), recognised);
-    let msra = run(&["--config", &format!(r#"{own}, "stride_1x1": true}}"#)]);
+    assert_eq!(run(&["--config", &format!("{config}}}")]), recognised);
+    assert_eq!(run(&["--config", &format!(r#"{config}, "stride_1x1": false}}"#)]), recognised);
+    let msra = run(&["--config", &format!(r#"{config}, "stride_1x1": true}}"#)]);
     assert_ne!(msra["res4_1_sum"], recognised["res4_1_sum"]);
     let expected = |name: &str| {
         let bytes = std::fs::read(&golden).unwrap();
@@ -152,6 +153,6 @@ fn a_stride_that_the_weights_were_not_trained_with_is_warned_of() {
     let ran = run(["convert", text(&golden), text(&output), "--inflate", "repeat", "--config", json]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("stride_1x1 true") && ran.stderr.contains("torchvision"), "{}", ran.stderr);
-    // It is also short of a block that there are weights for.
+    // The network also lacks a block that the weights have.
     assert!(ran.stderr.contains("layer2.2.conv1.weight"), "{}", ran.stderr);
 }

@@ -1,4 +1,4 @@
-//! Variables of the environment that change what is looked at, or what others print.
+//! Environment variables that change which backends are used, or what libraries print.
 
 use crate::harness::command;
 use std::process::Output;
@@ -14,7 +14,8 @@ fn adapters(variable: Option<&str>, arguments: &[&str]) -> (i32, String, String)
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// A value that names nothing hides nothing; one that hides all is named; the option goes before it.
+/// A value without a known backend has no effect, a value that hides all adapters is named in the error, and the option
+/// overrides the variable.
 #[test]
 fn wgpu_s_variable_is_obeyed_and_named() {
     let all = adapters(None, &["--json"]);
@@ -23,7 +24,7 @@ fn wgpu_s_variable_is_obeyed_and_named() {
         let ran = adapters(Some(nothing), &["--json"]);
         assert_eq!((ran.0, &ran.1, ran.2.as_str()), (0, &all.1, ""), "{nothing:?}");
     }
-    // This system has not got it.
+    // This system does not have it.
     let absent = if cfg!(target_os = "macos") { "dx12" } else { "metal" };
     let (code, stdout, stderr) = adapters(Some(absent), &[]);
     assert_eq!((code, stdout.as_str()), (1, ""));
@@ -36,14 +37,14 @@ fn wgpu_s_variable_is_obeyed_and_named() {
     let only: serde_json::Value = serde_json::from_str(&only.1).unwrap();
     let backends: Vec<&str> =
         only["adapters"].as_array().unwrap().iter().map(|a| a["backend"].as_str().unwrap()).collect();
-    assert!(backends.iter().all(|own| *own == backend), "{backends:?}");
+    assert!(backends.iter().all(|name| *name == backend), "{backends:?}");
     for hiding in [absent, "dx12", "metal", "gl"].iter().filter(|hiding| **hiding != backend) {
         let ran = adapters(Some(hiding), &["--backend", backend, "--json"]);
         assert_eq!((ran.0, &ran.1), (0, &all.1), "--backend {backend} with WGPU_BACKEND={hiding}: {}", ran.2);
     }
 }
 
-/// Mesa's own complaint about a variable, which looks like one of ours, is not to be seen.
+/// Mesa's complaint about a variable, which looks like one of ours, is not printed.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_system_without_a_display_is_none_of_the_users_business() {
@@ -63,7 +64,7 @@ fn a_system_without_a_display_is_none_of_the_users_business() {
         assert_eq!((ran.status.code(), stderr.as_str()), (Some(0), ""), "XDG_RUNTIME_DIR: {value:?}");
         assert_eq!(stdout, want, "XDG_RUNTIME_DIR: {value:?}");
     }
-    // The test can fail: under another name, the program does not start itself anew.
+    // The test can fail: under another name, the program does not restart itself.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let other = directory.path().join("other");
     std::fs::hard_link(env!("CARGO_BIN_EXE_resnet3d"), &other).unwrap();
@@ -75,7 +76,7 @@ fn a_system_without_a_display_is_none_of_the_users_business() {
     }
 }
 
-/// What starts the program does not see that it has started itself anew: exit code, name, process, signals.
+/// The restart is invisible to the parent process: exit code, name, process and signals are the same.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_program_stays_the_process_that_was_started() {

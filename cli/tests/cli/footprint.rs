@@ -1,5 +1,5 @@
-//! What a run leaves behind on the disk: what it was asked for, and a cache where it may have one. On Linux, where
-//! variables say where programs put files of their own accord.
+//! The files that a run leaves on the disk: the requested outputs, and a cache if it is enabled. On Linux, where
+//! variables determine the directories for other files.
 
 use crate::common::{fixture_path, golden_path};
 use crate::harness::{NARROW, command};
@@ -12,7 +12,7 @@ fn files(directory: &Path) -> BTreeSet<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
 }
 
-/// Runs every command that computes, converts or reports, all in a home of their own; the files that are there
+/// Runs every command that computes, converts or reports in a new home directory. Returns the files that exist
 /// afterwards.
 fn files_after(further: &[&str]) -> BTreeSet<String> {
     let root = tempfile::tempdir().unwrap();
@@ -21,7 +21,7 @@ fn files_after(further: &[&str]) -> BTreeSet<String> {
         std::fs::create_dir_all(&path).unwrap();
         path
     };
-    // Drivers keep caches as well, which are not ours: elsewhere.
+    // Caches of drivers are kept elsewhere.
     let places = [
         ("HOME", "home"),
         ("TMPDIR", "tmp"),
@@ -62,7 +62,7 @@ fn nothing_is_written_but_what_was_asked_for() {
     let asked = ["features.safetensors", "heat.png", "tapped.safetensors", "weights.safetensors", "why.png"];
     let asked = asked.map(|name| format!("work/{name}")).into();
     assert_eq!(files_after(&["--no-cache"]), asked, "with --no-cache");
-    // By default, in the system's directory for caches, and there only.
+    // By default, caches are only in the system's directory for caches.
     let more: Vec<String> = files_after(&[]).difference(&asked).cloned().collect();
     println!("caches: {more:?}");
     assert!(more.iter().all(|file| file.starts_with("cache/resnet3d/")), "{more:?}");

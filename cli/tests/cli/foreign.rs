@@ -1,4 +1,4 @@
-//! Files of other people: what they are, what becomes of them, and what is said.
+//! Files from other sources: how they are recognised and used, and the messages about them.
 
 use crate::common::{fixture_path, golden_path};
 use crate::harness::{NARROW, Ran, Tensors, read_tensors, run, succeed, write_npy, write_tensors};
@@ -13,7 +13,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of letters")
 }
 
-/// What the program prints last.
+/// The hint of a failure.
 fn hint(ran: &Ran) -> &str {
     ran.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default()
 }
@@ -60,11 +60,11 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
     }
     std::fs::write(at("marked.json"), "\u{feff}{\"preset\": \"r34-conv4\"}").unwrap();
     succeed(["plan", "--clip", "1x3x2x32x32", "--config", text(&at("marked.json"))]);
-    // A network that may be one of two runs once it is named, with a warning that stays.
+    // An ambiguous network runs after it is named, but the warning stays.
     let image = r#"{"block_counts": [1, 1, 1], "feat_dims": [4, 4, 8, 8], "width_per_group": 4, "time_kernel_dim": 1}"#;
     let config = BackboneConfig::from_json(image).unwrap();
-    let own = Weights::random(&config, 1).unwrap();
-    let mut tensors: Tensors = own
+    let weights = Weights::random(&config, 1).unwrap();
+    let mut tensors: Tensors = weights
         .tensors()
         .map(|(name, tensor)| (name.to_owned(), (tensor.shape().to_vec(), tensor.data().to_vec())))
         .collect();
@@ -78,7 +78,7 @@ fn what_is_plainly_no_weights_is_called_what_it_is() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("video-nonlocal-net"), "{}", ran.stderr);
 
-    // What torch.save wrote of a model as an object is told the same in both kinds of its archives.
+    // The message about a model that torch.save wrote as an object is the same for both kinds of archives.
     let whole = "torch.save(model.state_dict(), 'weights.pth')";
     for (name, says, helps) in [
         ("whole.pth", "an object of __main__.Whole instead of a dictionary of tensors", whole),
@@ -103,7 +103,7 @@ fn a_safetensors_file_is_one_by_any_name() {
     assert!(ran.stderr.contains("renamed.pkl") && ran.stderr.contains("a safetensors file"), "{}", ran.stderr);
 }
 
-/// What is written is the same to the byte, whatever order a hash map has in a run.
+/// Outputs are the same to the byte, whatever the order of hash maps in a run.
 #[test]
 fn the_same_run_writes_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
@@ -149,8 +149,8 @@ fn names_that_are_no_text_are_names() {
     let path = |option: &str, path: &Path| [OsString::from(option), path.into()];
     let (weights, config) = (path("--weights", &weights), path("--config", &config));
     let (input, output) = (path("--input", &input), path("--output", &output));
-    let arguments = |own: &[&str], options: &[&[OsString; 2]]| -> Vec<OsString> {
-        own.iter().map(OsString::from).chain(options.iter().flat_map(|option| (*option).clone())).collect()
+    let arguments = |first: &[&str], options: &[&[OsString; 2]]| -> Vec<OsString> {
+        first.iter().map(OsString::from).chain(options.iter().flat_map(|option| (*option).clone())).collect()
     };
     succeed(arguments(&["run"], &[&weights, &config, &input, &output]));
     assert_eq!(read_tensors(Path::new(&output[1])).0["res4_1_sum"].0[0], 1);
@@ -193,19 +193,19 @@ fn arrays_of_pictures_are_preprocessed() {
         ("pictures.safetensors", &["--channel-order", "rgb"], &rgb, false),
     ] {
         let (input, output) = (at(name), at("clip.safetensors"));
-        let own = ["clip", text(&input), "--output", text(&output), "--size", "6"];
-        let ran = run(own.iter().chain(further));
+        let arguments = ["clip", text(&input), "--output", text(&output), "--size", "6"];
+        let ran = run(arguments.iter().chain(further));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         assert_eq!(ran.stderr.contains(warning), warns, "{name} {further:?}: {}", ran.stderr);
         let (tensors, metadata) = read_tensors(&output);
         assert_eq!((&tensors["data"], metadata["preprocess"].as_str()), (clip, "detectron"), "{name} {further:?}");
     }
-    // As `run` takes them, with torchvision's weights, which want other values.
+    // `run` with torchvision's weights, which want another normalisation.
     let run_on = |input: &str, further: &[&str]| {
         let (weights, input, output) =
             (golden_path("torchvision_basic.safetensors"), at(input), at("features.safetensors"));
-        let own = ["run", "--weights", text(&weights), "--inflate", "center-only", "--input", text(&input)];
-        let ran = run(own.iter().chain(&["--output", text(&output), "--size", "32"]).chain(further));
+        let arguments = ["run", "--weights", text(&weights), "--inflate", "center-only", "--input", text(&input)];
+        let ran = run(arguments.iter().chain(&["--output", text(&output), "--size", "32"]).chain(further));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         (read_tensors(&output).0, ran)
     };
@@ -237,7 +237,7 @@ fn pixels_that_nobody_normalised_are_warned_of() {
         let warned = ran.stderr.contains("no value of this clip is below 0") && ran.stderr.contains("uint8");
         assert_eq!(warned, warns, "{name}: {}", ran.stderr);
     }
-    // What is neither is told how pictures are stored, not to make floats of them.
+    // For other arrays, the hint says how to store pictures, and does not suggest floats.
     write_bytes(&at("grey.npy"), "(2, 6, 8)", &[0; 96]);
     let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (2, 6, 8, 3), }";
     let length = [u8::try_from(header.len()).unwrap(), 0];

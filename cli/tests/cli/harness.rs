@@ -1,4 +1,4 @@
-//! Running the program, and reading and writing the files that it takes and makes.
+//! Runs the program, and reads and writes its files.
 
 use resnet3d_wgpu::Shape;
 use safetensors::tensor::TensorView;
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-/// What a run of the program left behind.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -16,13 +16,13 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// The program, not yet started. What the machine's environment would change is taken out.
+/// The command of the program, without variables of the machine's environment that would change the result.
 pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resnet3d"));
     command.args(arguments).env_remove("RUST_LOG");
     command.env("RESNET3D_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // Else a Mesa without a display complains in its own words.
+        // Otherwise Mesa complains without a display.
         command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
     }
     command
@@ -38,7 +38,7 @@ pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran {
     }
 }
 
-/// Runs the program, which must succeed; its standard output.
+/// Runs the program, which must succeed. Returns its standard output.
 #[track_caller]
 pub fn succeed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> String {
     let ran = run(arguments);
@@ -46,7 +46,7 @@ pub fn succeed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Strin
     ran.stdout
 }
 
-/// Runs the program with `--json`, which must succeed; what it printed.
+/// Runs the program with `--json`, which must succeed. Returns the JSON.
 #[track_caller]
 pub fn json<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> serde_json::Value {
     let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
@@ -54,7 +54,7 @@ pub fn json<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> serde_js
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
 }
 
-/// Names in a JSON object, sorted.
+/// The sorted keys of a JSON object.
 #[track_caller]
 pub fn keys(value: &serde_json::Value) -> Vec<&str> {
     let object = value.as_object().expect("an object");
@@ -90,7 +90,7 @@ pub fn write_tensors(path: &Path, tensors: &Tensors, metadata: &HashMap<String, 
     std::fs::write(path, safetensors::serialize(views, Some(metadata.clone())).unwrap()).unwrap();
 }
 
-/// An `.npy` of float32 values.
+/// Writes an `.npy` of float32 values.
 pub fn write_npy(path: &Path, shape: Shape, values: &[f32]) {
     let axes: [usize; 5] = shape.into();
     let axes = axes.map(|axis| axis.to_string()).join(", ");
@@ -102,7 +102,7 @@ pub fn write_npy(path: &Path, shape: Shape, values: &[f32]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// The names in a directory, sorted.
+/// The sorted file names in a directory.
 pub fn listing(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         directory.read_dir().unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();

@@ -1,9 +1,9 @@
-//! A device that is lost: what the program says, and what it writes all the same.
+//! A lost device: the messages of the program, and the report that it still writes.
 
 use super::harness::command;
 use crate::common::failing_driver::build;
 
-/// Code 1, what happened, what to do; and `verify` writes down what it has found so far.
+/// The exit code is 1, the message states what happened and what to do, and `verify` writes its results so far.
 #[test]
 fn the_program_says_what_to_do_about_a_lost_device() {
     let directory = tempfile::tempdir().unwrap();

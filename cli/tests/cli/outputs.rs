@@ -1,4 +1,4 @@
-//! What is written where: nothing that is read, whole or not at all, and otherwise as any program writes a file.
+//! Output files: they do not overwrite inputs, are written completely or not at all, and otherwise behave as usual.
 
 use crate::common::fixture_path;
 use crate::harness::{NARROW, Ran, command, read_tensors, run};
@@ -6,7 +6,7 @@ use resnet3d_wgpu::picture::Scene;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Frames in `fr`, weights in `w.safetensors`, a network in `c.json`, and other names for them.
+/// Prepares frames in `fr`, weights in `w.safetensors`, a network in `c.json`, and other names for them.
 fn prepare() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
@@ -110,7 +110,8 @@ fn no_output_is_what_an_input_reads() {
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }
 
-/// A name that no frame has is allowed in the directory of the frames, and the next run reads what the first one did.
+/// A name that is not that of a frame is allowed in the directory of the frames, and the next run reads the same
+/// frames.
 #[test]
 fn other_names_are_allowed_beside_frames() {
     let root = prepare();
@@ -124,7 +125,7 @@ fn other_names_are_allowed_beside_frames() {
     assert_eq!((shapes[0][2], &shapes[0]), (2, &shapes[1]));
 }
 
-/// `-` is standard output, whichever name it has; the report, as a table or JSON, goes to standard error then.
+/// `-` and the other names of standard output work. The report, as a table or JSON, then goes to standard error.
 #[test]
 fn an_output_may_be_standard_output() {
     let root = prepare();
@@ -146,7 +147,7 @@ fn an_output_may_be_standard_output() {
         }
     }
     assert!(!root.path().join("-").exists());
-    // Of every command; the features are to be read as any others.
+    // This works for every command, and the features are a valid file.
     let plan = run_in(root.path(), &["plan", "--clip", "1x3x2x32x32", "--svg", "-"]);
     assert!(plan.stdout.starts_with("<svg") && plan.stdout.trim_end().ends_with("</svg>"), "{}", plan.stdout);
     assert!(plan.stderr.contains("GMAC"), "{}", plan.stderr);
@@ -164,7 +165,7 @@ fn an_output_may_be_standard_output() {
     assert!(demo.stderr.contains("a directory"), "{}", demo.stderr);
 }
 
-/// The file that standard output was redirected to holds the tensors, not a table before or after them.
+/// The file that standard output is redirected to has only the tensors, without a table before or after them.
 #[test]
 #[cfg(unix)]
 fn an_output_may_be_where_standard_output_goes() {
@@ -186,7 +187,7 @@ mod on_unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     use std::os::unix::process::CommandExt as _;
 
-    /// A command that writes one file, and needs neither a GPU nor much time.
+    /// Runs a command that writes one file, and needs neither a GPU nor much time.
     fn plan(directory: &Path, output: &str) -> Ran {
         run_in(directory, &["plan", "--clip", "1x3x2x32x32", "--svg", output])
     }
@@ -203,7 +204,7 @@ mod on_unix {
             assert_eq!(path.metadata().unwrap().mode() & 0o7777, mode);
             assert!(std::fs::read_to_string(&path).unwrap().starts_with("<svg"));
         }
-        // Only the system's administrator can make files of others, and does not take them away.
+        // Only root can create files of other users, and keeps their owner.
         if rustix::process::geteuid().is_root() {
             chown(&path, Some(4321), Some(1234)).unwrap();
             assert_eq!(plan(root.path(), "plan.svg").code, 0);
@@ -213,7 +214,7 @@ mod on_unix {
         assert_eq!(listing(root.path()), ["plan.svg"]);
     }
 
-    /// Whether this user could open the file for writing decides, not whether the directory can be written to.
+    /// The permissions of the file decide, not those of the directory.
     #[test]
     fn a_file_that_may_not_be_written_is_refused() {
         let root = tempfile::tempdir().unwrap();
@@ -223,7 +224,7 @@ mod on_unix {
         let mut plan = command(["plan", "--clip", "1x3x2x32x32", "--svg", "plan.svg"]);
         plan.current_dir(root.path());
         if rustix::process::geteuid().is_root() {
-            // The administrator may write to any; somebody else may not, be it the owner.
+            // Root may write to any file. Another user may not, even the owner.
             chown(root.path(), Some(65534), None).unwrap();
             chown(&path, Some(65534), None).unwrap();
             plan.uid(65534);
@@ -267,7 +268,7 @@ mod on_unix {
         assert_eq!(listing(root.path()), ["below", "deep", "first", "round", "target.svg"]);
     }
 
-    /// What is said does not name the hidden file, and what to do fits.
+    /// The message does not name the temporary file, and the hint fits.
     #[test]
     fn a_full_disk_is_told_from_a_directory_that_is_not_there() {
         let root = prepare();
@@ -297,7 +298,7 @@ mod on_unix {
         assert!(ran.code == 1 && ran.stderr.contains("hint: a part of the path"), "{}", ran.stderr);
     }
 
-    /// A library that, loaded first, makes the system one without files that have no name.
+    /// Builds a library to preload that simulates a system without unnamed files.
     #[cfg(target_os = "linux")]
     fn named_files_only(directory: &Path) -> PathBuf {
         let source = r#"
@@ -334,7 +335,7 @@ mod on_unix {
         library
     }
 
-    /// Ended while the result is on its way to the disk, the program leaves nothing beside it.
+    /// A signal during the write of the result leaves no temporary file.
     #[test]
     #[cfg(target_os = "linux")]
     fn signals_leave_no_temporary_file() {
@@ -342,7 +343,7 @@ mod on_unix {
         use rustix::process::{Pid, Signal, kill_process};
         let root = prepare();
         let named = named_files_only(root.path());
-        // Whether temporary files have names. What ends without a chance to do anything leaves those.
+        // Whether temporary files are named. A killed program leaves named ones.
         let has_unnamed = rustix::fs::open(root.path(), OFlags::TMPFILE | OFlags::WRONLY, Mode::RWXU).is_ok();
         let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL];
         let ways = [(true, &all[..3]), (false, &all[..if has_unnamed { 4 } else { 3 }])];
@@ -352,7 +353,7 @@ mod on_unix {
         }
         std::fs::create_dir(root.path().join("out")).unwrap();
         let output = root.path().join("out/clip.safetensors");
-        // A job in the background of a shell, or of nohup, does not hear some of them, nor do those that it starts.
+        // A background job of a shell, or a job of nohup, ignores some signals, and so do its child processes.
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
@@ -365,7 +366,7 @@ mod on_unix {
                 clip.env("LD_PRELOAD", &named);
             }
             let mut child = clip.current_dir(root.path()).stdout(std::process::Stdio::null()).spawn().unwrap();
-            // Until some of it is written, wherever that is.
+            // Waits until a part of the result is written.
             let descriptors = PathBuf::from(format!("/proc/{}/fd", child.id()));
             let begun = || {
                 let open = descriptors.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
@@ -388,7 +389,7 @@ mod on_unix {
     }
 }
 
-/// A clip goes to the disk without being copied as a whole: the program takes little more memory than the clip has.
+/// A clip is written without a complete copy: the program uses little more memory than the clip needs.
 #[test]
 #[cfg(target_os = "linux")]
 fn writing_a_clip_takes_no_second_one() {
@@ -402,7 +403,7 @@ fn writing_a_clip_takes_no_second_one() {
     let mut child = clip.current_dir(root.path()).stdout(std::process::Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut most_kib = 0;
-    // The most so far, which the system keeps.
+    // The peak so far, from the system.
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let peak =
@@ -418,7 +419,7 @@ fn writing_a_clip_takes_no_second_one() {
     assert!((1.0..1.6).contains(&ratio), "{ratio}");
 }
 
-/// Two names of one file that is not there yet.
+/// Two names of the same new file.
 #[test]
 fn outputs_of_one_name_are_wrong_usage() {
     let root = prepare();

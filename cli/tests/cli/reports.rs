@@ -1,4 +1,4 @@
-//! What the commands print: keys of JSON, tables, help.
+//! The output of the commands: keys of JSON, tables, help.
 
 use crate::harness::{NARROW, command, json, keys, listing, run, succeed};
 use serde_json::{Value, json as value};
@@ -48,20 +48,24 @@ fn plan_has_the_keys_of_the_contract() {
     assert!(unfused["ops"].as_array().unwrap().iter().all(|op| op["fused"] == value!([])));
 }
 
-/// The list is what a run does: as many dispatches and submissions as the report counts, the clip in at first, and what
-/// is returned out before the last submission.
+/// The list has the commands of a run: as many dispatches and submissions as the report counts, the copy of the clip
+/// first, and the copies of the outputs before the last submission.
 #[test]
 fn a_plan_lists_its_commands() {
     let arguments = ["plan", "--clip", "3x3x8x64x64", "--taps", "stages", "--max-binding", "2", "--commands"];
     let report = json(arguments);
     let commands = report["commands"].as_array().unwrap();
-    let count = |kind: &str| commands.iter().filter(|own| own["command"] == kind).count() as u64;
+    let count = |kind: &str| commands.iter().filter(|command| command["command"] == kind).count() as u64;
     assert!(report["rounds"].as_u64().unwrap() > 1, "a batch in several rounds");
     assert_eq!(count("dispatch"), report["dispatches"].as_u64().unwrap());
     assert_eq!(count("submit"), report["submissions"].as_u64().unwrap());
     assert_eq!((&commands[0]["command"], &commands[0]["blob"]), (&value!("copy_in"), &value!("data")));
     let bytes = |kind: &str| -> u64 {
-        commands.iter().filter(|own| own["command"] == kind).map(|own| own["bytes"].as_u64().unwrap()).sum()
+        commands
+            .iter()
+            .filter(|command| command["command"] == kind)
+            .map(|command| command["bytes"].as_u64().unwrap())
+            .sum()
     };
     assert!(bytes("copy_in") >= 4 * 3 * 3 * 8 * 64 * 64, "the whole clip, and what slices share of it");
     let [.., out, submit] = &commands[..] else { panic!("{} commands", commands.len()) };
@@ -77,7 +81,7 @@ fn a_plan_lists_its_commands() {
 fn a_plan_says_what_is_split() {
     let long = json(["plan", "--clip", "1x3x250x224x224", "--max-binding", "128"]);
     assert_eq!(long["rounds"], value!(1));
-    // 167 frames of pool1 can be bound at once; segments that save memory cut it a little finer.
+    // 167 frames of pool1 fit into a binding; chunks that save memory are a little smaller.
     let stem = long["ops"][0]["dispatches"].as_u64().unwrap();
     assert!((2..=4).contains(&stem), "{stem}");
     let inside: u64 = long["ops"].as_array().unwrap().iter().map(|op| op["dispatches"].as_u64().unwrap()).sum();
@@ -120,13 +124,13 @@ fn a_plan_is_drawn() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("plan.svg");
     let blobs = ["data", "pool1", "res2_1_sum", "res3_1_sum", "res4_1_sum", "conv1"];
-    // Fused, there is no conv1.
+    // With fusion, there is no conv1.
     for (further, blobs) in [(&[][..], &blobs[..5]), (&["--no-fusion", "--taps", "all"], &blobs)] {
-        let own = ["plan", "--clip", CLIP, "--svg", path.to_str().unwrap()];
-        succeed(own.iter().chain(further));
+        let arguments = ["plan", "--clip", CLIP, "--svg", path.to_str().unwrap()];
+        succeed(arguments.iter().chain(further));
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-        // Every element that is opened is closed, and every blob is there.
+        // Every element is closed, and every blob is drawn.
         for tag in ["text", "title", "style", "svg"] {
             let (opened, closed) = (svg.matches(&format!("<{tag}")).count(), svg.matches(&format!("</{tag}>")).count());
             assert_eq!(opened, closed, "{tag}");
@@ -140,8 +144,8 @@ fn a_plan_is_drawn() {
 
 #[test]
 fn bench_has_the_keys_of_the_contract() {
-    let own = ["bench", "--clip", CLIP, "--config", NARROW, "--runs", "3"];
-    let report = json(own);
+    let arguments = ["bench", "--clip", CLIP, "--config", NARROW, "--runs", "3"];
+    let report = json(arguments);
     let wanted = [
         "adapter",
         "backend",
@@ -163,16 +167,16 @@ fn bench_has_the_keys_of_the_contract() {
     assert_eq!((&report["layers"], &report["ceilings"]), (&value!([]), &Value::Null));
     assert_eq!(report["precision"], "f32");
     let number = |value: &Value| value.as_f64().unwrap();
-    let spread = &report["latency_ms"];
-    assert!(0.0 < number(&spread["min"]) && number(&spread["min"]) <= number(&spread["median"]));
-    assert!(number(&spread["median"]) <= number(&spread["max"]));
+    let latency = &report["latency_ms"];
+    assert!(0.0 < number(&latency["min"]) && number(&latency["min"]) <= number(&latency["median"]));
+    assert!(number(&latency["median"]) <= number(&latency["max"]));
     for key in ["gflops", "first_forward_ms", "prepare_ms", "peak_gpu_bytes", "dispatches"] {
         assert!(number(&report[key]) > 0.0, "{key}");
     }
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("roofline.svg");
-    let layered = json(own.iter().chain(&["--roofline", path.to_str().unwrap()]));
+    let layered = json(arguments.iter().chain(&["--roofline", path.to_str().unwrap()]));
     assert_eq!(keys(&layered), wanted);
     assert_eq!(keys(&layered["gpu_ms"]), ["max", "median", "min"]);
     let ceilings = &layered["ceilings"];
@@ -197,7 +201,7 @@ fn bench_has_the_keys_of_the_contract() {
         assert_eq!(keys(layer), wanted);
         let [done, rate, share] = ["actual_gflops", "gb_per_s", "ceiling_share"].map(|key| number(&layer[key]));
         let shares = [(done, "gflops", "compute"), (rate, "gb_per_s", "memory")]
-            .map(|(own, ceiling, bound)| (own / number(&ceilings[ceiling]), bound));
+            .map(|(rate, ceiling, bound)| (rate / number(&ceilings[ceiling]), bound));
         let (nearer, bound) = if shares[0].0 >= shares[1].0 { shares[0] } else { shares[1] };
         assert!((share - nearer).abs() < 1e-9 && share > 0.0, "{layer}");
         assert_eq!(layer["bound"], bound, "{layer}");
@@ -206,7 +210,7 @@ fn bench_has_the_keys_of_the_contract() {
     assert!((time - 1.0).abs() < 1e-9, "{time}");
     assert!(layers.iter().any(|layer| layer["name"] == "conv1"), "{layered}");
 
-    // A mark with its tip for each layer that multiplies, once more where that is done by fewer products.
+    // Each layer with multiply-adds has a marker with a tooltip, and a second one if Winograd's method needs fewer.
     let svg = std::fs::read_to_string(&path).unwrap();
     let tips = tips(&svg);
     for layer in layers {
@@ -222,7 +226,7 @@ fn bench_has_the_keys_of_the_contract() {
     assert_eq!(listing(directory.path()), ["roofline.svg"]);
 }
 
-/// The tips of an SVG, which has to be well-formed.
+/// The tooltips of an SVG, which has to be well-formed.
 fn tips(svg: &str) -> Vec<String> {
     let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
     let root = document.root_element();
@@ -249,8 +253,8 @@ fn layers_are_a_table_that_fits() {
 fn a_sweep_is_drawn_and_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("scaling.svg");
-    let own = ["bench", "--clip", "1x3x2x24x24", "--config", NARROW, "--runs", "2", "--sweep-to", "6", "--sweep"];
-    let report = json(own.iter().chain(&[path.to_str().unwrap()]));
+    let arguments = ["bench", "--clip", "1x3x2x24x24", "--config", NARROW, "--runs", "2", "--sweep-to", "6", "--sweep"];
+    let report = json(arguments.iter().chain(&[path.to_str().unwrap()]));
     assert_eq!(keys(&report), ["adapter", "backend", "batch", "clip", "driver", "frames", "precision"]);
     let number = |value: &Value| value.as_f64().unwrap();
     for (series, clips) in [
@@ -416,13 +420,13 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     assert!(widest.unwrap() <= 120, "{table}");
 }
 
-/// The file that is attached to a report of a defect: whole, and the same as what is printed.
+/// The file for bug reports is complete, and the same as the printed report.
 #[test]
 fn verify_writes_a_report() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("report.json");
-    let own = ["verify", "--all-adapters", "--cases", "3", "--report", path.to_str().unwrap()];
-    let printed = json(own);
+    let arguments = ["verify", "--all-adapters", "--cases", "3", "--report", path.to_str().unwrap()];
+    let printed = json(arguments);
     let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(report, printed);
     assert_eq!(listing(directory.path()), ["report.json"]);

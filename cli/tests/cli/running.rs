@@ -1,4 +1,4 @@
-//! `run`, `clip` and `bench`: the numbers that come out.
+//! `run`, `clip` and `bench`: the values of their results.
 
 use crate::common::{fixture, fixture_path, relative_l2, widen};
 use crate::harness::{NARROW, Tensors, json, listing, read_tensors, run, succeed, write_npy, write_tensors};
@@ -18,12 +18,12 @@ fn p01() -> PathBuf {
     fixture_path(&format!("{P01}.safetensors"))
 }
 
-/// Runs fixture p01 on itself with further arguments; what was written.
+/// Runs fixture p01 on itself with further arguments. Returns the output.
 #[track_caller]
 fn run_p01(directory: &Path, further: &[&str]) -> (Tensors, HashMap<String, String>) {
     let (file, output) = (p01(), directory.join("features.safetensors"));
-    let own = ["run", "--weights", text(&file), "--input", text(&file), "--output", text(&output)];
-    succeed(own.iter().chain(further));
+    let arguments = ["run", "--weights", text(&file), "--input", text(&file), "--output", text(&output)];
+    succeed(arguments.iter().chain(further));
     read_tensors(&output)
 }
 
@@ -96,7 +96,7 @@ fn verbose_lists_what_a_file_has_too_much() {
     let verbose = run(arguments.iter().chain(&["-v"]));
     assert!(verbose.stderr.contains("data, expect.res2_1_sum"), "{}", verbose.stderr);
     assert!(!verbose.stdout.contains("expect."));
-    // One for each batch norm would drown what matters.
+    // A line for each batch norm would hide the important lines.
     let weights = fixture_path("video/v01_r3d.pth");
     let clip = weights.with_extension("safetensors");
     let verbose = run(["run", "-v", "--weights", text(&weights), "--input", text(&clip), "--output", text(&output)]);
@@ -105,7 +105,7 @@ fn verbose_lists_what_a_file_has_too_much() {
 }
 
 #[test]
-fn a_configuration_of_ones_own_beats_metadata_and_may_be_a_file() {
+fn a_given_configuration_overrides_metadata_and_may_be_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let (tensors, metadata) = read_tensors(&p01());
@@ -138,9 +138,9 @@ fn clips_come_from_numpy_and_from_frames() {
 
     let features = |input: &str, further: &[&str]| {
         let (input, output) = (at(input), at("features.safetensors"));
-        let own =
+        let arguments =
             ["run", "--weights", "random:3", "--config", NARROW, "--input", text(&input), "--output", text(&output)];
-        succeed(own.iter().chain(further));
+        succeed(arguments.iter().chain(further));
         read_tensors(&output).0
     };
     assert_eq!(features("clip.npy", &[]), features("clip.safetensors", &[]));
@@ -156,7 +156,7 @@ fn what_is_passed_over_in_a_directory_of_frames_is_named() {
         let (frames, output) = (at("frames"), at("clip.safetensors"));
         run(["clip", text(&frames), "--output", text(&output), "--size", "24"].iter().chain(common))
     };
-    // Neither pictures by name nor what a foreign system leaves beside each file.
+    // Neither names of pictures nor the extra files of a foreign system.
     for name in ["notes.txt", "Thumbs.db", ".DS_Store", "._000000.png"] {
         std::fs::write(at("frames").join(name), "no frame").unwrap();
     }
@@ -175,7 +175,7 @@ fn what_is_passed_over_in_a_directory_of_frames_is_named() {
     }
     assert_eq!(read_tensors(&at("clip.safetensors")).0["data"].0[2], 2);
 
-    // Where nothing is left, the error says so.
+    // If no frame is left, the error says so.
     for frame in ["frames/000000.png", "frames/000001.png"] {
         std::fs::remove_file(at(frame)).unwrap();
     }

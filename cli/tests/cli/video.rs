@@ -1,4 +1,4 @@
-//! Videos from the command line, and programs in the place of ffmpeg that are not what they should be.
+//! Videos from the command line, and faulty replacements of ffmpeg.
 #![cfg(unix)]
 
 use crate::common::golden_path;
@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A video of 10 frames of 64x48 pixels in a directory of its own.
+/// A video with 10 frames of 64x48 pixels in a new directory.
 fn video() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("video.mkv");
@@ -69,8 +69,10 @@ fn a_clip_says_how_it_was_preprocessed_and_is_not_run_otherwise() {
     assert_eq!((shape.as_slice(), metadata["preprocess"].as_str()), ([1, 3, 2, 24, 24].as_slice(), "imagenet"));
     assert!(values.iter().all(|value| (-2.2..2.7).contains(value)), "on the scale of deviations");
 
-    let own = ["--weights", "random", "--config", NARROW, "--output", text(&features), "--heatmap", text(&picture)];
-    let with = |input: &Path, further: &[&str]| run(["run", "--input", text(input)].iter().chain(&own).chain(further));
+    let arguments =
+        ["--weights", "random", "--config", NARROW, "--output", text(&features), "--heatmap", text(&picture)];
+    let with =
+        |input: &Path, further: &[&str]| run(["run", "--input", text(input)].iter().chain(&arguments).chain(further));
     assert_eq!(with(&ready, &[]).code, 0);
     let drawn = std::fs::read(&picture).unwrap();
     let both = [&["--preprocess", "imagenet"], &sizes[..]].concat();
@@ -96,9 +98,9 @@ fn weights_say_how_pixels_are_normalised() {
     let at = |name: &str| directory.path().join(name);
     let (features, ready) = (at("features.safetensors"), at("ready.safetensors"));
     let weights = golden_path("torchvision_basic.safetensors");
-    let own = ["--weights", text(&weights), "--inflate", "center-only", "--output", text(&features)];
+    let arguments = ["--weights", text(&weights), "--inflate", "center-only", "--output", text(&features)];
     let with = |input: &Path, further: &[&str]| {
-        let ran = run(["run", "--input", text(input), "--json"].iter().chain(&own).chain(further));
+        let ran = run(["run", "--input", text(input), "--json"].iter().chain(&arguments).chain(further));
         (ran.code, ran.stdout, ran.stderr)
     };
     let chosen = ["--size", "32", "--frames", "2"];
@@ -119,7 +121,7 @@ fn weights_say_how_pixels_are_normalised() {
     assert_eq!(with(&ready, &["--preprocess", "detectron"]).0, 0, "whoever says so gets it");
 }
 
-/// Weights of a network for video say which frames they want, and whoever asks for others gets those.
+/// Weights of a network for video determine the frames, unless the user asks for others.
 #[test]
 fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,23 +132,23 @@ fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     assert!(Command::new("ffmpeg").args(arguments).arg(&video).status().expect("the tests need ffmpeg").success());
     let weights = golden_path("video/torchvision_mc3.safetensors");
     let with = |weights: &Path, further: &[&str]| {
-        let own = ["run", "--weights", text(weights), "--input", text(&video), "--output", text(&features)];
-        run(own.iter().chain(&["--taps", "pred", "--json"]).chain(further))
+        let arguments = ["run", "--weights", text(weights), "--input", text(&video), "--output", text(&features)];
+        run(arguments.iter().chain(&["--taps", "pred", "--json"]).chain(further))
     };
     let report = |further: &[&str]| -> (serde_json::Value, crate::harness::Tensors) {
         let ran = with(&weights, further);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         (serde_json::from_str(&ran.stdout).unwrap(), read_tensors(&features).0)
     };
-    // 60 frames at 30 a second are 30 at 15, of which 16 from the middle are every other frame from 14 on.
-    let (own, default) = report(&[]);
+    // 60 frames at 30 a second are 30 at 15. The middle 16 of these are every other frame from 14 on.
+    let (sampled, default) = report(&[]);
     let wanted: Vec<usize> = (14..46).step_by(2).collect();
-    assert_eq!(own["frames"][0]["frames"], serde_json::json!(wanted));
-    assert_eq!((&own["frames"][0]["of"], &own["frames"][0]["fps"]), (&60.into(), &30.0.into()));
-    assert_eq!(own["sampling"]["fps"], 15);
-    assert_eq!(own["clip"], serde_json::json!([1, 3, 16, 112, 112]));
+    assert_eq!(sampled["frames"][0]["frames"], serde_json::json!(wanted));
+    assert_eq!((&sampled["frames"][0]["of"], &sampled["frames"][0]["fps"]), (&60.into(), &30.0.into()));
+    assert_eq!(sampled["sampling"]["fps"], 15);
+    assert_eq!(sampled["clip"], serde_json::json!([1, 3, 16, 112, 112]));
     let recorded: serde_json::Value = serde_json::from_str(&read_tensors(&features).1["frames"]).unwrap();
-    assert_eq!(recorded, own["frames"]);
+    assert_eq!(recorded, sampled["frames"]);
     let asked = ["--start", "14", "--stride", "2", "--frames", "16"];
     assert_eq!(report(&asked).1, default, "what is asked for by hand is the same");
     let said = with(&weights, &["-v"]).stderr;
@@ -166,7 +168,7 @@ fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     assert_eq!(all["clip"], serde_json::json!([1, 3, 6, 112, 112]));
     assert!(all["frames"].is_null() && all["sampling"].is_null());
 
-    // 120 frames of this rate are wanted where 60 are there.
+    // 120 frames of this rate are needed, but there are only 60.
     let csn = golden_path("video/pytorchvideo_csn.safetensors");
     let small = ["--size", "32", "--crop", "32"];
     let ran = with(&csn, &small);
@@ -176,7 +178,7 @@ fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     let ran = with(&csn, &[&small[..], &["--frames", "32"]].concat());
     assert!(ran.code == 1 && ran.stderr.contains("60 frames in"), "{}", ran.stderr);
 
-    // Converted weights want the same, and a ready clip is taken as it is.
+    // Converted weights want the same frames, and a ready clip is used unchanged.
     let converted = at("converted.safetensors");
     let said = json(["convert", text(&weights), text(&converted)]);
     assert_eq!(said["names"], "torchvision (video)");
@@ -192,13 +194,13 @@ fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     assert!(ran.code == 1 && ran.stderr.contains("a ready clip"), "{}", ran.stderr);
 }
 
-/// The program `name` as the machine has it.
+/// The path of the installed program `name`.
 fn installed(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file()).unwrap()
 }
 
-/// A directory with programs of these names: links to others, or shell scripts.
+/// A directory with programs of these names: links to installed programs, or shell scripts.
 fn programs(programs: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, what) in programs {
@@ -214,7 +216,7 @@ fn programs(programs: &[(&str, &str)]) -> tempfile::TempDir {
     directory
 }
 
-/// Runs `clip` on `video` with nothing but `programs` on the PATH; the exit code and standard error.
+/// Runs `clip` on `video` with only the programs `found` on the PATH. Returns the exit code and standard error.
 fn clip_with(video: &Path, found: &[(&str, &str)], further: &[&str]) -> (Option<i32>, String) {
     let programs = programs(found);
     let output = video.with_file_name("clip.safetensors");
@@ -283,7 +285,7 @@ fn an_ffmpeg_that_hangs_or_dies_leaves_nothing_behind() {
         let (code, said) = clip_with(&video, &found, further);
         assert_eq!(code, Some(i32::from(wanted.is_some())), "{rest}: {said}");
         assert!(said.contains(wanted.unwrap_or_default()), "{rest}: {said}");
-        // Only Linux has this list; elsewhere it is empty.
+        // Only Linux has this directory.
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).into_owned();
@@ -310,7 +312,7 @@ fn an_ffmpeg_before_5_1_will_do() {
     assert_eq!(older, read_tensors(&directory.path().join("newer.safetensors")).0);
 }
 
-/// What ffmpeg makes of arguments that have no blanks within, in `directory`.
+/// Runs ffmpeg in `directory` with blank-separated arguments.
 fn ffmpeg(directory: &Path, arguments: &str) {
     let arguments = arguments.split_whitespace();
     let made =
@@ -384,7 +386,7 @@ fn a_damaged_video_ends_the_same_way_every_time() {
         let outcome = |mut command: Command| {
             let _ = std::fs::remove_file(&output);
             let ran = command.output().unwrap();
-            // Progress is told only where it takes a while.
+            // Progress is only printed if the work takes a while.
             let said = String::from_utf8(ran.stderr).unwrap();
             let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("reading the clip")).collect();
             (ran.status.code(), ran.stdout, said.join("\n"), std::fs::read(&output).ok())
@@ -403,7 +405,7 @@ fn a_damaged_video_ends_the_same_way_every_time() {
     }
 }
 
-/// Decoders that say nothing of damage make other pictures of it with other numbers of threads.
+/// Decoders that do not report damage decode it differently with different numbers of threads.
 #[cfg(target_os = "linux")]
 #[test]
 fn damage_that_nobody_notices_is_the_same_on_one_core() {
@@ -416,7 +418,7 @@ fn damage_that_nobody_notices_is_the_same_on_one_core() {
     let whole = std::fs::read(here.join("whole.webm")).unwrap();
     let output = here.join("o.safetensors");
     for part in 3..9 {
-        // Within a picture: a tenth of the file on, and short.
+        // The noise is short, so that it is within a picture.
         let at = whole.len() * part / 10;
         let mut bytes = whole.clone();
         bytes[at..at + 40].iter_mut().for_each(|byte| *byte ^= 0x55);
@@ -442,7 +444,7 @@ fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
     let at = |name: &str| here.join(name);
     let source = "-f lavfi -i testsrc2=size=64x48:rate=12:duration=2";
     ffmpeg(here, &format!("{source} -c:v mjpeg -q:v 2 whole.avi"));
-    // From the first bytes of a picture on: nothing is left of it.
+    // All bytes of a picture are cleared.
     let mut bytes = std::fs::read(at("whole.avi")).unwrap();
     let first = (0..bytes.len()).find(|&i| bytes[i..].starts_with(b"movi")).unwrap();
     let at_picture = (first..bytes.len()).filter(|&i| bytes[i..].starts_with(b"00dc")).nth(12).unwrap();
@@ -481,7 +483,7 @@ fn frames_that_are_fewer_than_the_file_says_or_of_another_size_are_told() {
         for mention in mentions {
             assert!(ran.stderr.contains(mention), "{name}: {mention:?} is not in {}", ran.stderr);
         }
-        // Progress is told only where it takes a while.
+        // Progress is only printed if the work takes a while.
         let mut lines = ran.stderr.lines();
         let silent = lines.all(|line| line.starts_with("reading the clip") || line.starts_with("writing the clip"));
         assert!(!mentions.is_empty() || silent, "{name} {further:?}: {}", ran.stderr);
@@ -542,7 +544,7 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     std::fs::copy(env!("CARGO_BIN_EXE_resnet3d"), &program).unwrap();
     let output = directory.path().join("o.safetensors");
     let arguments = ["clip", text(&video), "--output", text(&output)];
-    // Nothing is forbidden to root.
+    // Permissions do not apply to root.
     let ran = if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
         let mut other = Command::new("setpriv");
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments).output()
@@ -555,7 +557,7 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     assert!(ran.status.code() == Some(1) && mentions.iter().all(|mention| said.contains(mention)), "{said}");
 }
 
-/// What a file is called is its name, and nothing that ffmpeg would make of it.
+/// File names with a special meaning for ffmpeg are plain file names.
 #[test]
 fn odd_names_are_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -564,7 +566,7 @@ fn odd_names_are_names() {
     for name in ["-i.mkv", "http:nowhere.mkv", "%03d.mkv", "two words é.mkv", "a'b\"c;$(d).mkv", "-", "pipe:0"] {
         std::fs::copy(here.join("video.mkv"), here.join(name)).unwrap();
         let by_path = here.join(name);
-        // From within too, so that nothing stands before the name.
+        // Also with a relative path, so that the name comes first.
         for name in [name, by_path.to_str().unwrap()] {
             let ran = command(["clip", "--output", "clip.safetensors", "--", name]).current_dir(here).output().unwrap();
             assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
