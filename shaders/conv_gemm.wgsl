@@ -1,6 +1,6 @@
 // Implicit-GEMM convolution from registers: no workgroup memory, no barriers, no subgroups.
 //
-// What it changes over conv_direct.wgsl: the convolution is computed as a matrix product (shared/conv_gemm.wgsl),
+// Difference from conv_direct.wgsl: the convolution is computed as a matrix product (shared/conv_gemm.wgsl),
 // output channels by positions, summed over k indices. A k index is a tap and a channel block of four input channels.
 // So input is loaded as vec4, and positions need not be neighbours in a row. conv_gemm_tiled.wgsl is the next step.
 //

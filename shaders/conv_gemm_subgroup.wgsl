@@ -1,6 +1,6 @@
 // Implicit-GEMM convolution from registers, the weights loaded once for a subgroup of eight and broadcast.
 //
-// What it changes over conv_gemm.wgsl: a workgroup is one subgroup of LANES lanes. Together they load the weights of a
+// Difference from conv_gemm.wgsl: a workgroup is one subgroup of LANES lanes. Together they load the weights of a
 // k index and broadcast them to each other; in conv_gemm.wgsl every invocation loads all of them.
 //
 // Contract: that of shared/conv_gemm.wgsl.

@@ -1,6 +1,6 @@
 // Implicit-GEMM convolution through workgroup memory, for GPUs.
 //
-// What it changes over conv_gemm.wgsl: the invocations of a workgroup share what they load. Input and weights of STAGE
+// Difference from conv_gemm.wgsl: the invocations of a workgroup share what they load. Input and weights of STAGE
 // k indices are staged in workgroup memory, from which all of them read.
 //
 // Contract: that of shared/conv_gemm.wgsl, with OPERAND_PAIRS operand pairs. With POOLS, that of

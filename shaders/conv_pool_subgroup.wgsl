@@ -1,6 +1,6 @@
 // Convolution and max pooling of 1x3x3 with stride 1x2x2 and padding 0x1x1 in one kernel, from registers.
 //
-// What it changes over conv_gemm_subgroup.wgsl: the convolution's output never reaches memory, only the pooled output
+// Difference from conv_gemm_subgroup.wgsl: the convolution's output never reaches memory, only the pooled output
 // does. It is for the stem of the network, whose input is an uploaded clip in up to three planes. So the input has one
 // channel block, whose last channel is zero and is not multiplied.
 //

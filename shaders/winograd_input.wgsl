@@ -2,7 +2,7 @@
 // Winograd domain.
 //
 // The IN * IN values of a tile become IN * IN others, along the height and then along the width. In the domain each of
-// them belongs to a batch of its own, where the product of that batch finds it.
+// them belongs to a separate batch, where the product of that batch finds it.
 //
 // Layouts. Channels are in blocks of four; an invocation takes a ChannelVec, which is a channel block or half of one.
 // input: NTHWC. output: [value of the tile, row-major][frame][tile, row-major][channel vector].

@@ -1,4 +1,4 @@
-//! The library's front door: a network, its weights and a device, from clips to features.
+//! The library's main interface: a network, its weights and a device, from clips to features.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod blocking;
@@ -20,14 +20,14 @@ use crate::plan::{Choices, Numerics, Plan, PlanOptions};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
-/// How many clip shapes stay prepared. The one unused for longest makes way for a new one.
+/// The number of clip shapes that stay prepared. The least recently used one is dropped for a new one.
 const KEPT_PLANS: usize = 4;
 
 /// A ResNet3D body on a device.
 ///
 /// It is `Send` and `Sync`: it can be moved to another thread, and one thread at a time can run it. Backbones on clones
-/// of one [`GpuContext`] can run on threads of their own; the device does their work one after the other. No lock of
-/// this crate is taken on the way of a forward.
+/// of one [`GpuContext`] can run on separate threads; the device executes their work one after the other. A forward
+/// takes no lock of this crate.
 ///
 /// ```no_run
 /// use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuBackbone, GpuContext, Options, Shape, Weights};
@@ -51,17 +51,17 @@ pub struct GpuBackbone {
     checks: ShaderChecks,
     constants: Constants,
     tuning: bool,
-    /// Prepared shapes, the one used last at the end.
+    /// Prepared shapes, the most recently used one last.
     executors: Vec<(Shape, Executor)>,
 }
 
 impl GpuBackbone {
-    /// The body of `network`, which may be a [`crate::BackboneConfig`], with `weights` on the device of `gpu`. Nothing
+    /// The body of `network`, which may be a [`crate::BackboneConfig`], with `weights`, on the device of `gpu`. Nothing
     /// is uploaded before a clip shape is known.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or [`ErrorKind::Shape`] if `weights` are another network's;
-    /// [`ErrorKind::UnknownTap`]; [`ErrorKind::Unsupported`] for options that contradict each other.
+    /// [`ErrorKind::Config`]; [`ErrorKind::MissingBlob`] or [`ErrorKind::Shape`] if `weights` are those of another
+    /// network; [`ErrorKind::UnknownTap`]; [`ErrorKind::Unsupported`] for options that contradict each other.
     pub fn new(gpu: &GpuContext, network: impl Into<Network>, weights: &Weights, options: Options) -> Result<Self> {
         check(&options)?;
         let body = Body::new(network)?;
@@ -93,46 +93,45 @@ impl GpuBackbone {
         })
     }
 
-    /// Plans for clips of `shape` and makes everything a run needs, unless that has been done. It looks for no quicker
-    /// methods: [`GpuBackbone::tune`] does.
+    /// Plans for clips of `shape` and creates everything that a run needs, unless that has been done. It does not tune:
+    /// [`GpuBackbone::tune`] does.
     ///
-    /// Planning, packing weights and, natively, compiling are done while this is polled: some tenths of a second to
-    /// some seconds the first time, milliseconds where another shape, another backbone of the same context, or a
-    /// directory for caches has the kernels already.
+    /// Planning, packing weights and, natively, compiling are done while the future is polled. This takes some tenths
+    /// of a second to some seconds the first time, and milliseconds if another shape, another backbone of the same
+    /// context, or a directory for caches has the kernels already.
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and of [`Executor::new_async`].
+    /// The errors of [`Plan::new`] and of [`Executor::new_async`].
     pub async fn prepare_async(&mut self, shape: Shape) -> Result<()> {
         self.executor(shape).await.map(drop)
     }
 
-    /// What [`GpuBackbone::prepare_async`] has planned for clips of `shape`. A plan is [low-level](crate::low_level),
-    /// and not stable.
+    /// The plan of [`GpuBackbone::prepare_async`] for clips of `shape`. Plans are [low-level](crate::low_level) and not
+    /// stable.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare_async`].
+    /// The errors of [`GpuBackbone::prepare_async`].
     pub async fn plan_async(&mut self, shape: Shape) -> Result<&Plan> {
         Ok(self.executor(shape).await?.plan())
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere.
-    /// The first clip of a shape is planned for, see [`GpuBackbone::prepare_async`].
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values in other memory. The
+    /// first clip of a shape is prepared for, see [`GpuBackbone::prepare_async`].
     ///
     /// # Errors
-    /// As [`GpuBackbone::submit_async`] and [`Pending::features`].
+    /// The errors of [`GpuBackbone::submit_async`] and [`Pending::features`].
     pub async fn forward_async<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<FeatureMaps> {
         self.submit_async(clip).await?.features().await
     }
 
-    /// Starts a forward and returns as soon as it is on its way, so that others can follow: what is submitted is
-    /// computed in order, and while the device computes one clip the host writes the next, or reads the features of the
-    /// one before. Two clips of a shape are on their way at a time, without more memory than for two; a third waits for
-    /// the first.
+    /// Starts a forward and returns as soon as it is submitted, so that others can follow. Submitted forwards are
+    /// computed in order. While the device computes one clip, the host writes the next, or reads the features of the
+    /// one before. Two clips of a shape can be in flight, and memory is allocated for two; a third waits for the first.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: then this backbone is
-    /// of no use any more, and a new one is to be made on a new [`GpuContext`]; [`ErrorKind::Device`] if the device
-    /// fails otherwise: the next clip of that shape is prepared for anew.
+    /// The errors of [`GpuBackbone::prepare_async`]; [`ErrorKind::DeviceLost`] if the device is lost: this backbone
+    /// cannot be used again, so make a new one on a new [`GpuContext`]; [`ErrorKind::Device`] if the device fails
+    /// otherwise: the next clip of that shape is prepared for again.
     pub async fn submit_async<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
         let clip = clip.into();
         let scale = self.body.spatial_scale;
@@ -142,7 +141,7 @@ impl GpuBackbone {
         Ok(Pending::new(ticket, executor.plan(), scale))
     }
 
-    /// Blobs, operators, width and scale of the body, which are [low-level](crate::low_level), and not stable.
+    /// Blobs, operators, width and scale of the body. They are [low-level](crate::low_level) and not stable.
     pub fn body(&self) -> &Body {
         &self.body
     }
@@ -153,21 +152,21 @@ impl GpuBackbone {
         self.constants.bytes() + executors.sum::<u64>()
     }
 
-    /// Whether there is something to run clips of `shape`.
+    /// Whether there is an executor for clips of `shape`.
     #[cfg(not(target_arch = "wasm32"))]
     fn is_prepared(&self, shape: Shape) -> bool {
         self.executors.iter().any(|(prepared, executor)| *prepared == shape && !executor.has_failed())
     }
 
-    /// The executor of the shape that was prepared last.
+    /// The executor of the most recently prepared shape.
     #[cfg(not(target_arch = "wasm32"))]
     fn last_used(&mut self) -> &mut Executor {
         let (_, executor) = self.executors.last_mut().expect("a shape has been prepared");
         executor
     }
 
-    /// What runs clips of `shape`, made anew where there is none, or where a run of it has failed: then its buffers may
-    /// be on their way to the host still.
+    /// The executor for clips of `shape`. It is created if there is none, or if a run of it has failed: then its
+    /// buffers may still be waiting to be mapped.
     async fn executor(&mut self, shape: Shape) -> Result<&mut Executor> {
         self.executors.retain(|(_, executor)| !executor.has_failed());
         if let Some(index) = self.executors.iter().position(|(s, _)| *s == shape) {
@@ -175,7 +174,7 @@ impl GpuBackbone {
         } else {
             let plan = Plan::new(&self.body.graph, &[shape], &self.plan_options)?;
             let executor = self.make(plan).await?;
-            // Only now: a shape that is refused costs none of those that work.
+            // Only now, so that a shape that is refused evicts no other.
             if self.executors.len() == KEPT_PLANS {
                 self.executors.remove(0);
             }
@@ -185,8 +184,8 @@ impl GpuBackbone {
         Ok(executor)
     }
 
-    /// An executor of `plan`. Where there is no memory for one more, the shape unused for longest makes way first;
-    /// should that not help, it is prepared again.
+    /// An executor of `plan`. If there is no memory for one more, the least recently used shape is dropped first. If
+    /// that does not help, it is prepared again.
     async fn make(&mut self, plan: Plan) -> Result<Executor> {
         let Self { gpu, weights, constants, checks, executors, .. } = self;
         let mut make = async |plan| Executor::new_async(gpu, plan, weights, constants, *checks, None).await;
@@ -209,7 +208,7 @@ impl GpuBackbone {
     }
 }
 
-/// The methods that an earlier process has found to be the quickest on such a device. A browser keeps none.
+/// The quickest methods that an earlier process has found on such a device. There are none in a browser.
 fn tuned_before(gpu: &GpuContext, dtype: DType) -> Choices {
     #[cfg(not(target_arch = "wasm32"))]
     let choices = crate::tuning::load(gpu, dtype);
@@ -221,24 +220,24 @@ fn tuned_before(gpu: &GpuContext, dtype: DType) -> Choices {
     choices
 }
 
-/// Refuses options that contradict each other.
+/// Rejects options that contradict each other.
 fn check(options: &Options) -> Result<()> {
     match options.method {
         Some(method) if method.is_winograd() && options.numerics != Numerics::Fast => Err(ErrorRepr::Unsupported {
             what: format!("method {} with numerics {}", method.name(), options.numerics),
-            reason: "they exclude Winograd's method: choose another, or numerics fast".to_owned(),
+            reason: "these numerics exclude Winograd's method: choose another method, or numerics fast".to_owned(),
         }
         .into()),
         Some(method) if options.tuning => Err(ErrorRepr::Unsupported {
             what: format!("method {} with tuning", method.name()),
-            reason: "where a method is forced there is nothing to find by trying".to_owned(),
+            reason: "with a forced method there is nothing to tune".to_owned(),
         }
         .into()),
         _ => Ok(()),
     }
 }
 
-/// The names that `taps` stands for.
+/// The blob names that `taps` stands for.
 ///
 /// # Errors
 /// [`ErrorKind::UnknownTap`].

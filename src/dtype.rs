@@ -1,7 +1,7 @@
-//! Number formats of the values on a device.
+//! Number formats of values on a device.
 //!
-//! A blob and a constant each have a [`DType`]. What callers give and get is [`DType::HOST`]; blobs inside of a run have the
-//! format of the plan. Kernels compute in f32 whatever the format: they convert where they load and store
+//! Every blob and every constant has a [`DType`]. Values of callers have [`DType::HOST`]; blobs within a run have the
+//! format of the plan. Kernels compute in f32, whatever the format: they convert when they load and store
 //! (`shaders/shared/values_f32.wgsl`).
 
 use crate::named::named;
@@ -18,22 +18,22 @@ pub enum DType {
 
 named!(DType, "number format": F32 => "f32");
 
-/// What WGSL calls values of a format.
+/// The WGSL types for values of a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wgsl {
-    /// Extensions that a shader has to enable for it.
+    /// Extensions that a shader has to enable for them.
     pub enables: &'static [&'static str],
-    /// Types in storage: of one value, of two and of four side by side.
+    /// Types in storage: of one value, of two values and of four.
     pub values: [&'static str; 3],
-    /// The type of a texture that four values at a time are read from.
+    /// The type of a texture whose texels are four values.
     pub texture: &'static str,
 }
 
 impl DType {
-    /// The format of clips and features: what callers give and get, and what lies at the edges of a run.
+    /// The format of clips and features, which callers give and get.
     pub const HOST: Self = Self::F32;
 
-    /// Bytes of so many values. All other numbers of bytes derive from this one.
+    /// Bytes of `values` values. All other sizes in bytes derive from this function.
     pub const fn bytes_of(self, values: usize) -> u64 {
         let each = match self {
             Self::F32 => 4,
@@ -41,14 +41,14 @@ impl DType {
         values as u64 * each
     }
 
-    /// What it adds to the name of a kernel.
+    /// The part of a kernel's name that stands for it.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::F32 => "",
         }
     }
 
-    /// What WGSL calls it.
+    /// Its WGSL types.
     pub(crate) const fn wgsl(self) -> Wgsl {
         match self {
             Self::F32 => Wgsl {
@@ -59,14 +59,14 @@ impl DType {
         }
     }
 
-    /// Values of the host as a device has them.
+    /// Converts values of the host to the bytes for a device.
     pub(crate) fn to_device(self, values: &[f32]) -> Cow<'_, [u8]> {
         match self {
             Self::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
         }
     }
 
-    /// Values of a device as the host has them; bytes behind the last whole value are left out.
+    /// Converts bytes of a device to values of the host. Bytes after the last whole value are ignored.
     pub(crate) fn to_host(self, bytes: &[u8]) -> impl ExactSizeIterator<Item = f32> {
         match self {
             Self::F32 => bytes.as_chunks().0.iter().map(|&value| f32::from_ne_bytes(value)),
@@ -74,17 +74,17 @@ impl DType {
     }
 }
 
-/// The number format of what a kernel binds, or of a constant, as far as it does not depend on the plan.
+/// The number format of an operand or a constant, relative to the plan's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// That of the plan: blobs inside of a run, and the weights of most methods.
+    /// That of the plan: blobs within a run, and the weights of most methods.
     Plan,
-    /// f32 whatever the plan has: clips and features, biases, workspaces, weights in the Winograd domain.
+    /// f32, whatever the format of the plan: clips and features, biases, workspaces, weights in the Winograd domain.
     F32,
 }
 
 impl Format {
-    /// The format in a plan whose values have the format `plan`.
+    /// The number format in a plan of format `plan`.
     pub fn of(self, plan: DType) -> DType {
         match self {
             Self::Plan => plan,

@@ -1,4 +1,4 @@
-//! What can go wrong: one opaque error with a kind to match on.
+//! Errors: one opaque type with a kind to match on.
 
 mod repr;
 
@@ -13,9 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of this crate.
 ///
-/// Its message names the thing it is about, and says what was wanted and what was given. [`Error::kind`] is there to match
-/// on, the other methods give names and limits where a kind has them. An error is the size of a pointer; a clone shares
-/// what it points to.
+/// Its message names the thing at fault, and says what was wanted and what was given. [`Error::kind`] is the kind to
+/// match on. The other methods return names and limits, for kinds that have them. An error is the size of a pointer; a
+/// clone shares its contents.
 ///
 /// ```
 /// use resnet3d_wgpu::{Clip, ErrorKind};
@@ -27,7 +27,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error(Arc<ErrorRepr>);
 
-/// What kind of failure an [`Error`] is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -36,8 +36,8 @@ pub enum ErrorKind {
     Config,
     /// A parameter that the network needs is not among the weights. [`Error::blob`] names it.
     MissingBlob,
-    /// A 2-D weight where the network wants one that spans frames, and no word on how to make one of the other.
-    /// [`Error::known_names`] gives the modes.
+    /// A 2-D weight for a layer that spans frames, without an option for how to inflate it. [`Error::known_names`]
+    /// lists the modes.
     NeedsInflation,
     /// A tensor of the wrong rank or size.
     Shape,
@@ -45,48 +45,50 @@ pub enum ErrorKind {
     ElementType,
     /// A weight that is NaN or infinite. [`Error::blob`] names it.
     NonFinite,
-    /// A tap that names no blob of the network. [`Error::known_names`] gives the taps of stages.
+    /// A tap that names no blob of the network. [`Error::known_names`] lists the taps of stages.
     UnknownTap,
-    /// A name that stands for no value of the type it was parsed as. [`Error::known_names`] gives those that do.
+    /// A name that is no value of the type it was parsed as. [`Error::known_names`] lists the valid names.
     UnknownName,
-    /// A weight file that may be one of several projects', which compute differently. [`Error::known_names`] gives the
-    /// projects, see [`Checkpoint::of_family`](crate::Checkpoint::of_family).
+    /// A weight file that may come from one of several projects, which compute differently. [`Error::known_names`]
+    /// lists the projects, see [`Checkpoint::of_family`](crate::Checkpoint::of_family).
     AmbiguousFamily,
-    /// A file that could not be read or written. [`Error::path`] names it, [`Error::io`] says why.
+    /// A file that could not be read or written. [`Error::path`] names it, [`Error::io`] has the cause.
     File,
-    /// A file whose contents are not what its name or its use promises. [`Error::help`] may say what to do.
+    /// A file whose contents do not have the format that its name or its use requires. [`Error::help`] may say what to
+    /// do.
     Format,
-    /// A video of which something that is wanted is damaged or missing.
+    /// A video in which a wanted frame is damaged or missing.
     Damaged,
-    /// A clip without a body to look at: no frames, frames of different sizes, and the like.
+    /// An invalid clip: no frames, frames of different sizes, and the like.
     Clip,
     /// A size that does not fit the address range, or leaves nothing to compute.
     Size,
     /// A blob or weight larger than one binding or buffer of the adapter. [`Error::needed_bytes`] and
     /// [`Error::limit_bytes`] say by how much.
     Limit,
-    /// A limit on the memory of a run that not even its smallest parts are within. [`Error::needed_bytes`] is the fewest
-    /// bytes that a plan was found for.
+    /// A limit on the memory of a run that no plan is within. [`Error::needed_bytes`] is the fewest bytes of any plan
+    /// that was found.
     MemoryLimit,
-    /// A kernel was asked for by name for an operator that it cannot do.
+    /// A kernel was asked for by name for an operator that it does not support.
     Kernel,
-    /// No adapter fits what was asked for. [`Error::given`] lists those there are.
+    /// No adapter fits the request. [`Error::given`] lists the available adapters.
     NoAdapter,
-    /// The device, or the driver behind it, ran out of memory. What was there before is as it was.
+    /// The device or its driver ran out of memory. Existing objects are unaffected.
     OutOfMemory,
-    /// The device is lost and will not come back: a fault or a reset of the driver, a card taken away, or a caller that
-    /// has destroyed it. Everything made on it is of no use any more; a new [`GpuContext`](crate::GpuContext) may work.
+    /// The device is lost and will not come back: a fault or a reset of the driver, a removed card, or a caller that
+    /// has destroyed it. Nothing that was created on it can be used again; a new [`GpuContext`](crate::GpuContext) may
+    /// work.
     DeviceLost,
     /// The device refused or failed.
     Device,
-    /// Another program that is needed is not there, or does not do what it should. [`Error::subject`] names it.
+    /// Another program that is needed is missing or does not work. [`Error::subject`] names it.
     Program,
-    /// Something this version does not do.
+    /// Something that this version does not support.
     Unsupported,
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self.repr() {
             ErrorRepr::Config { .. } => ErrorKind::Config,
@@ -115,8 +117,8 @@ impl Error {
         }
     }
 
-    /// The thing at fault: a key of a configuration, a blob, an input, a tap, an operator, a program, or what was asked
-    /// for. A file is [`Error::path`], a device [`Error::adapter`].
+    /// The thing at fault: a key of a configuration, a blob, an input, a tap, an operator, a program, or a request.
+    /// [`Error::path`] has the file at fault, [`Error::adapter`] the device.
     pub fn subject(&self) -> Option<&str> {
         match self.repr() {
             ErrorRepr::Config { field: subject, .. }
@@ -144,7 +146,8 @@ impl Error {
         }
     }
 
-    /// The blob of the weights that is missing, 2-D, or not finite; named as in Caffe2, for example `res3_0_branch2b_w`.
+    /// The blob of the weights that is missing, 2-D, or not finite; named as in Caffe2, for example
+    /// `res3_0_branch2b_w`.
     pub fn blob(&self) -> Option<&str> {
         match self.repr() {
             ErrorRepr::MissingBlob { blob, .. }
@@ -164,7 +167,7 @@ impl Error {
         }
     }
 
-    /// What could not be done to [`Error::path`]: `read`, `write`, `list`, …
+    /// The action on [`Error::path`] that failed: `read`, `write`, `list`, …
     pub fn action(&self) -> Option<&'static str> {
         match self.repr() {
             ErrorRepr::File { action, .. } => Some(action),
@@ -172,7 +175,7 @@ impl Error {
         }
     }
 
-    /// Why a file could not be read or written. It is [`std::error::Error::source`] too.
+    /// The cause why a file could not be read or written. [`std::error::Error::source`] returns it too.
     pub fn io(&self) -> Option<&std::io::Error> {
         match self.repr() {
             ErrorRepr::File { source, .. } => Some(source),
@@ -190,7 +193,7 @@ impl Error {
         }
     }
 
-    /// What would have been valid, in words.
+    /// A description of what would have been valid.
     pub fn wanted(&self) -> Option<&str> {
         match self.repr() {
             ErrorRepr::Config { wanted, .. }
@@ -205,7 +208,7 @@ impl Error {
         }
     }
 
-    /// What was given, or found, in words.
+    /// A description of what was given or found.
     pub fn given(&self) -> Option<&str> {
         match self.repr() {
             ErrorRepr::Config { given, .. }
@@ -222,7 +225,7 @@ impl Error {
         }
     }
 
-    /// Why it cannot be, in words: what a driver or a program said, or what a kernel or this version does not do.
+    /// The reason, in words: the message of a driver or a program, or what a kernel or this version does not support.
     pub fn reason(&self) -> Option<&str> {
         match self.repr() {
             ErrorRepr::Size { reason, .. }
@@ -237,7 +240,7 @@ impl Error {
         }
     }
 
-    /// The names that would have been valid, where they are few: taps of stages, modes of inflation, projects, values.
+    /// The names that would have been valid, if they are few: taps of stages, modes of inflation, projects, values.
     pub fn known_names(&self) -> &[String] {
         match self.repr() {
             ErrorRepr::NeedsInflation { modes: known, .. }
@@ -248,7 +251,8 @@ impl Error {
         }
     }
 
-    /// Bytes that are needed, of a [`ErrorKind::Limit`], or that would do at least, of a [`ErrorKind::MemoryLimit`].
+    /// The bytes that are needed, for an [`ErrorKind::Limit`], or the smallest limit that would do, for a
+    /// [`ErrorKind::MemoryLimit`].
     pub fn needed_bytes(&self) -> Option<u64> {
         match *self.repr() {
             ErrorRepr::Limit { needed, .. } | ErrorRepr::MemoryLimit { least: needed, .. } => Some(needed),
@@ -256,7 +260,7 @@ impl Error {
         }
     }
 
-    /// Bytes that the adapter, or the limit on memory, allows.
+    /// The bytes that the adapter, or the limit on memory, allows.
     pub fn limit_bytes(&self) -> Option<u64> {
         match *self.repr() {
             ErrorRepr::Limit { limit, .. } | ErrorRepr::MemoryLimit { limit, .. } => Some(limit),
@@ -264,7 +268,7 @@ impl Error {
         }
     }
 
-    /// What the adapter limits, of a [`ErrorKind::Limit`]: `binding` or `buffer`.
+    /// The name of the adapter's limit, for an [`ErrorKind::Limit`]: `binding` or `buffer`.
     pub fn limit_name(&self) -> Option<&'static str> {
         match self.repr() {
             ErrorRepr::Limit { limit_name, .. } => Some(limit_name),
@@ -280,7 +284,7 @@ impl Error {
         }
     }
 
-    /// What may help with a file, where more is known than that it is damaged or of another kind.
+    /// A hint for a file, if more is known than that it is damaged or of another kind.
     pub fn help(&self) -> Option<&'static str> {
         match self.repr() {
             ErrorRepr::Format { hint, .. } => *hint,
@@ -297,18 +301,18 @@ impl Error {
         ErrorRepr::Config { field: field.into(), wanted: wanted.into(), given: given.to_string() }.into()
     }
 
-    /// A closure for `map_err` on I/O: what was being done, and to which path.
+    /// A closure for `map_err` on I/O errors: the action, and the path.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| ErrorRepr::File { action, path, source }.into()
     }
 
-    /// An [`ErrorKind::Format`]: what `path` should have held and what it did.
+    /// An [`ErrorKind::Format`]: what `path` should have held, and what it held.
     pub(crate) fn format(path: &Path, wanted: impl Into<String>, given: impl fmt::Display) -> Self {
         ErrorRepr::Format { path: path.to_owned(), wanted: wanted.into(), given: given.to_string(), hint: None }.into()
     }
 
-    /// The same [`ErrorKind::Format`] with other words for what was `given`; any other error as it is.
+    /// The same [`ErrorKind::Format`] with another `given`; any other error unchanged.
     pub(crate) fn format_given(self, given: String) -> Self {
         match self.repr() {
             ErrorRepr::Format { path, wanted, hint, .. } => {

@@ -1,4 +1,4 @@
-//! What a run returns.
+//! The outputs of a run.
 
 use crate::shape::Shape;
 
@@ -21,7 +21,7 @@ impl FeatureMap {
     }
 }
 
-/// What a run returned.
+/// The blobs that a run returned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureMaps {
     blobs: Vec<FeatureMap>,
@@ -30,7 +30,7 @@ pub struct FeatureMaps {
 }
 
 impl FeatureMaps {
-    /// Of blobs among which `last` is the name of the last one.
+    /// The feature maps `blobs`, among which `last` is the name of the last blob.
     pub(crate) fn new(blobs: Vec<FeatureMap>, last: &str, spatial_scale: f64) -> Self {
         let last = blobs.iter().position(|blob| blob.name == last).expect("a plan's outputs include the last blob");
         Self { blobs, last, spatial_scale }
@@ -46,7 +46,7 @@ impl FeatureMaps {
         self.blobs.swap_remove(self.last)
     }
 
-    /// All blobs: the taps in the order asked for, and the last blob, which comes at the end unless it was asked for.
+    /// All blobs: the taps in the order asked for, and the last blob, which comes at the end unless it is a tap.
     pub fn blobs(&self) -> &[FeatureMap] {
         &self.blobs
     }
@@ -61,8 +61,9 @@ impl FeatureMaps {
         self.blobs.iter().find(|blob| blob.name == name)
     }
 
-    /// Scale of the last blob's height and width against the clip's. Of the reference's bodies it is the nominal one, see
-    /// [`BackboneConfig::spatial_scale`](crate::BackboneConfig::spatial_scale), else what the strides make.
+    /// The scale of the last blob's height and width relative to the clip's. For the reference's bodies it is the
+    /// nominal scale, see [`BackboneConfig::spatial_scale`](crate::BackboneConfig::spatial_scale), otherwise the
+    /// product of the strides.
     pub fn spatial_scale(&self) -> f64 {
         self.spatial_scale
     }

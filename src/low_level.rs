@@ -1,15 +1,15 @@
-//! The parts that a backbone is made of: graphs, plans, kernels, the executor, and what checks and tunes them.
+//! The parts of a backbone: graphs, plans, kernels, the executor, and the code that verifies and tunes them.
 //!
-//! **Nothing in here is stable.** Names, fields and meanings change with any version, and no entry of the change log need
-//! mention it. The program `resnet3d`, the tests and the benchmarks use it; whoever else does pins the version exactly. What
-//! is stable stands at the root of the crate.
+//! **Nothing in this module is stable.** Names, fields and meanings may change with any version, without an entry in
+//! the change log. The program `resnet3d`, the tests and the benchmarks use it. Other users have to pin the exact
+//! version. The stable API is at the root of the crate.
 
-/// Files that are written whole or not at all.
+/// Files that are written completely or not at all.
 pub mod atomic_file {
     pub use crate::atomic_file::*;
 }
 
-/// What a file holds, told by its first bytes.
+/// The kind of a file, from its first bytes.
 pub mod content {
     pub use crate::content::*;
 }
@@ -34,7 +34,7 @@ pub mod kernels {
     pub use crate::kernels::*;
 }
 
-/// Plans: which kernels run in which order on which buffers. No device is needed to make one.
+/// Plans: which kernels run in which order on which buffers. Planning needs no device.
 pub mod plan {
     pub use crate::plan::*;
 }
@@ -50,7 +50,7 @@ pub mod tensor_file {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-/// Finding the quickest methods for operators by trying.
+/// Finding the quickest methods for operators by benchmarks.
 pub mod tuning {
     pub use crate::tuning::*;
 }

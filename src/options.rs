@@ -1,4 +1,4 @@
-//! How a backbone runs.
+//! Options of a backbone.
 
 use crate::dtype::DType;
 use crate::gpu::ShaderChecks;
@@ -17,7 +17,7 @@ pub enum Precision {
 
 named!(Precision, "precision": F32 => "f32");
 
-/// The number format of blobs inside of a run.
+/// The number format of blobs within a run.
 impl From<Precision> for DType {
     fn from(precision: Precision) -> Self {
         match precision {
@@ -26,7 +26,7 @@ impl From<Precision> for DType {
     }
 }
 
-/// Which blobs are returned beside the last one.
+/// The blobs that are returned in addition to the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Taps {
@@ -35,11 +35,11 @@ pub enum Taps {
     None,
     /// The last `_sum` of every stage.
     Stages,
-    /// Blobs by name. A blob that fusion would do away with is kept.
+    /// Blobs by name. A blob that fusion would remove is kept.
     Named(Vec<String>),
 }
 
-/// How a [`GpuBackbone`](crate::GpuBackbone) runs.
+/// Options of a [`GpuBackbone`](crate::GpuBackbone).
 ///
 /// ```
 /// use resnet3d_wgpu::{Numerics, Options, Taps};
@@ -77,7 +77,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Number format on the device (default: [`Precision::F32`]).
+    /// The number format on the device (default: [`Precision::F32`]).
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
@@ -87,12 +87,12 @@ impl Options {
         Self { numerics, ..self }
     }
 
-    /// Blobs to return beside the last (default: [`Taps::None`]).
+    /// The blobs to return in addition to the last (default: [`Taps::None`]).
     pub fn taps(self, taps: Taps) -> Self {
         Self { taps, ..self }
     }
 
-    /// Whether operators are fused (default: yes). Without, the reference's operators run one by one.
+    /// Whether operators are fused (default: yes). Without fusion, the reference's operators run one by one.
     pub fn fusion(self, fusion: bool) -> Self {
         Self { fusion, ..self }
     }
@@ -102,30 +102,30 @@ impl Options {
         Self { checks, ..self }
     }
 
-    /// Whether methods are found by trying, where the fixed table has a choice (default: no), see
-    /// [`low_level::tuning`](crate::low_level::tuning). This takes from seconds to minutes for each new shape of clips,
-    /// except for what a directory for caches knows already.
+    /// Whether methods are tuned, for operators that have a choice (default: no), see
+    /// [`low_level::tuning`](crate::low_level::tuning). This takes from seconds to minutes for each new clip shape,
+    /// less for operators that a directory for caches knows already.
     pub fn tuning(self, tuning: bool) -> Self {
         Self { tuning, ..self }
     }
 
-    /// Bytes of device memory that activations and workspaces of a clip shape may have together (default: as many as are
-    /// best). What would need more is split into rounds, frames and rows, with the same bits as result; where nothing
-    /// helps, [`GpuBackbone::prepare`](crate::GpuBackbone::prepare) is an
-    /// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) that says how little would do. Weights and the buffers that
-    /// clips and features pass through on their way are not counted.
+    /// The limit in bytes on device memory for the activations and workspaces of a clip shape (default: no limit). A
+    /// plan that would need more is split into micro-batches, frames and rows, with the same bits as result. If no plan
+    /// is within the limit, [`GpuBackbone::prepare`](crate::GpuBackbone::prepare) returns an
+    /// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) with the smallest limit that would do. Weights and the
+    /// staging buffers of clips and features are not counted.
     pub fn memory_limit(self, bytes: impl Into<Option<u64>>) -> Self {
         Self { memory_limit: bytes.into(), ..self }
     }
 
-    /// Use this method for every operator that it can do, instead of the choice for the adapter. Methods are
-    /// [low-level](crate::low_level), and not stable.
+    /// A method for every operator that it supports, instead of the choice for the adapter. Methods are
+    /// [low-level](crate::low_level) and not stable.
     pub fn method(self, method: impl Into<Option<Method>>) -> Self {
         Self { method: method.into(), ..self }
     }
 
-    /// Plan as if the adapter allowed no more than this, for tests of what is split. Limits are
-    /// [low-level](crate::low_level), and not stable.
+    /// Limits to plan with, if they are lower than the adapter's, for tests of splitting. Limits are
+    /// [low-level](crate::low_level) and not stable.
     pub fn limits(self, limits: impl Into<Option<PlanLimits>>) -> Self {
         Self { limits: limits.into(), ..self }
     }

@@ -1,4 +1,4 @@
-//! How kernels slide.
+//! Sliding windows.
 
 use std::ops::Range;
 
@@ -36,13 +36,13 @@ impl Window {
 
     /// The same along one axis.
     pub(crate) fn output_along(&self, axis: usize, extent: usize) -> Option<usize> {
-        let reach = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
+        let span = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
         let padded = self.pad[axis].checked_mul(2)?.checked_add(extent)?;
-        Some(padded.checked_sub(reach)?.checked_div(self.stride[axis])? + 1)
+        Some(padded.checked_sub(span)?.checked_div(self.stride[axis])? + 1)
     }
 
-    /// The part of an axis of the input, which has `extent` there, that the outputs `out` read, padding left out. Where all
-    /// taps lie in the padding it is what is next to them: there is always something to bind.
+    /// The range along an axis of the input, of length `extent`, that the outputs `out` read, without padding. If all
+    /// taps lie in the padding, it is the nearest input, so that the range is never empty.
     pub(crate) fn input_range(&self, axis: usize, out: Range<usize>, extent: usize) -> Range<usize> {
         let inside = |padded: usize| padded.saturating_sub(self.pad[axis]);
         let first = inside(out.start * self.stride[axis]).min(extent - 1);
@@ -50,13 +50,13 @@ impl Window {
         first..end
     }
 
-    /// From the first to the last input, padding included, that so many outputs side by side read.
+    /// The length of the range, with padding, that `outputs` neighbouring outputs read.
     pub(crate) fn span(&self, axis: usize, outputs: usize) -> usize {
         (outputs - 1) * self.stride[axis] + self.dilation[axis] * (self.kernel[axis] - 1) + 1
     }
 
-    /// Whether at every output position at least one tap lies inside an input of extents `thw`. Pooling needs that:
-    /// nothing is the largest value of padding. Dilated taps can straddle a small input.
+    /// Whether at every output position at least one tap lies inside an input of extents `thw`. Max pooling needs that:
+    /// padding has no maximum. Dilated taps can straddle a small input.
     pub fn always_touches(&self, thw: [usize; 3]) -> bool {
         let Some(out) = self.output(thw) else { return false };
         (0..3).all(|axis| {
@@ -73,7 +73,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    /// Tap by tap, for every range of outputs of many windows.
+    /// Checks tap by tap, for every range of outputs of many windows.
     #[test]
     fn the_frames_read_are_those_under_the_taps() {
         let draw = |limit: usize, rng: &mut fastrand::Rng| rng.usize(1..=limit);
@@ -93,7 +93,7 @@ mod tests {
                 assert!(got.start < got.end && got.end <= frames, "{window:?} {start}..{end}: {got:?}");
                 match (read.iter().min(), read.iter().max()) {
                     (Some(&first), Some(&last)) => {
-                        // Dilated taps can straddle the edge; then nothing outside the span of all taps is read.
+                        // Dilated taps can straddle the edge. The range then stays within the span of all taps.
                         assert!(got.start <= first && last < got.end, "{window:?} {start}..{end} of {frames}: {got:?}");
                         let exact = dilation == 1 && stride[0] == 1;
                         assert!(!exact || got == (first..last + 1), "{window:?} {start}..{end} of {frames}: {got:?}");

@@ -6,7 +6,7 @@
 // positions). No patch matrix is built: the input is read where it lies.
 //
 // Winograd's products use the same code. They are a batch of convolutions with one window, stored one after the other
-// along N, and each has its own weights. An ordinary convolution is a batch of one.
+// along N, and each has separate weights. An ordinary convolution is a batch of one.
 //
 // A k index of the product is a tap and a channel block: four neighbouring input channels, which are one vec4.
 //

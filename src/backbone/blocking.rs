@@ -1,5 +1,4 @@
-//! The calls of a backbone that wait on the calling thread: a façade over those that do not. None of them is there in a
-//! browser.
+//! The blocking calls of a backbone: a façade over the asynchronous ones. They do not exist in a browser.
 
 use super::recorded::{FeatureLayout, layouts};
 use super::{GpuBackbone, Pending};
@@ -12,14 +11,15 @@ use crate::shape::Shape;
 use crate::tuning::{self, Setting, Tuned};
 
 impl GpuBackbone {
-    /// As [`GpuBackbone::prepare_async`], on this thread. Where tuning was asked for it goes before, in silence.
+    /// Like [`GpuBackbone::prepare_async`], on this thread. If tuning was asked for, it runs first, without a report of
+    /// progress.
     ///
     /// This blocks while the driver compiles shaders and weights are uploaded: for some tenths of a second to some
-    /// seconds the first time, for milliseconds where another shape, another backbone of the same context, or a
+    /// seconds the first time, and for milliseconds if another shape, another backbone of the same context, or a
     /// directory for caches has the kernels already. Tuning takes from seconds to minutes.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare_async`] and [`GpuBackbone::tune`].
+    /// The errors of [`GpuBackbone::prepare_async`] and [`GpuBackbone::tune`].
     pub fn prepare(&mut self, shape: Shape) -> Result<()> {
         if !self.is_prepared(shape) {
             self.tune(shape, &mut |_, _| ())?;
@@ -28,22 +28,23 @@ impl GpuBackbone {
         drive(&gpu, self.prepare_async(shape))
     }
 
-    /// What [`GpuBackbone::prepare`] has planned for clips of `shape`. A plan is [low-level](crate::low_level), and not
+    /// The plan of [`GpuBackbone::prepare`] for clips of `shape`. Plans are [low-level](crate::low_level) and not
     /// stable.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare`].
+    /// The errors of [`GpuBackbone::prepare`].
     pub fn plan(&mut self, shape: Shape) -> Result<&Plan> {
         self.prepare(shape)?;
         Ok(self.last_used().plan())
     }
 
-    /// Finds the quickest methods for clips of `shape` by trying, see [`crate::low_level::tuning`]: those that no
-    /// earlier call and no directory for caches knows. `progress` hears how many of how many operators are done. What
-    /// was tried is returned, and nothing is done where tuning was not asked for.
+    /// Finds the quickest methods for clips of `shape` by benchmarks, see [`crate::low_level::tuning`], for operators
+    /// that neither an earlier call nor a directory for caches knows. `progress` is called with the number of operators
+    /// done and their total. Returns the results of the benchmarks. Without [`Options::tuning`](crate::Options::tuning)
+    /// it does nothing.
     ///
     /// # Errors
-    /// Those of [`tuning::tune`].
+    /// The errors of [`tuning::tune`].
     pub fn tune(&mut self, shape: Shape, progress: &mut dyn FnMut(usize, usize)) -> Result<Vec<Tuned>> {
         if !self.tuning {
             return Ok(Vec::new());
@@ -61,26 +62,26 @@ impl GpuBackbone {
         Ok(tuned)
     }
 
-    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values that lie elsewhere.
-    /// The first clip of a shape is planned for; see [`GpuBackbone::prepare`].
+    /// Runs the body on `clip`, N×3×T×H×W: a [`&Clip`](crate::Clip), or a [`ClipView`] of values in other memory. The
+    /// first clip of a shape is prepared for, see [`GpuBackbone::prepare`].
     ///
-    /// This blocks until the features have come back: for the upload, for the work of the device and of everything that
-    /// was submitted to its queue before, and for the readback. A device that has not finished after ten minutes, and a
-    /// second more for each 10^8 multiply-adds, is given up on.
+    /// This blocks until the features have been read back: during the upload, the work of the device including
+    /// everything submitted to its queue earlier, and the readback. The time limit is ten minutes, and a second more
+    /// for each 10^8 multiply-adds.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is
-    /// lost: then this backbone is of no use any more, and a new one is to be made on a new context;
+    /// The errors of [`GpuBackbone::prepare`]; [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is
+    /// lost: this backbone cannot be used again, so make a new one on a new context;
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device fails otherwise, or takes too long: the next clip
-    /// of that shape is prepared for anew.
+    /// of that shape is prepared for again.
     pub fn forward<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<FeatureMaps> {
         Ok(self.forward_timed(clip, Timing::Off)?.0)
     }
 
-    /// As [`GpuBackbone::forward`], with the device's own timing: `None` where the device has no timestamp queries.
+    /// Like [`GpuBackbone::forward`], with timing by the device: `None` if the device has no timestamp queries.
     ///
     /// # Errors
-    /// As [`GpuBackbone::forward`].
+    /// The errors of [`GpuBackbone::forward`].
     pub fn forward_timed<'a>(
         &mut self,
         clip: impl Into<ClipView<'a>>,
@@ -90,12 +91,12 @@ impl GpuBackbone {
         Ok(outputs.named(ticket.wait()?))
     }
 
-    /// As [`GpuBackbone::submit_async`], on this thread: it waits only where two clips of that shape are on their way,
-    /// and for the first clip of a shape.
+    /// Like [`GpuBackbone::submit_async`], on this thread. It waits only if two clips of that shape are in flight, and
+    /// for the first clip of a shape.
     ///
     /// # Errors
-    /// As [`GpuBackbone::submit_async`] and [`GpuBackbone::prepare`]; [`ErrorKind::Device`](crate::ErrorKind::Device)
-    /// if the device takes too long.
+    /// The errors of [`GpuBackbone::submit_async`] and [`GpuBackbone::prepare`];
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
     pub fn submit<'a>(&mut self, clip: impl Into<ClipView<'a>>) -> Result<Pending> {
         self.submit_timed(clip.into(), Timing::Off)
     }
@@ -108,40 +109,41 @@ impl GpuBackbone {
         Ok(Pending::new(ticket, executor.plan(), spatial_scale))
     }
 
-    /// Fills the activation buffers of a prepared shape with `value`: results must not depend on what they held.
+    /// Fills the activation buffers of a prepared shape with `value`, for tests that results do not depend on their
+    /// contents.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare`].
+    /// The errors of [`GpuBackbone::prepare`].
     pub fn fill_activations(&mut self, shape: Shape, value: f32) -> Result<()> {
         self.prepare(shape)?;
         self.last_used().fill_activations(value)
     }
 }
 
-/// Between buffers of the caller's.
+/// Forwards between the caller's buffers.
 impl GpuBackbone {
-    /// As [`GpuBackbone::feature_layouts_async`], on this thread.
+    /// Like [`GpuBackbone::feature_layouts_async`], on this thread.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare`].
+    /// The errors of [`GpuBackbone::prepare`].
     pub fn feature_layouts(&mut self, shape: Shape) -> Result<Vec<FeatureLayout>> {
         Ok(layouts(self.plan(shape)?))
     }
 
-    /// As [`GpuBackbone::feature_buffers_async`], on this thread.
+    /// Like [`GpuBackbone::feature_buffers_async`], on this thread.
     ///
     /// # Errors
-    /// As [`GpuBackbone::feature_buffers_async`] and [`GpuBackbone::prepare`].
+    /// The errors of [`GpuBackbone::feature_buffers_async`] and [`GpuBackbone::prepare`].
     pub fn feature_buffers(&mut self, shape: Shape) -> Result<Vec<(FeatureLayout, wgpu::Buffer)>> {
         self.prepare(shape)?;
         let gpu = self.gpu.clone();
         drive(&gpu, self.feature_buffers_async(shape))
     }
 
-    /// As [`GpuBackbone::record_async`], on this thread, which waits only for the first clip of a shape.
+    /// Like [`GpuBackbone::record_async`], on this thread. It waits only for the first clip of a shape.
     ///
     /// # Errors
-    /// As [`GpuBackbone::record_async`] and [`GpuBackbone::prepare`].
+    /// The errors of [`GpuBackbone::record_async`] and [`GpuBackbone::prepare`].
     pub fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -158,7 +160,8 @@ impl Pending {
     /// Waits for the features.
     ///
     /// # Errors
-    /// As [`Pending::features`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
+    /// The errors of [`Pending::features`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too
+    /// long.
     pub fn wait(self) -> Result<FeatureMaps> {
         let (ticket, outputs) = self.into_parts();
         Ok(outputs.named(ticket.wait()?).0)

@@ -1,4 +1,4 @@
-//! A forward that is on its way.
+//! A forward in flight.
 
 use crate::error::Result;
 use crate::features::{FeatureMap, FeatureMaps};
@@ -6,8 +6,8 @@ use crate::gpu::{Profile, RunOutputs, Ticket};
 use crate::plan::Plan;
 use std::sync::Arc;
 
-/// A forward that is on its way, see [`GpuBackbone::submit_async`](super::GpuBackbone::submit_async). Dropping it gives
-/// up its features; the device computes them all the same.
+/// A forward in flight, see [`GpuBackbone::submit_async`](super::GpuBackbone::submit_async). Dropping it gives up its
+/// features; the device computes them nevertheless.
 #[derive(Debug)]
 #[must_use = "it has the features"]
 pub struct Pending {
@@ -15,7 +15,7 @@ pub struct Pending {
     outputs: Outputs,
 }
 
-/// What the outputs of a run are called.
+/// The names of a run's outputs.
 #[derive(Debug)]
 pub(super) struct Outputs {
     plan: Arc<Plan>,
@@ -27,24 +27,24 @@ impl Pending {
         Self { ticket, outputs: Outputs { plan: Arc::clone(plan), spatial_scale } }
     }
 
-    /// The features, once they are there. In a browser the task is woken then. Natively whoever awaits this polls the
-    /// device over and over; `Pending::wait` sleeps instead.
+    /// The features, once they are ready. In a browser the task is woken then. Natively, awaiting this polls the device
+    /// repeatedly; `Pending::wait` sleeps instead.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost) if the device is lost meanwhile,
-    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The backbone prepares anew for the next
-    /// clip of that shape.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) if it fails otherwise. The next clip of that shape is prepared
+    /// for again.
     pub async fn features(self) -> Result<FeatureMaps> {
         let Self { ticket, outputs } = self;
         Ok(outputs.named(ticket.outputs().await?).0)
     }
 
-    /// Whether the features can be had without waiting. Natively this polls the device.
+    /// Whether the features are ready. Natively this polls the device.
     pub fn is_ready(&self) -> bool {
         self.ticket.is_ready()
     }
 
-    /// The two parts of it.
+    /// The ticket and the names of the outputs.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn into_parts(self) -> (Ticket, Outputs) {
         (self.ticket, self.outputs)
@@ -52,7 +52,7 @@ impl Pending {
 }
 
 impl Outputs {
-    /// What a run left, by name.
+    /// The outputs of a run, with their names.
     pub fn named(&self, (values, profile): RunOutputs) -> (FeatureMaps, Option<Profile>) {
         let Self { plan, spatial_scale } = self;
         let last = &plan.graph().blob(plan.graph().output()).name;

@@ -1,11 +1,11 @@
-//! Forwards between buffers of the caller's, recorded into a command encoder of the caller's.
+//! Forwards between buffers of the caller, recorded into a command encoder of the caller.
 
 use super::GpuBackbone;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::shape::Shape;
 
-/// A blob that a forward leaves in a buffer.
+/// A blob that a recorded forward copies into a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FeatureLayout {
@@ -16,33 +16,33 @@ pub struct FeatureLayout {
 }
 
 impl FeatureLayout {
-    /// What the buffer is used as, besides whatever the caller does with it.
+    /// The usage that the buffer needs, in addition to the caller's.
     pub const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::COPY_DST;
 
-    /// Bytes of its values: what the buffer has at least.
+    /// Bytes of its values: the least size of the buffer.
     pub fn bytes(&self) -> u64 {
         self.shape.bytes()
     }
 }
 
-/// What the buffer of a clip is used as, besides whatever the caller does with it.
+/// The usage that the buffer of a clip needs, in addition to the caller's.
 pub const CLIP_USAGE: wgpu::BufferUsages = wgpu::BufferUsages::COPY_SRC;
 
 impl GpuBackbone {
-    /// What [`GpuBackbone::record`] leaves of clips of `shape`, a buffer each: the taps in the order asked for, and the
-    /// last blob, which comes at the end unless it was asked for. `shape` is prepared for.
+    /// The features that [`GpuBackbone::record`] writes for clips of `shape`, one buffer each: the taps in the order
+    /// asked for, and the last blob, which comes at the end unless it is a tap. This prepares for `shape`.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare_async`].
+    /// The errors of [`GpuBackbone::prepare_async`].
     pub async fn feature_layouts_async(&mut self, shape: Shape) -> Result<Vec<FeatureLayout>> {
         Ok(layouts(self.plan_async(shape).await?))
     }
 
-    /// Buffers for what [`GpuBackbone::record`] leaves of clips of `shape`, for callers that have none: they can be
-    /// bound as storage, and copied from.
+    /// Buffers for the features that [`GpuBackbone::record`] writes for clips of `shape`, for callers that have none.
+    /// They can be bound as storage and copied from.
     ///
     /// # Errors
-    /// As [`GpuBackbone::prepare_async`]; [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    /// The errors of [`GpuBackbone::prepare_async`]; [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
     pub async fn feature_buffers_async(&mut self, shape: Shape) -> Result<Vec<(FeatureLayout, wgpu::Buffer)>> {
         let layouts = self.feature_layouts_async(shape).await?;
         let usage = FeatureLayout::USAGE | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
@@ -51,24 +51,24 @@ impl GpuBackbone {
         Ok(layouts.into_iter().zip(buffers).collect())
     }
 
-    /// Records a forward on a clip of `shape`, N×3×T×H×W, into a command encoder of the caller's. The clip is read from
-    /// `clip`, a buffer of NCTHW float32 with [`CLIP_USAGE`]; `features` are left in buffers like those of
-    /// [`GpuBackbone::feature_layouts_async`], as many and in that order. Everything is on the device of this
-    /// backbone's context, which [`GpuContext::from_wgpu`](crate::GpuContext::from_wgpu) makes of the caller's.
+    /// Records a forward on a clip of `shape`, N×3×T×H×W, into a command encoder of the caller. The clip is read from
+    /// `clip`, a buffer of NCTHW float32 with [`CLIP_USAGE`]. The features are written into the buffers `features`, one
+    /// for each of [`GpuBackbone::feature_layouts_async`], in that order. All buffers are on the device of this
+    /// backbone's context, which [`GpuContext::from_wgpu`](crate::GpuContext::from_wgpu) makes from the caller's
+    /// device.
     ///
-    /// Nothing is submitted and nothing is read back. Whatever the plan has, several rounds of fewer clips or work that
-    /// a [`GpuBackbone::submit_async`] would submit bit by bit, is recorded into this one encoder: a long clip is one
+    /// Nothing is submitted and nothing is read back. All micro-batches of the plan, and all parts that
+    /// [`GpuBackbone::submit_async`] would submit separately, are recorded into this one encoder. So a long clip is one
     /// long submission, which a system with a watchdog for GPUs may end. Several forwards may be recorded one after the
     /// other, and others may be submitted meanwhile; all use the same buffers for activations, in the order of their
     /// submission.
     ///
     /// # Errors
-    /// Those of [`GpuBackbone::prepare_async`], which goes before where `shape` is new;
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where the clip or a feature is beyond one binding of the device;
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) where a buffer is too small, or there are too few or too many;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where one lacks its usage. Then nothing is recorded.
-    /// What else is wrong with a buffer, such as belonging to another device, is found by wgpu when the encoder is
-    /// finished.
+    /// The errors of [`GpuBackbone::prepare_async`], which runs first if `shape` is new;
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the clip or a feature is larger than a binding of the device;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if a buffer is too small, or there are too few or too many;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if one lacks its usage. After an error nothing is
+    /// recorded. wgpu reports other errors of buffers, such as another device, when the encoder is finished.
     pub async fn record_async(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

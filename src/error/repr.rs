@@ -1,11 +1,11 @@
-//! The errors themselves, one variant a kind.
+//! The contents of errors, one variant for each kind.
 //!
-//! Every variant names the thing it is about and says what was wanted and what was given. No variant carries a
-//! dependency's type, so that a dependency can change without breaking callers.
+//! Every variant names the thing at fault, and says what was wanted and what was given. No variant contains a type of a
+//! dependency, so that dependencies can change without breaking callers.
 
 use std::path::PathBuf;
 
-/// What an [`Error`] holds. [`ErrorKind`] says when each of them happens.
+/// The contents of an [`Error`]. [`ErrorKind`] says when each variant occurs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ErrorRepr {
     /// A configuration that describes no network, or is no configuration at all.
@@ -30,7 +30,7 @@ pub(crate) enum ErrorRepr {
         hint: String,
     },
 
-    /// A 2-D weight where the network wants one that spans frames, and no word on how to make one of the other.
+    /// A 2-D weight for a layer that spans frames, without an option for how to inflate it.
     #[error(
         "weights: blob {blob:?} is 2-D, {given}, and wanted is {wanted}: say how to inflate it over time ({})",
         either(modes)
@@ -90,10 +90,10 @@ pub(crate) enum ErrorRepr {
         note: &'static str,
     },
 
-    /// A name that stands for no value.
+    /// A name that is no value of its type.
     #[error("{what}: wanted {}, got {given:?}", either(known))]
     UnknownName {
-        /// What was to be named, for example `backend`.
+        /// What the name stands for, for example `backend`.
         what: &'static str,
         /// The name given.
         given: String,
@@ -101,7 +101,7 @@ pub(crate) enum ErrorRepr {
         known: Vec<String>,
     },
 
-    /// A weight file that may be one of several projects'.
+    /// A weight file that may come from one of several projects.
     #[error(
         "the network of {file} is not supported: it may be one of several: {why}. Say whose it is: {}",
         either(families)
@@ -109,9 +109,9 @@ pub(crate) enum ErrorRepr {
     AmbiguousFamily {
         /// The file.
         file: String,
-        /// Why nothing in it decides.
+        /// The reason why its contents do not decide.
         why: &'static str,
-        /// The projects it may be of.
+        /// The projects that it may come from.
         families: Vec<String>,
     },
 
@@ -126,7 +126,7 @@ pub(crate) enum ErrorRepr {
         source: std::io::Error,
     },
 
-    /// A file whose contents are not what its name or its use promises.
+    /// A file whose contents do not have the format that its name or its use requires.
     #[error("{}: wanted {wanted}, got {given}", path.display())]
     Format {
         /// The file.
@@ -135,21 +135,21 @@ pub(crate) enum ErrorRepr {
         wanted: String,
         /// What it held, or what its reader said.
         given: String,
-        /// What may help, where more is known than that the file is damaged or of another kind.
+        /// A hint, if more is known than that the file is damaged or of another kind.
         hint: Option<&'static str>,
     },
 
-    /// A video of which something that is wanted is damaged or missing.
+    /// A video in which a wanted frame is damaged or missing.
     #[error("{}: wanted a whole video, got {given}", path.display())]
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Damaged {
         /// The video.
         path: PathBuf,
-        /// How many of its frames are whole, and which are not.
+        /// How many of its frames are intact, and which are not.
         given: String,
     },
 
-    /// A clip without a body to look at: no frames, frames of different sizes, and the like.
+    /// An invalid clip: no frames, frames of different sizes, and the like.
     #[error("clip: wanted {wanted}, got {given}")]
     Clip {
         /// What would have been valid.
@@ -163,14 +163,14 @@ pub(crate) enum ErrorRepr {
     Size {
         /// The blob or quantity.
         what: String,
-        /// Why it cannot be.
+        /// The reason why the size is invalid.
         reason: String,
     },
 
     /// A blob or weight larger than one binding or buffer of the adapter.
     #[error("{what} needs {needed} bytes in one {limit_name}, but the adapter allows {limit}")]
     Limit {
-        /// The blob, and what it is used for.
+        /// The blob, and its use.
         what: String,
         /// Bytes needed.
         needed: u64,
@@ -180,20 +180,20 @@ pub(crate) enum ErrorRepr {
         limit_name: &'static str,
     },
 
-    /// A limit on the memory of a run that not even its smallest parts are within.
+    /// A limit on the memory of a run that no plan is within.
     #[error(
         "{what} needs {least} bytes of device memory for activations and workspaces at least, but the limit is {limit}"
     )]
     MemoryLimit {
         /// The clip.
         what: String,
-        /// The fewest bytes that a plan was found for.
+        /// The fewest bytes of any plan that was found.
         least: u64,
         /// Bytes allowed.
         limit: u64,
     },
 
-    /// A kernel was asked for by name for an operator that it cannot do.
+    /// A kernel was asked for by name for an operator that it does not support.
     #[error("operator {operator}: kernel {kernel} cannot do it: {reason}")]
     Kernel {
         /// Operator name.
@@ -204,31 +204,32 @@ pub(crate) enum ErrorRepr {
         reason: String,
     },
 
-    /// No adapter fits what was asked for.
+    /// No adapter fits the request.
     #[error("no adapter {wanted}; found: {found}")]
     NoAdapter {
         /// What was asked for.
         wanted: String,
-        /// The adapters there are.
+        /// The available adapters.
         found: String,
     },
 
-    /// The device, or the driver behind it, ran out of memory. What was there before is as it was.
+    /// The device or its driver ran out of memory. Existing objects are unaffected.
     #[error("device {adapter} is out of memory: {reason}")]
     OutOfMemory {
         /// Name of the adapter.
         adapter: String,
-        /// What wgpu was making, and what the driver said.
+        /// What wgpu was creating, and the message of the driver.
         reason: String,
     },
 
-    /// The device is lost and will not come back: a fault or a reset of the driver, a card taken away, or a caller that has
-    /// destroyed it. Everything made on it is of no use any more; a new [`GpuContext`](crate::GpuContext) may work.
+    /// The device is lost and will not come back: a fault or a reset of the driver, a removed card, or a caller that
+    /// has destroyed it. Nothing that was created on it can be used again; a new [`GpuContext`](crate::GpuContext) may
+    /// work.
     #[error("device {adapter} is lost: {reason}")]
     DeviceLost {
         /// Name of the adapter.
         adapter: String,
-        /// What the driver or wgpu said, as far as it was told.
+        /// The message of the driver or of wgpu, if there was one.
         reason: String,
     },
 
@@ -237,11 +238,11 @@ pub(crate) enum ErrorRepr {
     Device {
         /// Name of the adapter.
         adapter: String,
-        /// What the driver or wgpu said.
+        /// The message of the driver or of wgpu.
         reason: String,
     },
 
-    /// Another program that is needed is not there, or does not do what it should.
+    /// Another program that is needed is missing or does not work.
     #[error("cannot use the program {program}: {reason}")]
     #[cfg_attr(not(feature = "files"), expect(dead_code))]
     Program {
@@ -251,12 +252,12 @@ pub(crate) enum ErrorRepr {
         reason: String,
     },
 
-    /// Something this version does not do.
+    /// Something that this version does not support.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
         /// What was asked for.
         what: String,
-        /// Why not, and what to do instead.
+        /// The reason, and what to do instead.
         reason: String,
     },
 }
@@ -269,7 +270,7 @@ fn either(names: &[String]) -> String {
     }
 }
 
-/// What a tap may be.
+/// The taps that are valid.
 fn blobs(known: &[String], note: &str) -> String {
     match known {
         [] => "a blob of this graph".to_owned(),

@@ -33,21 +33,21 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// As [`list_adapters_async`], on this thread.
+/// Like [`list_adapters_async`], on this thread.
 pub fn list_adapters() -> Vec<AdapterSummary> {
     now(list_adapters_async())
 }
 
 impl ContextOptions {
-    /// As [`ContextOptions::adapters_async`], on this thread.
+    /// Like [`ContextOptions::adapters_async`], on this thread.
     pub fn adapters(&self) -> Vec<AdapterSummary> {
         now(self.adapters_async())
     }
 
-    /// As [`ContextOptions::open_async`], on this thread.
+    /// Like [`ContextOptions::open_async`], on this thread.
     ///
     /// # Errors
-    /// As [`ContextOptions::open_async`].
+    /// The errors of [`ContextOptions::open_async`].
     pub fn open(&self, summary: &AdapterSummary) -> Result<GpuContext> {
         now(self.open_async(summary))
     }
@@ -56,7 +56,7 @@ impl ContextOptions {
 /// Runs a future of this crate that waits only for the device, and sleeps while the device works.
 ///
 /// # Errors
-/// Those of the future; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
+/// The errors of the future; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
 pub(crate) fn drive<T>(gpu: &GpuContext, future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     let mut idle_since = Instant::now();
@@ -78,11 +78,11 @@ pub(crate) fn drive<T>(gpu: &GpuContext, future: impl Future<Output = Result<T>>
 }
 
 impl GpuContext {
-    /// As [`GpuContext::new_async`], on this thread. It takes from milliseconds to a second or two, most of it for
+    /// Like [`GpuContext::new_async`], on this thread. It takes from milliseconds to a second or two, most of it for
     /// drivers to load.
     ///
     /// # Errors
-    /// As [`GpuContext::new_async`].
+    /// The errors of [`GpuContext::new_async`].
     pub fn new(options: ContextOptions) -> Result<Self> {
         now(Self::new_async(options))
     }
@@ -96,10 +96,10 @@ impl GpuContext {
         now(Self::all_async(options))
     }
 
-    /// As [`GpuContext::open_async`], on this thread.
+    /// Like [`GpuContext::open_async`], on this thread.
     ///
     /// # Errors
-    /// As [`GpuContext::open_async`].
+    /// The errors of [`GpuContext::open_async`].
     pub fn open(summary: &AdapterSummary) -> Result<Self> {
         now(Self::open_async(summary))
     }
@@ -123,10 +123,10 @@ impl GpuContext {
 }
 
 impl Executor {
-    /// As [`Executor::new_async`], on this thread.
+    /// Like [`Executor::new_async`], on this thread.
     ///
     /// # Errors
-    /// As [`Executor::new_async`].
+    /// The errors of [`Executor::new_async`].
     pub fn new(
         gpu: &GpuContext,
         plan: Plan,
@@ -138,10 +138,11 @@ impl Executor {
         drive(gpu, Self::new_async(gpu, plan, weights, constants, checks, patch))
     }
 
-    /// As [`Executor::submit_async`], on this thread. It waits only if two runs are in flight.
+    /// Like [`Executor::submit_async`], on this thread. It waits only if two runs are in flight.
     ///
     /// # Errors
-    /// As [`Executor::submit_async`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
+    /// The errors of [`Executor::submit_async`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes
+    /// too long.
     pub fn submit(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<Ticket> {
         while let Some(oldest) = self.run_to_wait_for() {
             oldest.wait()?;
@@ -152,7 +153,7 @@ impl Executor {
     /// Runs the plan on `inputs` and waits for its outputs, see [`Executor::submit_async`].
     ///
     /// # Errors
-    /// As [`Executor::submit`].
+    /// The errors of [`Executor::submit`].
     pub fn run(&mut self, inputs: &[&[f32]], timing: Timing) -> Result<RunOutputs> {
         self.submit(inputs, timing)?.wait()
     }
@@ -171,7 +172,7 @@ impl Ticket {
     /// Waits for the outputs.
     ///
     /// # Errors
-    /// As [`Ticket::outputs`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
+    /// The errors of [`Ticket::outputs`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if the device takes too long.
     pub fn wait(self) -> Result<RunOutputs> {
         self.0.wait()?;
         now(self.outputs())

@@ -78,7 +78,7 @@ impl Executor {
         patch: Option<ShaderPatch>,
     ) -> Result<Self> {
         let plan = Arc::new(plan);
-        // Each in a scope of its own, so that nothing more is allocated once memory runs out, and nothing uses a buffer
+        // Each in a separate scope, so that nothing more is allocated once memory runs out, and nothing uses a buffer
         // that failed.
         let mut activations = Vec::new();
         for (index, &bytes) in plan.memory().buffers().iter().enumerate() {

@@ -171,7 +171,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> std::result::Result<T, Str
     })
 }
 
-/// The value behind a lock. A poisoned lock means that another thread panicked; the value is consistent nevertheless.
+/// Locks a mutex. If it is poisoned, another thread has panicked; the value is consistent nevertheless.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

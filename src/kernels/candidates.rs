@@ -80,7 +80,7 @@ fn depthwise(target: Target) -> Vec<Method> {
     }
 }
 
-/// The methods for a convolution with pooling behind it.
+/// The methods for a convolution with pooling after it.
 fn pooled(target: Target) -> Vec<Method> {
     let mut kernels = ConvPool::ALL.to_vec();
     let software = target.class == AdapterClass::Software;

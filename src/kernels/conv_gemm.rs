@@ -350,7 +350,7 @@ impl Family for Gemm {
 }
 
 impl Gemm {
-    /// Whether it can compute `conv`, apart from the pooling behind it.
+    /// Whether it can compute `conv`, apart from the pooling after it.
     ///
     /// # Errors
     /// The reason, if not.

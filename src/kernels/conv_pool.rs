@@ -1,4 +1,4 @@
-//! A convolution and the max pooling behind it in one kernel: what both kernels for that share.
+//! A convolution and the max pooling after it in one kernel: what both kernels for that share.
 //!
 //! Parameters and constants are those of [`super::conv_gemm`]; the constants are those of the kernel for the
 //! convolution alone. The input is an uploaded clip, plane by plane. It has so few channels that converting it to
@@ -30,7 +30,7 @@ pub(super) struct PositionTiles {
     pub rows: usize,
 }
 
-/// A convolution and the max pooling behind it.
+/// A convolution and the max pooling after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConvPool {
     /// From registers, with values of neighbours shuffled in subgroups of eight. The weights are in that memory.

@@ -1,4 +1,4 @@
-//! Host side of `shaders/conv_pool_subgroup.wgsl`: a convolution and the max pooling behind it in one kernel, from
+//! Host side of `shaders/conv_pool_subgroup.wgsl`: a convolution and the max pooling after it in one kernel, from
 //! registers.
 //!
 //! Parameters and launch are those of [`super::conv_pool`], constants those of [`super::conv_gemm_subgroup`].

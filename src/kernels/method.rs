@@ -120,7 +120,7 @@ pub(super) trait Family {
     /// The values of the constants.
     ///
     /// # Errors
-    /// Those of [`Weights::get`].
+    /// The errors of [`Weights::get`].
     fn constants(&self, _operator: &Self::Operator, _channels: usize, _weights: &Weights) -> Result<Vec<Vec<f32>>> {
         Ok(Vec::new())
     }
@@ -214,8 +214,8 @@ impl<F: Family> Implementation for F {
 
 /// The reason why a method cannot compute a convolution with the projection of another input.
 pub(super) const NOT_A_SUM: &str = "it computes one convolution, not the sum of two";
-/// The reason why a method cannot compute a convolution with the pooling behind it.
-pub(super) const NO_POOLING: &str = "it computes no pooling behind the convolution";
+/// The reason why a method cannot compute a convolution with the pooling after it.
+pub(super) const NO_POOLING: &str = "it computes no pooling after the convolution";
 
 /// Rejects convolutions with a projection or with pooling.
 pub(super) fn one_convolution(conv: &Conv) -> Result<(), String> {
@@ -381,7 +381,7 @@ impl Method {
     /// The values of this method's constant buffers for `kind`, to be converted to the number format of each.
     ///
     /// # Errors
-    /// Those of [`Weights::get`] for the parameters that the operator names.
+    /// The errors of [`Weights::get`] for the parameters that the operator names.
     pub fn constants(self, kind: &OpKind, channels: usize, weights: &Weights) -> Result<Vec<Vec<f32>>> {
         self.implementation().constants(kind, channels, weights)
     }

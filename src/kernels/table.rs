@@ -174,7 +174,7 @@ kernels! {
         Projected(WorkgroupTile::Compact),
         Projected(WorkgroupTile::Sliced),
     ];
-    /// Implicit-GEMM convolution with the max pooling behind it.
+    /// Implicit-GEMM convolution with the max pooling after it.
     ConvPool(conv_pool::ConvPool), method: [
         conv_pool::ConvPool::SUBGROUP,
         conv_pool::ConvPool::SUBGROUP_TEXTURE,

@@ -149,7 +149,7 @@ impl Target {
         self.registers == RegisterBudget::Few || self.compiler == Compiler::Fxc
     }
 
-    /// Whether to compute a convolution and the max pooling behind it in one dispatch
+    /// Whether to compute a convolution and the max pooling after it in one dispatch
     /// ([`crate::graph::fuse::fuse_pools`]). A software adapter without subgroups of eight cannot shuffle columns
     /// between lanes.
     pub fn gains_by_pooling(self) -> bool {

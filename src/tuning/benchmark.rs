@@ -129,7 +129,7 @@ impl Benchmark {
     /// Runs every candidate. Returns what it found, and the method that is chosen.
     ///
     /// # Errors
-    /// Those of the reference method. A candidate that fails is dropped.
+    /// The errors of the reference method. A candidate that fails is dropped.
     pub fn run(&self, setting: Setting<'_>) -> Result<(Tuned, Method)> {
         let options = setting.options;
         let inputs = self.operator.inputs();

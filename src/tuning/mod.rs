@@ -1,14 +1,15 @@
-//! Tuning: which method is quickest for an operator on this very device, found by trying.
+//! Tuning: finds the quickest method for each operator on this device, by benchmarks.
 //!
-//! The planner chooses methods by a fixed table, which is made of measurements on adapters of a class. Tuning times
-//! every candidate for every distinct operator of a network on a clip of one shape, and puts what won into [`Choices`]
-//! for the planner. A candidate has to be right before it may win: its output is compared with that of the direct
-//! kernel, with the tolerance of [`crate::verify`]. Then the whole network runs with what won beside itself without,
-//! and what does not make it quicker is dropped. What is left is kept on disk where the context has a directory for
+//! The planner chooses methods with a fixed table, which rests on measurements on adapters of a class. Tuning times
+//! every candidate for every distinct operator of a network, on a clip of one shape, and puts the winners into
+//! [`Choices`] for the planner. A candidate must be right to win: its output is compared with that of the direct
+//! kernel, with the tolerance of [`crate::verify`]. Then the whole network is timed with the winners and without, and
+//! winners that do not make it quicker are dropped. The result is stored on disk if the context has a directory for
 //! caches ([`GpuContext::cached_in`]).
 //!
-//! Choices are made for a single clip, whatever the batch, as those of the table are. Results of a tuned network agree
-//! with those of the table's within the same tolerance, not bit for bit, and another tuning may choose otherwise.
+//! Choices are made for a single clip, whatever the batch, like those of the table. The results of a tuned network
+//! agree with those of the table's methods within the same tolerance, not bit for bit. Tuning again may choose
+//! differently.
 
 mod benchmark;
 mod network;
@@ -28,63 +29,64 @@ use std::time::Duration;
 
 pub(crate) use store::load;
 
-/// What tuning found for one operator, and all like it.
+/// The result of tuning for one operator, and for all operators with the same signature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tuned {
-    /// The first operator of the kind in the network.
+    /// The first of these operators in the network.
     pub operator: String,
-    /// How many of its operators are of the kind.
+    /// The number of these operators in the network.
     pub count: usize,
-    /// How many methods were tried.
+    /// The number of methods that were tried.
     pub candidates: usize,
-    /// Those whose output was wrong, or that failed.
+    /// Methods whose output was wrong, or that failed.
     pub refused: Vec<&'static str>,
     /// The method of the fixed table.
     pub table: &'static str,
-    /// Its time in milliseconds, a median; NaN if it was refused.
+    /// Its median time in milliseconds; NaN if it was refused.
     pub table_ms: f64,
-    /// The method chosen: the table's, unless another is quicker by more than the noise.
+    /// The chosen method: the table's, unless another is quicker by more than the noise.
     pub chosen: &'static str,
-    /// Its time in milliseconds, a median.
+    /// Its median time in milliseconds.
     pub chosen_ms: f64,
-    /// Whether the network is computed so: not where it was no quicker for it as a whole, and follows the table.
+    /// Whether the network uses the chosen method. It does not if the network was no quicker with it; then it uses the
+    /// table's.
     pub kept: bool,
-    /// Every method that was right, the quickest first.
+    /// All methods with right results, the quickest first.
     pub times: Vec<Timed>,
 }
 
-/// How long a method took for an operator.
+/// The time of a method for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Timed {
     /// Its name.
     pub method: &'static str,
-    /// Its time in milliseconds: the median of so many runs.
+    /// Its time in milliseconds: the median of `runs` runs.
     pub ms: f64,
-    /// A single one where that was hopeless.
+    /// The number of runs; 1 if the first run was much slower than the best method.
     pub runs: usize,
 }
 
-/// What a network is tuned on and for.
+/// The setting in which a network is tuned.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
     /// The device.
     pub gpu: &'a GpuContext,
     /// The weights.
     pub weights: &'a Weights,
-    /// How the network will be planned.
+    /// The options with which the network will be planned.
     pub options: &'a PlanOptions,
-    /// How its shaders will be compiled.
+    /// The checks with which its shaders will be compiled.
     pub checks: ShaderChecks,
-    /// A deliberate fault in a shader, which must not win.
+    /// A deliberate fault in a shader, for tests that a faulty method does not win.
     pub patch: Option<ShaderPatch>,
 }
 
-/// Finds methods for those operators of `graph`, on clips of `shape`, that `choices` has none for, and adds them;
-/// `progress` hears how many of how many are done. What a context has on disk is not read, but kept up to
-/// date, unless Winograd's method was forbidden.
+/// Finds methods for the operators of `graph`, on clips of `shape`, for which `choices` has none, and adds them.
+/// `progress` is called with the number of operators done and their total. Stored choices are not read, but they are
+/// updated, unless the numerics forbid Winograd's method.
 ///
 /// # Errors
-/// Those of [`Plan::new`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if not even the direct kernel runs.
+/// The errors of [`Plan::new`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if not even the direct kernel runs.
 pub fn tune(
     setting: Setting<'_>,
     graph: &Graph,
@@ -92,7 +94,7 @@ pub fn tune(
     choices: &mut Choices,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Tuned>> {
-    // What the fixed table says, for what runs: taps keep operators from being fused.
+    // Planned with the fixed table, and with the taps, since they keep operators from being fused.
     let options = PlanOptions { forced: None, choices: Choices::default(), ..setting.options.clone() };
     let setting = Setting { options: &options, ..setting };
     let plan = Plan::new(graph, &[Shape { n: 1, ..shape }], &options)?;
@@ -125,7 +127,7 @@ pub fn tune(
     Ok(tuned)
 }
 
-/// The distinct operators of `plan` with something to choose that `choices` does not know.
+/// The distinct operators of `plan` that have a choice of methods and are not in `choices`.
 fn benchmarks(plan: &Plan, choices: &Choices) -> Vec<Benchmark> {
     let mut benchmarks: Vec<Benchmark> = Vec::new();
     for step in plan.steps() {

@@ -27,7 +27,7 @@ pub(super) struct Winner {
 /// at first with those given.
 ///
 /// # Errors
-/// Those of `quicker`.
+/// The errors of `quicker`.
 pub(super) fn keep(
     choices: &mut Choices,
     winners: &[Winner],
@@ -69,7 +69,7 @@ pub(super) struct Network<'a> {
 
 impl<'a> Network<'a> {
     /// # Errors
-    /// Those of [`Plan::new`] and [`Executor::new`].
+    /// The errors of [`Plan::new`] and [`Executor::new`].
     pub fn new(setting: Setting<'a>, graph: &'a Graph, shape: Shape, choices: &Choices) -> Result<Self> {
         let mut constants = Constants::default();
         let best = executor(setting, graph, shape, choices, &mut constants)?;
@@ -80,7 +80,7 @@ impl<'a> Network<'a> {
     /// quicker.
     ///
     /// # Errors
-    /// If a run fails.
+    /// The error of a run that fails.
     pub fn is_quicker_by(&mut self, choices: &Choices) -> Result<bool> {
         let candidate = executor(self.setting, self.graph, self.shape, choices, &mut self.constants);
         let mut candidate = match candidate {

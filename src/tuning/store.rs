@@ -1,7 +1,7 @@
-//! What tuning has found, as a file for one adapter and number format: JSON, so that it can be looked at.
+//! The results of tuning for one adapter and number format, as a file of JSON, so that a user can read it.
 //!
-//! Whatever is in the file, at worst another method is chosen that can do the operator on this device: the planner
-//! takes no other.
+//! A wrong file can at worst choose another method that supports the operator on this device: the planner accepts no
+//! other.
 
 use crate::dtype::DType;
 use crate::gpu::GpuContext;
@@ -10,7 +10,7 @@ use crate::plan::Choices;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The largest file that is believed: room for some ten thousand operators.
+/// The largest file that is accepted. It has room for some ten thousand operators.
 const LIMIT: u64 = 4 << 20;
 
 /// The file.
@@ -22,7 +22,7 @@ struct Stored {
     choices: BTreeMap<String, String>,
 }
 
-/// What choices are good for. Another version, adapter, driver or number format is another key.
+/// The configuration for which choices are valid. Another version, adapter, driver or number format has another key.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
@@ -30,11 +30,12 @@ struct Key {
     backend: String,
     adapter: String,
     driver: String,
-    /// Lanes of a subgroup, 0 without: a device that may use less of the same adapter has fewer methods to choose from.
+    /// Lanes of a subgroup, 0 without subgroups. A device with fewer features of the same adapter has fewer methods to
+    /// choose from.
     subgroup: u32,
-    /// What compiles the shaders: FXC makes other machine code than DXC.
+    /// The compiler of the shaders: FXC generates other code than DXC.
     compiler: String,
-    /// The number format of what the methods read and write.
+    /// The number format of the values that the methods read and write.
     dtype: String,
 }
 
@@ -58,14 +59,14 @@ fn file_name(gpu: &GpuContext, dtype: DType) -> String {
     format!("tuning_{}_{}_{}{subgroups}_{dtype}.json", gpu.backend(), info.vendor, info.device)
 }
 
-/// The choices on disk for the adapter of `gpu` and that number format; none if there is no directory, no file, or one
-/// of something else.
+/// The stored choices for the adapter of `gpu` and that number format. There are none without a directory, without a
+/// file, or if the file has another key.
 pub(crate) fn load(gpu: &GpuContext, dtype: DType) -> Choices {
     let bytes = gpu.cache().and_then(|cache| cache.read(&file_name(gpu, dtype), LIMIT));
     bytes.map_or_else(Choices::default, |bytes| parse(&bytes, &Key::of(gpu, dtype)))
 }
 
-/// Writes `choices` down, where the context has a directory.
+/// Writes `choices` to the file, if the context has a directory.
 pub(super) fn save(gpu: &GpuContext, dtype: DType, choices: &Choices) {
     let Some(cache) = gpu.cache() else { return };
     let choices = choices.iter().map(|(signature, method)| (signature.to_owned(), method.name().to_owned())).collect();
@@ -75,7 +76,7 @@ pub(super) fn save(gpu: &GpuContext, dtype: DType, choices: &Choices) {
     }
 }
 
-/// The choices of a file for `key`; a method that is not known is no choice.
+/// The choices of a file for `key`. Unknown methods are skipped.
 fn parse(bytes: &[u8], key: &Key) -> Choices {
     let mut choices = Choices::default();
     match serde_json::from_slice::<Stored>(bytes) {
