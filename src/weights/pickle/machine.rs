@@ -17,12 +17,13 @@ const MAX_INSTRUCTIONS: usize = 1 << 18;
 const MAX_CLASS_NAME: usize = 80;
 
 /// The hint for files with classes and functions.
-pub const PLAIN_ARRAYS: &str = "the file holds other objects than numpy arrays by name: load it in Python where it was made and write only the \
-     arrays, with pickle.dump({name: numpy.asarray(blob), …}, file, protocol=2) or safetensors.numpy.save_file";
+pub const PLAIN_ARRAYS: &str = "the file holds other objects than numpy arrays by name: load it in Python where it was \
+     made and write only the arrays, with pickle.dump({name: numpy.asarray(blob), …}, file, protocol=2) or \
+     safetensors.numpy.save_file";
 
 /// The hint for files with whole models and other PyTorch objects.
-pub const STATE_DICT: &str = "the file holds other objects than tensors by name: load it in Python where it was made and save only the tensors, \
-     with torch.save(model.state_dict(), 'weights.pth')";
+pub const STATE_DICT: &str = "the file holds other objects than tensors by name: load it in Python where it was made \
+     and save only the tensors, with torch.save(model.state_dict(), 'weights.pth')";
 
 /// The result of a program.
 pub struct Outcome {
