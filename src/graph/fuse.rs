@@ -1,9 +1,8 @@
 //! Fusion: rewrites a graph into fewer operators that compute the same values.
 //!
 //! A convolution takes over the operators after it as long as nothing else reads the values between: its affine
-//! channel (folded into the weights at upload), the residual sum and the ReLU (applied before storing). R-18's 69
-//! operators become
-//! 22. A stop-gradient after a convolution is the identity and is fused too.
+//! channel (folded into the weights at upload), the residual sum and the ReLU (applied before storing). This turns the
+//! 69 operators of R-18 into 22. A stop-gradient after a convolution is the identity and is fused too.
 //!
 //! A convolution of a clip can also take over the max pooling after it ([`fuse_pools`]) if there is a kernel for it.
 //! This is the stem, whose blob is the largest of all.

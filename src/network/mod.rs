@@ -167,7 +167,7 @@ pub enum Spread {
 pub struct Lateral {
     /// Output channels.
     pub width: usize,
-    /// Taps over time; odd.
+    /// Kernel over time; odd.
     pub kernel: usize,
     /// Whether an affine channel and ReLU follow.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
