@@ -81,8 +81,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 // Bindings 1 and 2 are the input and the weights.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-// The input of the second operand pair if there is one. Without a second pair and a residual, the bias is bound here
-// and never read.
+// The input of the second operand pair if there is one, else the residual. With neither, the bias is bound here and
+// never read.
 @group(0) @binding(4) var<storage, read> residual: array<Value4>;
 @group(0) @binding(5) var<storage, read_write> output: array<Value4>;
 
