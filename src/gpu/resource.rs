@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rows_of_a_texture_hold_everything_and_are_no_power_of_two() {
+    fn the_rows_of_a_texture_suffice_and_are_not_a_power_of_two() {
         const ROW_BYTES: usize = 16_384;
         for bytes in (0..40).flat_map(|rows| [rows * ROW_BYTES, rows * ROW_BYTES + 1]) {
             let rows = texture_rows(bytes, ROW_BYTES);

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes pictures/ and pictures.safetensors: small picture files of many kinds, and what OpenCV's imread makes of them.
+"""Writes pictures/ and pictures.safetensors: small picture files of many kinds, and the results of OpenCV's imread.
 
     python3 -m venv venv && venv/bin/pip install numpy==2.4.6 safetensors==0.8.0 pillow==13.0.0 \\
         opencv-python-headless==5.0.0.93 && venv/bin/python pictures.py
 
-Each tensor is named by its file, H x W x 3, uint8, red first. OpenCV and Pillow have libjpeg-turbo, libwebp, libtiff and
-libpng in them. Where OpenCV cannot read a file that it should, a TIFF that is turned by a quarter, Pillow's values stand in.
+Each tensor has the name of its file, H x W x 3, uint8, red first. OpenCV and Pillow include libjpeg-turbo, libwebp,
+libtiff and libpng. OpenCV cannot read TIFF files that are rotated by a quarter turn, so their values are Pillow's.
 """
 
 import io
@@ -57,7 +57,8 @@ def jpegs():
             "restarts": [cv2.IMWRITE_JPEG_QUALITY, 60, cv2.IMWRITE_JPEG_RST_INTERVAL, 2],
         }.items():
             picture = eight(33, 21)
-            cv2.imwrite(str(OUT / f"{sampling}_{coding}.jpg"), picture, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, value, *options])
+            options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, value, *options]
+            cv2.imwrite(str(OUT / f"{sampling}_{coding}.jpg"), picture, options)
         for width, height in ((1, 1), (2, 2), (5, 3), (3, 5), (17, 16)):
             picture = eight(width, height)
             options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, value, cv2.IMWRITE_JPEG_QUALITY, 90]

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Makes torch/: small checkpoints as `torch.save` writes them, zip and legacy, and what their tensors hold.
+"""Writes torch/: small checkpoints in the zip and the legacy format of `torch.save`, and the values of their tensors.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python torch_files.py
 
-* everything.pth, everything_legacy.pth: a training's checkpoint with a state dict of every kind of tensor, and beside it
-  objects that are no tensors; everything.safetensors: the values of its tensors as float32.
-* resnet.pth, resnet_legacy.pth, resnet_half.pth (bfloat16, legacy), resnet.safetensors: the state dict of a very narrow ResNet with
-  torchvision's names, and its twin.
+* everything.pth, everything_legacy.pth: a training checkpoint with a state dict of every kind of tensor, and objects
+  that are not tensors; everything.safetensors: the values of its tensors as float32.
+* resnet.pth, resnet_legacy.pth, resnet_half.pth (bfloat16, legacy), resnet.safetensors: the state dict of a very narrow
+  ResNet with torchvision's names, and the same as safetensors.
 * model_state.pyth (PySlowFast's wrapper, names with `module.`), model.pth, bare.pth (a state dict alone, in which two
-  tensors are one): as other projects wrap it.
-* whole.pth, whole_legacy.pth: a model that was saved as an object. script.pt: one that was compiled.
+  tensors are one): the wrappers of other projects.
+* whole.pth, whole_legacy.pth: a model that was saved as an object. script.pt: a compiled model.
 
-Nothing of it is trained. The names of storages in legacy files are addresses, so that those differ from run to run.
+Nothing is trained. The names of storages in legacy files are addresses, so these files differ from run to run.
 """
 
 import argparse

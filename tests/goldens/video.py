@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the goldens of networks for video: what the projects' own code computes, narrow and untrained.
+"""Writes the goldens of networks for video: the results of the projects' code for narrow, untrained networks.
 
     python3 -m venv venv && venv/bin/pip install -r requirements-video.txt
     venv/bin/python video.py PROJECTS [NAME…]
@@ -10,14 +10,14 @@ PROJECTS is a directory with clones of the projects, at these commits or later o
     facebookresearch/SlowFast@287ec007          hassony2/inflated_convnets_pytorch@e2e2bf11
     facebookresearch/VMZ@4cc542d5               open-mmlab/mmaction2@4d6c9347
 
-torchvision's networks are those of its wheel. Every network is built by its project's own function, as its configuration
-has it; then its convolutions, batch norms and classifier are replaced by the same of a thirty-second part of the width (of two
-pathways a sixteenth), and of the blocks of a stage those after the second (or third) are left out. What is computed stays the project's code. Batch-norm
-statistics are far from those of a fresh network, some variances so small that `eps` shows, and all values are rounded to
-half precision, as which they are stored. Each network makes `video/NAME.safetensors`: the state dict as the project names
-it; `data`, a clip; `expect.res<stage>_<block>_sum`, `expect.pool5` (the mean over time, height and width) and `expect.pred`
-(the classifier of that), in float64, rounded once. The metadata's `cfg` is what a file of the project has beside its
-tensors, if that matters.
+torchvision's networks are those of its wheel. The function of its project builds every network from its configuration.
+Then its convolutions, batch norms and classifier are replaced by the same with a thirty-second of the width (a
+sixteenth for two pathways), and the blocks of a stage after the second (or third) are left out. The computation stays
+that of the project's code. Batch-norm statistics are far from those of a new network, some variances are so small that
+`eps` matters, and all values are rounded to half precision, in which they are stored. Each network gives
+`video/NAME.safetensors`: the state dict with the names of the project; `data`, a clip; `expect.res<stage>_<block>_sum`,
+`expect.pool5` (the mean over time, height and width) and `expect.pred` (the classifier of that), in float64, rounded
+once. The metadata key `cfg` is what a file of the project has besides its tensors, if that matters.
 """
 
 import functools
@@ -86,10 +86,12 @@ def keep_blocks(stage, count):
 
 
 class Golden:
-    """One network: the project's model, its stages, those of its fast pathway if it has one, and its classifier, which may
-    want the fast pathway's means first."""
+    """A network: the model of the project, its stages, those of its fast pathway if it has one, and its classifier,
+    which may take the means of the fast pathway first."""
 
-    def __init__(self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40), fast=None, fast_first=False):
+    def __init__(
+        self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40), fast=None, fast_first=False
+    ):
         self.model, self.stages, self.classifier, self.prefix, self.cfg = model, stages, classifier, prefix, cfg
         self.shape, self.fast, self.fast_first = shape, fast, fast_first
         self.shrink = 16 if fast else 32
@@ -109,7 +111,8 @@ class Golden:
         data = torch.randn(self.shape).half().float()
         named = {f"res{i + 2}_{len(stage) - 1}_sum": stage[-1] for i, stage in enumerate(stages)}
         if self.fast:
-            named.update({f"t_res{i + 2}_{len(stage) - 1}_sum": stage[-1] for i, stage in enumerate(self.fast(self.model))})
+            fast = enumerate(self.fast(self.model))
+            named.update({f"t_res{i + 2}_{len(stage) - 1}_sum": stage[-1] for i, stage in fast})
         outputs = {}
         keep = lambda name: lambda _module, _inputs, out: outputs.__setitem__(name, out)
         hooks = [block.register_forward_hook(keep(name)) for name, block in named.items()]
@@ -145,7 +148,8 @@ def run_backbone(model, clip, stages, outputs):
     def stop(_module, _inputs):
         if len(outputs) == stages:
             raise Done
-    hooks = [m.register_forward_pre_hook(stop) for m in model.modules() if isinstance(m, (nn.Linear, nn.AvgPool3d, nn.Dropout))]
+    last = (nn.Linear, nn.AvgPool3d, nn.Dropout)
+    hooks = [m.register_forward_pre_hook(stop) for m in model.modules() if isinstance(m, last)]
     hooks += [m.register_forward_pre_hook(stop) for m in model.modules() if isinstance(m, nn.AdaptiveAvgPool3d)]
     try:
         model(clip)
@@ -251,8 +255,8 @@ def pyslowfast(config, counts=(2, 2, 3, 2)):
     if pathways > 1:
         cfg_text += f"SLOWFAST:\n  ALPHA: {cfg.SLOWFAST.ALPHA}\n"
     blocks = lambda pathway: lambda model: [Blocks(getattr(model, f"s{i}"), pathway) for i in range(2, 6)]
-    return Golden(model, blocks(0), lambda model: model.head.projection, cfg=cfg_text,
-                  shape=(1, 3, 16, 32, 40) if pathways > 1 else (1, 3, 8, 32, 40), fast=blocks(1) if pathways > 1 else None)
+    shape, fast = ((1, 3, 16, 32, 40), blocks(1)) if pathways > 1 else ((1, 3, 8, 32, 40), None)
+    return Golden(model, blocks(0), lambda model: model.head.projection, cfg=cfg_text, shape=shape, fast=fast)
 
 
 def hara(builder):
@@ -341,7 +345,8 @@ def mmaction2_slowfast(counts=(2, 2, 3, 2)):
     model.forward = lambda clip: model.backbone(clip)
     pathway = lambda name: lambda model: getattr(model.backbone, name)
     slow, fast = [layers(model, counts, of=pathway(name)) for name in ("slow_path", "fast_path")]
-    return Golden(model, slow, lambda model: model.cls_head.fc_cls, shape=(1, 3, 16, 32, 40), fast=fast, fast_first=True)
+    classifier = lambda model: model.cls_head.fc_cls
+    return Golden(model, slow, classifier, shape=(1, 3, 16, 32, 40), fast=fast, fast_first=True)
 
 
 NETWORKS = {
