@@ -103,7 +103,7 @@ fn a_head_is_planned_behind_the_output() {
         for plan in [&whole, &small] {
             let names: Vec<&str> = plan.outputs().iter().map(|output| output.name.as_str()).collect();
             assert_eq!(names, want);
-            let read = plan.stretches().iter().flat_map(|stretch| &stretch.readbacks).map(|&(port, _)| port);
+            let read = plan.schedule().iter().flat_map(|item| &item.readbacks).map(|&(port, _)| port);
             assert_eq!(read.collect::<BTreeSet<_>>().len(), want.len());
             let shape_of = |name: &str| {
                 let output = plan.outputs().iter().find(|output| output.name == name);
@@ -447,7 +447,7 @@ fn split_plans_do_no_less() {
     let whole = plan(&body, Shape::new(4, 3, 32, 64, 64), &PlanOptions::default());
     let limits = PlanLimits { max_binding_bytes: 7 << 20, ..PlanLimits::default() };
     let split = plan(&body, Shape::new(4, 3, 32, 64, 64), &PlanOptions { limits, ..PlanOptions::default() });
-    assert!(split.rounds() > 1 && split.steps().iter().any(|step| step.slices() > 1));
+    assert!(split.micro_batches() > 1 && split.steps().iter().any(|step| step.slices() > 1));
     for (a, b) in whole.steps().iter().zip(split.steps()) {
         assert_eq!(a.method, b.method);
         assert!(whole.step_macs(a) <= split.step_macs(b) && whole.step_bytes(a) <= split.step_bytes(b));
@@ -473,7 +473,7 @@ fn bytes_are_those_of_the_number_formats() {
             };
             assert_eq!(blob.dtype, format, "{preset}: {}", blob.name);
             // Pieces of a blob overlap.
-            is_whole &= storage.pieces().len() == 1;
+            is_whole &= storage.extents().len() == 1;
             // An identity's output is its input.
             if !graph.operators().iter().any(|op| op.output == id && op.kind == OpKind::StopGradient) {
                 *blobs.entry(blob.dtype).or_default() += Shape { c: channels, ..shape }.len();
@@ -530,7 +530,7 @@ fn operands_have_the_number_formats_of_their_kernels() {
                             Format::F32 => Format::F32,
                         };
                         let bound = match *binding {
-                            Binding::Frames { blob, .. } => match plan.graph().blob(blob).layout {
+                            Binding::Blob { blob, .. } => match plan.graph().blob(blob).layout {
                                 Layout::Planar => Format::F32,
                                 Layout::ChannelsLast => Format::Plan,
                             },

@@ -70,7 +70,7 @@ fn read(gpu: &GpuContext, buffer: &wgpu::Buffer) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
 }
 
-/// Whole, in rounds, in pieces of frames and rows, in many submissions, and with two pathways: the buffers hold what a forward
+/// Whole, in micro-batches, in ranges of frames and rows, in many submissions, and with two pathways: the buffers hold what a forward
 /// returns, taps and all, and two forwards recorded into one encoder do not disturb each other.
 #[test]
 fn recorded_forwards_are_forwards() {
@@ -94,8 +94,10 @@ fn recorded_forwards_are_forwards() {
                 let clips = [1, 2].map(|seed| random::clip(shape, seed).unwrap());
                 let wanted = clips.clone().map(|clip| backbone.forward(&clip).unwrap());
                 let plan = backbone.plan(shape).unwrap();
-                let (rounds, submissions) = (plan.rounds(), plan.submissions().len());
-                split += usize::from(rounds > 1 && plan.dispatches() / rounds > plan.steps().len() && submissions > 1);
+                let (micro_batches, submissions) = (plan.micro_batches(), plan.submissions().len());
+                split += usize::from(
+                    micro_batches > 1 && plan.dispatches() / micro_batches > plan.steps().len() && submissions > 1,
+                );
 
                 let layouts = backbone.feature_layouts(shape).unwrap();
                 let names: Vec<&str> = layouts.iter().map(|layout| layout.name.as_str()).collect();
@@ -121,7 +123,7 @@ fn recorded_forwards_are_forwards() {
                 assert!(other > 1e-3, "the clips differ");
             }
         }
-        assert!(split > 0, "something is split over rounds and within");
+        assert!(split > 0, "something is split over micro-batches and within");
     }
 }
 

@@ -93,9 +93,9 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
         }
     }
     println!("{met:?}, {refused} refused");
-    let Met { rounds, frames, rows, channels, segments, early, stripes, streamed } = met;
-    assert!([rounds, frames, segments, early, stripes].into_iter().all(|count| count > 20), "{met:?}");
-    assert_eq!(streamed, 0, "there is no limit on memory");
+    let Met { micro_batches, frames, rows, channels, chunks, early, bands, on_demand } = met;
+    assert!([micro_batches, frames, chunks, early, bands].into_iter().all(|count| count > 20), "{met:?}");
+    assert_eq!(on_demand, 0, "there is no limit on memory");
     assert!(rows > 0 && (channels > 0 || refused > 0), "{met:?}");
 }
 
@@ -115,7 +115,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     // Tapped, conv1 is a blob.
     let plan = |shape: Shape, limits: PlanLimits| with(shape, limits, &["conv1"]);
     let short = with(Shape::new(1, 3, 41, 224, 224), lavapipe, &[]);
-    assert_eq!((short.dispatches(), short.rounds()), (20, 1), "what fits is not split");
+    assert_eq!((short.dispatches(), short.micro_batches()), (20, 1), "what fits is not split");
     let long = plan(Shape::new(1, 3, 250, 224, 224), lavapipe);
     let dispatches = |name: &str| {
         let own = long.steps().iter().find(|step| long.graph().operators()[step.operator].name == name);
@@ -123,28 +123,28 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     };
     // 3.06 MiB a frame: 41 at once.
     assert!(dispatches("conv1") >= 7 && dispatches("pool1") >= 7 && dispatches("res4_1_branch2c") >= 1);
-    assert_eq!(long.rounds(), 1);
+    assert_eq!(long.micro_batches(), 1);
     let ratio = long.memory().peak_bytes() as f64 / long.memory().lower_bound_bytes() as f64;
     assert!(ratio <= 1.25, "{ratio}");
 
     // A frame of 999x999 is 15.2 MiB and odd: sixteen lie between aligned ones, eight can be bound.
     let wide = plan(Shape::new(1, 3, 20, 999, 999), lavapipe);
-    let pieces = wide.storages().map(|(_, storage)| storage.pieces().len()).max();
-    assert!(pieces > Some(2), "{pieces:?}");
+    let extents = wide.storages().map(|(_, storage)| storage.extents().len()).max();
+    assert!(extents > Some(2), "{extents:?}");
 
     let batch = plan(Shape::new(12, 3, 8, 224, 224), lavapipe);
-    assert_eq!((batch.rounds(), batch.dispatches()), (3, 3 * 23), "four clips at once: 98 MiB of conv1");
+    assert_eq!((batch.micro_batches(), batch.dispatches()), (3, 3 * 23), "four clips at once: 98 MiB of conv1");
     assert_eq!(batch.shape(batch.outputs()[1].blob), Shape::new(12, 256, 8, 14, 14));
     // Longer than one buffer: conv1 has 8 GiB.
     let hour = plan(Shape::new(1, 3, 3600, 224, 224), lavapipe);
-    assert!(hour.storages().any(|(_, storage)| storage.segments().len() > 4));
+    assert!(hour.storages().any(|(_, storage)| storage.chunks().len() > 4));
 }
 
 #[test]
 fn workspaces_keep_to_their_budget() {
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
-    for (shape, rounds, slices) in [
+    for (shape, micro_batches, slices) in [
         // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
         // fourteen are within the share of three blobs of res2. Of a long clip a row exceeds the most there is, and frames are cut.
         (Shape::new(1, 3, 8, 224, 224), 1, 7),
@@ -155,7 +155,7 @@ fn workspaces_keep_to_their_budget() {
         let plan = Plan::new(&body.graph, &[shape], &PlanOptions::default()).unwrap();
         replay(&plan, &PlanLimits::default());
         let res2 = plan.steps().iter().find(|step| step.method.name().starts_with("winograd")).unwrap();
-        assert_eq!((plan.rounds(), res2.slices()), (rounds, slices), "{shape}");
+        assert_eq!((plan.micro_batches(), res2.slices()), (micro_batches, slices), "{shape}");
         let scratch = plan.scratch_bytes();
         let least = plan.memory().lower_bound_bytes();
         let budget = (least / 4).min(target.scratch_budget(u64::MAX));
@@ -223,7 +223,7 @@ fn what_no_split_can_help_is_named() {
         max_buffer_bytes: 0,
         max_groups: 0,
         offset_alignment: 0,
-        max_image_rows: 0,
+        max_texture_rows: 0,
         max_macs: 0,
     };
     let options = PlanOptions { limits: nothing, ..PlanOptions::default() };
@@ -315,7 +315,7 @@ fn assert_same(whole: &FeatureMaps, split: &FeatureMaps, what: &str) {
 /// Whole networks on every adapter: the split result is the unsplit one, the timings count what belongs together.
 #[test]
 fn split_networks_give_the_same_bits() {
-    // What each case has to meet beside more dispatches: stripes, weights in parts.
+    // What each case has to meet beside more dispatches: row bands, weights in parts.
     let cases = [
         (ODD, Shape::new(1, 3, 61, 21, 29), limits(200, 400, 256), None, (false, false)),
         (STRIDES, Shape::new(1, 3, 16, 32, 40), limits(64, 100, 32), None, (false, false)),
@@ -333,7 +333,7 @@ fn split_networks_give_the_same_bits() {
         (STEM, Shape::new(1, 3, 1, 260, 96), limits(100, 400, 256), None, (true, false)),
     ];
     for gpu in contexts() {
-        for (json, shape, limits, method, (stripes, parts)) in cases {
+        for (json, shape, limits, method, (bands, parts)) in cases {
             let network = Network { json, shape, method };
             let (whole, whole_plan) = network.run(&gpu, None, None);
             let (split, plan) = network.run(&gpu, Some(limits), None);
@@ -343,7 +343,7 @@ fn split_networks_give_the_same_bits() {
             let mut met = Met::default();
             met.count(&plan);
             println!("{shape}: {} dispatches, split {}: {met:?}", dispatches[0], dispatches[1]);
-            assert!(met.stripes > 0 || !stripes, "{what}: nothing is in stripes");
+            assert!(met.bands > 0 || !bands, "{what}: nothing is in row bands");
             assert!(met.channels > 0 || !parts, "{what}: no weights in parts");
             assert_same(&whole, &split, &what);
         }

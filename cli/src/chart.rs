@@ -54,7 +54,7 @@ struct Chart<'a> {
 
 impl<'a> Chart<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let columns = plan.stretches().len();
+        let columns = plan.schedule().len();
         let least = if columns > plan.steps().len() { 0.5 } else { NAMED };
         let buffers = plan.memory().buffers();
         let total = plan.memory().peak_bytes().max(1) as f64;
@@ -208,7 +208,7 @@ impl<'a> Chart<'a> {
     /// The names of the operators along the bottom, if there is room.
     fn axis(&self, svg: &mut String) {
         let operators = self.plan.graph().operators();
-        let steps = self.plan.stretches().iter().map(|item| &self.plan.steps()[item.step]);
+        let steps = self.plan.schedule().iter().map(|item| &self.plan.steps()[item.step]);
         let names = steps.map(|step| operators[step.operator].name.as_str());
         for (column, name) in names.enumerate().filter(|_| self.column_width >= NAMED) {
             let (x, y) = (self.x(column) + self.column_width / 2.0 + 4.0, self.bottom() + 10.0);
@@ -235,7 +235,7 @@ fn bars(plan: &Plan) -> Vec<Bar> {
         let blob = graph.blob(id);
         let shape = plan.shape(id);
         let colour = colour(&blob.name, &mut colours);
-        let chunks = plan.memory().buffers_of(id).iter().zip(plan.storage(id).segments()).enumerate();
+        let chunks = plan.memory().buffers_of(id).iter().zip(plan.storage(id).chunks()).enumerate();
         for (chunk, (&buffer, &bytes)) in chunks {
             let Some(span) = plan.memory().lifetime(id, chunk) else { continue };
             let tip = format!("{} {shape}, {}", blob.name, mib(bytes));

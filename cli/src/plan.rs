@@ -143,9 +143,9 @@ struct Report<'a> {
 /// The commands of a run as a table.
 fn command_rows(plan: &Plan, commands: &[CommandReport]) -> String {
     let mut rows = table(&[">number", "command", "of", "what", "from", "to"]);
-    let in_round = |name: &str, round: usize| match plan.rounds() {
+    let in_batch = |name: &str, micro_batch: usize| match plan.micro_batches() {
         1 => name.to_owned(),
-        _ => format!("{name}, round {round}"),
+        _ => format!("{name}, micro-batch {micro_batch}"),
     };
     for (number, command) in commands.iter().enumerate() {
         let [kind, of, what, from, to] = match command {
@@ -157,13 +157,13 @@ fn command_rows(plan: &Plan, commands: &[CommandReport]) -> String {
                 let [[first, end], [top, bottom]] = [copy.frames, copy.rows];
                 let what = format!("frames {first}..{end}, rows {top}..{bottom}, {} bytes", grouped(copy.bytes));
                 let kind = if inwards { "copy in" } else { "copy out" };
-                [kind.to_owned(), in_round(&copy.blob, copy.round), what, from, to]
+                [kind.to_owned(), in_batch(&copy.blob, copy.micro_batch), what, from, to]
             }
-            CommandReport::Dispatch { round, operator, kernel, workgroups: [x, y], bindings } => {
+            CommandReport::Dispatch { micro_batch, operator, kernel, workgroups: [x, y], bindings } => {
                 let (to, from) =
                     bindings.split_last().map_or((String::new(), &[][..]), |(to, from)| (to.clone(), from));
                 let what = format!("{kernel}, {x} x {y} workgroups");
-                ["dispatch".to_owned(), in_round(operator, *round), what, from.join("; "), to]
+                ["dispatch".to_owned(), in_batch(operator, *micro_batch), what, from.join("; "), to]
             }
             CommandReport::Submit => ["submit", "", "", "", ""].map(str::to_owned),
             _ => continue,
@@ -358,7 +358,11 @@ pub fn summary(report: &PlanReport, class: AdapterClass) -> String {
                 "{:.3} GMAC in {} dispatches{}{}, kernels for {}",
                 report.macs as f64 / 1e9,
                 report.dispatches,
-                if report.rounds > 1 { format!(" ({} rounds)", report.rounds) } else { String::new() },
+                if report.micro_batches > 1 {
+                    format!(" ({} micro-batches)", report.micro_batches)
+                } else {
+                    String::new()
+                },
                 if report.submissions > 1 { format!(", {} submissions", report.submissions) } else { String::new() },
                 class_line(class)
             ),

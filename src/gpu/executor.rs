@@ -119,9 +119,9 @@ impl Executor {
                     };
                     let operands = dispatch.bindings.iter().map(|binding| match *binding {
                         Binding::Constant(index) => constants.part(dispatch.part)[index].binding(None),
-                        Binding::Frames { blob, segment, offset, bytes, .. } => {
+                        Binding::Blob { blob, chunk, offset, bytes, .. } => {
                             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                                buffer: &activations[plan.memory().buffers_of(blob)[segment]],
+                                buffer: &activations[plan.memory().buffers_of(blob)[chunk]],
                                 offset,
                                 size: wgpu::BufferSize::new(bytes),
                             })

@@ -3,7 +3,7 @@
 use super::executor::BoundDispatch;
 use super::profile::{Timestamps, Timing};
 use super::staging::StagingSet;
-use crate::plan::{Command, Copy, Plan, Run};
+use crate::plan::{Command, Copy, CopyRange, Plan};
 
 /// The buffers from which a run takes its inputs and into which it puts its outputs.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +95,8 @@ impl Recording<'_> {
                         encoder.copy_buffer_to_buffer(from, at, device, *offset, transfer.bytes);
                     }
                     Io::Buffers { inputs, .. } => {
-                        let (fed, runs) = plan.upload_runs(transfer);
-                        for Run { outside, inside, bytes } in runs {
+                        let (fed, ranges) = plan.upload_ranges(transfer);
+                        for CopyRange { outside, inside, bytes } in ranges {
                             let (at, inside) = (outside as u64, offset + inside as u64);
                             encoder.copy_buffer_to_buffer(inputs[fed], at, device, inside, bytes as u64);
                         }
@@ -111,7 +111,7 @@ impl Recording<'_> {
                         encoder.copy_buffer_to_buffer(device, *offset, to, at, transfer.bytes);
                     }
                     Io::Buffers { outputs, .. } => {
-                        for Run { outside, inside, bytes } in plan.readback_runs(transfer) {
+                        for CopyRange { outside, inside, bytes } in plan.readback_ranges(transfer) {
                             let (at, inside) = (outside as u64, offset + inside as u64);
                             encoder.copy_buffer_to_buffer(device, inside, outputs[transfer.port], at, bytes as u64);
                         }

@@ -5,7 +5,7 @@ use super::answers::Answers;
 use super::profile::Timestamps;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Plan, Run, Staging, Transfer};
+use crate::plan::{CopyRange, Plan, Staging, Transfer};
 
 /// The staging buffers of one run. While the run is in flight, no other run can use them.
 #[derive(Debug)]
@@ -66,9 +66,9 @@ impl StagingSet {
         for (index, buffer) in self.uploads.iter().enumerate() {
             let mut view = buffer.get_mapped_range_mut(..).map_err(|e| gpu.fault(e))?;
             for transfer in plan.uploads().transfers().iter().filter(|transfer| transfer.buffer == index) {
-                let (fed, runs) = plan.upload_runs(transfer);
+                let (fed, ranges) = plan.upload_ranges(transfer);
                 let values = DType::HOST.to_device(inputs[fed]);
-                for Run { outside, inside, bytes } in runs {
+                for CopyRange { outside, inside, bytes } in ranges {
                     let start = transfer.offset as usize + inside;
                     view.slice(start..start + bytes).copy_from_slice(&values[outside..outside + bytes]);
                 }
@@ -86,16 +86,16 @@ impl StagingSet {
         let views = views.collect::<Result<Vec<_>>>()?;
         let read = |port: usize| {
             let transfers = plan.readbacks().transfers().iter().filter(|transfer| transfer.port == port);
-            let mut runs: Vec<(Run, &Transfer)> =
-                transfers.flat_map(|transfer| plan.readback_runs(transfer).map(move |run| (run, transfer))).collect();
+            let ranges = |transfer| plan.readback_ranges(transfer).map(move |range| (range, transfer));
+            let mut ranges: Vec<(CopyRange, &Transfer)> = transfers.flat_map(ranges).collect();
             // In order, so that every value is written once and nothing is filled with zeros first.
-            runs.sort_unstable_by_key(|(run, _)| run.outside);
+            ranges.sort_unstable_by_key(|(range, _)| range.outside);
             let mut values: Vec<f32> = Vec::with_capacity(plan.shape(plan.outputs()[port].blob).len());
-            for (run, transfer) in runs {
-                let start = transfer.offset as usize + run.inside;
-                // Parts of a clip may share rows.
-                let known = (DType::HOST.bytes_of(values.len()) as usize - run.outside).min(run.bytes);
-                let bytes = &views[transfer.buffer][start + known..start + run.bytes];
+            for (range, transfer) in ranges {
+                let start = transfer.offset as usize + range.inside;
+                // Extents of a blob may share rows.
+                let known = (DType::HOST.bytes_of(values.len()) as usize - range.outside).min(range.bytes);
+                let bytes = &views[transfer.buffer][start + known..start + range.bytes];
                 values.extend(DType::HOST.to_host(bytes));
             }
             values

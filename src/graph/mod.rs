@@ -156,6 +156,14 @@ impl Axes {
         }
     }
 
+    /// Whether this is one of the axes that the mean is over: time, height or width, as 0, 1 or 2.
+    pub(crate) fn contains(self, axis: usize) -> bool {
+        match self {
+            Self::Space => axis > 0,
+            Self::Time => axis == 0,
+        }
+    }
+
     /// The window that covers these axes of a blob with extents `thw` and has extent 1 along the others.
     pub(crate) fn window(self, [t, h, w]: [usize; 3]) -> Window {
         let kernel = match self {

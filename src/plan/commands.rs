@@ -1,5 +1,6 @@
 //! A run as a list of commands: what an executor does, one after the other, and what `resnet3d plan --commands` prints.
 
+use super::region::Region;
 use super::{Binding, Plan, Transfer};
 use crate::graph::BlobId;
 use serde::Serialize;
@@ -11,8 +12,8 @@ pub enum Command {
     CopyIn(Copy),
     /// One dispatch.
     Dispatch {
-        /// The round, see [`Plan::rounds`].
-        round: usize,
+        /// The micro-batch, see [`Plan::micro_batches`].
+        micro_batch: usize,
         /// Its step, an index into [`Plan::steps`].
         step: usize,
         /// Which of the step's dispatches.
@@ -41,29 +42,29 @@ impl Plan {
         let mut commands = Vec::new();
         let mut ends = self.submissions().iter().copied().peekable();
         let mut done = 0;
-        for round in 0..self.rounds() {
-            for stretch in self.stretches() {
-                let copy = |staging: &super::Staging, blob: BlobId, port, piece| {
-                    let transfer = staging.transfer_index(round, port, piece)?;
-                    let piece = &self.storage(blob).pieces()[piece];
-                    let buffer = self.memory().buffers_of(blob)[piece.segment];
-                    Some(Copy { transfer, buffer, offset: piece.offset })
+        for micro_batch in 0..self.micro_batches() {
+            for item in self.schedule() {
+                let copy = |staging: &super::Staging, blob: BlobId, port, extent| {
+                    let transfer = staging.transfer_index(micro_batch, port, extent)?;
+                    let extent = &self.storage(blob).extents()[extent];
+                    let buffer = self.memory().buffers_of(blob)[extent.chunk];
+                    Some(Copy { transfer, buffer, offset: extent.offset })
                 };
-                let inputs = stretch.uploads.iter().filter_map(|&(port, piece)| {
-                    copy(self.uploads(), self.graph().inputs()[port], port, piece).map(Command::CopyIn)
+                let inputs = item.uploads.iter().filter_map(|&(port, extent)| {
+                    copy(self.uploads(), self.graph().inputs()[port], port, extent).map(Command::CopyIn)
                 });
-                let outputs = stretch.readbacks.iter().filter_map(|&(port, piece)| {
-                    copy(self.readbacks(), self.outputs()[port].blob, port, piece).map(Command::CopyOut)
+                let outputs = item.readbacks.iter().filter_map(|&(port, extent)| {
+                    copy(self.readbacks(), self.outputs()[port].blob, port, extent).map(Command::CopyOut)
                 });
                 commands.extend(inputs);
-                for dispatch in stretch.dispatches.clone() {
+                for dispatch in item.dispatches.clone() {
                     if ends.next_if_eq(&done).is_some() {
                         commands.push(Command::Submit);
                     }
-                    commands.push(Command::Dispatch { round, step: stretch.step, dispatch });
+                    commands.push(Command::Dispatch { micro_batch, step: item.step, dispatch });
                     done += 1;
                 }
-                // A submission that ends with the stretch takes its readbacks along.
+                // A submission that ends with the item takes its readbacks along.
                 commands.extend(outputs);
                 if ends.next_if_eq(&done).is_some() {
                     commands.push(Command::Submit);
@@ -80,12 +81,12 @@ impl Plan {
     /// A command in words and numbers, for people and for JSON.
     pub fn report(&self, command: &Command) -> CommandReport {
         let copied = |copy: &Copy, transfer: &Transfer, blob: BlobId| {
-            let piece = &self.storage(blob).pieces()[transfer.piece];
+            let Region { frames, rows } = &self.storage(blob).extents()[transfer.extent].region;
             CopyReport {
-                round: transfer.round,
+                micro_batch: transfer.micro_batch,
                 blob: self.graph().blob(blob).name.clone(),
-                frames: [piece.frames.start, piece.frames.end],
-                rows: [piece.rows.start, piece.rows.end],
+                frames: [frames.start, frames.end],
+                rows: [rows.start, rows.end],
                 staging: transfer.buffer,
                 staging_offset: transfer.offset,
                 buffer: copy.buffer,
@@ -94,20 +95,20 @@ impl Plan {
             }
         };
         match command {
-            Command::CopyIn(own) => {
-                let transfer = &self.uploads().transfers()[own.transfer];
-                CommandReport::CopyIn(copied(own, transfer, self.graph().inputs()[transfer.port]))
+            Command::CopyIn(copy) => {
+                let transfer = &self.uploads().transfers()[copy.transfer];
+                CommandReport::CopyIn(copied(copy, transfer, self.graph().inputs()[transfer.port]))
             }
-            Command::CopyOut(own) => {
-                let transfer = &self.readbacks().transfers()[own.transfer];
-                CommandReport::CopyOut(copied(own, transfer, self.outputs()[transfer.port].blob))
+            Command::CopyOut(copy) => {
+                let transfer = &self.readbacks().transfers()[copy.transfer];
+                CommandReport::CopyOut(copied(copy, transfer, self.outputs()[transfer.port].blob))
             }
-            &Command::Dispatch { round, step, dispatch } => {
+            &Command::Dispatch { micro_batch, step, dispatch } => {
                 let step = &self.steps()[step];
                 let dispatch = &step.dispatches[dispatch];
                 let launch = &dispatch.launch;
                 CommandReport::Dispatch {
-                    round,
+                    micro_batch,
                     operator: self.graph().operators()[step.operator].name.clone(),
                     kernel: launch.kernel.name(),
                     workgroups: [launch.grid.x, launch.grid.y],
@@ -121,8 +122,8 @@ impl Plan {
     fn place(&self, binding: &Binding) -> String {
         match *binding {
             Binding::Constant(index) => format!("constant {index}"),
-            Binding::Frames { blob, segment, offset, bytes, .. } => {
-                format!("buffer {} at {offset}, {bytes} bytes", self.memory().buffers_of(blob)[segment])
+            Binding::Blob { blob, chunk, offset, bytes, .. } => {
+                format!("buffer {} at {offset}, {bytes} bytes", self.memory().buffers_of(blob)[chunk])
             }
             Binding::Scratch { index, bytes } => format!("workspace {index}, {bytes} bytes"),
         }
@@ -138,8 +139,8 @@ pub enum CommandReport {
     CopyIn(CopyReport),
     /// [`Command::Dispatch`].
     Dispatch {
-        /// The round.
-        round: usize,
+        /// The micro-batch.
+        micro_batch: usize,
         /// Name of the operator.
         operator: String,
         /// Name of the kernel.
@@ -159,8 +160,8 @@ pub enum CommandReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CopyReport {
-    /// The round.
-    pub round: usize,
+    /// The micro-batch.
+    pub micro_batch: usize,
     /// Name of the blob.
     pub blob: String,
     /// The frames that are copied: the first, and one beyond the last.

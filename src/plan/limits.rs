@@ -1,7 +1,7 @@
-//! What an adapter allows, as far as planning cares.
+//! What an adapter allows, as far as planning cares, and what becomes of a candidate that exceeds it.
 
 use crate::dtype::DType;
-use crate::error::{ErrorRepr, Result};
+use crate::error::{Error, ErrorRepr, Result};
 use crate::kernels::{OperandMemory, texture_row_bytes};
 
 /// What an adapter allows, as far as planning cares.
@@ -15,11 +15,11 @@ pub struct PlanLimits {
     pub max_groups: u32,
     /// What the offsets of storage bindings must be multiples of.
     pub offset_alignment: u64,
-    /// Rows of an image.
-    pub max_image_rows: u32,
-    /// Multiply-adds that are submitted at once, or one byte moved for every [`MACS_PER_BYTE`] of them, unless a single
-    /// dispatch that cannot be cut does more. Systems take a device for hung, and reset it, if what was submitted together is not
-    /// done within some seconds, Windows after two.
+    /// Rows of a texture.
+    pub max_texture_rows: u32,
+    /// Work that is submitted at once: multiply-adds, and [`MACS_PER_BYTE`] of them for every byte that is moved. A single
+    /// dispatch that cannot be cut may do more. Systems take a device for hung and reset it if a submission is not done
+    /// within some seconds; Windows waits for two.
     pub max_macs: u64,
 }
 
@@ -39,7 +39,7 @@ impl Default for PlanLimits {
             max_buffer_bytes: i32::MAX as u64,
             max_groups: 65_535,
             offset_alignment: 256,
-            max_image_rows: 8192,
+            max_texture_rows: 8192,
             max_macs: SLOW_MACS,
         }
     }
@@ -52,7 +52,7 @@ impl From<&wgpu::Limits> for PlanLimits {
             max_buffer_bytes: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
-            max_image_rows: limits.max_texture_dimension_2d,
+            max_texture_rows: limits.max_texture_dimension_2d,
             max_macs: SLOW_MACS,
         }
     }
@@ -66,7 +66,7 @@ impl PlanLimits {
             max_buffer_bytes: self.max_buffer_bytes.min(other.max_buffer_bytes),
             max_groups: self.max_groups.min(other.max_groups),
             offset_alignment: self.offset_alignment.max(other.offset_alignment),
-            max_image_rows: self.max_image_rows.min(other.max_image_rows),
+            max_texture_rows: self.max_texture_rows.min(other.max_texture_rows),
             max_macs: self.max_macs.min(other.max_macs),
         }
     }
@@ -74,6 +74,15 @@ impl PlanLimits {
     /// What offsets are multiples of.
     pub(super) fn alignment(&self) -> u64 {
         self.offset_alignment.max(1)
+    }
+
+    /// Of neighbouring things of so many bytes each, a binding can begin at those whose index is a multiple of this.
+    pub(super) fn aligned_step(&self, bytes: u64) -> usize {
+        let (mut gcd, mut rest) = (self.alignment(), bytes);
+        while rest > 0 {
+            (gcd, rest) = (rest, gcd % rest);
+        }
+        (self.alignment() / gcd) as usize
     }
 
     /// Bytes that one dispatch can have of one blob or constant.
@@ -88,7 +97,7 @@ impl PlanLimits {
             OperandMemory::Buffer => self.bindable(),
             // The executor may add a row.
             OperandMemory::Texture => {
-                self.bindable().min(u64::from(self.max_image_rows.saturating_sub(1)) * texture_row_bytes(dtype))
+                self.bindable().min(u64::from(self.max_texture_rows.saturating_sub(1)) * texture_row_bytes(dtype))
             }
         }
     }
@@ -114,10 +123,33 @@ impl PlanLimits {
             return Ok(());
         }
         let limit_name = match limit {
-            _ if limit < self.bindable() => "image",
+            _ if limit < self.bindable() => "texture",
             _ if limit == self.max_buffer_bytes => "buffer",
             _ => "binding",
         };
         Err(ErrorRepr::Limit { what: what(), needed, limit, limit_name }.into())
+    }
+}
+
+/// Why a candidate is no plan.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// It exceeds a limit that another candidate may keep to.
+    Limit(Error),
+    /// No candidate would mend it.
+    Error(Error),
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Limit(error) | Rejection::Error(error) => error,
+        }
     }
 }

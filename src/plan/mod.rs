@@ -1,47 +1,65 @@
 //! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
+//!
+//! A plan is made in stages, each a function from the results of those before it:
+//!
+//! | stage | decides | gives |
+//! | --- | --- | --- |
+//! | [`select`] | a method for every operator | `Selection` |
+//! | [`batch`] | how many clips are computed at once | `Workload` |
+//! | [`partition`] | which [`Region`] of which blob lies where | `Partition` |
+//! | [`lower`] | slices, workspaces, dispatches | `Lowered` |
+//! | [`schedule`] | the order, and what is copied between dispatches | [`ScheduleItem`]s |
+//! | [`assign`] | which blobs share a buffer | [`Memory`] |
+//!
+//! [`search`] runs the last four once where everything fits, and else for several candidates.
 
-mod budget;
+mod access;
+mod assign;
+mod batch;
 mod choices;
 mod commands;
-mod cuts;
 mod limits;
-mod memory;
+mod lower;
 mod numerics;
-mod outline;
-mod reach;
+mod partition;
+mod region;
 mod report;
-mod rounds;
 mod schedule;
+mod search;
+mod select;
 mod shapes;
-mod slices;
 mod staging;
-mod storage;
-mod stripes;
+mod step;
 mod submissions;
+#[cfg(test)]
+mod tests;
 mod work;
 
+pub use assign::Memory;
 pub use choices::{Choices, signature};
 pub use commands::{Command, CommandReport, Copy, CopyReport};
 pub use limits::{MACS_PER_BYTE, PlanLimits};
-pub use memory::Memory;
 pub use numerics::Numerics;
+pub use partition::{Extent, Storage};
+pub use region::Region;
 pub use report::{BufferReport, MemoryReport, OperatorReport, PlanReport};
-pub use schedule::Stretch;
+pub use schedule::ScheduleItem;
 pub use shapes::infer_shapes;
-pub use slices::{Binding, Dispatch};
-pub(crate) use staging::Run;
-pub use staging::{Staging, Transfer};
-pub use storage::{Piece, Storage};
+pub(crate) use staging::CopyRange;
+pub use staging::{Output, Staging, Transfer};
+pub use step::{Binding, Dispatch, Step};
 
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::fuse::{fuse, fuse_pools, project};
 use crate::graph::layout::channels_last;
-use crate::graph::{BlobId, Conv, Epilogue, Graph, OpKind, Operator, Window};
-use crate::kernels::{AdapterClass, Method, OperandMemory, Target, Workspace};
+use crate::graph::{BlobId, Graph};
+use crate::kernels::{AdapterClass, Method, Target, Workspace};
 use crate::shape::Shape;
-use outline::Outline;
-use std::ops::Range;
+use batch::Workload;
+use limits::Rejection;
+use lower::Lowered;
+use partition::Granularity;
 
 /// Choices that shape a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,46 +104,20 @@ impl Default for PlanOptions {
     }
 }
 
-/// One operator with its method: its dispatches, and those again for every slice where a single one would bind more than
-/// the adapter allows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The operator, an index into the operators of [`Plan::graph`].
-    pub operator: usize,
-    /// How it is computed.
-    pub method: Method,
-    /// How the blocks of output channels are cut, and the constants with them, see [`Method::constant_blocks`].
-    pub parts: Vec<Range<usize>>,
-    /// The dispatches.
-    pub dispatches: Vec<Dispatch>,
-}
-
-/// A blob that a run returns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// Blob name.
-    pub name: String,
-    /// Where in the graph.
-    pub blob: BlobId,
-    /// The step that writes it, an index into [`Plan::steps`]; `None` for an input. It is copied out right behind that
-    /// step, so that its buffer is free for others as soon as no operator needs it.
-    pub written_by: Option<usize>,
-}
-
 /// Everything about running one graph on clips of one shape.
 ///
-/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *rounds* of fewer clips,
-/// one after the other in the same buffers. Where those of a single clip do, steps have several dispatches, each for a
-/// range of frames, or of rows. They run in the order of [`Plan::stretches`].
+/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *micro-batches* of fewer
+/// clips, one after the other in the same buffers. Where those of a single clip do, steps have several dispatches, each for
+/// a range of frames, or of rows. They run in the order of [`Plan::schedule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
     dtype: DType,
-    /// Of one round.
+    /// Of one micro-batch.
     shapes: Vec<Shape>,
-    rounds: usize,
+    micro_batches: usize,
     steps: Vec<Step>,
-    stretches: Vec<Stretch>,
+    schedule: Vec<ScheduleItem>,
     /// Where submissions end, in dispatches.
     submissions: Vec<usize>,
     storages: Vec<Storage>,
@@ -151,21 +143,46 @@ impl Plan {
     /// nothing was found within the limit on memory; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) where no method
     /// can do an operator.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
-        let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
-        let mut graph = graph.clone();
-        if options.fusion {
-            graph = fuse(&graph, &taps(&graph)?);
-            graph = fuse_pools(&graph, &taps(&graph)?, |conv, pool| pools(conv, pool, options));
-        }
-        if options.fusion && options.projections.unwrap_or(options.target.gains_by_projections()) {
-            graph = project(&graph, &taps(&graph)?);
-        }
-        let graph = channels_last(&graph, &taps(&graph)?, options.dtype);
-        let plan = Outline::new(&graph, inputs, options, 1)?.best(options)?;
-        match options.memory_limit {
-            Some(limit) if plan.peak_bytes() > limit => budget::within(&graph, inputs, options, limit, &plan),
-            _ => Ok(plan),
-        }
+        let graph = rewrite(graph, options)?;
+        let selection = select::select(&graph, inputs, options)?;
+        search::search(&selection, options)
+    }
+
+    /// The plan of a workload divided like that, in the order that runs.
+    fn candidate(work: &Workload, granularity: Granularity) -> Result<Self, Rejection> {
+        let Workload { graph, micro_batches, options, .. } = *work;
+        let outputs = work.outputs()?;
+        let partition = partition::partition(work, &granularity)?;
+        let lowered = lower::lower(work, partition, &granularity)?;
+        let schedule = schedule::schedule(work, &lowered, &outputs, granularity.order);
+        let memory = assign::assign(work, &lowered, &schedule, granularity.order);
+        let Lowered { steps, storages, workspaces: scratch, .. } = lowered;
+        let staging = |blobs: &[BlobId]| {
+            let storages: Vec<&Storage> = blobs.iter().map(|id| &storages[id.index()]).collect();
+            Staging::new(micro_batches, &storages, options.limits.max_buffer_bytes)
+        };
+        let uploads = staging(graph.inputs());
+        let readbacks = staging(&outputs.iter().map(|output| output.blob).collect::<Vec<_>>());
+        let clip_frames = graph.inputs().first().map_or(0, |&id| work.shape(id).t);
+        let mut plan = Self {
+            graph: graph.clone(),
+            dtype: options.dtype,
+            shapes: work.shapes.clone(),
+            micro_batches,
+            steps,
+            schedule,
+            submissions: Vec::new(),
+            storages,
+            outputs,
+            memory,
+            scratch,
+            uploads,
+            readbacks,
+            slow_frames: graph.slow_frames().map(|slow| slow.frames(clip_frames)).unwrap_or_default(),
+            weight_bytes: work.computed().map(|(_, _, selected)| selected.constant_bytes).sum(),
+        };
+        plan.submissions = plan.bounded_submissions(options.limits.max_macs);
+        Ok(plan)
     }
 
     /// The operators that run: fused, unless fusion was forbidden, with layout conversions at the edges.
@@ -181,7 +198,7 @@ impl Plan {
     /// Shape of a blob of [`Plan::graph`], of the whole batch.
     pub fn shape(&self, blob: BlobId) -> Shape {
         let shape = self.shapes[blob.index()];
-        Shape { n: shape.n * self.rounds, ..shape }
+        Shape { n: shape.n * self.micro_batches, ..shape }
     }
 
     /// The blobs of [`Plan::graph`] with their storage.
@@ -189,13 +206,13 @@ impl Plan {
         self.storages.iter().enumerate().map(|(index, storage)| (BlobId(index), storage))
     }
 
-    /// How many rounds there are: every step runs that often, each time for as many clips, in the same buffers.
-    pub fn rounds(&self) -> usize {
-        self.rounds
+    /// How many micro-batches there are: every step runs that often, each time for as many clips, in the same buffers.
+    pub fn micro_batches(&self) -> usize {
+        self.micro_batches
     }
 
-    /// Shape of a blob of [`Plan::graph`] in one round.
-    pub fn round_shape(&self, blob: BlobId) -> Shape {
+    /// Shape of a blob of [`Plan::graph`] in one micro-batch.
+    pub fn micro_batch_shape(&self, blob: BlobId) -> Shape {
         self.shapes[blob.index()]
     }
 
@@ -204,25 +221,25 @@ impl Plan {
         self.storage(blob).bytes()
     }
 
-    /// Where the frames of a blob of [`Plan::graph`] lie.
+    /// Where the extents of a blob of [`Plan::graph`] lie.
     pub fn storage(&self, blob: BlobId) -> &Storage {
         &self.storages[blob.index()]
     }
 
-    /// What runs in every round, in order.
+    /// What runs in every micro-batch, in the order of the operators.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// In which order the dispatches of the steps run in a round, and what is copied between them. Usually every step is one
-    /// stretch.
-    pub fn stretches(&self) -> &[Stretch] {
-        &self.stretches
+    /// In which order the dispatches of the steps run in a micro-batch, and what is copied between them. Usually every step
+    /// is one item.
+    pub fn schedule(&self) -> &[ScheduleItem] {
+        &self.schedule
     }
 
-    /// How many dispatches a run has, in all rounds.
+    /// How many dispatches a run has, in all micro-batches.
     pub fn dispatches(&self) -> usize {
-        self.rounds * self.steps.iter().map(|step| step.dispatches.len()).sum::<usize>()
+        self.micro_batches * self.steps.iter().map(|step| step.dispatches.len()).sum::<usize>()
     }
 
     /// How the inputs reach the device.
@@ -265,14 +282,14 @@ impl Plan {
         self.weight_bytes
     }
 
-    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first segment if it has several.
+    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first chunk if it has several.
     pub fn buffer(&self, blob: BlobId) -> usize {
         self.memory.buffers_of(blob)[0]
     }
 
     /// Multiply-adds of an operator of [`Plan::graph`], counted as direct convolution.
     pub fn operator_macs(&self, operator: usize) -> u64 {
-        work::operator_macs(&self.graph.operators()[operator], &self.shapes) * self.rounds as u64
+        work::operator_macs(&self.graph.operators()[operator], &self.shapes) * self.micro_batches as u64
     }
 
     /// Multiply-adds of the whole graph, counted as direct convolutions.
@@ -281,71 +298,17 @@ impl Plan {
     }
 }
 
-impl Step {
-    /// How many slices it is cut into; a slice has a dispatch for each kernel of the method.
-    pub fn slices(&self) -> usize {
-        self.dispatches.chunk_by(|a, b| (&a.frames, &a.rows, a.part) == (&b.frames, &b.rows, b.part)).count()
+/// The graph that runs: fused as the options say, with blobs channels last inside.
+fn rewrite(graph: &Graph, options: &PlanOptions) -> Result<Graph> {
+    let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
+    let mut graph = graph.clone();
+    if options.fusion {
+        graph = fuse(&graph, &taps(&graph)?);
+        graph = fuse_pools(&graph, &taps(&graph)?, |conv, pool| select::pools(conv, pool, options));
     }
-
-    /// Whether the output frames are cut into several ranges.
-    pub fn is_cut_over_frames(&self) -> bool {
-        self.dispatches.iter().any(|dispatch| dispatch.frames != self.dispatches[0].frames)
+    if options.fusion && options.projections.unwrap_or(options.target.gains_by_projections()) {
+        graph = project(&graph, &taps(&graph)?);
     }
-
-    /// Whether the rows of output frames are cut into several ranges.
-    pub fn is_cut_over_rows(&self) -> bool {
-        self.dispatches.iter().any(|dispatch| dispatch.rows != self.dispatches[0].rows)
-    }
-}
-
-/// Whether `conv` is to take over the pooling behind it: there is a method for both at once that pays and is within
-/// limits, or that is asked for.
-fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
-    let both = Conv { epilogue: Epilogue { pool: Some(Box::new(*pool)), ..conv.epilogue.clone() }, ..conv.clone() };
-    let output = Shape::new(1, conv.dim_out, 1, 1, 1);
-    let kind = OpKind::Conv(both);
-    let candidates = Method::candidates(&kind, options.target);
-    match options.forced {
-        Some(forced) => candidates.contains(&forced),
-        None => {
-            let pays = |method: &Method| {
-                method.is_profitable(&kind, output, options.target) && fits(*method, &kind, output, options)
-            };
-            options.target.gains_by_pooling() && candidates.iter().any(pays)
-        }
-    }
-}
-
-/// The method for an operator with that input and output; `None` for those that compute nothing.
-fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> Option<Method> {
-    let kind = &op.kind;
-    let candidates = Method::candidates(kind, options.target);
-    // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
-    let fits = |method: &Method| fits(*method, kind, output, options);
-    let allowed = |method: &Method| {
-        let may_overflow = !method.is_winograd() && method.constant_memory(0) == OperandMemory::Buffer;
-        options.numerics.allow(*method, kind) && (may_overflow || fits(method))
-    };
-    let strict = |method: &Method| options.numerics != Numerics::Strict || method.keeps_floats(kind);
-    let forced = options.forced.filter(|method| candidates.contains(method) && strict(method));
-    let chosen = || {
-        let method = options.choices.get(&signature(kind, input, output, options.dtype)?)?;
-        (candidates.contains(&method) && allowed(&method) && method.accepts(op, input).is_ok()).then_some(method)
-    };
-    forced.or_else(chosen).or_else(|| {
-        candidates.iter().copied().find(|method| allowed(method) && method.is_profitable(kind, output, options.target))
-    })
-}
-
-/// Whether a block of the weights of an operator with that output is within a binding, or an image.
-fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
-    let (memory, dtype) = (method.constant_memory(0), method.constant_format(0).of(options.dtype));
-    block_bytes(method, kind, output, options.dtype) <= options.limits.bindable_in(memory, dtype)
-}
-
-/// Bytes of one block of the largest constant of an operator with that output.
-fn block_bytes(method: Method, kind: &OpKind, output: Shape, dtype: DType) -> u64 {
-    let blocks = method.constant_blocks(kind) as u64;
-    let constants = method.constant_bytes(kind, output.c, dtype).into_iter();
-    constants.map(|bytes| bytes / blocks).max().unwrap_or(0)
+    let taps = taps(&graph)?;
+    Ok(channels_last(&graph, &taps, options.dtype))
 }

@@ -31,8 +31,8 @@ pub struct PlanReport {
     pub memory: MemoryReport,
     /// Number of dispatches: those of the operators, and the layout conversions at the edges, where there are any.
     pub dispatches: usize,
-    /// How many rounds the batch is run in, each with as many clips, one after the other.
-    pub rounds: usize,
+    /// How many micro-batches the batch is run in, each with as many clips, one after the other.
+    pub micro_batches: usize,
     /// In how many submissions a run goes to the device: more than one where a slow device would take seconds for it.
     pub submissions: usize,
 }
@@ -56,7 +56,7 @@ pub struct OperatorReport {
     pub kernel: Option<&'static str>,
     /// Index into [`MemoryReport::buffers`]; a blob in several has the first here.
     pub buffer: usize,
-    /// How many dispatches it takes in each round: more than one where frames, rows or weights are cut.
+    /// How many dispatches it takes in each micro-batch: more than one where frames, rows or weights are cut.
     pub dispatches: usize,
     /// Names of the reference's operators that this one does as well, in order.
     pub fused: Vec<String>,
@@ -132,7 +132,7 @@ impl PlanReport {
                     .collect(),
             },
             dispatches: plan.dispatches(),
-            rounds: plan.rounds(),
+            micro_batches: plan.micro_batches(),
             submissions: plan.submissions().len(),
         }
     }

@@ -1,178 +1,160 @@
-//! In which order slices are computed.
+//! Stage five: in which order slices are computed.
 //!
-//! *Step by step* every blob is computed as a whole before anything that reads it. *Streamed*, a slice of the last operator
-//! asks for the segments it reads, those for theirs, and so on, so that a segment is computed just before it is needed first,
-//! and its memory is free as soon as it has been needed last. Both compute the same slices, from the same values.
+//! *Blob by blob* every blob is computed as a whole before anything that reads it. *Demand-driven*, a slice of the last operator
+//! asks for the chunks it reads, those for theirs, and so on: a chunk is computed just before it is read first, and its
+//! memory is free as soon as it has been read last. Both compute the same slices, from the same values.
 
-use super::slices::Binding;
+use super::batch::Workload;
+use super::lower::{Located, Lowered, LoweredSlice};
+use super::region::Region;
 use super::{Output, Step, Storage};
-use crate::graph::{BlobId, Graph};
+use crate::graph::BlobId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Dispatches of one step that run one after the other, with what is copied in front of them and behind.
+/// Dispatches of one step that run one after the other, with what is copied before and after them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct ScheduleItem {
     /// The step, an index into [`super::Plan::steps`].
     pub step: usize,
     /// Which of its dispatches.
     pub dispatches: Range<usize>,
-    /// What is uploaded: inputs by number, each with a piece of it.
+    /// What is uploaded before: inputs by number, each with an extent of it.
     pub uploads: Vec<(usize, usize)>,
-    /// What is read back: outputs by number, each with a piece of it.
+    /// What is read back after: outputs by number, each with an extent of it.
     pub readbacks: Vec<(usize, usize)>,
 }
 
-/// What is to be put in order.
-pub(super) struct Slices<'a> {
-    pub graph: &'a Graph,
-    pub storages: &'a [Storage],
-    pub steps: &'a [Step],
-    /// By step, the dispatches of each slice.
-    pub slices: &'a [Vec<Range<usize>>],
-    pub outputs: &'a [Output],
+/// The order of slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Every blob as a whole before anything that reads it.
+    BlobByBlob,
+    /// Every chunk when it is needed.
+    OnDemand,
 }
 
-/// A segment of a blob: the blob that holds it, and its number there.
-type Segment = (usize, usize);
+/// Puts the slices of a workload in order, with what is copied between them.
+pub(super) fn schedule(work: &Workload, lowered: &Lowered, outputs: &[Output], order: Order) -> Vec<ScheduleItem> {
+    match order {
+        Order::BlobByBlob => blob_by_blob(work, lowered, outputs),
+        Order::OnDemand => on_demand(slices(work, lowered, outputs)),
+    }
+}
 
-/// A part of a segment: frames and rows.
-type Part = (Range<usize>, Range<usize>);
+/// Every step as one item; inputs are uploaded before the first.
+fn blob_by_blob(work: &Workload, lowered: &Lowered, outputs: &[Output]) -> Vec<ScheduleItem> {
+    let item = |(step, Step { dispatches, .. }): (usize, &Step)| ScheduleItem {
+        step,
+        dispatches: 0..dispatches.len(),
+        uploads: Vec::new(),
+        readbacks: Vec::new(),
+    };
+    let mut items: Vec<ScheduleItem> = lowered.steps.iter().enumerate().map(item).collect();
+    let extents = |id: BlobId| 0..lowered.storages[id.index()].extents().len();
+    if let Some(first) = items.first_mut() {
+        let inputs = work.graph.inputs().iter().enumerate();
+        first.uploads = inputs.flat_map(|(port, &id)| extents(id).map(move |extent| (port, extent))).collect();
+    }
+    for (port, output) in outputs.iter().enumerate() {
+        if let Some(item) = items.get_mut(output.written_by.unwrap_or(0)) {
+            item.readbacks.extend(extents(output.blob).map(|extent| (port, extent)));
+        }
+    }
+    items
+}
+
+/// A chunk of a blob: the blob that holds the values, and the chunk's number there.
+pub(super) type Chunk = (usize, usize);
 
 /// A slice on its way into an order.
 struct Node {
-    stretch: Stretch,
-    reads: Vec<(Segment, Part)>,
-    writes: (Segment, Part),
+    item: ScheduleItem,
+    reads: Vec<(Chunk, Region)>,
+    writes: (Chunk, Region),
 }
 
-impl Slices<'_> {
-    /// Every step as one stretch; inputs are uploaded in front of all.
-    pub fn step_by_step(&self) -> Vec<Stretch> {
-        let stretch = |(step, own): (usize, &Step)| Stretch {
-            step,
-            dispatches: 0..own.dispatches.len(),
-            uploads: Vec::new(),
-            readbacks: Vec::new(),
+/// Every slice as an item.
+fn slices(work: &Workload, lowered: &Lowered, outputs: &[Output]) -> Vec<Node> {
+    let Lowered { steps, slices, storages, .. } = lowered;
+    let mut nodes = Vec::new();
+    for (step, slices) in slices.iter().enumerate() {
+        let op = &work.graph.operators()[steps[step].operator];
+        let input = op.inputs.iter().enumerate().find_map(|(index, id)| {
+            let port = work.graph.inputs().iter().position(|input| input == id)?;
+            Some((port, index))
+        });
+        let output = outputs.iter().position(|output| output.blob == op.output);
+        for LoweredSlice { regions, dispatches } in slices {
+            let item = ScheduleItem {
+                step,
+                dispatches: dispatches.clone(),
+                uploads: input
+                    .and_then(|(port, index)| Some((port, regions.inputs[index].extent?)))
+                    .into_iter()
+                    .collect(),
+                readbacks: output.and_then(|port| Some((port, regions.output.extent?))).into_iter().collect(),
+            };
+            let bound = |id: BlobId, located: &Located| (chunk_of(work, storages, id, located), located.region.clone());
+            let reads = op.inputs.iter().zip(&regions.inputs).map(|(&id, located)| bound(id, located)).collect();
+            nodes.push(Node { item, reads, writes: bound(op.output, &regions.output) });
+        }
+    }
+    nodes
+}
+
+/// Slices as late as they can be for those of the last operator in their order; what is read back besides as soon as it can be.
+fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
+    let mut writers: BTreeMap<Chunk, Vec<usize>> = BTreeMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        writers.entry(node.writes.0).or_default().push(index);
+    }
+    let needs = |node: &Node| -> BTreeSet<usize> {
+        let writers_of = |(chunk, region): &(Chunk, Region)| {
+            let all = writers.get(chunk).into_iter().flatten().copied();
+            all.filter(|&writer| nodes[writer].writes.1.overlaps(region)).collect::<Vec<_>>()
         };
-        let mut stretches: Vec<Stretch> = self.steps.iter().enumerate().map(stretch).collect();
-        let pieces = |id: BlobId| 0..self.storages[id.index()].pieces().len();
-        if let Some(first) = stretches.first_mut() {
-            let inputs = self.graph.inputs().iter().enumerate();
-            first.uploads = inputs.flat_map(|(port, &id)| pieces(id).map(move |piece| (port, piece))).collect();
+        node.reads.iter().flat_map(writers_of).collect()
+    };
+    let needs: Vec<BTreeSet<usize>> = nodes.iter().map(needs).collect();
+    // What ends in an output, and whom it waits for.
+    let mut ends: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, _) in nodes.iter().enumerate().filter(|(_, node)| !node.item.readbacks.is_empty()) {
+        for &needed in &needs[index] {
+            ends.entry(needed).or_default().push(index);
         }
-        for (port, output) in self.outputs.iter().enumerate() {
-            if let Some(stretch) = stretches.get_mut(output.written_by.unwrap_or(0)) {
-                stretch.readbacks.extend(pieces(output.blob).map(|piece| (port, piece)));
-            }
-        }
-        stretches
     }
 
-    /// Every slice as a stretch, as late as it can be for the slices of the last operator in their order; what is read back
-    /// besides as soon as it can be.
-    pub fn streamed(&self, stored_in: &impl Fn(BlobId) -> BlobId) -> Vec<Stretch> {
-        let nodes = self.nodes(stored_in);
-        let mut writers: BTreeMap<Segment, Vec<usize>> = BTreeMap::new();
-        for (index, node) in nodes.iter().enumerate() {
-            writers.entry(node.writes.0).or_default().push(index);
-        }
-        let needs: Vec<BTreeSet<usize>> = nodes
-            .iter()
-            .map(|node| {
-                let of = |(segment, part): &(Segment, Part)| {
-                    let own = writers.get(segment).into_iter().flatten().copied();
-                    let part = part.clone();
-                    own.filter(|&writer| meet(&nodes[writer].writes.1, &part)).collect::<Vec<_>>()
-                };
-                node.reads.iter().flat_map(of).collect()
-            })
-            .collect();
-        // What ends in an output, and whom it waits for.
-        let mut ends: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, _) in nodes.iter().enumerate().filter(|(_, node)| !node.stretch.readbacks.is_empty()) {
-            for &needed in &needs[index] {
-                ends.entry(needed).or_default().push(index);
+    let mut order = Vec::new();
+    let mut done = vec![false; nodes.len()];
+    let last = nodes.last().map_or(0, |node| node.item.step);
+    let (wanted, others): (Vec<usize>, Vec<usize>) =
+        (0..nodes.len()).partition(|&index| nodes[index].item.step == last);
+    for root in wanted.into_iter().chain(others) {
+        // What is to be done, on top what is needed for what is below it.
+        let mut stack = vec![root];
+        while let Some(&index) = stack.last() {
+            let missing = needs[index].iter().copied().find(|&needed| !done[needed]);
+            if let Some(missing) = missing.filter(|_| !done[index]) {
+                stack.push(missing);
+                continue;
             }
-        }
-
-        let mut order = Vec::new();
-        let mut done = vec![false; nodes.len()];
-        let last = nodes.last().map_or(0, |node| node.stretch.step);
-        let (wanted, others): (Vec<usize>, Vec<usize>) =
-            (0..nodes.len()).partition(|&index| nodes[index].stretch.step == last);
-        for root in wanted.into_iter().chain(others) {
-            // What is to be done, on top what is needed for what is below it.
-            let mut stack = vec![root];
-            while let Some(&index) = stack.last() {
-                let missing = needs[index].iter().copied().find(|&needed| !done[needed]);
-                if let Some(missing) = missing.filter(|_| !done[index]) {
-                    stack.push(missing);
-                    continue;
-                }
-                stack.pop();
-                if done[index] {
-                    continue;
-                }
-                done[index] = true;
-                order.push(index);
-                let waiting = ends.get(&index).into_iter().flatten().copied();
-                stack.extend(waiting.filter(|&end| needs[end].iter().all(|&needed| done[needed])));
+            stack.pop();
+            if done[index] {
+                continue;
             }
+            done[index] = true;
+            order.push(index);
+            let waiting = ends.get(&index).into_iter().flatten().copied();
+            stack.extend(waiting.filter(|&end| needs[end].iter().all(|&needed| done[needed])));
         }
-        let mut stretches: Vec<Option<Stretch>> = nodes.into_iter().map(|node| Some(node.stretch)).collect();
-        order.into_iter().filter_map(|index| stretches[index].take()).collect()
     }
-
-    fn nodes(&self, stored_in: &impl Fn(BlobId) -> BlobId) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        // By input, the pieces of it that the steps so far read.
-        let mut uploaded = vec![0; self.graph.inputs().len()];
-        for (step, (own, slices)) in self.steps.iter().zip(self.slices).enumerate() {
-            let op = &self.graph.operators()[own.operator];
-            // The pieces of a planar blob are the slices of its conversion, or of those that read it, one after the other.
-            let input = self.graph.inputs().iter().position(|id| op.inputs.contains(id));
-            let output = self.outputs.iter().position(|output| output.blob == op.output);
-            let first = input.map_or(0, |port| uploaded[port]);
-            if let Some(port) = input {
-                uploaded[port] += slices.len();
-            }
-            for (piece, dispatches) in slices.iter().enumerate() {
-                let bound: Vec<(BlobId, Segment, Part)> = segments(&own.dispatches[dispatches.clone()], stored_in);
-                let (written, read): (Vec<_>, Vec<_>) = bound.into_iter().partition(|(id, ..)| *id == op.output);
-                let Some((_, segment, part)) = written.into_iter().next() else { continue };
-                let stretch = Stretch {
-                    step,
-                    dispatches: dispatches.clone(),
-                    uploads: input.map(|port| (port, first + piece)).into_iter().collect(),
-                    readbacks: output.map(|port| (port, piece)).into_iter().collect(),
-                };
-                let reads = read.into_iter().map(|(_, segment, part)| (segment, part)).collect();
-                nodes.push(Node { stretch, reads, writes: (segment, part) });
-            }
-        }
-        nodes
-    }
+    let mut items: Vec<Option<ScheduleItem>> = nodes.into_iter().map(|node| Some(node.item)).collect();
+    order.into_iter().filter_map(|index| items[index].take()).collect()
 }
 
-/// What dispatches bind of blobs: each with the segment it is in and the part of that, without repetition.
-pub(super) fn segments(
-    dispatches: &[super::Dispatch],
-    stored_in: &impl Fn(BlobId) -> BlobId,
-) -> Vec<(BlobId, Segment, Part)> {
-    let mut bound = Vec::new();
-    for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-        let Binding::Frames { blob, frames, rows, segment, .. } = binding else { continue };
-        let own = (*blob, (stored_in(*blob).index(), *segment), (frames.clone(), rows.clone()));
-        if !bound.contains(&own) {
-            bound.push(own);
-        }
-    }
-    bound
-}
-
-/// Whether two parts of a segment have something in common.
-fn meet(a: &Part, b: &Part) -> bool {
-    let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
-    meet(&a.0, &b.0) && meet(&a.1, &b.1)
+/// The chunk that holds a region of a blob.
+pub(super) fn chunk_of(work: &Workload, storages: &[Storage], blob: BlobId, located: &Located) -> Chunk {
+    let extent = located.extent.expect("every region has an extent once it is lowered");
+    (work.stored_in(blob).index(), storages[blob.index()].extents()[extent].chunk)
 }

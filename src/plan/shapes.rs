@@ -40,10 +40,10 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let input = shapes[op.inputs[0].index()];
         let shape = match &op.kind {
             OpKind::Conv(conv) => {
-                let own = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
+                let convolved = input.with(conv.dim_out, slide(&op.name, &conv.window, input)?);
                 match &conv.epilogue.pool {
-                    None => own,
-                    Some(pool) => own.with(own.c, slide(&op.name, pool, own)?),
+                    None => convolved,
+                    Some(pool) => convolved.with(convolved.c, slide(&op.name, pool, convolved)?),
                 }
             }
             OpKind::Subsample(window) => input.with(graph.blob(op.output).channels, slide(&op.name, window, input)?),
@@ -57,8 +57,8 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
         // are joined may be more or fewer.
         if let Some(&addend) = op.inputs.get(1) {
             let mut given = shapes[addend.index()];
-            if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(own), .. }, .. }) = &op.kind {
-                given = given.with(own.dim_out, slide(&op.name, &own.window, given)?);
+            if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(projection), .. }, .. }) = &op.kind {
+                given = given.with(projection.dim_out, slide(&op.name, &projection.window, given)?);
             }
             let shape = if op.kind == OpKind::Concat { shape.with(given.c, shape.thw()) } else { shape };
             if given != shape {

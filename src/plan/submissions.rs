@@ -3,15 +3,15 @@
 use super::{MACS_PER_BYTE, Plan};
 
 impl Plan {
-    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all rounds counted; the last is the end
+    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all micro-batches counted; the last is the end
     /// of the run.
     pub fn submissions(&self) -> &[usize] {
         &self.submissions
     }
 
-    /// The dispatches of a round in their order: of which step, and which of its own.
+    /// The dispatches of a micro-batch in their order: which step, and which of its dispatches.
     fn in_order(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
-        self.stretches.iter().flat_map(|own| own.dispatches.clone().map(|dispatch| (own.step, dispatch)))
+        self.schedule.iter().flat_map(|item| item.dispatches.clone().map(|dispatch| (item.step, dispatch)))
     }
 
     /// The same as [`Plan::submissions`] from the work of the dispatches: as many at a time as are worth `most` multiply-adds.
@@ -21,17 +21,17 @@ impl Plan {
             let dispatch = &step.dispatches[dispatch];
             dispatch.launch.macs.saturating_add(MACS_PER_BYTE * self.dispatch_bytes(step, dispatch))
         };
-        let round: Vec<u64> = self.in_order().map(work).collect();
+        let works: Vec<u64> = self.in_order().map(work).collect();
         let mut ends = Vec::new();
         let mut submitted = 0u64;
-        for (index, own) in round.iter().cycle().take(self.rounds * round.len()).enumerate() {
-            if submitted > 0 && submitted.saturating_add(*own) > most {
+        for (index, work) in works.iter().cycle().take(self.micro_batches * works.len()).enumerate() {
+            if submitted > 0 && submitted.saturating_add(*work) > most {
                 ends.push(index);
                 submitted = 0;
             }
-            submitted = submitted.saturating_add(*own);
+            submitted = submitted.saturating_add(*work);
         }
-        ends.push(self.rounds * round.len());
+        ends.push(self.micro_batches * works.len());
         ends
     }
 }

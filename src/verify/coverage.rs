@@ -70,12 +70,12 @@ const REQUIRED: [&str; 57] = [
     "split over frames, projection with a stride in T",
     "split, bound from an earlier frame",
     "split, a blob in several buffers",
-    "split into stripes",
-    "split into stripes, window over rows",
-    "split into stripes, stride over rows",
+    "split into row bands",
+    "split into row bands, window over rows",
+    "split into row bands, stride over rows",
     "split over frames, pooling fused",
     "split over rows, pooling fused",
-    "streamed",
+    "demand-driven",
 ];
 
 impl Coverage {
@@ -195,20 +195,20 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let op = &plan.graph().operators()[step.operator];
     let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);
     let over_rows = step.is_cut_over_rows();
-    let over_batch = plan.rounds() > 1;
-    let stripes = op.inputs.iter().any(|id| {
+    let over_batch = plan.micro_batches() > 1;
+    let bands = op.inputs.iter().any(|id| {
         let blob = plan.storage(*id);
-        plan.graph().blob(*id).layout == Layout::ChannelsLast && blob.stripes().count() > 1
+        plan.graph().blob(*id).layout == Layout::ChannelsLast && blob.bands().count() > 1
     });
     let pooled = matches!(&op.kind, OpKind::Conv(conv) if conv.epilogue.pool.is_some());
-    let segments = |id: &crate::graph::BlobId| plan.storage(*id).segments().len();
+    let chunks = |id: &crate::graph::BlobId| plan.storage(*id).chunks().len();
     let bound = |index: usize| {
         step.dispatches.iter().flat_map(move |dispatch| {
-            let own = dispatch.bindings.iter().filter_map(move |binding| match binding {
-                Binding::Frames { blob, frames, .. } if *blob == op.inputs[index] => Some(frames),
+            let read = dispatch.bindings.iter().filter_map(move |binding| match binding {
+                Binding::Blob { blob, region, .. } if *blob == op.inputs[index] => Some(&region.frames),
                 _ => None,
             });
-            own.map(move |frames| (&dispatch.frames, frames))
+            read.map(move |frames| (&dispatch.region.frames, frames))
         })
     };
     let window = match &op.kind {
@@ -230,10 +230,10 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     vec![
         (format!("split {}", step.method.name()), split),
         ("split over frames".to_owned(), over_frames),
-        ("streamed".to_owned(), plan.stretches().len() > plan.steps().len()),
-        ("split into stripes".to_owned(), stripes),
-        ("split into stripes, window over rows".to_owned(), stripes && window.is_some_and(|w| w.kernel[1] > 1)),
-        ("split into stripes, stride over rows".to_owned(), stripes && window.is_some_and(|w| w.stride[1] > 1)),
+        ("demand-driven".to_owned(), plan.schedule().len() > plan.steps().len()),
+        ("split into row bands".to_owned(), bands),
+        ("split into row bands, window over rows".to_owned(), bands && window.is_some_and(|w| w.kernel[1] > 1)),
+        ("split into row bands, stride over rows".to_owned(), bands && window.is_some_and(|w| w.stride[1] > 1)),
         ("split over frames, pooling fused".to_owned(), over_frames && pooled),
         ("split over rows, pooling fused".to_owned(), over_rows && pooled),
         ("split over rows".to_owned(), over_rows),
@@ -243,9 +243,6 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         ("split over frames, stride in T".to_owned(), over_frames && window.is_some_and(|w| w.stride[0] > 1)),
         ("split over frames, projection with a stride in T".to_owned(), over_frames && projected_with_stride),
         ("split, bound from an earlier frame".to_owned(), early && over_frames),
-        (
-            "split, a blob in several buffers".to_owned(),
-            op.inputs.iter().chain([&op.output]).any(|id| segments(id) > 1),
-        ),
+        ("split, a blob in several buffers".to_owned(), op.inputs.iter().chain([&op.output]).any(|id| chunks(id) > 1)),
     ]
 }

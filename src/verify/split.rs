@@ -50,8 +50,8 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
             (limits, found) = (smaller, Some(plan));
         }
     }
-    let segments = |plan: &Plan| plan.storages().map(|(_, storage)| storage.segments().len()).sum::<usize>();
-    let split = found.filter(|plan| plan.dispatches() > whole.dispatches() || segments(plan) > segments(&whole));
+    let chunks = |plan: &Plan| plan.storages().map(|(_, storage)| storage.chunks().len()).sum::<usize>();
+    let split = found.filter(|plan| plan.dispatches() > whole.dispatches() || chunks(plan) > chunks(&whole));
     Ok(split.map(|_| Variant { limits: Some(limits), memory_limit, ..*variant }))
 }
 

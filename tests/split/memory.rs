@@ -56,7 +56,7 @@ fn plans_keep_to_a_limit_on_memory() {
         }
     }
     println!("{met:?}");
-    assert!(met.streamed > 5 && met.stripes > 0 && met.rounds > 0, "{met:?}");
+    assert!(met.on_demand > 5 && met.bands > 0 && met.micro_batches > 0, "{met:?}");
 }
 
 /// The clip that no adapter would hold at once.
@@ -90,7 +90,7 @@ fn networks_within_a_limit_give_the_same_bits() {
             let (whole, plan) = network.run(&gpu, None, None);
             let limit = plan.peak_bytes() / 100 * share;
             let (split, plan) = network.run(&gpu, None, Some(limit));
-            assert!(plan.peak_bytes() <= limit && plan.stretches().len() > plan.steps().len());
+            assert!(plan.peak_bytes() <= limit && plan.schedule().len() > plan.steps().len());
             assert_same(&whole, &split, &format!("{} {json} {shape}", gpu.backend()));
         }
     }

@@ -22,7 +22,7 @@ fn plan_has_the_keys_of_the_contract() {
             "memory",
             "ops",
             "params",
-            "rounds",
+            "micro_batches",
             "spatial_scale",
             "submissions"
         ]
@@ -56,7 +56,7 @@ fn a_plan_lists_its_commands() {
     let report = json(arguments);
     let commands = report["commands"].as_array().unwrap();
     let count = |kind: &str| commands.iter().filter(|command| command["command"] == kind).count() as u64;
-    assert!(report["rounds"].as_u64().unwrap() > 1, "a batch in several rounds");
+    assert!(report["micro_batches"].as_u64().unwrap() > 1, "a batch in several micro-batches");
     assert_eq!(count("dispatch"), report["dispatches"].as_u64().unwrap());
     assert_eq!(count("submit"), report["submissions"].as_u64().unwrap());
     assert_eq!((&commands[0]["command"], &commands[0]["blob"]), (&value!("copy_in"), &value!("data")));
@@ -80,14 +80,14 @@ fn a_plan_lists_its_commands() {
 #[test]
 fn a_plan_says_what_is_split() {
     let long = json(["plan", "--clip", "1x3x250x224x224", "--max-binding", "128"]);
-    assert_eq!(long["rounds"], value!(1));
+    assert_eq!(long["micro_batches"], value!(1));
     // 167 frames of pool1 fit into a binding; chunks that save memory are a little smaller.
     let stem = long["ops"][0]["dispatches"].as_u64().unwrap();
     assert!((2..=4).contains(&stem), "{stem}");
     let inside: u64 = long["ops"].as_array().unwrap().iter().map(|op| op["dispatches"].as_u64().unwrap()).sum();
     assert!(long["dispatches"].as_u64().unwrap() > inside, "the conversions at the edges count");
     let batch = succeed(["plan", "--clip", "12x3x8x224x224", "--max-binding", "128"]);
-    assert!(batch.contains("1128 dispatches (12 rounds)"), "{batch}");
+    assert!(batch.contains("1128 dispatches (12 micro-batches)"), "{batch}");
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! Stage three: which region of which blob lies where.
+//!
+//! The plain case: a blob is one extent, all rows of all its frames, in one chunk. Only what exceeds a limit is divided:
+//! into chunks of fewer frames ([`storage`]), and where a few frames are too large as well, into bands of rows
+//! ([`bands`]).
+
+mod bands;
+mod storage;
+
+pub(super) use storage::Band;
+pub use storage::{Extent, Storage};
+
+use super::access::Access;
+use super::batch::Workload;
+use super::limits::{PlanLimits, Rejection};
+use super::region::Region;
+use super::schedule::Order;
+use crate::graph::{BlobId, Layout};
+use std::ops::Range;
+
+/// How finely blobs and workspaces are divided, and in which order the chunks are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Granularity {
+    /// Bytes that a chunk of a blob may have.
+    pub chunk_bytes: u64,
+    /// Bytes that all workspaces may have together, unless the smallest slices need more.
+    pub workspace_bytes: u64,
+    /// Whether blobs are divided into bands of rows.
+    pub bands: bool,
+    /// The order of slices.
+    pub order: Order,
+}
+
+impl Granularity {
+    /// Blobs as whole as the adapter allows, computed one after the other.
+    pub fn coarsest(limits: &PlanLimits, workspace_bytes: u64) -> Self {
+        Self { chunk_bytes: limits.max_buffer_bytes, workspace_bytes, bands: false, order: Order::BlobByBlob }
+    }
+
+    /// What several extents of a planar blob are packed into. Under demand, what shares a buffer with something else lives as
+    /// long as that does, so that chunks stay small.
+    pub fn packed_bytes(&self, limits: &PlanLimits) -> u64 {
+        match self.order {
+            Order::BlobByBlob => limits.max_buffer_bytes,
+            Order::OnDemand => self.chunk_bytes,
+        }
+    }
+}
+
+/// Where the blobs lie that are channels last. Planar blobs, at the edges of a run, have no extents yet: those follow from
+/// the slices of the operators that read or write them.
+pub(super) struct Partition {
+    /// By blob.
+    pub storages: Vec<Storage>,
+}
+
+/// Divides the blobs of a workload.
+///
+/// # Errors
+/// [`Rejection::Limit`] if what must lie together exceeds a binding or a buffer.
+pub(super) fn partition(work: &Workload, granularity: &Granularity) -> Result<Partition, Rejection> {
+    let blobs = || (0..work.shapes.len()).map(BlobId);
+    let bands = |id: BlobId| match work.graph.blob(id).layout {
+        Layout::Planar => Ok(Vec::new()),
+        Layout::ChannelsLast => work.bands(id, granularity),
+    };
+    let bands = blobs().map(bands).collect::<Result<Vec<_>, _>>()?;
+    let step = |(id, bands): (BlobId, &Vec<Range<usize>>)| {
+        bands.iter().map(|rows| work.frame_step(id, rows.len())).max().unwrap_or(1)
+    };
+    let steps: Vec<usize> = blobs().zip(&bands).map(step).collect();
+    let storages = blobs().zip(&bands).map(|(id, bands)| work.divide(id, bands, &steps, granularity));
+    Ok(Partition { storages: storages.collect::<Result<_, _>>()? })
+}
+
+impl Workload<'_> {
+    /// A binding can begin at the frames that are multiples of this, of a band of so many rows of a blob.
+    pub fn frame_step(&self, id: BlobId, rows: usize) -> usize {
+        let (layout, shape) = (self.graph.blob(id).layout, self.shape(id));
+        match layout {
+            // Frames of several clips do not follow one another: all or none.
+            _ if shape.n > 1 => shape.t,
+            Layout::ChannelsLast => self.options.limits.aligned_step(rows as u64 * self.row_bytes(id)),
+            Layout::Planar => 1,
+        }
+    }
+
+    /// A blob in these bands. `steps` are the frame steps of all blobs.
+    fn divide(
+        &self,
+        id: BlobId,
+        bands: &[Range<usize>],
+        steps: &[usize],
+        granularity: &Granularity,
+    ) -> Result<Storage, Rejection> {
+        let (shape, limits) = (self.shape(id), &self.options.limits);
+        if let [rows] = bands
+            && self.bytes(id) <= limits.bindable().min(granularity.chunk_bytes)
+        {
+            return Ok(Storage::whole(Region::new(0..shape.t, rows.clone()), self.bytes(id)));
+        }
+        let overlap = self.frame_overlap(id, steps, granularity.order);
+        let mut storage = Storage::default();
+        for rows in bands {
+            let step = self.frame_step(id, rows.len());
+            let band =
+                Band { rows: rows.clone(), frames: shape.t, frame_bytes: rows.len() as u64 * self.row_bytes(id), step };
+            let packed_bytes = granularity.packed_bytes(limits);
+            let most = (limits.bindable().min(packed_bytes) / band.frame_bytes).max(1) as usize;
+            if shape.n == 1 && overlap == 0 && most < step {
+                // Not all frames from one aligned one to the next can be bound, but no operator reads two at once.
+                for first in (0..shape.t).step_by(most) {
+                    let frames = first..(first + most).min(shape.t);
+                    let bytes = frames.len() as u64 * band.frame_bytes;
+                    storage.add_dense(Region::new(frames, rows.clone()), bytes, packed_bytes, limits);
+                }
+            } else {
+                // On demand, each blob has the smallest chunks that it can where it cannot have them so small.
+                let least = match granularity.order {
+                    Order::BlobByBlob => 0,
+                    Order::OnDemand => {
+                        let frames = overlap.next_multiple_of(step) + step;
+                        (frames as u64 * band.frame_bytes).min(limits.bindable())
+                    }
+                };
+                let name = || format!("{} ({shape})", self.graph.blob(id).name);
+                storage
+                    .add_overlapping(&band, overlap, granularity.chunk_bytes.max(least), name)
+                    .map_err(Rejection::Limit)?;
+            }
+        }
+        Ok(storage)
+    }
+
+    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that all are
+    /// divided alike, and what an operator reads like its output is not cut more often. On demand, chunks are small, frames
+    /// that are computed twice count for more, and each blob has its answer. Blobs that an identity operator joins lie in
+    /// the same place, so that readers of either count for both.
+    fn frame_overlap(&self, id: BlobId, steps: &[usize], order: Order) -> usize {
+        let readers = self.readers(self.shape(id)).filter(|(op, input)| match order {
+            Order::BlobByBlob => true,
+            Order::OnDemand => self.stored_in(op.inputs[*input]) == self.stored_in(id),
+        });
+        let beyond = readers.map(|(op, input)| match self.access(op, input) {
+            Access::Same => 0,
+            access => access.span(0, steps[op.output.index()]) - 1,
+        });
+        beyond.max().unwrap_or(0).min(self.shape(id).t - 1)
+    }
+}

@@ -1,0 +1,187 @@
+//! Where the extents of a blob lie on the device.
+//!
+//! Channels last, a frame is contiguous and frames follow one another, so that any range of frames can be bound by itself.
+//! A blob beyond the largest buffer has several *chunks*, each in a buffer of its own. Neighbouring chunks overlap by what a
+//! time kernel reads beyond a frame: a reader of a few frames finds them together in one chunk, and nothing is copied. The
+//! frames of the overlap are computed twice. A blob in bands of rows ([`super::bands`]) is stored like that band by band.
+//!
+//! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, has one dense
+//! extent for each slice of the operator that reads or writes it.
+
+use super::Region;
+use crate::error::{ErrorRepr, Result};
+use crate::plan::limits::PlanLimits;
+use std::ops::Range;
+
+/// A region of a blob that lies together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The region. Its rows are those of a band.
+    pub region: Region,
+    /// In which of the blob's chunks.
+    pub chunk: usize,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// Bytes of the region.
+    pub bytes: u64,
+}
+
+/// Where the extents of a blob lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    extents: Vec<Extent>,
+    chunks: Vec<u64>,
+}
+
+/// A band of a blob that is channels last: some rows of all its frames.
+#[derive(Clone, Debug)]
+pub(in crate::plan) struct Band {
+    /// The rows.
+    pub rows: Range<usize>,
+    /// How many frames there are.
+    pub frames: usize,
+    /// Bytes of these rows of one of them, of all clips.
+    pub frame_bytes: u64,
+    /// A binding can begin at the frames that are multiples of this.
+    pub step: usize,
+}
+
+impl Storage {
+    /// One extent, of all rows of all frames.
+    pub(in crate::plan) fn whole(region: Region, bytes: u64) -> Self {
+        Self { extents: Vec::from([Extent { region, chunk: 0, offset: 0, bytes }]), chunks: Vec::from([bytes]) }
+    }
+
+    /// Adds a band in as few chunks as `most_bytes` for each allow, any `overlap + 1` successive frames together in one of
+    /// them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if so many do not fit into a buffer.
+    pub(in crate::plan) fn add_overlapping(
+        &mut self,
+        band: &Band,
+        overlap: usize,
+        most_bytes: u64,
+        name: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let &Band { ref rows, frames: count, frame_bytes, step } = band;
+        let overlap = overlap.next_multiple_of(step);
+        let fit = usize::try_from(most_bytes / frame_bytes).unwrap_or(usize::MAX);
+        let length = if fit >= count { count } else { fit / step * step };
+        if length <= overlap && length < count {
+            let least = (overlap + step).min(count);
+            let frames = if least == 1 { "frame" } else { "frames" };
+            return Err(ErrorRepr::Limit {
+                what: format!("blob {}, {least} {frames} of it at once,", name()),
+                needed: least as u64 * frame_bytes,
+                limit: most_bytes,
+                limit_name: "buffer",
+            }
+            .into());
+        }
+        let mut start = 0;
+        loop {
+            let end = (start + length).min(count);
+            let bytes = (end - start) as u64 * frame_bytes;
+            let region = Region::new(start..end, rows.clone());
+            self.push(Extent { region, chunk: self.chunks.len(), offset: 0, bytes });
+            if end == count {
+                return Ok(());
+            }
+            start = end - overlap;
+        }
+    }
+
+    /// Adds a dense extent, packed into the last chunk where that stays within `most_bytes`, and gives its index. The extent
+    /// by itself is within a buffer.
+    pub(in crate::plan) fn add_dense(
+        &mut self,
+        region: Region,
+        bytes: u64,
+        most_bytes: u64,
+        limits: &PlanLimits,
+    ) -> usize {
+        let behind = self.chunks.last().map_or(0, |used| used.next_multiple_of(limits.alignment()));
+        let open = self.chunks.len().checked_sub(1).filter(|_| behind + bytes <= most_bytes);
+        let (chunk, offset) = open.map_or((self.chunks.len(), 0), |chunk| (chunk, behind));
+        self.push(Extent { region, chunk, offset, bytes });
+        self.extents.len() - 1
+    }
+
+    fn push(&mut self, extent: Extent) {
+        self.chunks.resize(extent.chunk + 1, 0);
+        self.chunks[extent.chunk] = extent.offset + extent.bytes;
+        self.extents.push(extent);
+    }
+
+    /// Band by band, ranges of frames in order of their first; they may overlap.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+
+    /// Bytes of the chunks: each is a buffer, or part of one.
+    pub fn chunks(&self) -> &[u64] {
+        &self.chunks
+    }
+
+    /// Bytes of all chunks.
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().sum()
+    }
+
+    /// The rows of each band.
+    pub fn bands(&self) -> impl DoubleEndedIterator<Item = &Range<usize>> {
+        self.extents.chunk_by(|a, b| a.region.rows == b.region.rows).map(|extents| &extents[0].region.rows)
+    }
+
+    /// The index of the extent that begins last among those of a band that hold all of `frames`.
+    pub(in crate::plan) fn holder(&self, band: &Range<usize>, frames: &Range<usize>) -> Option<usize> {
+        self.extents.iter().rposition(|Extent { region, .. }| {
+            region.rows == *band && region.frames.start <= frames.start && frames.end <= region.frames.end
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn successive_frames_are_found_together() {
+        for (frames, step, overlap, buffer) in
+            [(20, 1, 0, 70), (20, 1, 2, 40), (37, 4, 3, 120), (37, 4, 5, 170), (8, 2, 2, 999)]
+        {
+            let band = Band { rows: 0..4, frames, frame_bytes: 10, step };
+            let mut storage = Storage::default();
+            storage.add_overlapping(&band, overlap, buffer, String::new).unwrap();
+            assert!(storage.chunks().iter().all(|&bytes| bytes <= buffer));
+            assert_eq!(storage.chunks().len() > 1, frames as u64 * 10 > buffer);
+            for extent in storage.extents() {
+                assert!(extent.region.frames.start.is_multiple_of(step));
+                assert_eq!(extent.bytes, extent.region.frames.len() as u64 * 10);
+            }
+            for first in 0..frames - overlap {
+                let together = first..first + overlap + 1;
+                assert!(storage.holder(&(0..4), &together).is_some(), "{frames} frames: from {first}");
+            }
+        }
+        let band = Band { rows: 0..4, frames: 20, frame_bytes: 10, step: 1 };
+        let refused = Storage::default().add_overlapping(&band, 3, 30, || "data".to_owned());
+        assert!(matches!(refused, Err(error) if error.needed_bytes() == Some(40)));
+    }
+
+    #[test]
+    fn dense_extents_begin_aligned() {
+        let limits = PlanLimits { max_buffer_bytes: 700, offset_alignment: 256, ..PlanLimits::default() };
+        let mut storage = Storage::default();
+        for (index, frames) in [0..3, 3..6, 6..7, 5..8].into_iter().enumerate() {
+            let bytes = frames.len() as u64 * 100;
+            let region = Region::new(frames, 0..4);
+            assert_eq!(storage.add_dense(region, bytes, limits.max_buffer_bytes, &limits), index);
+        }
+        let places: Vec<_> =
+            storage.extents().iter().map(|extent| (extent.chunk, extent.offset, extent.bytes)).collect();
+        assert_eq!(places, [(0, 0, 300), (1, 0, 300), (1, 512, 100), (2, 0, 300)]);
+        assert_eq!(storage.chunks(), [300, 612, 300]);
+    }
+}

@@ -1,0 +1,216 @@
+//! Each stage by itself, on graphs of a few operators.
+
+use super::batch::{Workload, batch};
+use super::lower::{Lowered, lower};
+use super::partition::{Granularity, Partition, partition};
+use super::schedule::{Order, schedule};
+use super::select::{Selection, select};
+use super::*;
+use crate::graph::{GraphBuilder, Window};
+
+const WINDOW: Window = Window { kernel: [3; 3], stride: [1; 3], pad: [1; 3], dilation: [1; 3] };
+
+/// A conversion of the clip, two convolutions over time, and a conversion of the last blob.
+fn chain(options: &PlanOptions) -> Graph {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 4);
+    let first = model.conv_affine_nd(data, "first", 4, WINDOW, 1, false);
+    let second = model.conv_affine_nd(first, "second", 4, WINDOW, 1, false);
+    rewrite(&model.finish(second), options).unwrap()
+}
+
+/// A method without workspaces, and bindings that begin anywhere.
+fn direct() -> PlanOptions {
+    let limits = PlanLimits { offset_alignment: 1, ..PlanLimits::default() };
+    PlanOptions { numerics: Numerics::NoWinograd, limits, ..PlanOptions::default() }
+}
+
+const CLIP: Shape = Shape::new(1, 4, 10, 8, 8);
+
+/// Bytes of a frame of every blob of [`chain`] on [`CLIP`].
+const FRAME: u64 = 4 * 4 * 8 * 8;
+
+fn frames(region: &Region) -> std::ops::Range<usize> {
+    region.frames.clone()
+}
+
+fn blob(work: &Workload, name: &str) -> BlobId {
+    let operators =
+        work.graph.operators().iter().filter(|op| work.graph.blob(op.output).layout != crate::graph::Layout::Planar);
+    operators.map(|op| op.output).find(|&id| work.graph.blob(id).name.starts_with(name)).unwrap()
+}
+
+/// Everything up to the dispatches.
+fn lowered<'a>(work: &Workload<'a>, granularity: Granularity) -> Lowered {
+    let Partition { storages } = partition(work, &granularity).unwrap();
+    lower(work, Partition { storages }, &granularity).unwrap()
+}
+
+#[test]
+fn select_gives_every_operator_a_method_whatever_the_batch() {
+    let options = direct();
+    let graph = chain(&options);
+    let one = select(&graph, &[CLIP], &options).unwrap();
+    let many = select(&graph, &[Shape { n: 6, ..CLIP }], &options).unwrap();
+    assert_eq!(one.methods.len(), graph.operators().len());
+    assert!(one.methods.iter().all(Option::is_some), "none of these is an identity");
+    assert_eq!(one.methods, many.methods);
+    let Selection { methods, .. } = one;
+    let whole: Vec<_> = methods.iter().flatten().map(|selected| selected.parts.len()).collect();
+    assert_eq!(whole, vec![1; methods.len()], "all weights at once");
+}
+
+#[test]
+fn weights_beyond_a_binding_are_divided() {
+    let mut model = GraphBuilder::new();
+    let data = model.input("data", 4);
+    let wide = model.conv_affine_nd(data, "wide", 256, WINDOW, 1, false);
+    let options = direct();
+    let graph = rewrite(&model.finish(wide), &options).unwrap();
+    let parts = |max_binding_bytes: u64| {
+        let limits = PlanLimits { max_binding_bytes, ..options.limits };
+        let options = PlanOptions { limits, ..options.clone() };
+        let selection = select(&graph, &[CLIP], &options)?;
+        Ok::<_, crate::Error>(selection.methods.iter().flatten().map(|selected| selected.parts.len()).max())
+    };
+    assert_eq!(parts(1 << 20).unwrap(), Some(1));
+    assert!(parts(64 << 10).unwrap() > Some(1));
+    assert_eq!(parts(1 << 10).unwrap_err().kind(), crate::ErrorKind::Limit);
+}
+
+#[test]
+fn batch_takes_as_many_clips_as_can_be_bound() {
+    let options = direct();
+    for (fit, micro_batches) in [(6, 1), (5, 2), (3, 2), (2, 3), (1, 6)] {
+        let limits = PlanLimits { max_binding_bytes: fit * 10 * FRAME, ..options.limits };
+        let options = PlanOptions { limits, ..options.clone() };
+        let graph = chain(&options);
+        let selection = select(&graph, &[Shape { n: 6, ..CLIP }], &options).unwrap();
+        let work = batch(&selection, &options, 1);
+        assert_eq!((work.micro_batches, work.shapes[0].n), (micro_batches, 6 / micro_batches));
+        assert_eq!(work.has_several_clips(), micro_batches < 6);
+        assert_eq!(batch(&selection, &options, 4).micro_batches, 6, "at least four, of equally many clips");
+    }
+}
+
+/// The example that `docs/planner.md` draws: ten frames, chunks of six, a window of three frames.
+#[test]
+fn the_drawn_example() {
+    let options = direct();
+    let graph = chain(&options);
+    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let work = batch(&selection, &options, 1);
+    let whole = work.coarsest();
+    let small = Granularity { chunk_bytes: 6 * FRAME, ..whole };
+    let first = blob(&work, "first");
+
+    let storage = |granularity: &Granularity| partition(&work, granularity).unwrap().storages[first.index()].clone();
+    let extents = |storage: &Storage| storage.extents().iter().map(|extent| frames(&extent.region)).collect::<Vec<_>>();
+    assert_eq!(extents(&storage(&whole)), [0..10]);
+    assert_eq!((extents(&storage(&small)), storage(&small).chunks().len()), (vec![0..6, 4..10], 2));
+
+    let lowered = lowered(&work, small);
+    let step = lowered.steps.iter().position(|step| graph.operators()[step.operator].inputs[0] == first).unwrap();
+    let slices = lowered.slices[step].iter().map(|slice| &slice.regions);
+    let slices: Vec<_> = slices.map(|one| (frames(&one.inputs[0].region), frames(&one.output.region))).collect();
+    // The second convolution is read by nobody over time: its blob is divided without overlap where frames are not shared.
+    let computed: Vec<_> = slices.iter().flat_map(|(_, out)| out.clone()).collect();
+    for (read, out) in &slices {
+        assert_eq!(*read, out.start.saturating_sub(1)..(out.end + 1).min(10), "the window and no more");
+    }
+    assert!((0..10).all(|frame| computed.contains(&frame)), "{slices:?}");
+}
+
+#[test]
+fn what_is_whole_is_lowered_to_one_slice() {
+    let options = direct();
+    let graph = chain(&options);
+    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let work = batch(&selection, &options, 1);
+    let lowered = lowered(&work, work.coarsest());
+    assert_eq!(lowered.steps.len(), graph.operators().len());
+    for (step, slices) in lowered.steps.iter().zip(&lowered.slices) {
+        let [slice] = &slices[..] else { panic!("{} slices", slices.len()) };
+        assert_eq!((slice.dispatches.clone(), step.dispatches.len()), (0..1, 1));
+        assert_eq!(slice.regions.output.region, Region::new(0..10, 0..8));
+    }
+    assert!(lowered.storages.iter().all(|storage| storage.extents().len() == 1));
+}
+
+/// Two convolutions with workspaces read one blob. Which of them comes first decides nothing about either.
+#[test]
+fn operators_are_cut_by_themselves() {
+    let clip = Shape::new(1, 64, 4, 32, 32);
+    let limits = PlanLimits::default();
+    let options = PlanOptions { limits, forced: Method::by_name("winograd_4x4_gemm_16x8"), ..PlanOptions::default() };
+    assert!(options.forced.is_some());
+    let dispatches = |order: [(&str, usize); 2], workspace_bytes: u64| {
+        let mut model = GraphBuilder::new();
+        let data = model.input("data", 64);
+        let window = Window { kernel: [1, 3, 3], pad: [0, 1, 1], ..WINDOW };
+        let pair = order.map(|(name, width)| model.conv_affine_nd(data, name, width, window, 1, false));
+        let joined = model.concat(pair[0], pair[1], "joined");
+        let graph = rewrite(&model.finish(joined), &options).unwrap();
+        let selection = select(&graph, &[clip], &options).unwrap();
+        let work = batch(&selection, &options, 1);
+        let lowered = lowered(&work, Granularity { workspace_bytes, ..work.coarsest() });
+        let all: u64 = lowered.workspaces.iter().map(|workspace| workspace.bytes).sum();
+        assert!(all <= workspace_bytes, "{all} bytes for {workspace_bytes}");
+        let regions = |name: &str| {
+            let step = lowered.steps.iter().find(|step| graph.operators()[step.operator].name.starts_with(name));
+            step.unwrap().dispatches.iter().map(|dispatch| dispatch.region.clone()).collect::<Vec<_>>()
+        };
+        (regions("narrow"), regions("wide"))
+    };
+    let (narrow, wide) = (("narrow", 16), ("wide", 256));
+    for workspace_bytes in [8 << 20, 2 << 20, 1 << 20] {
+        let before = dispatches([narrow, wide], workspace_bytes);
+        assert_eq!(before, dispatches([wide, narrow], workspace_bytes));
+        assert_eq!(before.1.len() > 3, workspace_bytes < 8 << 20, "{:?}", before.1);
+    }
+}
+
+#[test]
+fn on_demand_a_chunk_is_computed_just_before_it_is_read() {
+    let options = direct();
+    let graph = chain(&options);
+    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let work = batch(&selection, &options, 1);
+    let outputs = work.outputs().unwrap();
+    let small = Granularity { chunk_bytes: 4 * FRAME, order: Order::OnDemand, ..work.coarsest() };
+    let lowered = lowered(&work, small);
+    let in_order = |order: Order| -> Vec<usize> {
+        schedule(&work, &lowered, &outputs, order).iter().map(|item| item.step).collect()
+    };
+    assert_eq!(in_order(Order::BlobByBlob), (0..lowered.steps.len()).collect::<Vec<_>>());
+    let steps = in_order(Order::OnDemand);
+    assert_eq!(steps.len(), lowered.slices.iter().map(Vec::len).sum::<usize>(), "every slice once");
+    let last = lowered.steps.len() - 1;
+    let first_output = steps.iter().position(|&step| step == last).unwrap();
+    assert!(steps[first_output..].contains(&0), "the clip is still being converted: {steps:?}");
+    let memory =
+        |order: Order| assign::assign(&work, &lowered, &schedule(&work, &lowered, &outputs, order), order).peak_bytes();
+    assert!(memory(Order::OnDemand) < memory(Order::BlobByBlob));
+}
+
+#[test]
+fn a_candidate_that_is_too_large_is_told_from_an_error() {
+    let options = direct();
+    let limits = PlanLimits { max_buffer_bytes: 2 * FRAME, ..options.limits };
+    let options = PlanOptions { limits, ..options };
+    let graph = chain(&options);
+    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let work = batch(&selection, &options, 1);
+    // Three frames are read at once, and two fit into a buffer: bands of rows help.
+    let coarsest = work.coarsest();
+    assert!(matches!(Plan::candidate(&work, coarsest), Err(Rejection::Limit(_))));
+    let banded = Plan::candidate(&work, Granularity { bands: true, ..coarsest }).unwrap();
+    assert!(banded.storages().any(|(_, storage)| storage.bands().count() > 1));
+    // No candidate helps a grid that an adapter does not take.
+    let limits = PlanLimits { max_groups: 1, ..PlanLimits::default() };
+    let options = PlanOptions { limits, ..options };
+    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let work = batch(&selection, &options, 1);
+    let refused = Plan::candidate(&work, work.coarsest());
+    assert!(matches!(refused, Err(Rejection::Error(error)) if error.kind() == crate::ErrorKind::Kernel));
+}
