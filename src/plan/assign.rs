@@ -3,8 +3,8 @@
 //! Blobs alive during one step never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
 //! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
 //! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
-//! buffer that is free for its whole life. Where that needs more than the least, other orders of blobs of one size and the
-//! largest free buffer are tried as well, and the fewest bytes are taken. A blob in several chunks counts as several blobs, which live alike unless
+//! buffer that is free for its whole life. Where that needs more than the least, other orders of blobs of one size are tried, and the
+//! buffer that is free for the shortest time, and the fewest bytes are taken. A blob in several chunks counts as several blobs, which live alike unless
 //! chunks are computed on demand. Time is counted in schedule items ([`super::ScheduleItem`]).
 
 use super::batch::Workload;
@@ -103,8 +103,10 @@ enum Ties {
 /// Which of the buffers that are free for its life a chunk gets.
 #[derive(Clone, Copy)]
 enum Fit {
-    Tightest,
-    Loosest,
+    /// The smallest.
+    Bytes,
+    /// The one that is free for the shortest time, of those the smallest.
+    Time,
 }
 
 /// More chunks than these are packed in one way only: each compares itself with those before.
@@ -114,10 +116,10 @@ impl Packing {
     /// The best of a few greedy packings, none of which is always the best.
     fn best(tenants: &[Tenant], least: u64) -> Self {
         let ways = [
-            (Ties::Earliest, Fit::Tightest),
-            (Ties::LongestLived, Fit::Loosest),
-            (Ties::LongestLived, Fit::Tightest),
-            (Ties::Earliest, Fit::Loosest),
+            (Ties::Earliest, Fit::Bytes),
+            (Ties::Earliest, Fit::Time),
+            (Ties::LongestLived, Fit::Time),
+            (Ties::LongestLived, Fit::Bytes),
         ];
         let mut best = Self::greedy(tenants, ways[0].0, ways[0].1);
         for (ties, fit) in ways.into_iter().skip(1).take_while(|_| tenants.len() <= FEW) {
@@ -149,9 +151,10 @@ impl Packing {
             let Tenant { bytes, span, .. } = tenants[index];
             let free = |buffer: &usize| !spans[*buffer].iter().any(|&other| overlap(span, other));
             // Buffers were opened from large to small.
+            let mut smallest_first = (0..spans.len()).rev().filter(free);
             let found = match fit {
-                Fit::Tightest => (0..spans.len()).rev().find(free),
-                Fit::Loosest => (0..spans.len()).find(free),
+                Fit::Bytes => smallest_first.next(),
+                Fit::Time => smallest_first.min_by_key(|&buffer| gap(span, &spans[buffer])),
             };
             let buffer = found.unwrap_or_else(|| {
                 packing.buffers.push(bytes);
@@ -167,6 +170,15 @@ impl Packing {
     fn bytes(&self) -> u64 {
         self.buffers.iter().sum()
     }
+}
+
+/// How long a buffer is free around a life, whose other tenants have these.
+fn gap(span: Option<Span>, others: &[Option<Span>]) -> usize {
+    let Some((first, last)) = span else { return 0 };
+    let others = || others.iter().flatten();
+    let before = others().map(|other| other.1 + 1).filter(|&free| free <= first).max().unwrap_or(0);
+    let after = others().map(|other| other.0).filter(|&taken| taken > last).min().unwrap_or(usize::MAX);
+    after - before
 }
 
 fn overlap(a: Option<Span>, b: Option<Span>) -> bool {
@@ -287,8 +299,8 @@ mod tests {
         assert_eq!(memory.unshared_bytes(), 280);
     }
 
-    /// A bottleneck block with a projected shortcut, and one without: by the tightest fit alone, small blobs take each
-    /// other's place while a large buffer stands empty.
+    /// A bottleneck block with a projected shortcut, and one without: in the smallest buffers, narrow blobs take each other's
+    /// place while a large buffer stands empty.
     #[test]
     fn bottlenecks_need_no_more_than_the_least() {
         let (narrow, wide) = (10, 40);

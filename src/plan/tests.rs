@@ -106,7 +106,8 @@ fn the_drawn_example() {
 
     let storage = |granularity: &Granularity| partition(&work, granularity).unwrap().storages[first.index()].clone();
     let extents = |storage: &Storage| storage.extents().iter().map(|extent| frames(&extent.region)).collect::<Vec<_>>();
-    assert_eq!(extents(&storage(&whole)), [0..10]);
+    let all = 0..10;
+    assert_eq!(extents(&storage(&whole)), [all]);
     assert_eq!((extents(&storage(&small)), storage(&small).chunks().len()), (vec![0..6, 4..10], 2));
 
     let lowered = lowered(&work, small);

@@ -282,7 +282,8 @@ impl Cutter<'_> {
     pub fn workspace_rows(&self, op: &Operator, method: Method, slice: &OperatorSlice) -> Vec<Range<usize>> {
         let (shape, region) = (self.work.shape(op.output), &slice.output.region);
         let height = region.rows.len();
-        let Some(RowTiles { side, workgroup_tiles }) = method.row_tiles() else { return Vec::from([0..height]) };
+        let whole = 0..height;
+        let Some(RowTiles { side, workgroup_tiles }) = method.row_tiles() else { return Vec::from([whole]) };
         let ranges = |rows: usize| (0..height).step_by(rows).map(move |first| first..(first + rows).min(height));
         let padded = |rows: usize| -> usize {
             let columns = shape.n * region.frames.len() * shape.w.div_ceil(side);
