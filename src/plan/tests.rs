@@ -164,10 +164,10 @@ fn operators_are_cut_by_themselves() {
         (regions("narrow"), regions("wide"))
     };
     let (narrow, wide) = (("narrow", 16), ("wide", 256));
-    for workspace_bytes in [8 << 20, 2 << 20, 1 << 20] {
+    for workspace_bytes in [16 << 20, 8 << 20, 4 << 20] {
         let before = dispatches([narrow, wide], workspace_bytes);
         assert_eq!(before, dispatches([wide, narrow], workspace_bytes));
-        assert_eq!(before.1.len() > 3, workspace_bytes < 8 << 20, "{:?}", before.1);
+        assert_eq!(before.1.len() > 3, workspace_bytes < 16 << 20, "{:?}", before.1);
     }
 }
 
@@ -197,10 +197,11 @@ fn on_demand_a_chunk_is_computed_just_before_it_is_read() {
 #[test]
 fn a_candidate_that_is_too_large_is_told_from_an_error() {
     let options = direct();
-    let limits = PlanLimits { max_buffer_bytes: 2 * FRAME, ..options.limits };
+    let clip = Shape { h: 32, w: 32, ..CLIP };
+    let limits = PlanLimits { max_buffer_bytes: 2 * 16 * FRAME, ..options.limits };
     let options = PlanOptions { limits, ..options };
     let graph = chain(&options);
-    let selection = select(&graph, &[CLIP], &options).unwrap();
+    let selection = select(&graph, &[clip], &options).unwrap();
     let work = batch(&selection, &options, 1);
     // Three frames are read at once, and two fit into a buffer: bands of rows help.
     let coarsest = work.coarsest();
