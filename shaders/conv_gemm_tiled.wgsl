@@ -285,7 +285,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     staged_weights[half * ROW + i * INVOCATIONS + local_index] = loaded_weights[i];
                 }
             }
-            workgroupBarrier();
+            workgroupBarrier(); // the next stage is stored, the one before is read
         }
         first_weight += end_weight;
     }
@@ -298,7 +298,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             staged_inputs[at] = rectified(epilogue, sums[j][0]);
             staged_weights[at] = rectified(epilogue, sums[j][1]);
         }
-        workgroupBarrier();
+        workgroupBarrier(); // results are stored, to be pooled
         for (var item = local_index; item < BLOCK_VEC4S * PATCH_H * PATCH_W; item += INVOCATIONS) {
             let channel_block = item % BLOCK_VEC4S;
             let down = item / BLOCK_VEC4S / PATCH_W;
@@ -330,7 +330,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     sums[j][q] = sums[HALF + j][q];
                 }
             }
-            workgroupBarrier();
+            workgroupBarrier(); // halves of the sums are stored
             // unroll
             for (var j = 0u; j < HALF; j++) {
                 if slice < 2u {
@@ -339,7 +339,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     sums[j][q] += staged_inputs[half_offset + j * SLICE_INVOCATIONS];
                 }
             }
-            workgroupBarrier();
+            workgroupBarrier(); // halves of the sums are read
         }
         // Of each two slices with the same half, one gets the first quarter of the positions, the other the second.
         let quarter_offset = slice / 2u * 2u * QUARTER * SLICE_INVOCATIONS + index_in_slice;
@@ -355,7 +355,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
         }
-        workgroupBarrier();
+        workgroupBarrier(); // quarters of the sums are stored
         // unroll
         for (var q = 0u; q < 2u; q++) {
             // unroll

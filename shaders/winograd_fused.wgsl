@@ -199,7 +199,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
         }
-        workgroupBarrier();
+        workgroupBarrier(); // the stage before is read
 
         if stage < stages {
             if loads_input {
@@ -221,7 +221,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
         }
-        workgroupBarrier();
+        workgroupBarrier(); // the next stage is stored
     }
 
     // This invocation stores channel block `out_channel_block` of pixel (down, across) of one of eight tiles.
@@ -243,7 +243,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             staged[at] = sums[2u * step + half][0];
             staged[at ^ 4u] = sums[2u * step + half][1];
         }
-        workgroupBarrier();
+        workgroupBarrier(); // products of eight tiles are stored
         let tile = first_tile + step * 8u + inner_tile;
         let corner = corner_of(tile);
         let y = corner.y + down;
@@ -265,6 +265,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
             output[at] = store4(value);
         }
-        workgroupBarrier();
+        workgroupBarrier(); // products of eight tiles are read
     }
 }

@@ -1,24 +1,48 @@
 //! How far values are from what they should be, and how far they may be.
+//!
+//! Two bounds have to hold. One is on the norm of all errors of a blob, `‖got − want‖₂`: it is tight for what goes
+//! slightly wrong everywhere. The other is on the error of every value: in the norm of a large blob a single wrong
+//! value is lost.
 
+use crate::dtype::DType;
 use serde::Serialize;
 
-/// Allowed error against the norm of the expected values. Float32 sums of a few thousand products, in any order, stay
-/// near 1e-6; the rest is margin for drivers that contract or reassociate.
-pub const RELATIVE_TOLERANCE: f64 = 1e-5;
+/// How far values may be from what they should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// The error of a blob, as a share of the norm of the expected values.
+    pub relative: f64,
+    /// The error of any one value, as a share of its magnitude and the root mean square of the blob together. The
+    /// latter is there because a sum that cancels keeps the rounding errors of what it is the sum of.
+    pub element: f64,
+    /// The error of any value beside these, for expected values that are (nearly) all zero.
+    pub absolute: f64,
+}
 
-/// Allowed error per value, for expected values that are (nearly) all zero.
-pub const ABSOLUTE_TOLERANCE: f64 = 1e-7;
+impl Tolerance {
+    /// That of results whose plan has values of that format.
+    pub const fn of(dtype: DType) -> Self {
+        match dtype {
+            // Sums of a few thousand products, in any order, stay near 1e-6 of the norm; the rest is margin for drivers
+            // that contract or reassociate.
+            DType::F32 => Self { relative: 1e-5, element: 5e-5, absolute: 1e-7 },
+        }
+    }
+}
 
 /// How far one blob of one run was from what it should be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deviation {
     /// Blob name.
     pub blob: String,
-    /// ‖got − want‖₂ over what is allowed: beyond 1 is a failure. Infinite if a value is not finite.
+    /// The larger of two: ‖got − want‖₂ over what is allowed, and [`Self::element`]. Beyond 1 is a failure. Infinite if
+    /// a value is not finite.
     pub of_tolerance: f64,
     /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
     pub relative: f64,
-    /// Row-major index of the value furthest off.
+    /// The largest error of a value over what it may be.
+    pub element: f64,
+    /// Row-major index of that value.
     pub index: usize,
     /// That value.
     pub got: f32,
@@ -28,21 +52,98 @@ pub struct Deviation {
 
 impl Deviation {
     /// Compares the values of a blob.
-    pub(crate) fn measure(blob: &str, got: &[f32], want: &[f64]) -> Self {
-        let off = |index: usize| {
+    ///
+    /// # Panics
+    /// If there are not as many as expected, or none.
+    pub fn measure(blob: &str, got: &[f32], want: &[f64], tolerance: Tolerance) -> Self {
+        assert_eq!(got.len(), want.len(), "{blob} has as many values as expected");
+        let Tolerance { relative, element, absolute } = tolerance;
+        let error_at = |index: usize| {
             let error = (f64::from(got[index]) - want[index]).abs();
             if error.is_nan() { f64::INFINITY } else { error }
         };
-        let error = (0..want.len()).map(|i| off(i) * off(i)).sum::<f64>().sqrt();
-        let norm = want.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let index = (0..want.len()).max_by(|&a, &b| off(a).total_cmp(&off(b))).unwrap_or(0);
+        let error = (0..want.len()).map(|index| error_at(index).powi(2)).sum::<f64>().sqrt();
+        let norm = want.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let root = (want.len() as f64).sqrt();
+        let share_at = |index: usize| error_at(index) / (element * (norm / root + want[index].abs()) + absolute);
+        let shares = (0..want.len()).map(|index| (index, share_at(index)));
+        let (index, worst) = shares.max_by(|(_, a), (_, b)| a.total_cmp(b)).expect("a blob has values");
         Self {
             blob: blob.to_owned(),
-            of_tolerance: error / (RELATIVE_TOLERANCE * norm + ABSOLUTE_TOLERANCE * (want.len() as f64).sqrt()),
+            of_tolerance: (error / (relative * norm + absolute * root)).max(worst),
             relative: if error == 0.0 { 0.0 } else { error / norm },
+            element: worst,
             index,
             got: got[index],
             want: want[index],
         }
+    }
+
+    /// Whether it is within tolerance.
+    pub fn passed(&self) -> bool {
+        self.of_tolerance <= 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: usize = 1 << 20;
+
+    fn of(got: &[f32], want: &[f64]) -> Deviation {
+        Deviation::measure("blob", got, want, Tolerance::of(DType::F32))
+    }
+
+    /// Values from -1 to 1, and as many as are expected of a large blob.
+    fn large() -> (Vec<f32>, Vec<f64>) {
+        let want: Vec<f64> = (0..LARGE).map(|index| (index as f64 * 0.7).sin()).collect();
+        (want.iter().map(|&value| value as f32).collect(), want)
+    }
+
+    #[test]
+    fn a_single_wrong_value_of_many_is_noticed() {
+        let (right, want) = large();
+        assert!(of(&right, &want).of_tolerance < 0.05, "rounding is nothing");
+        for (index, error) in [(0, 1e-3), (LARGE / 2 + 1, -1e-3), (LARGE - 1, 1e-3)] {
+            let mut got = right.clone();
+            got[index] += error;
+            let deviation = of(&got, &want);
+            assert!(deviation.relative < 1e-5 && !deviation.passed(), "{deviation:?}");
+            assert_eq!((deviation.index, deviation.got), (index, got[index]));
+        }
+    }
+
+    /// Too little for the bound on every value.
+    #[test]
+    fn small_errors_of_all_values_are_noticed() {
+        let (right, want) = large();
+        let got: Vec<f32> =
+            right.iter().enumerate().map(|(index, v)| v + if index % 2 == 0 { 2e-5 } else { -2e-5 }).collect();
+        let deviation = of(&got, &want);
+        assert!(deviation.element < 1.0 && !deviation.passed(), "{deviation:?}");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_never_right() {
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (mut got, want) = large();
+            got[77] = wrong;
+            let deviation = of(&got, &want);
+            assert_eq!((deviation.of_tolerance, deviation.index), (f64::INFINITY, 77));
+        }
+    }
+
+    #[test]
+    fn zeros_may_be_off_by_next_to_nothing() {
+        let want = [0.0; 100];
+        assert_eq!(of(&[0.0; 100], &want).of_tolerance, 0.0);
+        assert!(of(&[1e-8; 100], &want).passed() && !of(&[1e-6; 100], &want).passed());
+    }
+
+    #[test]
+    #[should_panic(expected = "as many values as expected")]
+    fn other_lengths_are_no_match() {
+        of(&[1.0, 2.0], &[1.0, 2.0, 3.0]);
     }
 }

@@ -52,6 +52,7 @@ fn a_borrowed_clip_is_checked_as_an_owned_one() {
 fn clones_of_weights_share_their_values() {
     let weights = Weights::random(BackboneConfig::r18_conv4(), 0).unwrap();
     let clone = weights.clone();
+    assert_eq!(weights.tensors().count(), clone.tensors().count());
     for ((_, one), (_, other)) in weights.tensors().zip(clone.tensors()) {
         assert!(std::ptr::eq(one.data(), other.data()));
     }

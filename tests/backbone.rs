@@ -2,25 +2,18 @@
 
 mod common;
 
-use common::{contexts, fixture, relative_l2, widen};
+use common::{assert_close, contexts, fixture, narrow, side_by_side, widen};
 use resnet3d_wgpu::low_level::kernels::Method;
 use resnet3d_wgpu::low_level::reference;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
     BackboneConfig, Backend, Clip, ContextOptions, ErrorKind, GpuBackbone, GpuContext, Numerics, Options, ShaderChecks,
-    Shape, Taps, Timing, Weights,
+    Shape, Taps, Timing,
 };
 use std::collections::HashSet;
 
 fn gpu() -> GpuContext {
     contexts().swap_remove(0)
-}
-
-fn narrow() -> (BackboneConfig, Weights) {
-    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 9).unwrap();
-    (config, weights)
 }
 
 #[test]
@@ -35,10 +28,8 @@ fn fused_and_unfused_runs_agree() {
                 (backbone.forward(&case.clip).unwrap(), dispatches)
             });
             assert!(fused.1 < unfused.1 / 2, "{name}: {} dispatches fused, {} unfused", fused.1, unfused.1);
-            for (a, b) in fused.0.blobs().iter().zip(unfused.0.blobs()) {
-                assert_eq!((&a.name, a.shape), (&b.name, b.shape));
-                let distance = relative_l2(widen(&a.data), widen(&b.data));
-                assert!(distance < 1e-5, "{name} {}: {distance:e}", a.name);
+            for (a, b) in side_by_side(&fused.0, &unfused.0) {
+                assert_close(&format!("{name} {}", a.name), &a.data, widen(&b.data));
             }
         }
     }
@@ -63,11 +54,9 @@ fn every_blob_can_be_tapped() {
         let want = reference::execute(&graph, &[&clip], &weights, &[id]).unwrap().swap_remove(0);
         let got = features.get(&name).unwrap();
         assert_eq!(got.shape, want.shape, "{name}");
-        let error = relative_l2(widen(&got.data), want.data);
-        assert!(error < 1e-5, "{name}: {error:e}");
+        assert_close(&name, &got.data, want.data);
         assert_eq!(features.last().name, "res4_0_sum");
-        let error = relative_l2(widen(&features.last().data), widen(&last.last().data));
-        assert!(error < 1e-5, "the last blob beside {name}: {error:e}");
+        assert_close(&format!("the last blob beside {name}"), &features.last().data, widen(&last.last().data));
     }
 }
 
@@ -113,7 +102,7 @@ fn checked_shaders_and_forced_methods_agree() {
     };
     let (want, _) = run(Options::default());
     let (checked, _) = run(Options::default().checks(ShaderChecks::Checked));
-    assert!(relative_l2(widen(&checked.last().data), widen(&want.last().data)) < 1e-5);
+    assert_close("checked", &checked.last().data, widen(&want.last().data));
     let winograd = |method: &Method| method.is_winograd();
     // None of its convolutions is of every channel by itself.
     let plain = |name: &str| name.starts_with("conv") && !name.starts_with("conv_depthwise");
@@ -124,11 +113,11 @@ fn checked_shaders_and_forced_methods_agree() {
         // Winograd's cannot do every convolution, and there is one with pooling behind it: others fill in.
         let stem = forced.name().starts_with("conv_pool");
         assert!(stem || winograd(&forced) || methods.iter().filter(|m| conv(m)).count() == 1, "{methods:?}");
-        assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
+        assert_close(forced.name(), &got.last().data, widen(&want.last().data));
     }
     let (plain, methods) = run(Options::default().numerics(Numerics::NoWinograd));
     assert!(!methods.iter().any(winograd));
-    assert!(relative_l2(widen(&plain.last().data), widen(&want.last().data)) < 1e-5);
+    assert_close("without Winograd", &plain.last().data, widen(&want.last().data));
 }
 
 #[test]
@@ -145,7 +134,7 @@ fn a_caller_s_device_is_shared() {
     assert!(profile.is_none(), "the caller's device has no timestamp queries");
     assert!(b.forward(&case.clip).unwrap() == features, "two backbones on one device");
     let (_, want) = &case.expected[&features.last().name];
-    assert!(relative_l2(widen(&features.last().data), widen(want)) < 1e-5);
+    assert_close(&features.last().name, &features.last().data, widen(want));
 }
 
 #[test]

@@ -73,8 +73,8 @@ fn nothing_here_speaks_to_a_network() {
     }
 }
 
-/// Data flows one way between the modules of the library. (`scripts/modules` prints the graph, and that of the files within
-/// each, where a part and what it is made of may know each other.)
+/// Data flows one way between the modules of the library. (`scripts/modules` prints the graph, and that of the files
+/// within each, where a part and what it is made of may know each other.)
 #[test]
 fn no_two_modules_use_each_other() {
     let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -90,8 +90,8 @@ fn no_two_modules_use_each_other() {
     assert_eq!(round, ["b", "c"]);
 }
 
-/// In a browser whoever blocks waits for ever, there are no threads, and std's clock panics. (`scripts/check-wasm` compiles
-/// what is there.)
+/// In a browser whoever blocks waits for ever, there are no threads, and std's clock panics. (`scripts/check-wasm`
+/// compiles what is there.)
 #[test]
 fn nothing_waits_in_a_browser() {
     let files = browser::names(Path::new(env!("CARGO_MANIFEST_DIR")));

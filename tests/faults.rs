@@ -1,30 +1,22 @@
-//! Faults: devices lost at any moment, memory that is not there, threads that share a device, values dropped mid-flight.
-//! Whatever happens is a typed error or the right result, on every adapter of the machine.
+//! Faults: devices lost at any moment, memory that is not there, threads that share a device, values dropped
+//! mid-flight. Whatever happens is a typed error or the right result, on every adapter of the machine.
 
 mod common;
 #[cfg(target_os = "linux")]
 #[path = "faults/driver.rs"]
 mod driver;
 
-use common::contexts;
+use common::{contexts, narrow};
 use resnet3d_wgpu::low_level::gpu::list_adapters;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, Clip, ContextOptions, Error, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Options, Shape, Taps,
-    Weights,
+    Clip, ContextOptions, Error, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Options, Shape, Taps,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 const CLIP: Shape = Shape::new(1, 3, 3, 33, 40);
-
-fn narrow() -> (BackboneConfig, Weights) {
-    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 9).unwrap();
-    (config, weights)
-}
 
 fn backbone(gpu: &GpuContext) -> GpuBackbone {
     let (config, weights) = narrow();
@@ -166,8 +158,8 @@ fn a_lack_of_memory_is_a_typed_error() {
     }
 }
 
-/// This test binary, to run one test in a process of its own; `None` where a loader of other libraries has started it, which
-/// a new process would not have.
+/// This test binary, to run one test in a process of its own; `None` where a loader of other libraries has started it,
+/// which a new process would not have.
 #[cfg(target_os = "linux")]
 fn this_binary() -> Option<std::process::Command> {
     let running = std::env::current_exe().unwrap();

@@ -2,16 +2,15 @@
 
 mod common;
 
-use common::{BODY_FIXTURES, contexts, fixture, fixture_path, relative_l2, widen};
+use common::{BODY_FIXTURES, assert_close, contexts, fixture, fixture_path, relative_l2, widen};
+use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::kernels::Method;
 use resnet3d_wgpu::low_level::reference;
+use resnet3d_wgpu::low_level::verify::Tolerance;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{BackboneConfig, FeatureMaps, GpuBackbone, Options, Shape, Taps, Weights};
 use serde_json::Value;
-
-/// Relative L2 error per tap. Plain float32 arithmetic lands within 1e-6; the margin is for other orders of summation.
-const TOLERANCE: f64 = 1e-5;
 
 #[test]
 fn reference_matches_the_small_fixtures() {
@@ -48,9 +47,8 @@ fn every_adapter_matches_the_small_fixtures() {
                 for blob in features.blobs() {
                     let (shape, want) = &case.expected[&blob.name];
                     assert_eq!(<[usize; 5]>::from(blob.shape).as_slice(), shape, "{name} {}", blob.name);
-                    let error = relative_l2(widen(&blob.data), widen(want));
-                    assert!(error < TOLERANCE, "{name} {} on {}: {error:e}", blob.name, gpu.backend());
-                    worst = worst.max(error);
+                    let what = format!("{name} {} on {}", blob.name, gpu.backend());
+                    worst = worst.max(assert_close(&what, &blob.data, widen(want)).relative);
                 }
                 println!("{name} on {}, fusion {fusion}: {worst:.1e}", gpu.backend());
             }
@@ -71,9 +69,8 @@ fn the_winograd_methods_match_the_small_fixtures() {
                 let mut backbone = GpuBackbone::new(gpu, &case.config, &case.weights, options).unwrap();
                 for blob in backbone.forward(&case.clip).unwrap().blobs() {
                     let (_, want) = &case.expected[&blob.name];
-                    let error = relative_l2(widen(&blob.data), widen(want));
-                    let (method, backend) = (method.name(), gpu.backend());
-                    assert!(error < TOLERANCE, "{name} {} by {method} on {backend}: {error:e}", blob.name);
+                    let what = format!("{name} {} by {} on {}", blob.name, method.name(), gpu.backend());
+                    assert_close(&what, &blob.data, widen(want));
                 }
             }
         }
@@ -150,16 +147,15 @@ fn compare_with_full(case: &FullCase, features: &FeatureMaps) -> f64 {
         assert_eq!(blob.shape, shape, "{} {tap}", case.name);
         let close = |name: &str, got: f64| {
             let want = want[name].as_f64().unwrap();
-            assert!((got - want).abs() <= TOLERANCE * want, "{} {tap} {name}: {got} for {want}", case.name);
+            let most = Tolerance::of(DType::F32).relative * want;
+            assert!((got - want).abs() <= most, "{} {tap} {name}: {got} for {want}", case.name);
         };
         let mean = widen(&blob.data).sum::<f64>() / blob.data.len() as f64;
         close("mean", mean);
         close("l2", widen(&blob.data).map(|v| v * v).sum::<f64>().sqrt());
         let indices = floats(&want["indices"]);
-        let got = indices.iter().map(|&index| f64::from(blob.data[index as usize]));
-        let error = relative_l2(got, floats(&want["values"]));
-        assert!(error < TOLERANCE, "{} {tap}: {error:e}", case.name);
-        worst = worst.max(error);
+        let got: Vec<f32> = indices.iter().map(|&index| blob.data[index as usize]).collect();
+        worst = worst.max(assert_close(&format!("{} {tap}", case.name), &got, floats(&want["values"])).relative);
     }
     worst
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::contexts;
+use common::{assert_close, contexts, narrow};
 use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
 use resnet3d_wgpu::low_level::graph::GraphBuilder;
 use resnet3d_wgpu::low_level::kernels::Method;
@@ -14,18 +14,15 @@ use resnet3d_wgpu::{
     Weights,
 };
 
-/// Without groups, and with four of four channels, which blocks of sixteen have together.
-fn narrow(num_groups: usize) -> (BackboneConfig, Weights) {
-    let json = format!(
-        r#"{{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4, "num_groups": {num_groups}}}"#
-    );
-    let config = BackboneConfig::from_json(&json).unwrap();
+/// The narrow network without groups, or with four of four channels, which blocks of sixteen have together.
+fn grouped(num_groups: usize) -> (BackboneConfig, Weights) {
+    let config = BackboneConfig { num_groups, ..narrow().0 };
     let weights = Weights::random(&config, 9).unwrap();
     (config, weights)
 }
 
-/// With [`Numerics::Strict`], NaN and infinities of a clip are found where the reference has them, in every stage, whatever
-/// method is forced; by default Winograd's method loses them.
+/// With [`Numerics::Strict`], NaN and infinities of a clip are found where the reference has them, in every stage,
+/// whatever method is forced; by default Winograd's method loses them.
 #[test]
 fn strict_floats_keep_non_finite_values_where_they_belong() {
     let shape = Shape::new(1, 3, 4, 61, 77);
@@ -36,7 +33,7 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
     }
     let clip = Clip::new(shape, values).unwrap();
     for (gpu, groups) in contexts().into_iter().flat_map(|gpu| [(gpu.clone(), 1), (gpu, 4)]) {
-        let (config, weights) = narrow(groups);
+        let (config, weights) = grouped(groups);
         if gpu.backend() == "metal" {
             println!("skipped on {}: Metal's fast mathematics know neither", gpu.adapter_name());
             continue;
@@ -54,8 +51,10 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
             let (backbone, features) = run(strict);
             let graph = &backbone.body().graph;
             let want = reference::execute(graph, &[&clip], &weights, graph.stages()).unwrap();
+            assert_eq!(features.blobs().len(), want.len());
             let mut infinite = 0;
             for (got, want) in features.blobs().iter().zip(&want) {
+                assert_eq!(got.data.len(), want.data.len(), "{}", got.name);
                 let kinds = got.data.iter().zip(&want.data);
                 let wrong = kinds.filter(|(got, want)| kind(f64::from(**got)) != kind(**want)).count();
                 assert_eq!(wrong, 0, "{}: {} on {}", got.name, got.shape, gpu.adapter_name());
@@ -98,6 +97,7 @@ fn denormals_are_kept_or_taken_for_zero() {
         let checks = ShaderChecks::default();
         let mut executor = Executor::new(&gpu, plan, &weights, &mut constants, checks, None).unwrap();
         let (got, _) = executor.run(&[&values], Timing::Off).unwrap();
+        assert_eq!(got[0].len(), values.len());
         let kept = got[0].iter().filter(|value| value.is_subnormal()).count();
         println!("{}: {kept} denormals of {} come through a ReLU", gpu.backend(), values.len() / 2);
         for (got, want) in got[0].iter().zip(&values) {
@@ -109,7 +109,7 @@ fn denormals_are_kept_or_taken_for_zero() {
 /// A clip of denormals, alone and among ordinary values, gives what the reference makes of it, with every method.
 #[test]
 fn denormals_in_a_clip_do_no_harm() {
-    let (config, weights) = narrow(1);
+    let (config, weights) = narrow();
     let shape = Shape::new(1, 3, 3, 30, 37);
     let ordinary = random::clip(shape, 3).unwrap();
     let alone: Vec<f32> = DENORMALS.into_iter().cycle().take(shape.len()).collect();
@@ -131,8 +131,8 @@ fn assert_as_reference(gpu: &GpuContext, config: &BackboneConfig, weights: &Weig
     let features = backbone.forward(clip).unwrap();
     let graph = &backbone.body().graph;
     let want = reference::execute(graph, &[clip], weights, graph.stages()).unwrap();
+    assert_eq!(features.blobs().len(), want.len());
     for (got, want) in features.blobs().iter().zip(&want) {
-        let error = common::relative_l2(common::widen(&got.data), want.data.iter().copied());
-        assert!(error < 1e-5, "{} on {}: {error:e}", got.name, gpu.backend());
+        assert_close(&format!("{} on {}", got.name, gpu.backend()), &got.data, want.data.iter().copied());
     }
 }

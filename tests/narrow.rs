@@ -2,18 +2,13 @@
 
 mod common;
 
-use common::{BODY_FIXTURES, fixture, relative_l2, widen};
-use resnet3d_wgpu::low_level::verify::{Settings, verify};
-use resnet3d_wgpu::{ContextOptions, DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
+use common::{BODY_FIXTURES, assert_close, assert_verified, contexts_within, fixture, widen};
+use resnet3d_wgpu::low_level::verify::{Cases, Settings, verify};
+use resnet3d_wgpu::{DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
 
 /// Every usable adapter, as the narrowest that WebGPU knows.
 fn contexts() -> Vec<GpuContext> {
-    let contexts = GpuContext::all(&ContextOptions::default().limits(DeviceLimits::WebGpu));
-    let contexts = contexts.expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers");
-    for gpu in &contexts {
-        println!("adapter: {} on {} ({}), no more than WebGPU", gpu.adapter_name(), gpu.backend(), gpu.driver());
-    }
-    contexts
+    contexts_within(DeviceLimits::WebGpu)
 }
 
 #[test]
@@ -55,8 +50,8 @@ fn narrow_devices_match_the_fixtures() {
             let (features, profile) = backbone.forward_timed(&case.clip, Timing::Layers).unwrap();
             assert!(profile.is_none(), "there are no timestamps");
             for blob in features.blobs() {
-                let error = relative_l2(widen(&blob.data), widen(&case.expected[&blob.name].1));
-                assert!(error < 1e-5, "{name} {} on {}: {error:e}", blob.name, gpu.backend());
+                let what = format!("{name} {} on {}", blob.name, gpu.backend());
+                assert_close(&what, &blob.data, widen(&case.expected[&blob.name].1));
             }
         }
     }
@@ -64,11 +59,10 @@ fn narrow_devices_match_the_fixtures() {
 
 #[test]
 fn narrow_devices_agree_with_the_reference_on_random_cases() {
-    let settings = Settings { operators: 24, bodies: 5, seed: 30, ..Settings::default() };
+    let settings = Settings { cases: Cases::First { operators: 24, bodies: 5 }, seed: 30, ..Settings::default() };
     for gpu in contexts() {
         let report = verify(&gpu, &settings, &mut |_, _| {}).unwrap();
-        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-        assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+        assert_verified(&report, DeviceLimits::WebGpu);
         assert!(!report.rows.iter().any(|row| row.name.contains("subgroup")), "it has no subgroups");
         let methods = report.rows.iter().filter(|row| row.name.contains("gemm_tiled")).count();
         assert!(methods > 0 && report.runs() > 150, "{methods} {}", report.runs());

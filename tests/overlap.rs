@@ -2,21 +2,16 @@
 
 mod common;
 
-use common::contexts;
+use common::{contexts, narrow};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{
-    BackboneConfig, Clip, ContextOptions, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Options, Shape, Taps,
-    Weights,
-};
+use resnet3d_wgpu::{Clip, ContextOptions, ErrorKind, FeatureMaps, GpuBackbone, GpuContext, Options, Shape, Taps};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 const CLIP: Shape = Shape::new(1, 3, 4, 32, 40);
 
 fn backbone(gpu: &GpuContext) -> GpuBackbone {
-    let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 1).unwrap();
+    let (config, weights) = narrow();
     GpuBackbone::new(gpu, &config, &weights, Options::default().taps(Taps::Stages)).unwrap()
 }
 

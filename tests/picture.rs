@@ -78,7 +78,8 @@ fn maps_take_what_is_no_number_and_refuse_what_is_no_activation() {
     assert!(change_map(&empty, 0).is_err_and(|error| error.kind() == ErrorKind::Size));
 }
 
-/// The mean of a class map is the score that the classifier makes of the mean, and what speaks against a class is negative.
+/// The mean of a class map is the score that the classifier makes of the mean, and what speaks against a class is
+/// negative.
 #[test]
 fn a_class_map_adds_up_to_the_score() {
     let shape = Shape::new(2, 3, 2, 2, 2);

@@ -78,7 +78,8 @@ fn memory_stays_near_the_lower_bound() {
     }
 }
 
-/// The output is not what runs last where a head follows: it is delivered all the same, and the head where it is tapped.
+/// The output is not what runs last where a head follows: it is delivered all the same, and the head where it is
+/// tapped.
 #[test]
 fn a_head_is_planned_behind_the_output() {
     let mut model = GraphBuilder::new();
@@ -289,8 +290,8 @@ fn the_report_adds_up() {
         let fused = by("winograd_2x2_fused");
         assert_eq!((in_domain, fused), if target.class == AdapterClass::Software { (6, 0) } else { (4, 2) });
         let dispatches = report.ops.len() + 2 * in_domain + 1;
-        // Winograd's has three, and there is a layout conversion at the end; for a software adapter the workspaces are cut
-        // to need less memory.
+        // Winograd's has three, and there is a layout conversion at the end; for a software adapter the workspaces are
+        // cut to need less memory.
         match target.class {
             AdapterClass::Software => assert!(report.dispatches > dispatches),
             AdapterClass::Gpu => assert_eq!(report.dispatches, dispatches),
@@ -448,6 +449,7 @@ fn split_plans_do_no_less() {
     let limits = PlanLimits { max_binding_bytes: 7 << 20, ..PlanLimits::default() };
     let split = plan(&body, Shape::new(4, 3, 32, 64, 64), &PlanOptions { limits, ..PlanOptions::default() });
     assert!(split.micro_batches() > 1 && split.steps().iter().any(|step| step.slices() > 1));
+    assert_eq!(whole.steps().len(), split.steps().len());
     for (a, b) in whole.steps().iter().zip(split.steps()) {
         assert_eq!(a.method, b.method);
         assert!(whole.step_macs(a) <= split.step_macs(b) && whole.step_bytes(a) <= split.step_bytes(b));

@@ -2,16 +2,14 @@
 
 mod common;
 
-use common::contexts;
+use common::{contexts, narrow};
 use resnet3d_wgpu::low_level::gpu::{Constants, Executor};
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::kernels::Method;
 use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing, Weights};
+use resnet3d_wgpu::{GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing};
 use std::sync::{Mutex, PoisonError};
-
-const NARROW: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
 
 /// The memory of a process is that of all its tests: they run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -32,9 +30,8 @@ fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
     ]
 }
 
-fn narrow(gpu: &GpuContext, taps: Taps, limits: Option<PlanLimits>) -> GpuBackbone {
-    let config = BackboneConfig::from_json(NARROW).unwrap();
-    let weights = Weights::random(&config, 1).unwrap();
+fn backbone(gpu: &GpuContext, taps: Taps, limits: Option<PlanLimits>) -> GpuBackbone {
+    let (config, weights) = narrow();
     GpuBackbone::new(gpu, &config, &weights, Options::default().taps(taps).limits(limits)).unwrap()
 }
 
@@ -45,7 +42,7 @@ fn a_second_forward_creates_nothing() {
         let split = PlanLimits { max_binding_bytes: 48 << 10, max_buffer_bytes: 80 << 10, ..PlanLimits::default() };
         let cases = [(Timing::Off, None), (Timing::Total, None), (Timing::Layers, None), (Timing::Layers, Some(split))];
         for (timing, limits) in cases.into_iter().chain([(Timing::Off, Some(split))]) {
-            let mut backbone = narrow(&gpu, Taps::Stages, limits);
+            let mut backbone = backbone(&gpu, Taps::Stages, limits);
             let clip = random::clip(Shape::new(2, 3, 4, 32, 40), 1).unwrap();
             let plan = backbone.plan(clip.shape()).unwrap();
             assert_eq!(plan.dispatches() > plan.steps().len(), limits.is_some(), "split or not");
@@ -69,7 +66,7 @@ fn a_second_forward_creates_nothing() {
 fn runs_that_overlap_need_staging_for_two() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for gpu in contexts() {
-        let mut backbone = narrow(&gpu, Taps::Stages, None);
+        let mut backbone = backbone(&gpu, Taps::Stages, None);
         let clip = random::clip(Shape::new(1, 3, 4, 32, 40), 1).unwrap();
         backbone.forward(&clip).unwrap();
         let (alone, bytes) = (count(&gpu), backbone.device_bytes());
@@ -92,8 +89,8 @@ fn runs_that_overlap_need_staging_for_two() {
 fn weights_of_plans_that_are_gone_are_freed() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for gpu in contexts() {
-        let body = Body::new(BackboneConfig::from_json(NARROW).unwrap()).unwrap();
-        let weights = Weights::random_for(&body.graph, 1);
+        let (config, weights) = narrow();
+        let body = Body::new(&config).unwrap();
         let mut constants = Constants::default();
         let executor = |constants: &mut Constants, shape, method| {
             let options = PlanOptions { target: gpu.target(), forced: Some(method), ..PlanOptions::default() };
@@ -119,7 +116,7 @@ fn weights_of_plans_that_are_gone_are_freed() {
 fn a_thousand_forwards_do_not_grow() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let gpu = &contexts()[0];
-    let mut backbone = narrow(gpu, Taps::None, None);
+    let mut backbone = backbone(gpu, Taps::None, None);
     let clip = random::clip(Shape::new(1, 3, 1, 16, 16), 1).unwrap();
     for _ in 0..100 {
         backbone.forward(&clip).unwrap();

@@ -4,25 +4,18 @@ mod common;
 #[path = "../examples/render/pipeline.rs"]
 mod pipeline;
 
-use common::{contexts, golden_path, relative_l2, widen};
+use common::{contexts, golden_path, narrow, relative_l2, widen};
 use pipeline::{Pipeline, Size};
 use resnet3d_wgpu::low_level::gpu::list_adapters;
 use resnet3d_wgpu::low_level::plan::PlanLimits;
 use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{
-    BackboneConfig, CLIP_USAGE, Checkpoint, ErrorKind, FeatureLayout, GpuBackbone, GpuContext, Network, Options, Shape,
-    Taps, WeightOptions, Weights, wgpu,
+    CLIP_USAGE, Checkpoint, ErrorKind, FeatureLayout, GpuBackbone, GpuContext, Network, Options, Shape, Taps,
+    WeightOptions, wgpu,
 };
 
-fn narrow() -> (BackboneConfig, Weights) {
-    let json = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 3).unwrap();
-    (config, weights)
-}
-
-/// The example, on every adapter: the features that a fragment shader draws are those of a forward of the same clip, bit for
-/// bit, and the picture is not of one colour.
+/// The example, on every adapter: the features that a fragment shader draws are those of a forward of the same clip,
+/// bit for bit, and the picture is not of one colour.
 #[test]
 fn what_is_rendered_becomes_features_on_the_device() {
     let (config, weights) = narrow();
@@ -70,8 +63,8 @@ fn read(gpu: &GpuContext, buffer: &wgpu::Buffer) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
 }
 
-/// Whole, in micro-batches, in ranges of frames and rows, in many submissions, and with two pathways: the buffers hold what a forward
-/// returns, taps and all, and two forwards recorded into one encoder do not disturb each other.
+/// Whole, in micro-batches, in ranges of frames and rows, in many submissions, and with two pathways: the buffers hold
+/// what a forward returns, taps and all, and two forwards recorded into one encoder do not disturb each other.
 #[test]
 fn recorded_forwards_are_forwards() {
     let (config, weights) = narrow();

@@ -47,8 +47,9 @@ fn parameters_have_the_layout_of_the_host_structs() {
     assert!(windows > 3, "the kernels that slide share their window");
 }
 
-/// SwiftShader's compiler takes time and memory as if it followed every path through the body of a loop: `&&` is a branch,
-/// and with five of them unrolled eight times all memory was gone. `&` is none (`docs/results/2026-11-24-drivers.md`).
+/// SwiftShader's compiler takes time and memory as if it followed every path through the body of a loop: `&&` is a
+/// branch, and with five of them unrolled eight times all memory was gone. `&` is none
+/// (`docs/results/2026-11-24-drivers.md`).
 #[test]
 fn few_paths_lead_through_the_body_of_a_loop() {
     // Its subgroups have four lanes.
@@ -114,8 +115,8 @@ fn bindings_are_parameters_then_inputs_then_the_output() {
     }
 }
 
-/// The values of what a kernel binds are as its row says: those in the format of the plan by the aliases of that format, all
-/// others f32.
+/// The values of what a kernel binds are as its row says: those in the format of the plan by the aliases of that
+/// format, all others f32.
 #[test]
 fn what_is_bound_has_the_number_format_of_the_row() {
     for kernel in Kernel::all() {
@@ -174,8 +175,8 @@ fn every_marked_loop_is_unrolled() {
     }
 }
 
-/// One kernel as drivers get it, comments and empty lines left out. Of a change that is meant, the file's new content is
-/// what this prints.
+/// One kernel as drivers get it, comments and empty lines left out. Of a change that is meant, the file's new content
+/// is what this prints.
 #[test]
 fn an_unrolled_kernel_is_as_in_its_golden() {
     let kernel = Kernel::all().find(|kernel| kernel.name() == "winograd_output_2x2").unwrap();

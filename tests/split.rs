@@ -6,7 +6,7 @@ mod memory;
 #[path = "split/replay.rs"]
 mod replay;
 
-use common::contexts;
+use common::{contexts, side_by_side};
 use replay::{Met, replay};
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::graph::{Graph, GraphBuilder, Window};
@@ -146,7 +146,8 @@ fn workspaces_keep_to_their_budget() {
     let target = PlanOptions::default().target;
     for (shape, micro_batches, slices) in [
         // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
-        // fourteen are within the share of three blobs of res2. Of a long clip a row exceeds the most there is, and frames are cut.
+        // fourteen are within the share of three blobs of res2. Of a long clip a row exceeds the most there is, and
+        // frames are cut.
         (Shape::new(1, 3, 8, 224, 224), 1, 7),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
         (Shape::new(12, 3, 8, 224, 224), 12, 7),
@@ -307,7 +308,7 @@ impl Network<'_> {
 
 /// Whether features are the same to the bit.
 fn assert_same(whole: &FeatureMaps, split: &FeatureMaps, what: &str) {
-    for (a, b) in whole.blobs().iter().zip(split.blobs()) {
+    for (a, b) in side_by_side(whole, split) {
         let differs = a.data.iter().zip(&b.data).position(|(a, b)| a.to_bits() != b.to_bits());
         assert!(differs.is_none(), "{what}: {} at {differs:?}", a.name);
     }

@@ -1,4 +1,5 @@
-//! Archives of `torch.save` give the same weights as their twins in safetensors. The files are of `goldens/torch_files.py`.
+//! Archives of `torch.save` give the same weights as their twins in safetensors. The files are of
+//! `goldens/torch_files.py`.
 
 mod common;
 
@@ -54,6 +55,7 @@ fn half_precision_is_widened() {
     let (twin, (network, half)) = (load(&torch("resnet.safetensors")), load(&torch("resnet_half.pth")));
     assert_eq!(network, twin.0);
     assert!(half.origins.iter().all(|origin| origin.element == "BF16"));
+    assert_eq!(half.weights.tensors().count(), twin.1.weights.tensors().count());
     for ((name, got), (_, want)) in half.weights.tensors().zip(twin.1.weights.tensors()) {
         let error = relative_l2(widen(got.data()), widen(want.data()));
         assert!(error > 0.0 && error < 3e-2, "{name}: {error:e}");

@@ -1,5 +1,5 @@
-//! Every shader of the crate is translated by naga for each backend of wgpu's, checked and unchecked. Compilers of these
-//! languages judge in `scripts/test-shaders`, which `scripts/test` runs.
+//! Every shader of the crate is translated by naga for each backend of wgpu's, checked and unchecked. Compilers of
+//! these languages judge in `scripts/test-shaders`, which `scripts/test` runs.
 
 #[path = "translation/definitions.rs"]
 mod definitions;
@@ -69,8 +69,8 @@ fn every_shader_is_translated_for_every_backend() {
     assert_eq!(files.len(), translations.len(), "one would overwrite another");
 }
 
-/// naga names some of its helpers by the shape of a type and writes one for each type it distinguishes: an alias is such
-/// a type. Compilers refuse the second.
+/// naga names some of its helpers by the shape of a type and writes one for each type it distinguishes: an alias is
+/// such a type. Compilers refuse the second.
 #[test]
 fn nothing_is_defined_twice() {
     for translated in translations().iter().filter(|t| !matches!(t.target.language, Language::Spirv(..))) {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{contexts, relative_l2, widen};
+use common::{assert_close, contexts, narrow, widen};
 use resnet3d_wgpu::low_level::gpu::{ShaderChecks, ShaderPatch};
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::kernels::{Method, Target};
@@ -10,15 +10,8 @@ use resnet3d_wgpu::low_level::plan::{Choices, signature};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::low_level::tuning::{Setting, tune};
 use resnet3d_wgpu::weights::random;
-use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Numerics, Options, Shape, Weights};
+use resnet3d_wgpu::{BackboneConfig, GpuBackbone, GpuContext, Numerics, Options, Shape};
 use std::collections::BTreeSet;
-
-fn narrow() -> (BackboneConfig, Weights) {
-    let json = r#"{"block_counts": [1, 2, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
-    let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 9).unwrap();
-    (config, weights)
-}
 
 fn methods(plan: &Plan) -> Vec<Method> {
     plan.steps().iter().map(|step| step.method).collect()
@@ -60,7 +53,7 @@ fn a_tuned_network_agrees_and_is_remembered() {
             assert_eq!(step.method.name(), if own.kept { own.chosen } else { own.table });
         }
         let got = first.forward(&clip).unwrap();
-        assert!(relative_l2(widen(&got.last().data), widen(&want.last().data)) < 1e-5);
+        assert_close(&got.last().name, &got.last().data, widen(&want.last().data));
 
         // The next process, and the next shape of clips; a batch is no other shape.
         let mut second = backbone(&gpu, true);

@@ -2,7 +2,8 @@
 //! layer has to report for its silence to mean anything; and every kernel without wgpu's run-time checks, for the layer
 //! to watch what it reads and writes.
 //!
-//! All are ignored elsewhere: the mistakes are none of the tests' business, and the rest is `tests/properties.rs` again.
+//! All are ignored elsewhere: the mistakes are none of the tests' business, and the rest is `tests/properties.rs`
+//! again.
 #![cfg(target_os = "linux")] // where the layer is fetched, and wgpu has Vulkan
 
 mod common;
@@ -10,7 +11,7 @@ mod common;
 use common::contexts;
 use resnet3d_wgpu::low_level::gpu::ShaderPatch;
 use resnet3d_wgpu::low_level::kernels::{Kernel, Method};
-use resnet3d_wgpu::low_level::verify::{Expected, Variant, check, random_operator, split, variants};
+use resnet3d_wgpu::low_level::verify::{Cases, Drawn, Variant, check, split, variants};
 use resnet3d_wgpu::{GpuContext, ShaderChecks};
 use std::collections::BTreeMap;
 use wgpu::hal::api::Vulkan;
@@ -62,8 +63,7 @@ fn mistake_gpu() {
     // The clip is read far beyond its end. It has to go wrong, or the shader is not the one that ran.
     let patch = ShaderPatch { shader: "layout", from: "input[planar]", to: "input[planar + 4000000u]" };
     let gpu = vulkan();
-    let case = random_operator(&mut fastrand::Rng::with_seed(1), 0);
-    let expected = Expected::of(&case).unwrap();
+    let Drawn { case, expected, .. } = Drawn::new(1, 0).unwrap();
     let variant = variants(&case, gpu.target(), ShaderChecks::Unchecked)[0];
     let broken = Variant { patch: Some(patch), ..variant };
     assert!(!check(&gpu, &case, &expected, &broken).unwrap().passed());
@@ -77,12 +77,11 @@ const RUNS: usize = 6;
 #[ignore = "the property tests once more, for GPU-assisted validation to watch"]
 fn every_method_without_run_time_checks() {
     let gpu = vulkan();
-    let mut rng = fastrand::Rng::with_seed(20_181_018);
-    let mut splits = fastrand::Rng::with_seed(20_181_018);
     let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
-    for number in 0..200 {
-        let case = random_operator(&mut rng, number);
-        let expected = Expected::of(&case).unwrap();
+    for number in (Cases::First { operators: 200, bodies: 0 }).numbers() {
+        let drawn = Drawn::new(20_181_018, number).unwrap();
+        let mut splits = drawn.splits();
+        let Drawn { case, expected, .. } = drawn;
         for variant in variants(&case, gpu.target(), ShaderChecks::Unchecked) {
             let Some(method) = variant.method else { continue };
             let count = runs.entry(method.name()).or_default();

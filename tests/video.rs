@@ -1,11 +1,11 @@
 //! Networks for video, each from a file as its project writes it: read off the file, and run on every adapter.
 //!
-//! `fixtures/video` has checkpoints of an independent implementation in the projects' own formats; `goldens/video` what the
-//! projects' own code computes (`goldens/video.py`), narrow and untrained.
+//! `fixtures/video` has checkpoints of an independent implementation in the projects' own formats; `goldens/video` what
+//! the projects' own code computes (`goldens/video.py`), narrow and untrained.
 
 mod common;
 
-use common::{contexts, fixture_path, golden_path, relative_l2, widen};
+use common::{assert_close, contexts, fixture_path, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
@@ -14,9 +14,6 @@ use resnet3d_wgpu::{Checkpoint, Clip, GpuBackbone, Network, Options, Shape, Taps
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Relative L2 error per tap.
-const TOLERANCE: f64 = 1e-5;
 
 /// A checkpoint, and what it has to give.
 struct Case {
@@ -128,9 +125,8 @@ fn check(case: &Case) {
             for (blob, (shape, want)) in &case.expected {
                 let got = features.get(blob).unwrap_or_else(|| panic!("{}: {blob}", case.name));
                 assert_eq!(<[usize; 5]>::from(got.shape).as_slice(), shape, "{} {blob}", case.name);
-                let error = relative_l2(widen(&got.data), widen(want));
-                assert!(error < TOLERANCE, "{} {blob} on {}: {error:e}", case.name, gpu.backend());
-                worst = worst.max(error);
+                let what = format!("{} {blob} on {}", case.name, gpu.backend());
+                worst = worst.max(assert_close(&what, &got.data, widen(want)).relative);
             }
             println!("{} on {}, fusion {fusion}: {worst:.1e}", case.name, gpu.backend());
         }
@@ -182,8 +178,8 @@ fn norm_in_caffe2(part: &str) -> Option<&'static str> {
 }
 
 /// The name that VMZ's Caffe2 code gives what its PyTorch code calls `name`, by its own converter
-/// (`utilities/model_conversion/convert_models.py`). `blocks` has how many blocks come before each layer; `numbers` those
-/// of the convolutions of a block.
+/// (`utilities/model_conversion/convert_models.py`). `blocks` has how many blocks come before each layer; `numbers`
+/// those of the convolutions of a block.
 fn in_caffe2(name: &str, blocks: [usize; 4], numbers: [usize; 3], factored_stem: bool) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
     let norm = norm_in_caffe2(part)?;
@@ -250,8 +246,8 @@ fn vmz_s_names_of_caffe2_give_the_same_networks() {
     }
 }
 
-/// What PySlowFast calls `name` in Caffe2's form, by its own reader of such files (`utils/c2_model_loading.py`). `last` is the
-/// last block of each stage, res2 first.
+/// What PySlowFast calls `name` in Caffe2's form, by its own reader of such files (`utils/c2_model_loading.py`). `last`
+/// is the last block of each stage, res2 first.
 fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
     let norm = norm_in_caffe2(part)?;
@@ -279,7 +275,8 @@ fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
     Some(module(format!("{pathway}res{stage}_{block}_{}", plain.replace('.', "")), plain != own))
 }
 
-/// PySlowFast's network of two pathways by the names of its files in Caffe2's form is that of PyTorch's names, to the bit.
+/// PySlowFast's network of two pathways by the names of its files in Caffe2's form is that of PyTorch's names, to the
+/// bit.
 #[test]
 fn slowfast_by_caffe2_s_names_is_the_same_network() {
     let path = golden_path("video/pyslowfast_slowfast.safetensors");
@@ -324,7 +321,8 @@ fn networks_with_non_local_blocks_are_refused() {
     }
 }
 
-/// The slow pathway takes one frame in so many as the network says; a clip of another length is told the nearest that fits.
+/// The slow pathway takes one frame in so many as the network says; a clip of another length is told the nearest that
+/// fits.
 #[test]
 fn pathways_that_do_not_fit_are_refused() {
     let narrow = |alpha: usize| {

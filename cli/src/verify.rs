@@ -14,7 +14,7 @@ use report::{Setting, Verification, Verified};
 use resnet3d_wgpu::GpuContext;
 use resnet3d_wgpu::low_level::gpu::preferred_adapter;
 use resnet3d_wgpu::low_level::verify::presets::{self, PresetCase, PresetRow};
-use resnet3d_wgpu::low_level::verify::{Report, Settings, verify, verify_for};
+use resnet3d_wgpu::low_level::verify::{Cases, Report, Settings, verify, verify_for};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,15 +36,20 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     cases: Option<usize>,
 
+    /// Run only the case with this number, as a run over more cases draws it. A failure prints the command that replays
+    /// its case.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "time", "presets"])]
+    case: Option<usize>,
+
     /// Continue with further seeds for this time on all adapters together, for example 90s, 10m or 2h.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
 
     /// Instead of random cases, run every published body at full width on a small clip. This takes several minutes.
-    #[arg(long, conflicts_with_all = ["cases", "time", "report", "memory_limit"])]
+    #[arg(long, conflicts_with_all = ["cases", "case", "time", "report", "memory_limit"])]
     presets: bool,
 
-    /// Seed of the cases. The same seed draws the same cases.
+    /// Seed of the cases. The same seed and number draw the same case.
     #[arg(long, value_name = "S", default_value_t = Settings::default().seed)]
     seed: u64,
 
@@ -65,6 +70,7 @@ EXAMPLES:
   resnet3d verify --limits webgpu               as on the least capable adapter
   resnet3d verify --backend gl --cases 1000 --seed 7
   resnet3d verify --for 10m --seed 1000         new cases for ten minutes
+  resnet3d verify --seed 7 --case 42            one case of those, to replay a failure
   resnet3d verify --presets                     R-18 to R-152 and ResNeXt at full width";
 
 impl Arguments {
@@ -110,9 +116,13 @@ impl Arguments {
             if self.all_adapters { options.accepts(&summary.info) } else { std::ptr::eq(*summary, preferred) }
         });
         let (usable, unusable): (Vec<_>, Vec<_>) = chosen.partition(|summary| summary.unusable.is_none());
-        let operators = self.cases.unwrap_or(if self.time.is_some() { 20 } else { Settings::default().operators });
-        let memory_limit = self.memory.memory_limit;
-        let settings = Settings { operators, bodies: operators.div_ceil(5), seed: self.seed, memory_limit };
+        let operators =
+            self.cases.unwrap_or(if self.time.is_some() { 20 } else { Settings::default().cases.counts().0 });
+        let cases = match self.case {
+            Some(number) => Cases::One(number),
+            None => Cases::First { operators, bodies: operators.div_ceil(5) },
+        };
+        let settings = Settings { cases, seed: self.seed, memory_limit: self.memory.memory_limit };
         let time = self.time.map(|time| time / usable.len().max(1) as u32);
         let mut adapters = Vec::new();
         for summary in usable {
@@ -131,34 +141,38 @@ impl Arguments {
                 verify_for(gpu, settings, time, &mut |done, _| progress.at(done, None))?
             }
             None => {
-                let progress =
-                    Progress::steps("verifying", (settings.operators + settings.bodies) as u64).with_kernels(gpu);
+                let cases = settings.cases.numbers().len();
+                let progress = Progress::steps("verifying", cases as u64).with_kernels(gpu);
                 verify(gpu, settings, &mut |done, total| progress.at(done, Some(total)))?
             }
         })
     }
 
-    /// Verifies every published body on each of `contexts`.
+    /// Verifies every published body on each of `contexts`. A failure does not keep the others from being run.
     fn presets(&self, contexts: &[GpuContext], common: &Common) -> Result<()> {
         let bodies = presets::bodies()?;
         let progress = Progress::steps("verifying", bodies.len() as u64);
-        let mut rows = Vec::new();
+        let (mut rows, mut errors) = (Vec::new(), Vec::new());
         for (name, config) in &bodies {
             let case = PresetCase::new(name, config, self.seed)?;
             for gpu in contexts {
-                rows.push(case.run(gpu)?);
+                match case.run(gpu) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => errors.push(format!("failed: {name} on {}: {error}", gpu.backend())),
+                }
             }
             progress.step();
         }
         drop(progress);
-        let failed = rows.iter().filter(|row| !row.passed).count();
         if common.json {
             print_json(&rows)?;
         } else {
             print(&preset_table(&rows))?;
         }
+        errors.iter().for_each(|error| note(error));
+        let failed = errors.len() + rows.iter().filter(|row| !row.passed).count();
         if failed > 0 {
-            bail!("{failed} of {} bodies failed", rows.len());
+            bail!("{failed} of {} runs of bodies failed", rows.len() + errors.len());
         }
         Ok(())
     }

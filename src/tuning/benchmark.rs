@@ -2,7 +2,7 @@
 //! ones.
 
 use super::{Setting, Timed, Tuned, median, names, repetitions, values};
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, Tolerance};
 use crate::dtype::DType;
 use crate::error::{ErrorRepr, Result};
 use crate::gpu::{Constants, Executor, Timing};
@@ -150,10 +150,11 @@ impl Benchmark {
                 // So that an output which the method did not write is NaN.
                 candidate.executor.fill_activations(f32::NAN)?;
                 let got = candidate.run(&inputs)?;
-                Ok((candidate, Deviation::measure(&self.operator.op().name, &got, &want)))
+                let tolerance = Tolerance::of(options.dtype);
+                Ok((candidate, Deviation::measure(&self.operator.op().name, &got, &want, tolerance)))
             });
             match tried {
-                Ok((candidate, deviation)) if deviation.of_tolerance <= 1.0 => {
+                Ok((candidate, deviation)) if deviation.passed() => {
                     best = best.min(candidate.median());
                     left.push(candidate);
                     let is_hopeless = |candidate: &mut Candidate| {

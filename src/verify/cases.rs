@@ -1,5 +1,9 @@
 //! Drawing random operators and bodies.
+//!
+//! A case is a function of a seed and a number, so that one of many can be drawn alone. Five operators are followed by
+//! a body. The number also decides what a case is: 25 operators in a row are of every kind.
 
+use super::Expected;
 use crate::clip::Clip;
 use crate::config::{BackboneConfig, Transformation};
 use crate::error::Result;
@@ -23,6 +27,81 @@ pub struct Case {
     pub taps: Vec<String>,
     /// An artificial limit on workgroups along one axis, so that small grids fold too.
     pub max_groups: u32,
+}
+
+/// Operators in front of each body.
+const OPERATORS: usize = 5;
+
+/// The number of operator `index`, both from 0.
+pub(super) fn number_of_operator(index: usize) -> usize {
+    index / OPERATORS * (OPERATORS + 1) + index % OPERATORS
+}
+
+/// The number of body `index`, both from 0.
+pub(super) fn number_of_body(index: usize) -> usize {
+    index * (OPERATORS + 1) + OPERATORS
+}
+
+/// Whether the case of that number is a body.
+pub(super) fn is_body(number: usize) -> bool {
+    number % (OPERATORS + 1) == OPERATORS
+}
+
+/// A case, what is expected of it, and how to draw it again.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The seed that it was drawn from.
+    pub seed: u64,
+    /// Its number among the cases of the seed, from 0.
+    pub number: usize,
+    /// Whether it is a body, not an operator.
+    pub is_body: bool,
+    /// Its number among the operators, or among the bodies, from 0: what alternates from case to case goes by this.
+    pub index: usize,
+    /// The case.
+    pub case: Case,
+    /// What the CPU reference makes of it.
+    pub expected: Expected,
+}
+
+impl Drawn {
+    /// Case `number` of `seed`. It depends on nothing else.
+    ///
+    /// # Errors
+    /// None that drawn cases can have.
+    pub fn new(seed: u64, number: usize) -> Result<Self> {
+        let is_body = is_body(number);
+        let bodies_before = number / (OPERATORS + 1);
+        let index = if is_body { bodies_before } else { number - bodies_before };
+        let mut rng = generator(seed, number, Stream::Case);
+        loop {
+            let case = if is_body { random_body(&mut rng)? } else { random_operator(&mut rng, index) };
+            let expected = Expected::of(&case)?;
+            if !is_body || !expected.has_cancelled() {
+                return Ok(Self { seed, number, is_body, index, case, expected });
+            }
+        }
+    }
+
+    /// What limits are drawn from under which the case is split. It is a stream of its own, so that what is split does
+    /// not change what the case is.
+    pub fn splits(&self) -> Rng {
+        generator(self.seed, self.number, Stream::Splits)
+    }
+}
+
+/// What random numbers of a case are for.
+#[derive(Clone, Copy)]
+enum Stream {
+    Case,
+    Splits,
+}
+
+/// The generator for one purpose of one case. Seed, number and purpose are hashed one after the other, so that cases
+/// with neighbouring numbers have nothing in common.
+fn generator(seed: u64, number: usize, stream: Stream) -> Rng {
+    let words = [seed, number as u64, stream as u64];
+    Rng::with_seed(words.into_iter().fold(0, |state, word| Rng::with_seed(state ^ word).u64(..)))
 }
 
 impl Case {
@@ -85,12 +164,12 @@ impl Kind {
     };
 }
 
-/// A single operator; a convolution with any of what can be fused behind it. Its `number` decides of which kind it is: 25 in
-/// a row are of every kind.
-pub fn random_operator(rng: &mut Rng, number: usize) -> Case {
+/// A single operator; a convolution with any of what can be fused behind it. Its `index` among the operators decides of
+/// which kind it is: 25 in a row are of every kind.
+fn random_operator(rng: &mut Rng, index: usize) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
-    let kind = Kind::DECK[number % Kind::DECK.len()];
+    let kind = Kind::DECK[index % Kind::DECK.len()];
     let heavy = kind == Kind::HeavyConv;
     let groups = if heavy { 1 } else { groups };
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
@@ -219,8 +298,8 @@ fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape)
     Case::new(description, model.finish(out), &shapes, rng)
 }
 
-/// The beginning of a network of two pathways: a convolution of some of a clip's frames, and what one over time leaves of one
-/// of all of them.
+/// The beginning of a network of two pathways: a convolution of some of a clip's frames, and what one over time leaves
+/// of one of all of them.
 fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let alpha = rng.usize(1..=4);
     let shape = Shape { t: alpha * rng.usize(1..=4), ..shape };
@@ -242,8 +321,8 @@ fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Sha
     Case::new(description, model.finish(joined), &[shape], rng)
 }
 
-/// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the three is
-/// the graph's output, and others are tapped.
+/// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the
+/// three is the graph's output, and others are tapped.
 fn head(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let dim_out = rng.usize(1..=40);
     let stage = model.conv_affine_nd(data, "stage", dim_out, random_window(rng, shape, false), 1, true);
@@ -322,7 +401,7 @@ fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
 ///
 /// # Errors
 /// None that a valid configuration can have.
-pub fn random_body(rng: &mut Rng) -> Result<Case> {
+fn random_body(rng: &mut Rng) -> Result<Case> {
     let stages = rng.usize(3..=4);
     let num_groups = [1, 1, 2, 3][rng.usize(..4)];
     let mut feat_dims = vec![num_groups * rng.usize(1..=5)];

@@ -1,10 +1,10 @@
 //! Proof by comparison: random operators and bodies, every kernel variant by force, against the CPU reference.
 //!
-//! `resnet3d verify` and the property tests run the same code. A result agrees if
-//! `‖got − want‖₂ ≤ 1e-5 · ‖want‖₂ + 1e-7 · √n`. Every plan runs twice, its buffers filled beforehand with NaN and
-//! with 1e30, and must give the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it runs
-//! once more, of bodies every other one, under limits so small that it has to be split, and must give the same bits again.
-//! Methods run fused and unfused by turns, and on every other body.
+//! `resnet3d verify` and the property tests run the same code. A result agrees if it is within [`Tolerance`], as a
+//! whole and value by value. Every plan runs twice, its buffers filled beforehand with NaN and with 1e30, and must give
+//! the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it runs once more, of bodies
+//! every other one, under limits so small that it has to be split, and must give the same bits again. Methods run fused
+//! and unfused by turns, and on every other body.
 
 mod cases;
 mod coverage;
@@ -13,8 +13,8 @@ pub mod presets;
 mod report;
 mod split;
 
-pub use crate::deviation::{ABSOLUTE_TOLERANCE, Deviation, RELATIVE_TOLERANCE};
-pub use cases::{Case, random_body, random_operator};
+pub use crate::deviation::{Deviation, Tolerance};
+pub use cases::{Case, Drawn};
 pub use coverage::Coverage;
 pub use outcome::{Failure, Outcome};
 pub use report::{Report, Row};
@@ -28,7 +28,6 @@ use crate::graph::fuse::{fuse, fuse_pools};
 use crate::kernels::{Kernel, Method, Target};
 use crate::plan::{Choices, Numerics, Plan, PlanLimits, PlanOptions};
 use crate::reference::{self, Volume};
-use report::Drawn;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -41,11 +40,9 @@ const FILLS: [f32; 2] = [f32::NAN, 1e30];
 /// How much to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Random single operators, with what may be fused behind them.
-    pub operators: usize,
-    /// Random small bodies.
-    pub bodies: usize,
-    /// The seed of all of them: the same seed draws the same cases.
+    /// Which cases to draw.
+    pub cases: Cases,
+    /// The seed of all of them: the same seed and number draw the same case.
     pub seed: u64,
     /// Plan all of them within so much memory, see [`PlanOptions::memory_limit`].
     pub memory_limit: Option<u64>,
@@ -53,7 +50,45 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { operators: 200, bodies: 40, seed: 1, memory_limit: None }
+        Self { cases: Cases::First { operators: 200, bodies: 40 }, seed: 1, memory_limit: None }
+    }
+}
+
+/// Which cases of a seed to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cases {
+    /// The first ones.
+    First {
+        /// Random single operators, with what may be fused behind them.
+        operators: usize,
+        /// Random small bodies.
+        bodies: usize,
+    },
+    /// The one with this number, as a run that has it among others draws it.
+    One(usize),
+}
+
+impl Cases {
+    /// Their numbers, in order.
+    pub fn numbers(self) -> Vec<usize> {
+        match self {
+            Self::First { operators, bodies } => {
+                let operators = (0..operators).map(cases::number_of_operator);
+                let mut numbers: Vec<usize> = operators.chain((0..bodies).map(cases::number_of_body)).collect();
+                numbers.sort_unstable();
+                numbers
+            }
+            Self::One(number) => vec![number],
+        }
+    }
+
+    /// How many operators and how many bodies they are.
+    pub fn counts(self) -> (usize, usize) {
+        match self {
+            Self::First { operators, bodies } => (operators, bodies),
+            Self::One(number) if cases::is_body(number) => (0, 1),
+            Self::One(_) => (1, 0),
+        }
     }
 }
 
@@ -78,63 +113,69 @@ pub struct Variant {
 ///
 /// # Errors
 /// None that drawn cases can have. A wrong result is no error, but a [`Failure`] in the report, and so is an error of
-/// planning or of the device; a device that is lost meanwhile ends the verification.
+/// planning or of the device. A failure does not keep further cases from being tried, unless the device is lost.
 pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
-    let mut rng = fastrand::Rng::with_seed(settings.seed);
-    // A stream of its own, so that what is split does not change what the cases are.
-    let mut splits = fastrand::Rng::with_seed(!settings.seed);
-    let total = settings.operators + settings.bodies;
+    let numbers = settings.cases.numbers();
     let mut report = Report::new(gpu);
-    for done in 0..total {
-        progress(done, total);
-        let body = done >= settings.operators;
-        let (case, expected) = loop {
-            let case = if body { random_body(&mut rng)? } else { random_operator(&mut rng, done) };
-            let expected = Expected::of(&case)?;
-            if !body || !expected.0.values().any(cancelled) {
-                break (case, expected);
-            }
-        };
-        // Cheap to alternate, and both forms of every shader are seen.
-        let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][done % 2];
-        let drawn = Drawn { case: &case, seed: settings.seed, number: done, body };
-        let ways = by_turns(variants(&case, gpu.target(), checks), done, body);
-        // Of what can be run in a few ways only, each is split in several.
-        let most_splits = if ways.len() < 5 { 4 } else { 1 };
-        for variant in ways {
-            let variant = Variant { memory_limit: settings.memory_limit, ..variant };
-            let whole = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, &FILLS));
-            report.count(&drawn, &variant, &whole, |whole| whole.outcome(&expected, None));
-            let Ok(whole) = &whole else { continue };
-            for _ in 0..most_splits {
-                if body && splits.bool() {
-                    continue;
-                }
-                let Some(variant) = split(gpu, &case, &variant, &mut splits)? else { continue };
-                let fills = &FILLS[done % 2..][..1];
-                let parts = plan(gpu, &case, &variant).and_then(|plan| run(gpu, &case, plan, &variant, fills));
-                report.count(&drawn, &variant, &parts, |parts| parts.outcome(&expected, Some(whole)));
-            }
-        }
+    for (done, &number) in numbers.iter().enumerate() {
+        progress(done, numbers.len());
+        run_case(gpu, settings, &Drawn::new(settings.seed, number)?, &mut report);
         report.cases += 1;
         if report.lost {
             break;
         }
     }
-    progress(total, total);
+    progress(numbers.len(), numbers.len());
     Ok(report)
 }
 
-/// Those of `variants` whose turn it is with case `number`: every method either fused or not, and of bodies, whose operators
-/// have been seen singly, every other method.
-fn by_turns(variants: Vec<Variant>, number: usize, body: bool) -> Vec<Variant> {
-    let methods = variants.chunk_by(|a, b| a.method == b.method).enumerate();
-    let due = methods.filter(|(index, _)| !body || (number + index).is_multiple_of(2));
-    due.map(|(index, ways)| ways[(number + index) / 2 % ways.len()]).collect()
+/// Runs a case in all ways whose turn it is, whole and split, and adds to the report what comes of each.
+fn run_case(gpu: &GpuContext, settings: &Settings, drawn: &Drawn, report: &mut Report) {
+    let Drawn { case, is_body, index, .. } = drawn;
+    let mut splits = drawn.splits();
+    // Cheap to alternate, and both forms of every shader are seen.
+    let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][index % 2];
+    let ways = by_turns(variants(case, gpu.target(), checks), *index, *is_body);
+    // Of what can be run in a few ways only, each is split in several.
+    let most_splits = if ways.len() < 5 { 4 } else { 1 };
+    let attempt = |variant: &Variant, fills: &[f32]| run(gpu, case, plan(gpu, case, variant)?, variant, fills);
+    for variant in ways {
+        let variant = Variant { memory_limit: settings.memory_limit, ..variant };
+        let whole = attempt(&variant, &FILLS);
+        report.count(drawn, &variant, &whole, None);
+        let Ok(whole) = whole else {
+            if report.lost {
+                return;
+            }
+            continue;
+        };
+        for _ in 0..most_splits {
+            if *is_body && splits.bool() {
+                continue;
+            }
+            let (variant, parts) = match split(gpu, case, &variant, &mut splits) {
+                Ok(None) => continue,
+                Ok(Some(variant)) => (variant, attempt(&variant, &FILLS[index % 2..][..1])),
+                Err(error) => (variant, Err(error)),
+            };
+            report.count(drawn, &variant, &parts, Some(&whole));
+            if report.lost {
+                return;
+            }
+        }
+    }
 }
 
-/// Verifies `gpu` for `time`, and at least once: as [`verify`] with `settings`, then with the next seed, and so on, all in
-/// one report. `progress` hears how many cases are done, and the seed.
+/// Those of `variants` whose turn it is with case number `index` of its kind: every method either fused or not, and of
+/// bodies, whose operators have been seen singly, every other method.
+fn by_turns(variants: Vec<Variant>, index: usize, is_body: bool) -> Vec<Variant> {
+    let methods = variants.chunk_by(|a, b| a.method == b.method).enumerate();
+    let due = methods.filter(|(place, _)| !is_body || (index + place).is_multiple_of(2));
+    due.map(|(place, ways)| ways[(index + place) / 2 % ways.len()]).collect()
+}
+
+/// Verifies `gpu` for `time`, and at least once: as [`verify`] with `settings`, then with the next seed, and so on, all
+/// in one report. `progress` hears how many cases are done, and the seed.
 ///
 /// # Errors
 /// As [`verify`].
@@ -169,8 +210,8 @@ pub fn check(gpu: &GpuContext, case: &Case, expected: &Expected, variant: &Varia
     Ok(run(variant, &FILLS)?.outcome(expected, whole.as_ref()))
 }
 
-/// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that makes
-/// a difference.
+/// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that
+/// makes a difference.
 pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
     let mut methods: Vec<Option<Method>> = Vec::new();
     let fused = fuse_pools(&fuse(&case.graph, &[]), &[], |_, _| true);
@@ -242,13 +283,16 @@ impl Expected {
         let volumes = reference::execute(&case.graph, &inputs, &case.weights, &keep)?;
         Ok(Self(names.into_iter().zip(volumes).collect()))
     }
-}
 
-/// Whether next to nothing is left of the values that a blob of a body is the sum of, which are around 1: what a narrow body
-/// of few positions may come to by chance. Their rounding errors are left, beyond any tolerance for what is.
-fn cancelled(blob: &Volume) -> bool {
-    let square = blob.data.iter().map(|v| v * v).sum::<f64>() / blob.data.len() as f64;
-    square > 0.0 && square.sqrt() < LEAST_LEFT
+    /// Whether next to nothing is left of the values that a blob of a body is the sum of, which are around 1: what a
+    /// narrow body of few positions may come to by chance. Their rounding errors are left, beyond any tolerance for
+    /// what is.
+    fn has_cancelled(&self) -> bool {
+        self.0.values().any(|blob| {
+            let square = blob.data.iter().map(|v| v * v).sum::<f64>() / blob.data.len() as f64;
+            square > 0.0 && square.sqrt() < LEAST_LEFT
+        })
+    }
 }
 
 /// What a plan computed, for each filling of its buffers.
@@ -274,11 +318,11 @@ impl Run {
     fn outcome(&self, expected: &Expected, whole: Option<&Self>) -> Outcome {
         let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
         let first = bits(&self.runs[0]);
+        let tolerance = Tolerance::of(self.plan.dtype());
         let deviations = self.runs.iter().flat_map(|values| {
-            let outputs = self.plan.outputs().iter();
+            let outputs = self.plan.outputs().iter().zip(values);
             outputs
-                .zip(values)
-                .map(|(output, got)| Deviation::measure(&output.name, got, &expected.0[&output.name].data))
+                .map(|(output, got)| Deviation::measure(&output.name, got, &expected.0[&output.name].data, tolerance))
         });
         let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
         Outcome {

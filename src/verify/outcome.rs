@@ -1,7 +1,6 @@
 //! What became of a run, and how far off it was.
 
-use super::Variant;
-use super::report::Drawn;
+use super::{Drawn, Variant};
 use crate::deviation::Deviation;
 use crate::error::Error;
 use crate::gpu::ShaderChecks;
@@ -21,7 +20,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether the run was right.
     pub fn passed(&self) -> bool {
-        self.repeatable && self.as_unsplit && self.worst.of_tolerance <= 1.0
+        self.repeatable && self.as_unsplit && self.worst.passed()
     }
 }
 
@@ -52,7 +51,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(
-        drawn: &Drawn<'_>,
+        drawn: &Drawn,
         row: String,
         variant: &Variant,
         outcome: std::result::Result<Outcome, &Error>,
@@ -69,6 +68,13 @@ impl Failure {
             error: outcome.as_ref().err().map(ToString::to_string),
             worst: outcome.ok().map(|outcome| outcome.worst),
         }
+    }
+}
+
+impl Failure {
+    /// The command that runs the case again, alone. Options that choose an adapter and limits come behind it.
+    pub fn replay(&self) -> String {
+        format!("resnet3d verify --seed {} --case {}", self.seed, self.number)
     }
 }
 

@@ -4,7 +4,7 @@
 //! reference's configuration can make of them.
 
 use crate::config::BackboneConfig;
-use crate::deviation::Deviation;
+use crate::deviation::{Deviation, Tolerance};
 use crate::error::Result;
 use crate::gpu::GpuContext;
 use crate::graph::Body;
@@ -108,6 +108,7 @@ impl PresetCase {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let started = Instant::now();
         let options = Options { taps: Taps::Stages, ..Options::default() };
+        let tolerance = Tolerance::of(options.precision.into());
         let mut backbone = GpuBackbone::new(gpu, &self.config, &self.weights, options)?;
         let macs = backbone.plan(CLIP)?.macs();
         let prepare = started.elapsed();
@@ -118,7 +119,7 @@ impl PresetCase {
         let deviations = features
             .blobs()
             .iter()
-            .map(|blob| Deviation::measure(&blob.name, &blob.data, &self.expected[&blob.name].data));
+            .map(|blob| Deviation::measure(&blob.name, &blob.data, &self.expected[&blob.name].data, tolerance));
         let worst = deviations.max_by(|a, b| a.of_tolerance.total_cmp(&b.of_tolerance));
         let worst = worst.expect("the last blob is always there");
         Ok(PresetRow {
@@ -130,7 +131,7 @@ impl PresetCase {
             prepare_ms: milliseconds(prepare),
             forward_ms: milliseconds(forward),
             reference_ms: milliseconds(self.reference_time),
-            passed: worst.of_tolerance <= 1.0,
+            passed: worst.passed(),
             worst,
         })
     }

@@ -1,6 +1,6 @@
 //! What verification on one adapter found, by method, to be read or attached to a report of a defect.
 
-use super::{Case, Coverage, Deviation, Failure, Outcome, Run, Variant};
+use super::{Coverage, Deviation, Drawn, Failure, Outcome, Run, Variant};
 use crate::error::{ErrorKind, Result};
 use crate::gpu::GpuContext;
 use crate::kernels::{Kernel, Method};
@@ -48,15 +48,6 @@ pub struct Report {
     pub coverage: Coverage,
 }
 
-/// A case, and how to draw it again.
-pub(super) struct Drawn<'a> {
-    pub case: &'a Case,
-    pub seed: u64,
-    /// Its number among those of the seed, from 0.
-    pub number: usize,
-    pub body: bool,
-}
-
 impl Report {
     /// Of no cases yet.
     pub(super) fn new(gpu: &GpuContext) -> Self {
@@ -77,18 +68,12 @@ impl Report {
         self.rows.iter().map(|row| row.runs).sum()
     }
 
-    /// Counts a run of `drawn`.
-    pub(super) fn count(
-        &mut self,
-        drawn: &Drawn<'_>,
-        variant: &Variant,
-        run: &Result<Run>,
-        outcome: impl FnOnce(&Run) -> Outcome,
-    ) {
-        let name = row_name(run.as_ref().ok().map(|run| &run.plan), drawn.body, variant);
-        let outcome = run.as_ref().map(outcome);
+    /// Counts a run of `drawn`, which is compared with what is expected, and with the `whole` of what was split.
+    pub(super) fn count(&mut self, drawn: &Drawn, variant: &Variant, run: &Result<Run>, whole: Option<&Run>) {
+        let name = row_name(run.as_ref().ok().map(|run| &run.plan), drawn.is_body, variant);
+        let outcome = run.as_ref().map(|run| run.outcome(&drawn.expected, whole));
         if let Ok(run) = run {
-            self.coverage.count(&run.plan, drawn.case, variant.checks);
+            self.coverage.count(&run.plan, &drawn.case, variant.checks);
         }
         let row = self.row(&name, Precision::F32.name());
         row.runs += 1;
@@ -107,12 +92,12 @@ impl Report {
         self.cases += other.cases;
         self.lost |= other.lost;
         for row in other.rows {
-            let own = self.row(&row.name, row.precision);
-            own.runs += row.runs;
-            own.failed += row.failed;
-            own.worst_relative = own.worst_relative.max(row.worst_relative);
+            let sum = self.row(&row.name, row.precision);
+            sum.runs += row.runs;
+            sum.failed += row.failed;
+            sum.worst_relative = sum.worst_relative.max(row.worst_relative);
             if let Some(worst) = &row.worst {
-                own.note(worst);
+                sum.note(worst);
             }
         }
         self.failures.extend(other.failures);
@@ -149,14 +134,14 @@ impl Row {
     }
 }
 
-/// A body counts under how it was run; an operator under the method it was about. What could not be planned or run counts
-/// under the method that was forced.
+/// A body counts under how it was run; an operator under the method it was about. What could not be planned or run
+/// counts under the method that was forced.
 fn row_name(plan: Option<&Plan>, body: bool, variant: &Variant) -> String {
-    let own = plan.and_then(|plan| {
+    let planned = plan.and_then(|plan| {
         let mut methods = plan.steps().iter().map(|step| step.method);
         methods.find(|&method| method != Kernel::LAYOUT.into())
     });
-    let method = variant.method.or(own);
+    let method = variant.method.or(planned);
     let method = method.map_or("none", Method::name);
     match (body, variant.fusion) {
         (true, true) => format!("body, fused, {method}"),

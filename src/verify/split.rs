@@ -6,8 +6,8 @@ use crate::gpu::GpuContext;
 use crate::plan::{Plan, PlanLimits};
 use fastrand::Rng;
 
-/// `variant` of `case` under limits drawn so small that its plan has more dispatches, or more buffers for a blob; `None`
-/// where it has nothing to split.
+/// `variant` of `case` under limits drawn so small that its plan has more dispatches, or more buffers for a blob;
+/// `None` where it has nothing to split.
 ///
 /// # Errors
 /// Errors of planning, other than limits that are too small.

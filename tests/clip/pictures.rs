@@ -109,8 +109,8 @@ fn a_picture_that_ends_early_is_an_error() {
                 Err(error) => panic!("{name}: {error}"),
             }
         }
-        // The end marker may be missing, but where scans are missing that are no part of the picture only by it; and the
-        // byte before may be but filling.
+        // The end marker may be missing, but where scans are missing that are no part of the picture only by it; and
+        // the byte before may be but filling.
         let missing = whole.len() - shortest;
         match &*name {
             "unrefined.jpg" => assert_eq!(missing, 0),

@@ -1,4 +1,5 @@
-//! Videos through ffmpeg, made by ffmpeg's own sources: the frames are those that went in, and what is no video is said.
+//! Videos through ffmpeg, made by ffmpeg's own sources: the frames are those that went in, and what is no video is
+//! said.
 
 use std::path::Path;
 use std::process::Command;
@@ -187,6 +188,7 @@ fn a_turned_video_is_turned_as_a_viewer_would() {
     turn(&here.join("turned.mp4"));
     let turned: Frames = read(here.join("turned.mp4"), &unscaled()).unwrap().frames.remove(0);
     assert_eq!([turned.count(), turned.height(), turned.width()], [20, 64, 48]);
+    assert_eq!([upright.count(), upright.height(), upright.width()], [20, 48, 64]);
     for (turned, upright) in turned.iter().zip(upright.iter()) {
         for (i, pixel) in turned.as_chunks::<3>().0.iter().enumerate() {
             let (x, y) = (i % 48, i / 48);
@@ -309,8 +311,8 @@ fn what_is_no_whole_video_is_said() {
     }
 }
 
-/// Frames are taken at the rate of the video, whether or not its container says how many there are, and of pictures, which
-/// have none, as they are counted.
+/// Frames are taken at the rate of the video, whether or not its container says how many there are, and of pictures,
+/// which have none, as they are counted.
 #[test]
 fn frames_are_sampled_as_weights_want_them() {
     let directory = tempfile::tempdir().unwrap();

@@ -4,19 +4,36 @@
 #[cfg(target_os = "linux")]
 pub mod failing_driver;
 
-use resnet3d_wgpu::{BackboneConfig, Clip, ContextOptions, GpuContext, WeightOptions, Weights};
+use resnet3d_wgpu::low_level::dtype::DType;
+use resnet3d_wgpu::low_level::verify::{Deviation, Report, Tolerance};
+use resnet3d_wgpu::{
+    BackboneConfig, Clip, ContextOptions, DeviceLimits, FeatureMap, FeatureMaps, GpuContext, WeightOptions, Weights,
+};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Every usable adapter of the machine; says which. A machine without any fails, and says what to install.
 pub fn contexts() -> Vec<GpuContext> {
-    let contexts = GpuContext::all(&ContextOptions::default())
+    contexts_within(DeviceLimits::Adapter)
+}
+
+/// The same with no more of each adapter than that.
+pub fn contexts_within(limits: DeviceLimits) -> Vec<GpuContext> {
+    let contexts = GpuContext::all(&ContextOptions::default().limits(limits))
         .expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers libegl1 libgl1-mesa-dri");
     for gpu in &contexts {
-        println!("adapter: {} on {} ({})", gpu.adapter_name(), gpu.backend(), gpu.driver());
+        println!("adapter: {} on {} ({}), limits {limits}", gpu.adapter_name(), gpu.backend(), gpu.driver());
     }
     contexts
+}
+
+/// A network that is small enough for quick runs, with random weights.
+pub fn narrow() -> (BackboneConfig, Weights) {
+    let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
+    let config = BackboneConfig::from_json(json).unwrap();
+    let weights = Weights::random(&config, 9).unwrap();
+    (config, weights)
 }
 
 /// The names of what is in a directory.
@@ -40,8 +57,8 @@ pub fn golden_path(name: &str) -> PathBuf {
     tests().join("goldens").join(name)
 }
 
-/// A body case of the independent oracle: network, weights, clip, and the expected taps. The weights are in the same file,
-/// or 2-D in a pickle beside it, to be inflated.
+/// A body case of the independent oracle: network, weights, clip, and the expected taps. The weights are in the same
+/// file, or 2-D in a pickle beside it, to be inflated.
 pub struct Fixture {
     pub config: BackboneConfig,
     pub weights: Weights,
@@ -98,6 +115,43 @@ pub fn fixture(name: &str) -> Fixture {
         expected: expected.collect(),
         config,
     }
+}
+
+/// Fails unless every run that `verify` counted was right. Names all that were not, each with the command that replays
+/// it.
+#[track_caller]
+pub fn assert_verified(report: &Report, limits: DeviceLimits) {
+    let failures = report.failures.iter().map(|failure| {
+        let replay = failure.replay();
+        format!("{failure}\n  {replay} --backend {} --adapter {:?} --limits {limits}", report.backend, report.adapter)
+    });
+    let failures: Vec<String> = failures.collect();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// How far a blob is from what it should be, by the bounds of `verify` for float32.
+pub fn deviation(blob: &str, got: &[f32], want: impl IntoIterator<Item = f64>) -> Deviation {
+    Deviation::measure(blob, got, &want.into_iter().collect::<Vec<_>>(), Tolerance::of(DType::F32))
+}
+
+/// The blobs of two results side by side. Fails unless they are the same ones.
+#[track_caller]
+pub fn side_by_side<'a>(
+    one: &'a FeatureMaps,
+    other: &'a FeatureMaps,
+) -> impl Iterator<Item = (&'a FeatureMap, &'a FeatureMap)> {
+    let names = |features: &'a FeatureMaps| features.blobs().iter().map(|blob| (&blob.name, blob.shape));
+    assert!(names(one).eq(names(other)), "other blobs");
+    assert!(one.blobs().iter().chain(other.blobs()).all(|blob| blob.data.len() == blob.shape.len()), "other lengths");
+    one.blobs().iter().zip(other.blobs())
+}
+
+/// Fails unless a blob is what it should be, as a whole and value by value.
+#[track_caller]
+pub fn assert_close(what: &str, got: &[f32], want: impl IntoIterator<Item = f64>) -> Deviation {
+    let deviation = deviation(what, got, want);
+    assert!(deviation.passed(), "{deviation:?}");
+    deviation
 }
 
 /// ‖got − want‖₂ / ‖want‖₂.

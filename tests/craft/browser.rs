@@ -1,5 +1,5 @@
-//! What of the library is there in a browser, read from the sources: all modules and items that no `cfg` leaves out for wasm,
-//! without tests, and without features that are off by default.
+//! What of the library is there in a browser, read from the sources: all modules and items that no `cfg` leaves out for
+//! wasm, without tests, and without features that are off by default.
 
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};

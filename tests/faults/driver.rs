@@ -22,8 +22,8 @@ fn a_failing_driver_is_a_typed_error() {
     let directory = tempfile::tempdir().unwrap();
     let Some(driver) = build(directory.path()) else { return };
     let mut kinds = std::collections::BTreeMap::new();
-    // What drivers fail at when memory is short or the GPU has been reset. (Where ending a command buffer fails, wgpu 30
-    // panics when its device is dropped: nothing that could be caught here.)
+    // What drivers fail at when memory is short or the GPU has been reset. (Where ending a command buffer fails, wgpu
+    // 30 panics when its device is dropped: nothing that could be caught here.)
     for (function, code) in [
         ("vkAllocateMemory", NO_MEMORY),
         ("vkCreateBuffer", NO_MEMORY),

@@ -26,8 +26,8 @@ fn windows(kind: &OpKind, input: usize) -> Vec<Window> {
     }
 }
 
-/// What of an axis of an input of `extent` is under the taps of the outputs `out`, tap by tap: first and last, `None` if
-/// all are padding. Without windows it is the output's own place.
+/// What of an axis of an input of `extent` is under the taps of the outputs `out`, tap by tap: first and last, `None`
+/// if all are padding. Without windows it is the output's own place.
 fn touched(windows: &[Window], axis: usize, out: &Range<usize>, extent: usize) -> Option<Range<usize>> {
     let Some((window, further)) = windows.split_first() else { return Some(out.clone()) };
     let outputs = window.output([extent; 3]).map_or(0, |extents| extents[axis]);
@@ -99,8 +99,8 @@ impl Replay<'_> {
     }
 }
 
-/// Replays a plan: nothing exceeds `limits`, every range of frames and rows is where it should be and no larger than it must
-/// be, is computed before it is read and there until then, and every row of every chunk is computed exactly once.
+/// Replays a plan: nothing exceeds `limits`, every range of frames and rows is where it should be and no larger than it
+/// must be, is computed before it is read and there until then, and every row of every chunk is computed exactly once.
 pub fn replay(plan: &Plan, limits: &PlanLimits) {
     for &bytes in plan.memory().buffers().iter().chain(plan.uploads().buffers()).chain(plan.readbacks().buffers()) {
         assert!(bytes <= limits.max_buffer_bytes, "a buffer of {bytes} bytes");
@@ -163,7 +163,8 @@ pub fn replay(plan: &Plan, limits: &PlanLimits) {
     }
 }
 
-/// What the commands of a micro-batch did: the dispatches of each step, and the extents of inputs and outputs that were copied.
+/// What the commands of a micro-batch did: the dispatches of each step, and the extents of inputs and outputs that were
+/// copied.
 #[derive(Default)]
 struct Replayed {
     order: BTreeMap<usize, Vec<usize>>,

@@ -3,10 +3,14 @@
 use crate::adapters::Adapter;
 use crate::text::{Facts, lines, table, today};
 use resnet3d_wgpu::DeviceLimits;
+use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::gpu::AdapterSummary;
-use resnet3d_wgpu::low_level::verify::{ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, Report, Settings};
+use resnet3d_wgpu::low_level::verify::{Cases, Failure, Report, Settings, Tolerance};
 use serde::Serialize;
 use std::time::Duration;
+
+/// The bounds that results are held to.
+const TOLERANCE: Tolerance = Tolerance::of(DType::F32);
 
 /// The settings of a verification.
 pub struct Setting {
@@ -28,11 +32,14 @@ pub struct Verification {
     /// Operators drawn for each seed, and bodies.
     operators: usize,
     bodies: usize,
+    /// The number of the only case; null for the first cases of each seed.
+    case: Option<usize>,
     /// The memory limit of each plan in bytes; null without a limit.
     memory_limit: Option<u64>,
     /// The time during which new seeds were tried; null for a single seed.
     seconds: Option<f64>,
     relative_tolerance: f64,
+    element_tolerance: f64,
     absolute_tolerance: f64,
     pub passed: bool,
     adapters: Vec<Verified>,
@@ -82,18 +89,24 @@ impl Verification {
     pub fn new(setting: &Setting, adapters: Vec<Verified>, unusable: &[&AdapterSummary]) -> Self {
         let is_correct =
             |verified: &Verified| verified.report.as_ref().is_some_and(|report| report.failures.is_empty());
+        let (operators, bodies) = setting.settings.cases.counts();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             date: today(),
             system: System::this(),
             limits: setting.limits.to_string(),
             seed: setting.settings.seed,
-            operators: setting.settings.operators,
-            bodies: setting.settings.bodies,
+            operators,
+            bodies,
+            case: match setting.settings.cases {
+                Cases::One(number) => Some(number),
+                Cases::First { .. } => None,
+            },
             memory_limit: setting.settings.memory_limit,
             seconds: setting.time.map(|time| time.as_secs_f64()),
-            relative_tolerance: RELATIVE_TOLERANCE,
-            absolute_tolerance: ABSOLUTE_TOLERANCE,
+            relative_tolerance: TOLERANCE.relative,
+            element_tolerance: TOLERANCE.element,
+            absolute_tolerance: TOLERANCE.absolute,
             passed: adapters.iter().all(is_correct),
             adapters,
             unusable: unusable.iter().map(|summary| Adapter::new(summary)).collect(),
@@ -121,12 +134,15 @@ impl Verification {
             let title = format!("{number} {}", device.backend);
             complaints.extend(error.iter().map(|error| format!("{title}: {error}")));
             let Some(report) = report else { continue };
-            complaints.extend(report.failures.iter().map(|failure| format!("failed: {title}: {failure}")));
+            for failure in &report.failures {
+                complaints.push(format!("failed: {title}: {failure}"));
+                complaints.push(format!("replay: {}", self.replay(failure, device)));
+            }
             if report.lost {
                 complaints.push(format!("{title}: the device was lost; the remaining cases were not run"));
             }
             let missing = report.coverage.missing();
-            if !missing.is_empty() {
+            if !missing.is_empty() && self.case.is_none() {
                 complaints.push(format!("{title}: not covered by these few cases: {}", missing.join(", ")));
             }
         }
@@ -135,6 +151,18 @@ impl Verification {
             format!("not verified: {} on {}: {reason}", adapter.name, adapter.backend)
         }));
         complaints
+    }
+
+    /// The command that replays the case of a failure.
+    fn replay(&self, failure: &Failure, device: &Adapter) -> String {
+        let mut command = format!("{} --backend {} --adapter {:?}", failure.replay(), device.backend, device.name);
+        if self.limits != DeviceLimits::default().to_string() {
+            command += &format!(" --limits {}", self.limits);
+        }
+        if let Some(bytes) = self.memory_limit {
+            command += &format!(" --memory-limit {bytes}");
+        }
+        command
     }
 
     /// The adapters, and a table by method, precision and adapter, so that the rows of a method are adjacent.
@@ -168,10 +196,14 @@ impl Verification {
         let cases: usize = self.reports().map(|report| report.cases).sum();
         let (operators, bodies, seed) = (self.operators, self.bodies, self.seed);
         let per_seed = format!("{operators} operators and {bodies} bodies");
-        let drawn = match self.seconds {
-            None => format!("{cases}: {per_seed}, seed {seed}, on every adapter above"),
-            Some(seconds) => format!("{cases} in {seconds:.0} s: {per_seed} for each seed from {seed} on"),
+        let drawn = match (self.case, self.seconds) {
+            (Some(number), _) => format!("{cases}: number {number} of seed {seed}, on every adapter above"),
+            (None, None) => format!("{cases}: {per_seed}, seed {seed}, on every adapter above"),
+            (None, Some(seconds)) => {
+                format!("{cases} in {seconds:.0} s: {per_seed} for each seed from {seed} on")
+            }
         };
+        let Tolerance { relative, element, absolute } = TOLERANCE;
         let mut facts = Facts::default();
         facts
             .add("cases", drawn)
@@ -183,7 +215,8 @@ impl Verification {
                     self.runs()
                 ),
             )
-            .add("tolerance", format!("L2: {RELATIVE_TOLERANCE:e} of the norm plus {ABSOLUTE_TOLERANCE:e} per value"))
+            .add("tolerance", format!("L2: {relative:e} of the norm plus {absolute:e} per value"))
+            .add("of a value", format!("{element:e} of the root mean square plus the value, plus {absolute:e}"))
             .add("worst", "the largest relative error, and the position with the largest share of the tolerance")
             .add("verdict", if self.passed { "all correct" } else { "WRONG" });
         format!("{text}\n{}\n\n{facts}", lines(&table).join("\n"))

@@ -1,6 +1,6 @@
 //! `convert`, and weights from other sources in `run`.
 
-use crate::common::{fixture, fixture_path, golden_path, relative_l2, widen};
+use crate::common::{assert_close, fixture, fixture_path, golden_path, relative_l2, widen};
 use crate::harness::{Tensors, json, keys, read_tensors, run, succeed};
 use resnet3d_wgpu::BackboneConfig;
 use safetensors::{Dtype, SafeTensors};
@@ -38,8 +38,7 @@ fn a_converted_checkpoint_gives_the_same_features() {
         let direct = features(&pickle, &input, &["--inflate", mode]);
         assert_eq!(features(&converted, &input, &[]), direct, "{name}");
         for (blob, (_, values)) in &direct {
-            let error = relative_l2(widen(values), widen(&case.expected[blob].1));
-            assert!(error <= 1e-5, "{name} {blob}: {error:e}");
+            assert_close(&format!("{name} {blob}"), values, widen(&case.expected[blob].1));
         }
     }
 }
@@ -139,8 +138,7 @@ fn the_stride_goes_with_the_weights_unless_the_configuration_says_otherwise() {
         data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<f32>>()
     };
     for (got, label) in [(&recognised, "expect.res4"), (&msra, "expect_1x1.res4")] {
-        let error = relative_l2(widen(&got["res4_1_sum"].1), widen(&expected(label)));
-        assert!(error <= 1e-5, "{label}: {error:e}");
+        assert_close(label, &got["res4_1_sum"].1, widen(&expected(label)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `run`, `clip` and `bench`: the values of their results.
 
-use crate::common::{fixture, fixture_path, relative_l2, widen};
+use crate::common::{self, fixture, fixture_path, relative_l2, widen};
 use crate::harness::{NARROW, Tensors, json, listing, read_tensors, run, succeed, write_npy, write_tensors};
 use resnet3d_wgpu::clip::files::save_clip;
 use resnet3d_wgpu::picture::Scene;
@@ -10,9 +10,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 const P01: &str = "p01_bottleneck_conv4";
-
-/// The float32 tolerance of the fixtures.
-const TOLERANCE: f64 = 1e-5;
 
 fn p01() -> PathBuf {
     fixture_path(&format!("{P01}.safetensors"))
@@ -41,8 +38,7 @@ fn assert_close(got: &Tensors, want: &Tensors) {
     for (name, (shape, values)) in got {
         let (wanted_shape, wanted) = &want[name];
         assert_eq!(shape, wanted_shape, "{name}");
-        let error = relative_l2(widen(values), widen(wanted));
-        assert!(error <= TOLERANCE, "{name}: relative L2 {error:e}");
+        common::assert_close(name, values, widen(wanted));
     }
 }
 
