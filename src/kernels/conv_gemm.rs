@@ -2,7 +2,7 @@
 //! weights. `shaders/shared/conv_gemm.wgsl` says what a k index, an operand pair and a block are.
 
 use super::conv_gemm_tiled::{self, Projected, WorkgroupTile};
-use super::launch::{Grid, Launch, Operand, Slice, WINDOW, WindowParams, params};
+use super::launch::{Grid, Launch, Operand, Slice, Tiles, WINDOW, WindowParams, params};
 use super::method::{Family, NO_POOLING, NOT_A_SUM};
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -259,6 +259,20 @@ impl Gemm {
         u64::from(params.workgroups) * (self.workgroup_positions() * self.tile().channels()) as u64 * 4 * k_len
     }
 
+    /// How a launch with these parameters is divided.
+    fn tiles(self, params: &Params) -> Tiles {
+        let stage = match self {
+            Self::Tiled(tile) => tile.stage() as u64,
+            Self::Registers(..) | Self::Subgroup(..) => 1,
+        };
+        let pairs = [
+            (&params.window, params.group_channel_blocks),
+            (&params.second_window, params.second_channel_blocks),
+        ];
+        let [first, second] = pairs.map(|(window, channel_blocks)| self.k_len(window, channel_blocks) / stage);
+        Tiles { channels: params.blocks, positions: params.position_tiles, stages: first.max(second) }
+    }
+
     /// The number of k indices of an operand pair (channel blocks of four under taps), padded to whole stages.
     pub(super) fn k_len(self, window: &WindowParams, channel_blocks: u32) -> u64 {
         let k_len = window.taps() * u64::from(channel_blocks);
@@ -472,13 +486,14 @@ pub(super) fn launch(
     let output = slice.output;
     let positions = output.n / batch.count * output.t * output.h * output.w;
     let params = parameters(gemm, batch, slice, output, positions.div_ceil(gemm.workgroup_positions()));
-    launched(kernel, params, batch.conv, max_groups, |params| gemm.macs(params))
+    launched(kernel, gemm, params, batch.conv, max_groups, |params| gemm.macs(params))
 }
 
-/// The dispatch of `kernel` with these parameters, whose grid is not set yet. `macs` counts the multiply-adds of
-/// parameters that have one.
+/// The dispatch of `kernel`, which has this GEMM, with these parameters, whose grid is not set yet. `macs` counts the
+/// multiply-adds of parameters that have one.
 pub(super) fn launched(
     kernel: Kernel,
+    gemm: Gemm,
     mut params: Params,
     conv: &Conv,
     max_groups: u32,
@@ -487,7 +502,8 @@ pub(super) fn launched(
     let workgroups = u64::from(params.batches) * u64::from(params.position_tiles) * u64::from(params.blocks);
     let grid = Grid::fold(workgroups, max_groups)?;
     (params.grid_x, params.workgroups) = (grid.x, workgroups as u32);
-    Ok(Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs(&params)))
+    let launch = Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs(&params));
+    Ok(launch.with_tiles(gemm.tiles(&params)))
 }
 
 /// Parameters of a slice of a batch. `output` is the shape of the convolutions' output, before pooling; each

@@ -159,6 +159,6 @@ impl Family for ConvPool {
             ..conv_gemm::parameters(self.gemm(), &Batch::single(conv), slice, output, tiles.count)
         };
         let kernel = Kernel::ConvPool(*self);
-        Ok(vec![conv_gemm::launched(kernel, params, conv, max_groups, |params| self.macs(params))?])
+        Ok(vec![conv_gemm::launched(kernel, self.gemm(), params, conv, max_groups, |params| self.macs(params))?])
     }
 }

@@ -101,13 +101,26 @@ pub struct Launch {
     /// included, and so are products with the zeros around a blob. 0 for kernels that compute no products with weights.
     /// The arithmetic of Winograd's transforms is not counted.
     pub macs: u64,
+    /// How it divides a matrix product, for the kernels that compute one in workgroup tiles.
+    pub tiles: Option<Tiles>,
+}
+
+/// How a launch divides a matrix product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiles {
+    /// Workgroup tiles along the output channels.
+    pub channels: u32,
+    /// Workgroup tiles along the output positions.
+    pub positions: u32,
+    /// Stages of a tile: how often a workgroup loads k indices, of the operand pair that has most.
+    pub stages: u64,
 }
 
 impl Launch {
     /// A launch that computes no products with weights.
     pub(super) fn new(kernel: Kernel, params: &impl bytemuck::NoUninit, grid: Grid, operands: Vec<Operand>) -> Self {
         let params = bytemuck::bytes_of(params).to_vec();
-        Self { kernel, format: Format::Plan, params, grid, operands, macs: 0 }
+        Self { kernel, format: Format::Plan, params, grid, operands, macs: 0, tiles: None }
     }
 
     /// The same with all values in f32, whatever the format of the plan.
@@ -118,6 +131,11 @@ impl Launch {
     /// The same with `macs` multiply-adds.
     pub(super) fn with_macs(self, macs: u64) -> Self {
         Self { macs, ..self }
+    }
+
+    /// The same with a matrix product divided like this.
+    pub(super) fn with_tiles(self, tiles: Tiles) -> Self {
+        Self { tiles: Some(tiles), ..self }
     }
 }
 

@@ -34,7 +34,7 @@ pub mod winograd_input;
 pub mod winograd_output;
 
 pub use conv_gemm::Gemm;
-pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, WindowParams};
+pub use launch::{FieldLayout, Grid, Launch, Operand, Slice, Tiles, WindowParams};
 pub use method::{Method, RowTiles, Workspace};
 pub use source::{Expanded, Misplaced};
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,7 +1,7 @@
 //! Host side of `shaders/winograd_fused.wgsl`: Winograd's F(2×2, 3×3) in one dispatch, for GPUs.
 
 use super::conv_gemm::{Gemm, Order, Packing, pack};
-use super::launch::{Grid, Launch, Operand, Slice, WINDOW, WindowParams, params};
+use super::launch::{Grid, Launch, Operand, Slice, Tiles, WINDOW, WindowParams, params};
 use super::method::Family;
 use super::source::wgsl;
 use super::table::{Permutation, Row};
@@ -161,7 +161,8 @@ impl Family for WorkgroupTile {
         let (input, output) = (slice.inputs[0], slice.output);
         let [tiles_h, tiles_w] = TILE.grid(slice.rows.len(), output.w);
         let tiles = output.n * output.t * tiles_h * tiles_w;
-        let workgroups = (tiles.div_ceil(self.tiles()) * slice.blocks.len()) as u64;
+        let position_tiles = tiles.div_ceil(self.tiles());
+        let workgroups = (position_tiles * slice.blocks.len()) as u64;
         let grid = Grid::fold(workgroups, max_groups)?;
         let params = Params {
             window: slice.window(&conv.window),
@@ -187,7 +188,8 @@ impl Family for WorkgroupTile {
         let k_len = u64::from(params.window.kernel_t) * u64::from(params.in_channel_blocks);
         let macs = workgroups * k_len * (WEIGHTS * 4 * self.tiles()) as u64;
         let kernel = Kernel::WinogradFused(*self);
-        Ok(vec![Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs)])
+        let launch = Launch::new(kernel, &params, grid, Operand::of_conv(conv)).with_macs(macs);
+        Ok(vec![launch.with_tiles(Tiles { channels: params.blocks, positions: position_tiles as u32, stages: k_len })])
     }
 }
 

@@ -147,10 +147,15 @@ enum Kind {
     Conv,
     /// A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
     HeavyConv,
+    /// A convolution of several workgroup tiles along channels and positions, and of several stages, whichever kernel
+    /// computes it.
+    WideConv,
     /// A convolution of every channel by itself.
     Depthwise,
     /// Two convolutions, added.
     Projected,
+    /// The same, of several workgroup tiles along both axes, and of several stages.
+    WideProjected,
 }
 
 impl Kind {
@@ -158,8 +163,31 @@ impl Kind {
     const DECK: [Self; 25] = {
         use Kind::*;
         [
-            Conv, MaxPool, Depthwise, Conv, Mean, Conv, Projected, Head, Conv, Affine, Depthwise, Conv, HeavyConv,
-            Conv, Relu, Subsample, Concat, Depthwise, Projected, Conv, MaxPool, Mean, Conv, Sum, Conv,
+            Conv,
+            MaxPool,
+            Depthwise,
+            Conv,
+            Mean,
+            Conv,
+            Projected,
+            Head,
+            Conv,
+            Affine,
+            Depthwise,
+            Conv,
+            HeavyConv,
+            Conv,
+            Relu,
+            Subsample,
+            Concat,
+            Depthwise,
+            WideProjected,
+            Conv,
+            MaxPool,
+            Mean,
+            Conv,
+            Sum,
+            WideConv,
         ]
     };
 }
@@ -171,7 +199,7 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
     let kind = Kind::DECK[index % Kind::DECK.len()];
     let heavy = kind == Kind::HeavyConv;
-    let groups = if heavy { 1 } else { groups };
+    let groups = if heavy || matches!(kind, Kind::WideConv | Kind::WideProjected) { 1 } else { groups };
     // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
     let pool = heavy || kind == Kind::Conv && groups == 1 && rng.u32(..4) == 0;
     // More than one block of the depthwise kernels now and then, and none of one channel, which is no group of its own.
@@ -179,6 +207,9 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     // Groups of whole quads, which the implicit-GEMM kernels can compute if their blocks fit them.
     let whole_quads = groups > 1 && rng.bool();
     let of_group = match kind {
+        Kind::WideConv => rng.usize(5..=8),
+        // Five channel blocks or more: two stages of any tile.
+        Kind::WideProjected => rng.usize(17..=24),
         _ if by_channel => rng.usize(2..=40),
         _ if whole_quads => 4 * rng.usize(1..=3),
         _ if pool && rng.u32(..4) > 0 => rng.usize(1..=3),
@@ -189,7 +220,10 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     let height = rng.usize(1..=if pool { 64 } else { 24 });
     // Means leave little: there are more frames, so that there are enough to cut.
     let frames = rng.usize(1..=if kind == Kind::Mean { 12 } else { 5 });
-    let shape = Shape::new(rng.usize(1..=2), dim_in, frames, height, rng.usize(1..=24));
+    let shape = match kind {
+        Kind::WideConv | Kind::WideProjected => wide_shape(rng, dim_in),
+        _ => Shape::new(rng.usize(1..=2), dim_in, frames, height, rng.usize(1..=24)),
+    };
     let data = model.input("data", dim_in);
     let (description, out, shapes) = match kind {
         Kind::MaxPool => {
@@ -228,14 +262,21 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
             )
         }
         Kind::Depthwise => return depthwise(rng, model, data, shape),
-        Kind::Projected => projected_convolution(rng, &mut model, data, shape),
-        Kind::Conv | Kind::HeavyConv => {
+        Kind::Projected | Kind::WideProjected => {
+            let wide = kind == Kind::WideProjected;
+            projected_convolution(rng, &mut model, data, shape, wide)
+        }
+        Kind::Conv | Kind::HeavyConv | Kind::WideConv => {
             let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
-            let window = random_window(rng, shape, false);
+            let window = match kind {
+                Kind::WideConv => square_window(rng),
+                _ => random_window(rng, shape, false),
+            };
             // Now and then more than one block of the widest tile.
             let dim_out = groups
                 * match rng.u32(..6) {
                     _ if heavy => rng.usize(65..=140),
+                    _ if kind == Kind::WideConv => rng.usize(WIDE_CHANNELS),
                     _ if whole_quads => 4 << rng.usize(..4),
                     0 => rng.usize(22..=80),
                     _ => rng.usize(1..=21),
@@ -344,6 +385,7 @@ fn projected_convolution(
     model: &mut GraphBuilder,
     data: BlobId,
     shape: Shape,
+    wide: bool,
 ) -> (String, BlobId, Vec<Shape>) {
     let mut window = |most: usize| Window { stride: [(); 3].map(|()| rng.usize(1..=most)), ..Window::POINTWISE };
     let (window, shortcut_window) = (window(2), window(2));
@@ -352,7 +394,11 @@ fn projected_convolution(
         let stride = shortcut_window.stride[axis];
         (thw[axis] - 1) * stride + rng.usize(1..=stride)
     });
-    let dim_out = if rng.bool() { rng.usize(1..=21) } else { rng.usize(22..=80) };
+    let dim_out = match wide {
+        true => rng.usize(WIDE_CHANNELS),
+        false if rng.bool() => rng.usize(1..=21),
+        false => rng.usize(22..=80),
+    };
     let from = shape.with(rng.usize(1..=21), from);
     let [affine, relu] = [(); 2].map(|()| rng.bool());
     let add = |model: &mut GraphBuilder, from: BlobId, name: &str, window: Window, affine: bool| match affine {
@@ -368,6 +414,26 @@ fn projected_convolution(
     }
     let strides = (window.stride, shortcut_window.stride);
     (format!("conv of {shape} and of {from} to {dim_out}, strides {strides:?}, relu {relu}"), out, vec![shape, from])
+}
+
+/// Output channels of convolutions that are wide: more than the 64 of the widest workgroup tile.
+const WIDE_CHANNELS: std::ops::RangeInclusive<usize> = 65..=80;
+
+/// Output positions of the longest workgroup tile.
+const LONGEST_TILE: usize = 512;
+
+/// A shape with more squares of two by two positions than the longest workgroup tile has positions, so that Winograd's
+/// products fill several of these too.
+fn wide_shape(rng: &mut Rng, channels: usize) -> Shape {
+    let (n, h, w) = (rng.usize(1..=2), rng.usize(17..=24), rng.usize(17..=24));
+    let frames = LONGEST_TILE / (n * (h / 2) * (w / 2)) + 1;
+    Shape::new(n, channels, frames, h, w)
+}
+
+/// A window that every method supports, and that leaves as many positions as there were.
+fn square_window(rng: &mut Rng) -> Window {
+    let kernel_t = [1, 3][rng.usize(..2)];
+    Window { kernel: [kernel_t, 3, 3], pad: [kernel_t / 2, 1, 1], ..Window::POINTWISE }
 }
 
 /// A window that fits `shape` at least once; for pooling, one that never lies wholly in the padding.

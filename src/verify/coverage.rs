@@ -3,7 +3,7 @@
 use super::Case;
 use crate::gpu::ShaderChecks;
 use crate::graph::{Axes, Layout, OpKind};
-use crate::kernels::{Gemm, Kernel, Method, Target};
+use crate::kernels::{Gemm, Kernel, Method, Target, Tiles};
 use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,7 +17,8 @@ pub struct Coverage {
     required: Vec<String>,
 }
 
-/// Properties that every full run must have met, beside every method by name, split and not.
+/// Properties that every full run must have met, beside every method by name, split and not, and every kernel that
+/// divides a matrix product between workgroups.
 const REQUIRED: [&str; 57] = [
     "stride 1",
     "stride 2",
@@ -88,7 +89,9 @@ impl Coverage {
             ways.map(move |how| format!("{how} {}", method.name()))
         };
         let methods = methods.flat_map(ways);
-        Self { counts: BTreeMap::new(), required: methods.chain(REQUIRED.map(str::to_owned)).collect() }
+        let kernels = Kernel::all().filter(|&kernel| divides_products(kernel) && kernel.runs_on(target));
+        let required = methods.chain(kernels.map(tiled_by)).chain(REQUIRED.map(str::to_owned));
+        Self { counts: BTreeMap::new(), required: required.collect() }
     }
 
     /// Counts every step of a plan.
@@ -116,6 +119,10 @@ impl Coverage {
             let behind = output.is_some_and(|last| last.inputs[0] == op.inputs[0]) && op.kind != OpKind::Layout;
             met.push(("operators behind the output".to_owned(), behind));
             met.push(("operators behind the output, tapped".to_owned(), behind && !case.taps.is_empty()));
+            met.extend(step.dispatches.iter().filter_map(|dispatch| {
+                let Tiles { channels, positions, stages } = dispatch.launch.tiles?;
+                Some((tiled_by(dispatch.launch.kernel), channels > 1 && positions > 1 && stages > 1))
+            }));
             met.extend(split_properties(plan, step));
             if let OpKind::Subsample(window) = op.kind {
                 let more = plan.shape(op.output).c > input.c && window.stride != [1; 3];
@@ -187,6 +194,24 @@ impl Coverage {
     pub fn missing(&self) -> Vec<&str> {
         let required = self.required.iter().map(String::as_str);
         required.filter(|&name| !self.counts.contains_key(name)).collect()
+    }
+}
+
+/// The property of a dispatch that has several workgroup tiles along channels (m) and positions (n), and several stages
+/// of each tile (k).
+fn tiled_by(kernel: Kernel) -> String {
+    format!("tiled in m, n and k by {}", kernel.name())
+}
+
+/// Whether a kernel divides a matrix product between workgroups.
+fn divides_products(kernel: Kernel) -> bool {
+    match kernel {
+        Kernel::ConvGemm(_) | Kernel::ProjectedGemm(_) | Kernel::ConvPool(_) => true,
+        Kernel::WinogradProduct(_) | Kernel::WinogradFused(_) => true,
+        Kernel::ConvDirect(_) | Kernel::ConvDepthwise(_) | Kernel::ConvDepthwiseWalk(_) => false,
+        Kernel::WinogradInput(_) | Kernel::WinogradOutput(_) | Kernel::Layout(_) => false,
+        Kernel::MaxPool(_) | Kernel::AveragePool(_) | Kernel::Subsample(_) | Kernel::Affine(_) => false,
+        Kernel::Relu(_) | Kernel::Sum(_) | Kernel::Concat(_) => false,
     }
 }
 
