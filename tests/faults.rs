@@ -3,8 +3,8 @@
 
 mod common;
 #[cfg(target_os = "linux")]
-#[path = "faults/driver.rs"]
-mod driver;
+#[path = "faults/mesa.rs"]
+mod mesa;
 
 use common::{contexts, narrow};
 use resnet3d_wgpu::low_level::gpu::list_adapters;
@@ -132,75 +132,6 @@ fn a_device_lost_mid_flight_neither_hangs_nor_panics() {
             killer.join().unwrap();
         }
     }
-}
-
-/// A process that may not have more memory: what the driver cannot allocate is an error, before any of it is touched.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_lack_of_memory_is_a_typed_error() {
-    const ADAPTER: &str = "RESNET3D_TEST_STARVED_ADAPTER";
-    let contexts = contexts();
-    // The limit is one of a whole process: each adapter has its own.
-    if let Ok(index) = std::env::var(ADAPTER) {
-        return starve(&contexts[index.parse::<usize>().unwrap()]);
-    }
-    for (index, gpu) in contexts.iter().enumerate() {
-        // Only the memory of drivers that are software is the process's own.
-        let software = gpu.class() == resnet3d_wgpu::low_level::kernels::AdapterClass::Software;
-        let Some(mut child) = this_binary().filter(|_| software) else {
-            println!("skipped on {} ({})", gpu.adapter_name(), gpu.backend());
-            continue;
-        };
-        child.args(["--exact", "a_lack_of_memory_is_a_typed_error"]).env(ADAPTER, index.to_string());
-        let output = child.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{}: {:?}\n{}", gpu.backend(), output.status, said);
-    }
-}
-
-/// This test binary, to run one test in a process of its own; `None` where a loader of other libraries has started it,
-/// which a new process would not have.
-#[cfg(target_os = "linux")]
-fn this_binary() -> Option<std::process::Command> {
-    let running = std::env::current_exe().unwrap();
-    let named = std::env::args_os().next().and_then(|name| std::path::Path::new(&name).canonicalize().ok());
-    (named == running.canonicalize().ok()).then(|| std::process::Command::new(running))
-}
-
-#[cfg(target_os = "linux")]
-fn starve(gpu: &GpuContext) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let mut backbone = backbone(gpu);
-    let want = backbone.forward(&clip(1)).unwrap();
-    // As many shapes as are kept.
-    for t in 1..4 {
-        backbone.prepare(Shape { t: CLIP.t + t, ..CLIP }).unwrap();
-    }
-    let prepared = backbone.device_bytes();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
-    let most = (kib << 10) + (400 << 20);
-    let old = getrlimit(Resource::As);
-    setrlimit(Resource::As, Rlimit { current: Some(most), ..old }).unwrap();
-    // Its largest buffer alone is beyond that.
-    let long = Shape::new(1, 3, 900, 224, 224);
-    for _ in 0..2 {
-        match (gpu.backend(), backbone.prepare(long)) {
-            // OpenGL says nothing of a buffer without memory; what comes after it fails for good.
-            ("gl", result) => assert_lost(result, gpu, ""),
-            (_, Err(error)) if error.kind() == ErrorKind::OutOfMemory => {
-                assert_eq!(error.adapter(), Some(gpu.adapter_name()));
-                assert!(error.reason().unwrap_or_default().contains("resnet3d.activation0"), "{error}");
-                assert_eq!(gpu.lost(), None);
-                assert_eq!(backbone.device_bytes(), prepared, "every shape is as it was");
-                assert!(backbone.forward(&clip(1)).unwrap() == want, "what was there before is as it was");
-            }
-            (_, other) => panic!("{other:?}"),
-        }
-    }
-    setrlimit(Resource::As, old).unwrap();
-    assert!(self::backbone(&anew(gpu)).forward(&clip(1)).unwrap() == want, "a new device works");
 }
 
 /// A plan beyond what a device may have at once is refused, and leaves the device as it was.

@@ -20,8 +20,8 @@ mod foreign;
 #[path = "cli/harness.rs"]
 mod harness;
 #[cfg(target_os = "linux")]
-#[path = "cli/lost_device.rs"]
-mod lost_device;
+#[path = "cli/mesa.rs"]
+mod mesa;
 #[path = "cli/outputs.rs"]
 mod outputs;
 #[path = "cli/reports.rs"]

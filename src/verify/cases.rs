@@ -499,3 +499,38 @@ fn random_body(rng: &mut Rng) -> Result<Case> {
     }
     Ok(case)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_count_operators_and_bodies_in_turn() {
+        let operators: Vec<usize> = (0..12).map(number_of_operator).collect();
+        assert_eq!(operators, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13]);
+        assert_eq!([0, 1, 2].map(number_of_body), [5, 11, 17]);
+        assert_eq!((0..18).filter(|&number| is_body(number)).collect::<Vec<_>>(), [5, 11, 17]);
+        for (index, number) in operators.into_iter().enumerate() {
+            assert_eq!(Drawn::new(1, number).unwrap().index, index);
+        }
+    }
+
+    #[test]
+    fn a_case_depends_on_seed_and_number_alone() {
+        let draw = |seed, number| Drawn::new(seed, number).unwrap();
+        for number in [0, 5, 41] {
+            let (one, again) = (draw(7, number), draw(7, number));
+            assert_eq!(one.case.description, again.case.description);
+            assert_eq!(one.case.inputs, again.case.inputs);
+            assert_eq!(one.case.weights, again.case.weights);
+            assert_eq!((one.case.taps, one.case.max_groups), (again.case.taps, again.case.max_groups));
+            assert_eq!(one.splits().u64(..), again.splits().u64(..));
+        }
+        // Another seed, and another case of the same kind, is another case.
+        let others = [(7, 0), (8, 0), (7, number_of_operator(25)), (7, number_of_operator(50)), (7, 5), (7, 11), (8, 5)];
+        let descriptions: BTreeSet<String> =
+            others.into_iter().map(|(seed, number)| draw(seed, number).case.description).collect();
+        assert_eq!(descriptions.len(), others.len(), "{descriptions:?}");
+    }
+}

@@ -21,6 +21,8 @@ pub struct Row {
     pub failed: usize,
     /// The largest relative error.
     pub worst_relative: f64,
+    /// The largest error of a value, as a share of what one may be.
+    pub worst_element: f64,
     /// The largest share of the tolerance.
     pub worst_of_tolerance: f64,
     /// The blob that had that share, and the value in it that was furthest off; `None` if no run came to an end.
@@ -96,6 +98,7 @@ impl Report {
             sum.runs += row.runs;
             sum.failed += row.failed;
             sum.worst_relative = sum.worst_relative.max(row.worst_relative);
+            sum.worst_element = sum.worst_element.max(row.worst_element);
             if let Some(worst) = &row.worst {
                 sum.note(worst);
             }
@@ -113,6 +116,7 @@ impl Report {
                 runs: 0,
                 failed: 0,
                 worst_relative: 0.0,
+                worst_element: 0.0,
                 worst_of_tolerance: 0.0,
                 worst: None,
             };
@@ -127,6 +131,7 @@ impl Row {
     /// Takes the worst blob of a run into account.
     fn note(&mut self, worst: &Deviation) {
         self.worst_relative = self.worst_relative.max(worst.relative);
+        self.worst_element = self.worst_element.max(worst.element);
         if self.worst.is_none() || worst.of_tolerance > self.worst_of_tolerance {
             self.worst_of_tolerance = worst.of_tolerance;
             self.worst = Some(worst.clone());

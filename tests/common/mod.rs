@@ -36,6 +36,21 @@ pub fn narrow() -> (BackboneConfig, Weights) {
     (config, weights)
 }
 
+/// This test binary, to run one test in a process of its own, ignored or not. A loader in front of it, as other drivers
+/// need, stands in front of the new process too.
+#[cfg(target_os = "linux")]
+pub fn this_binary(test: &str) -> std::process::Command {
+    use std::os::unix::ffi::OsStrExt as _;
+    // The loader, if there is one, its options, the binary; then the arguments that the binary was given.
+    let line = std::fs::read("/proc/self/cmdline").unwrap();
+    let words: Vec<&[u8]> = line.strip_suffix(b"\0").unwrap().split(|&byte| byte == 0).collect();
+    let given = std::env::args_os().count() - 1;
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(words[1..words.len() - given].iter().map(|word| std::ffi::OsStr::from_bytes(word)));
+    command.args(["--include-ignored", "--nocapture", "--exact", test]);
+    command
+}
+
 /// The names of what is in a directory.
 pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<String> {
     let entries = directory.read_dir().unwrap();

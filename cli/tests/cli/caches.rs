@@ -20,12 +20,10 @@ fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
+/// Only Vulkan says what it has compiled.
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs Vulkan, which not every system has beside its own interface")]
 fn caches_are_where_they_are_wanted() {
-    if run(["adapters", "--backend", "vulkan"]).code != 0 {
-        println!("skipped: no Vulkan adapter, and only Vulkan says what it has compiled");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().join("home");
     std::fs::create_dir(&home).unwrap();

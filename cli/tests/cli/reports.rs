@@ -2,6 +2,7 @@
 
 use crate::harness::{NARROW, command, json, keys, listing, run, succeed};
 use serde_json::{Value, json as value};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -418,6 +419,37 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     }
     let widest = table.lines().map(|line| line.chars().count()).max();
     assert!(widest.unwrap() <= 120, "{table}");
+}
+
+/// A case that runs alone has the operators, shapes and methods that it has in a longer run: the cases of a run, each
+/// alone, have as many runs of each method and cover as many properties as that run.
+#[test]
+fn verify_replays_a_case_alone() {
+    let whole = json(["verify", "--cases", "6", "--seed", "3"]);
+    let counts = |report: &Value| -> BTreeMap<String, u64> {
+        let adapter = &report["adapters"][0];
+        let rows = adapter["rows"].as_array().unwrap().iter();
+        let runs = rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row["runs"].as_u64().unwrap()));
+        let properties = adapter["coverage"].as_object().unwrap().iter();
+        runs.chain(properties.map(|(name, count)| (format!("covered: {name}"), count.as_u64().unwrap()))).collect()
+    };
+    let mut sum = BTreeMap::new();
+    // A body follows five operators.
+    for (case, body) in [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (6, 0), (11, 1)] {
+        let alone = json(["verify", "--seed", "3", "--case", &case.to_string()]);
+        assert_eq!((&alone["case"], &alone["bodies"]), (&value!(case), &value!(body)));
+        assert_eq!(alone["adapters"][0]["cases"], 1);
+        for (name, count) in counts(&alone) {
+            *sum.entry(name).or_insert(0) += count;
+        }
+    }
+    assert_eq!(sum, counts(&whole));
+    let ran = run(["verify", "--case", "5"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("1: number 5 of seed 1") && !ran.stderr.contains("not covered"), "{}", ran.stderr);
+    for other in [["--cases", "3"], ["--for", "1s"]] {
+        assert_eq!(run(["verify", "--case", "5"].iter().chain(&other)).code, 2, "{other:?}");
+    }
 }
 
 /// The file for bug reports is complete, and the same as the printed report.

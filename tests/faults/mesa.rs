@@ -1,11 +1,21 @@
-//! A driver that fails: lavapipe with chosen calls of one function failing (`failing_driver.c`), a process for each.
+//! Faults that only Mesa's drivers for the CPU can be made to have: lavapipe with chosen calls of one function failing
+//! (`failing_driver.c`), and a lack of memory. Each has a process of its own.
+//!
+//! A machine with a GPU may be without these drivers, and libtest cannot ignore a test at run time: so these tests are
+//! ignored everywhere, and `scripts/test` runs them where Mesa is. Where it is not, they fail.
 
 use super::common::failing_driver::build;
-use super::{CLIP, backbone, clip, this_binary};
-use resnet3d_wgpu::{Backend, ContextOptions, Error, ErrorKind, GpuContext, Timing};
+use super::common::{contexts, this_binary};
+use super::{CLIP, anew, assert_lost, backbone, clip};
+use resnet3d_wgpu::low_level::kernels::AdapterClass;
+use resnet3d_wgpu::{Backend, ContextOptions, Error, ErrorKind, GpuContext, Shape, Timing};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Set for the processes that run on such a driver.
+/// Set for the processes that run on a driver that fails.
 const CHILD: &str = "RESNET3D_TEST_FAILING_DRIVER";
+
+/// Set to the index of an adapter for the processes that have no memory left.
+const STARVED: &str = "RESNET3D_TEST_STARVED_ADAPTER";
 
 // VK_ERROR_OUT_OF_HOST_MEMORY and so on.
 const NO_HOST_MEMORY: i32 = -1;
@@ -15,12 +25,13 @@ const NOT_MAPPED: i32 = -5;
 const TIMEOUT: i32 = 2;
 
 #[test]
+#[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
 fn a_failing_driver_is_a_typed_error() {
     if std::env::var_os(CHILD).is_some() {
         return on_the_failing_driver();
     }
     let directory = tempfile::tempdir().unwrap();
-    let Some(driver) = build(directory.path()) else { return };
+    let driver = build(directory.path());
     let mut kinds = std::collections::BTreeMap::new();
     // What drivers fail at when memory is short or the GPU has been reset. (Where ending a command buffer fails, wgpu
     // 30 panics when its device is dropped: nothing that could be caught here.)
@@ -37,12 +48,9 @@ fn a_failing_driver_is_a_typed_error() {
         ("vkGetSemaphoreCounterValue", LOST),
     ] {
         for first in [1, 5, 14] {
-            let Some(mut child) = this_binary() else {
-                println!("skipped: this was not started as itself");
-                return;
-            };
-            child.args(["--exact", "driver::a_failing_driver_is_a_typed_error", "--nocapture"]).env(CHILD, "1");
+            let mut child = this_binary("mesa::a_failing_driver_is_a_typed_error");
             child
+                .env(CHILD, "1")
                 .envs([("VK_ICD_FILENAMES", driver.manifest.as_os_str()), ("FAILING_DRIVER", driver.real.as_os_str())]);
             let output = child.env("FAILING_CALLS", format!("{function}:{first}:1:{code}")).output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
@@ -68,20 +76,19 @@ fn a_failing_driver_is_a_typed_error() {
 
 /// A run that is given up because the device takes too long leaves nothing behind: the next one of that shape is right.
 #[test]
+#[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
 fn a_timeout_does_not_poison_a_shape() {
     if std::env::var_os(CHILD).is_some() {
         return after_a_timeout();
     }
     let directory = tempfile::tempdir().unwrap();
-    let Some(driver) = build(directory.path()) else { return };
+    let driver = build(directory.path());
     let mut given_up = 0;
     for call in 1..12 {
-        let Some(mut child) = this_binary() else {
-            println!("skipped: this was not started as itself");
-            return;
-        };
-        child.args(["--exact", "driver::a_timeout_does_not_poison_a_shape", "--nocapture"]).env(CHILD, "1");
-        child.envs([("VK_ICD_FILENAMES", driver.manifest.as_os_str()), ("FAILING_DRIVER", driver.real.as_os_str())]);
+        let mut child = this_binary("mesa::a_timeout_does_not_poison_a_shape");
+        child
+            .env(CHILD, "1")
+            .envs([("VK_ICD_FILENAMES", driver.manifest.as_os_str()), ("FAILING_DRIVER", driver.real.as_os_str())]);
         let output = child.env("FAILING_CALLS", format!("vkWaitSemaphores:{call}:1:{TIMEOUT}")).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "call {call}: {:?}\n{said}", output.status);
@@ -144,4 +151,60 @@ fn name(error: &Error) -> &'static str {
         ErrorKind::NoAdapter => "NoAdapter",
         _ => panic!("{error}"),
     }
+}
+
+/// A process that may not have more memory: what the driver cannot allocate is an error, before any of it is touched.
+/// Only the memory of an adapter that is the CPU is the process's.
+#[test]
+#[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
+fn a_lack_of_memory_is_a_typed_error() {
+    let contexts = contexts();
+    // The limit is one of a whole process: each adapter has its own.
+    if let Ok(index) = std::env::var(STARVED) {
+        return starve(&contexts[index.parse::<usize>().unwrap()]);
+    }
+    let software = contexts.iter().enumerate().filter(|(_, gpu)| gpu.class() == AdapterClass::Software);
+    let mut starved = 0;
+    for (index, gpu) in software {
+        let mut child = this_binary("mesa::a_lack_of_memory_is_a_typed_error");
+        let output = child.env(STARVED, index.to_string()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {:?}\n{}", gpu.backend(), output.status, said);
+        starved += 1;
+    }
+    assert!(starved > 0, "the test needs an adapter that is the CPU; on Debian: apt-get install mesa-vulkan-drivers");
+}
+
+fn starve(gpu: &GpuContext) {
+    let mut backbone = backbone(gpu);
+    let want = backbone.forward(&clip(1)).unwrap();
+    // As many shapes as are kept.
+    for t in 1..4 {
+        backbone.prepare(Shape { t: CLIP.t + t, ..CLIP }).unwrap();
+    }
+    let prepared = backbone.device_bytes();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let most = (kib << 10) + (400 << 20);
+    let old = getrlimit(Resource::As);
+    setrlimit(Resource::As, Rlimit { current: Some(most), ..old }).unwrap();
+    // Its largest buffer alone is beyond that.
+    let long = Shape::new(1, 3, 900, 224, 224);
+    for _ in 0..2 {
+        match (gpu.backend(), backbone.prepare(long)) {
+            // OpenGL says nothing of a buffer without memory; what comes after it fails for good.
+            ("gl", result) => assert_lost(result, gpu, ""),
+            (_, Err(error)) if error.kind() == ErrorKind::OutOfMemory => {
+                assert_eq!(error.adapter(), Some(gpu.adapter_name()));
+                assert!(error.reason().unwrap_or_default().contains("resnet3d.activation0"), "{error}");
+                assert_eq!(gpu.lost(), None);
+                assert_eq!(backbone.device_bytes(), prepared, "every shape is as it was");
+                assert!(backbone.forward(&clip(1)).unwrap() == want, "what was there before is as it was");
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    setrlimit(Resource::As, old).unwrap();
+    assert!(super::backbone(&anew(gpu)).forward(&clip(1)).unwrap() == want, "a new device works");
 }
