@@ -265,10 +265,8 @@ impl Gemm {
             Self::Tiled(tile) => tile.stage() as u64,
             Self::Registers(..) | Self::Subgroup(..) => 1,
         };
-        let pairs = [
-            (&params.window, params.group_channel_blocks),
-            (&params.second_window, params.second_channel_blocks),
-        ];
+        let pairs =
+            [(&params.window, params.group_channel_blocks), (&params.second_window, params.second_channel_blocks)];
         let [first, second] = pairs.map(|(window, channel_blocks)| self.k_len(window, channel_blocks) / stage);
         Tiles { channels: params.blocks, positions: params.position_tiles, stages: first.max(second) }
     }
