@@ -57,7 +57,8 @@ impl Access {
         }
     }
 
-    /// How many input positions, padding included, lie from the first to the last that so many neighbouring outputs read.
+    /// How many input positions, padding included, lie from the first to the last that so many neighbouring outputs
+    /// read.
     pub fn span(&self, axis: usize, outputs: usize) -> usize {
         match *self {
             Self::Window { window, pool } => window.span(axis, pool.map_or(outputs, |pool| pool.span(axis, outputs))),
@@ -66,9 +67,9 @@ impl Access {
         }
     }
 
-    /// The padding in front of what is bound of an axis of the input, from position `read` on, for outputs from `out` on.
-    /// Negative where the binding begins before the first position that is read. The padding of a pooling is left to the
-    /// kernel.
+    /// The padding in front of what is bound of an axis of the input, from position `read` on, for outputs from `out`
+    /// on. Negative where the binding begins before the first position that is read. The padding of a pooling is left
+    /// to the kernel.
     pub fn padding(&self, axis: usize, out: usize, read: usize) -> isize {
         match *self {
             Self::Same => 0,

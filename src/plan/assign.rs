@@ -3,9 +3,10 @@
 //! Blobs alive during one step never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
 //! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
 //! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
-//! buffer that is free for its whole life. Where that needs more than the least, other orders of blobs of one size are tried, and the
-//! buffer that is free for the shortest time, and the fewest bytes are taken. A blob in several chunks counts as several blobs, which live alike unless
-//! chunks are computed on demand. Time is counted in schedule items ([`super::ScheduleItem`]).
+//! buffer that is free for its whole life. Where that needs more than the least, other orders of blobs of one size are
+//! tried, and the buffer that is free for the shortest time, and the fewest bytes are taken. A blob in several chunks
+//! counts as several blobs, which live alike unless chunks are computed on demand. Time is counted in schedule items
+//! ([`super::ScheduleItem`]).
 
 use super::batch::Workload;
 use super::lower::Lowered;
@@ -47,7 +48,8 @@ fn lifetimes(work: &Workload, lowered: &Lowered, schedule: &[ScheduleItem], orde
     lifetimes
 }
 
-/// How long the chunks of a blob are needed: from the item that first writes one to the last that reads it, both included.
+/// How long the chunks of a blob are needed: from the item that first writes one to the last that reads it, both
+/// included.
 #[derive(Clone, Debug)]
 struct Lifetime {
     /// Bytes of each chunk, and when it is needed, once that is known.
@@ -233,7 +235,8 @@ impl Memory {
     }
 
     /// The first and the last item during which a chunk of a blob must be there, as indices into
-    /// [`super::Plan::schedule`]. `None` for a chunk that nothing uses. Blobs that an identity operator joins live as one.
+    /// [`super::Plan::schedule`]. `None` for a chunk that nothing uses. Blobs that an identity operator joins live as
+    /// one.
     pub fn lifetime(&self, blob: BlobId, chunk: usize) -> Option<(usize, usize)> {
         self.spans[blob.index()][chunk]
     }
@@ -299,8 +302,8 @@ mod tests {
         assert_eq!(memory.unshared_bytes(), 280);
     }
 
-    /// A bottleneck block with a projected shortcut, and one without: in the smallest buffers, narrow blobs take each other's
-    /// place while a large buffer stands empty.
+    /// A bottleneck block with a projected shortcut, and one without: in the smallest buffers, narrow blobs take each
+    /// other's place while a large buffer stands empty.
     #[test]
     fn bottlenecks_need_no_more_than_the_least() {
         let (narrow, wide) = (10, 40);

@@ -21,9 +21,9 @@ pub(super) struct Workload<'a> {
     pub options: &'a PlanOptions,
 }
 
-/// Divides the batch into the fewest micro-batches of equally many clips in which every blob, and every workspace, can be
-/// bound as a whole, workspaces keep to what the target allows, and no operator does more work than is submitted at once;
-/// at least `fewest` of them. Micro-batches of single clips if even they are too large.
+/// Divides the batch into the fewest micro-batches of equally many clips in which every blob, and every workspace, can
+/// be bound as a whole, workspaces keep to what the target allows, and no operator does more work than is submitted at
+/// once; at least `fewest` of them. Micro-batches of single clips if even they are too large.
 pub(super) fn batch<'a>(selection: &'a Selection<'a>, options: &'a PlanOptions, fewest: usize) -> Workload<'a> {
     let Selection { graph, shapes, methods } = selection;
     let limits = &options.limits;

@@ -17,9 +17,9 @@ pub struct PlanLimits {
     pub offset_alignment: u64,
     /// Rows of a texture.
     pub max_texture_rows: u32,
-    /// Work that is submitted at once: multiply-adds, and [`MACS_PER_BYTE`] of them for every byte that is moved. A single
-    /// dispatch that cannot be cut may do more. Systems take a device for hung and reset it if a submission is not done
-    /// within some seconds; Windows waits for two.
+    /// Work that is submitted at once: multiply-adds, and [`MACS_PER_BYTE`] of them for every byte that is moved. A
+    /// single dispatch that cannot be cut may do more. Systems take a device for hung and reset it if a submission is
+    /// not done within some seconds; Windows waits for two.
     pub max_macs: u64,
 }
 
@@ -31,8 +31,8 @@ const SLOW_MACS: u64 = 50_000_000_000;
 pub const MACS_PER_BYTE: u64 = 5;
 
 impl Default for PlanLimits {
-    /// For planning without an adapter: bindings and buffers of 2^31 - 1 bytes, the most that wgpu offers everywhere, and
-    /// WebGPU's default alignment of 256 bytes.
+    /// For planning without an adapter: bindings and buffers of 2^31 - 1 bytes, the most that wgpu offers everywhere,
+    /// and WebGPU's default alignment of 256 bytes.
     fn default() -> Self {
         Self {
             max_binding_bytes: i32::MAX as u64,

@@ -106,9 +106,9 @@ impl Default for PlanOptions {
 
 /// Everything about running one graph on clips of one shape.
 ///
-/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *micro-batches* of fewer
-/// clips, one after the other in the same buffers. Where those of a single clip do, steps have several dispatches, each for
-/// a range of frames, or of rows. They run in the order of [`Plan::schedule`].
+/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *micro-batches* of
+/// fewer clips, one after the other in the same buffers. Where those of a single clip do, steps have several
+/// dispatches, each for a range of frames, or of rows. They run in the order of [`Plan::schedule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
@@ -231,8 +231,8 @@ impl Plan {
         &self.steps
     }
 
-    /// In which order the dispatches of the steps run in a micro-batch, and what is copied between them. Usually every step
-    /// is one item.
+    /// In which order the dispatches of the steps run in a micro-batch, and what is copied between them. Usually every
+    /// step is one item.
     pub fn schedule(&self) -> &[ScheduleItem] {
         &self.schedule
     }
@@ -282,7 +282,8 @@ impl Plan {
         self.weight_bytes
     }
 
-    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first chunk if it has several.
+    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first chunk if it has
+    /// several.
     pub fn buffer(&self, blob: BlobId) -> usize {
         self.memory.buffers_of(blob)[0]
     }

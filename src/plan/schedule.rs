@@ -1,8 +1,8 @@
 //! Stage five: in which order slices are computed.
 //!
-//! *Blob by blob* every blob is computed as a whole before anything that reads it. *Demand-driven*, a slice of the last operator
-//! asks for the chunks it reads, those for theirs, and so on: a chunk is computed just before it is read first, and its
-//! memory is free as soon as it has been read last. Both compute the same slices, from the same values.
+//! *Blob by blob* every blob is computed as a whole before anything that reads it. *Demand-driven*, a slice of the last
+//! operator asks for the chunks it reads, those for theirs, and so on: a chunk is computed just before it is read
+//! first, and its memory is free as soon as it has been read last. Both compute the same slices, from the same values.
 
 use super::batch::Workload;
 use super::lower::{Located, Lowered, LoweredSlice};
@@ -103,7 +103,8 @@ fn slices(work: &Workload, lowered: &Lowered, outputs: &[Output]) -> Vec<Node> {
     nodes
 }
 
-/// Slices as late as they can be for those of the last operator in their order; what is read back besides as soon as it can be.
+/// Slices as late as they can be for those of the last operator in their order; what is read back besides as soon as it
+/// can be.
 fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
     let mut writers: BTreeMap<Chunk, Vec<usize>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {

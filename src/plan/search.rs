@@ -32,8 +32,8 @@ fn least_memory(work: &Workload) -> Result<Plan> {
     if plan.memory.is_tight() || work.has_several_clips() {
         return Ok(plan);
     }
-    // A blob in smaller chunks leaves room for others sooner. The frames that two of them have, and what pads a dispatch to
-    // whole tiles, are computed besides: up to a hundredth more work is worth it.
+    // A blob in smaller chunks leaves room for others sooner. The frames that two of them have, and what pads a
+    // dispatch to whole tiles, are computed besides: up to a hundredth more work is worth it.
     let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
     let most = macs(&plan) / 100 * 101;
     let mut best = plan;
@@ -70,8 +70,8 @@ const PATIENCE: usize = 6;
 /// More dispatches than anyone wants to wait for.
 const MOST_DISPATCHES: usize = 200_000;
 
-/// A plan whose activations and workspaces are within `limit`, which those of `plan` are not: with more micro-batches of
-/// fewer clips, and if that does not help single clips with chunks computed on demand, the largest that do.
+/// A plan whose activations and workspaces are within `limit`, which those of `plan` are not: with more micro-batches
+/// of fewer clips, and if that does not help single clips with chunks computed on demand, the largest that do.
 ///
 /// # Errors
 /// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) if there is none.
@@ -91,8 +91,8 @@ fn within(selection: &Selection, options: &PlanOptions, limit: u64, plan: &Plan)
         least = least.min(plan.peak_bytes());
     }
     let largest = (0..work.shapes.len()).map(|index| work.bytes(BlobId(index))).max().unwrap_or(0);
-    // Workspaces as without a limit, or smaller, or as small as can be. What is tried does not depend on the limit, so that
-    // the least that the error names is one that can be kept to.
+    // Workspaces as without a limit, or smaller, or as small as can be. What is tried does not depend on the limit, so
+    // that the least that the error names is one that can be kept to.
     let budget = work.coarsest().workspace_bytes;
     let mut in_vain = 0;
     for chunk_bytes in (0..u64::BITS).map_while(|halvings| Some(largest >> halvings).filter(|&bytes| bytes > 0)) {

@@ -47,8 +47,8 @@ pub(super) fn select<'a>(graph: &'a Graph, inputs: &[Shape], options: &PlanOptio
     Ok(Selection { graph, shapes, methods })
 }
 
-/// Whether `conv` is to take over the pooling behind it: a method for both at once is profitable and within limits, or is
-/// asked for.
+/// Whether `conv` is to take over the pooling behind it: a method for both at once is profitable and within limits, or
+/// is asked for.
 pub(super) fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     let both = Conv { epilogue: Epilogue { pool: Some(Box::new(*pool)), ..conv.epilogue.clone() }, ..conv.clone() };
     let output = Shape::new(1, conv.dim_out, 1, 1, 1);

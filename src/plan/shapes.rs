@@ -53,8 +53,8 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
         check_blob(shape, &graph.blob(op.output).name)?;
-        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second; channels that
-        // are joined may be more or fewer.
+        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second; channels
+        // that are joined may be more or fewer.
         if let Some(&addend) = op.inputs.get(1) {
             let mut given = shapes[addend.index()];
             if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(projection), .. }, .. }) = &op.kind {

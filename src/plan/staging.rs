@@ -67,8 +67,8 @@ pub struct Transfer {
 }
 
 impl Staging {
-    /// Room for all extents of the blobs `ports` in every micro-batch, in as few buffers of at most `max_buffer_bytes` as
-    /// they fill in order. No extent is larger than that.
+    /// Room for all extents of the blobs `ports` in every micro-batch, in as few buffers of at most `max_buffer_bytes`
+    /// as they fill in order. No extent is larger than that.
     pub(super) fn new(micro_batches: usize, ports: &[&Storage], max_buffer_bytes: u64) -> Self {
         let extents = ports.iter().map(|storage| storage.extents().len());
         let first = [0].into_iter().chain(extents.scan(0, |before, extents| {
@@ -125,8 +125,8 @@ pub(crate) struct CopyRange {
 }
 
 impl Plan {
-    /// Which of the inputs that are fed an upload is made of, and the bytes that it takes of it. (Of a slow pathway's input
-    /// they are some frames of the first.)
+    /// Which of the inputs that are fed an upload is made of, and the bytes that it takes of it. (Of a slow pathway's
+    /// input they are some frames of the first.)
     pub(crate) fn upload_ranges(&self, transfer: &Transfer) -> (usize, impl Iterator<Item = CopyRange> + use<'_>) {
         let blob = self.graph().inputs()[transfer.port];
         let fed = if transfer.port < self.graph().clips() { transfer.port } else { 0 };
@@ -167,14 +167,14 @@ impl Plan {
     }
 }
 
-/// Bytes of so many values of a clip or an output. Both sides of a run have them in the format of the host: a blob that is
-/// fed or read back lies at the edge.
+/// Bytes of so many values of a clip or an output. Both sides of a run have them in the format of the host: a blob that
+/// is fed or read back lies at the edge.
 fn host_bytes(values: usize) -> usize {
     DType::HOST.bytes_of(values) as usize
 }
 
-/// The ranges of contiguous values that a region of a dense blob shares with the row-major N×C×T×H×W values that it is part
-/// of: `(where in all, where in the region, how many)`, in values.
+/// The ranges of contiguous values that a region of a dense blob shares with the row-major N×C×T×H×W values that it is
+/// part of: `(where in all, where in the region, how many)`, in values.
 fn contiguous(
     shape: Shape,
     clips: Range<usize>,

@@ -5,8 +5,8 @@ use crate::graph::BlobId;
 use crate::kernels::{Launch, Method};
 use std::ops::Range;
 
-/// One operator with its method: its dispatches, and those again for every slice where a single one would bind more than
-/// the adapter allows.
+/// One operator with its method: its dispatches, and those again for every slice where a single one would bind more
+/// than the adapter allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The operator, an index into the operators of [`super::Plan::graph`].

@@ -3,8 +3,8 @@
 use super::{MACS_PER_BYTE, Plan};
 
 impl Plan {
-    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all micro-batches counted; the last is the end
-    /// of the run.
+    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all micro-batches counted; the
+    /// last is the end of the run.
     pub fn submissions(&self) -> &[usize] {
         &self.submissions
     }
@@ -14,7 +14,8 @@ impl Plan {
         self.schedule.iter().flat_map(|item| item.dispatches.clone().map(|dispatch| (item.step, dispatch)))
     }
 
-    /// The same as [`Plan::submissions`] from the work of the dispatches: as many at a time as are worth `most` multiply-adds.
+    /// The same as [`Plan::submissions`] from the work of the dispatches: as many at a time as are worth `most`
+    /// multiply-adds.
     pub(super) fn bounded_submissions(&self, most: u64) -> Vec<usize> {
         let work = |(step, dispatch): (usize, usize)| {
             let step = &self.steps[step];

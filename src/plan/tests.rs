@@ -114,7 +114,8 @@ fn the_drawn_example() {
     let step = lowered.steps.iter().position(|step| graph.operators()[step.operator].inputs[0] == first).unwrap();
     let slices = lowered.slices[step].iter().map(|slice| &slice.regions);
     let slices: Vec<_> = slices.map(|one| (frames(&one.inputs[0].region), frames(&one.output.region))).collect();
-    // The second convolution is read by nobody over time: its blob is divided without overlap where frames are not shared.
+    // The second convolution is read by nobody over time: its blob is divided without overlap where frames are not
+    // shared.
     let computed: Vec<_> = slices.iter().flat_map(|(_, out)| out.clone()).collect();
     for (read, out) in &slices {
         assert_eq!(*read, out.start.saturating_sub(1)..(out.end + 1).min(10), "the window and no more");

@@ -14,16 +14,17 @@ pub(super) fn operator_macs(op: &Operator, shapes: &[Shape]) -> u64 {
 }
 
 impl Plan {
-    /// Multiply-adds that the dispatches of `step` do, in all micro-batches: see [`Launch::macs`](crate::kernels::Launch::macs).
-    /// More than [`Plan::operator_macs`] by the padding to whole tiles; by Winograd's method, fewer.
+    /// Multiply-adds that the dispatches of `step` do, in all micro-batches: see
+    /// [`Launch::macs`](crate::kernels::Launch::macs). More than [`Plan::operator_macs`] by the padding to whole tiles;
+    /// by Winograd's method, fewer.
     pub fn step_macs(&self, step: &Step) -> u64 {
         self.micro_batches as u64 * step.dispatches.iter().map(|dispatch| dispatch.launch.macs).sum::<u64>()
     }
 
-    /// Bytes that the dispatches of `step` move, in all micro-batches, if each reads once what it reads and writes once what it
-    /// writes: inputs, weights, outputs, and a workspace once when it is filled and once when it is read. What several
-    /// slices read, such as weights and the frames between them, counts for each; the few rows that a range of rows reads beyond
-    /// those it computes do not.
+    /// Bytes that the dispatches of `step` move, in all micro-batches, if each reads once what it reads and writes once
+    /// what it writes: inputs, weights, outputs, and a workspace once when it is filled and once when it is read. What
+    /// several slices read, such as weights and the frames between them, counts for each; the few rows that a range of
+    /// rows reads beyond those it computes do not.
     ///
     /// Where weights are cut into parts, each part's dispatches bind the whole output, and it counts for each.
     pub fn step_bytes(&self, step: &Step) -> u64 {

@@ -1,8 +1,8 @@
 //! Where the output of an operator is cut into slices, each of which can be bound with all that it reads.
 //!
-//! The plain case: an extent is one slice. Else a slice computes a range of frames of a band, as long as fits. Where the
-//! bands of the output and of an input do not fit each other, and where a dispatch would do too much, it computes a range of
-//! rows of a single frame.
+//! The plain case: an extent is one slice. Else a slice computes a range of frames of a band, as long as fits. Where
+//! the bands of the output and of an input do not fit each other, and where a dispatch would do too much, it computes a
+//! range of rows of a single frame.
 
 use super::Region;
 use crate::error::ErrorRepr;
@@ -25,7 +25,8 @@ pub(in crate::plan) struct Located {
     pub extent: Option<usize>,
 }
 
-/// The part of an operator's output that one dispatch computes, or one for each kernel of its method, and what that reads.
+/// The part of an operator's output that one dispatch computes, or one for each kernel of its method, and what that
+/// reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct OperatorSlice {
     pub output: Located,
@@ -88,8 +89,8 @@ impl Cutter<'_> {
         Ok(slices)
     }
 
-    /// The regions of the output of `op` that lie together, with the extents that they are. A planar output has what its
-    /// input has, each frame of a band once.
+    /// The regions of the output of `op` that lie together, with the extents that they are. A planar output has what
+    /// its input has, each frame of a band once.
     fn output_extents(&self, op: &Operator) -> Vec<(Option<usize>, Region)> {
         let extents = |id: BlobId| self.storages[id.index()].extents().iter().map(|extent| extent.region.clone());
         if self.work.graph.blob(op.output).layout == Layout::ChannelsLast {
@@ -104,16 +105,16 @@ impl Cutter<'_> {
         regions.into_iter().map(|region| (None, region)).collect()
     }
 
-    /// Slices of a band begin at frames that are multiples of this: where the output is aligned, and what is addressed like
-    /// it.
+    /// Slices of a band begin at frames that are multiples of this: where the output is aligned, and what is addressed
+    /// like it.
     fn frame_step(&self, op: &Operator, band: &Range<usize>) -> usize {
         let inputs = op.inputs.iter().enumerate().filter(|(input, _)| self.work.access(op, *input) == Access::Same);
         let addressed = inputs.map(|(_, &id)| id).chain([op.output]);
         addressed.map(|id| self.work.frame_step(id, band.len())).max().unwrap_or(1)
     }
 
-    /// The rows of a band of the output of `op`, cut so that what each range reads of an input is in one band of that; and
-    /// where a dispatch would do too much, if bindings can begin between rows.
+    /// The rows of a band of the output of `op`, cut so that what each range reads of an input is in one band of that;
+    /// and where a dispatch would do too much, if bindings can begin between rows.
     ///
     /// # Errors
     /// [`Rejection::Limit`] if a binding would have to begin where it cannot.
@@ -189,8 +190,9 @@ impl Cutter<'_> {
         Ok(slice)
     }
 
-    /// What is bound of an input of `op` to compute a region of its output: what is addressed like the output; or the frames
-    /// that are read, and a few before them where a binding could not begin otherwise, with all rows of their band.
+    /// What is bound of an input of `op` to compute a region of its output: what is addressed like the output; or the
+    /// frames that are read, and a few before them where a binding could not begin otherwise, with all rows of their
+    /// band.
     fn input(&self, op: &Operator, input: usize, output: &Region, band: &Range<usize>) -> Result<Located, Rejection> {
         let (id, access) = (op.inputs[input], self.work.access(op, input));
         let (shape, storage) = (self.work.shape(id), &self.storages[id.index()]);
@@ -250,8 +252,8 @@ impl Cutter<'_> {
         Rejection::Limit(error.into())
     }
 
-    /// The band with all rows of an input that the rows `out` of the output read. A planar input is stored for whoever reads
-    /// it: then it is just these rows, if as many frames as one frame of output reads can be bound.
+    /// The band with all rows of an input that the rows `out` of the output read. A planar input is stored for whoever
+    /// reads it: then it is just these rows, if as many frames as one frame of output reads can be bound.
     fn rows_read(&self, op: &Operator, input: usize, out: &Range<usize>) -> Option<Range<usize>> {
         let (id, access) = (op.inputs[input], self.work.access(op, input));
         if access == Access::Same {
@@ -277,8 +279,8 @@ impl Cutter<'_> {
         })
     }
 
-    /// The rows of a slice, counted from its first, cut where the workspaces for all of them would be too large: where that
-    /// pads least, into as few ranges as possible.
+    /// The rows of a slice, counted from its first, cut where the workspaces for all of them would be too large: where
+    /// that pads least, into as few ranges as possible.
     pub fn workspace_rows(&self, op: &Operator, method: Method, slice: &OperatorSlice) -> Vec<Range<usize>> {
         let (shape, region) = (self.work.shape(op.output), &slice.output.region);
         let height = region.rows.len();

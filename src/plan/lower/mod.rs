@@ -1,9 +1,9 @@
 //! Stage four: from regions to dispatches.
 //!
-//! First the workspaces get their sizes ([`workspaces`]). Then every operator is cut into slices ([`cut`]), by itself. A slice
-//! becomes the dispatches of its method, one for each kernel, and those again for each part of the weights, and for each range
-//! of rows where the workspaces for all rows would be too large. To a kernel each is an operator on smaller blobs
-//! ([`Slice`]). In the plain case an operator is one slice, and a slice one dispatch for each kernel.
+//! First the workspaces get their sizes ([`workspaces`]). Then every operator is cut into slices ([`cut`]), by itself.
+//! A slice becomes the dispatches of its method, one for each kernel, and those again for each part of the weights, and
+//! for each range of rows where the workspaces for all rows would be too large. To a kernel each is an operator on
+//! smaller blobs ([`Slice`]). In the plain case an operator is one slice, and a slice one dispatch for each kernel.
 
 mod cut;
 mod workspaces;
@@ -120,7 +120,8 @@ impl Workload<'_> {
         Ok(launches.into_iter().map(dispatch).collect())
     }
 
-    /// What the kernel sees of `op` for some rows of a slice, counted from its first, and these blocks of output channels.
+    /// What the kernel sees of `op` for some rows of a slice, counted from its first, and these blocks of output
+    /// channels.
     fn slice(&self, op: &Operator, regions: &OperatorSlice, rows: Range<usize>, blocks: Range<usize>) -> Slice {
         let OperatorSlice { output: Located { region: output, .. }, inputs } = regions;
         let bound =

@@ -1,8 +1,8 @@
 //! How large the workspaces are, before any operator is cut.
 //!
-//! All operators share the workspaces, so each is as large as the operator needs it that needs most of it. What they may have
-//! together is divided between them once, from what all operators would take, and each operator is cut to that by itself:
-//! what becomes of one does not depend on the others' order.
+//! All operators share the workspaces, so each is as large as the operator needs it that needs most of it. What they
+//! may have together is divided between them once, from what all operators would take, and each operator is cut to that
+//! by itself: what becomes of one does not depend on the others' order.
 
 use super::Region;
 use crate::graph::Operator;
@@ -11,8 +11,8 @@ use crate::plan::batch::Workload;
 use crate::plan::partition::Partition;
 use crate::shape::Shape;
 
-/// Bytes that each workspace may have, all of them together no more than `total`: what the operators take that are cut for no
-/// workspace. Where that is more, in the proportions of the operator that leave all of them the fewest slices.
+/// Bytes that each workspace may have, all of them together no more than `total`: what the operators take that are cut
+/// for no workspace. Where that is more, in the proportions of the operator that leave all of them the fewest slices.
 pub(super) fn budgets(work: &Workload, partition: &Partition, total: u64) -> Vec<u64> {
     let wanted: Vec<Vec<u64>> = work
         .computed()
@@ -66,8 +66,8 @@ pub(super) fn share(shared: &mut Vec<Workspace>, workspaces: &[Workspace]) {
 }
 
 impl Workload<'_> {
-    /// The workspaces of `op` for so many rows of a region of its output, for which it has so many frames of its first input
-    /// bound.
+    /// The workspaces of `op` for so many rows of a region of its output, for which it has so many frames of its first
+    /// input bound.
     pub(super) fn workspaces(
         &self,
         op: &Operator,

@@ -1,13 +1,13 @@
 //! Which rows of a blob are stored together.
 //!
 //! A frame is contiguous channels last, and so is any range of its rows. Where not even the few frames that a dispatch
-//! needs at once fit into a binding, a blob is stored in *bands*: ranges of rows, of all frames each, as if they were frames
-//! of less height. Neighbouring bands overlap by what windows read beyond a row, so that a reader of a few rows finds them
-//! together in one band, and nothing is copied; the rows of the overlap are computed twice. Blobs of one shape have the same
-//! bands, so that what an operator reads like its output is cut where its output is.
+//! needs at once fit into a binding, a blob is stored in *bands*: ranges of rows, of all frames each, as if they were
+//! frames of less height. Neighbouring bands overlap by what windows read beyond a row, so that a reader of a few rows
+//! finds them together in one band, and nothing is copied; the rows of the overlap are computed twice. Blobs of one
+//! shape have the same bands, so that what an operator reads like its output is cut where its output is.
 //!
-//! Bands, and the ranges of rows in them that dispatches compute, begin at multiples of the *row unit*: of the tiles that
-//! methods compute whole, which are then the same as without bands, and of the rows at which a binding can begin.
+//! Bands, and the ranges of rows in them that dispatches compute, begin at multiples of the *row unit*: of the tiles
+//! that methods compute whole, which are then the same as without bands, and of the rows at which a binding can begin.
 
 use super::{Granularity, Order};
 use crate::error::ErrorRepr;

@@ -1,7 +1,7 @@
 //! Stage three: which region of which blob lies where.
 //!
-//! The plain case: a blob is one extent, all rows of all its frames, in one chunk. Only what exceeds a limit is divided:
-//! into chunks of fewer frames ([`storage`]), and where a few frames are too large as well, into bands of rows
+//! The plain case: a blob is one extent, all rows of all its frames, in one chunk. Only what exceeds a limit is
+//! divided: into chunks of fewer frames ([`storage`]), and where a few frames are too large as well, into bands of rows
 //! ([`bands`]).
 
 mod bands;
@@ -37,8 +37,8 @@ impl Granularity {
         Self { chunk_bytes: limits.max_buffer_bytes, workspace_bytes, bands: false, order: Order::BlobByBlob }
     }
 
-    /// What several extents of a planar blob are packed into. Under demand, what shares a buffer with something else lives as
-    /// long as that does, so that chunks stay small.
+    /// What several extents of a planar blob are packed into. Under demand, what shares a buffer with something else
+    /// lives as long as that does, so that chunks stay small.
     pub fn packed_bytes(&self, limits: &PlanLimits) -> u64 {
         match self.order {
             Order::BlobByBlob => limits.max_buffer_bytes,
@@ -47,8 +47,8 @@ impl Granularity {
     }
 }
 
-/// Where the blobs lie that are channels last. Planar blobs, at the edges of a run, have no extents yet: those follow from
-/// the slices of the operators that read or write them.
+/// Where the blobs lie that are channels last. Planar blobs, at the edges of a run, have no extents yet: those follow
+/// from the slices of the operators that read or write them.
 pub(super) struct Partition {
     /// By blob.
     pub storages: Vec<Storage>,
@@ -132,10 +132,10 @@ impl Workload<'_> {
         Ok(storage)
     }
 
-    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that all are
-    /// divided alike, and what an operator reads like its output is not cut more often. On demand, chunks are small, frames
-    /// that are computed twice count for more, and each blob has its answer. Blobs that an identity operator joins lie in
-    /// the same place, so that readers of either count for both.
+    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that all
+    /// are divided alike, and what an operator reads like its output is not cut more often. On demand, chunks are
+    /// small, frames that are computed twice count for more, and each blob has its answer. Blobs that an identity
+    /// operator joins lie in the same place, so that readers of either count for both.
     fn frame_overlap(&self, id: BlobId, steps: &[usize], order: Order) -> usize {
         let readers = self.readers(self.shape(id)).filter(|(op, input)| match order {
             Order::BlobByBlob => true,

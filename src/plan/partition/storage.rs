@@ -1,12 +1,13 @@
 //! Where the extents of a blob lie on the device.
 //!
-//! Channels last, a frame is contiguous and frames follow one another, so that any range of frames can be bound by itself.
-//! A blob beyond the largest buffer has several *chunks*, each in a buffer of its own. Neighbouring chunks overlap by what a
-//! time kernel reads beyond a frame: a reader of a few frames finds them together in one chunk, and nothing is copied. The
-//! frames of the overlap are computed twice. A blob in bands of rows ([`super::bands`]) is stored like that band by band.
+//! Channels last, a frame is contiguous and frames follow one another, so that any range of frames can be bound by
+//! itself. A blob beyond the largest buffer has several *chunks*, each in a buffer of its own. Neighbouring chunks
+//! overlap by what a time kernel reads beyond a frame: a reader of a few frames finds them together in one chunk, and
+//! nothing is copied. The frames of the overlap are computed twice. A blob in bands of rows ([`super::bands`]) is
+//! stored like that band by band.
 //!
-//! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, has one dense
-//! extent for each slice of the operator that reads or writes it.
+//! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, has one
+//! dense extent for each slice of the operator that reads or writes it.
 
 use super::Region;
 use crate::error::{ErrorRepr, Result};
@@ -52,8 +53,8 @@ impl Storage {
         Self { extents: Vec::from([Extent { region, chunk: 0, offset: 0, bytes }]), chunks: Vec::from([bytes]) }
     }
 
-    /// Adds a band in as few chunks as `most_bytes` for each allow, any `overlap + 1` successive frames together in one of
-    /// them.
+    /// Adds a band in as few chunks as `most_bytes` for each allow, any `overlap + 1` successive frames together in one
+    /// of them.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if so many do not fit into a buffer.
@@ -92,8 +93,8 @@ impl Storage {
         }
     }
 
-    /// Adds a dense extent, packed into the last chunk where that stays within `most_bytes`, and gives its index. The extent
-    /// by itself is within a buffer.
+    /// Adds a dense extent, packed into the last chunk where that stays within `most_bytes`, and gives its index. The
+    /// extent by itself is within a buffer.
     pub(in crate::plan) fn add_dense(
         &mut self,
         region: Region,
