@@ -1,16 +1,24 @@
-//! What the sources promise about themselves.
+//! Invariants of the sources.
 
 #[path = "craft/browser.rs"]
 mod browser;
 #[path = "../examples/modules/graph.rs"]
 mod graph;
+#[path = "craft/words.rs"]
+mod words;
 
 use std::path::{Path, PathBuf};
 
+/// The Rust files below a directory.
 fn sources(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
-    files.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+    files(directory, &["rs"])
+}
+
+/// The files below a directory with one of these extensions.
+fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.flat_map(|path| if path.is_dir() { files(&path, extensions) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted))).collect()
 }
 
 #[test]
@@ -37,15 +45,15 @@ fn unsafe_code_is_in_one_file_and_says_why() {
     }
 }
 
-/// What its messages would say of options, `cli/src/failure.rs` says by the kind of an error.
+/// `cli/src/failure.rs` has the advice about options, by the kind of an error.
 #[test]
 fn the_library_does_not_know_the_program_s_options() {
     for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = std::fs::read_to_string(&path).unwrap();
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            let mut behind = line.split("--").skip(1);
+            let mut after_dashes = line.split("--").skip(1);
             assert!(
-                !behind.any(|text| text.starts_with(|c: char| c.is_ascii_lowercase())),
+                !after_dashes.any(|text| text.starts_with(|c: char| c.is_ascii_lowercase())),
                 "{}: {line}",
                 path.display()
             );
@@ -53,10 +61,10 @@ fn the_library_does_not_know_the_program_s_options() {
     }
 }
 
-/// Neither the sources nor what they depend on could reach a network. (`ffmpeg` is told to read files only, see
+/// Neither the sources nor their dependencies use a network. (`ffmpeg` may only read files, see
 /// `cli/tests/cli/video.rs`.)
 #[test]
-fn nothing_here_speaks_to_a_network() {
+fn nothing_uses_a_network() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for path in [sources(&root.join("src")), sources(&root.join("cli/src"))].concat() {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -67,14 +75,14 @@ fn nothing_here_speaks_to_a_network() {
     let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
     let packages: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
     assert!(packages.contains(&"\"wgpu\""));
-    let speakers = ["curl", "hyper", "mio", "native-tls", "openssl", "reqwest", "rustls", "socket2", "ureq"];
-    for speaker in speakers {
-        assert!(!packages.contains(&format!("\"{speaker}\"").as_str()), "{speaker}");
+    let of_networks = ["curl", "hyper", "mio", "native-tls", "openssl", "reqwest", "rustls", "socket2", "ureq"];
+    for package in of_networks {
+        assert!(!packages.contains(&format!("\"{package}\"").as_str()), "{package}");
     }
 }
 
-/// Data flows one way between the modules of the library. (`scripts/modules` prints the graph, and that of the files
-/// within each, where a part and what it is made of may know each other.)
+/// The dependencies between the modules of the library have no cycles. (`scripts/modules` prints the graph, and that of
+/// the files in each module, where cycles are allowed.)
 #[test]
 fn no_two_modules_use_each_other() {
     let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -82,23 +90,23 @@ fn no_two_modules_use_each_other() {
     assert!(root["backbone"].contains("gpu") && root["gpu"].contains("plan"), "{root:?}");
     assert_eq!(graph::cycle(root), None);
     let edges = |pairs: &[(&str, &str)]| {
-        let own = |&(user, used): &(&str, &str)| (user.to_owned(), [used.to_owned()].into());
-        pairs.iter().map(own).collect()
+        let edge = |&(user, used): &(&str, &str)| (user.to_owned(), [used.to_owned()].into());
+        pairs.iter().map(edge).collect()
     };
     assert_eq!(graph::cycle(&edges(&[("a", "b"), ("b", "c")])), None);
-    let round = graph::cycle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")])).expect("a way round");
-    assert_eq!(round, ["b", "c"]);
+    let cycle = graph::cycle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")])).expect("there is a cycle");
+    assert_eq!(cycle, ["b", "c"]);
 }
 
-/// In a browser whoever blocks waits for ever, there are no threads, and std's clock panics. (`scripts/check-wasm`
-/// compiles what is there.)
+/// In a browser a blocking call never returns, there are no threads, and the clock of the standard library panics.
+/// (`scripts/check-wasm` compiles the code for browsers.)
 #[test]
 fn nothing_waits_in_a_browser() {
     let files = browser::names(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let there = |name: &str| files.iter().find(|(path, _)| path.ends_with(name)).map(|(_, names)| names);
-    assert!(there("src/gpu/executor.rs").unwrap().iter().any(|name| name == "poll_fn"));
-    assert!(there("src/backbone.rs").unwrap().iter().any(|name| name == "Executor::new_async"));
-    assert!(there("src/gpu/blocking.rs").is_none() && there("src/tuning/mod.rs").is_none(), "they are left out");
+    let names_in = |file: &str| files.iter().find(|(path, _)| path.ends_with(file)).map(|(_, names)| names);
+    assert!(names_in("src/gpu/executor.rs").unwrap().iter().any(|name| name == "poll_fn"));
+    assert!(names_in("src/backbone.rs").unwrap().iter().any(|name| name == "Executor::new_async"));
+    assert!(names_in("src/gpu/blocking.rs").is_none() && names_in("src/tuning/mod.rs").is_none(), "they are excluded");
     let waits = |name: &&String| {
         let words: Vec<&str> = name.split("::").collect();
         ["block_on", "recv", "recv_timeout", "thread", "sleep", "Instant", "SystemTime", "Condvar", "pollster"]
@@ -108,4 +116,44 @@ fn nothing_waits_in_a_browser() {
     let found = files.iter().map(|(path, names)| (path, names.iter().filter(waits).collect::<Vec<_>>()));
     let found: Vec<_> = found.filter(|(_, names)| !names.is_empty()).collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// The words in `tests/craft/words.rs` do not come back.
+#[test]
+fn identifiers_have_the_words_of_the_field() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths = ["src", "cli", "shaders"].map(|directory| files(&root.join(directory), &["rs", "wgsl"])).concat();
+    assert!(paths.len() > 200, "{} files", paths.len());
+    let mut found = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let path = words::relative(root, &path);
+        found.extend(words::offenders(&path, &text).into_iter().map(|(name, word)| format!("{path}: {name} ({word})")));
+    }
+    found.sort();
+    found.dedup();
+    assert!(found.is_empty(), "{} identifiers:\n{}", found.len(), found.join("\n"));
+}
+
+/// A thing has a name that says what it is, which `own` does not.
+#[test]
+fn the_word_own_is_rare() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts = sources(&root.join("src")).into_iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let count: usize = texts.map(|text| words::count("own", &text)).sum();
+    assert!(count <= 50, "{count} times in src");
+}
+
+#[test]
+fn lines_have_at_most_120_characters() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for directory in ["src", "cli", "shaders", "tests", "examples"] {
+        for path in files(&root.join(directory), &["rs", "wgsl", "py", "c"]) {
+            let numbers = words::long_lines(&std::fs::read_to_string(&path).unwrap());
+            let path = words::relative(root, &path);
+            found.extend(numbers.into_iter().map(|number| format!("{path}:{number}")));
+        }
+    }
+    assert!(found.is_empty(), "{} lines:\n{}", found.len(), found.join("\n"));
 }

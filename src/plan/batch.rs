@@ -35,7 +35,7 @@ pub(super) fn batch<'a>(selection: &'a Selection<'a>, options: &'a PlanOptions, 
     let operators = graph.operators().iter().zip(methods).map(|(op, selected)| {
         let (input, output) = (shapes[op.inputs[0].index()], shapes[op.output.index()]);
         let workspaces: Vec<Workspace> =
-            selected.iter().flat_map(|own| own.method.workspaces(input, output, output.h)).collect();
+            selected.iter().flat_map(|selected| selected.method.workspaces(input, output, output.h)).collect();
         let bound = workspaces.iter().map(|one| parts(one.bytes, limits.bindable_in(one.memory, one.dtype))).max();
         let kept = parts(workspaces.iter().map(|one| one.bytes).sum(), budget);
         let work = parts(operator_macs(op, shapes), limits.max_macs);

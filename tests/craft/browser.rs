@@ -1,10 +1,10 @@
-//! What of the library is there in a browser, read from the sources: all modules and items that no `cfg` leaves out for
-//! wasm, without tests, and without features that are off by default.
+//! The part of the library that exists in a browser, read from the sources: all modules and items that no `cfg`
+//! excludes for wasm, without tests, and without features that are off by default.
 
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
-/// Files that are there, with every path, method and word of a macro in them.
+/// The files of that part, with every path, method and word of a macro in them.
 pub fn names(directory: &Path) -> Vec<(PathBuf, Vec<String>)> {
     let mut files = Vec::new();
     add(&mut files, &directory.join("src/lib.rs"), &directory.join("src"));
@@ -25,12 +25,12 @@ fn add(files: &mut Vec<(PathBuf, Vec<String>)>, path: &Path, children: &Path) {
 #[derive(Default)]
 struct Names {
     found: Vec<String>,
-    /// Children in files of their own.
+    /// Child modules in separate files.
     modules: Vec<String>,
 }
 
-/// Whether these attributes leave something out of a browser.
-fn elsewhere(attributes: &[syn::Attribute]) -> bool {
+/// Whether these attributes exclude an item from browsers.
+fn is_excluded(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         let list = attribute.meta.require_list().expect("cfg(…)").tokens.to_string();
         list == "test" || list.starts_with("feature") || list == "not (target_arch = \"wasm32\")"
@@ -49,7 +49,7 @@ impl<'a> Visit<'a> for Names {
             syn::Item::Type(item) => &item.attrs,
             _ => return visit::visit_item(self, item),
         };
-        if !elsewhere(attributes) {
+        if !is_excluded(attributes) {
             visit::visit_item(self, item);
         }
     }
@@ -62,13 +62,13 @@ impl<'a> Visit<'a> for Names {
     }
 
     fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
-        if !elsewhere(&item.attrs) {
+        if !is_excluded(&item.attrs) {
             visit::visit_impl_item_fn(self, item);
         }
     }
 
     fn visit_local(&mut self, local: &'a syn::Local) {
-        if !elsewhere(&local.attrs) {
+        if !is_excluded(&local.attrs) {
             visit::visit_local(self, local);
         }
     }
@@ -93,10 +93,10 @@ impl<'a> Visit<'a> for Names {
         visit::visit_expr_method_call(self, call);
     }
 
-    fn visit_macro(&mut self, own: &'a syn::Macro) {
-        let text = own.tokens.to_string().replace(" :: ", "::");
+    fn visit_macro(&mut self, invocation: &'a syn::Macro) {
+        let text = invocation.tokens.to_string().replace(" :: ", "::");
         let words = text.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).filter(|word| !word.is_empty());
         self.found.extend(words.map(str::to_owned));
-        visit::visit_macro(self, own);
+        visit::visit_macro(self, invocation);
     }
 }
