@@ -157,3 +157,27 @@ fn lines_have_at_most_120_characters() {
     }
     assert!(found.is_empty(), "{} lines:\n{}", found.len(), found.join("\n"));
 }
+
+/// Files that documents name in code style are there.
+#[test]
+fn documents_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for document in ["docs/architecture.md", "docs/planner.md", "docs/changes.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for path in files_named_in(&text) {
+            named += 1;
+            assert!(root.join(path).exists(), "{document} names {path}");
+        }
+    }
+    assert!(named > 100, "{named}");
+    assert_eq!(files_named_in("`src/a.rs`, `src/X.rs`, `cli/…`, `none`, `tests/b/`"), ["src/a.rs", "tests/b/"]);
+}
+
+/// The paths in code style, without those that stand for any file.
+fn files_named_in(text: &str) -> Vec<&str> {
+    let places = ["src/", "shaders/", "cli/", "tests/", "examples/", "benches/", "scripts/", "docs/", "fuzz/"];
+    let code = text.split('`').skip(1).step_by(2);
+    let paths = code.filter(|code| places.iter().any(|place| code.starts_with(place)));
+    paths.filter(|path| !path.contains([' ', '*', '…', '{']) && !path.contains("X")).collect()
+}
