@@ -4,7 +4,8 @@ use resnet3d_wgpu::low_level::dtype::{DType, Format};
 use resnet3d_wgpu::low_level::graph::{BlobId, Body, GraphBuilder, Layout, OpKind, Window};
 use resnet3d_wgpu::low_level::kernels::{AdapterClass, Compiler, Method, Target};
 use resnet3d_wgpu::low_level::plan::{Binding, Plan, PlanLimits, PlanOptions, PlanReport};
-use resnet3d_wgpu::{BackboneConfig, ErrorKind, Shape};
+use resnet3d_wgpu::network::presets;
+use resnet3d_wgpu::{BackboneConfig, ErrorKind, Network, Shape};
 use std::collections::{BTreeSet, HashMap};
 
 const CLIP: Shape = Shape::new(1, 3, 8, 224, 224);
@@ -40,14 +41,67 @@ fn costs_are_those_of_the_paper() {
 }
 
 #[test]
-fn memory_stays_near_the_lower_bound_for_every_class() {
-    for (preset, target) in
-        BackboneConfig::PRESETS.iter().flat_map(|preset| Target::all_typical().map(move |target| (preset, target)))
-    {
-        let options = PlanOptions { target, ..PlanOptions::default() };
-        let plan = plan(&body(preset), CLIP, &options);
-        let ratio = plan.memory().peak_bytes() as f64 / plan.memory().lower_bound_bytes() as f64;
-        assert!((1.0..=1.1).contains(&ratio), "{preset}, {target:?}: {ratio:.3}");
+fn every_body_of_the_reference_needs_little_more_than_the_least() {
+    let clips = [[1, 3, 256, 320], [1, 8, 224, 224], [1, 16, 112, 112], [1, 3, 187, 333], [2, 3, 187, 333]];
+    let mut worst: (f64, String) = (0.0, String::new());
+    for preset in BackboneConfig::PRESETS {
+        let body = body(preset);
+        for ([n, t, h, w], target) in clips.iter().flat_map(|clip| Target::all_typical().map(move |t| (*clip, t))) {
+            let shape = Shape::new(n, 3, t, h, w);
+            let plan = plan(&body, shape, &PlanOptions { target, ..PlanOptions::default() });
+            let ratio = plan.memory().peak_bytes() as f64 / plan.memory().lower_bound_bytes() as f64;
+            if ratio > worst.0 {
+                worst = (ratio, format!("{preset} {shape}, {target:?}"));
+            }
+        }
+    }
+    println!("{:.3}: {}", worst.0, worst.1);
+    assert!((1.0..=1.1).contains(&worst.0), "{worst:?}");
+}
+
+/// The published networks at the clip of their projects: frames and side, and the ratio to the lower bound that a plan
+/// may have. `docs/planner.md` has the table. Hara's networks of bottlenecks pool over time as well, so that their
+/// stem's blob is twice as large as any other. A buffer for it is half empty in every later step; dividing it would
+/// compute more than a hundredth twice.
+const PUBLISHED: [(&str, [usize; 2], f64); 23] = [
+    ("r3d_18", [16, 112], 1.1),
+    ("mc3_18", [16, 112], 1.1),
+    ("r2plus1d_18", [16, 112], 1.1),
+    ("slow_r50", [8, 256], 1.1),
+    ("c2d_r50", [8, 256], 1.1),
+    ("i3d_r50", [8, 256], 1.1),
+    ("csn_r101", [32, 256], 1.1),
+    ("r2plus1d_r50", [16, 256], 1.1),
+    ("slowfast_r50", [32, 256], 1.1),
+    ("slowfast_r101", [32, 256], 1.1),
+    ("r3d10", [16, 112], 1.1),
+    ("r3d18", [16, 112], 1.1),
+    ("r3d34", [16, 112], 1.1),
+    ("r3d50", [16, 112], 1.3),
+    ("r3d101", [16, 112], 1.3),
+    ("r3d152", [16, 112], 1.3),
+    ("r3d200", [16, 112], 1.3),
+    ("resnext101", [16, 112], 1.4),
+    ("r2plus1d_34", [32, 112], 1.1),
+    ("ir_csn_50", [32, 224], 1.1),
+    ("ir_csn_152", [32, 224], 1.1),
+    ("ip_csn_50", [32, 224], 1.1),
+    ("ip_csn_152", [32, 224], 1.1),
+];
+
+#[test]
+fn published_networks_need_what_the_table_says() {
+    assert!(PUBLISHED.map(|(name, ..)| name).iter().eq(presets::NAMES));
+    for (name, [frames, side], most) in PUBLISHED {
+        let body = Body::new(Network::preset(name).unwrap()).unwrap();
+        let shape = Shape::new(1, 3, frames, side, side);
+        let ratios = Target::all_typical().map(|target| {
+            let plan = plan(&body, shape, &PlanOptions { target, ..PlanOptions::default() });
+            plan.memory().peak_bytes() as f64 / plan.memory().lower_bound_bytes() as f64
+        });
+        let ratio = ratios.fold(0.0, f64::max);
+        println!("| `{name}` | {shape} | {ratio:.2} |");
+        assert!(ratio >= 1.0 && ratio < most + 0.005, "{name} {shape}: {ratio:.3}");
     }
 }
 

@@ -30,8 +30,8 @@ fn load(path: &Path) -> (Network, Loaded) {
 #[test]
 fn both_archives_give_the_weights_of_their_twin() {
     let twin = load(&torch("resnet.safetensors"));
-    let basic = r#"{"transformation": "basic", "block_counts": [1, 1, 1], "feat_dims": [2, 2, 4, 8], "width_per_group": 2,
-                    "stride_1x1": false}"#;
+    let basic = r#"{"transformation": "basic", "block_counts": [1, 1, 1], "feat_dims": [2, 2, 4, 8],
+        "width_per_group": 2, "stride_1x1": false}"#;
     assert_eq!(twin.0, BackboneConfig::from_json(basic).unwrap().into());
     for name in ["resnet.pth", "resnet_legacy.pth"] {
         let own = load(&torch(name));

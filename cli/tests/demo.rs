@@ -93,8 +93,8 @@ mod mesa {
         ("LIBGL_ALWAYS_SOFTWARE", "1"),
     ];
 
-    /// `scripts/demo` asks `scripts/ensure-driver` for a better driver after the program is built and can tell which one
-    /// it uses. Fake programs replace those of the system. They report the drivers, and record what is installed.
+    /// `scripts/demo` asks `scripts/ensure-driver` for a better driver after the program is built and can tell which
+    /// one it uses. Fake programs replace those of the system. They report the drivers, and record what is installed.
     #[test]
     #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
     fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {

@@ -193,8 +193,8 @@ fn parse<'a>(lines: &'a [(usize, String)], constants: &Constants) -> Result<Opti
     let head = lines.first().map_or("", |(_, line)| line.as_str());
     let not_a_loop = || {
         format!(
-            "`for (var i = 0u; i < COUNT; i++) {{` has to follow, where COUNT is a constant of the prelude or a literal, \
-             not `{}`",
+            "`for (var i = 0u; i < COUNT; i++) {{` has to follow, where COUNT is a constant of the prelude or a \
+             literal, not `{}`",
             head.trim()
         )
     };

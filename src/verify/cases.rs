@@ -205,13 +205,13 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     // More than one block of the depthwise kernels now and then, and none of one channel, which is no group of its own.
     let by_channel = kind == Kind::Depthwise;
     // Groups of whole quads, which the implicit-GEMM kernels can compute if their blocks fit them.
-    let whole_quads = groups > 1 && rng.bool();
+    let whole_blocks = groups > 1 && rng.bool();
     let of_group = match kind {
         Kind::WideConv => rng.usize(5..=8),
         // Five channel blocks or more: two stages of any tile.
         Kind::WideProjected => rng.usize(17..=24),
         _ if by_channel => rng.usize(2..=40),
-        _ if whole_quads => 4 * rng.usize(1..=3),
+        _ if whole_blocks => 4 * rng.usize(1..=3),
         _ if pool && rng.u32(..4) > 0 => rng.usize(1..=3),
         _ => rng.usize(1..=9),
     };
@@ -278,7 +278,7 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
                 * match rng.u32(..6) {
                     _ if heavy => rng.usize(65..=140),
                     _ if kind == Kind::WideConv => rng.usize(WIDE_CHANNELS),
-                    _ if whole_quads => 4 << rng.usize(..4),
+                    _ if whole_blocks => 4 << rng.usize(..4),
                     0 => rng.usize(22..=80),
                     _ => rng.usize(1..=21),
                 };
@@ -443,11 +443,11 @@ fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
                 (kernel[axis], dilation[axis], stride[axis]) = (3, 1, 1);
             }
         }
-        let reach = |axis: usize| dilation[axis] * (kernel[axis] - 1);
+        let span = |axis: usize| dilation[axis] * (kernel[axis] - 1);
         let pad = [0, 1, 2].map(|axis| {
-            // Convolutions may even be padded beyond their reach.
-            let most = if pooling { reach(axis) } else { reach(axis) + 1 };
-            if rng.bool() { (reach(axis) / 2).min(most) } else { rng.usize(..=most) }
+            // Convolutions may even be padded beyond their span.
+            let most = if pooling { span(axis) } else { span(axis) + 1 };
+            if rng.bool() { (span(axis) / 2).min(most) } else { rng.usize(..=most) }
         });
         let window = Window { kernel, stride, pad, dilation };
         let fits = if pooling { window.always_touches(shape.thw()) } else { window.output(shape.thw()).is_some() };

@@ -244,7 +244,9 @@ fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
         OpKind::StopGradient | OpKind::Layout => None,
     };
     let projected_with_stride = match &op.kind {
-        OpKind::Conv(conv) => conv.epilogue.projection.as_ref().is_some_and(|own| own.window.stride[0] > 1),
+        OpKind::Conv(conv) => {
+            conv.epilogue.projection.as_ref().is_some_and(|projection| projection.window.stride[0] > 1)
+        }
         _ => false,
     };
     let frames = plan.shape(op.inputs[0]).t;

@@ -247,7 +247,7 @@ pub fn kernels(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<HashS
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let mut limits = gpu.plan_limits();
-    limits = variant.limits.map_or(limits, |own| own.within(limits));
+    limits = variant.limits.map_or(limits, |drawn| drawn.within(limits));
     limits.max_groups = limits.max_groups.min(case.max_groups);
     let options = PlanOptions {
         taps: case.taps.clone(),

@@ -71,13 +71,6 @@ impl Failure {
     }
 }
 
-impl Failure {
-    /// The command that runs the case again, alone. Options that choose an adapter and limits come behind it.
-    pub fn replay(&self) -> String {
-        format!("resnet3d verify --seed {} --case {}", self.seed, self.number)
-    }
-}
-
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "seed {}, case {}: {}: {}: ", self.seed, self.number, self.row, self.case)?;

@@ -32,7 +32,7 @@ pub fn contexts_within(limits: DeviceLimits) -> Vec<GpuContext> {
 pub fn narrow() -> (BackboneConfig, Weights) {
     let json = r#"{"block_counts": [2, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4}"#;
     let config = BackboneConfig::from_json(json).unwrap();
-    let weights = Weights::random(&config, 9).unwrap();
+    let weights = Weights::random(&config, 3).unwrap();
     (config, weights)
 }
 

@@ -89,8 +89,8 @@ const ORDINARY: &[(&str, &str, &[&str])] = &[
     ("spread", "src/weights/", &["Spread", "spread"]),
 ];
 
-/// The identifiers in a Rust or WGSL file with a word that does not belong there, with that word. `path` is relative to the
-/// root of the repository.
+/// The identifiers in a Rust or WGSL file with a word that does not belong there, with that word. `path` is relative to
+/// the root of the repository.
 pub fn offenders<'a>(path: &str, text: &'a str) -> Vec<(&'a str, String)> {
     let identifiers = identifiers(text);
     let uses_subgroups = identifiers.iter().any(|(name, _)| name.starts_with("subgroup")) && path.ends_with(".wgsl");

@@ -155,7 +155,10 @@ impl Verification {
 
     /// The command that replays the case of a failure.
     fn replay(&self, failure: &Failure, device: &Adapter) -> String {
-        let mut command = format!("{} --backend {} --adapter {:?}", failure.replay(), device.backend, device.name);
+        let Failure { seed, number, .. } = failure;
+        let (backend, adapter) = (device.backend, &device.name);
+        let mut command =
+            format!("resnet3d verify --seed {seed} --case {number} --backend {backend} --adapter {adapter:?}");
         if self.limits != DeviceLimits::default().to_string() {
             command += &format!(" --limits {}", self.limits);
         }

@@ -244,7 +244,7 @@ fn bad_networks() {
             failure("plan --clip 1x4x8x224x224", &["1x4x8x224x224", "3 channels"]),
             failure("plan --clip 65536x65536x65536x65536x65536", &["2^30"]),
             failure("plan --clip 1x3x8x224x99999999999999999999", &["NxCxTxHxW"]),
-            failure("plan --clip 1x3x1x40x600000 --max-binding 1", &["rows of 1 frame ", "in one binding", "1048576"]),
+            failure("plan --clip 1x3x1x40x600000 --max-binding 2", &["rows of 1 frame ", "in one binding", "2097152"]),
             failure("plan --clip 1x3x8x224x224 --memory-limit 1M", &["1x3x8x224x224", "at least", "1048576"]),
             failure("plan --clip 1x3x2x32x32 --taps res9", &["res9", "res2_1_sum"]),
             failure("plan --clip 1x3x2x32x32 --svg >absent/plan.svg", &["cannot write"]),

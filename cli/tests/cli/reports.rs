@@ -21,9 +21,9 @@ fn plan_has_the_keys_of_the_contract() {
             "dispatches",
             "macs",
             "memory",
+            "micro_batches",
             "ops",
             "params",
-            "micro_batches",
             "spatial_scale",
             "submissions"
         ]
