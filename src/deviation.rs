@@ -1,53 +1,52 @@
-//! How far values are from what they should be, and how far they may be.
+//! How far results are from the expected values, and how far they may be.
 //!
-//! Two bounds have to hold. One is on the norm of all errors of a blob, `‖got − want‖₂`: it is tight for what goes
-//! slightly wrong everywhere. The other is on the error of every value: in the norm of a large blob a single wrong
-//! value is lost.
+//! Two bounds have to hold. One is on the norm of the errors of a blob, `‖got − want‖₂`: it notices small errors in all
+//! values. The other is on the error of every value, because one wrong value hardly changes the norm of a large blob.
 
 use crate::dtype::DType;
 use serde::Serialize;
 
-/// How far values may be from what they should be.
+/// The bounds on errors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
     /// The error of a blob, as a share of the norm of the expected values.
     pub relative: f64,
-    /// The error of any one value, as a share of its magnitude and the root mean square of the blob together. The
-    /// latter is there because a sum that cancels keeps the rounding errors of what it is the sum of.
+    /// The error of one value, as a share of its magnitude plus the root mean square of the blob. The root mean square
+    /// is needed because a sum that cancels keeps the rounding errors of its terms.
     pub element: f64,
-    /// The error of any value beside these, for expected values that are (nearly) all zero.
+    /// The error per value that is allowed in addition, for blobs whose expected values are (nearly) all zero.
     pub absolute: f64,
 }
 
 impl Tolerance {
-    /// That of results whose plan has values of that format.
+    /// The bounds for plans with values of that format.
     pub const fn of(dtype: DType) -> Self {
         match dtype {
             // Measured on lavapipe: at most 1.8e-6 of the norm, and 7.9e-6 for a value, both in whole networks at full
-            // width (5.0e-6 for a value of random operators, by Winograd's F(4x4)). Either bound is five to six times
+            // width (5.0e-6 for a value of random operators, by Winograd's F(4x4)). Either bound is about six times
             // that, as margin for drivers that contract or reassociate.
             DType::F32 => Self { relative: 1e-5, element: 5e-5, absolute: 1e-7 },
         }
     }
 }
 
-/// How far one blob of one run was from what it should be.
+/// How far one blob of one run is from the expected values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Deviation {
     /// Blob name.
     pub blob: String,
-    /// The larger of two: ‖got − want‖₂ over what is allowed, and [`Self::element`]. Beyond 1 is a failure. Infinite if
-    /// a value is not finite.
+    /// The larger of ‖got − want‖₂ over its bound and [`Self::element`]. More than 1 is a failure. Infinite if a value
+    /// is not finite.
     pub of_tolerance: f64,
     /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
     pub relative: f64,
-    /// The largest error of a value over what it may be.
+    /// The largest error of a value over its bound.
     pub element: f64,
     /// Row-major index of that value.
     pub index: usize,
     /// That value.
     pub got: f32,
-    /// What it should be.
+    /// The expected value.
     pub want: f64,
 }
 
@@ -55,7 +54,7 @@ impl Deviation {
     /// Compares the values of a blob.
     ///
     /// # Panics
-    /// If there are not as many as expected, or none.
+    /// If the numbers of values differ, or are zero.
     pub fn measure(blob: &str, got: &[f32], want: &[f64], tolerance: Tolerance) -> Self {
         assert_eq!(got.len(), want.len(), "{blob} has as many values as expected");
         let Tolerance { relative, element, absolute } = tolerance;
@@ -96,7 +95,7 @@ mod tests {
         Deviation::measure("blob", got, want, Tolerance::of(DType::F32))
     }
 
-    /// Values from -1 to 1, and as many as are expected of a large blob.
+    /// Right and expected values of a large blob, from -1 to 1.
     fn large() -> (Vec<f32>, Vec<f64>) {
         let want: Vec<f64> = (0..LARGE).map(|index| (index as f64 * 0.7).sin()).collect();
         (want.iter().map(|&value| value as f32).collect(), want)
@@ -115,7 +114,7 @@ mod tests {
         }
     }
 
-    /// Too little for the bound on every value.
+    /// The errors are too small for the bound on every value.
     #[test]
     fn small_errors_of_all_values_are_noticed() {
         let (right, want) = large();

@@ -1,7 +1,7 @@
 //! Drawing random operators and bodies.
 //!
-//! A case is a function of a seed and a number, so that one of many can be drawn alone. Five operators are followed by
-//! a body. The number also decides what a case is: 25 operators in a row are of every kind.
+//! A case is a function of a seed and a number, so that a single case of a run can be drawn again. A body follows every
+//! five operators. The number also determines the kind of an operator: any 25 operators in a row contain every kind.
 
 use super::Expected;
 use crate::clip::Clip;
@@ -12,10 +12,10 @@ use crate::shape::Shape;
 use crate::weights::{Weights, random};
 use fastrand::Rng;
 
-/// A graph with weights and inputs: something to compute in two ways.
+/// A graph with weights and inputs.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What it is, in words.
+    /// A description for messages.
     pub description: String,
     /// The graph as built.
     pub graph: Graph,
@@ -23,13 +23,13 @@ pub struct Case {
     pub weights: Weights,
     /// A clip for each of the graph's inputs.
     pub inputs: Vec<Clip>,
-    /// Blobs to compare beside the last.
+    /// Blobs to compare in addition to the last one.
     pub taps: Vec<String>,
     /// An artificial limit on workgroups along one axis, so that small grids fold too.
     pub max_groups: u32,
 }
 
-/// Operators in front of each body.
+/// The number of operators before each body.
 const OPERATORS: usize = 5;
 
 /// The number of operator `index`, both from 0.
@@ -47,20 +47,21 @@ pub(super) fn is_body(number: usize) -> bool {
     number % (OPERATORS + 1) == OPERATORS
 }
 
-/// A case, what is expected of it, and how to draw it again.
+/// A case, its expected results, and what draws it again.
 #[derive(Clone, Debug)]
 pub struct Drawn {
-    /// The seed that it was drawn from.
+    /// The seed.
     pub seed: u64,
-    /// Its number among the cases of the seed, from 0.
+    /// The number of the case among those of the seed, from 0.
     pub number: usize,
     /// Whether it is a body, not an operator.
     pub is_body: bool,
-    /// Its number among the operators, or among the bodies, from 0: what alternates from case to case goes by this.
+    /// Its number among the operators or among the bodies, from 0. Everything that alternates between cases follows
+    /// this number.
     pub index: usize,
     /// The case.
     pub case: Case,
-    /// What the CPU reference makes of it.
+    /// The results of the CPU reference.
     pub expected: Expected,
 }
 
@@ -83,14 +84,14 @@ impl Drawn {
         }
     }
 
-    /// What limits are drawn from under which the case is split. It is a stream of its own, so that what is split does
-    /// not change what the case is.
+    /// The generator for the limits under which the case is split. It is separate, so that splitting a case does not
+    /// change what is drawn for the case.
     pub fn splits(&self) -> Rng {
         generator(self.seed, self.number, Stream::Splits)
     }
 }
 
-/// What random numbers of a case are for.
+/// A purpose of random numbers.
 #[derive(Clone, Copy)]
 enum Stream {
     Case,
@@ -98,7 +99,7 @@ enum Stream {
 }
 
 /// The generator for one purpose of one case. Seed, number and purpose are hashed one after the other, so that cases
-/// with neighbouring numbers have nothing in common.
+/// with successive numbers are independent.
 fn generator(seed: u64, number: usize, stream: Stream) -> Rng {
     let words = [seed, number as u64, stream as u64];
     Rng::with_seed(words.into_iter().fold(0, |state, word| Rng::with_seed(state ^ word).u64(..)))
@@ -131,7 +132,7 @@ impl Case {
 /// The pooling behind the stem's convolution.
 const STEM_POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
-/// What a random operator is.
+/// The kind of a random operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     MaxPool,
@@ -142,24 +143,26 @@ enum Kind {
     Relu,
     Affine,
     Sum,
-    /// The channels of two blobs, or of a clip and of a convolution over time of all the frames that it is taken from.
+    /// The channels of two blobs, or of a slow pathway and of a convolution over time on the whole clip.
     Concat,
     Conv,
-    /// A convolution whose weights, of several blocks of the widest tile, outweigh the frames: limits split them first.
+    /// A convolution whose weights fill several blocks of the widest tile and are larger than the frames, so that
+    /// limits split the weights first.
     HeavyConv,
-    /// A convolution of several workgroup tiles along channels and positions, and of several stages, whichever kernel
-    /// computes it.
+    /// A convolution with several workgroup tiles along channels and along positions, and several stages, in every
+    /// kernel.
     WideConv,
-    /// A convolution of every channel by itself.
+    /// A depthwise convolution.
     Depthwise,
     /// Two convolutions, added.
     Projected,
-    /// The same, of several workgroup tiles along both axes, and of several stages.
+    /// The same with several workgroup tiles along both axes, and several stages.
     WideProjected,
 }
 
 impl Kind {
-    /// Each with its share. Their number has no factor in common with what else alternates from case to case.
+    /// All kinds, each as often as its share. The length is odd, so that other choices that alternate between cases
+    /// meet every kind.
     const DECK: [Self; 25] = {
         use Kind::*;
         [
@@ -192,19 +195,19 @@ impl Kind {
     };
 }
 
-/// A single operator; a convolution with any of what can be fused behind it. Its `index` among the operators decides of
-/// which kind it is: 25 in a row are of every kind.
+/// A single operator; behind a convolution also any of the operators that can be fused into it. `index`, its number
+/// among the operators, determines its kind.
 fn random_operator(rng: &mut Rng, index: usize) -> Case {
     let mut model = GraphBuilder::new();
     let groups = [1, 1, 1, 1, 2, 3, 4][rng.usize(..7)];
     let kind = Kind::DECK[index % Kind::DECK.len()];
     let heavy = kind == Kind::HeavyConv;
     let groups = if heavy || matches!(kind, Kind::WideConv | Kind::WideProjected) { 1 } else { groups };
-    // The stem's pooling behind a convolution, which kernels can take over: where it is a clip that is convolved.
+    // The stem's pooling behind the convolution of a clip, which some kernels compute as well.
     let pool = heavy || kind == Kind::Conv && groups == 1 && rng.u32(..4) == 0;
-    // More than one block of the depthwise kernels now and then, and none of one channel, which is no group of its own.
+    // Sometimes more than one block of the depthwise kernels. A single channel would not be a depthwise convolution.
     let by_channel = kind == Kind::Depthwise;
-    // Groups of whole quads, which the implicit-GEMM kernels can compute if their blocks fit them.
+    // Groups of whole channel blocks, which the implicit-GEMM kernels support if their blocks fit the groups.
     let whole_blocks = groups > 1 && rng.bool();
     let of_group = match kind {
         Kind::WideConv => rng.usize(5..=8),
@@ -216,9 +219,9 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
         _ => rng.usize(1..=9),
     };
     let dim_in = groups * of_group;
-    // Pooling leaves half of the rows: clips are higher, so that there are enough to cut.
+    // Pooling halves the rows. Higher clips leave enough rows to split.
     let height = rng.usize(1..=if pool { 64 } else { 24 });
-    // Means leave little: there are more frames, so that there are enough to cut.
+    // A mean leaves little. Longer clips leave enough frames to split.
     let frames = rng.usize(1..=if kind == Kind::Mean { 12 } else { 5 });
     let shape = match kind {
         Kind::WideConv | Kind::WideProjected => wide_shape(rng, dim_in),
@@ -269,11 +272,11 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
         Kind::Conv | Kind::HeavyConv | Kind::WideConv => {
             let shape = if heavy { shape.with(dim_in, shape.thw().map(|n| n.min(6))) } else { shape };
             let window = match kind {
-                // Every method supports it, and it leaves as many positions as there were.
+                // Every method supports it, and the output has as many positions as the input.
                 Kind::WideConv => Window { kernel: [1, 3, 3], pad: [0, 1, 1], ..Window::POINTWISE },
                 _ => random_window(rng, shape, false),
             };
-            // Now and then more than one block of the widest tile.
+            // Sometimes more than one block of the widest tile.
             let dim_out = groups
                 * match rng.u32(..6) {
                     _ if heavy => rng.usize(65..=140),
@@ -313,7 +316,7 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     Case::new(description, graph, &shapes, rng)
 }
 
-/// A convolution of every channel by itself, one in three by 3×3×3, with any of what can be fused behind it.
+/// A depthwise convolution, one in three with a 3×3×3 kernel, and any of the operators that can be fused into it.
 fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let mut window = random_window(rng, shape, false);
     if rng.u32(..3) == 0 {
@@ -340,8 +343,8 @@ fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape)
     Case::new(description, model.finish(out), &shapes, rng)
 }
 
-/// The beginning of a network of two pathways: a convolution of some of a clip's frames, and what one over time leaves
-/// of one of all of them.
+/// The beginning of a network with two pathways: a convolution on some frames of a clip, joined with a convolution over
+/// time with a stride on all frames.
 fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let alpha = rng.usize(1..=4);
     let shape = Shape { t: alpha * rng.usize(1..=4), ..shape };
@@ -363,8 +366,8 @@ fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Sha
     Case::new(description, model.finish(joined), &[shape], rng)
 }
 
-/// The end of a network that classifies: a last convolution, the mean of what it leaves, and the classes. Any of the
-/// three is the graph's output, and others are tapped.
+/// The end of a network that classifies: a convolution, the mean of its output, and the classes. One of the three is
+/// the output of the graph, and some of the others are tapped.
 fn head(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let dim_out = rng.usize(1..=40);
     let stage = model.conv_affine_nd(data, "stage", dim_out, random_window(rng, shape, false), 1, true);
@@ -380,7 +383,8 @@ fn head(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> C
     Case { taps, ..Case::new(description, model.finish(output), &[shape], rng) }
 }
 
-/// The end of a bottleneck block: a pointwise convolution of `data`, and one of another input, with any strides, added.
+/// The end of a bottleneck block: the sum of a pointwise convolution of `data` and one of another input, with any
+/// strides.
 fn projected_convolution(
     rng: &mut Rng,
     model: &mut GraphBuilder,
@@ -417,27 +421,27 @@ fn projected_convolution(
     (format!("conv of {shape} and of {from} to {dim_out}, strides {strides:?}, relu {relu}"), out, vec![shape, from])
 }
 
-/// Output channels of convolutions that are wide: more than the 64 of the widest workgroup tile.
+/// Output channels of wide convolutions: more than the 64 of the widest workgroup tile.
 const WIDE_CHANNELS: std::ops::RangeInclusive<usize> = 65..=80;
 
 /// Output positions of the longest workgroup tile.
 const LONGEST_TILE: usize = 512;
 
-/// A shape with more squares of two by two positions than the longest workgroup tile has positions, so that Winograd's
-/// products fill several of these too.
+/// A shape with more 2×2 squares than the longest workgroup tile has positions, so that Winograd's products also need
+/// several of these tiles.
 fn wide_shape(rng: &mut Rng, channels: usize) -> Shape {
     let (n, h, w) = (rng.usize(1..=2), rng.usize(17..=24), rng.usize(17..=24));
     let frames = LONGEST_TILE / (n * (h / 2) * (w / 2)) + 1;
     Shape::new(n, channels, frames, h, w)
 }
 
-/// A window that fits `shape` at least once; for pooling, one that never lies wholly in the padding.
+/// A window that fits into `shape` at least once; for pooling, a window that never lies entirely in the padding.
 fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
     loop {
         let mut kernel = [(); 3].map(|()| [1, 1, 2, 3, 3, 5, 7][rng.usize(..7)]);
         let mut dilation = [(); 3].map(|()| [1, 1, 1, 2, 3][rng.usize(..5)]);
         let mut stride = [(); 3].map(|()| [1, 1, 2, 2, 3][rng.usize(..5)]);
-        // What most layers are, and what chance would hardly draw.
+        // The window of most layers, which would rarely be drawn by chance.
         if !pooling && rng.u32(..3) == 0 {
             for axis in 1..3 {
                 (kernel[axis], dilation[axis], stride[axis]) = (3, 1, 1);
@@ -445,20 +449,20 @@ fn random_window(rng: &mut Rng, shape: Shape, pooling: bool) -> Window {
         }
         let span = |axis: usize| dilation[axis] * (kernel[axis] - 1);
         let pad = [0, 1, 2].map(|axis| {
-            // Convolutions may even be padded beyond their span.
+            // Convolutions may have more padding than the window covers.
             let most = if pooling { span(axis) } else { span(axis) + 1 };
             if rng.bool() { (span(axis) / 2).min(most) } else { rng.usize(..=most) }
         });
         let window = Window { kernel, stride, pad, dilation };
         let fits = if pooling { window.always_touches(shape.thw()) } else { window.output(shape.thw()).is_some() };
-        // Large kernels on every axis at once would only cost time.
+        // Large kernels on all axes would only take time.
         if fits && window.taps() <= 75 {
             return window;
         }
     }
 }
 
-/// A narrow body of either transformation, on a small clip of any size, with a few taps.
+/// A narrow body with either transformation, a small clip of any size, and a few taps.
 ///
 /// # Errors
 /// None that a valid configuration can have.
@@ -468,7 +472,7 @@ fn random_body(rng: &mut Rng) -> Result<Case> {
     let mut feat_dims = vec![num_groups * rng.usize(1..=5)];
     for _ in 0..stages {
         let last = *feat_dims.last().expect("has the stem's");
-        // Now and then a stage keeps its width, and then has neither projection nor stride.
+        // Sometimes a stage keeps its width, and then has neither a projection nor a stride.
         feat_dims.push(if rng.u32(..4) == 0 { last } else { num_groups * rng.usize(1..=9) });
     }
     let config = BackboneConfig {
@@ -489,7 +493,7 @@ fn random_body(rng: &mut Rng) -> Result<Case> {
     let blobs = case.graph.blobs();
     case.taps = (0..rng.usize(..=3)).map(|_| blobs[rng.usize(..blobs.len())].name.clone()).collect();
     if rng.u32(..8) == 0 {
-        // Then it is converted besides, where the stem reads it as it comes.
+        // The clip is then converted as well, even if the stem reads it without conversion.
         case.taps.push("data".to_owned());
     }
     Ok(case)

@@ -1,4 +1,4 @@
-//! Counting what random cases have covered, so that a run that misses something can say so.
+//! Counts the properties that random cases have covered, so that a run can report what it missed.
 
 use super::Case;
 use crate::gpu::ShaderChecks;
@@ -17,8 +17,8 @@ pub struct Coverage {
     required: Vec<String>,
 }
 
-/// Properties that every full run must have met, beside every method by name, split and not, and every kernel that
-/// divides a matrix product between workgroups.
+/// Properties that every full run must cover. In addition it must cover every method by name, split and unsplit, and
+/// several workgroup tiles of every kernel that divides a matrix product.
 const REQUIRED: [&str; 57] = [
     "stride 1",
     "stride 2",
@@ -51,8 +51,8 @@ const REQUIRED: [&str; 57] = [
     "pooling fused, batch above 1",
     "a clip read in both layouts",
     "subsampled, with channels added",
-    "joined, in whole quads",
-    "joined, within a quad",
+    "joined, in whole channel blocks",
+    "joined, within a channel block",
     "an input that takes frames of another",
     "mean over space",
     "mean over time, of frames of several positions",
@@ -80,7 +80,7 @@ const REQUIRED: [&str; 57] = [
 ];
 
 impl Coverage {
-    /// Nothing covered yet; required are the methods that devices like `target` can run, and all other properties.
+    /// Nothing covered yet. Required are the methods and kernels that run on `target`, and all other properties.
     pub(super) fn new(target: Target) -> Self {
         let methods = Method::all().filter(|method| method.runs_on(target));
         let ways = |method: Method| {
@@ -114,7 +114,7 @@ impl Coverage {
             let uneven = input.c % 4 != 0 || output.c % 4 != 0;
             met.push(("channels not a multiple of 4".to_owned(), uneven));
             met.push(("channels a multiple of 4".to_owned(), !uneven));
-            // The output is read back in another layout: what else reads the blob that it is made of is behind it.
+            // The output is converted to another layout. Other readers of its source blob come after it.
             let output = plan.graph().operators().iter().find(|other| other.output == plan.graph().output());
             let behind = output.is_some_and(|last| last.inputs[0] == op.inputs[0]) && op.kind != OpKind::Layout;
             met.push(("operators behind the output".to_owned(), behind));
@@ -129,8 +129,8 @@ impl Coverage {
                 met.push(("subsampled, with channels added".to_owned(), more));
             }
             let joined = op.kind == OpKind::Concat;
-            met.push(("joined, in whole quads".to_owned(), joined && input.c.is_multiple_of(4)));
-            met.push(("joined, within a quad".to_owned(), joined && !input.c.is_multiple_of(4)));
+            met.push(("joined, in whole channel blocks".to_owned(), joined && input.c.is_multiple_of(4)));
+            met.push(("joined, within a channel block".to_owned(), joined && !input.c.is_multiple_of(4)));
             let sampled = plan.graph().slow_frames().is_some_and(|slow_frames| slow_frames.alpha > 1);
             met.push(("an input that takes frames of another".to_owned(), sampled));
             if let OpKind::AveragePool(axes) = op.kind {
@@ -178,7 +178,7 @@ impl Coverage {
         }
     }
 
-    /// Adds what another run on the same device has covered.
+    /// Adds the counts of another run on the same device.
     pub(super) fn append(&mut self, other: Self) {
         for (property, count) in other.counts {
             *self.counts.entry(property).or_default() += count;
@@ -190,7 +190,7 @@ impl Coverage {
         self.counts.iter().map(|(name, &count)| (name.as_str(), count))
     }
 
-    /// What a full run must meet and this one has not.
+    /// Required properties that no step has had.
     pub fn missing(&self) -> Vec<&str> {
         let required = self.required.iter().map(String::as_str);
         required.filter(|&name| !self.counts.contains_key(name)).collect()
@@ -215,7 +215,7 @@ fn divides_products(kernel: Kernel) -> bool {
     }
 }
 
-/// How a step is split, if it is.
+/// The ways in which a step is split.
 fn split_properties(plan: &Plan, step: &Step) -> Vec<(String, bool)> {
     let op = &plan.graph().operators()[step.operator];
     let (over_frames, over_channels) = (step.is_cut_over_frames(), step.parts.len() > 1);

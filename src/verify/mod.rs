@@ -1,10 +1,10 @@
-//! Proof by comparison: random operators and bodies, every kernel variant by force, against the CPU reference.
+//! Verification: random operators and bodies with every method forced, compared with the CPU reference.
 //!
-//! `resnet3d verify` and the property tests run the same code. A result agrees if it is within [`Tolerance`], as a
-//! whole and value by value. Every plan runs twice, its buffers filled beforehand with NaN and with 1e30, and must give
-//! the same bits each time. (NaN alone would prove little: `max(NaN, 0)` may be 0.) Then it runs once more, of bodies
-//! every other one, under limits so small that it has to be split, and must give the same bits again. Methods run fused
-//! and unfused by turns, and on every other body.
+//! `resnet3d verify` and the property tests run the same code. A result is right if it is within [`Tolerance`], as a
+//! whole and value by value. Every plan runs twice, with its buffers filled with NaN and with 1e30, and must give the
+//! same bits each time. (NaN alone is not enough: `max(NaN, 0)` may be 0.) Operators, and half of the bodies, also run
+//! under limits so small that their plans are split, and must give the same bits. Each method runs alternately fused
+//! and unfused, and on every other body.
 
 mod cases;
 mod coverage;
@@ -31,10 +31,10 @@ use crate::reference::{self, Volume};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// The least root mean square of blobs of bodies that are compared, unless all is zero.
+/// The least root mean square of the blobs of a body, unless they are zero. Other bodies are drawn again.
 const LEAST_LEFT: f64 = 0.05;
 
-/// What the activation buffers hold before a run.
+/// The values that fill the activation buffers before a run.
 const FILLS: [f32; 2] = [f32::NAN, 1e30];
 
 /// How much to verify.
@@ -44,7 +44,7 @@ pub struct Settings {
     pub cases: Cases,
     /// The seed of all of them: the same seed and number draw the same case.
     pub seed: u64,
-    /// Plan all of them within so much memory, see [`PlanOptions::memory_limit`].
+    /// The memory limit of every plan, see [`PlanOptions::memory_limit`].
     pub memory_limit: Option<u64>,
 }
 
@@ -59,12 +59,12 @@ impl Default for Settings {
 pub enum Cases {
     /// The first ones.
     First {
-        /// Random single operators, with what may be fused behind them.
+        /// Random operators, each with the operators that may be fused into it.
         operators: usize,
         /// Random small bodies.
         bodies: usize,
     },
-    /// The one with this number, as a run that has it among others draws it.
+    /// The case with this number, which is the same as in a run over several cases.
     One(usize),
 }
 
@@ -82,7 +82,7 @@ impl Cases {
         }
     }
 
-    /// How many operators and how many bodies they are.
+    /// The number of operators and the number of bodies.
     pub fn counts(self) -> (usize, usize) {
         match self {
             Self::First { operators, bodies } => (operators, bodies),
@@ -95,13 +95,13 @@ impl Cases {
 /// One way to run a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// The method forced on every operator it can do.
+    /// The method that is forced on every operator that it supports.
     pub method: Option<Method>,
     /// Whether operators are fused.
     pub fusion: bool,
     /// Whether shaders keep wgpu's run-time checks.
     pub checks: ShaderChecks,
-    /// Artificial limits, under which the plan is split; the result must be that of the unsplit plan bit for bit.
+    /// Artificial limits, under which the plan is split. The result must be that of the unsplit plan bit for bit.
     pub limits: Option<PlanLimits>,
     /// A limit on memory as well, see [`PlanOptions::memory_limit`].
     pub memory_limit: Option<u64>,
@@ -109,11 +109,11 @@ pub struct Variant {
     pub patch: Option<ShaderPatch>,
 }
 
-/// Verifies `gpu`; `progress` hears how many of how many cases are done.
+/// Verifies `gpu`. `progress` is called with the number of cases done and of all cases.
 ///
 /// # Errors
-/// None that drawn cases can have. A wrong result is no error, but a [`Failure`] in the report, and so is an error of
-/// planning or of the device. A failure does not keep further cases from being tried, unless the device is lost.
+/// None that drawn cases can have. A wrong result is not an error but a [`Failure`] in the report, and so is an error
+/// of planning or of the device. Further cases run after a failure, unless the device is lost.
 pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let numbers = settings.cases.numbers();
     let mut report = Report::new(gpu);
@@ -129,14 +129,14 @@ pub fn verify(gpu: &GpuContext, settings: &Settings, progress: &mut dyn FnMut(us
     Ok(report)
 }
 
-/// Runs a case in all ways whose turn it is, whole and split, and adds to the report what comes of each.
+/// Runs a case in all ways whose turn it is, whole and split, and adds every result to the report.
 fn run_case(gpu: &GpuContext, settings: &Settings, drawn: &Drawn, report: &mut Report) {
     let Drawn { case, is_body, index, .. } = drawn;
     let mut splits = drawn.splits();
-    // Cheap to alternate, and both forms of every shader are seen.
+    // Alternating costs nothing and covers both forms of every shader.
     let checks = [ShaderChecks::Unchecked, ShaderChecks::Checked][index % 2];
     let ways = by_turns(variants(case, gpu.target(), checks), *index, *is_body);
-    // Of what can be run in a few ways only, each is split in several.
+    // A case with only a few ways to run is split several times in each way.
     let most_splits = if ways.len() < 5 { 4 } else { 1 };
     let attempt = |variant: &Variant, fills: &[f32]| run(gpu, case, plan(gpu, case, variant)?, variant, fills);
     for variant in ways {
@@ -166,19 +166,19 @@ fn run_case(gpu: &GpuContext, settings: &Settings, drawn: &Drawn, report: &mut R
     }
 }
 
-/// Those of `variants` whose turn it is with case number `index` of its kind: every method either fused or not, and of
-/// bodies, whose operators have been seen singly, every other method.
+/// Those of `variants` whose turn it is for operator or body number `index`: every method, either fused or unfused. For
+/// bodies, whose operators have run singly, it is every other method.
 fn by_turns(variants: Vec<Variant>, index: usize, is_body: bool) -> Vec<Variant> {
     let methods = variants.chunk_by(|a, b| a.method == b.method).enumerate();
     let due = methods.filter(|(place, _)| !is_body || (index + place).is_multiple_of(2));
     due.map(|(place, ways)| ways[(index + place) / 2 % ways.len()]).collect()
 }
 
-/// Verifies `gpu` for `time`, and at least once: as [`verify`] with `settings`, then with the next seed, and so on, all
-/// in one report. `progress` hears how many cases are done, and the seed.
+/// Verifies `gpu` for `time`, and at least once: like [`verify`] with `settings`, then with the next seed, and so on,
+/// in one report. `progress` is called with the number of cases done and the seed.
 ///
 /// # Errors
-/// As [`verify`].
+/// Those of [`verify`].
 pub fn verify_for(
     gpu: &GpuContext,
     settings: &Settings,
@@ -210,14 +210,15 @@ pub fn check(gpu: &GpuContext, case: &Case, expected: &Expected, variant: &Varia
     Ok(run(variant, &FILLS)?.outcome(expected, whole.as_ref()))
 }
 
-/// All ways to run `case`: every method that can do one of its convolutions by force, fused and unfused where that
-/// makes a difference.
+/// All ways to run `case`: with every method forced that supports one of its convolutions, fused and, if that makes a
+/// difference, unfused.
 pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
     let mut methods: Vec<Option<Method>> = Vec::new();
     let fused = fuse_pools(&fuse(&case.graph, &[]), &[], |_, _| true);
     for op in case.graph.operators().iter().chain(fused.operators()) {
         let candidates = Method::candidates(&op.kind, target);
-        // Operators with a single method run with that whatever is forced, unless they are there only where it is.
+        // An operator with a single method runs with that method whatever is forced, unless fusion creates the operator
+        // only if the method is forced.
         let choice = candidates.len() > 1 || matches!(op.kind, OpKind::Conv(_));
         for method in candidates.iter().filter(|_| choice) {
             if !methods.contains(&Some(*method)) {
@@ -247,7 +248,7 @@ pub fn kernels(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<HashS
 
 fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     let mut limits = gpu.plan_limits();
-    limits = variant.limits.map_or(limits, |drawn| drawn.within(limits));
+    limits = variant.limits.map_or(limits, |artificial| artificial.within(limits));
     limits.max_groups = limits.max_groups.min(case.max_groups);
     let options = PlanOptions {
         taps: case.taps.clone(),
@@ -257,7 +258,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
         target: gpu.target(),
         forced: variant.method,
         choices: Choices::default(),
-        // What a forced method cannot do others do, whose choice must not depend on the limits.
+        // Other methods compute what the forced one does not support. Their choice must not depend on the limits.
         numerics: if variant.method.is_none_or(Method::is_winograd) { Numerics::Fast } else { Numerics::NoWinograd },
         limits,
         memory_limit: variant.memory_limit,
@@ -265,7 +266,7 @@ fn plan(gpu: &GpuContext, case: &Case, variant: &Variant) -> Result<Plan> {
     Plan::new(&case.graph, &case.input_shapes(), &options)
 }
 
-/// What the CPU reference makes of the taps and the last blob of a case, by name.
+/// The results of the CPU reference for the taps and the last blob of a case, by name.
 #[derive(Clone, Debug)]
 pub struct Expected(BTreeMap<String, Volume>);
 
@@ -273,8 +274,8 @@ impl Expected {
     /// Runs the reference on `case`.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a tap that the case has not; others that drawn cases cannot
-    /// have.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a tap that the case does not have; others that drawn cases
+    /// cannot have.
     pub fn of(case: &Case) -> Result<Self> {
         let last = case.graph.blob(case.graph.output()).name.clone();
         let names: Vec<String> = case.taps.iter().cloned().chain([last]).collect();
@@ -284,9 +285,8 @@ impl Expected {
         Ok(Self(names.into_iter().zip(volumes).collect()))
     }
 
-    /// Whether next to nothing is left of the values that a blob of a body is the sum of, which are around 1: what a
-    /// narrow body of few positions may come to by chance. Their rounding errors are left, beyond any tolerance for
-    /// what is.
+    /// Whether the terms of some blob of a body cancel almost completely, as may happen by chance in a narrow body with
+    /// few positions. The terms are around 1; their rounding errors remain, and exceed the tolerance for the small sum.
     fn has_cancelled(&self) -> bool {
         self.0.values().any(|blob| {
             let square = blob.data.iter().map(|v| v * v).sum::<f64>() / blob.data.len() as f64;
@@ -295,7 +295,7 @@ impl Expected {
     }
 }
 
-/// What a plan computed, for each filling of its buffers.
+/// The outputs of a plan, for each filling of its buffers.
 struct Run {
     plan: Plan,
     runs: Vec<Vec<Vec<f32>>>,
@@ -314,7 +314,7 @@ fn run(gpu: &GpuContext, case: &Case, plan: Plan, variant: &Variant, fills: &[f3
 }
 
 impl Run {
-    /// Compares with what should be, and with the `whole` of what was split.
+    /// Compares the outputs with those expected, and those of a split plan with those of the `whole` plan.
     fn outcome(&self, expected: &Expected, whole: Option<&Self>) -> Outcome {
         let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
         let first = bits(&self.runs[0]);

@@ -1,4 +1,4 @@
-//! What became of a run, and how far off it was.
+//! The outcome of a run, and failures.
 
 use super::{Drawn, Variant};
 use crate::deviation::Deviation;
@@ -6,14 +6,14 @@ use crate::error::Error;
 use crate::gpu::ShaderChecks;
 use serde::Serialize;
 
-/// What became of one run.
+/// The outcome of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The worst blob.
+    /// The blob with the largest deviation.
     pub worst: Deviation,
     /// Whether all fillings of the buffers gave the same bits.
     pub repeatable: bool,
-    /// Whether a split plan gave the bits of the unsplit one; true of plans that are not split.
+    /// Whether a split plan gave the bits of the unsplit plan; true for an unsplit plan.
     pub as_unsplit: bool,
 }
 
@@ -24,28 +24,28 @@ impl Outcome {
     }
 }
 
-/// A run that was not right.
+/// A run whose result was wrong or missing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failure {
-    /// The case, in words.
+    /// The description of the case.
     pub case: String,
     /// The seed that draws it.
     pub seed: u64,
-    /// Its number among the cases of the seed, from 0.
+    /// The number of the case among those of the seed, from 0.
     pub number: usize,
-    /// The row of the report it counts in.
+    /// The row of the report that counts it.
     pub row: String,
     /// Whether shaders had wgpu's run-time checks.
     pub checked: bool,
-    /// Whether it was split, under artificial limits.
+    /// Whether it was split under artificial limits.
     pub split: bool,
-    /// How far off; `None` if it did not run to its end.
+    /// The largest deviation; `None` if the run failed.
     pub worst: Option<Deviation>,
-    /// Whether what the buffers held before made no difference.
+    /// Whether all fillings of the buffers gave the same bits.
     pub repeatable: bool,
-    /// Whether splitting made no difference.
+    /// Whether a split plan gave the bits of the unsplit plan.
     pub as_unsplit: bool,
-    /// Why it did not run to its end.
+    /// The error, if the run failed.
     pub error: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Every published body at its full width, against the CPU reference.
+//! Every published body at full width, compared with the CPU reference.
 //!
-//! The clips are small, since the reference takes its time; the networks are whole: all presets, and what else the
-//! reference's configuration can make of them.
+//! The clip is small, because the reference is slow. The networks are all presets and the variants that the reference's
+//! configuration offers.
 
 use crate::config::BackboneConfig;
 use crate::deviation::{Deviation, Tolerance};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The clip that every body runs on.
 const CLIP: Shape = Shape::new(1, 3, 4, 64, 64);
 
-/// Bodies beside the presets: a name, and the configuration as JSON.
+/// Further bodies: a name, and the configuration as JSON.
 const FURTHER: [(&str, &str); 8] = [
     ("r18-conv4, basic blocks", r#"{"preset": "r18-conv4", "transformation": "basic"}"#),
     ("r18-conv5, basic blocks", r#"{"preset": "r18-conv5", "transformation": "basic"}"#),
@@ -31,7 +31,7 @@ const FURTHER: [(&str, &str); 8] = [
     ("ResNeXt-101 32x8d, conv5", r#"{"preset": "r101-conv5", "num_groups": 32, "width_per_group": 8}"#),
 ];
 
-/// A body of full width, with what the CPU reference makes of it.
+/// A body at full width, with the results of the CPU reference.
 #[derive(Debug)]
 pub struct PresetCase {
     name: String,
@@ -42,7 +42,7 @@ pub struct PresetCase {
     reference_time: Duration,
 }
 
-/// How a body of full width fared on one adapter.
+/// The result of a body at full width on one adapter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PresetRow {
     /// The body.
@@ -55,19 +55,19 @@ pub struct PresetRow {
     pub macs: u64,
     /// Trained values.
     pub parameters: u64,
-    /// Making everything, shaders and packed weights included, in milliseconds.
+    /// The time to prepare everything, including shaders and packed weights, in milliseconds.
     pub prepare_ms: f64,
-    /// The second run, in milliseconds.
+    /// The time of the second run in milliseconds.
     pub forward_ms: f64,
-    /// The CPU reference, in milliseconds.
+    /// The time of the CPU reference in milliseconds.
     pub reference_ms: f64,
-    /// The worst of the last blobs of the stages.
+    /// The last blob of a stage with the largest deviation.
     pub worst: Deviation,
-    /// Whether that is within tolerance.
+    /// Whether it is within tolerance.
     pub passed: bool,
 }
 
-/// The bodies there are: names and configurations.
+/// All bodies: names and configurations.
 ///
 /// # Errors
 /// None that the configurations here can have.
@@ -100,7 +100,7 @@ impl PresetCase {
         })
     }
 
-    /// Runs it on a device, with the choices that a user gets.
+    /// Runs it on a device with the default choice of methods.
     ///
     /// # Errors
     /// Those of [`GpuBackbone`].

@@ -1,4 +1,4 @@
-//! What verification on one adapter found, by method, to be read or attached to a report of a defect.
+//! The results of verification on one adapter by method, to be read or attached to a bug report.
 
 use super::{Coverage, Deviation, Drawn, Failure, Outcome, Run, Variant};
 use crate::error::{ErrorKind, Result};
@@ -8,28 +8,28 @@ use crate::options::Precision;
 use crate::plan::Plan;
 use serde::Serialize;
 
-/// The runs of one method, or of bodies with it, in one precision.
+/// The runs of one method, on operators or on bodies, in one precision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Method, and how it was run.
+    /// The method, and how it was run.
     pub name: String,
     /// Number format on the device.
     pub precision: &'static str,
-    /// Runs.
+    /// The number of runs.
     pub runs: usize,
-    /// Runs that were not right.
+    /// Runs whose results were wrong or missing.
     pub failed: usize,
     /// The largest relative error.
     pub worst_relative: f64,
-    /// The largest error of a value, as a share of what one may be.
+    /// The largest error of a value, as a share of its tolerance.
     pub worst_element: f64,
     /// The largest share of the tolerance.
     pub worst_of_tolerance: f64,
-    /// The blob that had that share, and the value in it that was furthest off; `None` if no run came to an end.
+    /// The blob with that share, and its worst value; `None` if every run failed.
     pub worst: Option<Deviation>,
 }
 
-/// What verification on one adapter found.
+/// The results of verification on one adapter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Name of the adapter.
@@ -38,20 +38,20 @@ pub struct Report {
     pub backend: &'static str,
     /// Its driver.
     pub driver: String,
-    /// Cases drawn and run in all ways.
+    /// The number of cases that were run.
     pub cases: usize,
-    /// Whether the device was lost, which ended the verification.
+    /// Whether the device was lost, which ends the verification.
     pub lost: bool,
     /// By method and precision, sorted by name.
     pub rows: Vec<Row>,
-    /// Runs that were not right.
+    /// Runs whose results were wrong or missing.
     pub failures: Vec<Failure>,
-    /// What was covered.
+    /// The properties that were covered.
     pub coverage: Coverage,
 }
 
 impl Report {
-    /// Of no cases yet.
+    /// A report without cases.
     pub(super) fn new(gpu: &GpuContext) -> Self {
         Self {
             adapter: gpu.adapter_name().to_owned(),
@@ -65,12 +65,12 @@ impl Report {
         }
     }
 
-    /// Runs in all rows.
+    /// The number of runs in all rows.
     pub fn runs(&self) -> usize {
         self.rows.iter().map(|row| row.runs).sum()
     }
 
-    /// Counts a run of `drawn`, which is compared with what is expected, and with the `whole` of what was split.
+    /// Counts a run of `drawn`. Its outputs are compared with those expected, and those of a split plan with `whole`.
     pub(super) fn count(&mut self, drawn: &Drawn, variant: &Variant, run: &Result<Run>, whole: Option<&Run>) {
         let name = row_name(run.as_ref().ok().map(|run| &run.plan), drawn.is_body, variant);
         let outcome = run.as_ref().map(|run| run.outcome(&drawn.expected, whole));
@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    /// Adds what another report of the same adapter has.
+    /// Adds another report of the same adapter.
     pub(super) fn append(&mut self, other: Self) {
         self.cases += other.cases;
         self.lost |= other.lost;
@@ -139,8 +139,8 @@ impl Row {
     }
 }
 
-/// A body counts under how it was run; an operator under the method it was about. What could not be planned or run
-/// counts under the method that was forced.
+/// The name of the row that counts a run: the method of an operator, or how a body was run and its method. A run that
+/// failed counts under the method that was forced.
 fn row_name(plan: Option<&Plan>, body: bool, variant: &Variant) -> String {
     let planned = plan.and_then(|plan| {
         let mut methods = plan.steps().iter().map(|step| step.method);

@@ -1,4 +1,4 @@
-//! Drawing limits under which a case has to be split.
+//! Draws limits under which a case has to be split.
 
 use super::{Case, Variant, plan};
 use crate::error::{ErrorKind, Result};
@@ -6,8 +6,8 @@ use crate::gpu::GpuContext;
 use crate::plan::{Plan, PlanLimits};
 use fastrand::Rng;
 
-/// `variant` of `case` under limits drawn so small that its plan has more dispatches, or more buffers for a blob;
-/// `None` where it has nothing to split.
+/// `variant` of `case` under random limits so small that its plan has more dispatches, or more buffers for a blob;
+/// `None` if nothing can be split.
 ///
 /// # Errors
 /// Errors of planning, other than limits that are too small.
@@ -25,7 +25,8 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
         max_macs: [PlanLimits::default().max_macs, 1 << 20, 1 << 18][rng.usize(..3)],
         ..PlanLimits::default()
     };
-    // Downwards until it cannot be done any more, or chance has it: from half of everything to a few rows.
+    // Reduces the limits a random number of times, as long as a plan is possible: down to half of a blob or to a few
+    // rows.
     let mut found = None;
     for _ in 0..rng.usize(1..=8) {
         let smaller = PlanLimits { max_binding_bytes: part(limits.max_binding_bytes, rng), ..limits };
@@ -33,7 +34,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
             (limits, found) = (smaller, Some(plan));
         }
     }
-    // Now and then a limit on memory.
+    // Sometimes a limit on memory.
     let mut memory_limit = variant.memory_limit;
     if rng.u32(..8) == 0 {
         let smaller = part(found.as_ref().unwrap_or(&whole).peak_bytes(), rng);
@@ -41,7 +42,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
             (memory_limit, found) = (Some(smaller), Some(plan));
         }
     }
-    // Buffers not much larger than bindings: blobs in several of them.
+    // Buffers that are not much larger than bindings, so that a blob needs several.
     let mut buffer = limits.max_binding_bytes.saturating_mul(8);
     for _ in 0..rng.usize(0..=4) {
         let smaller = PlanLimits { max_buffer_bytes: buffer, ..limits };
@@ -55,7 +56,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     Ok(split.map(|_| Variant { limits: Some(limits), memory_limit, ..*variant }))
 }
 
-/// More would only take time.
+/// The most dispatches of a split plan: more would only take time.
 const MOST_DISPATCHES: usize = 120;
 
 /// Two to eight tenths of `bytes`.
@@ -63,7 +64,7 @@ fn part(bytes: u64, rng: &mut Rng) -> u64 {
     bytes * rng.u64(2..=8) / 10
 }
 
-/// The plan under `limits`; `None` where they are too small, or make it too long.
+/// The plan under `limits`; `None` if they are too small or the plan has too many dispatches.
 fn attempt(
     gpu: &GpuContext,
     case: &Case,

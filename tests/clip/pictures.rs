@@ -89,7 +89,8 @@ fn pixels_are_those_of_opencv() {
 fn a_picture_that_ends_early_is_an_error() {
     let jpegs = "420_baseline 420_progressive 420_restarts 411_1x1 cmyk_progressive grey_baseline scans unrefined ycck";
     let others = "rgb.png palette.png grey16.png lossy40.webp alpha.webp lossless.webp exif8.webp animated.webp \
-                  rgb.bmp palette.bmp rgb_plain.tif rgb_lzw.tif rgb_adobe_deflate.tif rgb_packbits.tif group4.tif grey16.tif";
+                  rgb.bmp palette.bmp rgb_plain.tif rgb_lzw.tif rgb_adobe_deflate.tif rgb_packbits.tif group4.tif \
+                  grey16.tif";
     let jpegs = jpegs.split(' ').map(|stem| format!("{stem}.jpg"));
     let names: Vec<String> = jpegs.chain(others.split(' ').map(str::to_owned)).collect();
     names.into_par_iter().for_each(|name| {

@@ -137,7 +137,7 @@ pub fn fixture(name: &str) -> Fixture {
 #[track_caller]
 pub fn assert_verified(report: &Report, limits: DeviceLimits) {
     let failures = report.failures.iter().map(|failure| {
-        let replay = failure.replay();
+        let replay = format!("resnet3d verify --seed {} --case {}", failure.seed, failure.number);
         format!("{failure}\n  {replay} --backend {} --adapter {:?} --limits {limits}", report.backend, report.adapter)
     });
     let failures: Vec<String> = failures.collect();
