@@ -365,7 +365,7 @@ fn broken_kernels_are_caught() {
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }
 
-/// Cases of the kind that pass with the shaders as they are, each drawn and planned once for all faults.
+/// Cases that pass with the unchanged shaders. Each is drawn and planned once for all faults.
 struct Trials<'a> {
     gpu: &'a GpuContext,
     seed: u64,
@@ -383,14 +383,14 @@ struct Way {
     kernels: HashSet<Kernel>,
 }
 
-/// Which of the ways to run a case are tried with a fault.
+/// The ways to run a case that are tried with a fault.
 #[derive(Clone, Copy)]
 enum Among {
-    /// Those that run a kernel which the fault is in.
+    /// Those that run a kernel with the fault.
     Broken,
-    /// Those of them that are split.
+    /// Those that run such a kernel and are split.
     Split,
-    /// Those that run this kernel, and no other which the fault is in.
+    /// Those that run this kernel, and no other kernel with the fault.
     Only(Kernel),
 }
 
@@ -422,7 +422,7 @@ impl<'a> Trials<'a> {
         self.trials.push(Trial { drawn, ways });
     }
 
-    /// Runs up to so many cases until one fails.
+    /// Runs at most `cases` cases, until one fails. Returns the number of runs, and whether one failed.
     fn run_until_caught(&mut self, patch: ShaderPatch, among: Among, cases: usize) -> (usize, bool) {
         let broken = patch.kernels();
         let mut runs = 0;
@@ -452,23 +452,23 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// What takes an adapter that is the CPU, as Mesa's drivers have one: see `tests/faults/mesa.rs`.
+/// Tests that need an adapter on the CPU, such as Mesa's: see `tests/faults/mesa.rs`.
 mod mesa {
     use super::*;
 
-    /// Most cases to look for a missing barrier in: those that show at all show in a few.
+    /// The most cases to look for a missing barrier in. The first few show it.
     const MOST_CASES_OF_A_BARRIER: usize = 60;
 
-    /// Every barrier of every kernel is needed: without it, on an adapter that is the CPU, results are wrong. Such an
-    /// adapter runs the subgroups of a workgroup one after the other from barrier to barrier, so that a missing one
-    /// shows every time. On a GPU it may be luck, and invocations of one subgroup need none.
+    /// Without any one of its barriers every kernel gives wrong results on an adapter on the CPU. Such an adapter runs
+    /// the subgroups of a workgroup one after the other between barriers, so that a missing barrier always shows. On a
+    /// GPU the results may be right by chance, and the invocations of one subgroup need no barrier.
     #[test]
     #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
     fn dropped_barriers_are_caught() {
         let contexts = contexts();
         let software = contexts.iter().find(|gpu| gpu.class() == AdapterClass::Software);
-        let gpu = software
-            .expect("the test needs an adapter that is the CPU; on Debian: apt-get install mesa-vulkan-drivers");
+        let gpu =
+            software.expect("the test needs an adapter on the CPU; on Debian: apt-get install mesa-vulkan-drivers");
         let mut trials = Trials::new(gpu, seed());
         let mut missed = Vec::new();
         for barrier in barriers() {
@@ -487,13 +487,13 @@ mod mesa {
         assert!(missed.is_empty(), "not noticed: {missed:?}");
     }
 
-    /// Whether `kernel` has the barrier that a patch takes away: constants of a kernel may rule out what surrounds it.
+    /// Whether `kernel` can reach the barrier that a patch removes. Constants of a kernel may exclude it.
     fn runs_into(kernel: Kernel, barrier: ShaderPatch) -> bool {
         let source = kernel.source(DType::F32);
         barriers_of(&source) > barriers_of(&source.replace(barrier.from, barrier.to))
     }
 
-    /// The barriers of a shader's entry point that its constants do not rule out.
+    /// The number of barriers in the entry point of a shader that its constants do not exclude.
     fn barriers_of(source: &str) -> usize {
         let module = naga::front::wgsl::parse_str(source).unwrap();
         let function = &module.entry_points[0].function;
@@ -514,8 +514,8 @@ mod mesa {
         count(&function.body, function)
     }
 
-    /// Patches that take away one barrier each: all that stand in a shader. A comment behind a barrier tells it from
-    /// the others of its shader, also where a loop that it stands in is unrolled.
+    /// One patch for each barrier of each shader, which removes it. A comment after a barrier distinguishes it from the
+    /// others of the shader, even if the loop around it is unrolled.
     fn barriers() -> Vec<ShaderPatch> {
         const BARRIER: &str = "workgroupBarrier();";
         let mut barriers = Vec::new();

@@ -1,4 +1,4 @@
-//! What the integration tests share: adapters, fixtures, distances.
+//! Shared code of the integration tests: adapters, fixtures, comparisons.
 #![allow(dead_code)] // every test binary uses its own part
 
 #[cfg(target_os = "linux")]
@@ -13,12 +13,13 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Every usable adapter of the machine; says which. A machine without any fails, and says what to install.
+/// Contexts on every usable adapter of the machine, which are printed. Without any the test fails and prints what to
+/// install.
 pub fn contexts() -> Vec<GpuContext> {
     contexts_within(DeviceLimits::Adapter)
 }
 
-/// The same with no more of each adapter than that.
+/// The same with these limits.
 pub fn contexts_within(limits: DeviceLimits) -> Vec<GpuContext> {
     let contexts = GpuContext::all(&ContextOptions::default().limits(limits))
         .expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers libegl1 libgl1-mesa-dri");
@@ -36,12 +37,12 @@ pub fn narrow() -> (BackboneConfig, Weights) {
     (config, weights)
 }
 
-/// This test binary, to run one test in a process of its own, ignored or not. A loader in front of it, as other drivers
-/// need, stands in front of the new process too.
+/// Runs one test of this binary, ignored or not, in another process. If a loader started this process, as some drivers
+/// need, it also starts the other one.
 #[cfg(target_os = "linux")]
 pub fn this_binary(test: &str) -> std::process::Command {
     use std::os::unix::ffi::OsStrExt as _;
-    // The loader, if there is one, its options, the binary; then the arguments that the binary was given.
+    // The loader and its options, if there is one, the binary, and the arguments of the binary.
     let line = std::fs::read("/proc/self/cmdline").unwrap();
     let words: Vec<&[u8]> = line.strip_suffix(b"\0").unwrap().split(|&byte| byte == 0).collect();
     let given = std::env::args_os().count() - 1;
@@ -51,7 +52,7 @@ pub fn this_binary(test: &str) -> std::process::Command {
     command
 }
 
-/// The names of what is in a directory.
+/// The names in a directory.
 pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<String> {
     let entries = directory.read_dir().unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
@@ -132,8 +133,7 @@ pub fn fixture(name: &str) -> Fixture {
     }
 }
 
-/// Fails unless every run that `verify` counted was right. Names all that were not, each with the command that replays
-/// it.
+/// Fails if a run of `verify` failed. Prints all failures, each with the command that replays it.
 #[track_caller]
 pub fn assert_verified(report: &Report, limits: DeviceLimits) {
     let failures = report.failures.iter().map(|failure| {
@@ -144,12 +144,12 @@ pub fn assert_verified(report: &Report, limits: DeviceLimits) {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// How far a blob is from what it should be, by the bounds of `verify` for float32.
+/// The deviation of a blob from its expected values, by the bounds of `verify` for f32.
 pub fn deviation(blob: &str, got: &[f32], want: impl IntoIterator<Item = f64>) -> Deviation {
     Deviation::measure(blob, got, &want.into_iter().collect::<Vec<_>>(), Tolerance::of(DType::F32))
 }
 
-/// The blobs of two results side by side. Fails unless they are the same ones.
+/// The blobs of two results in pairs. Fails unless their names, shapes and numbers of values are the same.
 #[track_caller]
 pub fn side_by_side<'a>(
     one: &'a FeatureMaps,
@@ -161,7 +161,7 @@ pub fn side_by_side<'a>(
     one.blobs().iter().zip(other.blobs())
 }
 
-/// Fails unless a blob is what it should be, as a whole and value by value.
+/// Fails unless a blob is within tolerance of its expected values, as a whole and value by value.
 #[track_caller]
 pub fn assert_close(what: &str, got: &[f32], want: impl IntoIterator<Item = f64>) -> Deviation {
     let deviation = deviation(what, got, want);

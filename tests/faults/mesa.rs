@@ -1,8 +1,8 @@
-//! Faults that only Mesa's drivers for the CPU can be made to have: lavapipe with chosen calls of one function failing
-//! (`failing_driver.c`), and a lack of memory. Each has a process of its own.
+//! Faults that need Mesa's drivers for the CPU: lavapipe with chosen calls of one function failing
+//! (`failing_driver.c`), and a lack of memory. Each runs in a separate process.
 //!
-//! A machine with a GPU may be without these drivers, and libtest cannot ignore a test at run time: so these tests are
-//! ignored everywhere, and `scripts/test` runs them where Mesa is. Where it is not, they fail.
+//! A machine with a GPU may lack these drivers, and libtest cannot ignore a test at run time. So these tests are always
+//! ignored, and `scripts/test` runs them if Mesa is installed. If it is not, they fail.
 
 use super::common::failing_driver::build;
 use super::common::{contexts, this_binary};
@@ -11,10 +11,10 @@ use resnet3d_wgpu::low_level::kernels::AdapterClass;
 use resnet3d_wgpu::{Backend, ContextOptions, Error, ErrorKind, GpuContext, Shape, Timing};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Set for the processes that run on a driver that fails.
+/// Set for processes that run on a failing driver.
 const CHILD: &str = "RESNET3D_TEST_FAILING_DRIVER";
 
-/// Set to the index of an adapter for the processes that have no memory left.
+/// Set to the index of an adapter for processes that run out of memory.
 const STARVED: &str = "RESNET3D_TEST_STARVED_ADAPTER";
 
 // VK_ERROR_OUT_OF_HOST_MEMORY and so on.
@@ -153,8 +153,8 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-/// A process that may not have more memory: what the driver cannot allocate is an error, before any of it is touched.
-/// Only the memory of an adapter that is the CPU is the process's.
+/// In a process with a limit on memory, an allocation that the driver cannot make is an error before any of it is
+/// touched. Only an adapter on the CPU allocates in the memory of the process.
 #[test]
 #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
 fn a_lack_of_memory_is_a_typed_error() {
@@ -172,7 +172,7 @@ fn a_lack_of_memory_is_a_typed_error() {
         assert!(output.status.success(), "{}: {:?}\n{}", gpu.backend(), output.status, said);
         starved += 1;
     }
-    assert!(starved > 0, "the test needs an adapter that is the CPU; on Debian: apt-get install mesa-vulkan-drivers");
+    assert!(starved > 0, "the test needs an adapter on the CPU; on Debian: apt-get install mesa-vulkan-drivers");
 }
 
 fn starve(gpu: &GpuContext) {
