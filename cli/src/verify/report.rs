@@ -219,7 +219,7 @@ impl Verification {
                 ),
             )
             .add("tolerance", format!("L2: {relative:e} of the norm plus {absolute:e} per value"))
-            .add("of a value", format!("{element:e} of the root mean square plus the value, plus {absolute:e}"))
+            .add("per value", format!("{element:e} of the root mean square plus the value, plus {absolute:e}"))
             .add("worst", "the largest relative error, and the position with the largest share of the tolerance")
             .add("verdict", if self.passed { "all correct" } else { "WRONG" });
         format!("{text}\n{}\n\n{facts}", lines(&table).join("\n"))
