@@ -414,9 +414,10 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     assert_eq!(report["adapters"][0]["coverage"], verify("3")["adapters"][0]["coverage"]);
     assert_ne!(report["adapters"][0]["coverage"], verify("4")["adapters"][0]["coverage"]);
     let table = succeed(["verify", "--cases", "2", "--all-adapters", "--limits", "webgpu"]);
-    for word in ["relative", "worst at", "index", "f32", "1 ", "all correct", "limits     webgpu"] {
+    for word in ["relative", "worst at", "index", "f32", "1 ", "all correct"] {
         assert!(table.contains(word), "{word}: {table}");
     }
+    assert!(table.lines().any(|line| line.split_whitespace().eq(["limits", "webgpu"])), "{table}");
     let widest = table.lines().map(|line| line.chars().count()).max();
     assert!(widest.unwrap() <= 120, "{table}");
 }
