@@ -23,8 +23,8 @@ impl Tolerance {
     pub const fn of(dtype: DType) -> Self {
         match dtype {
             // Measured on lavapipe: at most 1.8e-6 of the norm, and 7.9e-6 for a value, both in whole networks at full
-            // width (5.0e-6 for a value of random operators, by Winograd's F(4x4)). Either bound is about six times
-            // that, as margin for drivers that contract or reassociate.
+            // width (5.0e-6 for a value of the random operators of the default seed, by Winograd's F(4x4)). Either
+            // bound is about six times that, as margin for drivers that contract or reassociate.
             DType::F32 => Self { relative: 1e-5, element: 5e-5, absolute: 1e-7 },
         }
     }

@@ -3,6 +3,7 @@
 use super::PlanOptions;
 use super::access::Access;
 use super::partition::Granularity;
+use super::schedule::Order;
 use super::select::{Selected, Selection};
 use super::work::operator_macs;
 use crate::graph::{BlobId, Graph, OpKind, Operator};
@@ -81,12 +82,17 @@ impl Workload<'_> {
     }
 
     /// The blob that holds the values of `blob`: the output of an identity operator is its input.
-    pub fn stored_in(&self, blob: BlobId) -> BlobId {
-        stored_in(self.graph, blob)
+    pub fn stored_in(&self, mut blob: BlobId) -> BlobId {
+        let identity =
+            |blob| self.graph.operators().iter().find(|op| op.output == blob && op.kind == OpKind::StopGradient);
+        while let Some(op) = identity(blob) {
+            blob = op.inputs[0];
+        }
+        blob
     }
 
     /// Most bytes of the blobs of one operator.
-    pub fn most_at_once(&self) -> u64 {
+    fn most_at_once(&self) -> u64 {
         let blobs = |op: &Operator| op.inputs.iter().chain([&op.output]).map(|&id| self.bytes(id)).sum();
         self.graph.operators().iter().map(blobs).max().unwrap_or(0)
     }
@@ -98,18 +104,13 @@ impl Workload<'_> {
 
     /// Blobs as whole as the adapter allows, computed one after the other.
     pub fn coarsest(&self) -> Granularity {
-        let workspace_bytes = self.options.target.scratch_budget(self.most_at_once());
-        Granularity::coarsest(&self.options.limits, workspace_bytes)
+        Granularity {
+            chunk_bytes: self.options.limits.max_buffer_bytes,
+            workspace_bytes: self.options.target.scratch_budget(self.most_at_once()),
+            bands: false,
+            order: Order::BlobByBlob,
+        }
     }
-}
-
-/// The blob that holds the values of `blob`: the output of an identity operator is its input.
-pub(super) fn stored_in(graph: &Graph, mut blob: BlobId) -> BlobId {
-    let identity = |blob| graph.operators().iter().find(|op| op.output == blob && op.kind == OpKind::StopGradient);
-    while let Some(op) = identity(blob) {
-        blob = op.inputs[0];
-    }
-    blob
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -8,7 +8,6 @@ use super::select::Selection;
 use super::{Plan, PlanOptions};
 use crate::error::{ErrorRepr, Result};
 use crate::graph::BlobId;
-use crate::shape::Shape;
 
 /// The plan of a selection, within the limit on memory if there is one.
 ///
@@ -116,7 +115,7 @@ fn within(selection: &Selection, options: &PlanOptions, limit: u64, plan: &Plan)
         }
     }
     let clips = &selection.graph.inputs()[..selection.graph.clips()];
-    let clips = clips.iter().map(|id| selection.shapes[id.index()]).map(|shape: Shape| shape.to_string());
+    let clips = clips.iter().map(|id| selection.shapes[id.index()].to_string());
     let what = format!("a clip of {}", clips.collect::<Vec<_>>().join(" and "));
     Err(ErrorRepr::MemoryLimit { what, least, limit }.into())
 }

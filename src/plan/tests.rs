@@ -1,20 +1,22 @@
 //! Each stage by itself, on graphs of a few operators.
 
 use super::batch::{Workload, batch};
-use super::lower::{Lowered, lower};
-use super::partition::{Granularity, Partition, partition};
+use super::lower::{Lowered, LoweredSlice, OperatorSlice, lower};
+use super::partition::{Granularity, partition};
 use super::schedule::{Order, schedule};
 use super::select::{Selection, select};
 use super::*;
-use crate::graph::{GraphBuilder, Window};
+use crate::graph::{GraphBuilder, Layout, Window};
+use std::ops::Range;
 
 const WINDOW: Window = Window { kernel: [3; 3], stride: [1; 3], pad: [1; 3], dilation: [1; 3] };
 
-/// A conversion of the clip, two convolutions over time, and a conversion of the last blob.
-fn chain(options: &PlanOptions) -> Graph {
+/// A conversion of the clip, two convolutions over time, the first one's blob with so many channels, and a conversion
+/// of the last blob.
+fn chain(options: &PlanOptions, channels: usize) -> Graph {
     let mut model = GraphBuilder::new();
     let data = model.input("data", 4);
-    let first = model.conv_affine_nd(data, "first", 4, WINDOW, 1, false);
+    let first = model.conv_affine_nd(data, "first", channels, WINDOW, 1, false);
     let second = model.conv_affine_nd(first, "second", 4, WINDOW, 1, false);
     rewrite(&model.finish(second), options).unwrap()
 }
@@ -27,29 +29,34 @@ fn direct() -> PlanOptions {
 
 const CLIP: Shape = Shape::new(1, 4, 10, 8, 8);
 
-/// Bytes of a frame of every blob of [`chain`] on [`CLIP`].
+/// Bytes of a frame of four channels of [`CLIP`].
 const FRAME: u64 = 4 * 4 * 8 * 8;
 
-fn frames(region: &Region) -> std::ops::Range<usize> {
+fn frames(region: &Region) -> Range<usize> {
     region.frames.clone()
 }
 
 fn blob(work: &Workload, name: &str) -> BlobId {
     let operators =
-        work.graph.operators().iter().filter(|op| work.graph.blob(op.output).layout != crate::graph::Layout::Planar);
+        work.graph.operators().iter().filter(|op| work.graph.blob(op.output).layout == Layout::ChannelsLast);
     operators.map(|op| op.output).find(|&id| work.graph.blob(id).name.starts_with(name)).unwrap()
 }
 
-/// Everything up to the dispatches.
-fn lowered<'a>(work: &Workload<'a>, granularity: Granularity) -> Lowered {
-    let Partition { storages } = partition(work, &granularity).unwrap();
-    lower(work, Partition { storages }, &granularity).unwrap()
+/// Runs a test on a graph after the first two stages.
+fn with_workload<T>(graph: &Graph, clip: Shape, options: &PlanOptions, test: impl FnOnce(&Workload) -> T) -> T {
+    let selection = select(graph, &[clip], options).unwrap();
+    test(&batch(&selection, options, 1))
+}
+
+/// The result of the next two.
+fn lowered(work: &Workload, granularity: Granularity) -> Lowered {
+    lower(work, partition(work, &granularity).unwrap(), &granularity).unwrap()
 }
 
 #[test]
 fn select_gives_every_operator_a_method_whatever_the_batch() {
     let options = direct();
-    let graph = chain(&options);
+    let graph = chain(&options, 4);
     let one = select(&graph, &[CLIP], &options).unwrap();
     let many = select(&graph, &[Shape { n: 6, ..CLIP }], &options).unwrap();
     assert_eq!(one.methods.len(), graph.operators().len());
@@ -84,7 +91,7 @@ fn batch_takes_as_many_clips_as_can_be_bound() {
     for (fit, micro_batches) in [(6, 1), (5, 2), (3, 2), (2, 3), (1, 6)] {
         let limits = PlanLimits { max_binding_bytes: fit * 10 * FRAME, ..options.limits };
         let options = PlanOptions { limits, ..options.clone() };
-        let graph = chain(&options);
+        let graph = chain(&options, 4);
         let selection = select(&graph, &[Shape { n: 6, ..CLIP }], &options).unwrap();
         let work = batch(&selection, &options, 1);
         assert_eq!((work.micro_batches, work.shapes[0].n), (micro_batches, 6 / micro_batches));
@@ -93,43 +100,43 @@ fn batch_takes_as_many_clips_as_can_be_bound() {
     }
 }
 
-/// The example that `docs/planner.md` draws: ten frames, chunks of six, a window of three frames.
+/// The example that `docs/planner.md` draws: ten frames, chunks of six, a window of three frames, and an output that is
+/// one chunk.
 #[test]
 fn the_drawn_example() {
     let options = direct();
-    let graph = chain(&options);
-    let selection = select(&graph, &[CLIP], &options).unwrap();
-    let work = batch(&selection, &options, 1);
-    let whole = work.coarsest();
-    let small = Granularity { chunk_bytes: 6 * FRAME, ..whole };
-    let first = blob(&work, "first");
+    let graph = chain(&options, 8);
+    with_workload(&graph, CLIP, &options, |work| {
+        let whole = work.coarsest();
+        let small = Granularity { chunk_bytes: 6 * 2 * FRAME, ..whole };
+        let first = blob(work, "first");
+        let extents = |granularity: &Granularity| -> Vec<Range<usize>> {
+            let storage = &partition(work, granularity).unwrap().storages[first.index()];
+            assert_eq!(storage.chunks().len(), storage.extents().len(), "each in a chunk");
+            storage.extents().iter().map(|extent| frames(&extent.region)).collect()
+        };
+        let all = 0..10;
+        assert_eq!(extents(&whole), [all]);
+        assert_eq!(extents(&small), [0..6, 4..10]);
 
-    let storage = |granularity: &Granularity| partition(&work, granularity).unwrap().storages[first.index()].clone();
-    let extents = |storage: &Storage| storage.extents().iter().map(|extent| frames(&extent.region)).collect::<Vec<_>>();
-    let all = 0..10;
-    assert_eq!(extents(&storage(&whole)), [all]);
-    assert_eq!((extents(&storage(&small)), storage(&small).chunks().len()), (vec![0..6, 4..10], 2));
-
-    let lowered = lowered(&work, small);
-    let step = lowered.steps.iter().position(|step| graph.operators()[step.operator].inputs[0] == first).unwrap();
-    let slices = lowered.slices[step].iter().map(|slice| &slice.regions);
-    let slices: Vec<_> = slices.map(|one| (frames(&one.inputs[0].region), frames(&one.output.region))).collect();
-    // The second convolution is read by nobody over time: its blob is divided without overlap where frames are not
-    // shared.
-    let computed: Vec<_> = slices.iter().flat_map(|(_, out)| out.clone()).collect();
-    for (read, out) in &slices {
-        assert_eq!(*read, out.start.saturating_sub(1)..(out.end + 1).min(10), "the window and no more");
-    }
-    assert!((0..10).all(|frame| computed.contains(&frame)), "{slices:?}");
+        let lowered = lowered(work, small);
+        let reads = |step: &Step| graph.operators()[step.operator].inputs[0] == first;
+        let slices = &lowered.slices[lowered.steps.iter().position(reads).unwrap()];
+        let slices: Vec<_> = slices
+            .iter()
+            .map(|LoweredSlice { regions: OperatorSlice { output, inputs }, .. }| {
+                (frames(&output.region), frames(&inputs[0].region), inputs[0].extent)
+            })
+            .collect();
+        assert_eq!(slices, [(0..5, 0..6, Some(0)), (5..10, 4..10, Some(1))]);
+    });
 }
 
 #[test]
 fn what_is_whole_is_lowered_to_one_slice() {
     let options = direct();
-    let graph = chain(&options);
-    let selection = select(&graph, &[CLIP], &options).unwrap();
-    let work = batch(&selection, &options, 1);
-    let lowered = lowered(&work, work.coarsest());
+    let graph = chain(&options, 4);
+    let lowered = with_workload(&graph, CLIP, &options, |work| lowered(work, work.coarsest()));
     assert_eq!(lowered.steps.len(), graph.operators().len());
     for (step, slices) in lowered.steps.iter().zip(&lowered.slices) {
         let [slice] = &slices[..] else { panic!("{} slices", slices.len()) };
@@ -153,9 +160,9 @@ fn operators_are_cut_by_themselves() {
         let pair = order.map(|(name, width)| model.conv_affine_nd(data, name, width, window, 1, false));
         let joined = model.concat(pair[0], pair[1], "joined");
         let graph = rewrite(&model.finish(joined), &options).unwrap();
-        let selection = select(&graph, &[clip], &options).unwrap();
-        let work = batch(&selection, &options, 1);
-        let lowered = lowered(&work, Granularity { workspace_bytes, ..work.coarsest() });
+        let lowered = with_workload(&graph, clip, &options, |work| {
+            lowered(work, Granularity { workspace_bytes, ..work.coarsest() })
+        });
         let all: u64 = lowered.workspaces.iter().map(|workspace| workspace.bytes).sum();
         assert!(all <= workspace_bytes, "{all} bytes for {workspace_bytes}");
         let regions = |name: &str| {
@@ -175,45 +182,41 @@ fn operators_are_cut_by_themselves() {
 #[test]
 fn on_demand_a_chunk_is_computed_just_before_it_is_read() {
     let options = direct();
-    let graph = chain(&options);
-    let selection = select(&graph, &[CLIP], &options).unwrap();
-    let work = batch(&selection, &options, 1);
-    let outputs = work.outputs().unwrap();
-    let small = Granularity { chunk_bytes: 4 * FRAME, order: Order::OnDemand, ..work.coarsest() };
-    let lowered = lowered(&work, small);
-    let in_order = |order: Order| -> Vec<usize> {
-        schedule(&work, &lowered, &outputs, order).iter().map(|item| item.step).collect()
-    };
-    assert_eq!(in_order(Order::BlobByBlob), (0..lowered.steps.len()).collect::<Vec<_>>());
-    let steps = in_order(Order::OnDemand);
-    assert_eq!(steps.len(), lowered.slices.iter().map(Vec::len).sum::<usize>(), "every slice once");
-    let last = lowered.steps.len() - 1;
-    let first_output = steps.iter().position(|&step| step == last).unwrap();
-    assert!(steps[first_output..].contains(&0), "the clip is still being converted: {steps:?}");
-    let memory =
-        |order: Order| assign::assign(&work, &lowered, &schedule(&work, &lowered, &outputs, order), order).peak_bytes();
-    assert!(memory(Order::OnDemand) < memory(Order::BlobByBlob));
+    let graph = chain(&options, 4);
+    with_workload(&graph, CLIP, &options, |work| {
+        let outputs = work.outputs().unwrap();
+        let small = Granularity { chunk_bytes: 4 * FRAME, order: Order::OnDemand, ..work.coarsest() };
+        let lowered = lowered(work, small);
+        let items = |order: Order| schedule(work, &lowered, &outputs, order);
+        let steps = |order: Order| items(order).iter().map(|item| item.step).collect::<Vec<_>>();
+        assert_eq!(steps(Order::BlobByBlob), (0..lowered.steps.len()).collect::<Vec<_>>());
+        let on_demand = steps(Order::OnDemand);
+        assert_eq!(on_demand.len(), lowered.slices.iter().map(Vec::len).sum::<usize>(), "every slice once");
+        let last = lowered.steps.len() - 1;
+        let first_output = on_demand.iter().position(|&step| step == last).unwrap();
+        assert!(on_demand[first_output..].contains(&0), "the clip is still being converted: {on_demand:?}");
+        let memory = |order: Order| assign::assign(work, &lowered, &items(order), order).peak_bytes();
+        assert!(memory(Order::OnDemand) < memory(Order::BlobByBlob));
+    });
 }
 
 #[test]
 fn a_candidate_that_is_too_large_is_told_from_an_error() {
-    let options = direct();
     let clip = Shape { h: 32, w: 32, ..CLIP };
-    let limits = PlanLimits { max_buffer_bytes: 2 * 16 * FRAME, ..options.limits };
-    let options = PlanOptions { limits, ..options };
-    let graph = chain(&options);
-    let selection = select(&graph, &[clip], &options).unwrap();
-    let work = batch(&selection, &options, 1);
+    let limited = |limits: PlanLimits| PlanOptions { limits, ..direct() };
+    let options = limited(PlanLimits { max_buffer_bytes: 2 * 16 * FRAME, ..direct().limits });
+    let graph = chain(&options, 4);
     // Three frames are read at once, and two fit into a buffer: bands of rows help.
-    let coarsest = work.coarsest();
-    assert!(matches!(Plan::candidate(&work, coarsest), Err(Rejection::Limit(_))));
-    let banded = Plan::candidate(&work, Granularity { bands: true, ..coarsest }).unwrap();
-    assert!(banded.storages().any(|(_, storage)| storage.bands().count() > 1));
+    with_workload(&graph, clip, &options, |work| {
+        let coarsest = work.coarsest();
+        assert!(matches!(Plan::candidate(work, coarsest), Err(Rejection::Limit(_))));
+        let banded = Plan::candidate(work, Granularity { bands: true, ..coarsest }).unwrap();
+        assert!(banded.storages().any(|(_, storage)| storage.bands().count() > 1));
+    });
     // No candidate helps a grid that an adapter does not take.
-    let limits = PlanLimits { max_groups: 1, ..PlanLimits::default() };
-    let options = PlanOptions { limits, ..options };
-    let selection = select(&graph, &[CLIP], &options).unwrap();
-    let work = batch(&selection, &options, 1);
-    let refused = Plan::candidate(&work, work.coarsest());
-    assert!(matches!(refused, Err(Rejection::Error(error)) if error.kind() == crate::ErrorKind::Kernel));
+    let options = limited(PlanLimits { max_groups: 1, ..PlanLimits::default() });
+    with_workload(&graph, CLIP, &options, |work| {
+        let refused = Plan::candidate(work, work.coarsest());
+        assert!(matches!(refused, Err(Rejection::Error(error)) if error.kind() == crate::ErrorKind::Kernel));
+    });
 }

@@ -274,7 +274,8 @@ impl Cutter<'_> {
     fn fits_budget(&self, op: &Operator, method: Method, slice: &OperatorSlice, rows: usize) -> bool {
         let limits = &self.work.options.limits;
         let workspaces = self.work.workspaces_of(op, method, slice, rows);
-        workspaces.iter().zip(self.budgets.iter().chain(std::iter::repeat(&0))).all(|(workspace, &budget)| {
+        // The budgets have an entry for every workspace of any operator.
+        workspaces.iter().zip(self.budgets).all(|(workspace, &budget)| {
             workspace.bytes <= limits.bindable_in(workspace.memory, workspace.dtype).min(budget)
         })
     }

@@ -32,11 +32,6 @@ pub(super) struct Granularity {
 }
 
 impl Granularity {
-    /// Blobs as whole as the adapter allows, computed one after the other.
-    pub fn coarsest(limits: &PlanLimits, workspace_bytes: u64) -> Self {
-        Self { chunk_bytes: limits.max_buffer_bytes, workspace_bytes, bands: false, order: Order::BlobByBlob }
-    }
-
     /// What several extents of a planar blob are packed into. Under demand, what shares a buffer with something else
     /// lives as long as that does, so that chunks stay small.
     pub fn packed_bytes(&self, limits: &PlanLimits) -> u64 {
