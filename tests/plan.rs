@@ -59,40 +59,37 @@ fn every_body_of_the_reference_needs_little_more_than_the_least() {
     assert!((1.0..=1.1).contains(&worst.0), "{worst:?}");
 }
 
-/// The published networks at the clip of their projects: frames and side, and the ratio to the lower bound that a plan
-/// may have. `docs/planner.md` has the table. Hara's networks of bottlenecks pool over time as well, so that their
-/// stem's blob is twice as large as any other. A buffer for it is half empty in every later step; dividing it would
-/// compute more than a hundredth twice.
-const PUBLISHED: [(&str, [usize; 2], f64); 23] = [
-    ("r3d_18", [16, 112], 1.1),
-    ("mc3_18", [16, 112], 1.1),
-    ("r2plus1d_18", [16, 112], 1.1),
-    ("slow_r50", [8, 256], 1.1),
-    ("c2d_r50", [8, 256], 1.1),
-    ("i3d_r50", [8, 256], 1.1),
-    ("csn_r101", [32, 256], 1.1),
-    ("r2plus1d_r50", [16, 256], 1.1),
-    ("slowfast_r50", [32, 256], 1.1),
-    ("slowfast_r101", [32, 256], 1.1),
-    ("r3d10", [16, 112], 1.1),
-    ("r3d18", [16, 112], 1.1),
-    ("r3d34", [16, 112], 1.1),
-    ("r3d50", [16, 112], 1.3),
-    ("r3d101", [16, 112], 1.3),
-    ("r3d152", [16, 112], 1.3),
-    ("r3d200", [16, 112], 1.3),
-    ("resnext101", [16, 112], 1.4),
-    ("r2plus1d_34", [32, 112], 1.1),
-    ("ir_csn_50", [32, 224], 1.1),
-    ("ir_csn_152", [32, 224], 1.1),
-    ("ip_csn_50", [32, 224], 1.1),
-    ("ip_csn_152", [32, 224], 1.1),
+/// The published networks at the clip of their projects: frames and side. `docs/planner.md` has the table.
+const PUBLISHED: [(&str, [usize; 2]); 23] = [
+    ("r3d_18", [16, 112]),
+    ("mc3_18", [16, 112]),
+    ("r2plus1d_18", [16, 112]),
+    ("slow_r50", [8, 256]),
+    ("c2d_r50", [8, 256]),
+    ("i3d_r50", [8, 256]),
+    ("csn_r101", [32, 256]),
+    ("r2plus1d_r50", [16, 256]),
+    ("slowfast_r50", [32, 256]),
+    ("slowfast_r101", [32, 256]),
+    ("r3d10", [16, 112]),
+    ("r3d18", [16, 112]),
+    ("r3d34", [16, 112]),
+    ("r3d50", [16, 112]),
+    ("r3d101", [16, 112]),
+    ("r3d152", [16, 112]),
+    ("r3d200", [16, 112]),
+    ("resnext101", [16, 112]),
+    ("r2plus1d_34", [32, 112]),
+    ("ir_csn_50", [32, 224]),
+    ("ir_csn_152", [32, 224]),
+    ("ip_csn_50", [32, 224]),
+    ("ip_csn_152", [32, 224]),
 ];
 
 #[test]
-fn published_networks_need_what_the_table_says() {
-    assert!(PUBLISHED.map(|(name, ..)| name).iter().eq(presets::NAMES));
-    for (name, [frames, side], most) in PUBLISHED {
+fn published_networks_need_little_more_than_the_least() {
+    assert!(PUBLISHED.map(|(name, _)| name).iter().eq(presets::NAMES));
+    for (name, [frames, side]) in PUBLISHED {
         let body = Body::new(Network::preset(name).unwrap()).unwrap();
         let shape = Shape::new(1, 3, frames, side, side);
         let ratios = Target::all_typical().map(|target| {
@@ -101,7 +98,7 @@ fn published_networks_need_what_the_table_says() {
         });
         let ratio = ratios.fold(0.0, f64::max);
         println!("| `{name}` | {shape} | {ratio:.2} |");
-        assert!(ratio >= 1.0 && ratio < most + 0.005, "{name} {shape}: {ratio:.3}");
+        assert!((1.0..=1.105).contains(&ratio), "{name} {shape}: {ratio:.3}");
     }
 }
 

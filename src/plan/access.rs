@@ -67,6 +67,24 @@ impl Access {
         }
     }
 
+    /// How far the first input positions are apart that neighbouring outputs read.
+    pub fn stride(&self, axis: usize) -> usize {
+        match *self {
+            Self::Window { window, pool } => window.stride[axis] * pool.map_or(1, |pool| pool.stride[axis]),
+            Self::Same | Self::All { .. } => 1,
+        }
+    }
+
+    /// How far before the input the first output's window begins.
+    pub fn before(&self, axis: usize) -> usize {
+        match *self {
+            Self::Window { window, pool } => {
+                window.pad[axis] + pool.map_or(0, |pool| pool.pad[axis] * window.stride[axis])
+            }
+            Self::Same | Self::All { .. } => 0,
+        }
+    }
+
     /// The padding in front of what is bound of an axis of the input, from position `read` on, for outputs from `out`
     /// on. Negative where the binding begins before the first position that is read. The padding of a pooling is left
     /// to the kernel.

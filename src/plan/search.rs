@@ -32,9 +32,12 @@ fn least_memory(work: &Workload) -> Result<Plan> {
         return Ok(plan);
     }
     // A blob in smaller chunks leaves room for others sooner. The frames that two of them have, and what pads a
-    // dispatch to whole tiles, are computed besides: up to a hundredth more work is worth it.
+    // dispatch to whole tiles, are computed besides: up to a hundredth more work is worth it, and a thirtieth where a
+    // plan needs more than a quarter above the least memory.
     let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
-    let most = macs(&plan) / 100 * 101;
+    let (peak, least) = (plan.memory.peak_bytes(), plan.memory.lower_bound_bytes());
+    let worth = if peak > least + least / 4 { 30 } else { 100 };
+    let most = macs(&plan) + macs(&plan) / worth;
     let mut best = plan;
     for chunk_bytes in chunk_sizes(work) {
         let Some(finer) = accepted(Plan::candidate(work, Granularity { chunk_bytes, ..coarsest }))? else { continue };
@@ -54,12 +57,13 @@ fn accepted(candidate: Result<Plan, Rejection>) -> Result<Option<Plan>> {
     }
 }
 
-/// Sizes of chunks worth trying: those of blobs that are smaller than the largest.
+/// Sizes of chunks worth trying: those of blobs that are smaller than the largest, and an eighth more, for the frames
+/// that two chunks have.
 fn chunk_sizes(work: &Workload) -> Vec<u64> {
     let mut sizes: Vec<u64> = (0..work.shapes.len()).map(|index| work.bytes(BlobId(index))).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     sizes.dedup();
-    sizes.into_iter().skip(1).take(3).collect()
+    sizes.into_iter().skip(1).take(3).flat_map(|bytes| [bytes, bytes + bytes / 8]).collect()
 }
 
 /// How often chunks are halved without needing less memory before the limit is given up: where a window reads most of a

@@ -14,10 +14,15 @@ const WINDOW: Window = Window { kernel: [3; 3], stride: [1; 3], pad: [1; 3], dil
 /// A conversion of the clip, two convolutions over time, the first one's blob with so many channels, and a conversion
 /// of the last blob.
 fn chain(options: &PlanOptions, channels: usize) -> Graph {
+    chain_of(options, channels, WINDOW)
+}
+
+/// The same with another window of the second convolution.
+fn chain_of(options: &PlanOptions, channels: usize, window: Window) -> Graph {
     let mut model = GraphBuilder::new();
     let data = model.input("data", 4);
     let first = model.conv_affine_nd(data, "first", channels, WINDOW, 1, false);
-    let second = model.conv_affine_nd(first, "second", 4, WINDOW, 1, false);
+    let second = model.conv_affine_nd(first, "second", 4, window, 1, false);
     rewrite(&model.finish(second), options).unwrap()
 }
 
@@ -104,8 +109,29 @@ fn batch_takes_as_many_clips_as_can_be_bound() {
 /// one chunk.
 #[test]
 fn the_drawn_example() {
+    let Divided { chunks, slices } = first_blob_in_chunks_of_six(WINDOW);
+    assert_eq!(chunks, [0..6, 4..10]);
+    assert_eq!(slices, [(0..5, 0..6, Some(0)), (5..10, 4..10, Some(1))]);
+}
+
+#[test]
+fn with_a_stride_chunks_have_less_in_common() {
+    let Divided { chunks, slices } = first_blob_in_chunks_of_six(Window { stride: [2, 1, 1], ..WINDOW });
+    assert_eq!(chunks, [0..6, 5..10]);
+    assert_eq!(slices, [(0..3, 0..6, Some(0)), (3..5, 5..10, Some(1))]);
+}
+
+/// A blob in chunks, and the slices of the operator that reads it.
+struct Divided {
+    chunks: Vec<Range<usize>>,
+    /// The frames that each computes, those that it reads, and from which chunk.
+    slices: Vec<(Range<usize>, Range<usize>, Option<usize>)>,
+}
+
+/// A blob of ten frames, six of which fit into a chunk, read by `window`.
+fn first_blob_in_chunks_of_six(window: Window) -> Divided {
     let options = direct();
-    let graph = chain(&options, 8);
+    let graph = chain_of(&options, 8, window);
     with_workload(&graph, CLIP, &options, |work| {
         let whole = work.coarsest();
         let small = Granularity { chunk_bytes: 6 * 2 * FRAME, ..whole };
@@ -117,19 +143,15 @@ fn the_drawn_example() {
         };
         let all = 0..10;
         assert_eq!(extents(&whole), [all]);
-        assert_eq!(extents(&small), [0..6, 4..10]);
 
         let lowered = lowered(work, small);
         let reads = |step: &Step| graph.operators()[step.operator].inputs[0] == first;
-        let slices = &lowered.slices[lowered.steps.iter().position(reads).unwrap()];
-        let slices: Vec<_> = slices
-            .iter()
-            .map(|LoweredSlice { regions: OperatorSlice { output, inputs }, .. }| {
-                (frames(&output.region), frames(&inputs[0].region), inputs[0].extent)
-            })
-            .collect();
-        assert_eq!(slices, [(0..5, 0..6, Some(0)), (5..10, 4..10, Some(1))]);
-    });
+        let slices = lowered.slices[lowered.steps.iter().position(reads).unwrap()].iter();
+        let slices = slices.map(|LoweredSlice { regions: OperatorSlice { output, inputs }, .. }| {
+            (frames(&output.region), frames(&inputs[0].region), inputs[0].extent)
+        });
+        Divided { chunks: extents(&small), slices: slices.collect() }
+    })
 }
 
 #[test]

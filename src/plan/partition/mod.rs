@@ -7,7 +7,7 @@
 mod bands;
 mod storage;
 
-pub(super) use storage::Band;
+use storage::{Band, Cuts};
 pub use storage::{Extent, Storage};
 
 use super::access::Access;
@@ -94,15 +94,15 @@ impl Workload<'_> {
         {
             return Ok(Storage::whole(Region::new(0..shape.t, rows.clone()), self.bytes(id)));
         }
-        let overlap = self.frame_overlap(id, steps, granularity.order);
         let mut storage = Storage::default();
         for rows in bands {
             let step = self.frame_step(id, rows.len());
-            let band =
-                Band { rows: rows.clone(), frames: shape.t, frame_bytes: rows.len() as u64 * self.row_bytes(id), step };
+            let cuts = self.cuts(id, step, steps, granularity.order);
+            let frame_bytes = rows.len() as u64 * self.row_bytes(id);
+            let band = Band { rows: rows.clone(), frames: shape.t, frame_bytes };
             let packed_bytes = granularity.packed_bytes(limits);
             let most = (limits.bindable().min(packed_bytes) / band.frame_bytes).max(1) as usize;
-            if shape.n == 1 && overlap == 0 && most < step {
+            if shape.n == 1 && cuts.overlap == 0 && most < step {
                 // Not all frames from one aligned one to the next can be bound, but no operator reads two at once.
                 for first in (0..shape.t).step_by(most) {
                     let frames = first..(first + most).min(shape.t);
@@ -114,32 +114,49 @@ impl Workload<'_> {
                 let least = match granularity.order {
                     Order::BlobByBlob => 0,
                     Order::OnDemand => {
-                        let frames = overlap.next_multiple_of(step) + step;
+                        let frames = cuts.overlap + cuts.every;
                         (frames as u64 * band.frame_bytes).min(limits.bindable())
                     }
                 };
                 let name = || format!("{} ({shape})", self.graph.blob(id).name);
                 storage
-                    .add_overlapping(&band, overlap, granularity.chunk_bytes.max(least), name)
+                    .add_overlapping(&band, cuts, granularity.chunk_bytes.max(least), name)
                     .map_err(Rejection::Limit)?;
             }
         }
         Ok(storage)
     }
 
-    /// How many frames beyond one are read at once of a blob. Usually blobs of one shape have one answer, so that all
-    /// are divided alike, and what an operator reads like its output is not cut more often. On demand, chunks are
-    /// small, frames that are computed twice count for more, and each blob has its answer. Blobs that an identity
-    /// operator joins lie in the same place, so that readers of either count for both.
-    fn frame_overlap(&self, id: BlobId, steps: &[usize], order: Order) -> usize {
+    /// Where a blob can be cut whose frames can be bound from each multiple of `step` on, so that what is read at once
+    /// of it is together. `steps` are the frame steps of all blobs.
+    ///
+    /// Usually blobs of one shape have one answer, so that all are divided alike, and what an operator reads like its
+    /// output is not cut more often. On demand, chunks are small, frames that are computed twice count for more, and
+    /// each blob has its answer. Blobs that an identity operator joins lie in the same place, so that readers of either
+    /// count for both.
+    fn cuts(&self, id: BlobId, step: usize, steps: &[usize], order: Order) -> Cuts {
         let readers = self.readers(self.shape(id)).filter(|(op, input)| match order {
             Order::BlobByBlob => true,
             Order::OnDemand => self.stored_in(op.inputs[*input]) == self.stored_in(id),
         });
-        let beyond = readers.map(|(op, input)| match self.access(op, input) {
-            Access::Same => 0,
-            access => access.span(0, steps[op.output.index()]) - 1,
+        // How many frames the fewest frames read that a dispatch computes, how far from those that the next ones read,
+        // and how far before the blob the first of these windows begins.
+        let windows = readers.filter_map(|(op, input)| {
+            let (access, outputs) = (self.access(op, input), steps[op.output.index()]);
+            let several = access != Access::Same && access.span(0, outputs) > 1;
+            several.then(|| (access.span(0, outputs), (access.stride(0) * outputs, access.before(0))))
         });
-        beyond.max().unwrap_or(0).min(self.shape(id).t - 1)
+        let windows: Vec<_> = windows.collect();
+        let span = windows.iter().map(|&(span, ..)| span).max().unwrap_or(1).min(self.shape(id).t);
+        match windows[..] {
+            // All windows begin at the same frames: a cut is where one begins.
+            [(_, begins), ref others @ ..]
+                if step == 1 && begins.0 <= span && others.iter().all(|other| other.1 == begins) =>
+            {
+                let (every, before) = begins;
+                Cuts { overlap: span - every, every, first: (every - before % every) % every }
+            }
+            _ => Cuts { overlap: (span - 1).next_multiple_of(step), every: step, first: 0 },
+        }
     }
 }

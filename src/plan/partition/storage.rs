@@ -2,9 +2,9 @@
 //!
 //! Channels last, a frame is contiguous and frames follow one another, so that any range of frames can be bound by
 //! itself. A blob beyond the largest buffer has several *chunks*, each in a buffer of its own. Neighbouring chunks
-//! overlap by what a time kernel reads beyond a frame: a reader of a few frames finds them together in one chunk, and
-//! nothing is copied. The frames of the overlap are computed twice. A blob in bands of rows ([`super::bands`]) is
-//! stored like that band by band.
+//! overlap by what successive windows over time have in common: a reader of a few frames finds them together in one
+//! chunk, and nothing is copied. The frames of the overlap are computed twice. A blob in bands of rows
+//! ([`super::bands`]) is stored like that band by band.
 //!
 //! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, has one
 //! dense extent for each slice of the operator that reads or writes it.
@@ -43,8 +43,17 @@ pub(in crate::plan) struct Band {
     pub frames: usize,
     /// Bytes of these rows of one of them, of all clips.
     pub frame_bytes: u64,
-    /// A binding can begin at the frames that are multiples of this.
-    pub step: usize,
+}
+
+/// Where a band is cut into chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::plan) struct Cuts {
+    /// How many frames are in a chunk and in the next one.
+    pub overlap: usize,
+    /// Every chunk but the first begins at frame `first`, or a multiple of this later.
+    pub every: usize,
+    /// Less than `every`.
+    pub first: usize,
 }
 
 impl Storage {
@@ -53,24 +62,23 @@ impl Storage {
         Self { extents: Vec::from([Extent { region, chunk: 0, offset: 0, bytes }]), chunks: Vec::from([bytes]) }
     }
 
-    /// Adds a band in as few chunks as `most_bytes` for each allow, any `overlap + 1` successive frames together in one
-    /// of them.
+    /// Adds a band in as few chunks as `most_bytes` for each allow, cut where it can be.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if so many do not fit into a buffer.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the frames from one cut to the next, and those of the overlap,
+    /// do not fit into a buffer.
     pub(in crate::plan) fn add_overlapping(
         &mut self,
         band: &Band,
-        overlap: usize,
+        cuts: Cuts,
         most_bytes: u64,
         name: impl FnOnce() -> String,
     ) -> Result<()> {
-        let &Band { ref rows, frames: count, frame_bytes, step } = band;
-        let overlap = overlap.next_multiple_of(step);
+        let &Band { ref rows, frames: count, frame_bytes } = band;
+        let Cuts { overlap, every, first } = cuts;
         let fit = usize::try_from(most_bytes / frame_bytes).unwrap_or(usize::MAX);
-        let length = if fit >= count { count } else { fit / step * step };
-        if length <= overlap && length < count {
-            let least = (overlap + step).min(count);
+        let least = (overlap + every).min(count);
+        if fit < least {
             let frames = if least == 1 { "frame" } else { "frames" };
             return Err(ErrorRepr::Limit {
                 what: format!("blob {}, {least} {frames} of it at once,", name()),
@@ -81,16 +89,20 @@ impl Storage {
             .into());
         }
         let mut start = 0;
-        loop {
-            let end = (start + length).min(count);
-            let bytes = (end - start) as u64 * frame_bytes;
-            let region = Region::new(start..end, rows.clone());
-            self.push(Extent { region, chunk: self.chunks.len(), offset: 0, bytes });
-            if end == count {
-                return Ok(());
-            }
-            start = end - overlap;
+        while count - start > fit {
+            let latest = start + fit - overlap;
+            let next = latest - (latest - first) % every;
+            self.push_frames(start..next + overlap, rows, frame_bytes);
+            start = next;
         }
+        self.push_frames(start..count, rows, frame_bytes);
+        Ok(())
+    }
+
+    /// Adds a chunk of these rows of some frames.
+    fn push_frames(&mut self, frames: Range<usize>, rows: &Range<usize>, frame_bytes: u64) {
+        let bytes = frames.len() as u64 * frame_bytes;
+        self.push(Extent { region: Region::new(frames, rows.clone()), chunk: self.chunks.len(), offset: 0, bytes });
     }
 
     /// Adds a dense extent, packed into the last chunk where that stays within `most_bytes`, and gives its index. The
@@ -148,26 +160,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn successive_frames_are_found_together() {
-        for (frames, step, overlap, buffer) in
-            [(20, 1, 0, 70), (20, 1, 2, 40), (37, 4, 3, 120), (37, 4, 5, 170), (8, 2, 2, 999)]
-        {
-            let band = Band { rows: 0..4, frames, frame_bytes: 10, step };
+    fn successive_windows_are_found_in_one_chunk() {
+        // Windows over so many frames, the first of which begin at `first`, or before the blob.
+        for (frames, every, first, span, buffer) in [
+            (20, 1, 0, 1, 70),
+            (20, 1, 0, 3, 40),
+            (37, 4, 0, 8, 120),
+            (37, 4, 0, 12, 170),
+            (8, 2, 0, 4, 999),
+            (16, 2, 1, 3, 90),
+            (33, 3, 2, 3, 50),
+            (33, 3, 1, 7, 80),
+        ] {
+            let band = Band { rows: 0..4, frames, frame_bytes: 10 };
+            let cuts = Cuts { overlap: span - every, every, first };
             let mut storage = Storage::default();
-            storage.add_overlapping(&band, overlap, buffer, String::new).unwrap();
+            storage.add_overlapping(&band, cuts, buffer, String::new).unwrap();
             assert!(storage.chunks().iter().all(|&bytes| bytes <= buffer));
             assert_eq!(storage.chunks().len() > 1, frames as u64 * 10 > buffer);
             for extent in storage.extents() {
-                assert!(extent.region.frames.start.is_multiple_of(step));
+                let start = extent.region.frames.start;
+                assert!(start == 0 || start % every == first, "{cuts:?}: a chunk from {start}");
                 assert_eq!(extent.bytes, extent.region.frames.len() as u64 * 10);
             }
-            for first in 0..frames - overlap {
-                let together = first..first + overlap + 1;
-                assert!(storage.holder(&(0..4), &together).is_some(), "{frames} frames: from {first}");
+            let begin = first as isize - every as isize;
+            for start in (begin..frames as isize).step_by(every) {
+                let window = start.max(0) as usize..((start + span as isize) as usize).min(frames);
+                assert!(storage.holder(&(0..4), &window).is_some(), "{cuts:?}: frames {window:?}");
             }
         }
-        let band = Band { rows: 0..4, frames: 20, frame_bytes: 10, step: 1 };
-        let refused = Storage::default().add_overlapping(&band, 3, 30, || "data".to_owned());
+        let band = Band { rows: 0..4, frames: 20, frame_bytes: 10 };
+        let cuts = Cuts { overlap: 3, every: 1, first: 0 };
+        let refused = Storage::default().add_overlapping(&band, cuts, 30, || "data".to_owned());
         assert!(matches!(refused, Err(error) if error.needed_bytes() == Some(40)));
     }
 
