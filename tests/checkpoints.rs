@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{assert_close, contexts, golden_path, relative_l2, widen};
+use common::{Comparisons, contexts, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::Normalization;
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::reference;
@@ -81,6 +81,7 @@ fn tensor(bytes: &[u8], name: &str) -> (Vec<usize>, Vec<f32>) {
 #[test]
 fn torchvision_s_features_are_pytorch_s_on_every_adapter() {
     let contexts = contexts();
+    let mut comparisons = Comparisons::default();
     for name in ["torchvision_basic", "torchvision_bottleneck", "torchvision_grouped"] {
         let golden = Golden::read(name);
         let checkpoint = golden.checkpoint();
@@ -97,11 +98,12 @@ fn torchvision_s_features_are_pytorch_s_on_every_adapter() {
             for (blob, stage) in features.blobs().iter().zip(2..) {
                 let (_, want) = tensor(&golden.bytes, &format!("expect.res{stage}"));
                 let what = format!("{name} {} on {}", blob.name, gpu.backend());
-                worst = worst.max(assert_close(&what, &blob.data, widen(&want)).relative);
+                worst = worst.max(comparisons.compare(&what, &blob.data, widen(&want)));
             }
             println!("{name} on {}: {worst:.1e}", gpu.backend());
         }
     }
+    comparisons.assert_passed();
 }
 
 #[test]

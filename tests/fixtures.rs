@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BODY_FIXTURES, assert_close, contexts, fixture, fixture_path, relative_l2, widen};
+use common::{BODY_FIXTURES, Comparisons, contexts, fixture, fixture_path, relative_l2, widen};
 use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::kernels::Method;
@@ -35,6 +35,7 @@ fn reference_matches_the_small_fixtures() {
 #[test]
 fn every_adapter_matches_the_small_fixtures() {
     let contexts = contexts();
+    let mut comparisons = Comparisons::default();
     for name in BODY_FIXTURES {
         let case = fixture(name);
         for gpu in &contexts {
@@ -48,18 +49,20 @@ fn every_adapter_matches_the_small_fixtures() {
                     let (shape, want) = &case.expected[&blob.name];
                     assert_eq!(<[usize; 5]>::from(blob.shape).as_slice(), shape, "{name} {}", blob.name);
                     let what = format!("{name} {} on {}", blob.name, gpu.backend());
-                    worst = worst.max(assert_close(&what, &blob.data, widen(want)).relative);
+                    worst = worst.max(comparisons.compare(&what, &blob.data, widen(want)));
                 }
                 println!("{name} on {}, fusion {fusion}: {worst:.1e}", gpu.backend());
             }
         }
     }
+    comparisons.assert_passed();
 }
 
 /// Winograd's method on whole bodies, where the clips are too small for it to be chosen.
 #[test]
 fn the_winograd_methods_match_the_small_fixtures() {
     let contexts = contexts();
+    let mut comparisons = Comparisons::default();
     for name in BODY_FIXTURES {
         let case = fixture(name);
         for gpu in &contexts {
@@ -70,11 +73,12 @@ fn the_winograd_methods_match_the_small_fixtures() {
                 for blob in backbone.forward(&case.clip).unwrap().blobs() {
                     let (_, want) = &case.expected[&blob.name];
                     let what = format!("{name} {} by {} on {}", blob.name, method.name(), gpu.backend());
-                    assert_close(&what, &blob.data, widen(want));
+                    comparisons.compare(&what, &blob.data, widen(want));
                 }
             }
         }
     }
+    comparisons.assert_passed();
 }
 
 /// One of the full-width cases of `expected_full.json`.
@@ -137,7 +141,7 @@ fn the_generator_is_the_oracle_s() {
 }
 
 /// Checks shape, mean, norm and the listed values of every tap; returns the worst relative error of the values.
-fn compare_with_full(case: &FullCase, features: &FeatureMaps) -> f64 {
+fn compare_with_full(case: &FullCase, features: &FeatureMaps, comparisons: &mut Comparisons) -> f64 {
     let taps = case.json["taps"].as_object().unwrap();
     assert_eq!(features.blobs().len(), taps.len(), "{}", case.name);
     let mut worst = 0.0f64;
@@ -155,7 +159,7 @@ fn compare_with_full(case: &FullCase, features: &FeatureMaps) -> f64 {
         close("l2", widen(&blob.data).map(|v| v * v).sum::<f64>().sqrt());
         let indices = floats(&want["indices"]);
         let got: Vec<f32> = indices.iter().map(|&index| blob.data[index as usize]).collect();
-        worst = worst.max(assert_close(&format!("{} {tap}", case.name), &got, floats(&want["values"])).relative);
+        worst = worst.max(comparisons.compare(&format!("{} {tap}", case.name), &got, floats(&want["values"])));
     }
     worst
 }
@@ -163,6 +167,7 @@ fn compare_with_full(case: &FullCase, features: &FeatureMaps) -> f64 {
 #[test]
 fn every_adapter_matches_the_full_width_fixtures() {
     let contexts = contexts();
+    let mut comparisons = Comparisons::default();
     for case in full_cases() {
         let weights = Weights::random(&case.config, case.seed).unwrap();
         let clip = random::clip(case.shape, case.seed).unwrap();
@@ -173,8 +178,9 @@ fn every_adapter_matches_the_full_width_fixtures() {
             assert_eq!(plan.macs(), case.json["macs"].as_u64().unwrap(), "{}", case.name);
             let start = std::time::Instant::now();
             let features = backbone.forward(&clip).unwrap();
-            let worst = compare_with_full(&case, &features);
+            let worst = compare_with_full(&case, &features, &mut comparisons);
             println!("{} on {}: {worst:.1e} in {:.1?}", case.name, gpu.backend(), start.elapsed());
         }
     }
+    comparisons.assert_passed();
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BODY_FIXTURES, assert_close, assert_verified, contexts_within, fixture, widen};
+use common::{BODY_FIXTURES, Comparisons, assert_verified, contexts_within, fixture, widen};
 use resnet3d_wgpu::low_level::verify::{Cases, Settings, verify};
 use resnet3d_wgpu::{DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
 
@@ -42,6 +42,7 @@ fn a_device_has_the_default_limits_and_no_feature() {
 #[test]
 fn narrow_devices_match_the_fixtures() {
     let contexts = contexts();
+    let mut comparisons = Comparisons::default();
     for name in BODY_FIXTURES {
         let case = fixture(name);
         for gpu in &contexts {
@@ -51,10 +52,11 @@ fn narrow_devices_match_the_fixtures() {
             assert!(profile.is_none(), "there are no timestamps");
             for blob in features.blobs() {
                 let what = format!("{name} {} on {}", blob.name, gpu.backend());
-                assert_close(&what, &blob.data, widen(&case.expected[&blob.name].1));
+                comparisons.compare(&what, &blob.data, widen(&case.expected[&blob.name].1));
             }
         }
     }
+    comparisons.assert_passed();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{assert_close, contexts, fixture_path, golden_path, relative_l2, widen};
+use common::{Comparisons, contexts, fixture_path, golden_path, relative_l2, widen};
 use resnet3d_wgpu::clip::preprocess::{Normalization, Preprocess, Size};
 use resnet3d_wgpu::low_level::graph::Body;
 use resnet3d_wgpu::low_level::plan::{Plan, PlanOptions};
@@ -116,6 +116,7 @@ fn check(case: &Case) {
     let network = case.checkpoint.network().unwrap().expect(case.name);
     let loaded = case.checkpoint.load(&network, &WeightOptions::default()).unwrap();
     let names: Vec<String> = case.expected.keys().cloned().collect();
+    let mut comparisons = Comparisons::default();
     for gpu in contexts() {
         for fusion in [true, false] {
             let options = Options::default().taps(Taps::Named(names.clone())).fusion(fusion);
@@ -126,11 +127,12 @@ fn check(case: &Case) {
                 let got = features.get(blob).unwrap_or_else(|| panic!("{}: {blob}", case.name));
                 assert_eq!(<[usize; 5]>::from(got.shape).as_slice(), shape, "{} {blob}", case.name);
                 let what = format!("{} {blob} on {}", case.name, gpu.backend());
-                worst = worst.max(assert_close(&what, &got.data, widen(want)).relative);
+                worst = worst.max(comparisons.compare(&what, &got.data, widen(want)));
             }
             println!("{} on {}, fusion {fusion}: {worst:.1e}", case.name, gpu.backend());
         }
     }
+    comparisons.assert_passed();
 }
 
 /// What is converted says whose it was and what frames it wants, and gives the same bits.

@@ -169,6 +169,32 @@ pub fn assert_close(what: &str, got: &[f32], want: impl IntoIterator<Item = f64>
     deviation
 }
 
+/// The comparisons of a test with many blobs, all of which are made before it fails.
+#[derive(Default)]
+pub struct Comparisons {
+    made: usize,
+    failed: Vec<Deviation>,
+}
+
+impl Comparisons {
+    /// Compares a blob with its expected values, like [`assert_close`], and gives its relative deviation.
+    pub fn compare(&mut self, what: &str, got: &[f32], want: impl IntoIterator<Item = f64>) -> f64 {
+        let deviation = deviation(what, got, want);
+        let relative = deviation.relative;
+        self.made += 1;
+        self.failed.extend(Some(deviation).filter(|deviation| !deviation.passed()));
+        relative
+    }
+
+    /// Fails if a blob was not within tolerance, or if none was compared. Prints all that failed.
+    #[track_caller]
+    pub fn assert_passed(self) {
+        let Self { made, failed } = self;
+        let lines: Vec<String> = failed.iter().map(|deviation| format!("{deviation:?}")).collect();
+        assert!(made > 0 && failed.is_empty(), "{} of {made} blobs failed:\n{}", failed.len(), lines.join("\n"));
+    }
+}
+
 /// ‖got − want‖₂ / ‖want‖₂.
 pub fn relative_l2(got: impl IntoIterator<Item = f64>, want: impl IntoIterator<Item = f64>) -> f64 {
     let (mut error, mut norm, mut count) = (0.0, 0.0, 0);
