@@ -180,7 +180,7 @@ impl BackboneConfig {
         if !(3..=4).contains(&stages) {
             return Err(Error::config("block_counts", "three or four counts", format!("{:?}", self.block_counts)));
         }
-        // The deepest published body has 36 blocks in a stage. With the bound a typing error cannot use all memory.
+        // The deepest published body has 36 blocks in a stage. The bound keeps a typing error from using all memory.
         if self.block_counts.iter().any(|&n| n == 0 || n > 1000) {
             let wanted = "counts of 1 to 1000";
             return Err(Error::config("block_counts", wanted, format!("{:?}", self.block_counts)));

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// The maximum number of blocks in a stage. It is far beyond any network, and a typing error cannot use all memory.
+/// The maximum number of blocks in a stage. No network needs as many; the limit keeps a typing error from using all
+/// memory.
 pub(super) const MAX_BLOCKS: usize = 1000;
 
 /// The keys of a [`Description`] that a [`BackboneConfig`] does not have.

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
 
-/// A network. Making a [`crate::low_level::graph::Body`] validates it.
+/// A network. Building a [`crate::low_level::graph::Body`] validates it.
 ///
 /// Its JSON has the keys of [`BackboneConfig`] or those of [`Description`]. `preset` names a published network, which
 /// the other keys modify.
@@ -265,7 +265,7 @@ pub struct FirstHalf {
     pub relu: bool,
 }
 
-/// Max pooling. Padding never is the maximum.
+/// Max pooling. Padding is never the maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -8,9 +8,9 @@ use super::Spread;
 use super::{Block, Description, FastPathway, FirstHalf, Lateral, Pool, Shortcut, Stage, Stem, Unit};
 use crate::config::BackboneConfig;
 
-/// The names that `preset` accepts besides [`BackboneConfig::PRESETS`]. The names of Hara's networks may end in `_K`,
-/// `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`, as the names of the published files do. The suffix adds the classifier
-/// for the training data.
+/// The names that `preset` accepts in addition to [`BackboneConfig::PRESETS`]. The names of Hara's networks may end in
+/// `_K`, `_KM`, `_KMS`, `_KS`, `_M`, `_MS` or `_S`, as the names of the published files do. The suffix adds the
+/// classifier for the training data.
 pub const NAMES: &[&str] = &[
     "r3d_18",
     "mc3_18",
@@ -37,8 +37,8 @@ pub const NAMES: &[&str] = &[
     "ip_csn_152",
 ];
 
-/// The training data of Hara's networks and its number of classes: Kinetics-700, Moments in Time, STAIR Actions, and
-/// combinations of these.
+/// The training data sets of Hara's networks and their numbers of classes: Kinetics-700, Moments in Time, STAIR
+/// Actions, and combinations of these.
 const TRAINING_DATA: [(&str, usize); 7] =
     [("K", 700), ("KM", 1039), ("KMS", 1139), ("KS", 800), ("M", 339), ("MS", 439), ("S", 100)];
 
@@ -110,7 +110,7 @@ fn torchvision(counts: [usize; 4], time_kernels: [usize; 4]) -> Description {
 
 /// R(2+1)D with basic blocks. The width between the halves of a convolution is computed from its input and output
 /// widths. In torchvision's networks the second convolution of a block takes the width of the first; in VMZ's and
-/// ig65m's networks it has a separate one (`separate_mids`).
+/// ig65m's networks it has a separate width (`separate_mids`).
 fn r2plus1d(counts: [usize; 4], separate_mids: bool) -> Description {
     let first = Unit { mid: Some(spatial(45, [1, 7, 7], 2)), ..Unit::new(64, [3, 1, 1]) };
     let stem = Stem { convs: vec![first], pool: None };

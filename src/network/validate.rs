@@ -72,7 +72,7 @@ fn validate_pathway(stem: &Stem, stages: &[Stage], joined: &[usize], place: &str
 
 impl FastPathway {
     /// Checks the fast pathway against the slow one of `stem` and `stages`. Returns how many channels the fast pathway
-    /// adds to the input of each of those stages, and the output width of its last stage.
+    /// adds to the input of each slow stage, and the output width of its last stage.
     fn validate(&self, stem: &Stem, stages: &[Stage]) -> Result<(Vec<usize>, usize)> {
         if self.alpha == 0 || self.alpha > LARGEST {
             return Err(Error::config("fast.alpha", format!("1 to {LARGEST}"), self.alpha));
