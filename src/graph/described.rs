@@ -77,7 +77,7 @@ fn add_lateral(model: &mut GraphBuilder, slow: BlobId, fast: BlobId, pathway: &F
     model.concat(slow, fused, &format!("{name}_concat"))
 }
 
-/// Adds the pooling after the stage `index`, if it has one. It is left out after the last stage, where nothing would
+/// Adds the pooling after the stage `index`, if it has one. The last stage's pooling is left out, because nothing would
 /// use it.
 fn add_pool(
     model: &mut GraphBuilder,

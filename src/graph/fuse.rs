@@ -52,7 +52,7 @@ fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operat
         uses[id.0] += 2;
     }
 
-    // `slots[i]` is the operator at position i, with those fused into it.
+    // `slots[i]` is the operator at position i, with the operators fused into it.
     let mut slots: Vec<Option<Operator>> = graph.operators.iter().cloned().map(Some).collect();
     for start in 0..slots.len() {
         let mut at = start;
@@ -60,7 +60,7 @@ fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operat
             let taken = slots[next].take().expect("successor() returns the position of an operator");
             let mut op = slots[at].take().expect("`at` is the position of the convolution");
             absorb(&mut op, taken);
-            // The fused operator runs at the position of the last one, where all inputs, with the residual, are
+            // The fused operator runs at the position of the last one, where all inputs, including the residual, are
             // computed.
             slots[next] = Some(op);
             at = next;
@@ -70,10 +70,11 @@ fn rewrite(graph: &Graph, keep: &[BlobId], takes: impl Fn(BlobId, &Conv, &Operat
 }
 
 /// Rewrites a fused `graph`, keeping the blobs `keep` and the output: a pointwise convolution that adds a pointwise
-/// projection of the block's input takes the projection over. It sums the products of both, and the shortcut's blob
-/// does not exist.
+/// projection of the block's input takes the projection over. It sums the products of both, and the shortcut's blob no
+/// longer exists.
 ///
-/// The 3×3 convolutions that end a basic block are unchanged, because Winograd's method cannot sum such products.
+/// The 3×3 convolutions that end a basic block are unchanged, because Winograd's method cannot sum the products of both
+/// convolutions.
 pub fn project(graph: &Graph, keep: &[BlobId]) -> Graph {
     let uses = |id: BlobId| graph.operators.iter().flat_map(|op| &op.inputs).filter(|&&input| input == id).count();
     let pointwise = |conv: &Conv| conv.groups == 1 && conv.window.taps() == 1;
@@ -115,7 +116,7 @@ fn successor(
     let reads_output = |slot: &Option<Operator>| slot.as_ref().is_some_and(|next| next.inputs.contains(&op.output));
     let next = at + 1 + slots[at + 1..].iter().position(reads_output)?;
     let follower = slots[next].as_ref()?;
-    // The branch takes over the sum, never the shortcut, so the shortcut is always computed first.
+    // The branch's convolution takes over the sum, the shortcut's never does. So the shortcut is always computed first.
     let fuses = follower.inputs[0] == op.output && takes(op.inputs[0], conv, follower);
     fuses.then_some(next)
 }

@@ -19,14 +19,14 @@ pub enum Layout {
     ChannelsLast,
 }
 
-/// Whether `op` reads its input in the layout of callers. Only a convolution of a clip with the pooling after it does
+/// Whether `op` reads its input in the layout of callers. Only a convolution of a clip with fused pooling does
 /// ([`super::fuse::fuse_pools`]).
 fn reads_planar(op: &Operator) -> bool {
     matches!(&op.kind, OpKind::Conv(Conv { epilogue: Epilogue { pool: Some(_), .. }, .. }))
 }
 
 /// Gives every blob of `graph` the layout [`Layout::ChannelsLast`] and the number format `dtype`. The inputs stay in
-/// the layout and format of callers, and the blobs `outputs` get new last versions in these.
+/// the layout and format of callers, and each of the blobs `outputs` gets a new last version in that layout and format.
 pub fn channels_last(graph: &Graph, outputs: &[BlobId], dtype: DType) -> Graph {
     let in_layout = |blob: &Blob, layout: Layout| {
         let dtype = match layout {

@@ -1,7 +1,7 @@
 //! Blobs and operators, by the reference's names.
 //!
 //! A [`Graph`] has the operators that the reference's builders add to a Caffe2 net: convolution, affine channel, ReLU,
-//! sum, max pooling, stop-gradient. It also has those of other networks: means, shortcuts without parameters,
+//! sum, max pooling, stop-gradient. It also has operators of other networks: means, shortcuts without parameters,
 //! concatenation. [`resnet`] builds it from a [`crate::BackboneConfig`], [`described`] from the description of any
 //! network. [`fuse`](fuse::fuse) rewrites it into fewer operators that compute the same values. The planner and the CPU
 //! reference take either form.
@@ -121,7 +121,7 @@ impl Conv {
         [self.dim_out, self.dim_in / self.groups, kt, kh, kw]
     }
 
-    /// Multiply-adds per output value of this convolution, without those of a projection.
+    /// Multiply-adds per output value of this convolution, without those of the fused projection.
     pub fn macs_per_output(&self) -> usize {
         self.dim_in / self.groups * self.window.taps()
     }
@@ -156,7 +156,7 @@ impl Axes {
         }
     }
 
-    /// Whether this is one of the axes that the mean is over: time, height or width, as 0, 1 or 2.
+    /// Whether the mean is over `axis`: 0 for time, 1 for height, 2 for width.
     pub(crate) fn contains(self, axis: usize) -> bool {
         match self {
             Self::Space => axis > 0,
@@ -183,7 +183,7 @@ pub enum OpKind {
     Affine(Affine),
     /// Rectifier.
     Relu,
-    /// Max pooling. Padding never is the maximum.
+    /// Max pooling. Padding is never the maximum.
     MaxPool(Window),
     /// Average pooling: the mean over these axes.
     AveragePool(Axes),
@@ -192,7 +192,7 @@ pub enum OpKind {
     Subsample(Window),
     /// Elementwise sum of two blobs of equal shape.
     Sum,
-    /// The channels of one blob, then those of another.
+    /// The channels of one blob, then the channels of another.
     Concat,
     /// The identity. Training stops the gradient here.
     StopGradient,

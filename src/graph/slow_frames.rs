@@ -52,7 +52,7 @@ impl SlowFrames {
         }
     }
 
-    /// Replaces the contents of `into` by the frames that are taken from a clip of `shape`, NCTHW.
+    /// Replaces the contents of `into` with the frames that are taken from a clip of `shape`, NCTHW.
     pub(crate) fn take<T: Copy>(&self, values: &[T], shape: Shape, into: &mut Vec<T>) {
         let (frames, frame) = (self.frames(shape.t), shape.h * shape.w);
         into.clear();
