@@ -39,7 +39,7 @@ impl Contents for Vec<u8> {
 /// In other respects the file is written as if it were opened for writing: it keeps its permissions, and its owner
 /// where the system allows that; a file without write permission is refused; symbolic links are followed, even if their
 /// target does not exist yet. Anything but a regular file, such as a pipe or `/dev/null`, is written directly, because
-/// renaming would replace it by a file.
+/// renaming would replace it with a file.
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) with `path`.
@@ -66,7 +66,7 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     Staged::new(path, &nothing).map(drop)
 }
 
-/// `path` and the targets of the symbolic links that start there, in order. The last path is no link, and may not
+/// `path` and the targets of the symbolic links that start there, in order. The last path is not a link and need not
 /// exist.
 ///
 /// # Errors
@@ -141,7 +141,8 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// Opens a target that is written directly. If it is a file, which another program has open, writing appends to it.
+/// Opens a target that is written directly. If the target is a file, another program has it open, and writing appends
+/// to it.
 fn open_existing(path: &Path) -> io::Result<File> {
     let is_file = path.metadata()?.is_file();
     OpenOptions::new().write(true).append(is_file).open(path)
@@ -195,8 +196,8 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of everything that is being written, for a program that a signal is about to end. Files
-/// that are committed afterwards fail.
+/// Removes the temporary files of everything that is being written, for a program that a signal is about to end.
+/// Committing one of these files afterwards fails.
 pub fn remove_unfinished() {
     for path in unfinished().iter() {
         // Ignored, because the file may have been renamed already.
@@ -287,7 +288,7 @@ fn is_descriptor(path: &Path) -> bool {
     cfg!(unix) && link_chain(path).is_ok_and(|chain| chain.iter().any(among_descriptors))
 }
 
-/// Files that have no name until they are complete. The system removes them if the process ends before.
+/// Files that have no name until they are complete. The system removes them if the process ends before then.
 #[cfg(target_os = "linux")]
 mod unnamed {
     use super::{Mode, Unfinished, directory_of, first_mode, temporary};
@@ -299,7 +300,8 @@ mod unnamed {
     use std::os::unix::fs::OpenOptionsExt as _;
     use std::path::{Path, PathBuf};
 
-    /// An unnamed file in `directory`; `None` if the file system does not support such files or naming them later.
+    /// An unnamed file in `directory`; `None` if the file system does not support unnamed files, or the system cannot
+    /// name them later.
     pub fn create(directory: &Path, mode: Mode, replaces: bool) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.write(true).mode(first_mode(mode, replaces)).custom_flags(OFlags::TMPFILE.bits() as i32);

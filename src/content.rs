@@ -1,7 +1,7 @@
 //! Detection of the kind of a file by its first bytes, independently of its name.
 //!
-//! Files often have wrong names, and downloads may give something else: an HTML page, a pointer file, an error of a
-//! server. With the kind, errors can name what the file is; a reader only knows at which byte it failed.
+//! Files often have wrong names, and downloads may give something else: an HTML page, a pointer file, a server's error
+//! message. With the kind, an error can say what the file is; a reader alone knows only the byte at which it failed.
 
 use crate::error::{Error, ErrorRepr, Result};
 use std::path::Path;
@@ -19,7 +19,8 @@ pub(crate) enum Content {
     Pickle,
     /// A file that `torch.save` wrote before PyTorch 1.6: several pickles in a row.
     OldTorch,
-    /// A zip archive. `arrays`: it holds arrays, as `numpy.savez` packs them. Others are mostly files of `torch.save`.
+    /// A zip archive. `arrays`: it holds arrays, as `numpy.savez` packs them. Other zip archives are mostly files of
+    /// `torch.save`.
     Zip {
         arrays: bool,
     },
@@ -229,7 +230,7 @@ fn text(head: &[u8]) -> Option<&str> {
     (!text.is_empty() && text.chars().all(is_printable)).then_some(text)
 }
 
-/// The kind of a text file; [`Content::Unknown`] if it is none of those that are refused.
+/// The kind of a text file; [`Content::Unknown`] if it is not a refused kind.
 fn of_text(text: &str) -> Content {
     let lower = text.trim_start().to_ascii_lowercase();
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {

@@ -56,7 +56,8 @@ struct Header<'a> {
     tensors: &'a Metadata,
 }
 
-/// A safetensors file to be written. Values are encoded while they are written, so no copy of all of them is needed.
+/// A safetensors file to be written. Values are encoded while they are written, so no second copy of all values is
+/// needed.
 pub struct TensorFile<'a> {
     /// The length of the header and its JSON.
     header: Vec<u8>,
@@ -72,8 +73,8 @@ impl<'a> TensorFile<'a> {
     /// assembled here; the crate still serializes the entries of the tensors and does all checks.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for tensors that such a file cannot hold, or values
-    /// that float16 cannot represent.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for tensors that a safetensors file cannot hold, or
+    /// values that float16 cannot represent.
     pub fn new(mut tensors: Vec<Entry<'a>>, storage: Storage, metadata: &BTreeMap<&str, String>) -> Result<Self> {
         if storage == Storage::F16 {
             tensors.iter().try_for_each(check_half)?;
