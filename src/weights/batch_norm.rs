@@ -6,7 +6,7 @@ pub(crate) const EPS_CAFFE2: f64 = 1.000_000_1e-5;
 /// `eps` of PyTorch's `BatchNorm2d`, torchvision's and Detectron2's `FrozenBatchNorm2d`.
 pub(crate) const EPS_PYTORCH: f64 = 1e-5;
 
-/// `eps` of VMZ's networks, and of those that mmaction2 took over from VMZ.
+/// `eps` of VMZ's networks, and of the networks that mmaction2 took over from VMZ.
 pub(crate) const EPS_VMZ: f64 = 1e-3;
 
 /// One batch norm. Every vector has one value per channel.

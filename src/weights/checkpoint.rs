@@ -29,8 +29,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a weight file. Its first bytes determine its kind. If they do not, a name that ends in `.pkl` means a
-    /// pickle.
+    /// Opens a weight file. Its first bytes determine its kind. If they do not, a name that ends in `.pkl` or `.pickle`
+    /// means a pickle.
     ///
     /// Opening reads the list of tensors. Values are read when they are needed, so the file must not change until then.
     ///
@@ -43,10 +43,10 @@ impl Checkpoint {
     /// The weight file `bytes`. `path` names it in messages and helps to determine its kind. No tensor is decoded yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if the file is truncated or no weight file, if an archive of
-    /// `torch.save` holds something else than tensors by name, or if a pickle contains an instruction or a global that
-    /// weight files do not need; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for networks that this body
-    /// is known not to be, or that have parts which it lacks.
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) if the file is truncated or not a weight file, if an archive of
+    /// `torch.save` holds something other than tensors by name, or if a pickle contains an instruction or a global that
+    /// weight files do not need; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for known networks that this
+    /// body cannot represent, and for networks with parts that it lacks.
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
         Self::new(WeightFile::from_bytes(path.into(), bytes))
     }
@@ -86,8 +86,8 @@ impl Checkpoint {
         if self.contents.config.is_some() { Vec::new() } else { self.source.assumed() }
     }
 
-    /// The network in the file: that of `config` in its metadata, or else the one that the names and shapes of its
-    /// tensors show; `None` if they show none.
+    /// The network in the file: the one that `config` in its metadata describes, or else the one that the names and
+    /// shapes of its tensors show; `None` if they show none.
     ///
     /// Tensors do not show where the stride is; it follows from the file's source (see [`Checkpoint::stride_1x1`]). 2-D
     /// weights do not show a time kernel; it is 3, as in every preset. Res5 is left out unless the metadata or
@@ -96,7 +96,7 @@ impl Checkpoint {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the metadata describes no valid network;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the tensors show a network that this body cannot
-    /// be.
+    /// represent.
     pub fn network(&self) -> Result<Option<Network>> {
         match &self.contents.config {
             Some(json) => Network::from_json(json).map(Some),
@@ -110,8 +110,8 @@ impl Checkpoint {
     }
 
     /// Whether the bottleneck blocks in this file were trained with their stride on the first 1×1×1, if the source
-    /// implies it. For blobs in safetensors it does not; their metadata has to say it. For basic blocks it has no
-    /// meaning.
+    /// implies it. Blobs in safetensors do not imply it; the metadata has to state it. For basic blocks the value has
+    /// no meaning.
     pub fn stride_1x1(&self) -> Option<bool> {
         self.source.stride_1x1
     }

@@ -78,7 +78,7 @@ impl WeightFile {
         }
     }
 
-    /// At least the first `len` bytes, or the whole file if it is shorter. From memory it returns all bytes.
+    /// At least the first `len` bytes, or the whole file if it is shorter. A file in memory returns all bytes.
     ///
     /// # Errors
     /// As [`WeightFile::range`].

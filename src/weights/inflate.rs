@@ -15,8 +15,8 @@ pub enum InflateMode {
     MeanRepeat,
     /// The kernel in every slice.
     Repeat,
-    /// The kernel in the middle slice and normal noise of deviation 0.001 in the others, then *all* slices divided by
-    /// their number, as in the reference.
+    /// The kernel in the middle slice and normal noise of standard deviation 0.001 in the others, then *all* slices
+    /// divided by their number, as in the reference.
     CenterOnlyRestRand,
 }
 

@@ -133,8 +133,8 @@ fn warn_of_more_blocks(tensors: &Tensors<'_>, counts: &BTreeMap<usize, usize>) {
     }
 }
 
-/// The names with the least edit distance to `name`, the nearest first, if the distance is at most a third of its
-/// length.
+/// Up to three names with the least edit distance to `name`, the nearest first. The distance is at most a third of the
+/// length of `name`.
 fn nearest<'a>(name: &str, names: &[&'a str]) -> Vec<&'a str> {
     let (max_len, max_count) = COMPARED;
     let compared = names.iter().filter(|other| other.len() <= max_len).take(max_count);

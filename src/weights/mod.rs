@@ -5,7 +5,7 @@
 //! 1. `safetensors_file`, `pickle` or `torch` read the bytes of the file (`file`) and list its tensors by the names in
 //!    the file, without decoding any (`raw`; `encoding` and `strided` handle escaped bytes and strides).
 //! 2. `names`, `recognise` and `families` find out which project the names come from and which network they show. `cfg`
-//!    looks up in a project's configuration what tensors cannot show.
+//!    reads the settings that tensors cannot show from a project's configuration.
 //! 3. `assemble` makes the parameters of the body: it finds each by name, puts it into row-major order, folds batch
 //!    norms (`batch_norm`) and inflates 2-D kernels (`inflate`). `mismatch` explains what is wrong if the file holds
 //!    another network.
@@ -83,7 +83,7 @@ impl Tensor {
     }
 }
 
-/// How the weights of a file are converted to those of a body.
+/// How the weights of a file are converted to the weights of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct WeightOptions {
@@ -92,8 +92,8 @@ pub struct WeightOptions {
 }
 
 impl WeightOptions {
-    /// How to inflate 2-D weights where the network wants a time kernel above 1. With `None`, the default, such weights
-    /// are an error, because no mode suits every use.
+    /// How to inflate 2-D weights where the network wants a time kernel above 1. With `None`, the default, these
+    /// weights are an error, because no mode suits every use.
     pub fn inflate(self, mode: impl Into<Option<InflateMode>>) -> Self {
         Self { inflate: mode.into(), ..self }
     }

@@ -1,4 +1,4 @@
-//! The deterministic generator of parameters and clips. With it tests, benchmarks and demonstrations need no files.
+//! The deterministic generator of parameters and clips. It lets tests, benchmarks and demonstrations run without files.
 //!
 //! Value `i` (row-major, from 0) of the tensor `name` for a seed is as follows, with all integers modulo 2^64:
 //!

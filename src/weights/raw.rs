@@ -90,8 +90,8 @@ pub(crate) struct RawTensor {
     pub element: Element,
     /// The extents, outermost first.
     pub shape: Vec<usize>,
-    /// The distance of neighbours along each axis in elements, 0 if all are the same element; `None` if the tensor is
-    /// in row-major order without gaps.
+    /// The distance between neighbours along each axis in elements, 0 if all are the same element; `None` if the tensor
+    /// is in row-major order without gaps.
     pub strides: Option<Vec<usize>>,
     pub big_endian: bool,
     /// The bytes from the first element to the last.
@@ -104,7 +104,7 @@ impl RawTensor {
         Self { element, shape, strides: None, big_endian: false, payload }
     }
 
-    /// The size of its values in row-major order, in bytes; 0 if the element type cannot be that of weights.
+    /// The size of its values in row-major order, in bytes; 0 if weights cannot have the element type.
     pub fn bytes(&self) -> usize {
         let size = self.element.size().unwrap_or(0);
         self.shape.iter().fold(size, |bytes, &axis| bytes.saturating_mul(axis))
@@ -178,7 +178,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
     pub tensors: BTreeMap<String, RawTensor>,
-    /// The kinds of values that are no tensors, by name.
+    /// The kinds of values that are not tensors, by name.
     pub others: BTreeMap<String, &'static str>,
     /// Metadata `config` of a safetensors file, not yet parsed.
     pub config: Option<String>,

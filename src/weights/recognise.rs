@@ -26,15 +26,16 @@ pub(crate) struct Source {
     pub known: bool,
     /// Whether bottleneck blocks have their stride on the first 1×1, if the source implies it.
     pub stride_1x1: Option<bool>,
-    /// How the frames were preprocessed that the network was trained on, if that is known.
+    /// How the network's training frames were preprocessed, if that is known.
     pub preprocess: Option<Preprocess>,
     /// Which frames of a video the project takes, if that is known.
     pub sampling: Option<Sampling>,
-    /// The mean and deviation in the file's configuration, if `preprocess` cannot have them.
+    /// The mean and deviation in the file's configuration, if no [`Preprocess`] supports them.
     pub unsupported_normalization: Option<String>,
     /// The project that published the file.
     pub publisher: Publisher,
-    /// What the project's code fixes for the network, if the family is one of video networks.
+    /// The hyperparameters that the project's code fixes; `None` for image projects, Detectron and ambiguous
+    /// publishers.
     hyperparameters: Option<Hyperparameters>,
 }
 
@@ -137,7 +138,7 @@ impl Source {
         })
     }
 
-    /// The network that the tensors show. For video families their hyperparameters complete it; for others see
+    /// The network that the tensors show. For a video family its hyperparameters complete the network; for others see
     /// [`Source::body`].
     ///
     /// # Errors
@@ -160,7 +161,7 @@ impl Source {
         }
     }
 
-    /// The properties of a video network that neither names nor shapes show and that are assumed by its family.
+    /// The properties of a video network that neither names nor shapes show. They are assumed from its family.
     pub fn assumed(&self) -> Vec<String> {
         self.hyperparameters.as_ref().map(Hyperparameters::summary).unwrap_or_default()
     }
@@ -169,7 +170,8 @@ impl Source {
     /// It is a conv4 body unless Detectron's configuration names a conv5 one. `None` if the tensors show no body.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that this body cannot be.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if they show a network that this body cannot
+    /// represent.
     fn body(&self, contents: &Contents, file: &str) -> Result<Option<BackboneConfig>> {
         let cfg = contents.cfg.as_deref().map(Cfg::new).unwrap_or_default();
         let weight = |stage, block, branch| {
@@ -276,7 +278,7 @@ fn refuse_non_local(contents: &Contents, file: &str) -> Result<()> {
     }
 }
 
-/// Refuses networks whose stem has other convolutions than the one of 7×7, even if everything else is supported.
+/// Refuses networks whose stem has convolutions other than the 7×7 one, even if everything else is supported.
 fn refuse_deep_stems(contents: &Contents, names: &Names, file: &str) -> Result<()> {
     let conv1 = names.weight(Layer::Stem);
     let is_other = |name: &str| *name != conv1 && names.place(name) == Some(Place::Stem);

@@ -16,7 +16,7 @@ const MAX_HEADER_LEN: u64 = 100_000_000;
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) with the error that the crate `safetensors` gives for such a file.
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) with the error that the crate `safetensors` gives for the file.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let refused = |error: SafeTensorError| Error::format(file.path(), WANTED, error);
     if file.len() < size_of::<u64>() {

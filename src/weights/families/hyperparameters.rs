@@ -32,8 +32,8 @@ pub(crate) struct Hyperparameters {
     pub slow_frames: Option<SlowFrames>,
 }
 
-/// Frames of the clip per frame of the slow pathway, if no configuration gives the number: that of the networks of 8x8
-/// frames, and that of mmaction2's network of 4x16 frames, the only one that mmaction2 publishes.
+/// Frames of the clip per frame of the slow pathway, if no configuration gives the number. `ALPHA` is for networks of
+/// 8x8 frames, `ALPHA_MMACTION2` for mmaction2's only published network, of 4x16 frames.
 const ALPHA: usize = 4;
 const ALPHA_MMACTION2: usize = 8;
 
@@ -52,7 +52,7 @@ const USUAL: Hyperparameters = Hyperparameters {
 };
 
 impl Hyperparameters {
-    /// Each as a few words.
+    /// Each hyperparameter in a few words.
     pub fn summary(&self) -> Vec<String> {
         let axes = |[t, h, w]: [usize; 3]| format!("{t}x{h}x{w}");
         let pool = |place: &str, pool: &Option<Pool>| match pool {

@@ -54,7 +54,7 @@ impl Hints {
     }
 }
 
-/// The blob name of the tensor `name`, which is without its prefix; `None` if the tensor is no parameter of the
+/// The blob name of the tensor `name`, given without its prefix; `None` if the tensor is not a parameter of the
 /// network.
 pub(crate) fn blob_name(naming: Naming, name: &str, hints: Hints) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;

@@ -31,8 +31,8 @@ pub(crate) fn preprocess(family: Family, shapes: &Shapes<'_>, counters: bool, cf
     })
 }
 
-/// The mean and deviation in `cfg` if they differ from those of all published networks, which [`preprocess`] uses
-/// anyway.
+/// The mean and deviation in `cfg` if they differ from the values of all published networks. [`preprocess`] uses the
+/// published values anyway.
 pub(crate) fn unsupported_normalization(family: Family, cfg: &Cfg) -> Option<String> {
     let differ = |configured: &Option<Vec<f64>>, usual: f64| -> bool {
         configured.iter().flatten().any(|value| value.is_nan() || (value - usual).abs() >= 1e-6)

@@ -59,7 +59,7 @@ impl Names {
                 found.extend(prefix.map(|prefix| (naming, prefix.to_owned())));
             }
         }
-        // The stem of VMZ's networks has the same name as that of other Caffe2 networks.
+        // The stem of VMZ's networks has the same name as in other Caffe2 networks.
         if found.contains(&(Naming::VmzCaffe2, String::new())) {
             found.remove(&(Naming::Caffe2, String::new()));
         }
@@ -99,7 +99,7 @@ impl Names {
         if found.len() > 1 { BTreeSet::new() } else { found }
     }
 
-    /// Adds the names of `contents` that need a table: those of video networks and of Caffe2's lateral connections.
+    /// Adds the names of `contents` that need a table: the names of video networks and of Caffe2's lateral connections.
     fn with_file_names(mut self, contents: &Contents) -> Self {
         if self.naming == Naming::VmzCaffe2 {
             let names = contents.tensors.keys().map(String::as_str);

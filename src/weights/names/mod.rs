@@ -1,7 +1,7 @@
 //! How weight files name the parameters of a body.
 //!
-//! `naming` lists the known namings, and `detect` finds that of a file. `layer` has the parameters by blob name, and
-//! `place` says where in the body any tensor belongs.
+//! `naming` lists the known namings, and `detect` finds the naming of a file. `layer` has the parameters by blob name,
+//! and `place` says where in the body any tensor belongs.
 
 mod detect;
 mod layer;
@@ -29,7 +29,7 @@ pub(crate) struct NormNames {
 pub(crate) struct Names {
     pub naming: Naming,
     pub prefix: String,
-    /// `eps` of the batch norms, and of those between the halves of a factored convolution.
+    /// `eps` of the batch norms: first in general, then between the halves of a factored convolution.
     pub eps: [f64; 2],
     /// Whether a pooling between the stages has an index among the names.
     pub pool_has_index: bool,
@@ -57,8 +57,8 @@ impl Names {
         }
     }
 
-    /// The name in the file of the parameter `blob`, or of a statistic of a batch norm, which `blob` names as Caffe2
-    /// does. `blob` itself if the file has no such parameter.
+    /// The name in the file for `blob`, a parameter or a statistic of a batch norm under its name in Caffe2. `blob`
+    /// itself if no other name is known.
     pub fn name_of(&self, blob: &str) -> String {
         if let Some(name) = self.file_names.get(blob) {
             return name.clone();
@@ -90,7 +90,7 @@ impl Names {
                 NormNames { scale: name("s"), bias: name("b"), mean: name("rm"), variance: name("riv") }
             }
         };
-        // Most Caffe2 networks come with their batch norms folded. Those that do not have statistics.
+        // Most Caffe2 networks come with their batch norms folded; the others have statistics.
         let has_statistics = [&mean, &variance].into_iter().any(|name| contents.tensors.contains_key(name));
         match (has_statistics || self.naming != Naming::Caffe2, scale_first) {
             (false, true) => vec![scale],

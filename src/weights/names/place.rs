@@ -42,7 +42,7 @@ impl Names {
             Some((stage.parse::<usize>().ok()?, block.parse::<usize>().ok()?))
         };
         let (block, first) = match self.naming {
-            // Blobs that are no parameters may begin in the same way.
+            // Blobs that are not parameters may begin in the same way.
             Naming::Caffe2 if !["_w", "_b", "_s", "_rm", "_riv"].iter().any(|end| name.ends_with(end)) => return None,
             Naming::Caffe2 => {
                 let slow = name.strip_prefix(FAST).unwrap_or(name);

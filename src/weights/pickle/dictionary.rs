@@ -13,7 +13,7 @@ pub struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// The root `value` that a program in `file` left; `None` if it is no dictionary.
+    /// The root `value` that a program in `file` left; `None` if `value` is not a dictionary.
     pub fn new(file: &'a [u8], heap: &'a Heap, value: &Value) -> Option<Self> {
         match value {
             Value::Dict(root) => Some(Self { file, heap, root: *root }),

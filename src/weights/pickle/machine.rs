@@ -9,8 +9,8 @@ use crate::weights::raw::{Encoding, Payload};
 use std::collections::BTreeMap;
 
 /// The maximum number of instructions in a file. The checkpoint of an R-152 with batch norms and momentum has about a
-/// quarter of it. Every instruction makes at most one value, so this also bounds the memory that a hostile file can
-/// use.
+/// quarter of this number. Every instruction makes at most one value, so this also bounds the memory that a hostile
+/// file can use.
 const MAX_INSTRUCTIONS: usize = 1 << 18;
 
 /// How many characters of a class name are kept for messages.
@@ -74,7 +74,7 @@ impl<'a> Machine<'a> {
         self.input.refuse(what)
     }
 
-    /// The refusal of an intact file that is no weight file.
+    /// The refusal of an intact file that is not a weight file.
     fn refuse_foreign(&self, what: impl Into<String>) -> Refusal {
         let hint = match self.dialect {
             Dialect::Arrays => PLAIN_ARRAYS,
@@ -297,7 +297,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Reads an integer, little-endian in two's complement. The value of one with more than eight bytes is not kept.
+    /// Reads an integer, little-endian in two's complement. The value of an integer of more than eight bytes is not
+    /// kept.
     fn long<const N: usize, L: TryInto<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<()> {
         let range = self.input.counted(len)?;
         let bytes = &self.input.file[range];

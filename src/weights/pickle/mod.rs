@@ -1,8 +1,8 @@
 //! Checkpoints as Python writes them: pickles of numpy arrays by name, and the pickles that `torch.save` writes.
 //!
 //! A pickle is a program for a small stack machine whose instructions can call any Python function. This reader
-//! implements the machine without calls. It has only the instructions that weight files use, and of Python's names only
-//! the few that stand for an array or a part of a storage. A pickle of arrays with any other name is refused; in a file
+//! implements the machine without calls. It knows only the instructions that weight files use, and only the few Python
+//! names that stand for an array or a part of a storage. A pickle of arrays with any other name is refused; in a file
 //! of `torch.save` such a name becomes an opaque object. Array values stay in the file until they are needed. The
 //! memory is bounded by the number of instructions, which is bounded by the length of the file.
 

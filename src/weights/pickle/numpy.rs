@@ -1,4 +1,4 @@
-//! Interpretation of the calls that build numpy arrays. Nothing is called: each becomes a value, or is refused.
+//! Interpretation of the calls that build numpy arrays. Nothing is called: each call becomes a value, or is refused.
 
 use super::value::{Array, Dtype, Global, Heap, Value};
 use crate::weights::raw::{Element, Encoding, Payload, RawTensor};
@@ -69,7 +69,7 @@ pub fn call(
 
 /// Sets the state of `object`.
 pub fn build(file: &[u8], heap: &mut Heap, object: &Value, state: &Value) -> CallResult<()> {
-    // The longest valid state is that of a dtype with metadata, with nine items. Longer tuples are not copied, because
+    // The longest valid state has nine items: the state of a dtype with metadata. Longer tuples are not copied, because
     // one tuple may be the state of many objects.
     let items = |heap: &Heap| match state {
         Value::Tuple(range) if range.len() < 10 => heap.items.get(range.clone()).map(<[Value]>::to_vec),

@@ -1,5 +1,5 @@
-//! Interpretation of the calls in files of `torch.save`. Nothing is called: each becomes a view of a storage, or is
-//! refused.
+//! Interpretation of the calls in files of `torch.save`. Nothing is called: each call becomes a view of a storage, or
+//! is refused.
 
 use super::numpy::{CallResult, MAX_RANK, name};
 use super::value::{Array, Global, Heap, Value};
@@ -144,7 +144,7 @@ fn part_of(heap: &Heap, view: &Value, len: usize) -> Option<Range<usize>> {
     (end <= len).then_some(start..end)
 }
 
-/// The value of `function(*arguments)`; `None` if the function is not one of torch.
+/// The value of `function(*arguments)`; `None` if the function is not torch's.
 pub fn call(heap: &mut Heap, function: Global, arguments: &[Value]) -> CallResult<Option<Value>> {
     match (function, arguments) {
         (Global::RebuildTensor, [Value::Storage(storage), offset, size, strides, ..]) => {

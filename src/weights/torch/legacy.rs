@@ -9,7 +9,7 @@ use crate::weights::raw::Contents;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// The version of all such files.
+/// The version of all these files.
 const VERSION: i64 = 1001;
 
 /// How many bytes are read first to find the pickles. This is enough for most networks.
@@ -18,11 +18,11 @@ const HEAD: usize = 1 << 20;
 /// The factor by which the number of bytes grows if they do not contain all pickles.
 const GROWTH: usize = 4;
 
-/// The tensors of such a file. Only the pickles and the lengths of the storages are read.
+/// The tensors of `file`. Only the pickles and the lengths of the storages are read.
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something else than tensors by name.
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something other than tensors by name.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let mut len = HEAD;
     let (head, pickles) = loop {
@@ -80,8 +80,8 @@ impl Pickles {
     }
 }
 
-/// Finds the storages with these `keys`. The first begins at byte `at`. Each is the number of its elements, then the
-/// elements. Only the pickle has the size of an element.
+/// Finds the storages with these `keys`. The first begins at byte `at`. Each consists of the number of its elements,
+/// then the elements. Only the pickle gives the size of an element.
 fn storage_ranges(
     file: &WeightFile,
     head: &[u8],

@@ -1,4 +1,4 @@
-//! Files that `torch.save` writes since PyTorch 1.6: zip archives with a pickle and one entry per storage.
+//! Files that `torch.save` has written since PyTorch 1.6: zip archives with a pickle and one entry per storage.
 
 use super::storages::StorageRanges;
 use super::zip_directory::{self, Entries, shown};
@@ -16,11 +16,11 @@ const SCRIPT: &str =
 const STORED: &str =
     "it was packed by another program: load it in Python and save it again, as torch.save(torch.load(old), new)";
 
-/// The tensors of such an archive. Only the directory and the pickle are read.
+/// The tensors of the archive `file`. Only the directory and the pickle are read.
 ///
 /// # Errors
 /// [`ErrorKind::File`](crate::ErrorKind::File) if the file cannot be read;
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something else than tensors by name.
+/// [`ErrorKind::Format`](crate::ErrorKind::Format) if it is damaged or holds something other than tensors by name.
 pub(crate) fn read(file: &WeightFile) -> Result<Contents> {
     let entries = zip_directory::read(file)?;
     let root = root(file, &entries)?;

@@ -106,7 +106,7 @@ impl EndRecord {
     fn find(file: &WeightFile) -> Result<Self> {
         let tail_start = file.len() - (END_LEN + LOCATOR_64_LEN + END_64_LEN).min(file.len());
         let tail = file.range(tail_start..file.len())?;
-        // A comment may follow the record, and readers differ in how they find the record then. PyTorch writes none.
+        // A comment may follow the record, and then readers differ in how they find the record. PyTorch writes none.
         let missing = || damaged(file, "no directory at its end: the rest of the file is missing");
         let at = tail.len().checked_sub(END_LEN).ok_or_else(missing)?;
         if !tail[at..].starts_with(END) || !tail.ends_with(&[0, 0]) {
@@ -208,8 +208,8 @@ impl<'a> DirectoryHeader<'a> {
 struct Zip64Field<'a>(&'a [u8]);
 
 impl<'a> Zip64Field<'a> {
-    /// Finds the field among the extra fields of an entry. It is empty if there is none; `None` if the fields are
-    /// damaged.
+    /// Finds the field among the extra fields of an entry. The result is empty if there is no such field; `None` if the
+    /// fields are damaged.
     fn find(mut fields: &'a [u8]) -> Option<Self> {
         while !fields.is_empty() {
             let len = usize::from(u16_at(fields, 2)?);
