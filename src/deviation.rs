@@ -1,6 +1,6 @@
 //! How far results are from the expected values, and how far they may be.
 //!
-//! Two bounds have to hold. One is on the norm of the errors of a blob, `‖got − want‖₂`: it notices small errors in all
+//! Two bounds must hold. One is on the norm of the errors of a blob, `‖got − want‖₂`: it notices small errors in all
 //! values. The other is on the error of every value, because one wrong value hardly changes the norm of a large blob.
 
 use crate::dtype::DType;
@@ -38,7 +38,7 @@ pub struct Deviation {
     /// The larger of ‖got − want‖₂ over its bound and [`Self::element`]. More than 1 is a failure. Infinite if a value
     /// is not finite.
     pub of_tolerance: f64,
-    /// ‖got − want‖₂ / ‖want‖₂; zero where both are.
+    /// ‖got − want‖₂ / ‖want‖₂; zero if the error is zero.
     pub relative: f64,
     /// The largest error of a value over its bound.
     pub element: f64,

@@ -41,14 +41,14 @@ impl DType {
         values as u64 * each
     }
 
-    /// The part of a kernel's name that stands for it.
+    /// The part of a kernel's name that stands for this format.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::F32 => "",
         }
     }
 
-    /// Its WGSL types.
+    /// The WGSL types of this format.
     pub(crate) const fn wgsl(self) -> Wgsl {
         match self {
             Self::F32 => Wgsl {
@@ -77,7 +77,7 @@ impl DType {
 /// The number format of an operand or a constant, relative to the plan's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// That of the plan: blobs within a run, and the weights of most methods.
+    /// The format of the plan: blobs within a run, and the weights of most methods.
     Plan,
     /// f32, whatever the format of the plan: clips and features, biases, workspaces, weights in the Winograd domain.
     F32,

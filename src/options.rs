@@ -30,7 +30,7 @@ impl From<Precision> for DType {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Taps {
-    /// No others.
+    /// No other blobs.
     #[default]
     None,
     /// The last `_sum` of every stage.
@@ -103,15 +103,15 @@ impl Options {
     }
 
     /// Whether methods are tuned, for operators that have a choice (default: no), see
-    /// [`low_level::tuning`](crate::low_level::tuning). This takes from seconds to minutes for each new clip shape,
-    /// less for operators that a directory for caches knows already.
+    /// [`low_level::tuning`](crate::low_level::tuning). This takes from seconds to minutes for each new clip shape, and
+    /// less if a cache directory already holds the choice for some operators.
     pub fn tuning(self, tuning: bool) -> Self {
         Self { tuning, ..self }
     }
 
     /// The limit in bytes on device memory for the activations and workspaces of a clip shape (default: no limit). A
-    /// plan that would need more is split into micro-batches, frames and rows, with the same bits as result. If no plan
-    /// is within the limit, [`GpuBackbone::prepare`](crate::GpuBackbone::prepare) returns an
+    /// plan that would need more is split into micro-batches, frames and rows, and gives the same bits. If no plan is
+    /// within the limit, [`GpuBackbone::prepare`](crate::GpuBackbone::prepare) returns an
     /// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) with the smallest limit that would do. Weights and the
     /// staging buffers of clips and features are not counted.
     pub fn memory_limit(self, bytes: impl Into<Option<u64>>) -> Self {

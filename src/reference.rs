@@ -1,6 +1,6 @@
 //! A simple CPU implementation of the same graphs.
 //!
-//! Every blob is in f64, so the f32 results of a GPU can be measured against it. The only optimization is parallelism
+//! Every blob is in f64, so the f32 results of a GPU can be measured against it. The only optimisation is parallelism
 //! over output channels: the code is meant to be easy to verify by reading, not to be fast.
 
 use crate::clip::Clip;

@@ -42,7 +42,7 @@ impl Window {
     }
 
     /// The range along an axis of the input, of length `extent`, that the outputs `out` read, without padding. If all
-    /// taps lie in the padding, it is the nearest input, so that the range is never empty.
+    /// taps lie in the padding, the range is the nearest input element, so that it is never empty.
     pub(crate) fn input_range(&self, axis: usize, out: Range<usize>, extent: usize) -> Range<usize> {
         let inside = |padded: usize| padded.saturating_sub(self.pad[axis]);
         let first = inside(out.start * self.stride[axis]).min(extent - 1);

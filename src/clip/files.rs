@@ -5,12 +5,12 @@
 //! * a directory of PNG, JPEG, WebP, BMP or TIFF frames, which are read in natural order (`frame9.png` before
 //!   `frame10.png`, `0.5.png` before `1.25.png` before `1.3.png`);
 //! * a video file of any common container, decoded by the program `ffmpeg`;
-//! * a `.safetensors` with the float tensor `data`, a ready clip N×3×T×H×W, or with uint8 tensors `frames.0`,
-//!   `frames.1`, …, each of which is T×H×W×3, T×3×H×W or 3×T×H×W and one clip of the batch;
-//! * an `.npy` of floats, which is a ready clip, or of uint8, which is pictures T×H×W×3, T×3×H×W or 3×T×H×W, with N as
-//!   the first axis for a batch.
+//! * a `.safetensors` file with the float tensor `data` (a ready clip, N×3×T×H×W), or with uint8 tensors `frames.0`,
+//!   `frames.1`, …, each of which is one clip of the batch, T×H×W×3, T×3×H×W or 3×T×H×W;
+//! * an `.npy` file of floats (a ready clip) or of uint8 (pictures, T×H×W×3, T×3×H×W or 3×T×H×W; a batch has N as an
+//!   additional first axis).
 //!
-//! The contents of a file determine its kind. The file name counts only if the contents do not tell.
+//! The contents of a file determine its kind. The file name counts only if the contents do not reveal it.
 //!
 //! Frames are chosen ([`FrameSelection`], or [`Sampling`] as the weights want them) and preprocessed one by one as they
 //! are read, so that only the clip needs memory. A ready clip is used unchanged.
@@ -48,9 +48,9 @@ use crate::shape::Shape;
 pub struct LoadOptions {
     /// The preprocessing of frames. Ready clips are used unchanged.
     pub preprocess: Preprocess,
-    /// The order of the channels in arrays of pictures. With `None`, `frames.*` tensors are blue, green, red, as OpenCV
-    /// reads and as in earlier versions, with a warning; an `.npy` is red, green, blue, as in other readers (decord,
-    /// PyAV, imageio, torchvision). Picture and video files state their order.
+    /// The order of the channels in arrays of pictures. `None` takes `frames.*` tensors for blue, green, red, which is
+    /// OpenCV's order and that of earlier versions, with a warning, and an `.npy` file for red, green, blue, which is
+    /// the order of other readers (decord, PyAV, imageio, torchvision). Picture and video files state their order.
     pub channel_order: Option<ChannelOrder>,
     /// Which frames are used if `sampling` is `None`. A ready clip does not permit a selection.
     pub selection: FrameSelection,
@@ -157,7 +157,7 @@ impl From<Viewed> for Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadProgress {
-    /// Frames read so far of the current input.
+    /// Frames of the current input that have been read so far.
     pub frames: usize,
     /// The total number of frames, if the input states it. A video may state a wrong number.
     pub expected: Option<usize>,
@@ -183,7 +183,8 @@ pub fn load_batch<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<
 ///
 /// All frames get the same padded size. Ready clips are joined unchanged.
 ///
-/// # Errors [`ErrorKind::File`](crate::ErrorKind::File) for a file that cannot be read;
+/// # Errors
+/// [`ErrorKind::File`](crate::ErrorKind::File) for a file that cannot be read;
 /// [`ErrorKind::Format`](crate::ErrorKind::Format) for a file whose contents do not match its name, or that lacks the
 /// tensors; [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) for a damaged video, unless [`LoadOptions::damaged`]
 /// permits it; [`ErrorKind::ElementType`](crate::ErrorKind::ElementType) and
@@ -319,7 +320,7 @@ fn refused(path: &Path, content: Content, wanted: &str) -> Error {
     content.refusal(path, wanted).unwrap_or_else(|| Error::format(path, wanted, "something else"))
 }
 
-/// Adds to the error for a file that is not a video that it is text, if so.
+/// If a file that is not a video is text, makes its error say so.
 fn with_text(error: Error, head: &[u8]) -> Error {
     match content::describe_text(head) {
         Some(given) => error.format_given(given),
@@ -347,8 +348,8 @@ fn kind(metadata: &std::fs::Metadata) -> &'static str {
     "not a regular file"
 }
 
-/// The actual file, if `path` leads through names such as `/dev/stdin` and `/dev/fd/3`, which mean another file in
-/// another process; otherwise `path`.
+/// The actual file, if `path` leads through names such as `/dev/stdin` and `/dev/fd/3`, which name different files in
+/// different processes; otherwise `path`.
 ///
 /// # Errors
 /// If that file has no name.

@@ -1,4 +1,4 @@
-//! Makes the NCTHW clip of the network from frames.
+//! Makes the input of a network, an NCTHW clip, from frames.
 //!
 //! `preprocess` implements the preprocessing that the weights were trained with; it works in memory alone. `files`
 //! (feature `files`) reads frames, videos and ready clips from disk. `sampling` determines which frames of an input

@@ -10,7 +10,7 @@
 //!   in the project.
 //!
 //! After that, a square may be cropped from the middle, and pictures are placed top left in zeros of the common size of
-//! the batch. With every normalization, zero is the mean colour.
+//! the batch. With every normalisation, zero is the mean colour.
 
 mod detectron;
 mod frames;
@@ -57,8 +57,8 @@ pub enum Normalization {
     /// The same in blue, green, red order, for networks of PySlowFast and PyTorchVideo for Something-Something and
     /// Charades, whose configuration has `DATA.REVERSE_INPUT_CHANNEL`.
     PyTorchVideoBgr,
-    /// The same with Hara's mean and deviation of Kinetics, resized with antialiasing (3D-ResNets-PyTorch `opts.py`,
-    /// 2020).
+    /// Red, green, blue on the scale of 0 to 1, with Hara's mean and deviation of Kinetics, resized with antialiasing
+    /// (3D-ResNets-PyTorch `opts.py`, 2020).
     ThreeDResNets,
     /// Red, green, blue on the scale of 0 to 255, minus ActivityNet's mean, for Hara's networks of 2017 and 2018
     /// (`mean.py`).

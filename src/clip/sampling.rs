@@ -1,18 +1,20 @@
-//! Chooses the frames of a clip as the projects of networks for video do.
+//! Chooses the frames of a clip by the rules of the projects that train networks for video.
 //!
-//! A project trains on a number of frames at a distance in videos of some frame rate, and tests on several clips of a
-//! video. Projects fill up a short input in different ways. [`Sampled::short`] tells whether that was necessary.
+//! A project trains on a fixed number of frames, a fixed step apart at some frame rate, and tests on several clips of
+//! each video. Projects fill up a short input in different ways; [`Sampled::short`] tells whether an input was too
+//! short.
 
 use crate::error::{ErrorRepr, Result};
 use serde::{Deserialize, Serialize};
 
-/// The maximum number of frames of a clip, and the maximum step between them. A file may ask for any number.
+/// The maximum number of frames and of clips, and the maximum step, frame rate and crop side. A file may ask for any
+/// number.
 const MOST: usize = 1 << 20;
 
 /// The maximum number of frames of all clips of an input together.
 const MOST_IN_ALL: usize = 1 << 24;
 
-/// The rule of a project to choose the frames of a clip.
+/// A project's rule for choosing the frames of a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -22,16 +24,17 @@ pub enum Rule {
     /// repeated; torchvision uses no clip of such an input.
     Resampled,
     /// Evenly spread over the span and rounded down (PySlowFast `datasets/decoder.py`). In a short input, the last
-    /// frame is repeated. The distance of several clips is as if there were one more at the end.
+    /// frame is repeated. Several clips are spaced as if one more followed at the end.
     Spread,
     /// Evenly spread over the existing frames of the span and rounded down (PyTorchVideo `UniformTemporalSubsample` of
     /// clips by `ConstantClipsPerVideoSampler`). Several clips are spread from the beginning to the end.
     Subsampled,
-    /// Frames at a constant distance, which wrap around to the beginning in a short input (mmaction2 `SampleFrames`).
+    /// Frames at a constant distance. In a short input, they wrap around to the beginning (mmaction2 `SampleFrames`).
     /// Several clips are spread from the beginning to the end.
     Strided,
     /// Successive frames. In a short input, the clip is repeated from its first frame on (Hara's
-    /// `temporal_transforms.py`). All clips of an input are consecutive; a given number of clips is spread.
+    /// `temporal_transforms.py`). If no number of clips is given, the clips of an input are consecutive; otherwise they
+    /// are spread over it.
     Windows,
 }
 
@@ -62,11 +65,11 @@ pub struct Sampling {
     pub fps: Option<u32>,
     /// The rule to choose frames.
     pub rule: Rule,
-    /// The number of clips of an input in the tests of the project; `None` for all consecutive clips.
+    /// The number of clips of an input in the project's tests; `None` for all consecutive clips.
     pub clips: Option<usize>,
     /// The number of crops of every frame in these tests: 1, in the middle, or 3, along the longer side.
     pub crops: usize,
-    /// The side of each of several crops in pixels; `None` for [`Preprocess::crop`].
+    /// The side of each crop in pixels, if there are several; `None` for [`Preprocess::crop`].
     ///
     /// [`Preprocess::crop`]: crate::clip::preprocess::Preprocess::crop
     pub crop: Option<usize>,
@@ -127,11 +130,11 @@ impl Sampling {
         format!("{} frames, {apart}{rate}", self.frames)
     }
 
-    /// Refuses a sampling that cannot choose any frame, or with absurd numbers.
+    /// Refuses a sampling that can choose no frame, or whose numbers are absurd.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) for a number of frames, a step, a rate or a number of clips of zero
-    /// or beyond 2^20, and for other numbers of crops than 1 and 3.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the number of frames, the step, the rate, the number of clips or
+    /// the side of the crops is zero or above 2^20, or if the number of crops is neither 1 nor 3.
     pub fn checked(&self) -> Result<()> {
         let numbers = [
             ("number of frames", Some(self.frames)),
@@ -181,7 +184,7 @@ impl Sampling {
             }
             .into());
         };
-        // The number of frames of the input per frame at the rate of the steps.
+        // Frames of the input per frame at the rate of the steps.
         let scale = match (self.fps, rate) {
             (Some(fps), Some(rate)) if rate.is_finite() && rate > 0.0 => rate / f64::from(fps),
             _ => 1.0,
@@ -220,7 +223,7 @@ impl Sampling {
     fn span(&self, scale: f64) -> f64 {
         let (frames, step) = (self.frames as f64, self.step as f64);
         match self.rule {
-            // So that the last frame exists.
+            // Just enough for the last frame to exist.
             Rule::Resampled | Rule::Strided | Rule::Windows => ((frames - 1.0) * step * scale).floor() + 1.0,
             Rule::Spread | Rule::Subsampled => frames * step * scale,
         }
@@ -235,7 +238,8 @@ impl Sampling {
     }
 
     fn resampled(&self, available: usize, scale: f64, count: usize, from_middle: bool) -> Vec<Vec<usize>> {
-        // If the rate divides that of the input, the number of frames is rounded up, otherwise down.
+        // The number of frames is rounded up if the rate of the steps divides the rate of the input, and down
+        // otherwise.
         let length = available as f64 / scale;
         let length = if scale.fract() == 0.0 { length.ceil() } else { length.floor() };
         let last = (length - ((self.frames - 1) * self.step + 1) as f64).max(0.0);

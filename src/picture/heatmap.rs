@@ -140,13 +140,13 @@ impl Layout {
         self.column_left(self.columns) - MARGIN + GAP + BAR_WIDTH + GAP + text_size(NUMBER_LETTERS, TEXT)[0]
     }
 
-    /// Height of the whole picture with `rows` rows besides the frames.
+    /// Height of the whole picture with `rows` rows below the frames.
     fn height(&self, rows: usize) -> usize {
         self.row_top(rows + 1) - ROW_GAP + MARGIN
     }
 }
 
-/// The shown frames of `count` frames.
+/// The frames to show of `count` frames.
 fn sampled(count: usize) -> Vec<usize> {
     let columns = count.min(MAX_COLUMNS);
     let steps = columns.saturating_sub(1).max(1);

@@ -140,8 +140,8 @@ pub fn change_map(activation: &Activation<'_>, item: usize) -> Result<FrameMaps>
 
 /// The contribution of every pixel of every frame of one `item` of the batch to a class: the sum over the channels,
 /// each times its weight in the score of the class (the class activation map of Zhou et al., 2016). If the classifier
-/// follows a mean over all pixels and frames, the mean of the contributions is the score without the bias. There may be
-/// more weights than channels: those of a second pathway, which are ignored.
+/// follows a mean over all pixels and frames, the mean of the contributions is the score without the bias. Weights
+/// beyond the number of channels belong to a second pathway and are ignored.
 ///
 /// # Errors
 /// As [`activation_map`], and [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer weights than channels.

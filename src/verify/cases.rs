@@ -47,7 +47,7 @@ pub(super) fn is_body(number: usize) -> bool {
     number % (OPERATORS + 1) == OPERATORS
 }
 
-/// A case, its expected results, and what draws it again.
+/// A case, its expected results, and the seed and number that draw it again.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     /// The seed.
@@ -203,7 +203,7 @@ fn random_operator(rng: &mut Rng, index: usize) -> Case {
     let kind = Kind::DECK[index % Kind::DECK.len()];
     let heavy = kind == Kind::HeavyConv;
     let groups = if heavy || matches!(kind, Kind::WideConv | Kind::WideProjected) { 1 } else { groups };
-    // The stem's pooling behind the convolution of a clip, which some kernels compute as well.
+    // The stem's pooling behind the convolution of a clip. Some kernels compute both.
     let pool = heavy || kind == Kind::Conv && groups == 1 && rng.u32(..4) == 0;
     // Sometimes more than one block of the depthwise kernels. A single channel would not be a depthwise convolution.
     let by_channel = kind == Kind::Depthwise;
@@ -343,8 +343,8 @@ fn depthwise(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape)
     Case::new(description, model.finish(out), &shapes, rng)
 }
 
-/// The beginning of a network with two pathways: a convolution on some frames of a clip, joined with a convolution over
-/// time with a stride on all frames.
+/// The beginning of a network with two pathways: a convolution on some frames of a clip, joined with a strided
+/// convolution over time on all frames.
 fn two_pathways(rng: &mut Rng, mut model: GraphBuilder, data: BlobId, shape: Shape) -> Case {
     let alpha = rng.usize(1..=4);
     let shape = Shape { t: alpha * rng.usize(1..=4), ..shape };

@@ -8,7 +8,7 @@ use crate::plan::{Binding, Plan, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Steps by property.
+/// The number of steps with each property.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Coverage {
@@ -17,7 +17,7 @@ pub struct Coverage {
     required: Vec<String>,
 }
 
-/// Properties that every full run must cover. In addition it must cover every method by name, split and unsplit, and
+/// Properties that every full run must cover. A full run must also cover every method by name, split and unsplit, and
 /// several workgroup tiles of every kernel that divides a matrix product.
 const REQUIRED: [&str; 57] = [
     "stride 1",
@@ -80,7 +80,7 @@ const REQUIRED: [&str; 57] = [
 ];
 
 impl Coverage {
-    /// Nothing covered yet. Required are the methods and kernels that run on `target`, and all other properties.
+    /// Nothing is covered yet. The methods and kernels that run on `target`, and all other properties, are required.
     pub(super) fn new(target: Target) -> Self {
         let methods = Method::all().filter(|method| method.runs_on(target));
         let ways = |method: Method| {
@@ -114,7 +114,8 @@ impl Coverage {
             let uneven = input.c % 4 != 0 || output.c % 4 != 0;
             met.push(("channels not a multiple of 4".to_owned(), uneven));
             met.push(("channels a multiple of 4".to_owned(), !uneven));
-            // The output is converted to another layout. Other readers of its source blob come after it.
+            // The output of the graph is a blob converted to another layout. Other readers of that blob come after the
+            // output.
             let output = plan.graph().operators().iter().find(|other| other.output == plan.graph().output());
             let behind = output.is_some_and(|last| last.inputs[0] == op.inputs[0]) && op.kind != OpKind::Layout;
             met.push(("operators behind the output".to_owned(), behind));
@@ -185,7 +186,7 @@ impl Coverage {
         }
     }
 
-    /// Steps by property, sorted by name.
+    /// The number of steps with each property, sorted by property.
     pub fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
         self.counts.iter().map(|(name, &count)| (name.as_str(), count))
     }

@@ -31,7 +31,7 @@ use crate::reference::{self, Volume};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// The least root mean square of the blobs of a body, unless they are zero. Other bodies are drawn again.
+/// The minimum root mean square of a body's blobs, except blobs of zeros. Bodies below the minimum are drawn again.
 const LEAST_LEFT: f64 = 0.05;
 
 /// The values that fill the activation buffers before a run.
@@ -42,7 +42,7 @@ const FILLS: [f32; 2] = [f32::NAN, 1e30];
 pub struct Settings {
     /// Which cases to draw.
     pub cases: Cases,
-    /// The seed of all of them: the same seed and number draw the same case.
+    /// The seed of all cases: the same seed and number draw the same case.
     pub seed: u64,
     /// The memory limit of every plan, see [`PlanOptions::memory_limit`].
     pub memory_limit: Option<u64>,
@@ -69,7 +69,7 @@ pub enum Cases {
 }
 
 impl Cases {
-    /// Their numbers, in order.
+    /// The numbers of the cases, in order.
     pub fn numbers(self) -> Vec<usize> {
         match self {
             Self::First { operators, bodies } => {
@@ -101,9 +101,9 @@ pub struct Variant {
     pub fusion: bool,
     /// Whether shaders keep wgpu's run-time checks.
     pub checks: ShaderChecks,
-    /// Artificial limits, under which the plan is split. The result must be that of the unsplit plan bit for bit.
+    /// Artificial limits, under which the plan is split. The result must equal that of the unsplit plan bit for bit.
     pub limits: Option<PlanLimits>,
-    /// A limit on memory as well, see [`PlanOptions::memory_limit`].
+    /// A limit on memory, see [`PlanOptions::memory_limit`].
     pub memory_limit: Option<u64>,
     /// A deliberate fault.
     pub patch: Option<ShaderPatch>,
@@ -166,8 +166,8 @@ fn run_case(gpu: &GpuContext, settings: &Settings, drawn: &Drawn, report: &mut R
     }
 }
 
-/// Those of `variants` whose turn it is for operator or body number `index`: every method, either fused or unfused. For
-/// bodies, whose operators have run singly, it is every other method.
+/// The `variants` whose turn it is for operator or body number `index`: for an operator every method, for a body every
+/// other method, because operators also run singly. Each method is either fused or unfused.
 fn by_turns(variants: Vec<Variant>, index: usize, is_body: bool) -> Vec<Variant> {
     let methods = variants.chunk_by(|a, b| a.method == b.method).enumerate();
     let due = methods.filter(|(place, _)| !is_body || (index + place).is_multiple_of(2));
@@ -210,8 +210,8 @@ pub fn check(gpu: &GpuContext, case: &Case, expected: &Expected, variant: &Varia
     Ok(run(variant, &FILLS)?.outcome(expected, whole.as_ref()))
 }
 
-/// All ways to run `case`: with every method forced that supports one of its convolutions, fused and, if that makes a
-/// difference, unfused.
+/// All ways to run `case`: each method that supports one of its convolutions is forced, with fusion and, if that makes
+/// a difference, without.
 pub fn variants(case: &Case, target: Target, checks: ShaderChecks) -> Vec<Variant> {
     let mut methods: Vec<Option<Method>> = Vec::new();
     let fused = fuse_pools(&fuse(&case.graph, &[]), &[], |_, _| true);
@@ -314,7 +314,7 @@ fn run(gpu: &GpuContext, case: &Case, plan: Plan, variant: &Variant, fills: &[f3
 }
 
 impl Run {
-    /// Compares the outputs with those expected, and those of a split plan with those of the `whole` plan.
+    /// Compares the outputs with the expected outputs and, for a split plan, with the outputs of the `whole` plan.
     fn outcome(&self, expected: &Expected, whole: Option<&Self>) -> Outcome {
         let bits = |values: &Vec<Vec<f32>>| values.iter().flatten().map(|v| v.to_bits()).collect::<Vec<u32>>();
         let first = bits(&self.runs[0]);

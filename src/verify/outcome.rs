@@ -29,7 +29,7 @@ impl Outcome {
 pub struct Failure {
     /// The description of the case.
     pub case: String,
-    /// The seed that draws it.
+    /// The seed that draws the case.
     pub seed: u64,
     /// The number of the case among those of the seed, from 0.
     pub number: usize,
@@ -37,7 +37,7 @@ pub struct Failure {
     pub row: String,
     /// Whether shaders had wgpu's run-time checks.
     pub checked: bool,
-    /// Whether it was split under artificial limits.
+    /// Whether the plan was split under artificial limits.
     pub split: bool,
     /// The largest deviation; `None` if the run failed.
     pub worst: Option<Deviation>,

@@ -61,9 +61,9 @@ pub struct PresetRow {
     pub forward_ms: f64,
     /// The time of the CPU reference in milliseconds.
     pub reference_ms: f64,
-    /// The last blob of a stage with the largest deviation.
+    /// The largest deviation of the last blob of any stage.
     pub worst: Deviation,
-    /// Whether it is within tolerance.
+    /// Whether this deviation is within tolerance.
     pub passed: bool,
 }
 
@@ -100,7 +100,7 @@ impl PresetCase {
         })
     }
 
-    /// Runs it on a device with the default choice of methods.
+    /// Runs the body on a device with the default choice of methods.
     ///
     /// # Errors
     /// Those of [`GpuBackbone`].

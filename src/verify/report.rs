@@ -70,7 +70,8 @@ impl Report {
         self.rows.iter().map(|row| row.runs).sum()
     }
 
-    /// Counts a run of `drawn`. Its outputs are compared with those expected, and those of a split plan with `whole`.
+    /// Counts a run of `drawn`. Its outputs are compared with the expected outputs, and the outputs of a split plan
+    /// also with `whole`.
     pub(super) fn count(&mut self, drawn: &Drawn, variant: &Variant, run: &Result<Run>, whole: Option<&Run>) {
         let name = row_name(run.as_ref().ok().map(|run| &run.plan), drawn.is_body, variant);
         let outcome = run.as_ref().map(|run| run.outcome(&drawn.expected, whole));

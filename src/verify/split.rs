@@ -56,7 +56,7 @@ pub fn split(gpu: &GpuContext, case: &Case, variant: &Variant, rng: &mut Rng) ->
     Ok(split.map(|_| Variant { limits: Some(limits), memory_limit, ..*variant }))
 }
 
-/// The most dispatches of a split plan: more would only take time.
+/// The maximum number of dispatches of a split plan: more would only take time.
 const MOST_DISPATCHES: usize = 120;
 
 /// Two to eight tenths of `bytes`.

@@ -8,9 +8,9 @@ use crate::shape::Shape;
 /// The shape of a clip from the axes of a tensor of floats.
 ///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there are five axes, and if the axis of three channels is after
-/// time or last, as in pictures; [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero, or there are too many
-/// values. All errors name `what`.
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) unless there are five axes, and if the channel axis (of length three)
+/// follows time or is last, as in pictures; [`ErrorKind::Size`](crate::ErrorKind::Size) if an axis is zero, or there
+/// are too many values. All errors name `what`.
 pub(super) fn clip_shape(what: &str, axes: &[usize]) -> Result<Shape> {
     let clip: Option<[usize; 5]> = axes.try_into().ok();
     let pictures = clip.is_none_or(|axes| axes[1] != 3) && Pictures::of(what, axes, false).is_ok();

@@ -8,8 +8,8 @@ use super::{Damage, Input, LoadOptions, LoadProgress, Taken};
 use crate::clip::preprocess::{ChannelOrder, Frames, Item, assemble, check_equal_counts};
 use crate::error::{ErrorRepr, Result};
 
-/// The maximum size of the kept original pictures in bytes. They are only for display, for which the clip would also
-/// do.
+/// The maximum size of the kept original pictures in bytes. They are only for display, and the clip can be displayed
+/// instead.
 const MOST_KEPT: usize = 1 << 30;
 
 /// The maximum number of pixels of a frame: four times that of 8K. A small file can claim any number.
@@ -47,7 +47,7 @@ pub(super) struct Gathering<'a> {
     /// The bytes of pictures that may still be kept; `None` if no pictures are kept.
     room: Option<usize>,
     damage: Vec<Damage>,
-    /// Receives the clips of every input, for several clips of an input.
+    /// Receives every clip when it is complete; `None` if the inputs become one batch.
     sink: Option<Sink<'a>>,
 }
 
@@ -100,8 +100,9 @@ impl<'a> Gathering<'a> {
     /// Begins the next input, which has `available` frames at `rate` frames a second, as far as is known. Returns the
     /// frames to read.
     ///
-    /// # Errors [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the input does not have the requested frames. For a
-    /// selection, the caller checks that, because the number of frames may not be known yet.
+    /// # Errors
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the input does not have the requested frames. For a selection,
+    /// the caller checks that, because the number of frames may not be known yet.
     pub(super) fn begin(&mut self, name: &str, available: Option<usize>, rate: Option<f64>) -> Result<Picks> {
         let selection = self.options.selection;
         let mut gathered = Gathered {
@@ -154,7 +155,7 @@ impl<'a> Gathering<'a> {
         Ok(picks)
     }
 
-    /// Removes the current input, which does not have the stated frames and begins again.
+    /// Removes the current input, which has fewer frames than stated, so that it can begin again.
     pub(super) fn forget(&mut self) {
         self.restart();
         self.inputs.pop();
@@ -178,8 +179,7 @@ impl<'a> Gathering<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if its size differs from that of the frames before;
-    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip becomes too large, or there is not enough
-    /// memory.
+    /// [`ErrorKind::Size`](crate::ErrorKind::Size) if the clip becomes too large, or there is not enough memory.
     pub(super) fn push(&mut self, name: impl Display, picture: &Picture<'_>) -> Result<()> {
         let input = self.inputs.last_mut().expect("frames are pushed only after their input has begun");
         let first = input.first.get_or_insert_with(|| (name.to_string(), picture.size, picture.order));

@@ -14,7 +14,7 @@ use crate::content;
 use crate::error::{Error, ErrorRepr, Result};
 use crate::shape::Shape;
 
-/// The first bytes of such a file.
+/// The first bytes of an `.npy` file.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Reads a ready clip from an array of floats with five axes (half, single or double, either byte order, C or Fortran
@@ -93,7 +93,7 @@ fn value_of<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     Some(after.trim_start().strip_prefix(':')?.trim_start())
 }
 
-/// The sizes in a Python tuple such as `(1, 3, 8, 224, 224)`, also with long numbers of Python 2, `(1L, 3L, 8L, 224L,
+/// The sizes in a Python tuple such as `(1, 3, 8, 224, 224)`, also with Python 2's long numbers, `(1L, 3L, 8L, 224L,
 /// 224L)`.
 fn axes(tuple: &str) -> Option<Vec<usize>> {
     let (inside, _) = tuple.strip_prefix('(')?.split_once(')')?;

@@ -6,7 +6,7 @@ use crate::error::Result;
 /// The frames of an input to read, counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Picks {
-    /// The frames of a rule, for any number of frames.
+    /// The frames that a rule selects, in an input of any length.
     Selected(FrameSelection),
     /// A list of frames in ascending order.
     Listed(Vec<usize>),
@@ -59,7 +59,7 @@ impl Picks {
     pub(super) fn check(&self, input: &str, available: usize) -> Result<()> {
         match self {
             Self::Selected(selection) => selection.check(input, available),
-            // Without any frame there is no list either.
+            // No new list can be made for an input without frames.
             Self::Listed(_) if available == 0 => FrameSelection::default().check(input, available),
             Self::Listed(_) => Ok(()),
         }

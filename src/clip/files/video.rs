@@ -32,17 +32,17 @@ use super::picks::Picks;
 use crate::clip::preprocess::ChannelOrder;
 use crate::error::{Error, ErrorRepr, Result};
 
-/// The containers that may be opened, by the names of `ffmpeg`'s readers. They contain their frames. Some are for
-/// sound, so that the error for such a file says that it has no video.
+/// The containers that may be opened, by the names of `ffmpeg`'s readers. They all contain their frames. Some are for
+/// sound, so that the error for a sound file says that it has no video.
 const CONTAINERS: &str = "aac,ac3,aiff,amr,apng,asf,av1,avi,avs2,avs3,caf,cavsvideo,cine,dhav,dirac,dnxhd,dv,flac,\
                           flv,gif,gxf,h261,h263,h264,hevc,ingenient,ipu,ivf,kux,lxf,m4v,matroska,mjpeg,mjpeg_2000,mlv,\
                           moflex,mov,mp3,mpeg,mpegts,mpegvideo,mxf,mxg,nsv,nut,nuv,obu,ogg,pva,r3d,rm,roq,ser,smjpeg,\
                           swf,ty,vc1,vc1test,vivo,vvc,w64,wav,webm,wtv,yuv4mpegpipe";
 
-/// Reads the selected frames of a video. The programs open `file`; messages have the name `path`.
+/// Reads the selected frames of a video. The programs open `file`; messages name `path`.
 ///
-/// All frames up to the last selected one are decoded. A seek by time is not exact, and this way the numbers of frames
-/// in messages are exact.
+/// All frames up to the last selected one are decoded: a seek by time is not exact, and then the frame numbers in
+/// messages would not be exact either.
 pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result<()> {
     let name = path.display().to_string();
     let probed = probe(path, file, into.samples())?;
@@ -54,8 +54,8 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     loop {
         let picks = into.begin(&name, there, probed.rate.average)?;
         match read_picked(path, file, &probed, &picks, into)? {
-            // The file has fewer frames than it states, or some are left out. The choice of frames depends on the
-            // number.
+            // The file has fewer frames than it states, or some are left out. The choice of frames depends on their
+            // number, so it is made again.
             Some(counted) if counted > 0 && picks.lacks(counted) => {
                 into.forget();
                 there = Some(counted);
@@ -65,7 +65,7 @@ pub(super) fn read(path: &Path, file: &Path, into: &mut Gathering<'_>) -> Result
     }
 }
 
-/// Reads these frames of a video. Returns the number of frames in the video, if it was decoded to the end.
+/// Reads the frames `picks` of a video. Returns the number of frames in the video, if it was decoded to the end.
 fn read_picked(
     path: &Path,
     file: &Path,
@@ -81,7 +81,7 @@ fn read_picked(
 
     let drops = policy == DamagePolicy::Drop;
     let (mut findings, complaints) = survey(path, file, &probed.subject, picks.last(), drops)?;
-    // With several threads, the last lines are random. Those of the survey are not.
+    // With several threads, the last lines of the log vary from run to run. The lines of the survey do not.
     outcome.complaints = complaints;
     // If pictures are missing, odd ends of other pictures are damage rather than a property of the camera.
     if outcome.ended && probed.frames.is_some_and(|stated| stated > outcome.frames) {
@@ -89,7 +89,7 @@ fn read_picked(
         findings.damaged.extend(doubtful.into_iter().map(|index| index..index + 1));
         findings.damaged.sort_unstable_by_key(|range| range.start);
     }
-    // Frames after the last needed one do not matter, and how many of them were examined is random.
+    // Frames after the last needed one do not matter, and the number of them that were examined varies.
     let dropped = |range: &Range<usize>| if drops { range.len() } else { 0 };
     let mut unusable = findings.damaged.clone();
     if drops {
@@ -185,8 +185,8 @@ fn decode(
     decoder.finish()
 }
 
-/// Decodes a video for the log of `ffmpeg`: up to frame `last`, or to the end. With `drops`, up to the point where
-/// there are enough undamaged frames.
+/// Decodes a video to get the log of `ffmpeg`, up to frame `last` or to the end; with `drops`, until there are enough
+/// undamaged frames.
 fn survey(
     path: &Path,
     file: &Path,
@@ -210,7 +210,7 @@ fn survey(
     }
 }
 
-/// [`survey`] with a fixed number of frames. Also returns whether the video has no more.
+/// [`survey`] with a fixed number of frames. Also returns whether the video has no more frames.
 fn survey_until(
     path: &Path,
     file: &Path,
@@ -321,7 +321,7 @@ fn report(name: &str, findings: &Findings, end: usize) {
 }
 
 /// Checks the number of frames against the requested and the stated number. `counted` is the number of frames that were
-/// not left out. Returns it if the video has no more frames.
+/// not left out. Returns `counted` if the video has no more frames.
 fn conclude(name: &str, probed: &Probed, outcome: &Outcome, counted: usize, picks: &Picks) -> Result<Option<usize>> {
     if !outcome.ended {
         return Ok(None);
@@ -377,7 +377,7 @@ struct Format {
 struct Probed {
     /// The number of frames that the file states.
     frames: Option<usize>,
-    /// The number of packets, if they had to be counted; usually that of frames.
+    /// The number of packets, if they had to be counted; usually equal to the number of frames.
     packets: Option<usize>,
     rate: Rate,
     subject: Subject,
@@ -524,7 +524,7 @@ fn program_at_fault(program: &'static str, path: &Path, end: &End) -> Option<Err
     let told = told(path, end);
     let reason = match end.status.code() {
         Some(126 | 127) => format!("it does not run: {told}"),
-        // Windows ends programs that do not find a library, or that crash, with negative numbers.
+        // On Windows, programs that do not find a library, or that crash, end with a negative code.
         Some(code) if cfg!(windows) && code < 0 => format!("it does not run, or crashes on {}: {told}", path.display()),
         None => format!("it was killed, or crashed, on {}: {told}", path.display()),
         Some(_) if says(&BROKEN) => format!("it fails on {}: {told}", path.display()),

@@ -1,8 +1,8 @@
-//! Several clips of one input, over which a test of a network for video averages.
+//! Several clips of one input. Tests of networks for video average over them.
 //!
 //! Every frame is read and converted once, in order, however many clips and crops it is in. A clip is handed out after
-//! its last frame has been read, and a frame is dropped after the last clip that uses it. So the memory depends on the
-//! clips that overlap, not on the input.
+//! its last frame has been read, and a frame is dropped after the last clip that uses it. So the memory depends on how
+//! many clips overlap, not on the length of the input.
 
 use super::gather::Picture;
 use crate::clip::Clip;
@@ -67,12 +67,12 @@ pub(super) struct Views {
     converter: Option<FrameConverter>,
     crops: usize,
     preprocess: Preprocess,
-    /// The side of each of several crops; `None` for the shorter side of the frames.
+    /// The side of each crop, if there are several; `None` for the shorter side of the frames.
     side: Option<usize>,
 }
 
 impl Views {
-    /// The clips `clips` of the input number `input`.
+    /// The clips `clips` of input number `input`.
     pub(super) fn new(
         input: usize,
         clips: &[Vec<usize>],

@@ -14,8 +14,8 @@ pub struct Preprocess {
     pub normalization: Normalization,
     /// The size of resized pictures.
     pub size: Size,
-    /// The maximum of the longer side after resizing, in pixels. It takes precedence over [`Size::Shorter`], which is
-    /// the usual case for video with Detectron. `None` is no limit.
+    /// The maximum of the longer side after resizing, in pixels. It takes precedence over [`Size::Shorter`], as it
+    /// usually does for video with Detectron. `None` is no limit.
     pub max_size: Option<usize>,
     /// The side of the square that is cropped from the middle after resizing, in pixels, as in torchvision's
     /// `CenterCrop`. A smaller picture is padded with black (for Detectron: with the mean colour). `None` keeps the
@@ -52,7 +52,7 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// The usual settings of weights with this normalization. For Detectron, the shorter side is 256 and the longer one
+    /// The usual settings of weights with this normalisation. For Detectron, the shorter side is 256 and the longer one
     /// at most 333; for torchvision's weights for images, the shorter side is 256. For video, the settings are those of
     /// the tests of each project: 128x171 and a crop of 112 (torchvision), shorter side and crop 256 (PyTorchVideo),
     /// 112 (Hara), 256 and a crop of 224 (mmaction2).
@@ -171,8 +171,8 @@ impl Preprocess {
         Ok(())
     }
 
-    /// The scale of height and width of a frame that is resized to `resized`. Detectron has one scale, from which the
-    /// sizes were rounded.
+    /// The scale of height and width of a frame that is resized to `resized`. Detectron has one scale for both sides,
+    /// and rounds the products to get `resized`.
     pub(super) fn scale(&self, frame: [usize; 2], resized: [usize; 2]) -> [f64; 2] {
         match self.size {
             Size::Shorter(shorter) => [self.factor(shorter, frame); 2],

@@ -1,9 +1,9 @@
 //! PyTorch's conversion of frames: to float, bilinear resizing, mean and deviation.
 //!
 //! This is `v2.ToDtype(torch.float32, scale=True)`, `v2.Resize(size)`, `v2.CenterCrop(crop)`, `v2.Normalize(mean, std)`
-//! of tensors, or `torch.nn.functional.interpolate` of them: the picture is float32 when it is resized. torchvision's
-//! presets, Pillow and OpenCV resize bytes and round to bytes, which differs by up to half a grey level, or by up to
-//! one if they round after each direction.
+//! of tensors, or `torch.nn.functional.interpolate` instead of `v2.Resize`: the picture is float32 when it is resized.
+//! torchvision's presets, Pillow and OpenCV resize bytes and round to bytes, which differs by up to half a grey level,
+//! or by up to one if they round after each direction.
 
 use super::frames::ChannelOrder;
 use super::geometry::Window;

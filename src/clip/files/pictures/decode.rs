@@ -104,7 +104,7 @@ fn end_png(bytes: &mut Vec<u8>) {
     }
 }
 
-/// Refuses a TIFF with JPEG data: its reader decodes them differently, and accepts data that end early.
+/// Refuses a TIFF with JPEG data: the TIFF reader decodes them differently, and accepts data that end early.
 fn check_tiff(path: &Path) -> Result<()> {
     use tiff::decoder::Decoder;
     use tiff::tags::{CompressionMethod, Tag};

@@ -16,7 +16,7 @@ const MOST_SCANS: usize = 100;
 /// The memory limit of the decoder in bytes.
 const MOST_MEMORY: u64 = 2 << 30;
 
-/// The number of zeros at the end of a file from which on they are not data.
+/// Zeros at the end of a file are not data if there are at least this many.
 const MANY_ZEROS: usize = 16;
 
 /// The end marker of a picture.
@@ -53,13 +53,13 @@ pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<RgbImage> {
     if precision != 8 {
         return Err(Error::format(path, "a JPEG picture of 8 bits per channel", format!("one of {precision}")));
     }
-    // A block needs at least a bit, except with arithmetic coding. So the file size bounds the memory.
+    // A block needs at least one bit, except with arithmetic coding. So the file size bounds the memory.
     let blocks = size[0].div_ceil(8) * size[1].div_ceil(8);
     if blocks.div_ceil(8) > bytes.len() && !decoder.is_arithmetic() {
         return Err(damaged("one that ends early"));
     }
     decoder.set_output_format(if channels == 4 { PixelFormat::Cmyk } else { PixelFormat::Rgb });
-    // As in libjpeg, for pictures without their finer coefficients.
+    // Smooths pictures that lack their finer coefficients, as libjpeg does.
     decoder.set_block_smoothing(true);
     let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let image = decoder.decode_image().map_err(foreign)?;
@@ -72,8 +72,8 @@ pub(super) fn decode(path: &Path, mut bytes: Vec<u8>) -> Result<RgbImage> {
     Ok(picture.into_rgb8())
 }
 
-/// Removes many zeros from the end. An interrupted copy leaves them in the space that was allocated for the file. Coded
-/// data may end in a few zeros, mostly after 0xff.
+/// Removes the zeros at the end if there are many. An interrupted copy leaves them in the space that was allocated for
+/// the file. Coded data may end in a few zeros, mostly after 0xff.
 fn remove_zeros(bytes: &mut Vec<u8>) {
     let length = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     if bytes.len() - length >= MANY_ZEROS {
@@ -95,7 +95,7 @@ fn rgb_from_cmyk(inks: &[u8]) -> Vec<u8> {
 /// The contents of a file according to its markers.
 struct Outline {
     components: Vec<Component>,
-    /// Whether the coding is arithmetic, whose data do not show their end.
+    /// Whether the coding is arithmetic. Arithmetically coded data do not show where they end.
     arithmetic: bool,
     /// Whether there is an end marker.
     ended: bool,

@@ -60,7 +60,7 @@ pub(super) struct Outcome {
     pub(super) ended: bool,
     /// The message of `ffmpeg` for a file that ends too early.
     pub(super) cut_off: Option<String>,
-    /// Whether it reported damage or a change of the frame size.
+    /// Whether `ffmpeg` reported damage or a change of the frame size.
     pub(super) suspicious: bool,
     /// Its other messages.
     pub(super) complaints: Complaints,
@@ -81,8 +81,8 @@ pub(super) struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Starts decoding `path`, which `ffmpeg` opens as `file`.
     pub(super) fn start(path: &'a Path, file: &Path, threads: Threads) -> Result<Self> {
-        // Both options prevent that frames are doubled or dropped to keep a rate. Versions from 5.1 on have the first,
-        // versions before 8 the second.
+        // Both options keep `ffmpeg` from doubling or dropping frames to maintain a rate. Versions from 5.1 on have the
+        // first, versions before 8 the second.
         let mut decoder = Self::with_option(path, file, threads, "-fps_mode")?;
         if decoder.output.fill_buf().map_err(failed)?.is_empty()
             && decoder.process.finish()?.complaints.lines().iter().any(|line| line.contains("option 'fps_mode'"))

@@ -1,8 +1,7 @@
 //! Parses the lines that `ffmpeg` writes to standard error when their levels are enabled.
 //!
-//! With `-debug_ts`, `ffmpeg` also logs the packets that it reads and the frames that it decodes, in the order of the
-//! thread that does it. From version 6 on, reading and decoding are different threads, and the order of their lines
-//! tells nothing.
+//! With `-debug_ts`, `ffmpeg` also logs the packets that it reads and the frames that it decodes. From version 6 on,
+//! different threads read and decode, so the order of a packet's line and a frame's line means nothing.
 
 /// Messages of the JPEG decoder for pictures that end too early or have odd tables. Some cameras write no end marker,
 /// or one in the wrong place.
@@ -34,8 +33,8 @@ impl<'a> Line<'a> {
         Self { component: None, level: None, text: line }
     }
 
-    /// Whether `ffmpeg` logs the line as an error. In a file with several recordings, times go back, which is harmless,
-    /// because the writer numbers the frames.
+    /// Whether `ffmpeg` logs the line as an error. Times that go back, as in a file with several recordings, do not
+    /// count: they are harmless, because the writer numbers the frames.
     pub(super) fn is_error(&self) -> bool {
         matches!(self.level, Some("panic" | "fatal" | "error"))
             && !self.text.contains("non monotonically increasing dts")
@@ -80,7 +79,7 @@ pub(super) enum Event {
     Packet { time: Option<i64> },
     /// A part of the packet with this decoding time is missing, or something after it.
     Incomplete { decoded: Option<i64> },
-    /// The packet follows soon.
+    /// The incomplete packet follows soon.
     PacketCorrupt,
     /// The reader skipped something before the next packet.
     PassedOver,

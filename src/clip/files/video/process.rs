@@ -13,7 +13,7 @@ use crate::error::{ErrorRepr, Result};
 
 /// The time that a program may take to end after its last output.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
-/// The size of the kept complaints of a program. The last ones are kept.
+/// The maximum size of a program's kept complaints in bytes. The last ones are kept.
 const COMPLAINTS_BYTES: usize = 4096;
 /// The maximum length of a line. The rest is ignored.
 const LINE_BYTES: usize = 2048;
@@ -215,7 +215,7 @@ fn lock(kept: &Mutex<VecDeque<String>>) -> MutexGuard<'_, VecDeque<String>> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Joins `text` and `path` to one argument. The path need not be valid Unicode.
+/// Joins `text` and `path` into one argument. The path need not be valid Unicode.
 pub(super) fn joined(text: &str, path: &std::path::Path) -> OsString {
     let mut argument = OsString::from(text);
     argument.push(path);

@@ -2,8 +2,8 @@
 //!
 //! `ffmpeg` logs the packets that it reads, the frames that the decoder returns, and errors. A picture is damaged if
 //! the decoder concealed errors in it, or if it is predicted from a picture that was concealed or lost. The log does
-//! not tell the prediction, so every frame counts as damaged that is decoded after the damage and shown before the next
-//! key frame. Decoding is assumed to be able to start at key frames.
+//! not show which picture is predicted from which, so every frame that is decoded after the damage and shown before the
+//! next key frame counts as damaged. Decoding is assumed to be able to start at key frames.
 //!
 //! Damage that the decoder does not notice is not found: single bits that still decode, and much of the damage to HEVC,
 //! VP9, AV1 and the like, whose data have hardly any redundancy.
@@ -86,7 +86,7 @@ struct Frame {
     doubted: bool,
 }
 
-/// Something that is missing around the packet that was read next. A reader that splits packets may be one ahead.
+/// Missing data around the packet that was read next. A reader that splits packets may be one packet ahead.
 #[derive(Debug)]
 enum Fault {
     /// A part of the packet with this time, or something after it.
@@ -224,8 +224,8 @@ impl Survey {
             if alone || plain && frame.bidirectional {
                 continue;
             }
-            // Bidirectional pictures are shown before the pictures that they are predicted from, and decoded after
-            // them.
+            // A bidirectional picture is shown before one of the pictures that it is predicted from, and decoded after
+            // it.
             let before = match frame.packet {
                 Some(_) => index.min(MOST_REORDERED),
                 None => self.frames[..index].iter().rev().take_while(|frame| frame.bidirectional).count(),
@@ -245,7 +245,8 @@ impl Survey {
         self.packets.get(packet)?.decoded
     }
 
-    /// The first packet after a gap that was reported before packet `next` or the one after it was read.
+    /// The first packet after a gap that was reported when packet `next` was to come: this packet, or the one after it
+    /// if the reader was one packet ahead.
     fn after_gap(&self, next: usize) -> usize {
         let step = |packet: usize| self.decoded(packet)?.checked_sub(self.decoded(packet.checked_sub(1)?)?);
         if step(next + 1) > step(next) { next + 1 } else { next }

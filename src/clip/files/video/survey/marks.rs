@@ -1,4 +1,4 @@
-//! Combines all damage to the set of frames that it may affect.
+//! Combines all damage into the set of frames that it may affect.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
