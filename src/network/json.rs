@@ -194,6 +194,7 @@ mod tests {
     fn keys_modify_a_preset() {
         let network = Network::from_json(r#"{"preset": "slow_r50", "classes": 7}"#).unwrap();
         assert_eq!(network.classes(), Some(7));
+        assert!(Network::from_json(r#"{"preset": "r3d_18", "classes": 1048576}"#).is_ok());
         let json = r#"{"preset": "slow_r50", "stem": {"convs": [{"width": 64, "kernel": [5, 7, 7]}]}}"#;
         let Network::Described(changed) = Network::from_json(json).unwrap() else { panic!("a description") };
         assert_eq!((changed.stem.convs[0].kernel, changed.stem.pool), ([5, 7, 7], None));
@@ -215,6 +216,7 @@ mod tests {
             (r#"{"preset": "r3d_18", "dilation": 2}"#.to_owned(), "dilation"),
             (r#"{"preset": "r3d_19"}"#.to_owned(), "r3d_18"),
             (r#"{"preset": "r3d_18", "classes": 0}"#.to_owned(), "classes"),
+            (r#"{"preset": "r3d_18", "classes": 1048577}"#.to_owned(), "1 to 1048576"),
             (r#"{"preset": "r3d_18", "alpha": 4}"#.to_owned(), "two pathways"),
             (r#"{"preset": "slowfast_r50", "alpha": 0}"#.to_owned(), "alpha"),
             (r#"{"preset": "slowfast_r50", "stages": [{"blocks": [{"branch": [{"width": 80}]}]}]}"#.to_owned(), "fast"),

@@ -23,7 +23,7 @@ impl Description {
     /// to the shortcut); groups that divide the widths around them; convolutions whose weights can be indexed;
     /// shortcuts with the width and stride of the branch; pathways with equal strides.
     pub fn validate(&self) -> Result<()> {
-        if let Some(classes @ (0 | LARGEST..)) = self.classes {
+        if let Some(classes) = self.classes.filter(|&classes| classes == 0 || classes > LARGEST) {
             return Err(Error::config("classes", format!("1 to {LARGEST}"), classes));
         }
         let joined = self.fast.as_ref().map(|fast| fast.validate(&self.stem, &self.stages)).transpose()?;
@@ -169,7 +169,7 @@ fn validate_pool(pool: Option<&Pool>, place: &str) -> Result<()> {
     for axis in 0..3 {
         let (kernel, stride, pad) = (pool.kernel[axis], pool.stride[axis], pool.pad[axis]);
         if kernel == 0 || kernel > LARGEST || stride == 0 || stride > LARGEST || pad >= kernel {
-            let wanted = "kernel and stride of at least 1, and less padding than kernel";
+            let wanted = format!("kernel and stride of 1 to {LARGEST}, and less padding than kernel");
             return Err(Error::config(place, wanted, format!("{pool:?}")));
         }
     }

@@ -101,8 +101,8 @@ impl<'a> Gathering<'a> {
     /// frames to read.
     ///
     /// # Errors
-    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the input does not have the requested frames. For a selection,
-    /// the caller checks that, because the number of frames may not be known yet.
+    /// [`ErrorKind::Clip`](crate::ErrorKind::Clip) if the input does not have the requested frames. Where the number
+    /// of frames is not known yet, the caller checks a selection.
     pub(super) fn begin(&mut self, name: &str, available: Option<usize>, rate: Option<f64>) -> Result<Picks> {
         let selection = self.options.selection;
         let mut gathered = Gathered {

@@ -298,7 +298,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Reads an integer, little-endian in two's complement. The value of an integer of more than eight bytes is not
-    /// kept.
+    /// kept; in an array such an integer is refused.
     fn long<const N: usize, L: TryInto<u64>>(&mut self, len: fn([u8; N]) -> L) -> Result<()> {
         let range = self.input.counted(len)?;
         let bytes = &self.input.file[range];

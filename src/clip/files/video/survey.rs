@@ -194,7 +194,7 @@ impl Survey {
             self.mark_complaints(every_frame_is_key, &mut marks);
         }
         let damaged = marks.frames(&self.frames);
-        // If all frames are odd, the program that wrote them is the reason.
+        // If even the first frame is doubted, the reason is the program that wrote the file.
         let habit = self.frames.first().is_some_and(|frame| frame.doubted);
         let doubtful = |&(index, frame): &(usize, &Frame)| frame.doubted && !habit && !damaged[index];
         Findings {
