@@ -27,7 +27,7 @@ pub enum WorkgroupTile {
     Narrow,
     /// 128 positions, 128 invocations.
     Wide,
-    /// 64 positions, 128 invocations: fewer registers for each invocation, and half as many more loads from workgroup
+    /// 64 positions, 128 invocations: fewer registers for each invocation, and 1.5 times as many loads from workgroup
     /// memory.
     Compact,
     /// 64 positions, 256 invocations: four times those of [`Self::Narrow`], for layers of few workgroups.

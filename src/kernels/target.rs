@@ -50,7 +50,7 @@ pub enum TextureSupport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegisterBudget {
     /// Some 100 values. With more, drivers spill them to memory, or too few invocations run at once to hide the latency
-    /// of loads. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN 256 for
+    /// of loads. Intel's GPUs have 128 registers for each lane, Apple's and phones' GPUs no more, and AMD's GCN 256 for
     /// all subgroups of a SIMD together.
     Few,
     /// 170 values and more: NVIDIA's GPUs, AMD's RDNA.

@@ -43,7 +43,7 @@ params! {
 pub enum WorkgroupTile {
     /// 32 tiles: eight for each invocation, of eight channels.
     Narrow,
-    /// 16 tiles: half the registers, and half as many more loads from workgroup memory.
+    /// 16 tiles: half the registers, and 1.5 times as many loads from workgroup memory.
     Compact,
 }
 
@@ -61,7 +61,7 @@ impl WorkgroupTile {
         4 * self.invocation_tiles()
     }
 
-    /// The implicit GEMM whose invocations have as many sums.
+    /// The implicit GEMM whose invocations have the same number of sums.
     fn equal_gemm(self) -> Gemm {
         match self {
             Self::Narrow => Gemm::TILED,
