@@ -132,9 +132,9 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
-/// The cost relative to the definition, if `product` computes the products of both. It counts the products, with the
-/// padding to whole tiles and whole workgroups, and the loads and stores that move values into and out of the Winograd
-/// domain.
+/// The cost of Winograd's method relative to the definition, if `product` computes the products of both. It counts the
+/// products, with the padding to whole tiles and whole workgroups, and the loads and stores that move values into and
+/// out of the Winograd domain.
 pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
     // The cost of a value that a transform loads or stores, in products.
     let moved_cost = match class {

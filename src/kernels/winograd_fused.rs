@@ -69,9 +69,9 @@ impl WorkgroupTile {
         }
     }
 
-    /// The cost relative to the definition, computed by `product`. It counts the products, with the padding to whole
-    /// workgroups. `TRANSFORM` is the share that the input transform adds to a stage and `EPILOGUE` the number of
-    /// stages that the epilogue is worth, both by instruction count.
+    /// The cost of this method relative to the definition, which `product` computes. It counts the products, with the
+    /// padding to whole workgroups. `TRANSFORM` is the share that the input transform adds to a stage and `EPILOGUE`
+    /// the number of stages that the epilogue is worth, both by instruction count.
     fn relative_cost(self, conv: &Conv, output: Shape, product: Gemm) -> f64 {
         const TRANSFORM: f64 = 0.25;
         const EPILOGUE: f64 = 3.0;
