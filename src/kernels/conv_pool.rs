@@ -45,7 +45,7 @@ impl ConvPool {
     pub(super) const SUBGROUP: Self = Self::Subgroup(OperandMemory::Buffer);
     pub(super) const SUBGROUP_TEXTURE: Self = Self::Subgroup(OperandMemory::Texture);
 
-    /// All of them.
+    /// All kernels.
     pub(super) const ALL: &[Self] = &[Self::SUBGROUP, Self::SUBGROUP_TEXTURE, Self::Tiled, Self::TiledCompact];
 
     /// The GEMM whose constants it takes.

@@ -52,7 +52,8 @@ pub struct Slice {
     pub input_h: usize,
     /// The bound rows of the output that are computed.
     pub rows: Range<usize>,
-    /// The blocks of output channels that are computed, of those that [`super::Method::constant_blocks`] counts.
+    /// The blocks of output channels that are computed, among the blocks that [`super::Method::constant_blocks`]
+    /// counts.
     pub blocks: Range<usize>,
 }
 

@@ -63,8 +63,8 @@ pub(super) trait Family {
         Ok(())
     }
 
-    /// Whether the method can compute the operator on a whole input of that shape. It checks what a slice does not
-    /// show.
+    /// Whether the method can compute the operator on a whole input of that shape. It checks properties that a slice
+    /// does not show.
     ///
     /// # Errors
     /// The reason, if not.

@@ -243,7 +243,7 @@ impl Winograd {
         Gemm::TILED_SLICED,
     ];
 
-    /// All of them.
+    /// All combinations of a tile and a product.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let products = |&tile: &WinogradTile| Self::PRODUCTS.iter().map(move |&product| Self { tile, product });
         WinogradTile::ALL.iter().flat_map(products)
