@@ -1,6 +1,6 @@
-//! Benchmarks the layers that published 3D ResNets have and the flagship has not, each alone. The output compares the
-//! device time of the default method with the flagship without Winograd's method, and for depthwise convolutions with
-//! the triad of the adapter.
+//! Benchmarks, one at a time, the layers that published 3D ResNets have and the flagship lacks. The output compares the
+//! speed of the default method, by device time, with the speed of the flagship without Winograd's method, and the
+//! bandwidth of depthwise convolutions with the adapter's triad.
 //!
 //! `cargo bench --bench layers [-- --all] [NAME]` takes a minute on a software adapter. `--all` times every candidate,
 //! NAME selects the layers whose names contain it. The default is the preferred adapter; `RESNET3D_ADAPTER` names

@@ -1,6 +1,6 @@
 // Affine channel: output[n, c, ...] = input[n, c, ...] * scale[c] + bias[c].
 //
-// Used where it has not been fused.
+// Used where the operator has not been fused.
 //
 // Layouts. input, output: NTHWC in channel blocks of four; scale, bias: one vec4 for each channel block, zero in the
 // padding.

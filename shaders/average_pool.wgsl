@@ -1,17 +1,17 @@
 // Average pooling over whole axes: the mean of a frame, or of a position through all frames.
 //
-// Layouts. input, output: NTHWC in channel blocks of four. An output is the mean of `count` input positions, `step`
-// apart: the positions of a frame follow each other, a position in time is a frame apart from the next.
+// Layouts. input, output: NTHWC in channel blocks of four. An output is the mean of `count` input positions that are
+// `step` apart: 1 over a frame, the number of positions of a frame over time.
 //
 // A workgroup computes BLOCKS neighbouring channel blocks of one output position, each with SHARES invocations:
 //
 //     invocation   0 .. 7    values 0, 8, 16, .. of channel blocks 0 .. 7
-//                  8 .. 15   values 1, 9, 17, .. of the same
+//                  8 .. 15   values 1, 9, 17, .. of the same channel blocks
 //                  56 .. 63  values 7, 15, ..
 //
 // The invocations of a channel block then add up their sums through workgroup memory, in a tree. An invocation sums
-// CHUNK values at a time and adds that sum to its total. So rounding errors stay those of short sums however large the
-// map is.
+// CHUNK values at a time and adds that sum to its total. Rounding errors therefore stay as small as in a short sum,
+// however large the map is.
 //
 // Grid: one workgroup for each (clip, frame, row, column, BLOCKS channel blocks), channel blocks fastest, folded into x
 // and y.

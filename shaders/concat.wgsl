@@ -1,17 +1,17 @@
 // Concatenation of channels: at every position the channels of one blob, then those of another.
 //
-// Layouts. first, second, output: NTHWC in channel blocks of four. If the first blob's channels are a multiple of four,
-// channel blocks are copied. Otherwise every channel is copied by itself, and the rest of the last channel block is
-// zero.
+// Layouts. first, second, output: NTHWC in channel blocks of four. If the first blob has a multiple of four channels,
+// whole channel blocks are copied. Otherwise every channel is copied separately, and the rest of the last channel block
+// is zero.
 //
 // Grid: one invocation for each output channel block, in memory order, 64 a workgroup, folded into x and y.
 
 struct Params {
-    // Columns of the folded grid; output channel blocks, and those of a position.
+    // Columns of the folded grid; channel blocks of the output, and of one output position.
     grid_x: u32,
     len: u32,
     channel_blocks: u32,
-    // Channels of the two inputs, and their channel blocks of a position.
+    // Channels of the two inputs, and channel blocks of one position of each.
     first_c: u32,
     second_c: u32,
     first_channel_blocks: u32,

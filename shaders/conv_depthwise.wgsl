@@ -1,7 +1,7 @@
 // Depthwise 3D convolution: every channel by itself, any kernel, stride, padding and dilation.
 //
-// The portable kernel: no workgroup memory, no barriers, no subgroups. It sums nothing over channels, so four of them
-// are one vec4 multiply-add for each tap. An invocation computes TILE_W neighbouring columns of one channel block, so
+// The portable kernel: no workgroup memory, no barriers, no subgroups. It sums nothing over channels, so four channels
+// take one vec4 multiply-add for each tap. An invocation computes TILE_W neighbouring columns of one channel block, so
 // that a loaded weight serves TILE_W products.
 //
 // Layouts. input, residual, output: NTHWC in channel blocks of four, padded with zeros. weights: [block of 8 channel

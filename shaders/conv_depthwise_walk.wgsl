@@ -1,8 +1,8 @@
 // Depthwise 3x3x3 convolution from registers, by invocations that walk through time.
 //
-// For software adapters, where a load costs as much as some hundred multiply-adds and no cache holds what neighbours
+// For software adapters, where a load costs about as much as a hundred multiply-adds and no cache holds what neighbours
 // have loaded. An invocation computes ROWS x COLUMNS neighbouring positions of one channel block in all frames of a
-// tile. It keeps the 27 weights in registers. Of every input frame it loads the patch under those positions once, for
+// tile. It keeps the 27 weights in registers. From every input frame it loads the patch under those positions once, for
 // the three output frames whose window covers that frame:
 //
 //     input frame   0    1    2    3    4
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
 
-    // Frames in the padding in front of the first frame add nothing to sums that are complete later.
+    // Skips up to two frames of padding in front of the first frame: they add nothing to the sums.
     let steps = (min(p.tile_t, geometry.out_t - out_z) - 1u) * stride_t + 3u;
     for (var step = u32(clamp(-base_z, 0, 2)); step < steps; step++) {
         let z = base_z + i32(step);
@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
         }
-        // With a stride in time, a sum that is complete between two outputs is no output.
+        // With a stride in time, a sum that is complete between two outputs is not an output.
         let complete = step - 2u;
         if (step >= 2u) & (complete % stride_t == 0u) {
             let out_frame = (clip * geometry.out_t + out_z + complete / stride_t) * geometry.out_h;
@@ -118,7 +118,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 if out_y + j < geometry.out_h {
                     let position = (out_frame + out_y + j) * geometry.out_w + out_x;
                     let at = position * geometry.channel_blocks + channel_block;
-                    // A tile begins inside.
+                    // The first column of a tile is always inside the output.
                     output[at] = store4(rectified(geometry, full[j][0]));
                     // unroll
                     for (var i = 0u; i < FURTHER; i++) {

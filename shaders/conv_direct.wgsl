@@ -19,8 +19,8 @@
 // tile][input channel of the group][tap] of TILE_C vec4, whose components are output channels. Channel tiles do not
 // cross groups; components beyond a group's last channel are zero. bias: [channel tile] of TILE_C vec4.
 //
-// Why. It needs no workgroup memory, no barrier, no subgroup and no assumption on any size. So it runs everywhere, and
-// computes every convolution that no other kernel does. A loaded input value serves 4 * TILE_C products, a loaded
+// Why. It needs no workgroup memory, no barrier, no subgroup and no assumption about any size. So it runs everywhere,
+// and computes every convolution that no other kernel does. A loaded input value serves 4 * TILE_C products, a loaded
 // weight TILE_W. conv_gemm.wgsl is the next step: there all loads are vec4.
 //
 // Shared code: shared/window.wgsl. The prelude declares: const TILE_W: u32, const TILE_C: u32.
@@ -30,8 +30,8 @@ struct Params {
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel tiles of this dispatch, and the number of its first: the weights and the bias that are bound begin there.
-    // Channel tiles of a group. Column tiles of a row.
+    // Channel tiles of this dispatch, and the index of the first: the bound weights and bias begin there. Channel tiles
+    // of a group. Column tiles of a row.
     tiles: u32,
     first_tile: u32,
     group_tiles: u32,

@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var sums: array<array<vec4<f32>, TILE_M>, TILE_N>;
     // unroll
     for (var q = 0u; q < TILE_M; q++) {
-        // Read once: drivers read it again at every use.
+        // Read once: drivers would read it again at every use.
         let start = bias[tile.block * TILE_M + q];
         // unroll
         for (var j = 0u; j < TILE_N; j++) {

@@ -20,9 +20,9 @@
 // Layouts: those of shared/conv_gemm.wgsl. For each k index there are TILE_C vec4 of weights, one for each output
 // channel, whose components are the four input channels.
 //
-// Why. It is for software adapters whose subgroups have eight lanes: there a load costs as much as some hundred
-// multiply-adds, a broadcast as much as two. All four products of a sum stand together, so that the sum is fetched and
-// put back once for each k index: there are more sums than registers.
+// Why. It is for software adapters whose subgroups have eight lanes: there a load costs about as much as a hundred
+// multiply-adds, a broadcast as much as two. There are more sums than registers, so the four products of a sum are in
+// one expression: each sum is fetched and put back once for each k index.
 //
 // Shared code: shared/conv_gemm.wgsl. The prelude declares: const TILE_M: u32, const TILE_N: u32, const TILE_C: u32 =
 // 4 * TILE_M, const LANES: u32, const LOADS: u32 = TILE_C / LANES.

@@ -36,13 +36,13 @@
 //     staged_weights  [half][k index of the stage][input channel][channel block]  vec4 of four output channels
 //
 // In a row of inputs the lowest three bits of a position are mixed with the number of the row (mixer). So eight
-// neighbours touch no bank twice, neither when they store a stage (STAGE k indices of successive positions) nor when
+// neighbours touch different banks, both when they store a stage (STAGE k indices of successive positions) and when
 // they read one.
 //
 // Stages. Iteration n loads stage n into registers, computes the products of stage n - 1, and stores stage n into the
-// other half. So loads have all that time to arrive, and one barrier for each iteration is enough. An invocation loads
-// one k index of each stage at INPUTS positions; neighbours load neighbouring channels of one position. Addresses are
-// computed only when the tap changes.
+// other half. So loads arrive while products are computed, and one barrier for each iteration is enough. An invocation
+// loads one k index of each stage at INPUTS positions; neighbours load neighbouring channels of one position. Addresses
+// are computed only when the tap changes.
 //
 // Why this tile and this numbering: docs/performance.md, with the machine code that compilers make of them.
 //
@@ -341,7 +341,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
             workgroupBarrier(); // halves of the sums are read
         }
-        // Of each two slices with the same half, one gets the first quarter of the positions, the other the second.
+        // Of two slices with the same half, one gets the first of its two quarters, the other the second.
         let quarter_offset = slice / 2u * 2u * QUARTER * SLICE_INVOCATIONS + index_in_slice;
         // unroll
         for (var q = 0u; q < 2u; q++) {
@@ -370,7 +370,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     let kept = tile.first_position + group_position + slice * KEPT * 8u + column;
     if epilogue.add_residual {
-        // All are loaded here, so that they wait for memory together. In `store` each would wait by itself.
+        // All residuals are loaded here, so that they wait for memory together. In `store` each would wait separately.
         // unroll
         for (var j = 0u; j < KEPT; j++) {
             // unroll

@@ -5,14 +5,14 @@
 // channel block, whose last channel is zero and is not multiplied.
 //
 // Contract. For every pooled position and output channel: the maximum of the convolution, rectified if `relu` is set,
-// over those of the 3 x 3 positions under it that exist.
+// over the existing positions among the 3 x 3 under it.
 //
 // Index map. A workgroup is one subgroup of LANES lanes. A lane goes down one pooled column. For each pooled position
-// it computes the square of four positions under it. The other five it has kept from the square before, or takes from
-// the lane to its left:
+// it computes the square of four positions under it. It has kept the other five from the previous square, or takes them
+// from the lane to its left:
 //
 //     convolution's column    2c - 1    2c        2c + 1
-//     row 2r - 1              left      above     above       the square before: this lane has kept it
+//     row 2r - 1              left      above     above       the previous square: this lane has kept it
 //     row 2r                  left      square    square      the square of pooled position (r, c)
 //     row 2r + 1              left      square    square
 //
@@ -23,7 +23,7 @@
 // channels), blocks fastest, then strips, folded into x and y. A strip below another strip, of this dispatch or of the
 // dispatch for the rows above, computes the row of squares above it again.
 //
-// Shared code: shared/conv_gemm.wgsl. The prelude declares what it does for conv_gemm_subgroup.wgsl, except TILE_N.
+// Shared code: shared/conv_gemm.wgsl. The prelude declares the constants of conv_gemm_subgroup.wgsl, except TILE_N.
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {

@@ -1,7 +1,7 @@
 // Rectifier: output = max(input, 0). A NaN is not above zero and becomes zero, as in the reference. WGSL's `max` may
 // return either operand for a NaN, so `select` is used.
 //
-// Used where it has not been fused.
+// Used where the operator has not been fused.
 //
 // Grid: one invocation for each channel block, in memory order, 64 a workgroup, folded into x and y.
 

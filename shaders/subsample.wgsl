@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var value = vec4(0.0);
     if channel_block < p.in_channel_blocks {
         let at = ((clip * i32(p.in_t) + z) * i32(p.in_h) + y) * i32(p.in_w) + x;
-        // The padding of the input's last channel block is zero, as the output's channels there have to be.
+        // The padding of the input's last channel block is zero, so the output's channels there are zero too.
         value = load4(input[u32(at) * p.in_channel_blocks + channel_block]);
     }
     output[index] = store4(value);

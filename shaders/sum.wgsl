@@ -1,6 +1,6 @@
 // Residual sum: output = a + b, all of one shape.
 //
-// Used where it has not been fused.
+// Used where the operator has not been fused.
 //
 // Grid: one invocation for each channel block, in memory order, 64 a workgroup, folded into x and y.
 

@@ -24,12 +24,12 @@
 // exchanged, so that invocations of neighbouring products touch different banks. In the epilogue: the products of eight
 // tiles.
 //
-// Stages. A stage is one k index (tap in time, input channel block). Its loads begin before the products of the stage
-// before are computed. INPUT_INVOCATIONS invocations load input and transform it: a column of the transform is the sum
-// or difference of two columns of a tile, so each of four invocations loads two columns and produces four values of the
-// domain. WEIGHT_INVOCATIONS further invocations load weights, which were transformed on the host. In the epilogue the
-// products go through workgroup memory, those of eight tiles at a time, to the invocations that need them: one for each
-// (output pixel of a tile, tile, channel block), which adds up its nine products.
+// Stages. A stage is one k index (tap in time, input channel block). Its loads begin before the products of the
+// previous stage are computed. INPUT_INVOCATIONS invocations load input and transform it: a column of the transform is
+// the sum or difference of two columns of a tile, so each of four invocations loads two columns and produces four
+// values of the domain. WEIGHT_INVOCATIONS further invocations load weights, which were transformed on the host. In the
+// epilogue the products of eight tiles at a time go through workgroup memory to the invocations that need them: one for
+// each (output pixel of a tile, tile, channel block), which adds up its nine products.
 //
 // Why this tile and this numbering: docs/performance.md, with the machine code that compilers make of them.
 //
@@ -48,7 +48,7 @@ struct Params {
     workgroups: u32,
     // Blocks of output channels.
     blocks: u32,
-    // Tiles of all frames, and rows and columns of them in a frame.
+    // Tiles of all frames; rows and columns of tiles in a frame.
     tiles: u32,
     tiles_h: u32,
     tiles_w: u32,
@@ -63,7 +63,7 @@ struct Params {
     out_t: u32,
     out_h: u32,
     out_w: u32,
-    // The first output channel block of this dispatch. The weights and the bias that are bound begin there.
+    // The first output channel block of this dispatch. The bound weights and bias begin there.
     first_channel_block: u32,
 
     // The epilogue: 1 for yes.
@@ -126,11 +126,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let columns = vec2(left + select(2, 3, share == 3u), left + select(1, 0, share == 0u));
     let second = select(-1.0, 1.0, share == 1u);
     let tile_slot = (local_index % TILES) ^ (share % 2u * 4u);
-    // Or the weights that it loads.
+    // The weights that it loads, if it loads no input.
     let loads_weights = !loads_input & (local_index < INPUT_INVOCATIONS + WEIGHT_INVOCATIONS);
     let weight_index = local_index - INPUT_INVOCATIONS;
 
-    // The products that it computes.
+    // The product that this invocation computes, and its place in the tile.
     let product = local_index / 16u;
     let row = local_index % 2u + local_index / 8u % 2u * 2u;
     let column = local_index / 2u % 4u;
@@ -140,7 +140,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let weights_even = 16u * TILES + product * 32u + row + exchange;
     let weights_odd = 16u * TILES + product * 32u + row - exchange;
     // All arrays of this function are arrays of ChannelVec. naga's HLSL has a helper for each type of array, named
-    // after the element type, and to naga an alias is another type than the type it stands for.
+    // after the element type, and to naga an alias differs from the type that it stands for.
     var sums: array<array<ChannelVec, 2>, INVOCATION_TILES>;
     // unroll
     for (var j = 0u; j < INVOCATION_TILES; j++) {

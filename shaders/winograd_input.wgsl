@@ -1,8 +1,8 @@
 // Winograd convolution, first step: transforms square tiles of the input, IN x IN pixels and OUT apart, into the
 // Winograd domain.
 //
-// The IN * IN values of a tile become IN * IN others, along the height and then along the width. In the domain each of
-// them belongs to a separate batch, where the product of that batch finds it.
+// The IN * IN values of a tile are transformed along the height and then along the width. Each of the IN * IN results
+// belongs to a separate batch of the matrix product.
 //
 // Layouts. Channels are in blocks of four; an invocation takes a ChannelVec, which is a channel block or half of one.
 // input: NTHWC. output: [value of the tile, row-major][frame][tile, row-major][channel vector].
@@ -33,7 +33,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> input: array<StoredChannelVec>;
 // Binding 2 is the output.
 
-// A channel vector in a frame of the input, with the parameters that reading it takes. They are read once, as in
+// A channel vector in a frame of the input, with the parameters needed to read it. They are read once, as in
 // shared/conv_gemm.wgsl.
 struct Plane {
     frame: u32,

@@ -17,8 +17,8 @@ struct Params {
     // Columns of the folded grid; number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel vectors of an input pixel, and of an output pixel. The first of the input is number `first_channel_vec`
-    // of the output; the bias begins there too.
+    // Channel vectors of an input pixel, and of an output pixel. The first channel vector of the input is number
+    // `first_channel_vec` of the output; the bias begins there too.
     channel_vecs: u32,
     out_channel_vecs: u32,
     first_channel_vec: u32,
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if index >= p.len {
         return;
     }
-    // Read once, as in shared/conv_gemm.wgsl. The bias too would be read again after every store.
+    // Read once, as in shared/conv_gemm.wgsl. The bias, too, would be read again after every store.
     let channel_vecs = p.channel_vecs;
     let positions = p.positions;
     let out_h = p.out_h;

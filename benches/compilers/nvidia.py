@@ -2,9 +2,9 @@
 """Prints statistics of NVIDIA's compiler back end for the kernels, without a GPU, as a Markdown table.
 
 naga translates a kernel to the language of Metal, and a few substitutions and `metal.cuh` turn that into CUDA C++.
-NVRTC compiles it, and NVIDIA's tools analyse the result. This is an approximation: the Vulkan driver has another front
-end, but compiles for the same machine, with much the same register allocation. The exit code is 1 if a kernel is not
-compiled. Needs only the standard library. `scripts/inspect-kernels` fetches PACKAGES and builds PROGRAM, the Rust
+NVRTC compiles it, and NVIDIA's tools analyse the result. This is an approximation: the Vulkan driver has a different
+front end, but compiles for the same machine, with much the same register allocation. The exit code is 1 if a kernel is
+not compiled. Needs only the standard library. `scripts/inspect-kernels` fetches PACKAGES and builds PROGRAM, the Rust
 program in this folder.
 
 Usage:

@@ -15,7 +15,7 @@ from rendering import NONE, number, table
 from tensors import relative_l2
 
 # All programs compute in float32, in different orders. The tolerance is ten times the resulting difference for this
-# network, and a hundredth of that of TF32 or f16.
+# network, and a hundredth of the difference of TF32 or f16.
 TOLERANCE = 1e-5
 COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "times ours", "start ms", "differs by", "at most by"]
 RIGHT = range(2, 9)

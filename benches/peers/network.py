@@ -79,7 +79,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Block:
-    """ReLU(branch + shortcut), with ReLUs between the convolutions of the branch. No shortcut is the identity."""
+    """ReLU(branch + shortcut), with ReLUs between the convolutions of the branch. Without a shortcut: the identity."""
 
     branch: tuple[Conv, ...]
     shortcut: Conv | None

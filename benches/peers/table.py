@@ -25,7 +25,7 @@ COLUMNS = ["clip", "what", "min ms", "median ms", "max ms", "GFLOP/s", "ours/pee
 RIGHT = range(2, 7)
 TUNE_COLUMNS = ["operator", "count", "method of the table", "ms", "others, relative time"]
 TUNE_RIGHT = (1, 3)
-SHOWN = 6  # shown methods besides that of the table; tune.json has all
+SHOWN = 6  # methods shown in addition to the table's; tune.json has all
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Known(unittest.TestCase):
             pytorch, onnx = of_torchvision(network)
             command = [sys.executable, str(HERE / "torchvision_cpu.py"), "--network", network]
             self.assertEqual(pytorch.command(), command)
-            # Its ONNX file says all that there is to know.
+            # The ONNX file contains the whole network.
             self.assertEqual(onnx.command(), [sys.executable, str(HERE / "onnx_resnet3d.py")])
             self.assertEqual([pytorch.onnx, onnx.onnx], [False, True])
             self.assertLessEqual({pytorch.key, onnx.key}, keys)
@@ -47,7 +47,7 @@ class Known(unittest.TestCase):
             self.assertIsNone(pytorch.missing())
             self.assertEqual(onnx.missing(), f"no Python package onnxscript: {install}")
         with nothing_but("torch", "onnx", "onnxruntime"):
-            # The body's peers need neither.
+            # The body's peers need neither torchvision nor onnxscript.
             self.assertEqual([peer.missing() for peer in known(True) if peer.crate is None], [None, None])
 
     def test_what_is_needed_is_among_the_requirements(self) -> None:

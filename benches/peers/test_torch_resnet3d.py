@@ -28,7 +28,7 @@ except (ImportError, OSError, ValueError, SystemExit) as problem:
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures"
 # Plain float32 against float64, as for resnet3d itself.
 TOLERANCE = 1e-5
-# The largest case takes a CPU long, and its network is that of another case.
+# The largest case takes long on a CPU, and another case has the same network.
 TOO_LARGE = {"r18_basic_conv4_seed_clip"}
 
 

@@ -2,7 +2,7 @@
 
     python3 -m unittest discover benches/peers
 
-Skipped, visibly, without torch, torchvision and numpy; what needs ONNX, without its packages.
+Skipped, visibly, without torch, torchvision and numpy; tests that need ONNX, also without its packages.
 """
 
 from __future__ import annotations

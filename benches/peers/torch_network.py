@@ -60,7 +60,7 @@ class TorchNetwork(torch.nn.Module):
         return x
 
     def taps(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The output of every stage by name. The last is that of `forward`."""
+        """The output of every stage by name. The last is the output of `forward`."""
         x, taps = self.pooled(x), {}
         for name, stage in zip(self.names, self.stages):
             x = taps[name] = stage(x)

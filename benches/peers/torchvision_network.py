@@ -62,9 +62,10 @@ def last_conv(module: nn.Module) -> nn.Conv3d | None:
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """`model` in float32 with every batch norm in the convolution before it, multiplied in float64 and rounded once.
+    """`model` in float32 with every batch norm folded into the convolution before it.
 
-    resnet3d does the same, and the peers get the flagship in the same way. Changes the model in place.
+    Values are multiplied in float64 and rounded once. resnet3d does the same, and the peers get the flagship in the
+    same way. Changes the model in place.
     """
     model.double()
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:

@@ -10,8 +10,7 @@ struct Params {
     // Columns of the folded grid, and the number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel blocks of this dispatch, and the number of its first. The weights and the bias that are bound begin
-    // there.
+    // Channel blocks of this dispatch, and the index of the first. The bound weights and bias begin there.
     channel_blocks: u32,
     first_channel_block: u32,
     // Tiles of columns, of rows and of frames.

@@ -40,9 +40,9 @@ struct Params {
     positions: u32,
 
     in_channel_blocks: u32,
-    // A block of output channels reads `group_channel_blocks` of these, side by side. `blocks_sharing_input`
-    // neighbouring blocks read the same ones; the blocks after them read the next. `first_block` is the number of
-    // blocks of the operator in front of this dispatch's.
+    // A block of output channels reads `group_channel_blocks` neighbouring channel blocks of the input.
+    // `blocks_sharing_input` neighbouring blocks read the same ones; the blocks after them read the next. `first_block`
+    // is the number of blocks of the operator before the first block of this dispatch.
     group_channel_blocks: u32,
     blocks_sharing_input: u32,
     first_block: u32,
@@ -62,7 +62,7 @@ struct Params {
     out_t: u32,
     out_h: u32,
     out_w: u32,
-    // The first output channel block of this dispatch. The weights and the bias that are bound begin there.
+    // The first output channel block of this dispatch. The bound weights and bias begin there.
     first_channel_block: u32,
 
     // The epilogue: 1 for yes.
@@ -189,7 +189,7 @@ fn channel_blocks_at(geometry: Geometry, origin: Origin, kt: u32, kh: u32, kw: u
     return select(OUTSIDE, u32(position) * geometry.in_channel_blocks, inside);
 }
 
-// The parameters that storing takes; read once, like `Geometry`.
+// The parameters of the epilogue; read once, like `Geometry`.
 struct Epilogue {
     first_channel_block: u32,
     out_channel_blocks: u32,

@@ -1,7 +1,7 @@
 // Winograd's transforms with four channels for each invocation.
 
 alias ChannelVec = vec4<f32>;
-// The same in a blob.
+// A `ChannelVec` in a blob.
 alias StoredChannelVec = Value4;
 
 fn load_channel_vec(stored: StoredChannelVec) -> ChannelVec {

@@ -2,7 +2,7 @@
 // once, which take 144 registers with four channels.
 
 alias ChannelVec = vec2<f32>;
-// The same in a blob.
+// A `ChannelVec` in a blob.
 alias StoredChannelVec = Value2;
 
 fn load_channel_vec(stored: StoredChannelVec) -> ChannelVec {

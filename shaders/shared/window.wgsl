@@ -1,7 +1,8 @@
-// How a kernel slides over time, height and width: the first member of the parameters of every shader that slides.
+// The window of an operator, which slides over time, height and width. It is the first member of the parameters of
+// every shader that has a window.
 //
 // Padding is in front of the first frame, row and column. It is negative if a dispatch computes a range of frames or
-// rows and binds input in front of the first frame or row that it needs.
+// rows and the bound input begins before the first frame or row that it needs.
 
 struct Window {
     kernel_t: u32,

@@ -1,12 +1,13 @@
 // Winograd's F(4, 3) along one axis: four outputs of a three-tap filter from six inputs, through six products. It is
-// Toom and Cook's product of polynomials at the points 0, A, -A, B, -B and infinity (`src/kernels/winograd.rs`), which
-// says why these. Preceded by four_channels.wgsl or two_channels.wgsl.
+// Toom and Cook's product of polynomials at the points 0, A, -A, B, -B and infinity; `src/kernels/winograd.rs` says why
+// these points. Preceded by four_channels.wgsl or two_channels.wgsl.
 
 const A: f32 = 0.625;
 const B: f32 = 1.5;
 
 fn transform_inputs(d: array<ChannelVec, 6>) -> array<ChannelVec, 6> {
-    // Even and odd powers at A and at B: their sum is the value at the point, their difference that at its negative.
+    // Even and odd powers at A and at B: their sum is the value at the point, their difference the value at its
+    // negative.
     let even_a = d[4] - B * B * d[2];
     let odd_a = A * (d[3] - B * B * d[1]);
     let even_b = d[4] - A * A * d[2];

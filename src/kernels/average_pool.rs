@@ -29,7 +29,7 @@ params! {
     }
 }
 
-/// The number of input positions that an output is the mean of, and the distance between them.
+/// The number of input positions whose mean is an output, and the distance between them.
 fn positions(axes: Axes, input: Shape) -> (usize, usize) {
     match axes {
         Axes::Space => (input.h * input.w, 1),
@@ -70,7 +70,8 @@ impl Family for AveragePool {
         let (channel_blocks, block_workgroups) = (output.c.div_ceil(4), output.c.div_ceil(4 * BLOCKS));
         let workgroups = (output.n * output.t * output.h * output.w * block_workgroups) as u64;
         let grid = Grid::fold(workgroups, max_groups)?;
-        // An averaged axis is bound whole. Along other axes, what is bound may begin before what is computed.
+        // An averaged axis is bound whole. Along other axes, the bound input may begin before the first position that
+        // is read.
         let (count, step) = positions(*axes, input);
         let params = Params {
             grid_x: grid.x,

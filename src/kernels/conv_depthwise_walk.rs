@@ -16,8 +16,8 @@ use crate::weights::Weights;
 const ROWS: usize = 4;
 const COLUMNS: usize = 4;
 
-/// The distance of neighbouring outputs in height and width. It is an axis of the kernel, since it decides what is
-/// loaded.
+/// The distance of neighbouring outputs in height and width. It is an axis of the kernel, since it decides which
+/// positions are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stride {
     /// One position.
@@ -27,7 +27,7 @@ pub enum Stride {
 }
 
 impl Stride {
-    /// All of them.
+    /// Both strides.
     pub(super) const ALL: &[Self] = &[Self::One, Self::Two];
 
     fn positions(self) -> usize {

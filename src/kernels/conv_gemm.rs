@@ -91,8 +91,8 @@ fn weights_source(memory: OperandMemory) -> Source {
     }
 }
 
-/// An implicit GEMM: the memory of its tiles, their size, and the memory of the weights. The kernels with one of these
-/// share parameters, launch and constants.
+/// An implicit GEMM: the memory of its tiles, their size, and the memory of the weights. All kernels with a GEMM share
+/// parameters, launch and constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gemm {
     /// From registers.
@@ -127,7 +127,7 @@ impl Gemm {
         Self::Subgroup(RegisterTile { channel_vec4s, positions: 4 }, weights)
     }
 
-    /// All that are kernels.
+    /// All GEMMs that are kernels.
     fn all() -> impl Iterator<Item = Self> {
         Kernel::all().filter_map(|kernel| if let Kernel::ConvGemm(gemm) = kernel { Some(gemm) } else { None })
     }
@@ -167,8 +167,8 @@ impl Gemm {
         }
     }
 
-    /// The memory of the input of Winograd's products, which the input transform writes. It is that of the weights,
-    /// since loads from textures are cheaper for both or for neither.
+    /// The memory of the input of Winograd's products, which the input transform writes. It is the memory of the
+    /// weights, since loads from textures are cheaper for both or for neither.
     pub(super) fn domain(self) -> OperandMemory {
         self.weights()
     }
@@ -182,7 +182,8 @@ impl Gemm {
         }
     }
 
-    /// Whether it is meant for the number of workgroups that `batch`, with `positions` positions each, needs.
+    /// Whether it is meant for the number of workgroups that `batch` needs, at `positions` positions for each
+    /// convolution.
     pub(super) fn is_profitable(self, batch: &Batch, positions: usize) -> bool {
         match self {
             Self::Tiled(tile) => {
@@ -207,8 +208,8 @@ impl Gemm {
         conv.dim_out.div_ceil(channels) * (channels + 20) * 4 * input_channel_blocks(channels, conv)
     }
 
-    /// The lowest [`Self::cost`] of `conv` among the GEMMs of the same kind with tiles no wider: that of the kernel
-    /// which a convolution without Winograd's method would get.
+    /// The lowest [`Self::cost`] of `conv` among the GEMMs of the same kind with tiles no wider: the cost of the kernel
+    /// that a convolution without Winograd's method would get.
     pub(super) fn least_cost(self, conv: &Conv) -> usize {
         let same_kind = |other: Self| match (self, other) {
             (Self::Registers(widest, weights), Self::Registers(tile, memory))
@@ -281,7 +282,7 @@ impl Gemm {
     }
 }
 
-/// The row of one of these shaders, which reads `input` and `weights`; `constants` are those of that shader.
+/// The row of an implicit-GEMM shader that reads `input` and `weights`, with `constants` in its prelude.
 pub(super) fn gemm_row(
     name: String,
     shader: Source,
@@ -401,7 +402,7 @@ pub(super) enum Order {
 }
 
 /// How weights are packed: [block][batch][operand pair][tap][input channel block], or with all batches of an input
-/// channel block together. The weights of an input channel block are in the order of `order`.
+/// channel block together. The weights of an input channel block are in the order `order`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packing {
     /// Output channels of a block.
@@ -419,8 +420,9 @@ impl Packing {
     }
 }
 
-/// The number of input channel blocks of four that a block of `channels` output channels reads of `conv`: all, or those
-/// of the groups of its channels. Inputs of the other groups of the block are multiplied by zeros.
+/// The number of input channel blocks of four of `conv` that a block of `channels` output channels reads: all, or those
+/// of the groups of its channels. For an output channel, the inputs of the block's other groups are multiplied by
+/// zeros.
 pub(super) fn input_channel_blocks(channels: usize, conv: &Conv) -> usize {
     match conv.groups {
         1 => conv.dim_in.div_ceil(4),
@@ -436,7 +438,8 @@ fn blocks_sharing_input(channels: usize, conv: &Conv) -> usize {
     }
 }
 
-/// The number of k indices of `conv` for such a block: input channel blocks of four under each tap.
+/// The number of k indices of `conv` for a block of `channels` output channels: input channel blocks of four under each
+/// tap.
 fn k_len(channels: usize, conv: &Conv) -> usize {
     conv.window.taps() * input_channel_blocks(channels, conv)
 }
@@ -487,8 +490,8 @@ pub(super) fn launch(
     launched(kernel, gemm, params, batch.conv, max_groups, |params| gemm.macs(params))
 }
 
-/// The dispatch of `kernel`, which has this GEMM, with these parameters, whose grid is not set yet. `macs` counts the
-/// multiply-adds of parameters that have one.
+/// The dispatch of `kernel`, which has this GEMM. The grid of `params` is not set yet. `macs` counts the multiply-adds
+/// once it is set.
 pub(super) fn launched(
     kernel: Kernel,
     gemm: Gemm,
@@ -589,7 +592,7 @@ pub(super) fn pack<const BATCHES: usize>(
     packed.par_chunks_exact_mut(BATCHES * k_indices.len() * k_values).enumerate().for_each(|(block, packed)| {
         let first = block * channels;
         // All batches of a k index are computed first and then written one after the other. Their addresses are powers
-        // of two apart, so that writing them by turns would evict each other's lines from the processor's caches.
+        // of two apart, so interleaved writes would evict each other's lines from the processor's caches.
         let mut values = vec![[0.0; BATCHES]; k_values];
         for (k_index, &(pair, tap, channel, of_input)) in k_indices.iter().enumerate() {
             values.fill([0.0; BATCHES]);

@@ -8,7 +8,7 @@ use super::conv_gemm::{Input, RegisterTile, gemm_row};
 use super::source::wgsl;
 use super::table::Row;
 
-/// Lanes of the subgroups it is written for. A workgroup is one subgroup.
+/// Lanes of the subgroups that the shader is written for. A workgroup is one subgroup.
 pub(super) const LANES: usize = 8;
 
 /// The row of the kernel of that name.

@@ -27,10 +27,10 @@ pub enum WorkgroupTile {
     Narrow,
     /// 128 positions, 128 invocations.
     Wide,
-    /// 64 positions, 128 invocations: fewer registers for each invocation, and half as many more loads from workgroup
+    /// 64 positions, 128 invocations: fewer registers for each invocation, and 1.5 times as many loads from workgroup
     /// memory.
     Compact,
-    /// 64 positions, 256 invocations: four times those of [`Self::Narrow`], for layers of few workgroups.
+    /// 64 positions, 256 invocations: four times those of [`Self::Narrow`], for layers with few workgroups.
     Sliced,
 }
 
@@ -85,8 +85,8 @@ impl WorkgroupTile {
 
     /// Whether it is meant for `workgroups` workgroups of `k_len` k indices. Large GPUs run some 130 workgroups at
     /// once, each on four schedulers. With no more workgroups than that, a workgroup of two subgroups leaves half of
-    /// the schedulers without work. Slices cost a sum at the end, and as many barriers for less work between them; with
-    /// 32 k indices and more that cost is negligible.
+    /// the schedulers without work. Slices cost a sum at the end, and the same number of barriers with less work
+    /// between them; with 32 or more k indices that cost is negligible.
     pub(super) fn is_profitable(self, workgroups: usize, k_len: usize) -> bool {
         self.slices() == 1 || (workgroups <= 128 && k_len >= 32)
     }

@@ -1,4 +1,4 @@
-//! A convolution and the max pooling after it in one kernel: what both kernels for that share.
+//! A convolution and the max pooling after it in one kernel: the common part of these kernels.
 //!
 //! Parameters and constants are those of [`super::conv_gemm`]; the constants are those of the kernel for the
 //! convolution alone. The input is an uploaded clip, plane by plane. It has so few channels that converting it to
@@ -16,7 +16,7 @@ use crate::graph::{Conv, OpKind, Window};
 use crate::shape::Shape;
 use crate::weights::Weights;
 
-/// The pooling: Caffe2's of the stem.
+/// The pooling of the stem, as in Caffe2.
 const POOL: Window = Window { kernel: [1, 3, 3], stride: [1, 2, 2], pad: [0, 1, 1], dilation: [1; 3] };
 
 /// The most channels of a clip. The fourth channel of its channel block is zero, and these kernels do not multiply it.
@@ -45,7 +45,7 @@ impl ConvPool {
     pub(super) const SUBGROUP: Self = Self::Subgroup(OperandMemory::Buffer);
     pub(super) const SUBGROUP_TEXTURE: Self = Self::Subgroup(OperandMemory::Texture);
 
-    /// All of them.
+    /// All kernels.
     pub(super) const ALL: &[Self] = &[Self::SUBGROUP, Self::SUBGROUP_TEXTURE, Self::Tiled, Self::TiledCompact];
 
     /// The GEMM whose constants it takes.
@@ -139,7 +139,7 @@ impl Family for ConvPool {
         let (input, pooled) = (slice.inputs[0], slice.output);
         let fits =
             |axis, extent| conv.window.output_along(axis, extent).ok_or("its window does not fit into the input");
-        // The rows of the convolution from the first row on that is not shared with the pooled rows above.
+        // The rows of the convolution, from the first row that is not shared with the pooled rows above.
         let h = fits(1, slice.input_h)? - slice.above * POOL.stride[1];
         let output = Shape { h, w: fits(2, input.w)?, ..pooled };
         let tiles = match self {

@@ -11,7 +11,7 @@ use super::source::wgsl;
 use super::table::Row;
 use crate::shape::Shape;
 
-/// The fewest workgroups that a dispatch should have. Rows are cut into strips to get as many.
+/// The fewest workgroups that a dispatch should have. Rows are cut into strips to get that many.
 const WORKGROUPS: usize = 32;
 
 /// The row of the kernel of that name.

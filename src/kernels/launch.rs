@@ -31,9 +31,9 @@ impl Operand {
 /// The part of an operator that one dispatch computes: all of it, or a range of frames, of rows, or of blocks of output
 /// channels.
 ///
-/// To a kernel, a range of frames or of rows is an operator on smaller blobs with other padding in time or above. So it
-/// computes the same values by the same arithmetic. The rows and frames of an input that it reads are bound as far as
-/// they exist; beyond them is padding.
+/// To a kernel, a range of frames or of rows is an operator on smaller blobs with different padding in time or above.
+/// So it computes the same values by the same arithmetic. The rows and frames of an input that it reads are bound as
+/// far as they exist; beyond them is padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Shapes of the bound parts of the inputs, at least one.
@@ -42,9 +42,9 @@ pub struct Slice {
     pub output: Shape,
     /// Layout of the output.
     pub output_layout: Layout,
-    /// Frames of padding in front of each input; negative if what is bound begins before the first frame that is read.
+    /// Frames of padding in front of each input; negative if the bound part begins before the first frame that is read.
     pub pads_t: Vec<isize>,
-    /// Rows of padding above each input; negative if what is bound begins above the first row that is read.
+    /// Rows of padding above each input; negative if the bound part begins above the first row that is read.
     pub pads_h: Vec<isize>,
     /// Rows of the whole output above the first bound row.
     pub above: usize,
@@ -52,7 +52,8 @@ pub struct Slice {
     pub input_h: usize,
     /// The bound rows of the output that are computed.
     pub rows: Range<usize>,
-    /// The blocks of output channels that are computed, of those that [`super::Method::constant_blocks`] counts.
+    /// The blocks of output channels that are computed, among the blocks that [`super::Method::constant_blocks`]
+    /// counts.
     pub blocks: Range<usize>,
 }
 
@@ -112,7 +113,7 @@ pub struct Tiles {
     pub channels: u32,
     /// Workgroup tiles along the output positions.
     pub positions: u32,
-    /// Stages of a tile: how often a workgroup loads k indices, of the operand pair that has most.
+    /// Stages of a tile: how often a workgroup loads k indices, for the operand pair with the most stages.
     pub stages: u64,
 }
 

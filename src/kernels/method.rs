@@ -63,8 +63,8 @@ pub(super) trait Family {
         Ok(())
     }
 
-    /// Whether the method can compute the operator on a whole input of that shape. It checks what a slice does not
-    /// show.
+    /// Whether the method can compute the operator on a whole input of that shape. It checks properties that a slice
+    /// does not show.
     ///
     /// # Errors
     /// The reason, if not.
@@ -292,7 +292,7 @@ impl Method {
         }
     }
 
-    /// The methods for `kind` on `target`, the default first where it is profitable.
+    /// The methods for `kind` on `target`, in order of preference: the default is the first that is profitable.
     pub fn candidates(kind: &OpKind, target: Target) -> Vec<Self> {
         let mut methods = candidates::in_order(kind, target);
         methods.retain(|method| method.runs_on(target) && method.supports(kind));
@@ -317,7 +317,7 @@ impl Method {
         self.implementation().is_profitable(kind, Shape { n: 1, ..output }, target)
     }
 
-    /// Checks that this computes `op` on a whole input of shape `input`: what a slice does not show.
+    /// Checks that this method computes `op` on a whole input of shape `input`, which a slice does not show.
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel), with what it does not support.

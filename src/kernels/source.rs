@@ -37,8 +37,8 @@ impl<'a> Prelude<'a> {
         Self { constants, ..Self::default() }
     }
 
-    /// The prelude for a shader of that number format: the types of values, that of textures if it reads `textures`,
-    /// and `constants`.
+    /// The prelude for a shader of that number format: the types of values, the type of textures if it reads
+    /// `textures`, and `constants`.
     pub fn of(dtype: DType, textures: bool, constants: &'a [(&'static str, usize)]) -> Self {
         let Wgsl { enables, values: [one, two, four], texture } = dtype.wgsl();
         let mut aliases = vec![("Value", one), ("Value2", two), ("Value4", four)];

@@ -248,7 +248,7 @@ impl Kernel {
         &TABLE[place.expect("axes have no values but those of the table")]
     }
 
-    /// A unique name: the shader's, with the axes that tell it from the others, for example `conv_direct_4x8`.
+    /// A unique name: the shader's, with the axes that distinguish it from the others, for example `conv_direct_4x8`.
     pub fn name(self) -> &'static str {
         &self.row().name
     }
@@ -312,7 +312,7 @@ impl Kernel {
 mod tests {
     use super::*;
 
-    /// The kernels that methods launch beside the kernels that are methods.
+    /// The kernels that methods launch and that are not methods themselves.
     #[test]
     fn every_kernel_that_is_launched_has_a_row() {
         let steps = winograd::Winograd::all().flat_map(winograd::Winograd::kernels);

@@ -50,7 +50,7 @@ pub enum TextureSupport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegisterBudget {
     /// Some 100 values. With more, drivers spill them to memory, or too few invocations run at once to hide the latency
-    /// of loads. Intel's GPUs have 128 registers for each lane, Apple's and those of phones no more, AMD's GCN 256 for
+    /// of loads. Intel's GPUs have 128 registers for each lane, Apple's and phones' GPUs no more, and AMD's GCN 256 for
     /// all subgroups of a SIMD together.
     Few,
     /// 170 values and more: NVIDIA's GPUs, AMD's RDNA.
@@ -156,11 +156,11 @@ impl Target {
         self.class != AdapterClass::Software || self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32)
     }
 
-    /// The budget in bytes for all workspaces of a plan, which operators are cut to meet. `blobs` is the largest number
-    /// of bytes that the blobs of one operator of the plan have together. On a software adapter with subgroups of
-    /// eight, cutting into ranges of rows costs next to nothing, and workspaces are kept to a quarter of `blobs`.
-    /// Without such subgroups, a workgroup spans so many positions that small ranges would mostly be padding. A GPU
-    /// needs many workgroups at once: half of 64 MiB holds the products of 2,048 workgroups.
+    /// The budget in bytes for all workspaces of a plan; operators are cut to stay within it. `blobs` is the largest
+    /// total size in bytes of the blobs of one operator of the plan. On a software adapter with subgroups of eight,
+    /// cutting into ranges of rows costs next to nothing, and workspaces are kept to a quarter of `blobs`. Without such
+    /// subgroups, a workgroup spans so many positions that small ranges would mostly be padding. A GPU needs many
+    /// workgroups at once: half of 64 MiB holds the products of 2,048 workgroups.
     pub fn scratch_budget(self, blobs: u64) -> u64 {
         let has_broadcasts = self.subgroup_size == Some(conv_gemm_subgroup::LANES as u32);
         match self.class {

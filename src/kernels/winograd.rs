@@ -132,17 +132,17 @@ pub(super) fn product_of(conv: &Conv) -> Conv {
     Conv { window, epilogue: Default::default(), ..conv.clone() }
 }
 
-/// The cost relative to the definition, if `product` computes the products of both. It counts the products, with the
-/// padding to whole tiles and whole workgroups, and the loads and stores that move values into and out of the Winograd
-/// domain.
+/// The cost of Winograd's method relative to the definition, if `product` computes the products of both. It counts the
+/// products, with the padding to whole tiles and whole workgroups, and the loads and stores that move values into and
+/// out of the Winograd domain.
 pub(super) fn relative_cost(tile: WinogradTile, product: Gemm, conv: &Conv, output: Shape, class: AdapterClass) -> f64 {
     // The cost of a value that a transform loads or stores, in products.
     let moved_cost = match class {
         // On the adapters measured, a load costs as much as some thirty multiply-adds. The loads of the products are
         // shared by a register tile.
         AdapterClass::Software => 12.0,
-        // Estimated by traffic count: GPUs do 20 to 40 FLOP, and more, in the time of a byte of memory traffic. At 32
-        // FLOP that is 64 multiply-adds for a value. Values that fit into caches cost less.
+        // Estimated by traffic count: GPUs do 20 to 40 FLOP or more in the time of a byte of memory traffic. At 32 FLOP
+        // that is 64 multiply-adds for a value. Values that fit into caches cost less.
         AdapterClass::Gpu => 64.0,
     };
     let [tiles_h, tiles_w] = tile.grid(output.h, output.w);
@@ -243,7 +243,7 @@ impl Winograd {
         Gemm::TILED_SLICED,
     ];
 
-    /// All of them.
+    /// All combinations of a tile and a product.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let products = |&tile: &WinogradTile| Self::PRODUCTS.iter().map(move |&product| Self { tile, product });
         WinogradTile::ALL.iter().flat_map(products)
@@ -322,8 +322,8 @@ impl Family for Winograd {
         let cost = |tile| relative_cost(tile, product, conv, clip, target.class);
         let [tiles_h, tiles_w] = tile.grid(clip.h, clip.w);
         let batch = Batch { count: tile.batches(), conv: &product_of(conv), blocks_before: 0 };
-        // Not with products from registers on a GPU, which are used for nothing else there: the padding of their
-        // workgroups makes every other method better.
+        // Not with products from registers on a GPU. GEMMs from registers are used for nothing else there: the padding
+        // of their workgroups makes every other method better.
         let usual = target.class == AdapterClass::Software || product.shares_loads();
         let fills = usual && product.is_profitable(&batch, clip.t * tiles_h * tiles_w);
         fills && cost(tile) < 1.0 && WinogradTile::ALL.iter().all(|&other| cost(tile) <= cost(other))
@@ -359,8 +359,8 @@ impl Family for Winograd {
     }
 
     /// Transformed weights, the bias of the products, which is zero, and the bias of the outputs, all three in blocks.
-    /// The kernels of ordinary convolutions compute the products, and those add a bias. Without a zero bias, separate
-    /// kernels would have to be compiled.
+    /// The kernels of ordinary convolutions compute the products, and these kernels add a bias. Without a zero bias,
+    /// separate kernels would have to be compiled.
     fn constant_lens(&self, conv: &Conv, _channels: usize) -> Vec<usize> {
         let batch = Batch { count: self.tile.batches(), conv: &product_of(conv), blocks_before: 0 };
         let [weights, bias] = conv_gemm::constant_lens(self.product, &batch);
@@ -465,7 +465,8 @@ pub(super) mod tests {
             assert_eq!(rows.len(), tile.inputs());
             assert_eq!(rows.last(), Some(&[0.0, 0.0, 1.0]));
             // Lagrange: the leading coefficient of a polynomial of degree below the number of points is the sum of its
-            // values over the differences of the points, here that of a filter times a power.
+            // values, each divided by the differences between its point and the others. The polynomial here is a filter
+            // times a power.
             let points = tile.points();
             for degree in 0..points.len() {
                 let sum: f64 = rows.iter().zip(points).map(|(row, at)| row[0] * at.powi(degree as i32)).sum();

@@ -43,7 +43,7 @@ params! {
 pub enum WorkgroupTile {
     /// 32 tiles: eight for each invocation, of eight channels.
     Narrow,
-    /// 16 tiles: half the registers, and half as many more loads from workgroup memory.
+    /// 16 tiles: half the registers, and 1.5 times as many loads from workgroup memory.
     Compact,
 }
 
@@ -61,7 +61,7 @@ impl WorkgroupTile {
         4 * self.invocation_tiles()
     }
 
-    /// The implicit GEMM whose invocations have as many sums.
+    /// The implicit GEMM whose invocations have the same number of sums.
     fn equal_gemm(self) -> Gemm {
         match self {
             Self::Narrow => Gemm::TILED,
@@ -69,9 +69,9 @@ impl WorkgroupTile {
         }
     }
 
-    /// The cost relative to the definition, computed by `product`. It counts the products, with the padding to whole
-    /// workgroups. `TRANSFORM` is the share that the input transform adds to a stage and `EPILOGUE` the number of
-    /// stages that the epilogue is worth, both by instruction count.
+    /// The cost of this method relative to the definition, which `product` computes. It counts the products, with the
+    /// padding to whole workgroups. `TRANSFORM` is the share that the input transform adds to a stage and `EPILOGUE`
+    /// the number of stages that the epilogue is worth, both by instruction count.
     fn relative_cost(self, conv: &Conv, output: Shape, product: Gemm) -> f64 {
         const TRANSFORM: f64 = 0.25;
         const EPILOGUE: f64 = 3.0;

@@ -53,7 +53,7 @@ impl WinogradInput {
             tiles_w: tiles_w as u32,
             in_h: input.h as u32,
             in_w: input.w as u32,
-            // Padding is in front of the first of these rows.
+            // Padding above the first row that is computed.
             pad_h: slice.pads_h[0] as i32 - slice.rows.start as i32,
             pad_w: conv.window.pad[2] as i32,
         };

@@ -1,5 +1,5 @@
-//! Benchmark of one operator: every method that supports it, checked for right results, and the quickest of the right
-//! ones.
+//! Benchmark of one operator: times every method that supports it, checks the results, and chooses the quickest method
+//! with right results.
 
 use super::{Setting, Timed, Tuned, median, names, repetitions, values};
 use crate::deviation::{Deviation, Tolerance};
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 /// Candidates that take more than `HOPELESS` times as long as the best so far are dropped after one run.
 const HOPELESS: f64 = 1.5;
 
-/// The share of the time of the table's method that a candidate has to stay below. Medians of some runs vary by as
-/// much.
+/// The table's method is replaced only if a candidate takes less than this share of its time. Medians of a few runs
+/// vary by about the difference from 1.
 const MARGIN: f64 = 0.95;
 
 /// The time for the runs of the candidates that are left.
 const TIME: Duration = Duration::from_millis(500);
 
-/// An operator as a graph that has no others, with the shapes of its inputs.
+/// An operator alone in a graph, with the shapes of its inputs.
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
     graph: Graph,
@@ -126,7 +126,7 @@ impl Candidate {
 }
 
 impl Benchmark {
-    /// Runs every candidate. Returns what it found, and the method that is chosen.
+    /// Runs every candidate. Returns the results, and the chosen method.
     ///
     /// # Errors
     /// The errors of the reference method. A candidate that fails is dropped.
@@ -140,7 +140,7 @@ impl Benchmark {
         let mut methods = Method::candidates(&self.operator.op().kind, options.target);
         let kind = &self.operator.op().kind;
         methods.retain(|&method| options.numerics.allow(method, kind));
-        // The table's first: it is kept in any case, and others are compared with it.
+        // The table's method first: it is kept in any case, and the others are compared with it.
         methods.sort_by_key(|&method| method != self.table);
         let mut left: Vec<Candidate> = Vec::new();
         let (mut refused, mut times) = (Vec::new(), Vec::new());

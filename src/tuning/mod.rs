@@ -81,9 +81,9 @@ pub struct Setting<'a> {
     pub patch: Option<ShaderPatch>,
 }
 
-/// Finds methods for the operators of `graph`, on clips of `shape`, for which `choices` has none, and adds them.
-/// `progress` is called with the number of operators done and their total. Stored choices are not read, but they are
-/// updated, unless the numerics forbid Winograd's method.
+/// Finds methods, on clips of `shape`, for the operators of `graph` that have none in `choices`, and adds them to
+/// `choices`. `progress` is called with the number of operators done and their total. Stored choices are not read, but
+/// they are updated, unless the numerics forbid Winograd's method.
 ///
 /// # Errors
 /// The errors of [`Plan::new`]; [`ErrorKind::Device`](crate::ErrorKind::Device) if not even the direct kernel runs.
@@ -94,7 +94,7 @@ pub fn tune(
     choices: &mut Choices,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Tuned>> {
-    // Planned with the fixed table, and with the taps, since they keep operators from being fused.
+    // Planned with the fixed table, and with the taps, since taps keep operators from being fused.
     let options = PlanOptions { forced: None, choices: Choices::default(), ..setting.options.clone() };
     let setting = Setting { options: &options, ..setting };
     let plan = Plan::new(graph, &[Shape { n: 1, ..shape }], &options)?;
@@ -120,7 +120,7 @@ pub fn tune(
         indices.into_iter().zip(kept).for_each(|(index, kept)| tuned[index].kept = kept);
     }
     progress(benchmarks.len(), benchmarks.len());
-    // Stricter numerics leave fewer methods to choose from: what won among them is not stored for other backbones.
+    // Stricter numerics leave fewer methods to choose from: the winners among them are not stored for other backbones.
     if !tuned.is_empty() && options.numerics == Numerics::Fast {
         store::save(setting.gpu, options.dtype, choices);
     }

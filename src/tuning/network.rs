@@ -1,5 +1,6 @@
-//! Benchmark of the whole network: with the methods that won alone against the network without them. A method that is
-//! quicker alone need not be quicker in the network: operators share caches, workspaces and the budget for workspaces.
+//! Benchmark of the whole network, with and without the methods that won the benchmarks of single operators. A method
+//! that is quicker alone need not be quicker in the network: operators share caches, workspaces and the budget for
+//! workspaces.
 
 use super::{Setting, median, repetitions, values};
 use crate::error::Result;
@@ -10,7 +11,7 @@ use crate::plan::{Choices, Plan, PlanOptions};
 use crate::shape::Shape;
 use std::time::{Duration, Instant};
 
-/// The time for pairs of runs, one of either network.
+/// The time for pairs of runs, one of each network.
 const TIME: Duration = Duration::from_secs(2);
 
 /// A method that was quicker than the table's for the operators of a signature.
@@ -22,9 +23,9 @@ pub(super) struct Winner {
     pub saving: f64,
 }
 
-/// Adds winners to `choices`, and returns which. If all of them together are `quicker`, it adds all. Otherwise it tries
-/// one after the other, the most promising first. `quicker` compares with the choices for which it last returned true,
-/// at first with those given.
+/// Adds winners to `choices`, and returns which it has added. If the network is `quicker` with all winners, it adds
+/// all. Otherwise it tries one winner after the other, the most promising first. `quicker` compares with the choices
+/// for which it last returned true, at first with the given `choices`.
 ///
 /// # Errors
 /// The errors of `quicker`.
@@ -129,7 +130,7 @@ mod tests {
         Winner { signature: signature.to_owned(), method: Method::by_name("conv_gemm_8x8").unwrap(), saving }
     }
 
-    /// What is kept of winners that save 1, 3 and 2 ms if those in `slow` cost more than all the others save.
+    /// The result for winners that save 1, 3 and 2 ms, if each in `slow` costs more than all the others save.
     fn kept(slow: &[&str]) -> (Vec<bool>, Vec<String>, Vec<usize>) {
         let mut choices = Choices::default();
         choices.insert("known".to_owned(), Method::by_name("conv_gemm_16x8").unwrap());

@@ -30,7 +30,7 @@ struct Key {
     backend: String,
     adapter: String,
     driver: String,
-    /// Lanes of a subgroup, 0 without subgroups. A device with fewer features of the same adapter has fewer methods to
+    /// Lanes of a subgroup, 0 without subgroups. A device of the same adapter with fewer features has fewer methods to
     /// choose from.
     subgroup: u32,
     /// The compiler of the shaders: FXC generates other code than DXC.

@@ -110,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// The kernels with these names, or without names all that GPUs use. Kernels that read textures are only included with
+/// The kernels with these names; without names, all that GPUs use. Kernels that read textures are only included with
 /// `textures`.
 fn chosen(names: &[String], textures: bool) -> Result<Vec<Kernel>> {
     let find = |name: &String| {

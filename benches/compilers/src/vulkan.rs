@@ -100,12 +100,12 @@ impl Instance {
     /// # Errors
     /// If there is no loader, or it fails.
     pub fn new() -> Result<Self> {
-        // SAFETY: the system's Vulkan loader may be initialised like any library, and is kept as long as anything of it
-        // is used.
+        // SAFETY: the system's Vulkan loader may be initialised like any library, and is kept as long as its functions
+        // are used.
         let entry = unsafe { ash::Entry::load() }.context("no Vulkan loader")?;
         let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
         let desc = vk::InstanceCreateInfo::default().application_info(&application);
-        // SAFETY: `desc` points to what lives until the end of this function.
+        // SAFETY: `desc` points to objects that live until the end of this function.
         let instance = unsafe { entry.create_instance(&desc, None) }.context("the Vulkan loader")?;
         Ok(Self { instance, _entry: entry })
     }
@@ -138,7 +138,7 @@ impl Instance {
         }
         let mut driver = vk::PhysicalDeviceDriverProperties::default();
         let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
-        // SAFETY: `physical` was listed by this instance, and structures of Vulkan 1.2 are known to what has 1.3.
+        // SAFETY: `physical` was listed by this instance, and with Vulkan 1.3 it knows the structures of 1.2.
         unsafe { self.instance.get_physical_device_properties2(physical, &mut properties) };
         adapter.driver = driver.driver_id;
         adapter.driver_name = text(&driver.driver_name);
@@ -172,7 +172,7 @@ impl Instance {
             names.push(ext::robustness2::NAME.as_ptr());
         }
 
-        // All features of these that the device has.
+        // All features in these structures that the device has.
         let mut tells = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default();
         let mut v1_3 = vk::PhysicalDeviceVulkan13Features::default();
         let mut robustness2 = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
@@ -180,7 +180,8 @@ impl Instance {
         if has_robustness2 {
             features = features.push_next(&mut robustness2);
         }
-        // SAFETY: `adapter` was listed by this instance, and it has what the structures in the chain belong to.
+        // SAFETY: `adapter` was listed by this instance, and its device has the versions and extensions of the
+        // structures in the chain.
         unsafe { self.instance.get_physical_device_features2(adapter.physical, &mut features) };
         let mut core = features.features;
         ensure!(tells.pipeline_executable_info == vk::TRUE, "its driver does not report statistics of pipelines");
@@ -211,8 +212,8 @@ impl Instance {
         if has_robustness2 {
             desc = desc.push_next(&mut robustness2);
         }
-        // SAFETY: the device has these extensions and features, and `desc` points to what lives until the end of this
-        // function. Every device has a first family of queues, with one queue at least.
+        // SAFETY: the device has these extensions and features, and `desc` points to objects that live until the end of
+        // this function. Every device has a first family of queues, with at least one queue.
         let device = unsafe { self.instance.create_device(adapter.physical, &desc, None) }.context("opening it")?;
         let executables = pipeline_executable_properties::Device::new(&self.instance, &device);
         Ok(Device { device, executables, stage_flags, _instance: self })
@@ -255,7 +256,7 @@ impl Device<'_> {
         executables.collect()
     }
 
-    /// `executable` has to be of a pipeline of this device.
+    /// `executable` must belong to a pipeline of this device.
     fn statistics(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<Vec<(String, Value)>> {
         // SAFETY: the executable was listed by its pipeline, which was compiled to capture statistics.
         let statistics =
@@ -278,7 +279,7 @@ impl Device<'_> {
         values.collect()
     }
 
-    /// `executable` has to be of a pipeline of this device.
+    /// `executable` must belong to a pipeline of this device.
     fn representations(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<Vec<Representation>> {
         // The first call gets the lengths, the second the texts.
         // SAFETY: the executable was listed by its pipeline, which was compiled to capture representations.
@@ -290,7 +291,7 @@ impl Device<'_> {
         }
         let get = self.executables.fp().get_pipeline_executable_internal_representations_khr;
         let mut count = u32::try_from(listed.len())?;
-        // SAFETY: as above; there are `count` structures, each of which points to as many bytes as it says.
+        // SAFETY: as above; there are `count` structures, each of which points to as many bytes as it states.
         unsafe { get(self.device.handle(), executable, &mut count, listed.as_mut_ptr()) }
             .result()
             .context("internal representations")?;

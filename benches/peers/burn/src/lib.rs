@@ -70,5 +70,5 @@ pub fn main() -> Result<()> {
     })
 }
 
-/// As in Cargo.toml: burn does not say it.
+/// The version in Cargo.toml, because burn does not expose it.
 const BURN_VERSION: &str = "0.22.1";

@@ -1,7 +1,7 @@
 //! The body, as its weights describe it.
 //!
 //! Blocks, widths and kernels are those of the tensors in the file; the rest is as in resnet3d's presets: no groups, no
-//! dilation, no stride over time, and a block that strides does it in its first convolution. Affine channels are folded
+//! dilation, no stride over time, and a block with a stride has it in its first convolution. Affine channels are folded
 //! into weight and bias, in float64 and rounded once.
 
 use anyhow::{Context, Result, ensure};
