@@ -162,7 +162,7 @@ impl Arguments {
                     note(&describe_views(viewed));
                 }
                 let clips = viewed.clips.len().max(1);
-                // Results of a choice of clips that was given up have larger clip numbers, and are left out.
+                // An abandoned choice of clips may leave results with larger clip numbers, which do not count.
                 let mut of_input: Vec<ViewResult> = Vec::new();
                 for clip in 0..clips {
                     of_input.extend((0..viewed.crops).filter_map(|crop| results.remove(&[index, clip, crop])));

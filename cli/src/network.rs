@@ -172,7 +172,7 @@ pub fn describe_pixels(preprocess: &Preprocess) -> String {
     format!("{}, {size}{crop}", preprocess.normalization)
 }
 
-/// The frames that were used of an input, as text.
+/// The used frames of an input, as text.
 pub fn describe_taken(taken: &Taken, wanted: Option<&Sampling>) -> String {
     let rate = taken.fps.map(|fps| format!(" at {fps:.2} fps")).unwrap_or_default();
     let how = wanted.map(|sampling| format!(": {}", sampling.describe())).unwrap_or_default();

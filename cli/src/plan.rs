@@ -278,7 +278,7 @@ fn kernel(step: &Step) -> String {
     }
 }
 
-/// Whether training stops the gradient behind `op`.
+/// Whether training stops the gradient after `op`.
 fn stops_gradient(op: &Operator) -> bool {
     op.kind == OpKind::StopGradient || op.fused.iter().any(|name| name.ends_with("_stop_gradient"))
 }

@@ -113,7 +113,7 @@ struct Report<'a> {
     /// The frames that the weights want; absent if the weights do not say, or with `--frames all`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sampling: Option<&'a Sampling>,
-    /// The frames that this selected of each input; absent without such a selection.
+    /// The frames of each input that `sampling` selected; absent without `sampling`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     frames: &'a [Taken],
     /// The damaged frames of videos; absent if there are none.
