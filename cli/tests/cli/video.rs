@@ -557,7 +557,7 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     assert!(ran.status.code() == Some(1) && mentions.iter().all(|mention| said.contains(mention)), "{said}");
 }
 
-/// File names with a special meaning for ffmpeg are plain file names.
+/// File names with a special meaning for ffmpeg are taken as plain file names.
 #[test]
 fn odd_names_are_names() {
     let directory = tempfile::tempdir().unwrap();
