@@ -232,7 +232,7 @@ fn a_file_without_its_first_convolution_still_has_its_names() {
 
 #[test]
 fn caffe2_s_batch_norms_fold() {
-    // The golden's batch norms under Caffe2's names, whose eps is a little larger.
+    // The golden's batch norms under the names of Caffe2, whose eps is a little larger.
     let golden = Golden::read("torchvision_basic");
     let caffe2 = |name: &str| {
         let base = name.replace("layer1.", "res2_").replace("layer2.", "res3_").replace("layer3.", "res4_");

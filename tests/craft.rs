@@ -81,8 +81,8 @@ fn nothing_uses_a_network() {
     }
 }
 
-/// The dependencies between the modules of the library have no cycles. (`scripts/modules` prints the graph, and that of
-/// the files in each module, where cycles are allowed.)
+/// The dependencies between the modules of the library have no cycles. (`scripts/modules` prints the graph, and the
+/// graph of the files in each module, where cycles are allowed.)
 #[test]
 fn no_two_modules_use_each_other() {
     let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));

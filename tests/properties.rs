@@ -80,7 +80,7 @@ fn the_mean_of_a_large_map_is_accurate() {
     }
 }
 
-/// Typical faults of kernels, each as a change of one shader.
+/// Typical faults of kernels, each as a change to one shader.
 const FAULTS: [(&str, ShaderPatch); 96] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
@@ -330,7 +330,7 @@ const SPLIT_FAULTS: [(&str, ShaderPatch); 13] = [
     ("Winograd from the first channel", patch("winograd_output", "p.first_channel_vec + relative_vec", "relative_vec")),
 ];
 
-/// A change of a shader.
+/// A change to a shader.
 const fn patch(shader: &'static str, from: &'static str, to: &'static str) -> ShaderPatch {
     ShaderPatch { shader, from, to }
 }
@@ -386,11 +386,11 @@ struct Way {
 /// The ways to run a case that are tried with a fault.
 #[derive(Clone, Copy)]
 enum Among {
-    /// Those that run a kernel with the fault.
+    /// Ways that run a kernel with the fault.
     Broken,
-    /// Those that run such a kernel and are split.
+    /// Split ways that run such a kernel.
     Split,
-    /// Those that run this kernel, and no other kernel with the fault.
+    /// Ways that run this kernel, and no other kernel with the fault.
     Only(Kernel),
 }
 

@@ -14,8 +14,8 @@ use resnet3d_wgpu::{
     WeightOptions, wgpu,
 };
 
-/// The example, on every adapter: the features that a fragment shader draws are those of a forward of the same clip,
-/// bit for bit, and the picture has more than one colour.
+/// The example, on every adapter: the features that a fragment shader draws equal the features of a forward of the same
+/// clip, bit for bit, and the picture has more than one colour.
 #[test]
 fn what_is_rendered_becomes_features_on_the_device() {
     let (config, weights) = narrow();

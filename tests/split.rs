@@ -1,4 +1,5 @@
-//! What exceeds an adapter's limits is split: plans replayed without a GPU, and whole networks on one, bit for bit.
+//! Work that exceeds an adapter's limits is split: plans are replayed without a GPU, and whole networks run on every
+//! adapter, bit for bit.
 
 mod common;
 #[path = "split/memory.rs"]

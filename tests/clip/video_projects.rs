@@ -62,7 +62,7 @@ fn agrees_with_the_projects_for_video() {
     }
 }
 
-/// Networks whose configuration reverses the channels want the same values, blue first.
+/// Networks whose configuration reverses the channels need the same values, blue first.
 #[test]
 fn the_order_of_channels_is_all_that_is_reversed() {
     let rgb: Vec<u8> = (0..2 * 5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();

@@ -58,7 +58,7 @@ pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<Strin
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The directory `tests` of the workspace, for the tests of the library and for those of the program.
+/// The directory `tests` of the workspace, for the tests of the library and of the program.
 fn tests() -> PathBuf {
     let directories = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("tests"));
     directories.into_iter().find(|tests| tests.join("fixtures").is_dir()).expect("the fixtures are in the repository")
