@@ -5,7 +5,7 @@ use resnet3d_wgpu::{
     GpuBackbone, GpuContext, Network, Options, Pending, Profile, Shape, Weights,
 };
 
-/// Fails to compile where one of them cannot be sent to, or shared with, other threads.
+/// Does not compile if one of the types cannot be sent to other threads or shared with them.
 #[test]
 fn everything_can_be_sent_and_shared() {
     fn check<T: Send + Sync + 'static>() {}

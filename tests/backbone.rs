@@ -1,4 +1,4 @@
-//! `GpuBackbone` as its users meet it: taps, fusion, repeated and alternating clips, a shared device, refusals.
+//! `GpuBackbone` as its users see it: taps, fusion, repeated and alternating clips, a shared device, refusals.
 
 mod common;
 
@@ -35,7 +35,7 @@ fn fused_and_unfused_runs_agree() {
     }
 }
 
-/// Every blob of the reference can be had, also those that fusion would do away with.
+/// Every blob of the reference can be tapped, even if fusion would remove it.
 #[test]
 fn every_blob_can_be_tapped() {
     let (gpu, (config, weights)) = (gpu(), narrow());
@@ -104,13 +104,14 @@ fn checked_shaders_and_forced_methods_agree() {
     let (checked, _) = run(Options::default().checks(ShaderChecks::Checked));
     assert_close("checked", &checked.last().data, widen(&want.last().data));
     let winograd = |method: &Method| method.is_winograd();
-    // None of its convolutions is of every channel by itself.
+    // The network has no depthwise convolutions.
     let plain = |name: &str| name.starts_with("conv") && !name.starts_with("conv_depthwise");
     let conv = |method: &Method| plain(method.name()) || winograd(method);
     for forced in Method::all().filter(|method| conv(method) && method.runs_on(gpu.target())) {
         let (got, methods) = run(Options::default().method(forced));
         assert!(methods.contains(&forced));
-        // Winograd's cannot do every convolution, and there is one with pooling behind it: others fill in.
+        // Winograd's method does not suit every convolution, and only one convolution has pooling after it: other
+        // methods compute the rest.
         let stem = forced.name().starts_with("conv_pool");
         assert!(stem || winograd(&forced) || methods.iter().filter(|m| conv(m)).count() == 1, "{methods:?}");
         assert_close(forced.name(), &got.last().data, widen(&want.last().data));

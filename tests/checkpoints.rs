@@ -1,5 +1,5 @@
-//! Weights of every source give the features that their own framework computes: PyTorch's, for the goldens of
-//! `goldens/make.py`. Detectron's pickles are among the fixtures of `fixtures.rs`.
+//! Weights of every source give the features that PyTorch computes for the goldens of `goldens/make.py`. Detectron's
+//! pickles are among the fixtures of `fixtures.rs`.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn center_only() -> WeightOptions {
     WeightOptions::default().inflate(InflateMode::CenterOnly)
 }
 
-/// A golden: its file, and what is in it.
+/// A golden: the bytes of its file, and its clip.
 struct Golden {
     bytes: Vec<u8>,
     clip: Clip,
@@ -49,7 +49,7 @@ impl Golden {
         Checkpoint::from_bytes("renamed.safetensors", bytes).unwrap()
     }
 
-    /// The worst error of the stages that `weights` give on the CPU, against the golden's `label`.
+    /// The worst error of the stages that `weights` give on the CPU, against the stages of `label` in the golden.
     fn error(&self, config: &BackboneConfig, weights: &Weights, label: &str) -> f64 {
         let body = Body::new(config).unwrap();
         let stages = body.graph.stages();
@@ -63,7 +63,7 @@ impl Golden {
     }
 }
 
-/// The body of the reference that the file is of.
+/// The body of the reference whose weights the file has.
 fn body_of(checkpoint: &Checkpoint) -> BackboneConfig {
     match checkpoint.network().unwrap() {
         Some(Network::Reference(config)) => config,
@@ -130,7 +130,7 @@ fn torchvision_s_networks_are_recognised() {
     }
 }
 
-/// The names of torchvision's state dict as Detectron2 has them.
+/// Detectron2's name for a name of torchvision's state dict.
 fn detectron2(name: &str) -> String {
     let mut name = if name.starts_with("layer") { name.to_owned() } else { format!("stem.{name}") };
     for stage in 1..=4 {
@@ -162,14 +162,14 @@ fn the_same_weights_by_detectron2_and_maskrcnn_benchmark() {
         let weights = checkpoint.load(&config, &center_only()).unwrap().weights;
         let error = golden.error(&config, &weights, label);
         assert!(error < 1e-6, "{naming:?}: {error:e}");
-        // The goldens tell the two from each other, and the places of the stride.
+        // The goldens distinguish the two projects, and the two places of the stride.
         for other in ["expect", "expect_1x1", "expect_eps0"] {
             assert!(other == label || golden.error(&config, &weights, other) > 10.0 * TOLERANCE, "{naming:?} {other}");
         }
     }
 }
 
-/// The names of torchvision's state dict as Hugging Face's `ResNetForImageClassification` has them.
+/// The name that Hugging Face's `ResNetForImageClassification` has for a name of torchvision's state dict.
 fn hugging_face(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();
     match *parts.as_slice() {
@@ -204,7 +204,7 @@ fn the_same_weights_by_hugging_face_are_the_same_bits() {
         assert_eq!(config, body_of(&own));
         let load = |checkpoint: &Checkpoint| checkpoint.load(&config, &center_only()).unwrap().weights;
         assert_eq!(load(&theirs), load(&own), "{name}");
-        // Its blocks may have nothing over either.
+        // Blocks with Hugging Face's names may not have extra tensors either.
         let odd = golden.renamed(|name| match name {
             "layer2.0.bn1.num_batches_tracked" => "resnet.encoder.stages.1.layers.0.attention.weight".to_owned(),
             _ => hugging_face(name),
@@ -232,7 +232,7 @@ fn a_file_without_its_first_convolution_still_has_its_names() {
 
 #[test]
 fn caffe2_s_batch_norms_fold() {
-    // The golden's batch norms under Caffe2's names, whose eps is a little larger.
+    // The golden's batch norms under the names of Caffe2, whose eps is a little larger.
     let golden = Golden::read("torchvision_basic");
     let caffe2 = |name: &str| {
         let base = name.replace("layer1.", "res2_").replace("layer2.", "res3_").replace("layer3.", "res4_");
@@ -255,7 +255,7 @@ fn caffe2_s_batch_norms_fold() {
     assert!(scale.folded && !scale.renamed());
     let sources = ["res_conv1_bn_s", "res_conv1_bn_b", "res_conv1_bn_rm", "res_conv1_bn_riv"];
     assert_eq!(scale.sources, sources);
-    // A variance without its mean is no affine channel.
+    // A variance without its mean does not make an affine channel.
     let half = golden.renamed(|name| caffe2(name).replace("res2_0_branch2a_bn_rm", "lost"));
     let error = half.load(&config, &center_only()).unwrap_err().to_string();
     assert!(error.contains("res2_0_branch2a_bn_rm"), "{error}");
@@ -322,11 +322,11 @@ fn parts_that_no_block_of_this_body_has_are_refused() {
         let odd = golden.renamed(|name| if name == counter { part.to_owned() } else { name.to_owned() });
         let error = load(&odd, &config).unwrap_err();
         assert!(error.kind() == ErrorKind::Unsupported && error.subject().unwrap().contains(part), "{error}");
-        // What the body leaves out may have any.
+        // Stages that the body leaves out may have such tensors.
         let head = golden.renamed(|name| if name == counter { "layer4.0.se.bias".to_owned() } else { name.to_owned() });
         load(&head, &config).unwrap();
     }
-    // Other convolutions in the stem make it another network at once.
+    // More convolutions in the stem make it another network, which is refused when the file is opened.
     let deep = |from: &str, to: &str, rename: fn(&str) -> String| {
         let stem = SafeTensors::deserialize(&golden.bytes).unwrap();
         let mut views: BTreeMap<String, TensorView<'_>> =
@@ -344,7 +344,7 @@ fn parts_that_no_block_of_this_body_has_are_refused() {
         assert!(error.kind() == ErrorKind::Unsupported && error.subject().unwrap().contains(part), "{part}: {error}");
         assert!(error.to_string().contains("deep stem"), "{error}");
     }
-    // A bottleneck network taken for one of basic blocks.
+    // A bottleneck network loaded as one of basic blocks.
     let basic = BackboneConfig { transformation: Transformation::Basic, ..config };
     let text = load(&golden.checkpoint(), &basic).unwrap_err().to_string();
     assert!(text.contains("conv3") && text.contains("bottleneck"), "{text}");
@@ -387,7 +387,7 @@ fn inflation_is_bounded() {
     let long = BackboneConfig { time_kernel_dim: 999, ..own.clone() };
     let error = checkpoint.load(&long, &center_only()).unwrap_err();
     assert_eq!((error.kind(), error.subject()), (ErrorKind::Config, Some("time_kernel_dim")), "{error}");
-    // Frame by frame there is nothing to inflate.
+    // With a time kernel of 1, there is nothing to inflate.
     let image = BackboneConfig { time_kernel_dim: 1, ..own };
     assert!(checkpoint.load(&image, &center_only()).unwrap().origins.iter().all(|origin| origin.inflated.is_none()));
     checkpoint.weights(&image).unwrap();

@@ -81,8 +81,8 @@ fn nothing_uses_a_network() {
     }
 }
 
-/// The dependencies between the modules of the library have no cycles. (`scripts/modules` prints the graph, and that of
-/// the files in each module, where cycles are allowed.)
+/// The dependencies between the modules of the library have no cycles. (`scripts/modules` prints the graph, and the
+/// graph of the files in each module, where cycles are allowed.)
 #[test]
 fn no_two_modules_use_each_other() {
     let graph = graph::read(Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -135,7 +135,7 @@ fn identifiers_have_the_words_of_the_field() {
     assert!(found.is_empty(), "{} identifiers:\n{}", found.len(), found.join("\n"));
 }
 
-/// A thing has a name that says what it is, which `own` does not.
+/// A name says what a thing is, which `own` does not.
 #[test]
 fn the_word_own_is_rare() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -158,7 +158,7 @@ fn lines_have_at_most_120_characters() {
     assert!(found.is_empty(), "{} lines:\n{}", found.len(), found.join("\n"));
 }
 
-/// Files that documents name in code style are there.
+/// Files that documents name in code style exist.
 #[test]
 fn documents_name_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -174,7 +174,7 @@ fn documents_name_files_that_exist() {
     assert_eq!(files_named_in("`src/a.rs`, `src/X.rs`, `cli/…`, `none`, `tests/b/`"), ["src/a.rs", "tests/b/"]);
 }
 
-/// The paths in code style, without those that stand for any file.
+/// The paths in code style, without patterns.
 fn files_named_in(text: &str) -> Vec<&str> {
     let places = ["src/", "shaders/", "cli/", "tests/", "examples/", "benches/", "scripts/", "docs/", "fuzz/"];
     let code = text.split('`').skip(1).step_by(2);

@@ -1,5 +1,5 @@
-//! Faults: devices lost at any moment, memory that is not there, threads that share a device, values dropped
-//! mid-flight. Whatever happens is a typed error or the right result, on every adapter of the machine.
+//! Faults: devices lost at any moment, a lack of memory, threads that share a device, values dropped in flight. Every
+//! outcome is a typed error or the right result, on every adapter of the machine.
 
 mod common;
 #[cfg(target_os = "linux")]
@@ -33,13 +33,13 @@ fn anew(gpu: &GpuContext) -> GpuContext {
     on_adapter_of(gpu, GpuContext::all(&ContextOptions::default()).unwrap())
 }
 
-/// That of `all` which is on the adapter of `gpu`.
+/// The context in `all` that is on the adapter of `gpu`.
 fn on_adapter_of(gpu: &GpuContext, all: Vec<GpuContext>) -> GpuContext {
     let same = |new: &GpuContext| (new.adapter_name(), new.backend()) == (gpu.adapter_name(), gpu.backend());
     all.into_iter().find(same).unwrap()
 }
 
-/// A device as a caller opens it, with everything the adapter has, on every usable adapter.
+/// A device as a caller opens it, with all limits of the adapter, on every usable adapter.
 fn callers_contexts() -> Vec<GpuContext> {
     let usable = list_adapters().into_iter().filter(|summary| summary.unusable.is_none());
     let context = usable.map(|summary| {
@@ -61,10 +61,10 @@ fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>, gpu: &GpuContext, r
     }
 }
 
-/// Destroyed between any two steps, whoever opened the device; afterwards a new context works as the first did.
+/// The device is destroyed between any two steps, whoever opened it. Then a new context works as the first did.
 #[test]
 fn a_lost_device_is_a_typed_error_and_can_be_replaced() {
-    // A device of other features may be given other kernels, and so other bits.
+    // A device with other features may get other kernels, and so give other bits.
     let anew_by_caller = |gpu: &GpuContext| on_adapter_of(gpu, callers_contexts());
     let own = contexts().into_iter().map(|gpu| (gpu, "destroyed", anew as fn(&GpuContext) -> GpuContext));
     let callers = callers_contexts().into_iter().map(|gpu| (gpu, "accepts nothing", anew_by_caller as fn(&_) -> _));
@@ -87,7 +87,7 @@ fn a_lost_device_is_a_typed_error_and_can_be_replaced() {
         assert!(gpu.lost().unwrap().contains(reason));
 
         assert!(backbone(&anew(&gpu)).forward(&clip(1)).unwrap() == want, "a new device gives the same");
-        // What belongs to a lost device can be dropped, in any order.
+        // The values of a lost device can be dropped in any order.
         drop(gpu);
         drop((prepared, used));
     }
@@ -134,7 +134,7 @@ fn a_device_lost_mid_flight_neither_hangs_nor_panics() {
     }
 }
 
-/// A plan beyond what a device may have at once is refused, and leaves the device as it was.
+/// A plan that exceeds the limits of a device is refused, and leaves the device as it was.
 #[test]
 fn what_does_not_fit_leaves_the_rest_working() {
     for gpu in contexts() {
@@ -145,7 +145,7 @@ fn what_does_not_fit_leaves_the_rest_working() {
         }
         let prepared = backbone.device_bytes();
         let limit = gpu.plan_limits().max_binding_bytes;
-        // One row is larger than any binding; and one has more values than there may be.
+        // A row of the first clip is larger than any binding, and the second clip has too many values.
         for shape in [Shape::new(1, 3, 1, 8, (limit >> 3) as usize), Shape::new(1, 3, 1, 1 << 20, 1 << 20)] {
             let refused = backbone.prepare(shape).unwrap_err();
             assert!(matches!(refused.kind(), ErrorKind::Limit | ErrorKind::Size), "{refused}");
@@ -155,7 +155,7 @@ fn what_does_not_fit_leaves_the_rest_working() {
     }
 }
 
-/// Commands on their way when what they were made of is dropped, in any order.
+/// Backbone and device are dropped, in any order, while commands are in flight.
 #[test]
 fn anything_can_be_dropped_mid_flight() {
     for gpu in contexts() {
@@ -164,7 +164,7 @@ fn anything_can_be_dropped_mid_flight() {
             let gpu = anew(&gpu);
             let mut dropped = backbone(&gpu);
             dropped.forward(&clip(1)).unwrap();
-            // Submitted and not waited for: what fills the buffers of a prepared shape.
+            // Submits the commands that fill the buffers of a prepared shape, without waiting.
             dropped.fill_activations(CLIP, 1.0).unwrap();
             match order {
                 0 => drop((dropped, gpu)),
@@ -203,7 +203,7 @@ fn two_backbones_on_one_device_take_turns() {
     }
 }
 
-/// Eight threads, each with a backbone of its own: all on one device, or each on its own.
+/// Eight threads with a backbone each: all on one device, or each on a separate device.
 #[test]
 fn eight_threads_get_what_one_gets() {
     for gpu in contexts() {
@@ -216,7 +216,7 @@ fn eight_threads_get_what_one_gets() {
                     scope.spawn(move || {
                         let gpu = if shared { gpu.clone() } else { anew(gpu) };
                         start.wait();
-                        // Planning, compiling and uploading are in it, all at once.
+                        // All threads plan, compile and upload at the same time.
                         let mut backbone = backbone(&gpu);
                         for _ in 0..if shared { 25 } else { 3 } {
                             assert!(backbone.forward(&clip(seed)).unwrap() == *want, "thread {seed}");
@@ -228,7 +228,7 @@ fn eight_threads_get_what_one_gets() {
     }
 }
 
-/// One backbone for many threads, behind a lock of the caller's.
+/// Many threads share one backbone behind a lock.
 #[test]
 fn a_backbone_moves_between_threads() {
     for gpu in contexts() {
@@ -247,7 +247,7 @@ fn a_backbone_moves_between_threads() {
     }
 }
 
-/// Threads that share a device which one of them loses: each gets its error, none hangs.
+/// Threads share a device that is lost: each gets its error, and none hangs.
 #[test]
 fn a_loss_reaches_every_thread() {
     for gpu in contexts() {

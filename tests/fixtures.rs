@@ -26,7 +26,7 @@ fn reference_matches_the_small_fixtures() {
             let (shape, want) = &case.expected[tap];
             assert_eq!(<[usize; 5]>::from(volume.shape).as_slice(), shape, "{name} {tap}");
             let error = relative_l2(volume.data, widen(want));
-            // The expected values are rounded to float32, hence not zero.
+            // The expected values are rounded to float32, so the error is not zero.
             assert!(error < 1e-7, "{name} {tap}: {error:e}");
         }
     }
@@ -58,7 +58,7 @@ fn every_adapter_matches_the_small_fixtures() {
     comparisons.assert_passed();
 }
 
-/// Winograd's method on whole bodies, where the clips are too small for it to be chosen.
+/// Winograd's method on whole bodies whose clips are too small for the planner to choose it.
 #[test]
 fn the_winograd_methods_match_the_small_fixtures() {
     let contexts = contexts();
@@ -119,7 +119,7 @@ fn the_generator_is_the_oracle_s() {
     let json: Value = serde_json::from_str(&text).unwrap();
     for (key, want) in json["generator"]["u"].as_object().unwrap() {
         let (name, seed) = key.split_once(" seed ").unwrap();
-        // Multiples of 2^-23, so float32 holds them; JSON's decimals are read less exactly than that.
+        // The values are multiples of 2^-23, so float32 represents them exactly. JSON's decimals are less exact.
         let want: Vec<f32> = floats(want).into_iter().map(|v| v as f32).collect();
         let stream = random::uniform(name, seed.parse().unwrap()).take(want.len());
         assert_eq!(stream.map(|u| u as f32).collect::<Vec<_>>(), want, "{key}");

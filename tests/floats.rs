@@ -1,4 +1,4 @@
-//! What is not an ordinary number: NaN, infinities and denormals in a clip, on every adapter of the machine.
+//! NaN, infinities and denormals in a clip, on every adapter of the machine.
 
 mod common;
 
@@ -14,21 +14,22 @@ use resnet3d_wgpu::{
     Weights,
 };
 
-/// The narrow network without groups, or with four of four channels, which blocks of sixteen have together.
+/// The narrow network with `num_groups` groups. Four groups have four channels each, all in one channel block of
+/// sixteen.
 fn grouped(num_groups: usize) -> (BackboneConfig, Weights) {
     let config = BackboneConfig { num_groups, ..narrow().0 };
     let weights = Weights::random(&config, 9).unwrap();
     (config, weights)
 }
 
-/// With [`Numerics::Strict`], NaN and infinities of a clip are found where the reference has them, in every stage,
-/// whatever method is forced; by default Winograd's method loses them.
+/// With [`Numerics::Strict`], NaN and infinities of a clip are where the reference has them, in every stage, whatever
+/// method is forced. By default, Winograd's method loses them.
 #[test]
 #[cfg_attr(target_os = "macos", ignore = "Metal's fast mathematics know neither NaN nor infinities")]
 fn strict_floats_keep_non_finite_values_where_they_belong() {
     let shape = Shape::new(1, 3, 4, 61, 77);
     let mut values = random::clip(shape, 3).unwrap().data().to_vec();
-    // A lone infinity goes through the whole network, its negative side is cut off by the first ReLU, and so is a NaN.
+    // An infinity reaches the last stage. The first ReLU removes negative infinities and NaN.
     for (at, value) in [(shape.len() / 2 + 11, f32::INFINITY), (77, f32::NAN), (shape.len() - 40, f32::NEG_INFINITY)] {
         values[at] = value;
     }
@@ -59,7 +60,7 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
             }
             assert!(infinite > 0, "the infinity got lost");
         }
-        // Otherwise Winograd's sums of infinities are NaN in a whole square, which the next ReLU makes zero.
+        // By default, Winograd's sums of infinities are NaN in a whole tile, and the next ReLU turns NaN into zero.
         let spread = run(Options::default().taps(Taps::Stages).method(winograd)).1;
         let strict = run(Options::default().taps(Taps::Stages).numerics(Numerics::Strict)).1;
         let kinds =
@@ -68,15 +69,15 @@ fn strict_floats_keep_non_finite_values_where_they_belong() {
     }
 }
 
-/// Not a number, finite, or an infinity of which sign.
+/// Whether a value is NaN, whether it is infinite, and whether it is positive infinity.
 fn kind(value: f64) -> (bool, bool, bool) {
     (value.is_nan(), value.is_infinite(), value.is_infinite() && value > 0.0)
 }
 
-/// Denormals, the largest and the smallest, of both signs.
+/// Denormals of both signs, among them the largest and the smallest.
 const DENORMALS: [f32; 6] = [1e-40, -1e-40, 1.1754942e-38, -1.1754942e-38, 1e-45, -1e-45];
 
-/// A device may take denormals for zero, as WGSL allows; nothing else happens to them.
+/// A device may flush denormals to zero, as WGSL allows. Nothing else may happen to them.
 #[test]
 fn denormals_are_kept_or_taken_for_zero() {
     let shape = Shape::new(1, 4, 1, 3, 8);
@@ -103,7 +104,7 @@ fn denormals_are_kept_or_taken_for_zero() {
     }
 }
 
-/// A clip of denormals, alone and among ordinary values, gives what the reference makes of it, with every method.
+/// A clip of denormals, alone or among ordinary values, gives what the reference computes.
 #[test]
 fn denormals_in_a_clip_do_no_harm() {
     let (config, weights) = narrow();

@@ -1,4 +1,4 @@
-//! The graph is the reference's: blob names, operators, parameters; and fusion keeps what it must.
+//! The graph has the reference's blob names, operators and parameters, and fusion keeps what it must.
 
 use resnet3d_wgpu::low_level::dtype::DType;
 use resnet3d_wgpu::low_level::graph::Body;
@@ -33,7 +33,7 @@ fn convs(graph: &Graph) -> impl Iterator<Item = (&str, &Conv)> {
     })
 }
 
-/// A network that classifies: its stage, the mean of that, a weight and a bias, and no scale.
+/// A network with a classifier: a stage, the mean of the stage, a weight and a bias, without a scale.
 fn head() -> Graph {
     let mut model = GraphBuilder::new();
     let data = model.input("data", 3);
@@ -66,12 +66,12 @@ fn a_head_has_a_weight_and_a_bias() {
     let fused = fuse(&graph, &[]);
     assert_eq!(outline(&fused)[1..], [want[3], want[4], want[5]]);
     assert_eq!(fused.parameters(), parameters);
-    // The fused convolution adds the bias, and multiplies by nothing.
+    // The fused convolution adds the bias, and has no scale.
     let affine = convs(&fused).last().and_then(|(_, conv)| conv.epilogue.affine.as_ref()).unwrap();
     assert_eq!((affine.scale.as_deref(), &affine.bias[..]), (None, "pred_b"));
 }
 
-/// By hand: means of means, and the bias added once.
+/// Computed by hand: means of means, and the bias added once.
 #[test]
 fn a_head_is_the_mean_and_a_product() {
     let graph = head();
@@ -97,7 +97,7 @@ fn a_head_is_the_mean_and_a_product() {
     }
 }
 
-/// What `add_ResNet_convX_body` adds for one bottleneck block a stage, read off the reference.
+/// The operators that `add_ResNet_convX_body` adds for one bottleneck block a stage, read off the reference.
 #[test]
 fn bottleneck_body_reads_like_the_reference() {
     let body = body(r#"{"block_counts": [1, 2, 1], "feat_dims": [8, 8, 16, 32]}"#);
@@ -309,7 +309,7 @@ fn the_flagship_has_69_operators_and_22_fused() {
     assert_eq!((body.graph.operators().len(), fuse(&body.graph, &[]).operators().len()), (69, 22));
 }
 
-/// The stem takes its pooling over, unless something keeps the blob between them.
+/// The stem takes over the pooling after it, unless the blob between them is kept.
 #[test]
 fn a_convolution_takes_over_the_pooling_behind_it() {
     let graph = body("{}").graph;
@@ -331,7 +331,7 @@ fn a_convolution_takes_over_the_pooling_behind_it() {
     assert!(!taken(&[], false) && !taken(&[conv1], true));
 }
 
-/// Of anything but a clip there is no kernel that pools besides.
+/// Only convolutions of a clip have kernels that also pool.
 #[test]
 fn pooling_of_what_is_no_clip_stays() {
     let mut model = GraphBuilder::new();
@@ -343,14 +343,14 @@ fn pooling_of_what_is_no_clip_stays() {
     assert_eq!(fuse_pools(&graph, &[], |_, _| true), graph);
 }
 
-/// A stem that pools reads the clip as it comes, all others a copy, which is there only if somebody needs it.
+/// A stem that pools reads the clip as it is. Other stems read a copy, which exists only if it is needed.
 #[test]
 fn the_clip_is_converted_for_those_who_need_it() {
     let fused = fuse(&body("{}").graph, &[]);
     let pooled = fuse_pools(&fused, &[], |_, _| true);
     for (graph, tapped, before, layout) in [
         (&pooled, false, 0, Layout::Planar),
-        // The copy, and what is read back of it.
+        // The copy, and its conversion back for the tap.
         (&pooled, true, 2, Layout::Planar),
         (&fused, false, 1, Layout::ChannelsLast),
         (&fused, true, 2, Layout::ChannelsLast),
@@ -404,7 +404,7 @@ fn every_preset_builds_and_fuses_to_convolutions_alone() {
     }
 }
 
-/// On the CPU, in f64: a fused graph computes exactly what the graph as built does, whatever is tapped.
+/// A fused graph computes exactly the values of the original graph, on the CPU in f64, whatever is tapped.
 #[test]
 fn fusion_keeps_values_and_taps() {
     let config = r#"{"block_counts": [1, 2, 1], "feat_dims": [4, 4, 6, 8], "width_per_group": 2}"#;
@@ -428,7 +428,7 @@ fn fusion_keeps_values_and_taps() {
     }
 }
 
-/// `stage_info_ResNet*` of the reference, and what the bodies really are.
+/// `stage_info_ResNet*` of the reference, checked against the bodies.
 #[test]
 fn stages_are_told_deepest_first() {
     let narrow = [512, 256, 128, 64];

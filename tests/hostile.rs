@@ -1,4 +1,4 @@
-//! Weight files and pictures that are cut off, damaged or made to do harm: errors, never a panic, a call or a large
+//! Weight files and pictures that are cut off, damaged or malicious: they never cause a panic, a call or a large
 //! allocation.
 
 mod common;
@@ -9,11 +9,11 @@ use resnet3d_wgpu::{BackboneConfig, Checkpoint, InflateMode, WeightOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, counting what each thread holds.
+/// The system's allocator, which counts the bytes that each thread has allocated.
 struct Counting;
 
 thread_local! {
-    /// Bytes held now, and at most since [`peak_of`] looked.
+    /// The bytes allocated now, and the peak since [`peak_of`] began.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
@@ -25,7 +25,7 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` returns, and the most bytes that it held at a time on this thread.
+/// The result of `work`, and the peak of its allocated bytes on this thread.
 fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.with(|held| {
         let (now, _) = held.get();
@@ -62,14 +62,15 @@ fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, usize::try_from(HELD.get().1 - before).unwrap_or(0))
 }
 
-/// What a weight file may take besides its own bytes, and eight times those (its tensors, inflated).
+/// The memory that a weight file may take in addition to eight times its size (its inflated tensors).
 const ALLOWED: usize = 48 << 20;
 
 fn options() -> WeightOptions {
     WeightOptions::default().inflate(InflateMode::CenterOnly)
 }
 
-/// Opens `bytes` and loads the weights of the network that they show. What comes of it does not matter, only how.
+/// Opens `bytes` and loads the weights of the network that they describe. Only panics and memory matter, not the
+/// result.
 fn use_up(name: &str, bytes: &[u8]) {
     let ((), peak) = peak_of(|| {
         let Ok(checkpoint) = Checkpoint::from_bytes(name, bytes.to_vec()) else { return };
@@ -83,7 +84,7 @@ fn read(path: std::path::PathBuf) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Small whole files of all kinds, with the names that tell their kinds.
+/// Small intact files of all kinds, with names that tell their kinds.
 fn small_files() -> Vec<(&'static str, Vec<u8>)> {
     let mut files: Vec<_> =
         (0..=5).map(|n| ("small.pkl", read(golden_path(&format!("py3_protocol{n}.pkl"))))).collect();
@@ -106,7 +107,7 @@ fn every_truncation_is_an_error() {
             assert!(cut.is_err(), "{name}: the first {len} of {} bytes were accepted", file.len());
         });
     }
-    // The text of its arrays is decoded on the way, so not every length of this one.
+    // The arrays of this file are text that is decoded, which takes time: not every length is tested.
     let large = read(fixture_path("pk02_py3_bare_extras.pkl"));
     (0..large.len()).into_par_iter().step_by(101).for_each(|len| {
         assert!(Checkpoint::from_bytes("pk02.pkl", large[..len].to_vec()).is_err(), "{len}");
@@ -139,7 +140,7 @@ fn a_hundred_thousand_damaged_files_are_survived() {
     });
 }
 
-/// Every kind of picture, damaged in a few bytes. (What ends early is in `tests/clip/pictures.rs`.)
+/// Every kind of picture, damaged in a few bytes. (`tests/clip/pictures.rs` has pictures that end early.)
 #[cfg(feature = "files")]
 #[test]
 fn damaged_pictures_are_survived() {
@@ -167,7 +168,8 @@ fn damaged_pictures_are_survived() {
         }
         std::fs::write(directory.path().join("0.png"), &file).unwrap();
         let (outcome, peak) = peak_of(|| load(directory.path(), &options));
-        // A block of a JPEG has a bit at least; the other kinds may be as large as pictures may be.
+        // A block of a JPEG takes at least one bit. Pictures of the other kinds may have the largest size that is
+        // allowed.
         let allowed = if file.starts_with(b"\xff\xd8\xff") { ALLOWED + (file.len() << 14) } else { 3 << 29 };
         assert!(peak <= allowed, "{name}, case {case}: {peak} bytes for a file of {}", file.len());
         let refused = outcome.err().map(|error| error.to_string());
@@ -196,7 +198,7 @@ fn nothing_is_called() {
         let error = Checkpoint::from_bytes("evil.pkl", call(module)).unwrap_err().to_string();
         assert!(error.contains("evil.pkl") && error.contains(&format!("global \"{module}.system\"")), "{error}");
     }
-    // Text of protocol 0, which begins otherwise.
+    // A pickle of protocol 0, which is text and begins differently.
     let old = format!("cos\nsystem\n(S'{command}'\ntR.");
     let error = Checkpoint::from_bytes("evil.pkl", old.into_bytes()).unwrap_err().to_string();
     assert!(error.contains("\"os.system\" at byte 0"), "{error}");
@@ -210,7 +212,7 @@ fn string(text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn one_array_is_not_a_whole_network() {
-    // Basic blocks of 64 channels, 900 a stage, and one array of 147 kB as the weight of them all.
+    // 900 basic blocks of 64 channels a stage, and one array of 147 kB as the weight of them all.
     let reconstruct = b"cnumpy.core.multiarray\n_reconstruct\nq\x000cnumpy\nndarray\nK\x00\x85U\x01b\x87q\x010";
     let dtype = b"cnumpy\ndtype\nU\x02f4K\x00K\x01\x87Rq\x020";
     let array = |shape: &[u8], values: usize| {
@@ -248,10 +250,10 @@ fn one_array_is_not_a_whole_network() {
     use_up("shared.pkl", &file);
 }
 
-/// A tensor of PyTorch's for [`legacy`]: its name, its extents and strides, and which storage it is of.
+/// A tensor for [`legacy`]: its name, its extents and strides, and the index of its storage.
 type Tensor<'a> = (String, &'a [usize], &'a [usize], usize);
 
-/// A legacy archive of these tensors, over storages of so many floats, all of them 0.
+/// A legacy archive of these tensors. `storages` has the number of floats of each storage, all of them 0.
 fn legacy(tensors: &[Tensor<'_>], storages: &[usize]) -> Vec<u8> {
     let whole = |n: usize| [b"J".as_slice(), &i32::try_from(n).unwrap().to_le_bytes()].concat();
     let tuple = |axes: &[usize]| [b"(".to_vec(), axes.iter().flat_map(|&n| whole(n)).collect(), b"t".to_vec()].concat();
@@ -286,7 +288,7 @@ fn of_blocks(width: usize, count: usize) -> BackboneConfig {
     }
 }
 
-/// Every tensor of a network of basic blocks by torchvision's names: its shape, and the strides of row-major order.
+/// Every tensor of a network of basic blocks, with torchvision's names: its shape, and the strides of row-major order.
 fn blocks(width: usize, count: usize) -> Vec<(String, Vec<usize>, Vec<usize>)> {
     let mut tensors = Vec::new();
     let mut put = |name: String, shape: Vec<usize>| {
@@ -315,7 +317,7 @@ fn blocks(width: usize, count: usize) -> Vec<(String, Vec<usize>, Vec<usize>)> {
 
 #[test]
 fn one_value_is_not_a_whole_network() {
-    // One value many times, and one storage as many tensors.
+    // One value expanded by strides of 0, and one storage shared by many tensors.
     let tensors = blocks(256, 30);
     let expanded: Vec<Tensor<'_>> =
         tensors.iter().map(|(name, shape, _)| (name.clone(), &shape[..], &[0; 4][..shape.len()], 0)).collect();
@@ -329,7 +331,7 @@ fn one_value_is_not_a_whole_network() {
         assert!(peak < 4 << 20, "{what}: {peak}");
         use_up("bomb.pth", &file);
     }
-    // Tensors that share a storage are no harm where the file is as large as what becomes of them.
+    // Tensors may share a storage if the file is as large as the weights that they become.
     let tensors = blocks(4, 1);
     let mut tied: Vec<Tensor<'_>> =
         tensors.iter().map(|(name, shape, strides)| (name.clone(), &shape[..], &strides[..], 0)).collect();
@@ -338,7 +340,7 @@ fn one_value_is_not_a_whole_network() {
     checkpoint.load(of_blocks(4, 1), &options()).unwrap();
 }
 
-/// What nobody asks for is not read, and not even the file is held.
+/// Tensors that nobody asks for are not read, and the file is not held in memory.
 #[test]
 fn large_files_are_read_only_where_they_are_wanted() {
     let mut tensors = blocks(4, 1);
@@ -364,7 +366,7 @@ fn large_files_are_read_only_where_they_are_wanted() {
         let (weights, peak) = peak_of(|| Checkpoint::open(&path).unwrap().weights(of_blocks(4, 1)).unwrap());
         assert_eq!(weights.tensors().count(), 9 * 3);
         println!("{name}: {peak} bytes");
-        // A megabyte is looked through for the pickles.
+        // A megabyte is searched for the pickles.
         assert!(peak < 3 << 20, "{name}: {peak}");
     }
 }
@@ -400,7 +402,7 @@ fn bombs_of_torch_stay_small() {
         assert!(result.is_err(), "{name}");
         assert!(peak <= ALLOWED + bomb.len(), "{name}: {peak}");
     }
-    // A directory of nothing but the same entry.
+    // A directory that repeats one entry.
     let entry = b"PK\x01\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let local = b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let (count, len) = (u16::MAX, u32::from(u16::MAX) * 46);
@@ -450,7 +452,7 @@ fn bombs_stay_small() {
         assert!(result.is_err(), "{name}");
         assert!(peak <= ALLOWED + bomb.len(), "{name}: {peak}");
     }
-    // Safetensors whose header claims more than there is, or nests without end.
+    // Safetensors whose header claims more data than the file has, or nests without end.
     let header = |length: u64, text: &[u8]| [&length.to_le_bytes(), text].concat();
     let tensor = br#"{"w":{"dtype":"F64","shape":[2305843009213693951,2305843009213693951],"data_offsets":[0,8]}}"#;
     for (name, file) in [

@@ -6,7 +6,7 @@ use common::{BODY_FIXTURES, Comparisons, assert_verified, contexts_within, fixtu
 use resnet3d_wgpu::low_level::verify::{Cases, Settings, verify};
 use resnet3d_wgpu::{DeviceLimits, GpuBackbone, GpuContext, Options, Taps, Timing};
 
-/// Every usable adapter, as the narrowest that WebGPU knows.
+/// Every usable adapter, with no more than WebGPU's default limits.
 fn contexts() -> Vec<GpuContext> {
     contexts_within(DeviceLimits::WebGpu)
 }

@@ -1,4 +1,4 @@
-//! Forwards that overlap: several on their way at once, awaited in any order, dropped, or lost with their device.
+//! Forwards that overlap: several in flight at once, awaited in any order, dropped, or lost with their device.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn clips(count: u64) -> Vec<Clip> {
     (0..count).map(|seed| random::clip(CLIP, seed).unwrap()).collect()
 }
 
-/// What a backbone of its own makes of each clip, one after the other.
+/// The features of each clip, computed one after the other by a separate backbone.
 fn wanted(gpu: &GpuContext, clips: &[Clip]) -> Vec<FeatureMaps> {
     let mut backbone = backbone(gpu);
     let wanted: Vec<FeatureMaps> = clips.iter().map(|clip| backbone.forward(clip).unwrap()).collect();
@@ -37,7 +37,7 @@ fn what_is_submitted_is_computed_in_order_and_awaited_in_any() {
         for (pending, wanted) in pending.into_iter().zip(&wanted).rev() {
             assert_eq!(pending.wait().unwrap(), *wanted);
         }
-        // Of those that were dropped nothing is seen any more.
+        // Dropped forwards leave no trace.
         for clip in &clips {
             drop(backbone.submit(clip).unwrap());
         }
@@ -47,7 +47,7 @@ fn what_is_submitted_is_computed_in_order_and_awaited_in_any() {
             std::thread::yield_now();
         }
         assert_eq!(pending.wait().unwrap(), wanted[4]);
-        // Its backbone may be gone.
+        // A pending forward outlives its backbone.
         pending = backbone.submit(&clips[5]).unwrap();
         drop(backbone);
         assert_eq!(pending.wait().unwrap(), wanted[5]);
@@ -67,7 +67,7 @@ fn join<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Ve
     results.into_iter().flatten().collect()
 }
 
-/// What waits in one forward leaves another alone: no error scope is open meanwhile.
+/// A forward that waits does not affect another one: it keeps no error scope open.
 #[test]
 fn futures_of_several_backbones_run_side_by_side() {
     for gpu in contexts() {
@@ -80,7 +80,7 @@ fn futures_of_several_backbones_run_side_by_side() {
             let features = join(forwards.collect());
             assert_eq!(features.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), wanted);
         }
-        // One of them cannot be: the others are as if it were not there.
+        // One forward is refused, and the others are not affected.
         let odd = random::clip(Shape::new(1, 4, 1, 32, 40), 1).unwrap();
         let [first, second, third] = &mut backbones[..] else { unreachable!() };
         let results = join(vec![
@@ -95,7 +95,7 @@ fn futures_of_several_backbones_run_side_by_side() {
     }
 }
 
-/// A future that is dropped where it waits leaves a backbone that works.
+/// A backbone still works after a future is dropped while it waits.
 #[test]
 fn a_forward_that_is_not_awaited_to_its_end_does_no_harm() {
     for gpu in contexts() {
@@ -116,11 +116,11 @@ fn a_forward_that_is_not_awaited_to_its_end_does_no_harm() {
     }
 }
 
-/// Whoever waits for what was on its way when the device was lost is told so.
+/// A forward in flight when its device is lost returns an error that says so.
 #[test]
 fn a_device_that_is_lost_is_lost_to_all_that_is_on_its_way() {
     for gpu in contexts() {
-        // A device of this test's.
+        // A separate device for this test.
         let options = ContextOptions::default().adapter(gpu.adapter_name().to_owned());
         let all = GpuContext::all(&options).unwrap();
         let gpu = all.into_iter().find(|other| other.backend() == gpu.backend()).unwrap();
@@ -130,7 +130,7 @@ fn a_device_that_is_lost_is_lost_to_all_that_is_on_its_way() {
         let pending = [backbone.submit(&clips[0]).unwrap(), backbone.submit(&clips[1]).unwrap()];
         gpu.device().destroy();
         for pending in pending {
-            // What has landed before is as good as any.
+            // A forward that finished before the loss is valid.
             let result = pending.wait();
             assert!(result.is_ok() || result.unwrap_err().kind() == ErrorKind::DeviceLost);
         }

@@ -8,7 +8,8 @@ use resnet3d_wgpu::picture::{
 };
 use resnet3d_wgpu::{Clip, ErrorKind, Shape};
 
-/// An activation that is strong and still in one corner, weak and moving along `peaks` (row, column) elsewhere.
+/// An activation with a strong and constant value in one corner, and a weak peak that moves along `peaks` (row,
+/// column).
 fn moving_peak(shape: Shape, peaks: &[(usize, usize)]) -> Vec<f32> {
     let mut data = vec![0.5; shape.len()];
     for n in 0..shape.n {
@@ -16,7 +17,7 @@ fn moving_peak(shape: Shape, peaks: &[(usize, usize)]) -> Vec<f32> {
             for (t, &(y, x)) in peaks.iter().enumerate() {
                 let plane = ((n * shape.c + c) * shape.t + t) * shape.h * shape.w;
                 data[plane] = 100.0;
-                // Channels of both signs, so that a sum over channels would not do.
+                // Channels of both signs, so that they cancel in a sum over channels.
                 data[plane + y * shape.w + x] += if c % 2 == 0 { 3.0 } else { -3.0 };
             }
         }
@@ -33,7 +34,7 @@ fn change_follows_what_moves_and_activation_what_is_strong() {
     let shape = Shape::new(2, 4, 4, 5, 7);
     let peaks = [(1, 1), (2, 3), (3, 5), (4, 6)];
     let mut data = moving_peak(shape, &peaks);
-    // The second item of the batch moves otherwise.
+    // The second item of the batch moves along another path.
     let other = [(4, 0), (3, 0), (2, 0), (1, 0)];
     let half = data.len() / 2;
     data[half..].copy_from_slice(&moving_peak(Shape { n: 1, ..shape }, &other));
@@ -43,7 +44,7 @@ fn change_follows_what_moves_and_activation_what_is_strong() {
         assert_eq!([change.count(), change.height(), change.width()], shape.thw());
         for (t, &peak) in peaks.iter().enumerate() {
             assert_eq!(change.argmax(t), Some(peak), "item {item}, frame {t}");
-            // 3 in one frame of four, as a difference from the mean over time.
+            // A peak of 3 in one frame of four differs from the mean over time by three quarters of 3.
             let value = change.frame(t).unwrap()[peak.0 * shape.w + peak.1];
             assert!((value - 3.0 * 0.75).abs() < 1e-5, "{value}");
             assert_eq!(change.frame(t).unwrap()[0], 0.0, "what is still does not change");
@@ -78,14 +79,13 @@ fn maps_take_what_is_no_number_and_refuse_what_is_no_activation() {
     assert!(change_map(&empty, 0).is_err_and(|error| error.kind() == ErrorKind::Size));
 }
 
-/// The mean of a class map is the score that the classifier makes of the mean, and what speaks against a class is
-/// negative.
+/// The mean of a class map is the classifier's score for the mean, and evidence against a class is negative.
 #[test]
 fn a_class_map_adds_up_to_the_score() {
     let shape = Shape::new(2, 3, 2, 2, 2);
     let data: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 11) as f32 - 3.0).collect();
     let activation = Activation { name: "res5_0_sum", shape, data: &data };
-    // The last two are of a second pathway.
+    // The last two weights belong to a second pathway.
     let weights = [0.5, -2.0, 0.25, 7.0, 7.0];
     for item in [0, 1] {
         let map = class_map(&activation, item, &weights).unwrap();
@@ -132,7 +132,7 @@ fn the_heatmap_has_labels_scales_and_a_row_per_blob() {
     assert_eq!((decoded.width() as usize, decoded.height() as usize), (two.width(), two.height()));
     assert_eq!(decoded.as_raw(), two.rgb());
 
-    // Eight frames of 4:3 fill the width that there is, and each row is as high as the next.
+    // Eight frames of 4:3 fill the available width, and all rows have the same height.
     assert!((2000..=2400).contains(&two.width()), "{}", two.width());
     let row = one.height() - none.height();
     assert_eq!(two.height() - one.height(), row);
@@ -147,7 +147,7 @@ fn the_heatmap_has_labels_scales_and_a_row_per_blob() {
     assert_eq!(tops[1] - tops[0], row);
     assert!(bars[0].len() >= 20 && bars[0].iter().all(|top| bars[1].iter().any(|low| low.0 == top.0 && low.1 > top.1)));
 
-    // Another name changes the picture in the label of its row, and nowhere else.
+    // Another name changes the label of its row, and nothing else in the picture.
     let renamed = draw(&["res2_1_sum", "res5_1_sum"]);
     let changed: Vec<(usize, usize)> = (0..two.height())
         .flat_map(|y| (0..two.width()).map(move |x| (x, y)))
@@ -189,13 +189,14 @@ fn backdrops_are_the_clip_or_the_frames_that_became_it() {
     let from_frames = heatmap(&Backdrop::new(&clip, Some(&scene), &options).unwrap(), &[], HeatmapMode::Activation);
     let unpadded = preprocess(std::slice::from_ref(&scene), &options.pad_stride(None)).unwrap();
     let from_clip = heatmap(&Backdrop::new(&unpadded, None, &options).unwrap(), &[], HeatmapMode::Activation);
-    // Nothing was resized, so that the clip plus the means is the frames; only the heading tells the padded clip.
+    // Nothing was resized, so the clip plus the means equals the frames. Only the heading tells that the clip was
+    // padded.
     let [from_frames, from_clip] = [from_frames.unwrap(), from_clip.unwrap()];
     assert_eq!((from_frames.width(), from_frames.height()), (from_clip.width(), from_clip.height()));
     let below_heading = 3 * 70 * from_frames.width();
     assert!(from_frames.rgb()[below_heading..] == from_clip.rgb()[below_heading..]);
 
-    // So it is where values were normalised otherwise, and where the middle was cut out of the frames.
+    // The same holds for another normalisation, and for a crop from the middle of the frames.
     let imagenet = Preprocess::usual(Normalization::ImageNet).size(Size::Shorter(24));
     let draw = |frames: &Frames, options: &Preprocess, originals: Option<&Frames>| {
         let clip = preprocess(std::slice::from_ref(frames), options).unwrap();

@@ -1,4 +1,4 @@
-//! The cache of pipelines: what is on disk makes no difference to results, whatever it is.
+//! The cache of pipelines: its files do not change results, whatever they contain.
 
 mod common;
 
@@ -7,7 +7,7 @@ use resnet3d_wgpu::low_level::gpu::Compilation;
 use resnet3d_wgpu::{ContextOptions, FeatureMaps, GpuBackbone, GpuContext, Options, Shape};
 use std::path::{Path, PathBuf};
 
-/// A forward on a device of its own that caches in `directory`.
+/// A forward on a new device that caches in `directory`.
 fn forward(backend: &GpuContext, directory: &Path) -> FeatureMaps {
     let case = fixture("p01_bottleneck_conv4");
     let all = resnet3d_wgpu::low_level::gpu::list_adapters();
@@ -24,7 +24,7 @@ fn only_file(directory: &Path) -> PathBuf {
     file
 }
 
-/// Another thread can see how far it is.
+/// Another thread can watch the progress.
 #[test]
 fn compiling_can_be_watched() {
     let case = fixture("p01_bottleneck_conv4");

@@ -115,7 +115,8 @@ fn memory_stays_near_the_lower_bound() {
                     let memory = plan.memory();
                     let ratio = memory.peak_bytes() as f64 / memory.lower_bound_bytes() as f64;
                     assert!(ratio >= 1.0, "{preset}: the bound is none");
-                    // What an R-18 of one small clip could save is not worth a dispatch, and batches are not cut.
+                    // Other cases have a looser bound: what a small clip could save is not worth a dispatch, and
+                    // batches are not cut.
                     let most = if shape == CLIP && fusion && taps.is_empty() { 1.1 } else { 1.25 };
                     assert!(ratio <= most, "{preset} {shape}, {} taps, fusion {fusion}: {ratio:.3}", taps.len());
                     if shape == CLIP && fusion {
@@ -129,8 +130,8 @@ fn memory_stays_near_the_lower_bound() {
     }
 }
 
-/// The output is not what runs last where a head follows: it is delivered all the same, and the head where it is
-/// tapped.
+/// With a head, the output is not the last blob that is computed. It is delivered all the same, and so is the head if
+/// it is tapped.
 #[test]
 fn a_head_is_planned_behind_the_output() {
     let mut model = GraphBuilder::new();
@@ -148,7 +149,7 @@ fn a_head_is_planned_behind_the_output() {
         let taps: Vec<String> = taps.iter().map(|&tap| tap.to_owned()).collect();
         let options = PlanOptions { taps, ..PlanOptions::default() };
         let whole = Plan::new(&graph, &[shape], &options).unwrap();
-        // Within a third of the memory, the means are of frames computed one after the other.
+        // Within a third of the memory, the means are taken over frames that are computed one after the other.
         let limit = whole.peak_bytes() / 3;
         let small = Plan::new(&graph, &[shape], &PlanOptions { memory_limit: Some(limit), ..options }).unwrap();
         assert!(small.peak_bytes() <= limit && small.dispatches() > whole.dispatches());
@@ -168,7 +169,7 @@ fn a_head_is_planned_behind_the_output() {
     }
 }
 
-/// Replays the dispatches and checks that every blob is still there when it is read: the buffers tell the truth.
+/// Replays the dispatches and checks that every blob is still in its buffer when it is read.
 #[test]
 fn no_blob_is_overwritten_while_it_is_needed() {
     for preset in BackboneConfig::PRESETS {
@@ -228,7 +229,7 @@ fn no_blob_is_overwritten_while_it_is_needed() {
 fn grids_stay_within_what_adapters_take() {
     let body = body("r18-conv4");
     for shape in [CLIP, Shape::new(1, 3, 16, 720, 1280)] {
-        // Unfused the clip is put channels last, with an invocation for each position.
+        // Without fusion, the clip is converted to channels-last, with an invocation for each position.
         for (kernel, fusion) in [(Method::by_name("conv_direct_4x8"), true), (None, false)] {
             let options = PlanOptions { forced: kernel, fusion, ..PlanOptions::default() };
             let plan = plan(&body, shape, &options);
@@ -256,8 +257,8 @@ fn what_exceeds_the_adapter_is_named() {
     };
     let wide = Shape::new(1, 3, 1, 2000, 2000);
     assert!(limited(lavapipe, &["conv1"], wide).is_ok() && limited(lavapipe, &[], CLIP).is_ok());
-    // Asked for, conv1 has to exist: otherwise only what is left of it by pooling does. Nine rows are needed for
-    // four of that, and behind it Winograd's method computes squares of four.
+    // As a tap, conv1 exists as a blob; otherwise only its pooled values do. Four rows of pool1 need nine rows of
+    // conv1, and the convolution after pool1 computes tiles of 4x4 by Winograd's method.
     let endless = Shape::new(1, 3, 1, 40, 600_000);
     let error = limited(lavapipe, &["conv1"], endless).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
@@ -302,7 +303,7 @@ fn inputs_that_do_not_suit_are_named() {
     assert!(error.to_string().contains("addend b: wanted shape 1x4x1x3x3, got 1x4x1x3x4"), "{error}");
 }
 
-/// A clip's features do not depend on the batch it is in, so neither does how they are computed.
+/// A clip's features do not depend on its batch, so neither do the methods that compute them.
 #[test]
 fn methods_are_chosen_for_a_single_clip() {
     for preset in BackboneConfig::PRESETS {
@@ -337,12 +338,12 @@ fn the_report_adds_up() {
             report.ops.iter().filter(|op| op.kernel.is_some_and(|name| name.starts_with(prefix))).count()
         };
         let in_domain = by("winograd_4x4_gemm");
-        // To a GPU the 1x3x3 of res2 is not worth the trips through memory.
+        // On a GPU, the Winograd domain is not worth its memory traffic for the 1x3x3 convolutions of res2.
         let fused = by("winograd_2x2_fused");
         assert_eq!((in_domain, fused), if target.class == AdapterClass::Software { (6, 0) } else { (4, 2) });
         let dispatches = report.ops.len() + 2 * in_domain + 1;
-        // Winograd's has three, and there is a layout conversion at the end; for a software adapter the workspaces are
-        // cut to need less memory.
+        // Winograd's method has three dispatches, and a layout conversion follows the last layer. For a software
+        // adapter, the workspaces are cut to need less memory.
         match target.class {
             AdapterClass::Software => assert!(report.dispatches > dispatches),
             AdapterClass::Gpu => assert_eq!(report.dispatches, dispatches),
@@ -355,7 +356,7 @@ fn the_report_adds_up() {
     }
 }
 
-/// What a step really does, counted by hand for kernels with and without padding.
+/// The work of a step, counted by hand for kernels with and without padding.
 #[test]
 fn work_is_counted_from_the_dispatches() {
     struct Case {
@@ -364,14 +365,14 @@ fn work_is_counted_from_the_dispatches() {
         dim_out: usize,
         kernel: [usize; 3],
         macs: u64,
-        /// Values, of four bytes: input, weights, bias, workspaces twice, output.
+        /// Values of four bytes: input, weights, bias, workspaces (written and read), output.
         values: u64,
     }
     let res2 = Shape::new(1, 64, 8, 56, 56);
     let odd = Shape::new(2, 6, 3, 5, 5);
     let f4 = 36 * 8 * 14 * 14 * 64;
     let cases = [
-        // 25,088 positions are whole runs of 32 or 512, 64 channels a whole block: nothing is padded.
+        // 25,088 positions are a multiple of 32 and of 512, and 64 channels are a whole block: nothing is padded.
         Case {
             method: "conv_gemm_subgroup_64x4",
             input: res2,
@@ -380,7 +381,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 25_088 * 64 * 64,
             values: 2 * 25_088 * 64 + 64 * 64 + 64,
         },
-        // Tiles of 2x2 in 16 products each, 6,272 tiles in whole runs of 32; nothing in workspaces.
+        // 6,272 tiles of 2x2, a multiple of 32, with 16 products each; no workspaces.
         Case {
             method: "winograd_2x2_fused",
             input: res2,
@@ -389,7 +390,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 16 * 6_272 * 64 * 64,
             values: 2 * 25_088 * 64 + 16 * 64 * 64 + 64,
         },
-        // Tiles of 4x4 in 36 products each, 1,568 tiles in whole runs of 32.
+        // 1,568 tiles of 4x4, a multiple of 32, with 36 products each.
         Case {
             method: "winograd_4x4_gemm_subgroup_64x4",
             input: res2,
@@ -398,7 +399,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: f4 * 64,
             values: 2 * 25_088 * 64 + 36 * 64 * 64 + 2 * 64 + 4 * f4,
         },
-        // 150 positions are one run of 512; 10 channels are padded to 16, 6 to 8.
+        // 150 positions are padded to 512, 10 channels to 16, and 6 to 8.
         Case {
             method: "conv_gemm_16x8",
             input: odd,
@@ -407,7 +408,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 512 * 16 * 27 * 8,
             values: 150 * (8 + 12) + 16 * 27 * 8 + 16,
         },
-        // Three runs of 64; 27 taps of two quads are 54 entries, staged by fours.
+        // Three tiles of 64 positions; 27 taps of two channel vectors are 54 k indices, staged by fours.
         Case {
             method: "conv_gemm_tiled",
             input: odd,
@@ -416,7 +417,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 3 * 64 * 64 * 56 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
-        // The same, by twice the invocations.
+        // The same, with twice the invocations.
         Case {
             method: "conv_gemm_tiled_compact",
             input: odd,
@@ -425,7 +426,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 3 * 64 * 64 * 56 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
-        // The same, by four times the invocations.
+        // The same, with four times the invocations.
         Case {
             method: "conv_gemm_tiled_sliced",
             input: odd,
@@ -434,7 +435,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 3 * 64 * 64 * 56 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
-        // Two runs of 128, and stages of two.
+        // Two tiles of 128 positions, and k indices staged by twos.
         Case {
             method: "conv_gemm_tiled_wide",
             input: odd,
@@ -443,7 +444,7 @@ fn work_is_counted_from_the_dispatches() {
             macs: 2 * 128 * 64 * 54 * 4,
             values: 150 * (8 + 12) + 64 * 27 * 8 + 64,
         },
-        // Rows of 5 are two tiles of four columns; 10 channels are two tiles of eight.
+        // Rows of 5 need two tiles of four columns; 10 channels need two tiles of eight.
         Case {
             method: "conv_direct_4x8",
             input: odd,
@@ -460,7 +461,7 @@ fn work_is_counted_from_the_dispatches() {
         let blob = model.conv_affine_nd(data, "conv", dim_out, window, 1, false);
         let graph = model.finish(blob);
         let forced = Method::by_name(method);
-        // As for a GPU, which has everything in one dispatch.
+        // For a GPU target, the work of a step is not split.
         let target = Target { subgroup_size: Some(8), ..Target::typical(AdapterClass::Gpu) };
         let plan = Plan::new(&graph, &[input], &PlanOptions { forced, target, ..PlanOptions::default() }).unwrap();
         let step = plan.steps().iter().find(|step| Some(step.method) == forced).unwrap();
@@ -472,7 +473,7 @@ fn work_is_counted_from_the_dispatches() {
     }
 }
 
-/// The longest of the kernels take FXC several times as long as the others, whatever GPU it compiles for.
+/// The longest kernels take FXC several times as long as the others, whatever GPU it compiles for.
 #[test]
 fn fxc_is_given_what_it_compiles_soonest() {
     let kernels = |compiler| {
@@ -507,7 +508,8 @@ fn split_plans_do_no_less() {
     }
 }
 
-/// Bytes add up by number format: of a blob its own, of a constant and a workspace what the method says.
+/// Bytes add up by number format: a blob states its format, and a method states the formats of its constants and
+/// workspaces.
 #[test]
 fn bytes_are_those_of_the_number_formats() {
     let mut whole = 0;
@@ -525,7 +527,7 @@ fn bytes_are_those_of_the_number_formats() {
                 Layout::ChannelsLast => (shape.c.next_multiple_of(4), plan.dtype()),
             };
             assert_eq!(blob.dtype, format, "{preset}: {}", blob.name);
-            // Pieces of a blob overlap.
+            // The extents of a blob may overlap.
             is_whole &= storage.extents().len() == 1;
             // An identity's output is its input.
             if !graph.operators().iter().any(|op| op.output == id && op.kind == OpKind::StopGradient) {
@@ -555,7 +557,7 @@ fn bytes_are_those_of_the_number_formats() {
     assert!(whole > 5, "{whole} plans have every blob in one piece");
 }
 
-/// What a kernel says of the number format of an operand is what is bound there.
+/// What is bound has the number format that the kernel states for its operand.
 #[test]
 fn operands_have_the_number_formats_of_their_kernels() {
     let mut kernels = BTreeSet::new();
@@ -566,7 +568,7 @@ fn operands_have_the_number_formats_of_their_kernels() {
             let options = PlanOptions { target, forced, fusion, ..PlanOptions::default() };
             let plan = plan(&body, Shape::new(1, 3, 4, 32, 32), &options);
             for step in plan.steps() {
-                // Half of what a conversion binds is at the edge.
+                // One of the blobs that a conversion binds is at the edge of the graph.
                 if plan.graph().operators()[step.operator].kind == OpKind::Layout {
                     continue;
                 }
@@ -574,7 +576,7 @@ fn operands_have_the_number_formats_of_their_kernels() {
                     let launch = &dispatch.launch;
                     kernels.insert(launch.kernel.name());
                     for (index, binding) in dispatch.bindings.iter().enumerate() {
-                        // What is bound twice stands in for what is not there, and is not read.
+                        // A second binding of the same region stands in for an absent operand, and is not read.
                         if dispatch.bindings[..index].contains(binding) {
                             continue;
                         }

@@ -26,7 +26,7 @@ fn seed() -> u64 {
 fn every_kernel_agrees_with_the_reference_on_random_cases() {
     let settings = Settings { cases: Cases::First { operators: 200, bodies: 40 }, seed: seed(), memory_limit: None };
     for gpu in contexts() {
-        // An adapter with fewer methods draws fewer splits: what one seed leaves out the next has to have.
+        // An adapter with fewer methods draws fewer splits, so the next seeds may cover what one seed does not.
         let mut uncovered = run_all(&gpu, &settings);
         for seed in (settings.seed..).skip(1).take(2) {
             if !uncovered.is_empty() {
@@ -38,7 +38,7 @@ fn every_kernel_agrees_with_the_reference_on_random_cases() {
     }
 }
 
-/// All cases of `settings`, which have to pass; the properties that none of them had.
+/// Runs all cases of `settings`, which must pass. Returns the properties that none of them covers.
 fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
     let report = verify(gpu, settings, &mut |_, _| {}).unwrap();
     println!("{:?} of seed {}:", settings.cases, settings.seed);
@@ -55,7 +55,7 @@ fn run_all(gpu: &GpuContext, settings: &Settings) -> Vec<String> {
     report.coverage.missing().into_iter().map(str::to_owned).collect()
 }
 
-/// Sums of many values of one sign, one after the other, would be off by several of the last digits.
+/// A sequential sum of many values of one sign would be wrong in several of its last digits.
 #[test]
 fn the_mean_of_a_large_map_is_accurate() {
     let mut model = GraphBuilder::new();
@@ -80,7 +80,7 @@ fn the_mean_of_a_large_map_is_accurate() {
     }
 }
 
-/// Faults of the kind that creep into kernels, each a change of one shader.
+/// Typical faults of kernels, each as a change to one shader.
 const FAULTS: [(&str, ShaderPatch); 96] = [
     ("padding in T off by one", patch("conv_direct", "- p.window.pad_t", "- (p.window.pad_t + 1)")),
     ("padding in H off by one", patch("conv_direct", "- p.window.pad_h", "- (p.window.pad_h + 1)")),
@@ -304,7 +304,7 @@ const FAULTS: [(&str, ShaderPatch); 96] = [
     ("ReLU: another threshold", patch("relu", "vec4(0.0)", "vec4(0.5)")),
 ];
 
-/// Faults that only show where what a kernel computes is split.
+/// Faults that only show if the work of a kernel is split.
 const SPLIT_FAULTS: [(&str, ShaderPatch); 13] = [
     (
         "depthwise from the first channel",
@@ -330,12 +330,12 @@ const SPLIT_FAULTS: [(&str, ShaderPatch); 13] = [
     ("Winograd from the first channel", patch("winograd_output", "p.first_channel_vec + relative_vec", "relative_vec")),
 ];
 
-/// A change of a shader.
+/// A change to a shader.
 const fn patch(shader: &'static str, from: &'static str, to: &'static str) -> ShaderPatch {
     ShaderPatch { shader, from, to }
 }
 
-/// Most cases to look for a fault in.
+/// The most cases to look for a fault in.
 const MOST_CASES: usize = 500;
 
 #[test]
@@ -350,7 +350,7 @@ fn broken_kernels_are_caught() {
     let faults = FAULTS.map(|fault| (fault, Among::Broken)).into_iter();
     for ((fault, patch), among) in faults.chain(SPLIT_FAULTS.map(|fault| (fault, Among::Split))) {
         let fault = if matches!(among, Among::Split) { format!("split: {fault}") } else { fault.to_owned() };
-        // A change of what no shader says any longer would prove nothing.
+        // A patch of text that no shader has any longer would prove nothing.
         assert!(!patch.kernels().is_empty(), "{fault}: no {:?} in {}", patch.from, patch.shader);
         if !patch.kernels().into_iter().any(|kernel| kernel.runs_on(gpu.target())) {
             println!("{fault}: in no kernel that runs on this adapter");
@@ -386,11 +386,11 @@ struct Way {
 /// The ways to run a case that are tried with a fault.
 #[derive(Clone, Copy)]
 enum Among {
-    /// Those that run a kernel with the fault.
+    /// Ways that run a kernel with the fault.
     Broken,
-    /// Those that run such a kernel and are split.
+    /// Split ways that run such a kernel.
     Split,
-    /// Those that run this kernel, and no other kernel with the fault.
+    /// Ways that run this kernel, and no other kernel with the fault.
     Only(Kernel),
 }
 
@@ -409,7 +409,7 @@ impl<'a> Trials<'a> {
         };
         // Broken shaders may index out of bounds: they keep wgpu's checks.
         let all = variants(&drawn.case, self.gpu.target(), ShaderChecks::Checked);
-        // Of what can be run in a few ways only, each is split in several.
+        // If a case has few variants, each is split in several ways.
         let most_splits = if all.len() < 5 { 4 } else { 1 };
         for variant in all {
             add(variant);

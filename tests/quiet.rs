@@ -11,10 +11,10 @@ use resnet3d_wgpu::weights::random;
 use resnet3d_wgpu::{GpuBackbone, GpuContext, Options, ShaderChecks, Shape, Taps, Timing};
 use std::sync::{Mutex, PoisonError};
 
-/// The memory of a process is that of all its tests: they run one after the other.
+/// The tests share the memory of the process, so they run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// What exists on the device, by wgpu's own count.
+/// The objects on the device and their bytes, as wgpu counts them.
 fn count(gpu: &GpuContext) -> Vec<(&'static str, isize)> {
     let hal = gpu.device().get_internal_counters().hal;
     vec![
@@ -61,7 +61,7 @@ fn a_second_forward_creates_nothing() {
     }
 }
 
-/// Staging for a second run is made when a second one is on its way, and no more than that.
+/// Staging buffers for a second run are created when a second run is in flight, and none for a third.
 #[test]
 fn runs_that_overlap_need_staging_for_two() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +73,7 @@ fn runs_that_overlap_need_staging_for_two() {
         for on_their_way in [2, 5, 9] {
             let pending: Vec<_> = (0..on_their_way).map(|_| backbone.submit(&clip).unwrap()).collect();
             let together = count(&gpu);
-            // A device that is quick may be done with one before the next comes.
+            // A fast device may finish one run before the next is submitted.
             let more = together[0].1 - alone[0].1;
             assert!(more == 0 || more == 2, "a buffer for the clip, one for what is returned, not {more}");
             assert_eq!(together[3..], alone[3..]);
@@ -84,7 +84,7 @@ fn runs_that_overlap_need_staging_for_two() {
     }
 }
 
-/// Plans share packed weights, and what no plan needs any more is freed.
+/// Plans share packed weights. Weights that no plan needs any more are freed.
 #[test]
 fn weights_of_plans_that_are_gone_are_freed() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,7 @@ fn a_thousand_forwards_do_not_grow() {
     }
 }
 
-/// Memory of this process that is in RAM, where the system tells.
+/// The bytes of this process that are in RAM, if the system tells.
 fn resident_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     Some(text.split_whitespace().nth(1)?.parse::<usize>().ok()? * 4096)

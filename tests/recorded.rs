@@ -1,4 +1,4 @@
-//! Forwards between buffers of the caller's, on a device of the caller's.
+//! Forwards between the caller's buffers, on the caller's device.
 
 mod common;
 #[path = "../examples/render/pipeline.rs"]
@@ -14,8 +14,8 @@ use resnet3d_wgpu::{
     WeightOptions, wgpu,
 };
 
-/// The example, on every adapter: the features that a fragment shader draws are those of a forward of the same clip,
-/// bit for bit, and the picture is not of one colour.
+/// The example, on every adapter: the features that a fragment shader draws equal the features of a forward of the same
+/// clip, bit for bit, and the picture has more than one colour.
 #[test]
 fn what_is_rendered_becomes_features_on_the_device() {
     let (config, weights) = narrow();
@@ -64,7 +64,7 @@ fn read(gpu: &GpuContext, buffer: &wgpu::Buffer) -> Vec<f32> {
 }
 
 /// Whole, in micro-batches, in ranges of frames and rows, in many submissions, and with two pathways: the buffers hold
-/// what a forward returns, taps and all, and two forwards recorded into one encoder do not disturb each other.
+/// what a forward returns, taps included, and two forwards recorded into one encoder do not disturb each other.
 #[test]
 fn recorded_forwards_are_forwards() {
     let (config, weights) = narrow();
@@ -100,7 +100,7 @@ fn recorded_forwards_are_forwards() {
                 let mut left = Vec::new();
                 for clip in &clips {
                     let from = filled(&gpu, clip.data(), CLIP_USAGE);
-                    // Values that nobody wrote show.
+                    // Values that nothing writes remain NaN.
                     let to = layouts.iter().map(|own| filled(&gpu, &vec![f32::NAN; own.shape.len()], usage));
                     let to: Vec<wgpu::Buffer> = to.collect();
                     backbone.record(&mut encoder, shape, &from, &to.iter().collect::<Vec<_>>()).unwrap();
@@ -120,7 +120,7 @@ fn recorded_forwards_are_forwards() {
     }
 }
 
-/// What is wrong is said before anything is recorded: the encoder is as good as new.
+/// Wrong buffers are refused before anything is recorded: the encoder is as good as new.
 #[test]
 fn wrong_buffers_are_refused() {
     let (config, weights) = narrow();
@@ -157,7 +157,7 @@ fn wrong_buffers_are_refused() {
     assert!(read(gpu, &output).iter().all(|&value| value == 0.0), "nothing was recorded");
 }
 
-/// A clip that a forward would take in pieces is not read from one buffer, which could not be bound whole.
+/// A clip that a forward would take in parts is refused in one buffer, which could not be bound whole.
 #[test]
 fn a_clip_beyond_one_binding_is_refused() {
     let (config, weights) = narrow();

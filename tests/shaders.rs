@@ -10,7 +10,7 @@ fn module(kernel: Kernel, dtype: DType) -> naga::Module {
     naga::front::wgsl::parse_str(&kernel.source(dtype)).unwrap_or_else(|e| panic!("{}: {e}", kernel.name_in(dtype)))
 }
 
-/// What is compiled: every kernel for every number format, as naga reads it.
+/// Every kernel for every number format, as naga reads it.
 fn modules() -> impl Iterator<Item = (Kernel, naga::Module)> {
     Kernel::forms().map(|(kernel, dtype)| (kernel, module(kernel, dtype)))
 }
@@ -47,12 +47,12 @@ fn parameters_have_the_layout_of_the_host_structs() {
     assert!(windows > 3, "the kernels that slide share their window");
 }
 
-/// SwiftShader's compiler takes time and memory as if it followed every path through the body of a loop: `&&` is a
-/// branch, and with five of them unrolled eight times all memory was gone. `&` is none
+/// SwiftShader's compiler takes time and memory as if it followed every path through the body of a loop. `&&` is a
+/// branch, and five of them, unrolled eight times, took all memory. `&` is no branch
 /// (`docs/results/2026-11-24-drivers.md`).
 #[test]
 fn few_paths_lead_through_the_body_of_a_loop() {
-    // Its subgroups have four lanes.
+    // SwiftShader's subgroups have four lanes.
     let runs_there = |kernel: &Kernel| kernel.subgroup_size().is_none_or(|lanes| lanes == 4);
     for (kernel, module) in modules().filter(|(kernel, _)| runs_there(kernel)) {
         let mut worst = 1.0;
@@ -75,7 +75,7 @@ fn paths(module: &naga::Module, block: &naga::Block, worst: &mut f64) -> f64 {
             *worst = worst.max(own);
             own
         }
-        // Drivers put the function here.
+        // Drivers inline the function.
         Statement::Call { function, .. } => paths(module, &module.functions[*function].body, worst),
         _ => 1.0,
     };
@@ -115,8 +115,8 @@ fn bindings_are_parameters_then_inputs_then_the_output() {
     }
 }
 
-/// The values of what a kernel binds are as its row says: those in the format of the plan by the aliases of that
-/// format, all others f32.
+/// Every binding has the number format in its kernel's row: the format of the plan through the aliases of that format,
+/// or f32.
 #[test]
 fn what_is_bound_has_the_number_format_of_the_row() {
     for kernel in Kernel::all() {
@@ -164,7 +164,7 @@ fn every_shader_file_has_its_kernel_and_every_kernel_its_name() {
     }
 }
 
-/// A marked loop that is none would be compiled as it stands, and run slower without a word.
+/// A misplaced marker would leave its loop as it stands, and the kernel would run slower without a message.
 #[test]
 fn every_marked_loop_is_unrolled() {
     let misplaced = Kernel::forms().flat_map(|(kernel, dtype)| kernel.expanded(dtype).misplaced);
@@ -175,8 +175,8 @@ fn every_marked_loop_is_unrolled() {
     }
 }
 
-/// One kernel as drivers get it, comments and empty lines left out. Of a change that is meant, the file's new content
-/// is what this prints.
+/// One kernel as drivers get it, without comments and empty lines. After an intended change, the file's new content is
+/// what this prints.
 #[test]
 fn an_unrolled_kernel_is_as_in_its_golden() {
     let kernel = Kernel::all().find(|kernel| kernel.name() == "winograd_output_2x2").unwrap();

@@ -1,4 +1,5 @@
-//! What exceeds an adapter's limits is split: plans replayed without a GPU, and whole networks on one, bit for bit.
+//! Work that exceeds an adapter's limits is split: plans are replayed without a GPU, and whole networks run on every
+//! adapter, bit for bit.
 
 mod common;
 #[path = "split/memory.rs"]
@@ -34,14 +35,14 @@ fn config(json: &str) -> BackboneConfig {
     BackboneConfig::from_json(json).unwrap()
 }
 
-/// Odd widths, so that frames are not aligned by themselves.
+/// Odd widths, so that frames are not aligned by chance.
 const ODD: &str = r#"{"block_counts": [1, 2, 1], "feat_dims": [5, 9, 12, 17], "width_per_group": 3}"#;
 const STRIDES: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [8, 8, 12, 16], "width_per_group": 4,
     "time_stride_on": true, "time_kernel_dim": 5, "transformation": "basic"}"#;
 const GROUPS: &str = r#"{"block_counts": [1, 1, 1, 1], "feat_dims": [8, 8, 12, 16, 20], "width_per_group": 3,
     "num_groups": 2, "dilation": 2, "stride_1x1": false}"#;
 
-/// A stem of the width that the kernels for it are for.
+/// A stem of the width that the stem kernels need.
 const STEM: &str = r#"{"block_counts": [1, 1, 1], "feat_dims": [64, 8, 8, 12], "width_per_group": 4}"#;
 
 #[test]
@@ -103,7 +104,7 @@ fn split_plans_stay_within_limits_and_compute_everything_once() {
 fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
-    // As for a GPU with the limits of lavapipe: there blobs are cut where they must be, or where that saves much.
+    // For a GPU target with the limits of lavapipe, blobs are cut only where they must be, or where that saves much.
     let with = |shape: Shape, limits: PlanLimits, taps: &[&str]| {
         let target = Target::typical(AdapterClass::Gpu);
         let taps = taps.iter().map(|&tap| tap.to_owned()).collect();
@@ -112,7 +113,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
         replay(&plan, &limits);
         plan
     };
-    // Tapped, conv1 is a blob.
+    // As a tap, conv1 is a blob.
     let plan = |shape: Shape, limits: PlanLimits| with(shape, limits, &["conv1"]);
     let short = with(Shape::new(1, 3, 41, 224, 224), lavapipe, &[]);
     assert_eq!((short.dispatches(), short.micro_batches()), (20, 1), "what fits is not split");
@@ -121,13 +122,14 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
         let own = long.steps().iter().find(|step| long.graph().operators()[step.operator].name == name);
         own.map_or(0, |step| step.dispatches.len())
     };
-    // 3.06 MiB a frame: 41 at once.
+    // A frame of conv1 has 3.06 MiB: 41 fit into a binding.
     assert!(dispatches("conv1") >= 7 && dispatches("pool1") >= 7 && dispatches("res4_1_branch2c") >= 1);
     assert_eq!(long.micro_batches(), 1);
     let ratio = long.memory().peak_bytes() as f64 / long.memory().lower_bound_bytes() as f64;
     assert!(ratio <= 1.25, "{ratio}");
 
-    // A frame of 999x999 is 15.2 MiB and odd: sixteen lie between aligned ones, eight can be bound.
+    // A channels-last frame of the 999x999 clip has 15.2 MiB, an odd multiple of 16 bytes: only every sixteenth frame
+    // is aligned, and eight frames can be bound.
     let wide = plan(Shape::new(1, 3, 20, 999, 999), lavapipe);
     let extents = wide.storages().map(|(_, storage)| storage.extents().len()).max();
     assert!(extents > Some(2), "{extents:?}");
@@ -135,7 +137,7 @@ fn the_flagship_at_full_width_is_split_as_lavapipe_needs_it() {
     let batch = plan(Shape::new(12, 3, 8, 224, 224), lavapipe);
     assert_eq!((batch.micro_batches(), batch.dispatches()), (3, 3 * 23), "four clips at once: 98 MiB of conv1");
     assert_eq!(batch.shape(batch.outputs()[1].blob), Shape::new(12, 256, 8, 14, 14));
-    // Longer than one buffer: conv1 has 8 GiB.
+    // Longer than one buffer: conv1 has 10.8 GiB.
     let hour = plan(Shape::new(1, 3, 3600, 224, 224), lavapipe);
     assert!(hour.storages().any(|(_, storage)| storage.chunks().len() > 4));
 }
@@ -145,9 +147,9 @@ fn workspaces_keep_to_their_budget() {
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
     let target = PlanOptions::default().target;
     for (shape, micro_batches, slices) in [
-        // In the Winograd domain a row of tiles of res2's 8 frames has 0.98 MiB, before the products and after: two of
-        // fourteen are within the share of three blobs of res2. Of a long clip a row exceeds the most there is, and
-        // frames are cut.
+        // In the Winograd domain, a row of tiles of res2's 8 frames has 0.98 MiB before the products and as much after
+        // them. Two of the fourteen rows fit into the budget, a quarter of three blobs of res2. For a long clip, one
+        // row exceeds the largest budget, and frames are cut.
         (Shape::new(1, 3, 8, 224, 224), 1, 7),
         (Shape::new(1, 3, 250, 224, 224), 1, 28),
         (Shape::new(12, 3, 8, 224, 224), 12, 7),
@@ -179,7 +181,7 @@ fn weights_are_split_over_channels() {
     replay(&direct, &limits);
     assert_eq!(parts(&direct), [4, 4], "256 to 256 channels, 3x3x3: 6.75 MiB");
 
-    // In the Winograd domain there are 36 values for the 9 of a filter.
+    // In the Winograd domain, the 9 values of a filter become 36.
     let limits = PlanLimits { max_binding_bytes: 7 << 20, ..limits };
     let method = Method::by_name("winograd_4x4_gemm_subgroup_64x4");
     let options = PlanOptions { limits, forced: method, ..PlanOptions::default() };
@@ -208,14 +210,14 @@ fn what_no_split_can_help_is_named() {
         Err(error) if error.kind() == ErrorKind::Limit => error.to_string(),
         other => panic!("{binding} {buffer}: {other:?}"),
     };
-    // A row is 64 KiB, and the convolution reads three of three frames.
+    // A row has 64 KiB, and the convolution reads three rows of three frames.
     assert!(plan(600, 10_000).is_ok() && plan(10_000, 600).is_ok());
     let text = error(500, 10_000);
     assert!(text.contains("3 rows of 3 frames of it at once, needs 589824 bytes in one binding"), "{text}");
     assert!(text.contains("blob data (1x4x20x32x4096)"), "{text}");
     let text = error(10_000, 500);
     assert!(text.contains("3 rows of 3 frames of it at once, needs 589824 bytes in one buffer"), "{text}");
-    // A weight that is too large is named first: no other way to divide blobs would help it.
+    // A weight that is too large is named first: no other split of the blobs would help.
     for (binding, buffer) in [(2, 10_000), (0, 10_000), (10_000, 0), (0, 0)] {
         let text = error(binding, buffer);
         assert!(text.contains("the weight of conv needs 6912 bytes"), "{text}");
@@ -235,7 +237,7 @@ fn what_no_split_can_help_is_named() {
     assert!(Plan::new(&graph, &[shape], &options).is_ok());
 }
 
-/// One blob read in two ways by one dispatch: through the window, with its halo, and as the residual, without.
+/// One dispatch reads a blob in two ways: through the window, with its halo, and as the residual, without a halo.
 #[test]
 fn a_blob_may_be_input_and_residual_at_once() {
     let mut model = GraphBuilder::new();
@@ -278,7 +280,7 @@ fn a_blob_may_be_input_and_residual_at_once() {
     }
 }
 
-/// What a whole network is run as.
+/// A whole network, its clip, and a method to force.
 struct Network<'a> {
     json: &'a str,
     shape: Shape,
@@ -286,7 +288,7 @@ struct Network<'a> {
 }
 
 impl Network<'_> {
-    /// Its features under limits, its plan, and how many layers were timed if any were.
+    /// Runs the network twice within these limits. Returns its features and its plan.
     fn run(&self, gpu: &GpuContext, limits: Option<PlanLimits>, memory_limit: Option<u64>) -> (FeatureMaps, Plan) {
         let config = config(self.json);
         let weights = Weights::random(&config, 3).unwrap();
@@ -306,7 +308,7 @@ impl Network<'_> {
     }
 }
 
-/// Whether features are the same to the bit.
+/// Fails unless the features are the same to the bit.
 fn assert_same(whole: &FeatureMaps, split: &FeatureMaps, what: &str) {
     for (a, b) in side_by_side(whole, split) {
         let differs = a.data.iter().zip(&b.data).position(|(a, b)| a.to_bits() != b.to_bits());
@@ -314,10 +316,10 @@ fn assert_same(whole: &FeatureMaps, split: &FeatureMaps, what: &str) {
     }
 }
 
-/// Whole networks on every adapter: the split result is the unsplit one, the timings count what belongs together.
+/// Whole networks on every adapter: the split result equals the unsplit one, and each layer has one time.
 #[test]
 fn split_networks_give_the_same_bits() {
-    // What each case has to meet beside more dispatches: row bands, weights in parts.
+    // Each case ends with what its plan must have in addition to more dispatches: row bands, weights in parts.
     let cases = [
         (ODD, Shape::new(1, 3, 61, 21, 29), limits(200, 400, 256), None, (false, false)),
         (STRIDES, Shape::new(1, 3, 16, 32, 40), limits(64, 100, 32), None, (false, false)),

@@ -1,5 +1,5 @@
-//! Archives of `torch.save` give the same weights as their twins in safetensors. The files are of
-//! `goldens/torch_files.py`.
+//! Archives of `torch.save` give the same weights as their twins in safetensors. `goldens/torch_files.py` writes the
+//! files.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn torch(name: &str) -> PathBuf {
     golden_path("torch").join(name)
 }
 
-/// What is loaded from a file, as it says itself.
+/// Loads a file as the network that it describes.
 fn load(path: &Path) -> (Network, Loaded) {
     let checkpoint = Checkpoint::open(path).unwrap();
     assert_eq!((checkpoint.naming(), checkpoint.stride_1x1()), (Naming::Torchvision, Some(false)));
@@ -39,7 +39,7 @@ fn both_archives_give_the_weights_of_their_twin() {
         assert_eq!(own.1.weights, twin.1.weights, "{name}");
         assert_eq!((&own.1.origins, &own.1.dropped), (&twin.1.origins, &twin.1.dropped), "{name}");
     }
-    // By their contents, whatever they are called.
+    // The contents determine the format, whatever the name of the file.
     let directory = tempfile::tempdir().unwrap();
     for (from, to) in
         [("resnet.pth", "a.ckpt"), ("resnet_legacy.pth", "pytorch_model.bin"), ("resnet.pth", "b.safetensors")]
@@ -70,7 +70,7 @@ fn other_tensors_than_a_resnet_s_are_told_by_name() {
     assert!(error.kind() == ErrorKind::Unsupported && error.reason().unwrap().contains("array, bf16"), "{error}");
 }
 
-/// A file that is not what it was when it was opened is an error that says which.
+/// A file that has changed since it was opened is an error that names it.
 #[test]
 fn files_that_shrink_are_an_error() {
     let directory = tempfile::tempdir().unwrap();

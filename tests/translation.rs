@@ -1,5 +1,5 @@
-//! Every shader of the crate is translated by naga for each backend of wgpu's, checked and unchecked. Compilers of
-//! these languages judge in `scripts/test-shaders`, which `scripts/test` runs.
+//! naga translates every shader of the crate for each of wgpu's backends, checked and unchecked.
+//! `scripts/test-shaders`, which `scripts/test` runs, has compilers judge the translations.
 
 #[path = "translation/definitions.rs"]
 mod definitions;
@@ -21,7 +21,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use targets::{CHECKS, Language, TARGETS, Target};
 
-/// A shader in a language, and the name of its file.
+/// A shader translated for a target, and the name of its file.
 struct Translated {
     target: Target,
     file: String,
@@ -60,7 +60,7 @@ fn every_shader_is_translated_for_every_backend() {
         println!("{}: {} translations", target.name, of_target.clone().count());
         assert!(of_target.clone().count() > 0, "{}", target.name);
         for translated in of_target {
-            // What naga writes in place of a binding that nobody has placed.
+            // naga writes `user(fake` in place of a binding that nobody has placed.
             let text = String::from_utf8_lossy(&translated.text);
             assert!(!text.is_empty() && !text.contains("user(fake"), "{}", translated.file);
         }
@@ -69,8 +69,8 @@ fn every_shader_is_translated_for_every_backend() {
     assert_eq!(files.len(), translations.len(), "one would overwrite another");
 }
 
-/// naga names some of its helpers by the shape of a type and writes one for each type it distinguishes: an alias is
-/// such a type. Compilers refuse the second.
+/// naga names some of its helpers after the shape of a type, and writes one for each type it distinguishes, aliases
+/// included. Compilers refuse a second definition.
 #[test]
 fn nothing_is_defined_twice() {
     for translated in translations().iter().filter(|t| !matches!(t.target.language, Language::Spirv(..))) {
@@ -111,12 +111,12 @@ fn checks_are_in_what_is_checked_and_nowhere_else() {
             let name = format!("{} {}", shader.name, target.name);
             match target.language {
                 Language::Spirv(..) | Language::Msl(..) => assert!(unchecked.len() < checked.len(), "{name}"),
-                // Buffers are checked by Direct3D itself: what remains are loops, and arrays in registers.
+                // Direct3D checks buffers itself: only checks of loops and of arrays in registers remain.
                 Language::Hlsl(_) => {
                     assert!(unchecked.len() <= checked.len(), "{name}");
                     hlsl += usize::from(unchecked != checked);
                 }
-                // Nothing that wgpu could leave out, but for zeros in workgroup memory.
+                // wgpu can leave out nothing except the zeros in workgroup memory.
                 Language::Glsl(_) => {
                     assert!(checked == unchecked || shader.source.contains("var<workgroup>"), "{name}")
                 }
@@ -180,8 +180,8 @@ fn what_a_target_lacks_is_noticed() {
     }
 }
 
-/// Whatever a plan launches is among those that are translated: a kernel that a method uses and the table lacks
-/// would be compiled on machines of users only.
+/// Every kernel that a plan launches is among the translated ones. A kernel that a method uses but the table lacks
+/// would be compiled only on users' machines.
 #[test]
 fn plans_launch_nothing_but_what_is_translated() {
     let mut launched = HashSet::new();

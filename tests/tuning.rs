@@ -1,4 +1,4 @@
-//! Tuning: what it chooses is right, is remembered, is followed, and does not depend on the batch.
+//! Tuning: its choices are right, remembered, followed, and independent of the batch.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn a_tuned_network_agrees_and_is_remembered() {
         let got = first.forward(&clip).unwrap();
         assert_close(&got.last().name, &got.last().data, widen(&want.last().data));
 
-        // The next process, and the next shape of clips; a batch is no other shape.
+        // A second backbone stands for the next process. A batch of the same clips needs no tuning; another shape does.
         let mut second = backbone(&gpu, true);
         let batch = Shape { n: 2, ..clip.shape() };
         assert!(second.tune(batch, &mut |_, _| ()).unwrap().is_empty(), "all is known");
@@ -78,13 +78,13 @@ fn a_tuned_network_agrees_and_is_remembered() {
     }
 }
 
-/// A method whose shader is broken loses, however quick it is, also where the table would take it.
+/// A method with a broken shader is never chosen, however fast it is, even if the table prefers it.
 #[test]
 fn what_is_wrong_does_not_win() {
     let (gpu, (config, weights)) = (contexts().swap_remove(0), narrow());
     let body = Body::new(&config).unwrap();
     let options = PlanOptions { target: gpu.target(), limits: gpu.plan_limits(), ..PlanOptions::default() };
-    // It skips the last row, which takes less time than not to.
+    // The broken shader skips the last row, which makes it faster.
     let patch = ShaderPatch { shader: "winograd_output", from: "< out_h &&", to: "+ 1u < out_h &&" };
     let setting =
         Setting { gpu: &gpu, weights: &weights, options: &options, checks: ShaderChecks::Checked, patch: Some(patch) };
@@ -100,7 +100,7 @@ fn what_is_wrong_does_not_win() {
     assert!(choices.iter().all(|(_, method)| !winograd(method.name())));
 }
 
-/// A network that may not use Winograd's method finds winners that are no other network's.
+/// Winners of a network that may not use Winograd's method do not count for other networks.
 #[test]
 fn winners_among_fewer_methods_are_not_remembered() {
     let gpu = contexts().swap_remove(0);
@@ -125,7 +125,7 @@ fn nothing_is_tuned_unasked() {
     assert!(common::names_in(directory.path()).iter().all(|name| !name.ends_with(".json")));
 }
 
-/// Choices are data to the planner: it follows those that can be, and no others.
+/// The planner follows the choices that are possible, and ignores the others.
 #[test]
 fn the_planner_follows_choices_that_can_be() {
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
@@ -151,7 +151,8 @@ fn the_planner_follows_choices_that_can_be() {
         let others = |plan: &Plan| methods(plan).iter().filter(|m| m.name() != "conv_direct_4x8").count();
         assert!(others(&followed) < others(&table), "and nothing else is other");
     }
-    // Not a convolution's, not allowed, not on such a device, and not before what is forced.
+    // The planner ignores a method that is not for convolutions, one that is not allowed, one that the device lacks,
+    // and any choice if a method is forced.
     let default = of(&table, "res3_1_branch2b");
     assert_eq!(of(&plan(&chosen("max_pool"), 1), "res3_1_branch2b"), default);
     let winograd = PlanOptions { numerics: Numerics::NoWinograd, ..chosen("winograd_2x2_gemm_16x8") };
@@ -161,7 +162,7 @@ fn the_planner_follows_choices_that_can_be() {
     assert!(!of(&plan(&elsewhere, 1), "res3_1_branch2b").contains("subgroup"));
     let forced = PlanOptions { forced: Method::by_name("conv_gemm_16x8"), ..chosen("conv_direct_4x8") };
     assert_eq!(of(&plan(&forced, 1), "res3_1_branch2b"), "conv_gemm_16x8");
-    // The transformed weights of one block would not fit.
+    // The transformed weights of one block exceed a binding.
     let small = PlanLimits { max_binding_bytes: 2 << 20, ..PlanLimits::default() };
     let limited = PlanOptions { limits: small, ..chosen("winograd_4x4_gemm_tiled") };
     assert!(!of(&plan(&limited, 1), "res3_1_branch2b").starts_with("winograd_4x4"));

@@ -1,9 +1,8 @@
-//! For `scripts/test-validation`, under the Vulkan validation layer: mistakes made on purpose, each of a kind that the
-//! layer has to report for its silence to mean anything; and every kernel without wgpu's run-time checks, for the layer
-//! to watch what it reads and writes.
+//! For `scripts/test-validation`, under the Vulkan validation layer. Some tests make mistakes on purpose, each of a
+//! kind that the layer must report: otherwise its silence would mean nothing. One runs every kernel without wgpu's
+//! run-time checks, so that the layer watches what it reads and writes.
 //!
-//! All are ignored elsewhere: the mistakes are none of the tests' business, and the rest is `tests/properties.rs`
-//! again.
+//! All are ignored elsewhere: the mistakes are only for the layer, and the rest repeats `tests/properties.rs`.
 #![cfg(target_os = "linux")] // where the layer is fetched, and wgpu has Vulkan
 
 mod common;
@@ -60,7 +59,7 @@ fn mistake_sync() {
 #[test]
 #[ignore = "a mistake for GPU-assisted validation"]
 fn mistake_gpu() {
-    // The clip is read far beyond its end. It has to go wrong, or the shader is not the one that ran.
+    // The shader reads far beyond the end of the clip. The result must be wrong: otherwise, another shader ran.
     let patch = ShaderPatch { shader: "layout", from: "input[planar]", to: "input[planar + 4000000u]" };
     let gpu = vulkan();
     let Drawn { case, expected, .. } = Drawn::new(1, 0).unwrap();
@@ -69,8 +68,8 @@ fn mistake_gpu() {
     assert!(!check(&gpu, &case, &expected, &broken).unwrap().passed());
 }
 
-/// Runs of each method, whole and split. Few: what takes the time is that the layer rewrites each shader, and Mesa
-/// compiles what has become of it.
+/// Runs of each method, whole and split. They are few because it takes long for the layer to rewrite each shader and
+/// for Mesa to compile the result.
 const RUNS: usize = 6;
 
 #[test]
@@ -96,7 +95,7 @@ fn every_method_without_run_time_checks() {
         }
     }
     for method in Method::all().filter(|method| method.runs_on(gpu.target())) {
-        // Those that operators have no choice of run with whatever is forced.
+        // Methods that are the only choice of their operators run whatever is forced.
         let alone =
             matches!(method, Method::Single(kernel) if !matches!(kernel, Kernel::ConvDirect(_) | Kernel::ConvGemm(_)));
         let count = runs.get(method.name()).copied().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Networks for video, each from a file as its project writes it: read off the file, and run on every adapter.
+//! Networks for video, from files as their projects write them: each is recognised from its file, and runs on every
+//! adapter.
 //!
-//! `fixtures/video` has checkpoints of an independent implementation in the projects' own formats; `goldens/video` what
-//! the projects' own code computes (`goldens/video.py`), narrow and untrained.
+//! `fixtures/video` has checkpoints of an independent implementation in the projects' formats. `goldens/video` has the
+//! results of the projects' code for narrow, untrained networks (`goldens/video.py`).
 
 mod common;
 
@@ -15,7 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A checkpoint, and what it has to give.
+/// A checkpoint, a clip, and the values that the network must give.
 struct Case {
     name: &'static str,
     checkpoint: Checkpoint,
@@ -32,7 +33,7 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
     (view.shape().to_vec(), values)
 }
 
-/// A clip and the values of blobs from the safetensors file at `path`, beside `checkpoint`.
+/// A case with this checkpoint, and with the clip and the values of blobs in the safetensors file at `path`.
 fn case(name: &'static str, checkpoint: Checkpoint, path: PathBuf) -> Case {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -47,7 +48,7 @@ fn case(name: &'static str, checkpoint: Checkpoint, path: PathBuf) -> Case {
     }
 }
 
-/// The checkpoints of `fixtures/video`; one has to be told whose it is.
+/// The checkpoints of `fixtures/video`. The family of one must be given.
 fn fixtures() -> Vec<Case> {
     [
         ("v01_r3d.pth", None),
@@ -70,7 +71,7 @@ fn fixtures() -> Vec<Case> {
     .collect()
 }
 
-/// The networks of `goldens/video`, and whose they are found to be.
+/// The networks of `goldens/video` and their families.
 const GOLDENS: [(&str, Family); 23] = [
     ("torchvision_mc3", Family::Torchvision),
     ("vmz_r2plus1d", Family::Vmz),
@@ -102,7 +103,7 @@ fn goldens() -> Vec<Case> {
         let path = golden_path(&format!("video/{name}.safetensors"));
         let mut checkpoint = Checkpoint::open(&path).unwrap();
         if matches!(name, "pyslowfast_i3d" | "pyslowfast_c2d") {
-            // Their cfg, which says what is pooled, is no part of a safetensors file.
+            // The cfg of these networks, which tells what is pooled, is not part of a safetensors file.
             checkpoint = checkpoint.of_family(family).unwrap();
         }
         assert_eq!(checkpoint.family(), Some(family), "{name}");
@@ -135,7 +136,7 @@ fn check(case: &Case) {
     comparisons.assert_passed();
 }
 
-/// What is converted says whose it was and what frames it wants, and gives the same bits.
+/// A converted file states its family and the frames that it needs, and gives the same bits.
 fn check_conversion(case: &Case) {
     let checkpoint = &case.checkpoint;
     let network = checkpoint.network().unwrap().unwrap();
@@ -168,7 +169,7 @@ fn the_projects_own_networks_are_read_and_right() {
     goldens().iter().for_each(check);
 }
 
-/// What Caffe2 calls a part of a batch norm.
+/// Caffe2's name for a part of a batch norm.
 fn norm_in_caffe2(part: &str) -> Option<&'static str> {
     match part {
         "weight" => Some("s"),
@@ -179,9 +180,9 @@ fn norm_in_caffe2(part: &str) -> Option<&'static str> {
     }
 }
 
-/// The name that VMZ's Caffe2 code gives what its PyTorch code calls `name`, by its own converter
-/// (`utilities/model_conversion/convert_models.py`). `blocks` has how many blocks come before each layer; `numbers`
-/// those of the convolutions of a block.
+/// The name in VMZ's Caffe2 code for `name` in its PyTorch code, according to VMZ's converter
+/// (`utilities/model_conversion/convert_models.py`). `blocks` has the number of blocks before each layer, and `numbers`
+/// has the numbers of a block's convolutions.
 fn in_caffe2(name: &str, blocks: [usize; 4], numbers: [usize; 3], factored_stem: bool) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
     let norm = norm_in_caffe2(part)?;
@@ -210,7 +211,7 @@ fn in_caffe2(name: &str, blocks: [usize; 4], numbers: [usize; 3], factored_stem:
     })
 }
 
-/// VMZ's networks by the names of its Caffe2 code are those of its PyTorch code, to the bit.
+/// VMZ's networks are the same to the bit with the names of its Caffe2 code and with the names of its PyTorch code.
 #[test]
 fn vmz_s_names_of_caffe2_give_the_same_networks() {
     for (name, numbers, factored_stem) in
@@ -231,7 +232,7 @@ fn vmz_s_names_of_caffe2_give_the_same_networks() {
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             if let Some(renamed) = in_caffe2(&name, blocks, numbers, factored_stem) {
-                // Caffe2's files have the momentum of training too.
+                // Caffe2's files also have the momentum of training.
                 if renamed.ends_with("_w") {
                     tensors.insert(format!("{renamed}_momentum"), view.clone());
                 }
@@ -248,8 +249,8 @@ fn vmz_s_names_of_caffe2_give_the_same_networks() {
     }
 }
 
-/// What PySlowFast calls `name` in Caffe2's form, by its own reader of such files (`utils/c2_model_loading.py`). `last`
-/// is the last block of each stage, res2 first.
+/// The name in Caffe2's form for PySlowFast's `name`, according to its reader of such files
+/// (`utils/c2_model_loading.py`). `last` is the last block of each stage, res2 first.
 fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
     let (path, part) = name.rsplit_once('.')?;
     let norm = norm_in_caffe2(part)?;
@@ -277,8 +278,8 @@ fn pyslowfast_in_caffe2(name: &str, last: [usize; 3]) -> Option<String> {
     Some(module(format!("{pathway}res{stage}_{block}_{}", plain.replace('.', "")), plain != own))
 }
 
-/// PySlowFast's network of two pathways by the names of its files in Caffe2's form is that of PyTorch's names, to the
-/// bit.
+/// PySlowFast's network of two pathways is the same with names in Caffe2's form as with PyTorch's names. The weights
+/// differ only by the eps of the batch norms.
 #[test]
 fn slowfast_by_caffe2_s_names_is_the_same_network() {
     let path = golden_path("video/pyslowfast_slowfast.safetensors");
@@ -294,7 +295,7 @@ fn slowfast_by_caffe2_s_names_is_the_same_network() {
     let network = renamed.network().unwrap().unwrap();
     assert_eq!(Some(&network), own.network().unwrap().as_ref());
     assert!(network.classes().is_some());
-    // Caffe2's batch norms add a little more to the variance.
+    // Caffe2's batch norms add a slightly larger eps to the variance.
     let (weights, want) = (renamed.weights(&network).unwrap(), own.weights(&network).unwrap());
     for parameter in Body::new(&network).unwrap().graph.parameters() {
         let get =
@@ -304,7 +305,7 @@ fn slowfast_by_caffe2_s_names_is_the_same_network() {
     }
 }
 
-/// Attention is refused by name, never left out.
+/// A network with attention is refused with the name of a tensor, never run without it.
 #[test]
 fn networks_with_non_local_blocks_are_refused() {
     for (golden, name) in [
@@ -323,7 +324,7 @@ fn networks_with_non_local_blocks_are_refused() {
     }
 }
 
-/// The slow pathway takes one frame in so many as the network says; a clip of another length is told the nearest that
+/// The slow pathway takes one frame in `alpha`. For a clip of another length, the error states the nearest length that
 /// fits.
 #[test]
 fn pathways_that_do_not_fit_are_refused() {
@@ -357,7 +358,7 @@ fn pathways_that_do_not_fit_are_refused() {
     }
 }
 
-/// The frames that weights want come with them.
+/// Every family states the frames that its weights need.
 #[test]
 fn every_family_wants_its_own_frames() {
     use Normalization::{ActivityNet, ImageNet, Kinetics, Mmaction2, Mmaction2Csn, PyTorchVideo, ThreeDResNets};
@@ -402,7 +403,7 @@ fn every_family_wants_its_own_frames() {
         let own = own.map(|own| (own.frames, own.step, own.fps, own.clips, own.crops));
         assert_eq!(own, wanted, "{}", case.name);
     }
-    // Hara's networks of 2017 are told by what PyTorch did not count then.
+    // Hara's networks of 2017 lack `num_batches_tracked`, which PyTorch did not count then.
     let bytes = std::fs::read(golden_path("video/hara_basic.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let old = file.tensors().into_iter().filter(|(name, _)| !name.ends_with(".num_batches_tracked"));
@@ -411,7 +412,7 @@ fn every_family_wants_its_own_frames() {
     assert_eq!(checkpoint.preprocess(), wanted(ActivityNet, Size::Shorter(112), Some(112)));
 }
 
-/// Parameters with weight and bias of the classifier; multiply-adds with its product, once.
+/// Parameters include the classifier's weight and bias, and multiply-adds include its product once.
 #[test]
 fn presets_have_the_published_counts() {
     for (preset, clip, parameters, gmac) in [
@@ -440,7 +441,7 @@ fn presets_have_the_published_counts() {
     }
 }
 
-/// Hara's files are called by what they were trained on.
+/// Hara's files are named after the data that they were trained on.
 #[test]
 fn hara_s_names_set_the_classes() {
     for (name, classes) in
@@ -454,7 +455,7 @@ fn hara_s_names_set_the_classes() {
     }
 }
 
-/// The classifier and the mean before it are blobs like any other; without a classifier they are not there.
+/// The classifier and the mean before it are blobs like any other. Without a classifier they do not exist.
 #[test]
 fn scores_and_their_mean_are_taps() {
     let stem = r#"{"convs": [{"width": 6, "kernel": [3, 7, 7], "stride": [1, 2, 2]}]}"#;

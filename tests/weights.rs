@@ -1,4 +1,4 @@
-//! Weight files: what is accepted, and what is refused in which words.
+//! Weight files: which are accepted, which are refused, and with which messages.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn file(bytes: &[u8]) -> File {
 #[test]
 fn every_float_width_is_read() {
     let want = Weights::random(narrow(), 3).unwrap();
-    /// Element type, how a value is written in it, and what is left of the value.
+    /// Element type, the encoding of a value, and the value after rounding.
     type Encoding = (Dtype, fn(f32) -> Vec<u8>, fn(f32) -> f32);
     let encodings: [Encoding; 4] = [
         (Dtype::F32, |v| v.to_le_bytes().to_vec(), |v| v),
@@ -94,7 +94,7 @@ fn metadata_names_the_config() {
     };
     assert_eq!(with(&narrow().to_json()).unwrap(), Some(narrow().into()));
     assert!(with(r#"{"depth": 18}"#).is_err_and(|error| error.kind() == ErrorKind::Config));
-    // Without it, names and shapes do.
+    // Without metadata, names and shapes determine the network.
     let bare = Checkpoint::open(&file(&bytes(&f32_tensors(), None)).path).unwrap();
     assert_eq!(bare.network().unwrap(), Some(narrow().into()));
     let foreign = Tensors::from([("data".to_owned(), (Dtype::F32, vec![1], vec![0; 4]))]);
@@ -236,7 +236,7 @@ fn what_is_wrong_is_named() {
     assert!(zip.is_err_and(|error| error.given().unwrap_or_default().contains("the rest of the file is missing")));
 }
 
-/// The message for loading `tensors` as the narrow network, or as the one that they show.
+/// The message when `tensors` are loaded as the narrow network, or as the network that they describe.
 fn refused(tensors: &Tensors, own: bool) -> String {
     let load = || {
         let checkpoint = Checkpoint::from_bytes("odd.safetensors", bytes(tensors, None))?;
@@ -271,7 +271,7 @@ fn blobs_of_another_network_are_refused_by_name() {
         let message = refused(&with(name, shape), false);
         assert!(message.contains(name), "{name}: {message}");
     }
-    // The same body as one of basic blocks has a convolution over.
+    // A body of basic blocks with one convolution too many.
     let basic = BackboneConfig { transformation: resnet3d_wgpu::Transformation::Basic, ..narrow() };
     let mut tensors = tensors(&basic, |v| v.to_le_bytes().to_vec(), Dtype::F32);
     tensors.insert("res2_0_branch2c_w".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
@@ -302,7 +302,7 @@ fn blobs_of_another_network_are_refused_by_name() {
         checkpoint.weights(narrow()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(checkpoint.unused(narrow()).unwrap(), [name]);
     }
-    // What Detectron carries along of MSRA's ResNet-50, and has never read.
+    // Detectron's files have this bias of MSRA's ResNet-50, which Detectron never reads.
     let mut carried = with("conv1_b", &[2]);
     carried.insert("fc1000_w".to_owned(), (Dtype::F32, vec![1], vec![0; 4]));
     let message = refused(&carried, false);
@@ -373,7 +373,7 @@ fn contents_go_before_names() {
     ];
     for (bytes, says, helps) in cases {
         for name in ["w.safetensors", "w.pkl", "w.pth", "w.bin", "w"] {
-            // Where nothing else shows it, only the name tells that it is a pickle.
+            // If nothing else tells that it is a pickle, the name does.
             let error = Checkpoint::from_bytes(name, bytes.to_vec()).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(says) && text.contains(name), "{name}: {text}");
@@ -381,7 +381,7 @@ fn contents_go_before_names() {
             assert!(error.help().unwrap_or_default().contains(helps), "{name}: {:?}", error.help());
         }
     }
-    // Text that is a pickle of the oldest protocol is no poem.
+    // A pickle of the oldest protocol is text, but is not reported as a text file.
     for name in ["old.pkl", "old"] {
         let old = Checkpoint::from_bytes(name, b"(dp0\nS'conv1_w'\np1\nNsios\nsystem\n.".to_vec()).unwrap_err();
         assert!(old.to_string().contains("the disallowed instruction INST at byte 21"), "{old}");

@@ -94,7 +94,7 @@ mod mesa {
     ];
 
     /// `scripts/demo` asks `scripts/ensure-driver` for a better driver after the program is built and can tell which
-    /// one it uses. Fake programs replace those of the system. They report the drivers, and record what is installed.
+    /// one it uses. Fake programs replace the system's programs. They report the drivers, and record what is installed.
     #[test]
     #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
     fn where_only_gl_on_the_cpu_is_found_the_demonstration_installs_vulkan() {

@@ -1,4 +1,4 @@
-//! Damaged videos: what is damaged is told, and all other frames are those of the undamaged file.
+//! Damaged videos: the damaged frames are reported, and all other frames are those of the undamaged file.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +9,7 @@ use resnet3d_wgpu::{ErrorKind, Result};
 
 use crate::video::{ffmpeg, read, unscaled};
 
-/// 24 frames, a key frame every six, no picture predicted across it.
+/// 24 frames with a key frame every six. No picture is predicted across a key frame.
 const SOURCE: &str = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=0.96";
 const GROUP: usize = 6;
 const H264: &str = "-c:v libx264 -pix_fmt yuv420p -qp 10 -g 6 -bf 2";
@@ -28,7 +28,7 @@ fn pictures(input: &Input) -> Vec<&[u8]> {
     frames.iter().collect()
 }
 
-/// The damaged frames that were told.
+/// The ranges of frames that are reported as damaged.
 fn told(input: &Input) -> Vec<Range<usize>> {
     let runs = input.damage.iter().flat_map(|damage| &damage.frames);
     runs.map(|&[first, last]| first..last + 1).collect()
@@ -40,11 +40,11 @@ enum Harm {
     Hole(usize),
     /// Packets of a transport stream lost in the middle.
     LostPackets(usize),
-    /// All packets of a picture of a transport stream lost, counted in the order of the file.
+    /// All packets of one picture of a transport stream lost. Pictures are counted in the order of the file.
     LostPicture(usize),
 }
 
-/// What is left of `whole`.
+/// A damaged copy of `whole`.
 fn harmed(whole: &[u8], harm: Harm) -> Vec<u8> {
     const PACKET: usize = 188;
     let mut bytes = whole.to_vec();
@@ -70,7 +70,7 @@ fn harmed(whole: &[u8], harm: Harm) -> Vec<u8> {
     bytes
 }
 
-/// Makes `name` and a harmed copy of it.
+/// Makes the video `name` and a damaged copy of it.
 fn make(here: &Path, name: &str, codec: &str, harm: Harm) -> String {
     ffmpeg(here, &format!("{SOURCE} {codec} {name}"));
     let damaged = format!("damaged_{name}");
@@ -90,7 +90,7 @@ fn refused(outcome: Result<Input>, name: &str) -> String {
 fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    // Also how many pictures are gone altogether.
+    // The last number of a case counts the pictures that are lost altogether.
     let cases = [
         ("h264.mp4", H264, Harm::Hole(200), 0),
         ("h264.ts", H264, Harm::LostPackets(3), 0),
@@ -102,7 +102,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         ("mpeg2.mkv", MPEG2, Harm::Hole(100), 0),
         ("mjpeg.avi", MJPEG, Harm::Hole(200), 0),
         ("mjpeg.mov", MJPEG, Harm::Hole(100), 0),
-        // Fewer packets than the 16 after which their counter is the same again.
+        // The lost packets are fewer than 16, after which the packet counter repeats.
         ("lost.h264.ts", "-c:v libx264 -pix_fmt yuv420p -qp 30 -g 6 -bf 2", Harm::LostPicture(7), 1),
     ];
     for (name, codec, harm, gone) in cases {
@@ -133,7 +133,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         let rest = [&kept[..run.start], &kept[run.end..]].concat();
         assert!(pictures(&dropped) == rest, "{name}: without {run:?}");
 
-        // What is handed out is counted.
+        // A selection counts the frames that the policy delivers.
         let selection = FrameSelection::default().start(run.start - 2).count(3).stride(2);
         let chosen =
             |damaged| read(here.join(format!("damaged_{name}")), &unscaled().selection(selection).damaged(damaged));
@@ -145,7 +145,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         }
         refused(chosen(DamagePolicy::Error), name);
 
-        // Frames that weights want are chosen of those that are left, however many the file says it has.
+        // Sampling chooses among the remaining frames, however many frames the file states.
         let step = (kept.len() - 1) / 3;
         let sampling = Some(Sampling::new(4, step, None, Rule::Strided).start(0));
         let sampled = read(here.join(&damaged), &with(DamagePolicy::Drop).sampling(sampling)).unwrap();
@@ -153,7 +153,7 @@ fn whole_pictures_before_and_behind_damage_are_those_of_the_undamaged_file() {
         assert_eq!(sampled.taken[0].frames, wanted, "{name}: {} of {}", rest.len(), kept.len());
         assert!(pictures(&sampled) == wanted.iter().map(|&index| rest[index]).collect::<Vec<_>>(), "{name}");
 
-        // Frames before the damage, and behind it, are no error.
+        // A selection before or after the damage is no error.
         let before = FrameSelection::default().count(run.start);
         let behind = FrameSelection::default().start(run.end);
         for (selection, wanted) in [(before, &kept[..run.start]), (behind, &kept[run.end..])] {
@@ -209,7 +209,7 @@ fn a_video_that_was_cut_off_gives_its_frames_to_who_asks_for_them() {
     }
 }
 
-/// Where the chunks with the pictures of an AVI are: the name of each, its length, its data.
+/// The ranges of an AVI's chunks with pictures. A chunk is a name, a length and data.
 fn chunks(avi: &[u8]) -> Vec<Range<usize>> {
     let first = avi.windows(4).position(|name| name == b"movi").unwrap() + 4;
     let mut chunks = Vec::new();
@@ -251,12 +251,12 @@ fn a_picture_that_is_gone_is_an_error_where_it_leaves_a_hole() {
         assert_eq!(kept.damage[0].lost, [gone]);
         assert!(pictures(&kept) == [&whole[..gone], &whole[gone + 1..]].concat(), "{name}");
     }
-    // Frames on one side of it are as they were.
+    // Frames on one side of the missing picture are unchanged.
     assert!(pictures(&selected("without_12.avi", 0, Some(12)).unwrap()) == whole[..12]);
     assert!(pictures(&selected("without_12.avi", 12, None).unwrap()) == whole[13..]);
     refused(selected("without_12.avi", 11, Some(2)), "without_12.avi");
 
-    // From the last bytes of one picture into the next, with the name and the length of that.
+    // The hole reaches from the last bytes of one picture into the next, and covers the next one's name and length.
     let mut harmed = bytes.clone();
     harmed[chunks[9].end - 40..chunks[10].start + 40].fill(0);
     std::fs::write(here.join("hole.avi"), harmed).unwrap();
@@ -270,12 +270,12 @@ fn a_picture_that_is_gone_is_an_error_where_it_leaves_a_hole() {
 fn a_part_of_a_file_that_cannot_be_read_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    // Each picture a cluster by itself, so that the reader finds the next one behind the hole.
+    // Each picture is in a separate cluster, so that the reader finds the first picture after the hole.
     ffmpeg(here, &format!("{SOURCE} {MJPEG} -cluster_time_limit 1 whole.mkv"));
     let mut bytes = std::fs::read(here.join("whole.mkv")).unwrap();
     let clusters: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(b"\x1f\x43\xb6\x75")).collect();
     assert_eq!(clusters.len(), 24);
-    // Three of them, beginnings and ends included.
+    // The hole covers three whole clusters.
     bytes[clusters[10]..clusters[13]].fill(0);
     std::fs::write(here.join("hole.mkv"), bytes).unwrap();
     let whole = read(here.join("whole.mkv"), &unscaled()).unwrap();
@@ -304,7 +304,7 @@ fn a_recording_that_begins_between_key_frames_is_whole() {
     let here = directory.path();
     ffmpeg(here, &format!("{SOURCE} {H264} -bsf:v h264_mp4toannexb whole.h264"));
     let bytes = std::fs::read(here.join("whole.h264")).unwrap();
-    // A picture is begun by what is behind three bytes: 5 is a key frame, 7 what comes before one.
+    // Each unit of the stream begins with three bytes and its type: 5 is a key frame, 1 another picture.
     let starts: Vec<usize> = (0..bytes.len() - 4).filter(|&at| bytes[at..].starts_with(&[0, 0, 1])).collect();
     let kind = |at: &usize| bytes[at + 3] & 31;
     let first = starts.iter().position(|at| kind(at) == 5).unwrap();

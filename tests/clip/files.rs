@@ -1,4 +1,4 @@
-//! What is on disk: kinds of input, batches, broken files, and writing.
+//! Files on disk: kinds of input, batches, broken files, and writing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -197,7 +197,7 @@ fn a_ready_clip_says_how_it_was_normalised() {
     assert!(error.contains("silent.safetensors") && error.contains("used whole"), "{error}");
 }
 
-/// A picture of 2^20 by 2^20 pixels, all of whose chunks are as they should be.
+/// A picture of 2^20 by 2^20 pixels, all of whose chunks are valid.
 const VAST_PNG: &[u8] = b"\
       \x89PNG\r\n\x1a\n\
       \x00\x00\x00\rIHDR\x00\x10\x00\x00\x00\x10\x00\x00\x08\x02\x00\x00\x00\xc4J7\x92\
@@ -341,7 +341,7 @@ fn written_files_obey_the_umask_links_and_devices() {
     assert!(Path::new("/dev/null").metadata().unwrap().file_type().is_char_device());
 }
 
-/// Two clips of two frames of 4x5 pixels, every byte another, as N×T×H×W×3.
+/// A byte of two clips of two frames of 4x5 pixels, N×T×H×W×3. All bytes differ.
 fn pixel(n: usize, t: usize, h: usize, w: usize, c: usize) -> u8 {
     u8::try_from((((n * 2 + t) * 4 + h) * 5 + w) * 3 + c).unwrap()
 }
@@ -349,7 +349,7 @@ fn pixel(n: usize, t: usize, h: usize, w: usize, c: usize) -> u8 {
 #[test]
 fn arrays_of_bytes_are_pictures() {
     let directory = tempfile::tempdir().unwrap();
-    // What the axes are, by a letter each.
+    // The extent of an axis, which a letter names.
     let extent = |axis: char| match axis {
         'n' | 't' => 2,
         'h' => 4,
@@ -362,7 +362,7 @@ fn arrays_of_bytes_are_pictures() {
             let total = axes.iter().map(|&axis| extent(axis)).product();
             let mut data = vec![0; total];
             for (position, byte) in data.iter_mut().enumerate() {
-                // The place of each axis, taken from the position by the axis that runs fastest.
+                // The index on each axis, taken from the position, the fastest axis first.
                 let mut rest = position;
                 let mut place = HashMap::from([('n', 0)]);
                 let mut take = |axis: char| {
@@ -390,7 +390,7 @@ fn arrays_of_bytes_are_pictures() {
                 .collect();
             let sizes = sizes(4, 5, None);
             let options = LoadOptions::default().preprocess(sizes).keep_frames(true);
-            // Red first, unless somebody says otherwise.
+            // The channels are red first, unless the options say otherwise.
             let input = load_inputs(&[&path], &options).unwrap();
             assert_eq!(input.clip, preprocess(&frames, &sizes).unwrap(), "{layout} fortran {fortran}");
             assert_eq!((input.frames, input.normalization), (frames.clone(), Some(Normalization::Detectron)));
@@ -399,7 +399,7 @@ fn arrays_of_bytes_are_pictures() {
             let bgr = load(&path, &said(ChannelOrder::Bgr)).unwrap();
             assert_eq!(rgb, input.clip);
             assert_ne!(bgr, rgb);
-            // One frame of them.
+            // Only the second frame.
             let selection = FrameSelection::default().start(1);
             let last = load(&path, &options.selection(selection)).unwrap();
             assert_eq!(last.shape(), Shape::new(clips, 3, 1, 4, 5));
@@ -448,7 +448,7 @@ fn frames_in_tensors_may_have_their_channels_first() {
         let input = load_inputs(&[&path], &options).unwrap_or_else(|error| panic!("{order:?}: {error}"));
         assert_eq!(input.frames, std::slice::from_ref(&wanted), "{order:?}");
     }
-    // The last axis has always been the channels, whatever the others are.
+    // A last axis of 3 is always the channels, whatever the other axes are.
     write_tensors(&path, &[("frames.0", Dtype::U8, &[2, 3, 4, 3], &[0; 72])]);
     assert_eq!(load(&path, &options).unwrap().shape().t, 2);
 }
@@ -478,7 +478,7 @@ fn pictures_that_may_be_two_things_are_neither() {
         std::fs::write(&path, npy(descr, false, &format!("({shape},)"), &vec![0; bytes])).unwrap();
         load(&path, &LoadOptions::default().preprocess(sizes(4, 5, None)))
     };
-    // An axis of three is a side of the picture only where nothing else can be.
+    // An axis of three is a side of the picture only if there is no other reading.
     for (axes, frames) in
         [(&[3, 4, 5, 3][..], 3), (&[3, 6, 4, 5], 6), (&[6, 3, 4, 5], 6), (&[1, 3, 4, 5, 3], 3), (&[2, 4, 3, 3], 2)]
     {
@@ -506,7 +506,7 @@ fn pictures_that_may_be_two_things_are_neither() {
         let error = read("|u1", axes, bytes).unwrap_err();
         assert!(error.kind() == ErrorKind::Format, "{error}");
     }
-    // Floats by the axes of pictures are told what pictures are.
+    // For floats with the axes of pictures, the error states how pictures are stored.
     for axes in [&[2, 4, 5, 3][..], &[1, 2, 4, 5, 3], &[1, 2, 3, 4, 5], &[2, 3, 4, 5]] {
         let text = read("<f4", axes, 4 * axes.iter().product::<usize>()).unwrap_err().to_string();
         assert!(text.contains("five axes") && text.contains("bytes (uint8)"), "{text}");

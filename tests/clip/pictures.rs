@@ -1,4 +1,4 @@
-//! Picture files: the values of OpenCV, files that end early, which files of a directory are frames.
+//! Picture files: the values of OpenCV, files that end early, and which files of a directory are frames.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ fn read(directory: &Path) -> Result<Frames, Error> {
     load_inputs(&[directory], &options).map(|mut input| input.frames.remove(0))
 }
 
-/// A directory of one file, into which one content after another is put.
+/// A directory with one file, whose contents change from read to read.
 struct Alone {
     directory: tempfile::TempDir,
     name: String,
@@ -41,7 +41,7 @@ impl Alone {
         read(self.directory.path())
     }
 
-    /// Whether it is refused, with an error that names the file and is about its contents.
+    /// Whether `bytes` are refused, with an error that names the file and is about its contents.
     fn refuses(&self, bytes: &[u8]) -> bool {
         self.read(bytes).is_err_and(|error| {
             error.kind() == ErrorKind::Format && error.path().is_some_and(|path| path.ends_with(&self.name))
@@ -110,8 +110,8 @@ fn a_picture_that_ends_early_is_an_error() {
                 Err(error) => panic!("{name}: {error}"),
             }
         }
-        // The end marker may be missing, but where scans are missing that are no part of the picture only by it; and
-        // the byte before may be but filling.
+        // A JPEG may lack the two bytes of its end marker, and the byte before them may be padding. `unrefined.jpg` may
+        // not: only its end marker tells that no more scans follow. A PNG may lack its last chunk of 12 bytes.
         let missing = whole.len() - shortest;
         match &*name {
             "unrefined.jpg" => assert_eq!(missing, 0),
@@ -143,22 +143,22 @@ fn ways_in_which_a_jpeg_ends_early() {
         for length in [2, first_scan / 2, first_scan, first_scan + 1, first_scan + 14, half, last_scan, last_scan + 10]
         {
             assert!(alone.refuses(&whole[..length]), "{name}: {length} bytes");
-            // A disk that was full leaves zeros behind what was written.
+            // A full disk leaves zeros after the part that was written.
             assert!(alone.refuses(&[&whole[..length], &zeros].concat()), "{name}: {length} bytes and zeros");
         }
-        // A scan that ends early in a file that does not.
+        // A scan that ends early in a file that has its end marker.
         for length in [first_scan + 14, half] {
             assert!(alone.refuses(&[&whole[..length], &end].concat()), "{name}: {length} bytes and an end marker");
         }
         if many {
-            // A scan that ends early before one that does not, and one that is missing.
+            // The first scan ends early before the second, or is missing.
             let second_scan = first_scan + 2 + find(&whole[first_scan + 2..], 0xda);
             let damaged = [&whole[..second_scan - 40], &whole[second_scan..]].concat();
             assert!(alone.refuses(&damaged), "{name}: within the first scan");
             let without = [&whole[..first_scan], &whole[second_scan..]].concat();
             assert!(alone.refuses(&without), "{name}: without the first scan");
         }
-        // What follows is no part of the picture; what is missing may be nothing of it.
+        // Data after the picture is ignored, and the end marker may be missing.
         for more in [&whole[open..], &[], &[0xff], &zeros, &[0xff, 0xd9, 0, 0], &[0xff, 0xfe, 0x01, 0x00, b'c']] {
             let bytes = [&whole[..open], more].concat();
             assert_eq!(alone.read(&bytes).unwrap(), frames, "{name}: {more:?}");
@@ -184,7 +184,7 @@ fn other_kinds_under_the_names_of_pictures_are_named() {
     }
 }
 
-/// The bytes of a little-endian TIFF of one grey pixel, compressed as `compression` says, of `bits` in `format`.
+/// The bytes of a little-endian TIFF of one grey pixel with this compression, bits per sample and sample format.
 fn tiff(compression: u16, bits: u16, format: u16, data: &[u8]) -> Vec<u8> {
     let fields: [(u16, u16, u32); 10] = [
         (256, 3, 1),
@@ -220,7 +220,7 @@ fn tiffs_that_have_no_value_here_are_refused() {
     assert!(alone.refuses(&tiff(1, 32, 2, &[0; 4])), "integers of 32 bits");
 }
 
-/// A JPEG of 12 bits a sample has no values of 8 bits, and one that promises the largest of pictures is none.
+/// A JPEG of 12 bits a sample is refused, and so is a small one that claims a huge size.
 #[test]
 fn jpegs_that_promise_too_much_are_refused() {
     let (whole, alone) = (golden("grey_baseline.jpg"), Alone::new("0.jpg"));
@@ -255,7 +255,7 @@ fn every_kind_of_picture_is_a_frame_and_what_is_none_is_not_missed() {
     let first = frames.frame(0).unwrap().to_vec();
     assert_eq!(frames.data(), first.repeat(6), "one picture in six files");
 
-    // A frame whose link leads nowhere is not left out.
+    // A broken link is an error: the frame is not silently left out.
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("nowhere.png", at("f6.png")).unwrap();

@@ -1,4 +1,4 @@
-//! The preprocessing of torchvision's weights, against torchvision.
+//! The preprocessing for torchvision's weights, against torchvision.
 
 use resnet3d_wgpu::Clip;
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};
@@ -6,8 +6,8 @@ use safetensors::SafeTensors;
 
 use super::fixture;
 
-/// Both sum in float32, in another order; values are up to 3. An error in place or weight is 1000 times larger, and so
-/// is rounding to bytes on the way, which these goldens do not do.
+/// Both sum in float32, in different orders; values are up to 3. An error in position or weight is 1000 times larger,
+/// and so is an intermediate rounding to bytes, which these goldens do not have.
 const ABSOLUTE: f32 = 2e-6;
 
 #[test]

@@ -1,5 +1,5 @@
-//! Videos through ffmpeg, made by ffmpeg's own sources: the frames are those that went in, and what is no video is
-//! said.
+//! Videos that ffmpeg makes from its test sources: the decoded frames equal the encoded ones, and the error for any
+//! other file says what the file is.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,10 +16,10 @@ pub fn unscaled() -> LoadOptions {
     LoadOptions::default().preprocess(Preprocess::default().size(Size::Shorter(48)).max_size(None)).keep_frames(true)
 }
 
-/// Runs ffmpeg with arguments that have no blanks within, in `directory`.
+/// Runs ffmpeg in `directory` with blank-separated arguments.
 #[track_caller]
 pub fn ffmpeg(directory: &Path, arguments: &str) {
-    /// The option that keeps it from doubling and dropping frames; versions before 5.1 call it otherwise.
+    /// The option against doubled and dropped frames. Before ffmpeg 5.1 it has another name.
     const RATE_OPTION: &str = "-fps_mode";
     let run = |arguments: &str| {
         let mut command = Command::new("ffmpeg");
@@ -33,11 +33,11 @@ pub fn ffmpeg(directory: &Path, arguments: &str) {
     assert!(output.status.success(), "ffmpeg {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Moving shapes of 64x48 pixels, without loss.
+/// 20 frames of 64x48 pixels with moving shapes.
 pub const SOURCE: &str = "-f lavfi -i testsrc2=size=64x48:rate=10:duration=2";
 const LOSSLESS: &str = "-c:v ffv1 -pix_fmt bgr0";
 
-/// The frames of `arguments` as PNG files in `directory/name`.
+/// Writes the frames of `arguments` as PNG files to `directory/name`.
 fn pictures(directory: &Path, name: &str, arguments: &str) {
     std::fs::create_dir(directory.join(name)).unwrap();
     ffmpeg(directory, &format!("{arguments} -fps_mode passthrough -pix_fmt rgb24 {name}/%03d.png"));
@@ -113,7 +113,7 @@ fn chosen_frames_are_the_same_of_videos_directories_and_tensors() {
     let bytes = safetensors::serialize([("frames.0", tensor)], None).unwrap();
     std::fs::write(here.join("tensor.safetensors"), bytes).unwrap();
 
-    // start, count, stride, and the frames taken or what is said of those that are missing
+    // start, count, stride, and the frames taken or what the error mentions
     type Case = (usize, Option<usize>, usize, std::result::Result<&'static [usize], &'static str>);
     let cases: [Case; 8] = [
         (0, Some(3), 1, Ok(&[0, 1, 2])),
@@ -166,11 +166,11 @@ fn a_video_that_changes_its_size_goes_on_in_the_first_one() {
     assert!(both.frames[0].iter().take(20).eq(small.frames[0].iter()));
 }
 
-/// Writes into the header of an MP4 that its picture is to be shown turned by a quarter, clockwise.
+/// Writes into the header of an MP4 that its picture is shown after a clockwise quarter turn.
 fn turn(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let at = bytes.windows(4).position(|name| name == b"tkhd").unwrap();
-    // Behind the name: version and flags, 5 numbers, 2 reserved, 4 of 16 bits.
+    // After the name come the version and flags, 5 numbers, 2 reserved numbers, and 4 numbers of 16 bits.
     let matrix = at + 4 + 4 + 5 * 4 + 2 * 4 + 4 * 2;
     let fixed = [[0, 1 << 16, 0], [-(1 << 16), 0, 0], [48 << 16, 0, 1 << 30]];
     for (bytes, value) in bytes[matrix..].chunks_exact_mut(4).zip(fixed.into_iter().flatten()) {
@@ -192,13 +192,14 @@ fn a_turned_video_is_turned_as_a_viewer_would() {
     for (turned, upright) in turned.iter().zip(upright.iter()) {
         for (i, pixel) in turned.as_chunks::<3>().0.iter().enumerate() {
             let (x, y) = (i % 48, i / 48);
-            // What was at the bottom is on the left.
+            // The bottom is now on the left.
             assert_eq!(pixel, &upright[((47 - x) * 64 + y) * 3..][..3], "{x}, {y}");
         }
     }
 }
 
-/// The children of this process that mention `path`, and zombies. Those of other tests have a moment to be waited for.
+/// The children of this process that mention `path`, and zombies. Gives other tests a moment to wait for their
+/// children.
 fn children_about(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for _ in 0..100 {
@@ -255,7 +256,7 @@ fn what_is_no_whole_video_is_said() {
     };
     cut("whole.mkv", "cut.mkv");
     cut("whole.mp4", "cut.mp4");
-    // Each would be a video, if what it names were opened.
+    // Each of these would be a video if the file that it names were opened.
     std::fs::write(at("list.m3u8"), "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nsmall.ts\n#EXT-X-ENDLIST\n")
         .unwrap();
     std::fs::copy(at("list.m3u8"), at("list.mp4")).unwrap();
@@ -303,7 +304,7 @@ fn what_is_no_whole_video_is_said() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(children_about(here), [""; 0]);
 
-    // The whole frames before the damage can be had.
+    // The whole frames before the damage can be read.
     let selection = FrameSelection::default().count(2);
     for name in ["cut.mkv", "cut.mp4"] {
         let input = read(at(name), &unscaled().selection(selection)).unwrap();
@@ -311,8 +312,8 @@ fn what_is_no_whole_video_is_said() {
     }
 }
 
-/// Frames are taken at the rate of the video, whether or not its container says how many there are, and of pictures,
-/// which have none, as they are counted.
+/// Frames of a video are sampled by its rate, whether or not its container states their number. Pictures have no rate
+/// and are sampled by number.
 #[test]
 fn frames_are_sampled_as_weights_want_them() {
     let directory = tempfile::tempdir().unwrap();
@@ -327,7 +328,7 @@ fn frames_are_sampled_as_weights_want_them() {
     let by = |frames, step, fps, rule| of(Sampling::new(frames, step, fps, rule));
     type Case<'a> = (LoadOptions, &'a [usize], &'a [usize]);
     let cases: [Case<'_>; 4] = [
-        // 10 a second are every other one of 5, in the middle of 20; of pictures, successive ones.
+        // For 5 of 10 frames a second: every other frame of a video, in the middle of 20, and successive pictures.
         (by(4, 1, Some(5), Rule::Resampled), &[6, 8, 10, 12], &[8, 9, 10, 11]),
         (by(4, 3, Some(5), Rule::Spread), &[0, 7, 15, 19], &[4, 7, 11, 15]),
         (by(4, 3, Some(20), Rule::Subsampled), &[7, 8, 10, 12], &[4, 7, 11, 15]),
@@ -345,7 +346,7 @@ fn frames_are_sampled_as_weights_want_them() {
             for (got, &want) in frames.iter().zip(wanted) {
                 assert!(Some(got) == all.frames[0].frame(want), "{name}: frame {want}");
             }
-            // The clip is of the same frames, in the same order.
+            // The clip has the same frames, in the same order.
             let plane = 48 * 64;
             for (index, &want) in wanted.iter().enumerate() {
                 for channel in 0..3 {
@@ -362,7 +363,7 @@ fn frames_are_sampled_as_weights_want_them() {
     }
 }
 
-/// Every clip and every crop of an input is what it would be by itself, with the frames read once.
+/// Every clip and every crop of an input equals its part of the whole, and the frames are read once.
 #[test]
 fn clips_and_crops_are_those_of_the_whole() {
     let directory = tempfile::tempdir().unwrap();
@@ -406,7 +407,7 @@ fn clips_and_crops_are_those_of_the_whole() {
             }
         }
     }
-    // Squares that do not fit are refused.
+    // Crops that do not fit are refused.
     let sampling = Sampling::new(4, 3, None, Rule::Strided).crops(3).crop(49);
     let options = unscaled().sampling(sampling);
     let error = load_views(here.join("video.mkv"), &options, &mut |_| {}, &mut |_| Ok(())).unwrap_err().to_string();

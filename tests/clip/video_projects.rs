@@ -1,4 +1,4 @@
-//! The preprocessing of the projects for video, against their own.
+//! The preprocessing for the weights of the projects for video, against the projects' results.
 
 use resnet3d_wgpu::Clip;
 use resnet3d_wgpu::clip::preprocess::{ChannelOrder, Frames, Normalization, Preprocess, Size, preprocess};
@@ -6,10 +6,10 @@ use safetensors::SafeTensors;
 
 use super::fixture;
 
-/// Where floats are resized: both sum in float32, in another order.
+/// The tolerance if floats are resized: both sum in float32, in different orders.
 const RELATIVE: f64 = 1e-5;
 
-/// What a grey level is in the clip of a way at most: that of the smallest deviation.
+/// The most that one grey level changes a value of the clip: in the channel with the smallest standard deviation.
 fn level(normalization: Normalization) -> f32 {
     match normalization {
         Normalization::ActivityNet => 1.0,
@@ -62,12 +62,12 @@ fn agrees_with_the_projects_for_video() {
     }
 }
 
-/// Networks whose configuration reverses the channels want the same values, blue first.
+/// Networks whose configuration reverses the channels need the same values, blue first.
 #[test]
 fn the_order_of_channels_is_all_that_is_reversed() {
     let rgb: Vec<u8> = (0..2 * 5 * 7 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let frames = [Frames::new([2, 5, 7], ChannelOrder::Rgb, rgb).unwrap()];
-    // A crop that is larger than the picture shows what is around it as well.
+    // A crop larger than the picture also shows the padding around it.
     let of = |way| {
         let options = Preprocess::usual(way).size(Size::Shorter(9)).crop(11);
         preprocess(&frames, &options).unwrap()

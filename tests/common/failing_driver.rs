@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub struct Driver {
-    /// What `VK_ICD_FILENAMES` is to name.
+    /// The value of `VK_ICD_FILENAMES`.
     pub manifest: PathBuf,
-    /// What `FAILING_DRIVER` is to name: the driver behind it.
+    /// The value of `FAILING_DRIVER`: the real driver.
     pub real: PathBuf,
 }
 

@@ -13,13 +13,13 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Contexts on every usable adapter of the machine, which are printed. Without any the test fails and prints what to
-/// install.
+/// Contexts on every usable adapter of the machine, which are printed. Without an adapter, the test fails and prints
+/// what to install.
 pub fn contexts() -> Vec<GpuContext> {
     contexts_within(DeviceLimits::Adapter)
 }
 
-/// The same with these limits.
+/// Like [`contexts`], with these limits.
 pub fn contexts_within(limits: DeviceLimits) -> Vec<GpuContext> {
     let contexts = GpuContext::all(&ContextOptions::default().limits(limits))
         .expect("the tests need an adapter; on Debian: apt-get install mesa-vulkan-drivers libegl1 libgl1-mesa-dri");
@@ -58,7 +58,7 @@ pub fn names_in(directory: &std::path::Path) -> std::collections::BTreeSet<Strin
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The directory `tests` of the workspace, for the tests of the library and for those of the program.
+/// The directory `tests` of the workspace, for the tests of the library and of the program.
 fn tests() -> PathBuf {
     let directories = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|directory| directory.join("tests"));
     directories.into_iter().find(|tests| tests.join("fixtures").is_dir()).expect("the fixtures are in the repository")
@@ -68,13 +68,13 @@ pub fn fixture_path(name: &str) -> PathBuf {
     tests().join("fixtures").join(name)
 }
 
-/// A file that PyTorch had a part in, see `goldens/make.py`.
+/// The path of a golden, which a script in `goldens` writes.
 pub fn golden_path(name: &str) -> PathBuf {
     tests().join("goldens").join(name)
 }
 
 /// A body case of the independent oracle: network, weights, clip, and the expected taps. The weights are in the same
-/// file, or 2-D in a pickle beside it, to be inflated.
+/// file, or are 2-D weights in a pickle beside it, which are inflated.
 pub struct Fixture {
     pub config: BackboneConfig,
     pub weights: Weights,
@@ -169,7 +169,7 @@ pub fn assert_close(what: &str, got: &[f32], want: impl IntoIterator<Item = f64>
     deviation
 }
 
-/// The comparisons of a test with many blobs, all of which are made before it fails.
+/// The comparisons of a test with many blobs. All are made before the test fails.
 #[derive(Default)]
 pub struct Comparisons {
     made: usize,

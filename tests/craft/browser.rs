@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
-/// The files of that part, with every path, method and word of a macro in them.
+/// The files of this part of the library, with every path, method and word of a macro in them.
 pub fn names(directory: &Path) -> Vec<(PathBuf, Vec<String>)> {
     let mut files = Vec::new();
     add(&mut files, &directory.join("src/lib.rs"), &directory.join("src"));

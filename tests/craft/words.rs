@@ -30,13 +30,14 @@ const COINED: [&str; 24] = [
     "suits",
 ];
 
-/// Words with an ordinary meaning that are not part of other identifiers than those in [`ORDINARY`].
+/// Words that also have an ordinary meaning. Only the identifiers in [`ORDINARY`] may contain them.
 const AMBIGUOUS: [&str; 13] = [
     "entries", "entry", "hold", "image", "images", "lane", "lanes", "round", "rounds", "runs", "segment", "segments",
     "term",
 ];
 
-/// Uses with the ordinary meaning: a word, the start of the path of a file, and the identifiers, or none for all.
+/// Uses with the ordinary meaning: a word, the start of a file's path, and the identifiers that contain the word. An
+/// empty list stands for all identifiers.
 const ORDINARY: &[(&str, &str, &[&str])] = &[
     // Entries of a directory.
     ("entries", "cli/tests/", &["entries"]),

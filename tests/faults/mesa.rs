@@ -33,8 +33,8 @@ fn a_failing_driver_is_a_typed_error() {
     let directory = tempfile::tempdir().unwrap();
     let driver = build(directory.path());
     let mut kinds = std::collections::BTreeMap::new();
-    // What drivers fail at when memory is short or the GPU has been reset. (Where ending a command buffer fails, wgpu
-    // 30 panics when its device is dropped: nothing that could be caught here.)
+    // Functions that fail when memory is short or the GPU has been reset. (If ending a command buffer fails, wgpu 30
+    // panics when its device is dropped, which this crate cannot catch.)
     for (function, code) in [
         ("vkAllocateMemory", NO_MEMORY),
         ("vkCreateBuffer", NO_MEMORY),
@@ -74,7 +74,7 @@ fn a_failing_driver_is_a_typed_error() {
     }
 }
 
-/// A run that is given up because the device takes too long leaves nothing behind: the next one of that shape is right.
+/// After a run is given up because the device takes too long, the next run of that shape is right.
 #[test]
 #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
 fn a_timeout_does_not_poison_a_shape() {
@@ -97,12 +97,12 @@ fn a_timeout_does_not_poison_a_shape() {
     assert!(given_up > 3, "a wait of a run was to fail, and that happened {given_up} times");
 }
 
-/// Of all runs on a driver with one wait that fails at once, at most one is an error.
+/// On a driver where one wait fails immediately, at most one run is an error.
 fn after_a_timeout() {
     let options = ContextOptions::default().backend(Backend::Vulkan);
     let gpu = GpuContext::new(options).unwrap();
     let mut backbone = backbone(&gpu);
-    // The wait that fails may be this one's.
+    // The wait that fails may be in this call.
     let _ = backbone.prepare(CLIP);
     backbone.prepare(CLIP).unwrap();
     let mut good = Vec::new();
@@ -116,7 +116,7 @@ fn after_a_timeout() {
     assert!(good.len() >= 11 && good.iter().all(|features| *features == good[0]), "{} of 12", good.len());
 }
 
-/// Whatever a call does, results are right or errors typed; and a new context is as good as ever.
+/// Every result is right or a typed error, and a new context works.
 fn on_the_failing_driver() {
     let open = || GpuContext::new(ContextOptions::default().backend(Backend::Vulkan));
     let mut kind = "none";
@@ -138,7 +138,7 @@ fn on_the_failing_driver() {
             }
         }
     }
-    // One call has failed: all that did not meet it have worked.
+    // Only one call failed, so all other forwards worked.
     assert!(good.len() >= 6 && good.iter().all(|features| *features == good[0]), "{}", good.len());
     println!("kind: {kind}");
 }
@@ -159,7 +159,7 @@ fn name(error: &Error) -> &'static str {
 #[ignore = "needs Mesa's drivers for the CPU; scripts/test runs it where they are"]
 fn a_lack_of_memory_is_a_typed_error() {
     let contexts = contexts();
-    // The limit is one of a whole process: each adapter has its own.
+    // The limit applies to a whole process, so each adapter has a separate process.
     if let Ok(index) = std::env::var(STARVED) {
         return starve(&contexts[index.parse::<usize>().unwrap()]);
     }
@@ -178,7 +178,7 @@ fn a_lack_of_memory_is_a_typed_error() {
 fn starve(gpu: &GpuContext) {
     let mut backbone = backbone(gpu);
     let want = backbone.forward(&clip(1)).unwrap();
-    // As many shapes as are kept.
+    // As many shapes as the backbone keeps.
     for t in 1..4 {
         backbone.prepare(Shape { t: CLIP.t + t, ..CLIP }).unwrap();
     }
@@ -189,11 +189,11 @@ fn starve(gpu: &GpuContext) {
     let most = (kib << 10) + (400 << 20);
     let old = getrlimit(Resource::As);
     setrlimit(Resource::As, Rlimit { current: Some(most), ..old }).unwrap();
-    // Its largest buffer alone is beyond that.
+    // The largest buffer of this clip alone exceeds the limit.
     let long = Shape::new(1, 3, 900, 224, 224);
     for _ in 0..2 {
         match (gpu.backend(), backbone.prepare(long)) {
-            // OpenGL says nothing of a buffer without memory; what comes after it fails for good.
+            // OpenGL does not report a buffer without memory. Everything after it fails for good.
             ("gl", result) => assert_lost(result, gpu, ""),
             (_, Err(error)) if error.kind() == ErrorKind::OutOfMemory => {
                 assert_eq!(error.adapter(), Some(gpu.adapter_name()));

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Makes the goldens of this directory: what PyTorch computes with torchvision's own blocks, narrow and untrained.
+"""Writes the goldens of this directory: the results of PyTorch for narrow, untrained networks of torchvision's blocks.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python make.py
 
-The networks are torchvision's ResNet code with smaller widths. Weights are random, batch-norm statistics far from those
-of a fresh network, some variances so small that `eps` shows. Files:
+The networks are torchvision's ResNet code with smaller widths. Weights are random, batch-norm statistics are far from
+those of a new network, and some variances are so small that `eps` matters. Files:
 
-* torchvision_basic, torchvision_bottleneck, torchvision_grouped (.safetensors): the state dict as torchvision names it,
-  `layer4` and `fc` included, which a conv4 body does not use; `data`, a clip of two frames; `expect.res2` to
-  `expect.res4`, the outputs of layer1 to layer3 for each frame by itself, (1, C, T, H, W), computed in float64. The
-  bottleneck also has `expect_1x1.*` (the stride on the first 1x1, as in MSRA's networks) and `expect_eps0.*` (that,
-  and no eps in the batch norms, as in maskrcnn-benchmark).
-* shapes.json: names and shapes of the full-width networks, for telling them apart. torchvision writes them.
-* py*.pkl: one dictionary of arrays of several kinds, by the pickle protocols 0 to 5 of Python 3; pickles.safetensors:
+* torchvision_basic, torchvision_bottleneck, torchvision_grouped (.safetensors): the state dict with torchvision's
+  names, including `layer4` and `fc`, which a conv4 body does not use; `data`, a clip of two frames; `expect.res2` to
+  `expect.res4`, the outputs of layer1 to layer3 for each frame separately, (1, C, T, H, W), computed in float64. The
+  bottleneck also has `expect_1x1.*` (the stride on the first 1x1, as in MSRA's networks) and `expect_eps0.*` (the same
+  without eps in the batch norms, as in maskrcnn-benchmark).
+* shapes.json: names and shapes of torchvision's full-width networks, to tell the networks apart.
+* py*.pkl: one dictionary of arrays of several kinds, in the pickle protocols 0 to 5 of Python 3; pickles.safetensors:
   the same values as float32.
 """
 
@@ -69,13 +69,13 @@ def randomise(model):
             module.running_mean = torch.empty(n).uniform_(-0.5, 0.5)
             module.running_var = torch.empty(n).uniform_(0.3, 2.0)
             module.running_var[0] = 2e-3
-            # Keeps the channel whose variance is tiny from drowning the others.
+            # Keeps the channel with the tiny variance from dominating the others.
             module.weight.data[0] *= 0.05
             module.num_batches_tracked += 7
 
 
 def features(model, clip):
-    """The outputs for every frame of `clip`, (1, 3, T, H, W), put together as (1, C, T, H, W), in float64."""
+    """The outputs for the frames of `clip`, (1, 3, T, H, W), joined to (1, C, T, H, W), computed in float64."""
     with torch.no_grad():
         outputs = model.double().eval().stages(clip.double()[0].transpose(0, 1))
     model.float()
@@ -120,7 +120,7 @@ def shapes():
 
 
 def pickles():
-    """One layer's worth of every kind of array that a checkpoint may hold, under names that no body has."""
+    """Writes one array of every kind that a checkpoint may hold, under names that no body has."""
     rng = np.random.default_rng(0)
     values = {
         "f4": rng.standard_normal((3, 2, 2, 2)).astype("<f4"),

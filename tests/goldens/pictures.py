@@ -24,7 +24,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def scene(width, height):
-    """Coloured noise with more of the low frequencies, as photographs have it, as floats from 0 to 255."""
+    """Coloured noise with strong low frequencies, like photographs, as floats from 0 to 255."""
     y, x = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]
     weight = 1 / np.maximum(np.hypot(x, y), 1 / max(width, height)) ** 0.9
     planes = [np.fft.ifft2(np.fft.fft2(RANDOM.standard_normal((height, width))) * weight).real for _ in range(3)]
@@ -73,7 +73,7 @@ def jpegs():
     for orientation in range(1, 9):
         Image.fromarray(eight(21, 13)).save(OUT / f"exif{orientation}.jpg", quality=90, exif=exif(orientation))
     (OUT / "scans.jpg").write_bytes(one_scan_each(eight(33, 21)))
-    # Made without its last scan: libjpeg smooths what that would have refined.
+    # The last scan is removed: libjpeg smooths what that scan would have refined.
     progressive = (OUT / "420_progressive.jpg").read_bytes()
     (OUT / "unrefined.jpg").write_bytes(progressive[: progressive.rfind(b"\xff\xda")] + b"\xff\xd9")
 
@@ -85,7 +85,7 @@ def jpeg_bytes(picture, **options):
 
 
 def ycck(rgb):
-    """Four components, Y Cb Cr K: Pillow's CMYK, whose Adobe marker is made to say so."""
+    """Four components, Y Cb Cr K: Pillow's CMYK, with the Adobe marker changed to match."""
     negative = np.asarray(Image.fromarray(255 - rgb).convert("YCbCr"))
     stored = np.dstack([negative, np.full(negative.shape[:2], 200, np.uint8)])
     data = bytearray(jpeg_bytes(Image.fromarray(255 - stored, "CMYK"), quality=95))
@@ -96,7 +96,7 @@ def ycck(rgb):
 
 
 def one_scan_each(ycc):
-    """A baseline file with a scan for each component, out of three grey ones with the same tables."""
+    """A baseline file with a scan for each component, made of three grey files with the same tables."""
     files = [jpeg_bytes(Image.fromarray(np.ascontiguousarray(ycc[..., c])), quality=90) for c in range(3)]
     frame, scan = files[0].find(b"\xff\xc0"), files[0].find(b"\xff\xda")
     after = frame + 2 + struct.unpack(">H", files[0][frame + 2 : frame + 4])[0]
@@ -111,7 +111,7 @@ def one_scan_each(ycc):
 
 
 def sixteen(picture):
-    """The same with a lower byte of noise."""
+    """The picture with 16 bits a sample, where the lower byte is noise."""
     return (picture * 256 + RANDOM.integers(0, 256, picture.shape)).clip(0, 65535).astype(np.uint16)
 
 

@@ -7,8 +7,8 @@
   that are not tensors; everything.safetensors: the values of its tensors as float32.
 * resnet.pth, resnet_legacy.pth, resnet_half.pth (bfloat16, legacy), resnet.safetensors: the state dict of a very narrow
   ResNet with torchvision's names, and the same as safetensors.
-* model_state.pyth (PySlowFast's wrapper, names with `module.`), model.pth, bare.pth (a state dict alone, in which two
-  tensors are one): the wrappers of other projects.
+* model_state.pyth (PySlowFast's wrapper, names with `module.`), model.pth, bare.pth (a state dict without a wrapper, in
+  which two names have the same tensor): the wrappers of other projects.
 * whole.pth, whole_legacy.pth: a model that was saved as an object. script.pt: a compiled model.
 
 Nothing is trained. The names of storages in legacy files are addresses, so these files differ from run to run.
@@ -33,7 +33,7 @@ def both(value, name):
 
 
 def plain(tensors):
-    """The tensors among them as float32, each by itself."""
+    """The tensors in `tensors` as float32, each with a separate storage."""
     arrays = {name: torch.as_tensor(value) for name, value in tensors.items() if hasattr(value, "shape")}
     return {name: value.detach().float().contiguous().clone() for name, value in arrays.items()}
 
@@ -62,7 +62,7 @@ def everything():
     tensors["tied"] = tensors["f32"]
     tensors["marked"] = nn.Parameter(torch.randn(2))
     tensors["marked"].mark = "an attribute"
-    # Numbers that no weight can be.
+    # Element types that no weight has.
     tensors["bn.num_batches_tracked"] = torch.tensor(7)
     tensors["mask"] = torch.tensor([True, False])
     tensors["complex"] = torch.randn(2, dtype=torch.complex64)
@@ -101,7 +101,7 @@ def everything():
 
 
 def resnet():
-    """One basic block a stage of res2 to res4, and a classifier."""
+    """One basic block in each of res2 to res4, and a classifier."""
     widths = [2, 2, 4, 8]
     tensors = collections.OrderedDict()
 
@@ -156,7 +156,7 @@ def wrappers():
     torch.save({"model": state, "model_ema": {"other": torch.zeros(1)}}, HERE / "model.pth")
     state["again.weight"] = state["0.weight"]
     torch.save(state, HERE / "bare.pth")
-    # A legacy file has the source of its classes and where that lies, which is nobody's business.
+    # A legacy file has the source of its classes and the path of that source, which should not be published.
     torch.serialization.get_source_lines_and_file = lambda obj: (["class Whole: ...\n"], 0, "whole.py")
     both(Whole(), "whole")
     torch.jit.script(Whole()).save(str(HERE / "script.pt"))

@@ -10,14 +10,15 @@ PROJECTS is a directory with clones of the projects, at these commits or later o
     facebookresearch/SlowFast@287ec007          hassony2/inflated_convnets_pytorch@e2e2bf11
     facebookresearch/VMZ@4cc542d5               open-mmlab/mmaction2@4d6c9347
 
-torchvision's networks are those of its wheel. The function of its project builds every network from its configuration.
-Then its convolutions, batch norms and classifier are replaced by the same with a thirty-second of the width (a
-sixteenth for two pathways), and the blocks of a stage after the second (or third) are left out. The computation stays
-that of the project's code. Batch-norm statistics are far from those of a new network, some variances are so small that
+torchvision's networks come from its wheel. Every network is built by its project's function from its configuration.
+Then its convolutions, batch norms and classifier are replaced by narrower ones with a thirty-second of the width (a
+sixteenth for two pathways), and the blocks of a stage after the second (or third) are left out. The project's code
+still does the computation. Batch-norm statistics are far from those of a new network, some variances are so small that
 `eps` matters, and all values are rounded to half precision, in which they are stored. Each network gives
 `video/NAME.safetensors`: the state dict with the names of the project; `data`, a clip; `expect.res<stage>_<block>_sum`,
-`expect.pool5` (the mean over time, height and width) and `expect.pred` (the classifier of that), in float64, rounded
-once. The metadata key `cfg` is what a file of the project has besides its tensors, if that matters.
+`expect.pool5` (the mean over time, height and width) and `expect.pred` (the classifier's scores for the mean), computed
+in float64 and rounded once. The metadata key `cfg` is the text that a file of the project has next to its tensors, if
+it matters.
 """
 
 import functools
@@ -35,12 +36,12 @@ CLASSES = 5
 
 
 def narrow_width(width, shrink):
-    """So small a part of a width; the channels of a clip stay."""
+    """A width divided by `shrink`. The channels of a clip stay three."""
     return width if width == 3 else max(1, width // shrink)
 
 
 def narrow(module, shrink):
-    """Replaces whatever has a width by the same of so small a part of it."""
+    """Replaces every layer that has a width by a narrower one."""
     for name, child in list(module.named_children()):
         if isinstance(child, (nn.Conv2d, nn.Conv3d)):
             own = nn.Conv2d if isinstance(child, nn.Conv2d) else nn.Conv3d
@@ -51,7 +52,7 @@ def narrow(module, shrink):
                        bias=child.bias is not None)
             setattr(module, name, conv)
         elif isinstance(child, (nn.BatchNorm2d, nn.BatchNorm3d)):
-            # inflated_convnets_pytorch lets a 2-D one take 3-D maps.
+            # inflated_convnets_pytorch lets a 2-D batch norm take 3-D maps.
             own = nn.BatchNorm3d if "_check_input_dim" in vars(child) else type(child)
             setattr(module, name, own(narrow_width(child.num_features, shrink), eps=child.eps))
         elif isinstance(child, nn.Linear):
@@ -72,7 +73,7 @@ def randomise(model):
             module.running_mean = torch.empty(n).uniform_(-0.5, 0.5)
             module.running_var = torch.empty(n).uniform_(0.3, 2.0)
             module.running_var[0] = 2e-3
-            # Keeps the channel whose variance is tiny from drowning the others.
+            # Keeps the channel with the tiny variance from dominating the others.
             module.weight.data[0] *= 0.05
             module.num_batches_tracked += 7
     for tensor in [*model.parameters(), *model.buffers()]:
@@ -86,8 +87,8 @@ def keep_blocks(stage, count):
 
 
 class Golden:
-    """A network: the model of the project, its stages, those of its fast pathway if it has one, and its classifier,
-    which may take the means of the fast pathway first."""
+    """A network: the project's model, its stages, the stages of its fast pathway if it has one, and its classifier,
+    which takes the means of the fast pathway first if `fast_first` is set."""
 
     def __init__(
         self, model, stages, classifier, prefix="", cfg=None, shape=(1, 3, 8, 32, 40), fast=None, fast_first=False
@@ -101,11 +102,11 @@ class Golden:
         narrow(self.model, self.shrink)
         randomise(self.model)
         for module in self.model.modules():
-            # Hara's shortcut A is no module but a function of the width.
+            # Hara's shortcut A is not a module but a function of the width.
             shortcut = getattr(module, "downsample", None)
             if isinstance(shortcut, functools.partial):
                 shortcut.keywords["planes"] = narrow_width(shortcut.keywords["planes"], self.shrink)
-        # What was replaced is looked up again.
+        # Looks up the replaced modules again.
         stages, classifier = self.stages(self.model), self.classifier(self.model)
         state = {self.prefix + key: value.clone() for key, value in self.model.state_dict().items()}
         data = torch.randn(self.shape).half().float()
@@ -120,7 +121,7 @@ class Golden:
             run_backbone(self.model.double().eval(), data.double(), len(named), outputs)
         for hook in hooks:
             hook.remove()
-        # mmaction2's C2D takes frames for clips.
+        # mmaction2's C2D treats frames as clips.
         frames = lambda out: out if out.dim() == 5 else out.unflatten(0, (self.shape[0], -1)).transpose(1, 2)
         expect = {name: frames(outputs[name]) for name in named}
         means = [out.mean((2, 3, 4)) for name, out in expect.items() if "res5" in name]
@@ -141,7 +142,7 @@ class Golden:
 
 
 class Done(Exception):
-    """All stages have run; the heads, which are made for full-width maps, need not."""
+    """All stages have run. The heads, which are made for full-width maps, need not run."""
 
 
 def run_backbone(model, clip, stages, outputs):
@@ -170,7 +171,7 @@ def layers(model, counts=(2, 2, 2, 2), of=lambda model: model):
 
 
 def stub(module, *names):
-    """A module that a project imports, and these networks do not use."""
+    """Stands in for a module that a project imports and these networks do not use."""
     for count in range(module.count(".") + 1):
         name = ".".join(module.split(".")[:count + 1])
         if name not in sys.modules:
@@ -200,7 +201,7 @@ def pytorchvideo(function, module="resnet", counts=(2, 2, 3, 2)):
 
 
 def slow_frames(clip, alpha):
-    """What the slow pathway takes, by the function that both projects take for it."""
+    """The frames for the slow pathway, by the function that both projects use."""
     return clip.index_select(2, torch.linspace(0, clip.shape[2] - 1, clip.shape[2] // alpha).long())
 
 
@@ -273,12 +274,12 @@ def hara(builder):
 
 
 def hara_resnext(resnet, resnext):
-    """ResNeXt-101 as published in 2018: the constructor of 2020 hands the count of classes on as the width's factor."""
+    """ResNeXt-101 as published in 2018: the 2020 constructor passes the class count as the factor of the width."""
     class Block(resnext.ResNeXtBottleneck):
         def __init__(self, in_planes, planes, stride=1, downsample=None):
             super().__init__(in_planes, planes, 32, stride, downsample)
 
-    # The stem stays 64 wide, where the blocks are twice as wide as ResNet's.
+    # The stem stays 64 wide, although the blocks are twice as wide as ResNet's.
     model = resnet.ResNet(Block, [3, 4, 23, 3], [64, 128, 256, 512])
     model.in_planes = 64
     for i, planes in enumerate(resnext.get_inplanes()):
@@ -299,7 +300,7 @@ def i3resnet():
 
 
 def vmz(module, builder):
-    # Its own start imports data sets of a torchvision of that time.
+    # The package itself imports data sets of an old torchvision.
     package = types.ModuleType("vmz")
     package.__path__ = [str(PROJECTS / "VMZ/pt/vmz")]
     sys.modules["vmz"] = package

@@ -1,4 +1,4 @@
-//! Limits on memory, and on what is submitted at once.
+//! Limits on memory, and on the work of one submission.
 
 use super::common::contexts;
 use super::replay::{Met, replay};
@@ -8,7 +8,7 @@ use resnet3d_wgpu::low_level::kernels::{AdapterClass, Target};
 use resnet3d_wgpu::low_level::plan::{Plan, PlanLimits, PlanOptions};
 use resnet3d_wgpu::{BackboneConfig, ErrorKind, Shape};
 
-/// Down to where nothing helps: every plan is within its limit, and computes everything once.
+/// The limit is lowered until no plan fits. Until then, every plan is within its limit and computes everything once.
 #[test]
 fn plans_keep_to_a_limit_on_memory() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
@@ -21,7 +21,7 @@ fn plans_keep_to_a_limit_on_memory() {
         narrow.map(|(json, alignment)| (config(json), Shape::new(2, 3, 13, 60, 40), limits(10_000, 10_000, alignment)));
     for (config, shape, limits) in wide.into_iter().chain(high).chain(narrow) {
         let body = Body::new(&config).unwrap();
-        // Unfused, blobs are joined by an identity operator, which stops gradients.
+        // Without fusion, an identity operator, which stops gradients, joins blobs.
         for (class, fusion) in
             [(AdapterClass::Software, true), (AdapterClass::Gpu, true), (AdapterClass::Software, false)]
         {
@@ -59,7 +59,7 @@ fn plans_keep_to_a_limit_on_memory() {
     assert!(met.on_demand > 5 && met.bands > 0 && met.micro_batches > 0, "{met:?}");
 }
 
-/// The clip that no adapter would hold at once.
+/// A clip that takes more than 2 GiB without a limit.
 #[test]
 fn high_definition_is_planned_within_a_gibibyte() {
     let lavapipe = PlanLimits { max_binding_bytes: 128 << 20, ..PlanLimits::default() };
@@ -85,7 +85,7 @@ fn networks_within_a_limit_give_the_same_bits() {
     ];
     for gpu in contexts() {
         for (json, shape, method, share) in cases {
-            // In hundredths of what it takes without a limit.
+            // `share` is in hundredths of the memory that the network takes without a limit.
             let network = Network { json, shape, method };
             let (whole, plan) = network.run(&gpu, None, None);
             let limit = plan.peak_bytes() / 100 * share;
@@ -96,7 +96,7 @@ fn networks_within_a_limit_give_the_same_bits() {
     }
 }
 
-/// What is submitted at once is bounded, and where a submission ends makes no difference.
+/// The work of a submission is bounded, and results do not depend on where a submission ends.
 #[test]
 fn long_runs_go_in_several_submissions() {
     let body = Body::new(BackboneConfig::r18_conv4()).unwrap();
@@ -109,7 +109,7 @@ fn long_runs_go_in_several_submissions() {
         let macs = long.steps().iter().flat_map(|step| &step.dispatches).map(|dispatch| dispatch.launch.macs);
         let most = options.limits.max_macs;
         let (largest, all) = macs.fold((0, 0), |(largest, all), macs| (macs.max(largest), all + macs));
-        // But for what pads tiles, and what neighbours in the stem compute twice.
+        // The excess is for padded tiles, and for values that neighbours in the stem compute twice.
         assert!(largest <= most / 2 * 3, "{}: a dispatch of {largest}", target.class.name());
         assert!(
             all > most && long.submissions().len() as u64 >= all / most,

@@ -1,4 +1,4 @@
-//! Replaying plans without a GPU: everything is where it is read, in time, within limits, and computed once.
+//! Replays plans without a GPU: everything is in its place in time, within limits, and computed once.
 
 use resnet3d_wgpu::Shape;
 use resnet3d_wgpu::low_level::graph::{BlobId, Layout, OpKind, Window};
@@ -9,7 +9,7 @@ use resnet3d_wgpu::low_level::plan::{
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Bytes of a row of a frame of a blob.
+/// The bytes of one row of one frame of a blob.
 fn row_bytes(plan: &Plan, blob: BlobId) -> u64 {
     plan.graph().blob(blob).bytes(Shape { t: 1, h: 1, ..plan.micro_batch_shape(blob) })
 }
@@ -26,8 +26,8 @@ fn windows(kind: &OpKind, input: usize) -> Vec<Window> {
     }
 }
 
-/// What of an axis of an input of `extent` is under the taps of the outputs `out`, tap by tap: first and last, `None`
-/// if all are padding. Without windows it is the output's own place.
+/// The range of an input's axis of `extent` elements that the taps of the outputs `out` touch, found tap by tap: `None`
+/// if all taps are in the padding, and `out` if there are no windows.
 fn touched(windows: &[Window], axis: usize, out: &Range<usize>, extent: usize) -> Option<Range<usize>> {
     let Some((window, further)) = windows.split_first() else { return Some(out.clone()) };
     let outputs = window.output([extent; 3]).map_or(0, |extents| extents[axis]);
@@ -48,7 +48,7 @@ fn holder(plan: &Plan, mut blob: BlobId) -> BlobId {
     blob
 }
 
-/// How often each row of each frame has been met.
+/// How often each row of each frame is met.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Grid {
     height: usize,
@@ -71,7 +71,8 @@ impl Grid {
     }
 }
 
-/// What the buffers hold while a plan is replayed: whose chunk, and which frames and rows of it are there.
+/// The contents of the buffers while a plan is replayed: the chunk in each, and the frames and rows of it that are
+/// there.
 struct Replay<'a> {
     plan: &'a Plan,
     holds: Vec<Option<(BlobId, usize)>>,
@@ -99,8 +100,8 @@ impl Replay<'_> {
     }
 }
 
-/// Replays a plan: nothing exceeds `limits`, every range of frames and rows is where it should be and no larger than it
-/// must be, is computed before it is read and there until then, and every row of every chunk is computed exactly once.
+/// Replays a plan. Nothing exceeds `limits`. Every range of frames and rows is where it should be and no larger than it
+/// must be, is computed before it is read, and is still there then. Every row of every chunk is computed exactly once.
 pub fn replay(plan: &Plan, limits: &PlanLimits) {
     for &bytes in plan.memory().buffers().iter().chain(plan.uploads().buffers()).chain(plan.readbacks().buffers()) {
         assert!(bytes <= limits.max_buffer_bytes, "a buffer of {bytes} bytes");
@@ -172,12 +173,12 @@ struct Replayed {
     read_back: Vec<(usize, usize)>,
 }
 
-/// Replays the commands of one micro-batch, from buffers that hold nothing.
+/// Replays the commands of one micro-batch, with empty buffers at first.
 fn replay_micro_batch(plan: &Plan, commands: &[Command], wanted: usize, limits: &PlanLimits) -> Replayed {
     let buffers = plan.memory().buffers().len();
     let mut replay = Replay { plan, holds: vec![None; buffers], there: vec![Grid::default(); buffers] };
     let mut replayed = Replayed::default();
-    // Dispatches of a slice that has more of them.
+    // The dispatches so far of a slice that has several.
     let mut slice: Vec<Dispatch> = Vec::new();
     for command in commands {
         match *command {
@@ -213,7 +214,7 @@ fn replay_micro_batch(plan: &Plan, commands: &[Command], wanted: usize, limits: 
     replayed
 }
 
-/// The extent of a blob that a command copies, from or to where it lies.
+/// The extent of a blob that a command copies. Fails unless the command has the place of the extent.
 fn copied(plan: &Plan, blob: BlobId, index: usize, copy: Copy, done: &mut Vec<(usize, usize)>, port: usize) -> Extent {
     let extent = plan.storage(blob).extents()[index].clone();
     let place = (plan.memory().buffers_of(blob)[extent.chunk], extent.offset);
@@ -315,10 +316,11 @@ fn replay_slice(replay: &mut Replay<'_>, step: &Step, slice: &[Dispatch], limits
         if shape.n > 1 {
             assert_eq!(*read_frames, 0..shape.t, "clips follow one another: all frames of them");
         }
-        // What the shader makes of it: tap 0 of the first output lies `pad` frames and rows before the first bound.
+        // The shader's parameters say the same: tap 0 of the first output lies `pad` frames and rows before the first
+        // bound.
         let param =
             |of: &Dispatch, at: usize| i64::from(i32::from_le_bytes(of.launch.params[at..at + 4].try_into().unwrap()));
-        // The second term's window is behind the first one's.
+        // In the parameters, the second term's window follows the first one's.
         let base = if index == 0 { 0 } else { 48 };
         let (pad_t, pad_h) = match winograd {
             true => (param(&slice[1], 24), param(&slice[0], 32)),
@@ -332,7 +334,7 @@ fn replay_slice(replay: &mut Replay<'_>, step: &Step, slice: &[Dispatch], limits
     replay.write(op.output, output.chunk, &slice[0].region);
 }
 
-/// Every row of every chunk is computed exactly once, by every part of the weights.
+/// Every row of every chunk is computed exactly once with every part of the weights.
 fn everything_once(plan: &Plan, step: &Step) {
     let op = &plan.graph().operators()[step.operator];
     let mut written: BTreeMap<(usize, usize), Grid> = BTreeMap::new();

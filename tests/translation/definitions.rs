@@ -1,20 +1,21 @@
-//! What a translated shader defines at its top level, read without a compiler.
+//! The definitions at the top level of a translated shader, read without a compiler.
 
 use std::collections::HashSet;
 
-/// What `text`, in HLSL, MSL or GLSL, defines, in order: functions by name and types of parameters, since each of the
-/// languages has overloads; types, buffers and constants by the whole of their head.
+/// The definitions in `text`, which is HLSL, MSL or GLSL, in order: functions by name and types of parameters, since
+/// all three languages have overloads; types, buffers and constants by their whole head.
 pub fn definitions(text: &str) -> Vec<String> {
     heads(text).iter().map(|head| key(head)).collect()
 }
 
-/// Those of `definitions` that are there already.
+/// The definitions that repeat an earlier one.
 pub fn repeated(definitions: &[String]) -> Vec<&String> {
     let mut seen = HashSet::new();
     definitions.iter().filter(|definition| !seen.insert(*definition)).collect()
 }
 
-/// Everything at the top level up to its body, or up to its end where it has none; white space is single spaces.
+/// The head of every item at the top level: the text up to its body, or up to its end if it has none, with single
+/// spaces as white space.
 fn heads(text: &str) -> Vec<String> {
     let code =
         text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split("//").next().unwrap_or_default());
@@ -26,7 +27,7 @@ fn heads(text: &str) -> Vec<String> {
             _ if depth == 0 => head.push(c),
             _ => {}
         }
-        // A body ends an item, and so does a semicolon: behind `struct { … };` that is one more, of nothing.
+        // A body ends an item, and so does a semicolon. The one after `struct { … }` ends an empty item.
         if depth == 0 && matches!(c, '}' | ';') {
             let item = head.split_whitespace().collect::<Vec<_>>().join(" ");
             head.clear();
@@ -38,10 +39,10 @@ fn heads(text: &str) -> Vec<String> {
     heads
 }
 
-/// `name(type, type)` of a function, and of anything else its head as it is.
+/// `name(type, type)` for a function, and the unchanged head for anything else.
 fn key(head: &str) -> String {
     let signature = || {
-        // HLSL's attributes stand in brackets in front of a function.
+        // HLSL's attributes are in brackets in front of a function.
         let head = head.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(head, |(_, head)| head);
         let (before, parameters) = head.strip_suffix(')')?.split_once('(')?;
         let (_, name) = before.rsplit_once(' ')?;

@@ -6,8 +6,8 @@ use resnet3d_wgpu::Shape;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// A command that must fail: its arguments, with `@` before the names of prepared files and `>` before those of
-/// outputs, the exit code, and what standard error must mention.
+/// A command that must fail: its arguments, with `@` before the name of a prepared file and `>` before the name of an
+/// output, the exit code, and what standard error must mention.
 struct Case {
     arguments: Vec<&'static str>,
     code: i32,

@@ -4,7 +4,7 @@ use crate::common::fixture_path;
 use crate::harness::{NARROW, command, json, keys, listing, run};
 use std::path::Path;
 
-/// Runs a small network with the given variables, such as `HOME` and those of caches.
+/// Runs a small network with the given variables, such as `HOME` and the directories of caches.
 fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
     let file = fixture_path("p01_bottleneck_conv4.safetensors");
     let output = directory.join("features.safetensors");
@@ -20,7 +20,7 @@ fn run_with(further: &[&str], variables: &[(&str, &Path)], directory: &Path) {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
-/// Only Vulkan says what it has compiled.
+/// Only Vulkan hands out compiled pipelines.
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "needs Vulkan, which not every system has beside its own interface")]
 fn caches_are_where_they_are_wanted() {
@@ -30,7 +30,7 @@ fn caches_are_where_they_are_wanted() {
     let [option, variable, system] = ["option", "variable", "system"].map(|name| directory.path().join(name));
     let option_text = option.to_str().unwrap();
 
-    // Mesa also keeps a cache in the home directory, which is moved away.
+    // Mesa also keeps a cache in the home directory, which is moved elsewhere.
     let mesa = ("MESA_SHADER_CACHE_DIR", directory.path());
     run_with(&["--no-cache"], &[("HOME", &home), ("RESNET3D_CACHE_DIR", &variable), mesa], directory.path());
     assert!(!variable.exists() && listing(&home).is_empty(), "with --no-cache");

@@ -24,7 +24,7 @@ fn wgpu_s_variable_is_obeyed_and_named() {
         let ran = adapters(Some(nothing), &["--json"]);
         assert_eq!((ran.0, &ran.1, ran.2.as_str()), (0, &all.1, ""), "{nothing:?}");
     }
-    // This system does not have it.
+    // A backend that this system does not have.
     let absent = if cfg!(target_os = "macos") { "dx12" } else { "metal" };
     let (code, stdout, stderr) = adapters(Some(absent), &[]);
     assert_eq!((code, stdout.as_str()), (1, ""));
@@ -44,7 +44,7 @@ fn wgpu_s_variable_is_obeyed_and_named() {
     }
 }
 
-/// Mesa's complaint about a variable, which looks like one of ours, is not printed.
+/// Mesa's complaint about a variable is not printed: it looks like a message of the program.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_system_without_a_display_is_none_of_the_users_business() {

@@ -1,4 +1,4 @@
-//! The files that a run leaves on the disk: the requested outputs, and a cache if it is enabled. On Linux, where
+//! The files that a run leaves on the disk: the requested outputs, and a cache if it is enabled. Only for Linux, where
 //! variables determine the directories for other files.
 
 use crate::common::{fixture_path, golden_path};

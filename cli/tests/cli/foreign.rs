@@ -200,7 +200,7 @@ fn arrays_of_pictures_are_preprocessed() {
         let (tensors, metadata) = read_tensors(&output);
         assert_eq!((&tensors["data"], metadata["preprocess"].as_str()), (clip, "detectron"), "{name} {further:?}");
     }
-    // `run` with torchvision's weights, which want another normalisation.
+    // `run` with torchvision's weights, which need another normalisation.
     let run_on = |input: &str, further: &[&str]| {
         let (weights, input, output) =
             (golden_path("torchvision_basic.safetensors"), at(input), at("features.safetensors"));

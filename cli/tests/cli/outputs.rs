@@ -110,8 +110,7 @@ fn no_output_is_what_an_input_reads() {
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }
 
-/// A name that is not that of a frame is allowed in the directory of the frames, and the next run reads the same
-/// frames.
+/// Other file names are allowed in the directory of the frames, and the next run reads the same frames.
 #[test]
 fn other_names_are_allowed_beside_frames() {
     let root = prepare();
@@ -207,7 +206,7 @@ mod on_unix {
         assert_eq!(listing(root.path()), ["plan.svg"]);
     }
 
-    /// Only root can create files of other users, and keeps their owner.
+    /// Only root can create a file of another user. The program keeps the owner.
     #[test]
     #[ignore = "needs root; scripts/test runs it if it is root"]
     fn root_keeps_the_owner_of_a_file() {
@@ -229,7 +228,7 @@ mod on_unix {
         let path = root.path().join("plan.svg");
         std::fs::write(&path, "older").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
-        // Another user may not reach the program where it was built.
+        // Another user may not be able to reach the program where it was built.
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let program = elsewhere.path().join("resnet3d");
@@ -350,7 +349,7 @@ mod on_unix {
         use rustix::process::{Pid, Signal, kill_process};
         let root = prepare();
         let named = named_files_only(root.path());
-        // Whether temporary files are named. A killed program leaves named ones.
+        // Whether the file system has unnamed temporary files. A killed program leaves named ones.
         let has_unnamed = rustix::fs::open(root.path(), OFlags::TMPFILE | OFlags::WRONLY, Mode::RWXU).is_ok();
         let all = [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL];
         let ways = [(true, &all[..3]), (false, &all[..if has_unnamed { 4 } else { 3 }])];

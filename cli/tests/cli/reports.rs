@@ -422,8 +422,8 @@ fn verify_covers_the_adapters_and_repeats_by_seed() {
     assert!(widest.unwrap() <= 120, "{table}");
 }
 
-/// A case that runs alone has the operators, shapes and methods that it has in a longer run: the cases of a run, each
-/// alone, have as many runs of each method and cover as many properties as that run.
+/// A case that runs alone has the same operators, shapes and methods as in a longer run: the counts of the cases, each
+/// run alone, add up to the counts of the longer run, by method and by property.
 #[test]
 fn verify_replays_a_case_alone() {
     let whole = json(["verify", "--cases", "6", "--seed", "3"]);
@@ -435,7 +435,7 @@ fn verify_replays_a_case_alone() {
         runs.chain(properties.map(|(name, count)| (format!("covered: {name}"), count.as_u64().unwrap()))).collect()
     };
     let mut sum = BTreeMap::new();
-    // A body follows five operators.
+    // Every sixth case is a body.
     for (case, body) in [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (6, 0), (11, 1)] {
         let alone = json(["verify", "--seed", "3", "--case", &case.to_string()]);
         assert_eq!((&alone["case"], &alone["bodies"]), (&value!(case), &value!(body)));

@@ -152,7 +152,7 @@ fn what_is_passed_over_in_a_directory_of_frames_is_named() {
         let (frames, output) = (at("frames"), at("clip.safetensors"));
         run(["clip", text(&frames), "--output", text(&output), "--size", "24"].iter().chain(common))
     };
-    // Neither names of pictures nor the extra files of a foreign system.
+    // Files without the name of a picture, and extra files of other systems.
     for name in ["notes.txt", "Thumbs.db", ".DS_Store", "._000000.png"] {
         std::fs::write(at("frames").join(name), "no frame").unwrap();
     }

@@ -178,7 +178,7 @@ fn frames_are_sampled_as_weights_want_them_unless_asked_otherwise() {
     let ran = with(&csn, &[&small[..], &["--frames", "32"]].concat());
     assert!(ran.code == 1 && ran.stderr.contains("60 frames in"), "{}", ran.stderr);
 
-    // Converted weights want the same frames, and a ready clip is used unchanged.
+    // Converted weights need the same frames, and a ready clip is used unchanged.
     let converted = at("converted.safetensors");
     let said = json(["convert", text(&weights), text(&converted)]);
     assert_eq!(said["names"], "torchvision (video)");
@@ -557,7 +557,7 @@ fn a_video_that_may_not_be_read_is_not_called_damaged() {
     assert!(ran.status.code() == Some(1) && mentions.iter().all(|mention| said.contains(mention)), "{said}");
 }
 
-/// File names with a special meaning for ffmpeg are plain file names.
+/// File names with a special meaning for ffmpeg are taken as plain file names.
 #[test]
 fn odd_names_are_names() {
     let directory = tempfile::tempdir().unwrap();
