@@ -8,8 +8,8 @@ use crate::named::named;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Numerics {
-    /// Whatever is quickest. Convolutions may be computed by Winograd's method: then a NaN or an infinity spreads to
-    /// all outputs of its Winograd tile, or gets lost there.
+    /// Whatever is quickest. Convolutions may be computed by Winograd's method: then a NaN or an infinity spreads over
+    /// the outputs of its Winograd tile, or gets lost there.
     #[default]
     Fast,
     /// No convolution is computed by Winograd's method. In a convolution with narrow groups, a NaN or an infinity may

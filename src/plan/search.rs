@@ -57,8 +57,8 @@ fn accepted(candidate: Result<Plan, Rejection>) -> Result<Option<Plan>> {
     }
 }
 
-/// Sizes of chunks worth trying: the second to fourth largest size of a blob, each as it is and with an eighth more, for
-/// the overlap of two chunks.
+/// Sizes of chunks worth trying: the second to fourth largest size of a blob, each as it is and with an eighth more,
+/// for the overlap of two chunks.
 fn chunk_sizes(work: &Workload) -> Vec<u64> {
     let mut sizes: Vec<u64> = (0..work.shapes.len()).map(|index| work.bytes(BlobId(index))).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
