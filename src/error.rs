@@ -66,8 +66,8 @@ pub enum ErrorKind {
     /// A blob or weight larger than one binding or buffer of the adapter. [`Error::needed_bytes`] and
     /// [`Error::limit_bytes`] say by how much.
     Limit,
-    /// A limit on the memory of a run that no plan keeps to. [`Error::needed_bytes`] is the fewest bytes of any plan that
-    /// was found.
+    /// A limit on the memory of a run that no plan keeps to. [`Error::needed_bytes`] is the fewest bytes of any plan
+    /// that was found.
     MemoryLimit,
     /// A kernel that cannot compute an operator: it was asked for by name and does not support the operator, or the
     /// operator needs more workgroups than the adapter allows.

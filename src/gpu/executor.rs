@@ -68,7 +68,7 @@ impl Executor {
     /// # Errors
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory);
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost); [`ErrorKind::Device`](crate::ErrorKind::Device) if the
-    /// device refuses, or a shader does not compile; the errors of [`Weights::get`] if the weights are another network's.
+    /// device refuses, or a shader does not compile; the errors of [`Weights::get`] if `weights` are another network's.
     pub async fn new_async(
         gpu: &GpuContext,
         plan: Plan,

@@ -133,7 +133,7 @@ fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
     let (wanted, others): (Vec<usize>, Vec<usize>) =
         (0..nodes.len()).partition(|&index| nodes[index].item.step == last);
     for root in wanted.into_iter().chain(others) {
-        // The slices to compute. Each is needed by the one below it.
+        // The slices to compute. What a slice needs is above it.
         let mut stack = vec![root];
         while let Some(&index) = stack.last() {
             let missing = needs[index].iter().copied().find(|&needed| !done[needed]);

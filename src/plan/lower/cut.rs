@@ -155,7 +155,7 @@ impl Cutter<'_> {
         Ok(ranges)
     }
 
-    /// Whether one dispatch may compute this region of the output of `op`: its work is counted as direct convolution.
+    /// Whether the work for this region of the output of `op`, counted as direct convolution, is within a submission's.
     fn is_light(&self, op: &Operator, region: &Region) -> bool {
         let OpKind::Conv(conv) = &op.kind else { return true };
         let pooled = conv.epilogue.pool.as_ref().map_or(1, |pool| pool.stride.iter().product());

@@ -11,9 +11,9 @@ use crate::plan::batch::Workload;
 use crate::plan::partition::Partition;
 use crate::shape::Shape;
 
-/// The bytes that each workspace may have, at most `total` together. If the needs of operators that are not cut for
-/// their workspaces are within `total`, they are the budgets. Otherwise `total` is divided in the proportions of the
-/// needs that lead to the fewest slices of all operators.
+/// The bytes that each workspace may have, at most `total` together. If the largest needs for the workspaces are within
+/// `total`, they are the budgets, and no operator is cut for its workspaces. Otherwise `total` is divided in the
+/// proportions of the needs that lead to the fewest slices of all operators.
 pub(super) fn budgets(work: &Workload, partition: &Partition, total: u64) -> Vec<u64> {
     let wanted: Vec<Vec<u64>> = work
         .computed()
