@@ -208,7 +208,7 @@ impl GpuBackbone {
     }
 }
 
-/// The quickest methods that an earlier process has found on such a device. There are none in a browser.
+/// The quickest methods that an earlier process has found on a device like this. There are none in a browser.
 fn tuned_before(gpu: &GpuContext, dtype: DType) -> Choices {
     #[cfg(not(target_arch = "wasm32"))]
     let choices = crate::tuning::load(gpu, dtype);

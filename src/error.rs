@@ -66,10 +66,11 @@ pub enum ErrorKind {
     /// A blob or weight larger than one binding or buffer of the adapter. [`Error::needed_bytes`] and
     /// [`Error::limit_bytes`] say by how much.
     Limit,
-    /// A limit on the memory of a run that no plan is within. [`Error::needed_bytes`] is the fewest bytes of any plan
+    /// A limit on the memory of a run that no plan keeps to. [`Error::needed_bytes`] is the fewest bytes of any plan
     /// that was found.
     MemoryLimit,
-    /// A kernel was asked for by name for an operator that it does not support.
+    /// A kernel that cannot compute an operator: it was asked for by name and does not support the operator, or the
+    /// operator needs more workgroups than the adapter allows.
     Kernel,
     /// No adapter fits the request. [`Error::given`] lists the available adapters.
     NoAdapter,
@@ -175,7 +176,7 @@ impl Error {
         }
     }
 
-    /// The cause why a file could not be read or written. [`std::error::Error::source`] returns it too.
+    /// The reason why a file could not be read or written. [`std::error::Error::source`] returns it too.
     pub fn io(&self) -> Option<&std::io::Error> {
         match self.repr() {
             ErrorRepr::File { source, .. } => Some(source),
@@ -268,7 +269,7 @@ impl Error {
         }
     }
 
-    /// The name of the adapter's limit, for an [`ErrorKind::Limit`]: `binding` or `buffer`.
+    /// The name of the adapter's limit, for an [`ErrorKind::Limit`]: `binding`, `buffer` or `texture`.
     pub fn limit_name(&self) -> Option<&'static str> {
         match self.repr() {
             ErrorRepr::Limit { limit_name, .. } => Some(limit_name),

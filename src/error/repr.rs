@@ -97,7 +97,7 @@ pub(crate) enum ErrorRepr {
         what: &'static str,
         /// The name given.
         given: String,
-        /// The names there are.
+        /// The valid names.
         known: Vec<String>,
     },
 
@@ -170,17 +170,17 @@ pub(crate) enum ErrorRepr {
     /// A blob or weight larger than one binding or buffer of the adapter.
     #[error("{what} needs {needed} bytes in one {limit_name}, but the adapter allows {limit}")]
     Limit {
-        /// The blob, and its use.
+        /// The blob, weight or workspace.
         what: String,
         /// Bytes needed.
         needed: u64,
         /// Bytes allowed.
         limit: u64,
-        /// `binding` or `buffer`.
+        /// `binding`, `buffer` or `texture`.
         limit_name: &'static str,
     },
 
-    /// A limit on the memory of a run that no plan is within.
+    /// A limit on the memory of a run that no plan keeps to.
     #[error(
         "{what} needs {least} bytes of device memory for activations and workspaces at least, but the limit is {limit}"
     )]
@@ -193,14 +193,15 @@ pub(crate) enum ErrorRepr {
         limit: u64,
     },
 
-    /// A kernel was asked for by name for an operator that it does not support.
+    /// A kernel that cannot compute an operator: it was asked for by name and does not support the operator, or the
+    /// operator needs more workgroups than the adapter allows.
     #[error("operator {operator}: kernel {kernel} cannot do it: {reason}")]
     Kernel {
         /// Operator name.
         operator: String,
         /// Kernel variant.
         kernel: String,
-        /// What it does not support.
+        /// Why it cannot compute the operator.
         reason: String,
     },
 

@@ -63,7 +63,7 @@ impl Constants {
         Packing { steps, missing }
     }
 
-    /// The constants of each step. Stores those that were packed, for other plans to share.
+    /// The constants of each step. Newly packed constants are stored, for other plans to share.
     pub(super) async fn keep(&mut self, packing: Packing<'_>) -> Result<Vec<Arc<Packed>>> {
         let mut missing = packing.missing.into_iter();
         let mut all = Vec::new();

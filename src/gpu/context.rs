@@ -62,8 +62,8 @@ impl GpuContext {
         Ok(contexts)
     }
 
-    /// A device on the adapter of `summary`, with all the limits in `summary` and those of its features that this crate
-    /// can use.
+    /// A device on the adapter of `summary`, with all limits in `summary`, and with its features that this crate can
+    /// use.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) if the adapter gives no device.
@@ -188,7 +188,7 @@ impl GpuContext {
     }
 }
 
-/// The descriptor of a device with those of `features` that this crate can use.
+/// The descriptor of a device with the `features` that this crate can use.
 fn descriptor(features: wgpu::Features, limits: wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("resnet3d"),

@@ -63,12 +63,12 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Creates pipelines, buffers and bind groups for `plan`, and uploads those of `weights` that `constants` lacks.
+    /// Creates pipelines, buffers and bind groups for `plan`, and uploads the weights that `constants` lacks.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory);
     /// [`ErrorKind::DeviceLost`](crate::ErrorKind::DeviceLost); [`ErrorKind::Device`](crate::ErrorKind::Device) if the
-    /// device refuses, or a shader does not compile; those of [`Weights::get`] if these are another network's weights.
+    /// device refuses, or a shader does not compile; the errors of [`Weights::get`] if `weights` are another network's.
     pub async fn new_async(
         gpu: &GpuContext,
         plan: Plan,
@@ -244,7 +244,7 @@ impl Executor {
         self.gpu.alive().await
     }
 
-    /// Starts a run of the plan on `inputs`: the NCTHW values of those of the graph's inputs that are fed, in order. If
+    /// Starts a run of the plan on `inputs`: the NCTHW values of the graph's inputs that the caller feeds, in order. If
     /// two runs are in flight, it waits for the older one first.
     ///
     /// After an error of the device no later run succeeds, since buffers may still be waiting to be mapped. Make a new

@@ -27,13 +27,13 @@ pub enum ShaderChecks {
     Checked,
 }
 
-/// A textual change of one shader, for tests that a broken kernel is noticed.
+/// A textual change of one shader, for tests which check that a broken kernel is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShaderPatch {
     /// Name of the shader's file, without directory or extension.
     pub shader: &'static str,
-    /// The text to replace, everywhere: an unrolled loop repeats it. A kernel that does not use that part of the shader
-    /// may not contain it.
+    /// The text to replace wherever it occurs: an unrolled loop repeats it. A kernel that does not use that part of the
+    /// shader may lack it.
     pub from: &'static str,
     /// The text to replace it with.
     pub to: &'static str,
@@ -276,7 +276,7 @@ fn compile(gpu: &GpuContext, key: Key, source: String, cache: Option<&wgpu::Pipe
         module: &module,
         entry_point: Some(ENTRY_POINT),
         compilation_options: wgpu::PipelineCompilationOptions {
-            // Shaders write workgroup memory before they read it, which is trusted as their indices are.
+            // Shaders write workgroup memory before they read it. This is trusted, as their indices are.
             zero_initialize_workgroup_memory: key.checks == ShaderChecks::Checked
                 && gpu.target().compiler != Compiler::Fxc,
             ..Default::default()

@@ -39,7 +39,7 @@ pub(super) struct Timestamps {
 }
 
 impl Timestamps {
-    /// Timestamps for at most `passes` passes; `None` if the device has no timestamps, or a query set cannot hold so
+    /// Timestamps for at most `passes` passes; `None` if the device has no timestamps, or a query set cannot hold that
     /// many.
     pub fn new(gpu: &GpuContext, passes: usize) -> Option<Self> {
         let supported = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);

@@ -10,7 +10,8 @@ use crate::plan::{Command, Copy, CopyRange, Plan};
 pub(super) enum Io<'a> {
     /// The buffers that the host maps.
     Staging(&'a StagingSet),
-    /// Buffers of the caller, NCTHW f32: those of the inputs that are fed, and of [`Plan::outputs`].
+    /// Buffers of the caller, NCTHW f32: one for each input that the caller feeds, and one for each of
+    /// [`Plan::outputs`].
     Buffers { inputs: &'a [&'a wgpu::Buffer], outputs: &'a [&'a wgpu::Buffer] },
 }
 
@@ -73,7 +74,7 @@ impl Recording<'_> {
         }
     }
 
-    /// The index of the pair of timestamps of the next pass, if that is timed.
+    /// The index of the pair of timestamps of the next pass, if that pass is timed.
     fn pair(&self) -> Option<usize> {
         match self.timing {
             Timing::Off => None,

@@ -60,8 +60,8 @@ impl StagingSet {
         }
     }
 
-    /// Writes `inputs`, the NCTHW values of those inputs that are fed, to the places from which `plan` uploads them,
-    /// and unmaps the buffers. The buffers must be mapped.
+    /// Writes `inputs`, the NCTHW values of the inputs that the caller feeds, to the places from which `plan` uploads
+    /// them, and unmaps the buffers. The buffers must be mapped.
     pub fn write(&self, gpu: &GpuContext, plan: &Plan, inputs: &[&[f32]]) -> Result<()> {
         for (index, buffer) in self.uploads.iter().enumerate() {
             let mut view = buffer.get_mapped_range_mut(..).map_err(|e| gpu.fault(e))?;

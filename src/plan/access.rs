@@ -4,20 +4,20 @@ use crate::graph::{Axes, Conv, Epilogue, OpKind, Operator, Window};
 use crate::shape::Shape;
 use std::ops::Range;
 
-/// The access pattern of an operator on one of its inputs. Axes are time, height and width: 0, 1 and 2.
+/// The access pattern of an operator on one of its inputs. Axes 0, 1 and 2 are time, height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Output position (t, y, x) reads input position (t, y, x), and the kernel addresses both alike.
     Same,
-    /// A window slides over the input. If there is a pooling, its window slides over what the first one computes.
+    /// A window slides over the input. If there is a pooling, its window slides over the result.
     Window {
         /// The window over the input.
         window: Window,
-        /// The window of a pooling that the same kernel does.
+        /// The window of the pooling, if the same kernel pools as well.
         pool: Option<Window>,
     },
-    /// A reduction: an output position reads all positions along these axes of an input of these extents, and along the
-    /// other axes the position that is its own.
+    /// A reduction: an output position reads all input positions along the reduced axes, and the same position along
+    /// the other axes.
     All {
         /// The axes that are reduced.
         axes: Axes,
@@ -27,7 +27,7 @@ pub(super) enum Access {
 }
 
 impl Access {
-    /// How `op` reads its input of that index, which has this shape.
+    /// How `op` reads its input with the index `input`, which has this shape.
     pub fn of(op: &Operator, input: usize, shape: Shape) -> Self {
         match &op.kind {
             OpKind::Conv(conv) if input == 0 => {
@@ -43,7 +43,7 @@ impl Access {
         }
     }
 
-    /// The part of an axis of the input, which has `extent` positions along it, that the outputs `out` read.
+    /// The range along an axis of the input, of length `extent`, that the outputs `out` read.
     pub fn reads(&self, axis: usize, out: Range<usize>, extent: usize) -> Range<usize> {
         match *self {
             Self::Same => out,
@@ -57,8 +57,7 @@ impl Access {
         }
     }
 
-    /// How many input positions, padding included, lie from the first to the last that so many neighbouring outputs
-    /// read.
+    /// The length of the range, with padding, that `outputs` neighbouring outputs read.
     pub fn span(&self, axis: usize, outputs: usize) -> usize {
         match *self {
             Self::Window { window, pool } => window.span(axis, pool.map_or(outputs, |pool| pool.span(axis, outputs))),
@@ -67,7 +66,7 @@ impl Access {
         }
     }
 
-    /// How far the first input positions are apart that neighbouring outputs read.
+    /// The distance between the first input positions that two neighbouring outputs read.
     pub fn stride(&self, axis: usize) -> usize {
         match *self {
             Self::Window { window, pool } => window.stride[axis] * pool.map_or(1, |pool| pool.stride[axis]),
@@ -85,9 +84,9 @@ impl Access {
         }
     }
 
-    /// The padding in front of what is bound of an axis of the input, from position `read` on, for outputs from `out`
-    /// on. Negative where the binding begins before the first position that is read. The padding of a pooling is left
-    /// to the kernel.
+    /// The padding along an axis in front of a binding that begins at input position `read`, for outputs from `out` on.
+    /// It is negative if the binding begins before the first position that is read. The padding of a pooling is left to
+    /// the kernel.
     pub fn padding(&self, axis: usize, out: usize, read: usize) -> isize {
         match *self {
             Self::Same => 0,
@@ -111,7 +110,7 @@ mod tests {
         assert_eq!(frames.reads(0, 0..1, 8), 0..8);
         assert_eq!(frames.reads(1, 2..4, 5), 2..4);
         assert_eq!((frames.span(0, 1), frames.span(1, 2)), (8, 2));
-        // What is bound of rows 2 and 3 may begin at row 1.
+        // The binding for rows 2 and 3 may begin at row 1.
         assert_eq!((frames.padding(0, 0, 0), frames.padding(1, 2, 1)), (0, -1));
     }
 

@@ -1,12 +1,12 @@
 //! Stage six: which blobs share a buffer.
 //!
-//! Blobs alive during one step never share: WebGPU tracks usage by buffer, so a dispatch's input and output must be
-//! different buffers. Apart from that the fewest bytes win. The assignment is greedy by size, as in Pisarchyk and Lee,
-//! *Efficient Memory Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest
-//! buffer that is free for its whole life. Where that needs more than the least, other orders of blobs of one size are
-//! tried, and the buffer that is free for the shortest time, and the fewest bytes are taken. A blob in several chunks
-//! counts as several blobs, which live alike unless chunks are computed on demand. Time is counted in schedule items
-//! ([`super::ScheduleItem`]).
+//! Blobs that are alive during one step never share a buffer: WebGPU tracks usage by buffer, so a dispatch's input and
+//! output must be different buffers. The assignment is greedy by size, as in Pisarchyk and Lee, *Efficient Memory
+//! Management for Deep Neural Net Inference* (2020): the largest blob first, each into the smallest buffer that is free
+//! for its whole lifetime. If that needs more than the lower bound, variants are tried: another order of blobs of one
+//! size, and the buffer that is free for the shortest time instead of the smallest. The result with the fewest bytes is
+//! taken. A blob in several chunks counts as several blobs, which have the same lifetime unless chunks are computed on
+//! demand. Time is counted in schedule items ([`super::ScheduleItem`]).
 
 use super::batch::Workload;
 use super::lower::Lowered;
@@ -20,7 +20,8 @@ pub(super) fn assign(work: &Workload, lowered: &Lowered, schedule: &[ScheduleIte
     Memory::assign(&lifetimes(work, lowered, schedule, order), schedule.len())
 }
 
-/// When every blob is first and last needed: all chunks of those of a step during it, or each by itself.
+/// The lifetimes of all blobs. Blob by blob, a step keeps all chunks of its blobs alive; on demand, a dispatch keeps
+/// the chunks alive that it binds.
 fn lifetimes(work: &Workload, lowered: &Lowered, schedule: &[ScheduleItem], order: Order) -> Vec<Lifetime> {
     let stored = |blob: BlobId| work.stored_in(blob).index();
     let unused = |(index, storage): (usize, &Storage)| Lifetime::unused(storage.chunks(), stored(BlobId(index)));
@@ -48,17 +49,16 @@ fn lifetimes(work: &Workload, lowered: &Lowered, schedule: &[ScheduleItem], orde
     lifetimes
 }
 
-/// How long the chunks of a blob are needed: from the item that first writes one to the last that reads it, both
-/// included.
+/// The lifetimes of a blob's chunks: from the item that first writes a chunk to the last that reads it, both included.
 #[derive(Clone, Debug)]
 struct Lifetime {
-    /// Bytes of each chunk, and when it is needed, once that is known.
+    /// Bytes of each chunk, and its lifetime once it is known.
     chunks: Vec<(u64, Option<Span>)>,
     /// The blob that holds its values: itself, except behind an identity operator.
     stored_in: usize,
 }
 
-/// The first and the last item of a life.
+/// The first and the last item of a lifetime.
 type Span = (usize, usize);
 
 impl Lifetime {
@@ -66,14 +66,14 @@ impl Lifetime {
         Self { chunks: chunks.iter().map(|&bytes| (bytes, None)).collect(), stored_in }
     }
 
-    /// A chunk is needed in an item.
+    /// Extends the lifetime of a chunk to an item.
     fn extend(&mut self, chunk: usize, item: usize) {
         let span = &mut self.chunks[chunk].1;
         let (first, last) = span.unwrap_or((item, item));
         *span = Some((first.min(item), last.max(item)));
     }
 
-    /// All chunks are needed in an item.
+    /// Extends the lifetimes of all chunks to an item.
     fn extend_all(&mut self, item: usize) {
         (0..self.chunks.len()).for_each(|chunk| self.extend(chunk, item));
     }
@@ -95,23 +95,23 @@ struct Packing {
     buffer_of: Vec<usize>,
 }
 
-/// Which of two chunks of one size gets its buffer first.
+/// Which of several chunks of one size gets its buffer first.
 #[derive(Clone, Copy)]
 enum Ties {
     Earliest,
     LongestLived,
 }
 
-/// Which of the buffers that are free for its life a chunk gets.
+/// Which buffer a chunk gets, of those that are free for its whole lifetime.
 #[derive(Clone, Copy)]
 enum Fit {
     /// The smallest.
     Bytes,
-    /// The one that is free for the shortest time, of those the smallest.
+    /// The one that is free for the shortest time; of several, the smallest.
     Time,
 }
 
-/// More chunks than these are packed in one way only: each compares itself with those before.
+/// More chunks than this are packed in one way only: each chunk is compared with all that were packed before it.
 const FEW: usize = 2048;
 
 impl Packing {
@@ -136,7 +136,7 @@ impl Packing {
         best
     }
 
-    /// The largest chunk first, each into a buffer that is free for its whole life.
+    /// The largest chunk first, each into a buffer that is free for its whole lifetime.
     fn greedy(tenants: &[Tenant], ties: Ties, fit: Fit) -> Self {
         let mut order: Vec<usize> = (0..tenants.len()).collect();
         let life = |index: &usize| tenants[*index].span.map_or(0, |(first, last)| last - first);
@@ -174,7 +174,7 @@ impl Packing {
     }
 }
 
-/// How long a buffer is free around a life, whose other tenants have these.
+/// How long a buffer is free around the lifetime `span`, if its other tenants have the lifetimes `others`.
 fn gap(span: Option<Span>, others: &[Option<Span>]) -> usize {
     let Some((first, last)) = span else { return 0 };
     let others = || others.iter().flatten();
@@ -199,7 +199,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Assigns the blobs of a plan of so many items.
+    /// Assigns the blobs of a plan with `items` schedule items.
     fn assign(lifetimes: &[Lifetime], items: usize) -> Self {
         let stored = lifetimes.iter().enumerate().filter(|(blob, lifetime)| lifetime.stored_in == *blob);
         let tenants: Vec<Tenant> = stored
@@ -234,9 +234,8 @@ impl Memory {
         &self.buffers_of[blob.index()]
     }
 
-    /// The first and the last item during which a chunk of a blob must be there, as indices into
-    /// [`super::Plan::schedule`]. `None` for a chunk that nothing uses. Blobs that an identity operator joins live as
-    /// one.
+    /// The first and the last item that use a chunk of a blob, as indices into [`super::Plan::schedule`]. `None` for a
+    /// chunk that nothing uses. The input and the output of an identity operator have one lifetime.
     pub fn lifetime(&self, blob: BlobId, chunk: usize) -> Option<(usize, usize)> {
         self.spans[blob.index()][chunk]
     }
@@ -252,22 +251,22 @@ impl Memory {
         self.lower_bound
     }
 
-    /// Whether there is nothing worth saving: no more than a tenth above the least, or a few MiB.
+    /// Whether the peak exceeds the lower bound by at most a tenth, or by at most a few MiB: nothing worth saving.
     pub(super) fn is_tight(&self) -> bool {
         const SMALL: u64 = 4 << 20;
         let (peak, least) = (self.peak_bytes(), self.lower_bound);
         peak <= least + least / 10 || peak <= least + SMALL
     }
 
-    /// Bytes if every blob had a buffer of its own.
+    /// Bytes if no blobs shared a buffer.
     pub fn unshared_bytes(&self) -> u64 {
         self.unshared
     }
 }
 
-/// Most bytes that are needed during one of so many items.
+/// The most bytes that are alive during one of `items` items.
 fn most_alive(tenants: &[Tenant], items: usize) -> u64 {
-    // What begins to be needed in an item, and what no longer is.
+    // By item, the bytes that become alive less the bytes that no longer are.
     let mut changes = vec![0i128; items + 1];
     for &Tenant { bytes, span, .. } in tenants {
         let Some((first, last)) = span else { continue };

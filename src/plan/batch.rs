@@ -22,15 +22,15 @@ pub(super) struct Workload<'a> {
     pub options: &'a PlanOptions,
 }
 
-/// Divides the batch into the fewest micro-batches of equally many clips in which every blob, and every workspace, can
-/// be bound as a whole, workspaces keep to what the target allows, and no operator does more work than is submitted at
-/// once; at least `fewest` of them. Micro-batches of single clips if even they are too large.
+/// Divides the batch into the fewest micro-batches of equal size, at least `fewest`, in which every blob and every
+/// workspace can be bound as a whole, workspaces keep to the target's budget, and no operator does more work than one
+/// submission may have. If even single clips are too large for that, a micro-batch is a single clip.
 pub(super) fn batch<'a>(selection: &'a Selection<'a>, options: &'a PlanOptions, fewest: usize) -> Workload<'a> {
     let Selection { graph, shapes, methods } = selection;
     let limits = &options.limits;
     let budget = options.target.scratch_budget(u64::MAX);
     let clips = graph.inputs().iter().map(|id| shapes[id.index()].n).reduce(gcd).unwrap_or(1);
-    // Bytes and work are in proportion to the clips.
+    // Bytes and work are proportional to the number of clips.
     let parts = |needed: u64, fit: u64| usize::try_from(needed.div_ceil(fit.max(1))).unwrap_or(usize::MAX);
     let blobs = graph.blobs().iter().zip(shapes).map(|(blob, &shape)| parts(blob.bytes(shape), limits.bindable()));
     let operators = graph.operators().iter().zip(methods).map(|(op, selected)| {
@@ -58,12 +58,12 @@ impl Workload<'_> {
         self.graph.blob(blob).bytes(self.shape(blob))
     }
 
-    /// Bytes of a row of a frame of a blob, of all clips.
+    /// Bytes of one row of one frame of a blob, over all clips.
     pub fn row_bytes(&self, blob: BlobId) -> u64 {
         self.graph.blob(blob).bytes(Shape { t: 1, h: 1, ..self.shape(blob) })
     }
 
-    /// How `op` reads its input of that index.
+    /// How `op` reads its input with the index `input`.
     pub fn access(&self, op: &Operator, input: usize) -> Access {
         Access::of(op, input, self.shape(op.inputs[input]))
     }
@@ -91,18 +91,18 @@ impl Workload<'_> {
         blob
     }
 
-    /// Most bytes of the blobs of one operator.
+    /// The most bytes that the blobs of one operator have together.
     fn most_at_once(&self) -> u64 {
         let blobs = |op: &Operator| op.inputs.iter().chain([&op.output]).map(|&id| self.bytes(id)).sum();
         self.graph.operators().iter().map(blobs).max().unwrap_or(0)
     }
 
-    /// Whether several clips are computed at once. Their frames do not follow one another, so no blob is divided then.
+    /// Whether a micro-batch has several clips. A range of their frames is not contiguous, so no blob is divided then.
     pub fn has_several_clips(&self) -> bool {
         self.shapes.iter().any(|shape| shape.n > 1)
     }
 
-    /// Blobs as whole as the adapter allows, computed one after the other.
+    /// The coarsest granularity: chunks as large as the adapter's buffers, no bands, blob by blob.
     pub fn coarsest(&self) -> Granularity {
         Granularity {
             chunk_bytes: self.options.limits.max_buffer_bytes,

@@ -1,4 +1,4 @@
-//! Choices of methods that were measured, which the planner prefers to its fixed table.
+//! Measured choices of methods, which the planner prefers to its fixed table.
 
 use crate::dtype::DType;
 use crate::graph::{Conv, Epilogue, OpKind, Window};
@@ -6,7 +6,7 @@ use crate::kernels::Method;
 use crate::shape::Shape;
 use std::collections::BTreeMap;
 
-/// Methods by the signature of operators, see [`signature`].
+/// Methods by operator signature, see [`signature`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices(BTreeMap<String, Method>);
 
@@ -26,22 +26,22 @@ impl Choices {
         self.0.iter().map(|(signature, &method)| (signature.as_str(), method))
     }
 
-    /// How many there are.
+    /// The number of choices.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no choices.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What distinguishes operators, as far as their time depends on it, for example `f32 conv 3x3x3 stride 1x1x1 pad 1x1x1
-/// dilation 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` where there is nothing to choose. Of a projection
-/// the width and the strides count.
+/// The properties of an operator that its time depends on, for example `f32 conv 3x3x3 stride 1x1x1 pad 1x1x1 dilation
+/// 1x1x1 groups 1, 128x8x28x28 to 128x8x28x28, relu`; `None` if there is no choice of methods. A projection is included
+/// with its input width and its strides.
 ///
-/// Shapes are those of a single clip: what is chosen does not depend on the batch.
+/// Shapes are those of a single clip, so a choice does not depend on the batch.
 pub fn signature(kind: &OpKind, input: Shape, output: Shape, dtype: DType) -> Option<String> {
     let OpKind::Conv(Conv { window, groups, epilogue, .. }) = kind else { return None };
     let Window { kernel, stride, pad, dilation } = window;

@@ -1,4 +1,4 @@
-//! A run as a list of commands: what an executor does, one after the other, and what `resnet3d plan --commands` prints.
+//! A run as a list of commands. An executor carries them out in order, and `resnet3d plan --commands` prints them.
 
 use super::region::Region;
 use super::{Binding, Plan, Transfer};
@@ -8,20 +8,20 @@ use serde::Serialize;
 /// One command of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Values of an input are copied from where the caller's are to an activation buffer.
+    /// Values of an input are copied from a staging buffer, or from a buffer of the caller, to an activation buffer.
     CopyIn(Copy),
     /// One dispatch.
     Dispatch {
         /// The micro-batch, see [`Plan::micro_batches`].
         micro_batch: usize,
-        /// Its step, an index into [`Plan::steps`].
+        /// The step, an index into [`Plan::steps`].
         step: usize,
         /// Which of the step's dispatches.
         dispatch: usize,
     },
-    /// Values of an output are copied from an activation buffer to where the caller's are to be.
+    /// Values of an output are copied from an activation buffer to a staging buffer, or to a buffer of the caller.
     CopyOut(Copy),
-    /// What was recorded so far is submitted.
+    /// The commands recorded so far are submitted.
     Submit,
 }
 
@@ -64,14 +64,14 @@ impl Plan {
                     commands.push(Command::Dispatch { micro_batch, step: item.step, dispatch });
                     done += 1;
                 }
-                // A submission that ends with the item takes its readbacks along.
+                // A submission that ends with the item includes its readbacks.
                 commands.extend(outputs);
                 if ends.next_if_eq(&done).is_some() {
                     commands.push(Command::Submit);
                 }
             }
         }
-        // Where nothing is dispatched nothing has ended either.
+        // Without dispatches no submission has ended yet.
         if commands.last() != Some(&Command::Submit) {
             commands.push(Command::Submit);
         }
@@ -130,7 +130,7 @@ impl Plan {
     }
 }
 
-/// A [`Command`] by itself, without its plan.
+/// A [`Command`] that can be read without its plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -147,7 +147,7 @@ pub enum CommandReport {
         kernel: &'static str,
         /// Workgroups along x and y.
         workgroups: [u32; 2],
-        /// What is bound behind the parameters, the output last.
+        /// The bindings after the parameters, the output last.
         bindings: Vec<String>,
     },
     /// [`Command::CopyOut`].
@@ -166,16 +166,16 @@ pub struct CopyReport {
     pub blob: String,
     /// The frames that are copied: the first, and one beyond the last.
     pub frames: [usize; 2],
-    /// The same of their rows.
+    /// The rows of these frames that are copied: the first, and one beyond the last.
     pub rows: [usize; 2],
-    /// Which of the buffers that the host maps.
+    /// The staging buffer, by index.
     pub staging: usize,
-    /// Where in that, in bytes.
+    /// The offset in the staging buffer, in bytes.
     pub staging_offset: u64,
-    /// Which buffer of activations.
+    /// The activation buffer, by index.
     pub buffer: usize,
-    /// Where in that, in bytes.
+    /// The offset in the activation buffer, in bytes.
     pub offset: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
 }

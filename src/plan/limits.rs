@@ -1,10 +1,10 @@
-//! What an adapter allows, as far as planning cares, and what becomes of a candidate that exceeds it.
+//! The limits of an adapter that planning depends on, and the rejection of candidates that exceed them.
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorRepr, Result};
 use crate::kernels::{OperandMemory, texture_row_bytes};
 
-/// What an adapter allows, as far as planning cares.
+/// The limits of an adapter that planning depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanLimits {
     /// Bytes of one storage binding.
@@ -13,21 +13,21 @@ pub struct PlanLimits {
     pub max_buffer_bytes: u64,
     /// Workgroups along one axis of a dispatch.
     pub max_groups: u32,
-    /// What the offsets of storage bindings must be multiples of.
+    /// The offsets of storage bindings must be multiples of this.
     pub offset_alignment: u64,
     /// Rows of a texture.
     pub max_texture_rows: u32,
-    /// Work that is submitted at once: multiply-adds, and [`MACS_PER_BYTE`] of them for every byte that is moved. A
-    /// single dispatch that cannot be cut may do more. Systems take a device for hung and reset it if a submission is
-    /// not done within some seconds; Windows waits for two.
+    /// The most work of one submission: multiply-adds, plus [`MACS_PER_BYTE`] for every byte that is moved. A single
+    /// dispatch that cannot be cut may do more. Systems take a device for hung and reset it if a submission takes
+    /// longer than some seconds; Windows waits for two.
     pub max_macs: u64,
 }
 
-/// What a slow integrated GPU does in a second: 100 GFLOP, or 10 GB moved. So submissions take less than two seconds on
-/// anything that is not twice as slow.
+/// What a slow integrated GPU does in a second: 100 GFLOP, or 10 GB moved. So a submission takes less than two seconds
+/// on any device that is more than half as fast.
 const SLOW_MACS: u64 = 50_000_000_000;
 
-/// How many multiply-adds take as long as moving a byte, there.
+/// The number of multiply-adds that a slow integrated GPU does in the time that it takes to move a byte.
 pub const MACS_PER_BYTE: u64 = 5;
 
 impl Default for PlanLimits {
@@ -59,7 +59,7 @@ impl From<&wgpu::Limits> for PlanLimits {
 }
 
 impl PlanLimits {
-    /// The stricter of each of two adapters' limits: what runs on both.
+    /// The stricter of two adapters' limits, one by one: a plan within them runs on both.
     pub fn within(self, other: Self) -> Self {
         Self {
             max_binding_bytes: self.max_binding_bytes.min(other.max_binding_bytes),
@@ -71,12 +71,12 @@ impl PlanLimits {
         }
     }
 
-    /// What offsets are multiples of.
+    /// Offsets are multiples of this.
     pub(super) fn alignment(&self) -> u64 {
         self.offset_alignment.max(1)
     }
 
-    /// Of neighbouring things of so many bytes each, a binding can begin at those whose index is a multiple of this.
+    /// In a sequence of items of `bytes` bytes each, a binding can begin at items whose index is a multiple of this.
     pub(super) fn aligned_step(&self, bytes: u64) -> usize {
         let (mut gcd, mut rest) = (self.alignment(), bytes);
         while rest > 0 {
@@ -85,13 +85,13 @@ impl PlanLimits {
         (self.alignment() / gcd) as usize
     }
 
-    /// Bytes that one dispatch can have of one blob or constant.
+    /// The most bytes of one blob or constant that one dispatch can bind.
     pub(super) fn bindable(&self) -> u64 {
-        // Shaders index with 32 bits, and drivers compute byte offsets in as many.
+        // Shaders index with 32 bits, and drivers compute byte offsets in 32 bits.
         self.max_binding_bytes.min(self.max_buffer_bytes).min(u64::from(u32::MAX))
     }
 
-    /// Bytes that one dispatch can have of what lies there, in that number format.
+    /// The most bytes of one operand in `memory` that one dispatch can bind, in the number format `dtype`.
     pub(super) fn bindable_in(&self, memory: OperandMemory, dtype: DType) -> u64 {
         match memory {
             OperandMemory::Buffer => self.bindable(),
@@ -102,12 +102,13 @@ impl PlanLimits {
         }
     }
 
-    /// Refuses what does not fit into one binding, whether that is for the binding's limit or the buffer's.
+    /// Fails if `needed` bytes do not fit into one binding, because of the limit on bindings or of the limit on
+    /// buffers.
     pub(super) fn check_binding(&self, needed: u64, what: impl FnOnce() -> String) -> Result<()> {
         self.check_bindable(self.bindable(), needed, what)
     }
 
-    /// The same for what lies there.
+    /// The same for an operand in `memory`.
     pub(super) fn check_binding_in(
         &self,
         memory: OperandMemory,
@@ -131,12 +132,12 @@ impl PlanLimits {
     }
 }
 
-/// Why a candidate is no plan.
+/// The reason why a candidate gives no plan.
 #[derive(Debug)]
 pub(super) enum Rejection {
     /// It exceeds a limit that another candidate may keep to.
     Limit(Error),
-    /// No candidate would mend it.
+    /// An error that no other candidate would avoid.
     Error(Error),
 }
 

@@ -1,6 +1,6 @@
 //! From a graph and a clip's shape to everything a run needs: shapes, kernels, buffers, dispatches. No GPU needed.
 //!
-//! A plan is made in stages, each a function from the results of those before it:
+//! Planning has six stages. Each is a function of the results of the stages before it:
 //!
 //! | stage | decides | gives |
 //! | --- | --- | --- |
@@ -11,7 +11,7 @@
 //! | [`schedule`] | the order, and what is copied between dispatches | [`ScheduleItem`]s |
 //! | [`assign`] | which blobs share a buffer | [`Memory`] |
 //!
-//! [`search`] runs the last four once where everything fits, and else for several candidates.
+//! If everything fits, [`search`] runs the last four stages once, otherwise once for each of several candidates.
 
 mod access;
 mod assign;
@@ -64,26 +64,27 @@ use partition::Granularity;
 /// Choices that shape a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Blobs wanted beside the last one, by name.
+    /// Names of the blobs to return in addition to the last one.
     pub taps: Vec<String>,
     /// Whether to fuse operators, see [`crate::graph::fuse`].
     pub fusion: bool,
-    /// Whether fusion goes as far as [`project`]; where it is `None`, on targets that gain by it
+    /// Whether fusion includes [`project`]. With `None` it does on targets that gain by it
     /// ([`Target::gains_by_projections`]).
     pub projections: Option<bool>,
-    /// The number format of blobs inside of a run, and of most weights.
+    /// The number format of blobs inside a run, and of most weights.
     pub dtype: DType,
     /// The device to choose kernels for.
     pub target: Target,
-    /// Use this method for every operator that it can do.
+    /// Use this method for every operator that it supports.
     pub forced: Option<Method>,
-    /// Where nothing is forced, use these methods before those of the fixed table, for operators that they can do.
+    /// Methods that take precedence over the fixed table, for operators that they support. A forced method precedes
+    /// both.
     pub choices: Choices,
-    /// Which methods may be chosen. Where it excludes Winograd's alone, a forced one of those is used all the same.
+    /// Which methods may be chosen. [`Numerics::NoWinograd`] does not exclude a forced method.
     pub numerics: Numerics,
     /// What the adapter allows.
     pub limits: PlanLimits,
-    /// Bytes that activations and workspaces may have together ([`Plan::peak_bytes`]), if not as many as they need.
+    /// The most bytes that activations and workspaces may have together ([`Plan::peak_bytes`]); `None` for no limit.
     pub memory_limit: Option<u64>,
 }
 
@@ -106,24 +107,24 @@ impl Default for PlanOptions {
 
 /// Everything about running one graph on clips of one shape.
 ///
-/// Where the blobs of a batch exceed what the adapter binds at once, the batch is run in several *micro-batches* of
-/// fewer clips, one after the other in the same buffers. Where those of a single clip do, steps have several
-/// dispatches, each for a range of frames, or of rows. They run in the order of [`Plan::schedule`].
+/// If a blob of the whole batch exceeds a binding of the adapter, the batch runs as several *micro-batches* of fewer
+/// clips, one after the other in the same buffers. If a blob of a single clip exceeds a binding, steps have several
+/// dispatches, each for a range of frames or of rows. Dispatches run in the order of [`Plan::schedule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     graph: Graph,
     dtype: DType,
-    /// Of one micro-batch.
+    /// By blob, of one micro-batch.
     shapes: Vec<Shape>,
     micro_batches: usize,
     steps: Vec<Step>,
     schedule: Vec<ScheduleItem>,
-    /// Where submissions end, in dispatches.
+    /// The ends of submissions, as numbers of dispatches.
     submissions: Vec<usize>,
     storages: Vec<Storage>,
     outputs: Vec<Output>,
     memory: Memory,
-    /// Bytes of every workspace, shared by all steps.
+    /// The workspaces, shared by all steps.
     scratch: Vec<Workspace>,
     uploads: Staging,
     readbacks: Staging,
@@ -133,22 +134,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `graph`, as built, for inputs of the given shapes, in the order of [`Graph::inputs`].
+    /// Plans `graph`, as built, for inputs of these shapes, in the order of [`Graph::inputs`].
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap) for a tap; [`ErrorKind::Shape`](crate::ErrorKind::Shape)
-    /// and [`ErrorKind::Size`](crate::ErrorKind::Size) where the inputs do not suit the graph;
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where not even a few rows of a blob, or a few channels of a
-    /// weight, are within what the adapter allows; [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) where
-    /// nothing was found within the limit on memory; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) where no method
-    /// can do an operator.
+    /// [`ErrorKind::UnknownTap`](crate::ErrorKind::UnknownTap) for a tap that names no blob;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) and [`ErrorKind::Size`](crate::ErrorKind::Size) if the inputs do
+    /// not fit the graph; [`ErrorKind::Limit`](crate::ErrorKind::Limit) if even a few rows of a blob, or a few channels
+    /// of a weight, exceed what the adapter allows; [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) if no
+    /// plan within the limit on memory was found; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if the method for an
+    /// operator cannot compute it.
     pub fn new(graph: &Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Self> {
         let graph = rewrite(graph, options)?;
         let selection = select::select(&graph, inputs, options)?;
         search::search(&selection, options)
     }
 
-    /// The plan of a workload divided like that, in the order that runs.
+    /// The plan of a workload at this granularity.
     fn candidate(work: &Workload, granularity: Granularity) -> Result<Self, Rejection> {
         let Workload { graph, micro_batches, options, .. } = *work;
         let outputs = work.outputs()?;
@@ -190,12 +191,12 @@ impl Plan {
         &self.graph
     }
 
-    /// The number format of blobs inside of a run. Clips and outputs are f32 whatever it is.
+    /// The number format of blobs inside a run. Clips and outputs are always f32.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Shape of a blob of [`Plan::graph`], of the whole batch.
+    /// Shape of a blob of [`Plan::graph`] for the whole batch.
     pub fn shape(&self, blob: BlobId) -> Shape {
         let shape = self.shapes[blob.index()];
         Shape { n: shape.n * self.micro_batches, ..shape }
@@ -206,7 +207,8 @@ impl Plan {
         self.storages.iter().enumerate().map(|(index, storage)| (BlobId(index), storage))
     }
 
-    /// How many micro-batches there are: every step runs that often, each time for as many clips, in the same buffers.
+    /// The number of micro-batches. All have the same number of clips. Every step runs once for each, in the same
+    /// buffers.
     pub fn micro_batches(&self) -> usize {
         self.micro_batches
     }
@@ -226,18 +228,18 @@ impl Plan {
         &self.storages[blob.index()]
     }
 
-    /// What runs in every micro-batch, in the order of the operators.
+    /// The steps of every micro-batch, in the order of the operators.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// In which order the dispatches of the steps run in a micro-batch, and what is copied between them. Usually every
-    /// step is one item.
+    /// The order in which the dispatches of a micro-batch run, and the copies between them. Usually every step is one
+    /// item.
     pub fn schedule(&self) -> &[ScheduleItem] {
         &self.schedule
     }
 
-    /// How many dispatches a run has, in all micro-batches.
+    /// The number of dispatches of a run, in all micro-batches.
     pub fn dispatches(&self) -> usize {
         self.micro_batches * self.steps.iter().map(|step| step.dispatches.len()).sum::<usize>()
     }
@@ -252,7 +254,7 @@ impl Plan {
         &self.readbacks
     }
 
-    /// What a run returns: the taps in the order asked for, then the last blob unless it was among them.
+    /// The blobs that a run returns: the taps in the order asked for, then the last blob unless it is a tap.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
@@ -262,7 +264,7 @@ impl Plan {
         &self.memory
     }
 
-    /// Every workspace. They are shared by all steps and hold nothing between them.
+    /// All workspaces. Steps share them, and their contents do not outlive a step.
     pub fn scratch(&self) -> &[Workspace] {
         &self.scratch
     }
@@ -282,8 +284,8 @@ impl Plan {
         self.weight_bytes
     }
 
-    /// The buffer of a blob of [`Plan::graph`], an index into [`Memory::buffers`]; of its first chunk if it has
-    /// several.
+    /// The buffer of a blob of [`Plan::graph`], or of its first chunk if it has several: an index into
+    /// [`Memory::buffers`].
     pub fn buffer(&self, blob: BlobId) -> usize {
         self.memory.buffers_of(blob)[0]
     }
@@ -299,7 +301,7 @@ impl Plan {
     }
 }
 
-/// The graph that runs: fused as the options say, with blobs channels last inside.
+/// The graph that runs: fused as the options say, with the blobs inside it channels last.
 fn rewrite(graph: &Graph, options: &PlanOptions) -> Result<Graph> {
     let taps = |graph: &Graph| options.taps.iter().map(|name| graph.find(name)).collect::<Result<Vec<_>>>();
     let mut graph = graph.clone();

@@ -8,21 +8,21 @@ use crate::named::named;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Numerics {
-    /// Whatever is quickest. Convolutions may be computed by Winograd's method: a NaN or an infinity then reaches, or
-    /// gets lost in, a square of outputs of its Winograd tile.
+    /// Whatever is quickest. Convolutions may be computed by Winograd's method: then a NaN or an infinity spreads over
+    /// the outputs of its Winograd tile, or gets lost there.
     #[default]
     Fast,
-    /// No convolution is computed by Winograd's method. A NaN or an infinity of a convolution in narrow groups may
-    /// reach the channels of a few of them: such groups may be computed together, with zeros between them.
+    /// No convolution is computed by Winograd's method. In a convolution with narrow groups, a NaN or an infinity may
+    /// reach the channels of a few other groups: narrow groups may be computed together, with zeros between them.
     NoWinograd,
     /// NaN and infinities of the clip appear in the features exactly where the reference has them. Nothing is computed
     /// by Winograd's method, nor by one that multiplies the channels of one group by zeros for another.
     ///
-    /// Denormals, here as without, may be taken for zero by the device at any step, as WGSL allows. (Mesa's software
+    /// As with the other variants, the device may take denormals for zero at any step, as WGSL allows. (Mesa's software
     /// drivers keep them.) They differ from zero by less than 1.2e-38, far below the tolerance.
     ///
-    /// That is what the shaders say. WGSL lets a driver assume that there is no NaN and no infinity, and wgpu has Metal
-    /// compile with fast mathematics, which do: test it on the adapter that it is needed on.
+    /// The shaders are written for this, but WGSL lets a driver assume that there is no NaN and no infinity, and wgpu
+    /// has Metal compile with fast mathematics, which assume it. Test it on the adapter on which it is needed.
     Strict,
 }
 

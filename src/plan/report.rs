@@ -7,7 +7,7 @@ use crate::network::Network;
 use crate::shape::Shape;
 use serde::Serialize;
 
-/// A plan, with the names that its JSON has.
+/// A plan, with the field names of its JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanReport {
     /// The network.
@@ -20,20 +20,20 @@ pub struct PlanReport {
     pub params: u64,
     /// Nominal scale of the last blob.
     pub spatial_scale: f64,
-    /// Name of the last blob. It is an operator's output too, so that JSON has it without.
+    /// Name of the last blob. JSON leaves it out, because it is the output of an operator.
     #[serde(skip)]
     pub last: String,
     /// Width of the last blob.
     pub dim_out: usize,
     /// The operators that run.
     pub ops: Vec<OperatorReport>,
-    /// Bytes.
+    /// Memory, in bytes.
     pub memory: MemoryReport,
     /// Number of dispatches: those of the operators, and the layout conversions at the edges, where there are any.
     pub dispatches: usize,
-    /// How many micro-batches the batch is run in, each with as many clips, one after the other.
+    /// The number of micro-batches, all of the same size, which run one after the other.
     pub micro_batches: usize,
-    /// In how many submissions a run goes to the device: more than one where a slow device would take seconds for it.
+    /// The number of submissions of a run: several if a slow device would take seconds for it.
     pub submissions: usize,
 }
 
@@ -52,13 +52,14 @@ pub struct OperatorReport {
     pub shape: Shape,
     /// Multiply-adds.
     pub macs: u64,
-    /// The method, named by its kernel where that is a single one; null where nothing is computed.
+    /// The method, named after its kernel if it has a single one; null if nothing is computed.
     pub kernel: Option<&'static str>,
-    /// Index into [`MemoryReport::buffers`]; a blob in several has the first here.
+    /// Index into [`MemoryReport::buffers`]; the first one, if the blob is in several buffers.
     pub buffer: usize,
-    /// How many dispatches it takes in each micro-batch: more than one where frames, rows or weights are cut.
+    /// The number of its dispatches in each micro-batch: several if the method has several kernels, or if frames, rows
+    /// or weights are cut.
     pub dispatches: usize,
-    /// Names of the reference's operators that this one does as well, in order.
+    /// Names of the reference's operators that are fused into this one, in order.
     pub fused: Vec<String>,
 }
 
@@ -67,11 +68,11 @@ pub struct OperatorReport {
 pub struct MemoryReport {
     /// All activation and scratch buffers.
     pub peak_bytes: u64,
-    /// Workspaces that are no blob: the Winograd domain.
+    /// Workspaces, which are not blobs: the Winograd domain.
     pub scratch_bytes: u64,
     /// Largest sum of blobs alive during one operator.
     pub lower_bound_bytes: u64,
-    /// All blobs.
+    /// All blobs, if no blobs shared a buffer.
     pub unshared_bytes: u64,
     /// Weights and biases as packed for the kernels.
     pub weight_bytes: u64,

@@ -1,8 +1,9 @@
 //! Stage five: in which order slices are computed.
 //!
-//! *Blob by blob* every blob is computed as a whole before anything that reads it. *Demand-driven*, a slice of the last
-//! operator asks for the chunks it reads, those for theirs, and so on: a chunk is computed just before it is read
-//! first, and its memory is free as soon as it has been read last. Both compute the same slices, from the same values.
+//! *Blob by blob*, every blob is computed as a whole before anything that reads it. *Demand-driven*, a slice of the
+//! last operator asks for the chunks that it reads, their slices ask for the chunks that they read, and so on: a chunk
+//! is computed just before its first read, and its memory is free after its last. Both orders compute the same slices,
+//! from the same values.
 
 use super::batch::Workload;
 use super::lower::{Located, Lowered, LoweredSlice};
@@ -19,9 +20,9 @@ pub struct ScheduleItem {
     pub step: usize,
     /// Which of its dispatches.
     pub dispatches: Range<usize>,
-    /// What is uploaded before: inputs by number, each with an extent of it.
+    /// The uploads before the dispatches: pairs of an input, by number, and one of its extents.
     pub uploads: Vec<(usize, usize)>,
-    /// What is read back after: outputs by number, each with an extent of it.
+    /// The readbacks after the dispatches: pairs of an output, by number, and one of its extents.
     pub readbacks: Vec<(usize, usize)>,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum Order {
     OnDemand,
 }
 
-/// Puts the slices of a workload in order, with what is copied between them.
+/// Puts the slices of a workload in order, with the copies between them.
 pub(super) fn schedule(work: &Workload, lowered: &Lowered, outputs: &[Output], order: Order) -> Vec<ScheduleItem> {
     match order {
         Order::BlobByBlob => blob_by_blob(work, lowered, outputs),
@@ -67,7 +68,7 @@ fn blob_by_blob(work: &Workload, lowered: &Lowered, outputs: &[Output]) -> Vec<S
 /// A chunk of a blob: the blob that holds the values, and the chunk's number there.
 pub(super) type Chunk = (usize, usize);
 
-/// A slice on its way into an order.
+/// A slice that is to be put in order, with the regions that it reads and writes.
 struct Node {
     item: ScheduleItem,
     reads: Vec<(Chunk, Region)>,
@@ -103,8 +104,8 @@ fn slices(work: &Workload, lowered: &Lowered, outputs: &[Output]) -> Vec<Node> {
     nodes
 }
 
-/// Slices as late as they can be for those of the last operator in their order; what is read back besides as soon as it
-/// can be.
+/// The slices of the last operator stay in their order. Every other slice comes just before the first one that needs
+/// it, but a slice of an output comes as soon as all slices that it needs are done.
 fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
     let mut writers: BTreeMap<Chunk, Vec<usize>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -118,7 +119,7 @@ fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
         node.reads.iter().flat_map(writers_of).collect()
     };
     let needs: Vec<BTreeSet<usize>> = nodes.iter().map(needs).collect();
-    // What ends in an output, and whom it waits for.
+    // By slice, the slices of outputs that need it.
     let mut ends: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, _) in nodes.iter().enumerate().filter(|(_, node)| !node.item.readbacks.is_empty()) {
         for &needed in &needs[index] {
@@ -132,7 +133,7 @@ fn on_demand(nodes: Vec<Node>) -> Vec<ScheduleItem> {
     let (wanted, others): (Vec<usize>, Vec<usize>) =
         (0..nodes.len()).partition(|&index| nodes[index].item.step == last);
     for root in wanted.into_iter().chain(others) {
-        // What is to be done, on top what is needed for what is below it.
+        // The slices to compute. What a slice needs is above it.
         let mut stack = vec![root];
         while let Some(&index) = stack.last() {
             let missing = needs[index].iter().copied().find(|&needed| !done[needed]);

@@ -1,4 +1,4 @@
-//! Which candidates are tried, and which is taken. How one is made is `Plan::candidate`.
+//! Which candidates are tried, and which is taken. `Plan::candidate` makes one.
 
 use super::batch::{Workload, batch};
 use super::limits::Rejection;
@@ -21,7 +21,7 @@ pub(super) fn search(selection: &Selection, options: &PlanOptions) -> Result<Pla
     }
 }
 
-/// The plan that needs the least memory without more work, blob by blob.
+/// The plan that needs the least memory for hardly more work, blob by blob.
 fn least_memory(work: &Workload) -> Result<Plan> {
     let coarsest = work.coarsest();
     let plan = match Plan::candidate(work, coarsest) {
@@ -31,9 +31,9 @@ fn least_memory(work: &Workload) -> Result<Plan> {
     if plan.memory.is_tight() || work.has_several_clips() {
         return Ok(plan);
     }
-    // A blob in smaller chunks leaves room for others sooner. The frames that two of them have, and what pads a
-    // dispatch to whole tiles, are computed besides: up to a hundredth more work is worth it, and a thirtieth where a
-    // plan needs more than a quarter above the least memory.
+    // Smaller chunks of a blob fit into buffers that other blobs need at other times. The overlaps of chunks, and the
+    // padding of dispatches to whole tiles, are additional work: up to a hundredth more is worth it, and up to a
+    // thirtieth if the plan needs more than 1.25 times the least memory.
     let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
     let (peak, least) = (plan.memory.peak_bytes(), plan.memory.lower_bound_bytes());
     let worth = if peak > least + least / 4 { 30 } else { 100 };
@@ -57,8 +57,8 @@ fn accepted(candidate: Result<Plan, Rejection>) -> Result<Option<Plan>> {
     }
 }
 
-/// Sizes of chunks worth trying: those of blobs that are smaller than the largest, and an eighth more, for the frames
-/// that two chunks have.
+/// Sizes of chunks worth trying: the second to fourth largest size of a blob, each as it is and with an eighth more,
+/// for the overlap of two chunks.
 fn chunk_sizes(work: &Workload) -> Vec<u64> {
     let mut sizes: Vec<u64> = (0..work.shapes.len()).map(|index| work.bytes(BlobId(index))).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -66,18 +66,18 @@ fn chunk_sizes(work: &Workload) -> Vec<u64> {
     sizes.into_iter().skip(1).take(3).flat_map(|bytes| [bytes, bytes + bytes / 8]).collect()
 }
 
-/// How often chunks are halved without needing less memory before the limit is given up: where a window reads most of a
-/// frame, smaller chunks are only more of them.
+/// How often chunks are halved without saving memory before the search gives up: if a window reads most of a frame,
+/// smaller chunks only mean more chunks.
 const PATIENCE: usize = 6;
 
 /// More dispatches than anyone wants to wait for.
 const MOST_DISPATCHES: usize = 200_000;
 
-/// A plan whose activations and workspaces are within `limit`, which those of `plan` are not: with more micro-batches
-/// of fewer clips, and if that does not help single clips with chunks computed on demand, the largest that do.
+/// A plan whose activations and workspaces are within `limit`, which `plan` exceeds. More micro-batches of fewer clips
+/// are tried first, then single clips with chunks that are computed on demand, the largest chunks first.
 ///
 /// # Errors
-/// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) if there is none.
+/// [`ErrorKind::MemoryLimit`](crate::ErrorKind::MemoryLimit) if none is found.
 fn within(selection: &Selection, options: &PlanOptions, limit: u64, plan: &Plan) -> Result<Plan> {
     let mut least = plan.peak_bytes();
     let mut work = batch(selection, options, plan.micro_batches);
@@ -94,15 +94,15 @@ fn within(selection: &Selection, options: &PlanOptions, limit: u64, plan: &Plan)
         least = least.min(plan.peak_bytes());
     }
     let largest = (0..work.shapes.len()).map(|index| work.bytes(BlobId(index))).max().unwrap_or(0);
-    // Workspaces as without a limit, or smaller, or as small as can be. What is tried does not depend on the limit, so
-    // that the least that the error names is one that can be kept to.
+    // Workspaces as without a limit, or smaller, or as small as possible. The candidates do not depend on the limit, so
+    // that there is a plan within the least limit that the error names.
     let budget = work.coarsest().workspace_bytes;
     let mut in_vain = 0;
     for chunk_bytes in (0..u64::BITS).map_while(|halvings| Some(largest >> halvings).filter(|&bytes| bytes > 0)) {
         in_vain += 1;
         for workspace_bytes in [budget, budget / 4, 0] {
             let granularity = Granularity { chunk_bytes, workspace_bytes, bands: true, order: Order::OnDemand };
-            // Bindings may not be able to begin where such small chunks would be cut.
+            // Chunks of this size may have to be cut where no binding can begin.
             let Some(plan) = accepted(Plan::candidate(&work, granularity))? else { continue };
             if plan.peak_bytes() <= limit {
                 return Ok(plan);

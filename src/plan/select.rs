@@ -22,17 +22,18 @@ pub(super) struct Selection<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selected {
     pub method: Method,
-    /// How the blocks of output channels are divided, and the constants with them, so that each part can be bound.
+    /// The parts into which the blocks of output channels, and the constants with them, are divided so that each part
+    /// can be bound.
     pub parts: Vec<Range<usize>>,
     /// Bytes of all its constants.
     pub constant_bytes: u64,
 }
 
-/// Infers the shapes of `graph` and selects its methods. They do not depend on how many clips the batch has.
+/// Infers the shapes of `graph` and selects its methods. The methods do not depend on the number of clips.
 ///
 /// # Errors
-/// Those of [`infer_shapes`]; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) where the method cannot do an operator;
-/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) where a block of its weights is too large to be bound.
+/// Those of [`infer_shapes`]; [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if the method for an operator cannot
+/// compute it; [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a block of its weights is too large to be bound.
 pub(super) fn select<'a>(graph: &'a Graph, inputs: &[Shape], options: &PlanOptions) -> Result<Selection<'a>> {
     let shapes = infer_shapes(graph, inputs)?;
     let selected = |op: &Operator| -> Result<Option<Selected>> {
@@ -47,8 +48,8 @@ pub(super) fn select<'a>(graph: &'a Graph, inputs: &[Shape], options: &PlanOptio
     Ok(Selection { graph, shapes, methods })
 }
 
-/// Whether `conv` is to take over the pooling behind it: a method for both at once is profitable and within limits, or
-/// is asked for.
+/// Whether the pooling after `conv` is to be fused into it: if a method for both is profitable and within limits, or is
+/// forced.
 pub(super) fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     let both = Conv { epilogue: Epilogue { pool: Some(Box::new(*pool)), ..conv.epilogue.clone() }, ..conv.clone() };
     let output = Shape::new(1, conv.dim_out, 1, 1, 1);
@@ -65,11 +66,12 @@ pub(super) fn pools(conv: &Conv, pool: &Window, options: &PlanOptions) -> bool {
     }
 }
 
-/// The method for an operator with that input and output; `None` for those that compute nothing.
+/// The method for an operator with this input and output; `None` if it computes nothing.
 fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> Option<Method> {
     let kind = &op.kind;
     let candidates = Method::candidates(kind, options.target);
-    // Of those with weights in a buffer, which come last, it is an error if a block of them is too large.
+    // Methods with weights in a buffer come last. Except Winograd's, they are allowed even if a block of weights is too
+    // large: that becomes an error.
     let fits = |method: &Method| fits(*method, kind, output, options);
     let allowed = |method: &Method| {
         let may_overflow = !method.is_winograd() && method.constant_memory(0) == OperandMemory::Buffer;
@@ -86,18 +88,18 @@ fn choose(op: &Operator, input: Shape, output: Shape, options: &PlanOptions) -> 
     })
 }
 
-/// Whether a block of the weights of an operator with that output is within a binding, or a texture.
+/// Whether a block of the weights of an operator with this output fits into a binding, or into a texture.
 fn fits(method: Method, kind: &OpKind, output: Shape, options: &PlanOptions) -> bool {
     block_bytes(method, kind, output, options.dtype) <= bindable(method, options)
 }
 
-/// Bytes of the weights of `method` that one dispatch can have.
+/// The most bytes of weights of `method` that one dispatch can bind.
 fn bindable(method: Method, options: &PlanOptions) -> u64 {
     let dtype = method.constant_format(0).of(options.dtype);
     options.limits.bindable_in(method.constant_memory(0), dtype)
 }
 
-/// Bytes of one block of the largest constant of an operator with that output.
+/// Bytes of one block of the largest constant of an operator with this output.
 fn block_bytes(method: Method, kind: &OpKind, output: Shape, dtype: DType) -> u64 {
     let blocks = method.constant_blocks(kind) as u64;
     let constants = method.constant_bytes(kind, output.c, dtype).into_iter();

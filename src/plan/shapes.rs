@@ -4,8 +4,8 @@ use crate::error::{ErrorRepr, Result};
 use crate::graph::{Conv, Epilogue, Graph, OpKind, Window};
 use crate::shape::Shape;
 
-/// Shapes of all blobs of `graph`, by position in [`Graph::blobs`], for the inputs that are fed in the order of
-/// [`Graph::inputs`].
+/// Shapes of all blobs of `graph`, by position in [`Graph::blobs`]. `inputs` has the shapes of the clips, in the order
+/// of [`Graph::inputs`].
 ///
 /// # Errors
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if an input has the wrong number of channels or the terms of a sum
@@ -53,8 +53,8 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
             OpKind::Affine(_) | OpKind::Relu | OpKind::Sum | OpKind::StopGradient | OpKind::Layout => input,
         };
         check_blob(shape, &graph.blob(op.output).name)?;
-        // A sum's first input, or the convolution that has taken the sum over, fixes the shape of the second; channels
-        // that are joined may be more or fewer.
+        // The second input of a sum must have the shape of the first, or of the convolution that the sum is fused into.
+        // The second input of a concatenation may have any number of channels.
         if let Some(&addend) = op.inputs.get(1) {
             let mut given = shapes[addend.index()];
             if let OpKind::Conv(Conv { epilogue: Epilogue { projection: Some(projection), .. }, .. }) = &op.kind {
@@ -75,7 +75,8 @@ pub fn infer_shapes(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>> {
     Ok(shapes)
 }
 
-/// What is inside a run is bound by frames: one has to be addressable, and all of them countable.
+/// Blobs inside a run are bound in ranges of frames: one frame must be addressable, and the values of all frames
+/// countable.
 fn check_blob(shape: Shape, name: &str) -> Result<()> {
     let frames = shape.n.checked_mul(shape.t).filter(|&frames| frames <= LARGEST);
     let frame = Shape { n: 1, c: shape.c.next_multiple_of(4), t: 1, ..shape }.checked(name)?;

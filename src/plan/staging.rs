@@ -14,15 +14,15 @@ use std::ops::Range;
 pub struct Output {
     /// Blob name.
     pub name: String,
-    /// Where in the graph.
+    /// The blob of the graph.
     pub blob: BlobId,
-    /// The step that writes it, an index into [`Plan::steps`]; `None` for an input. It is copied out right behind that
-    /// step, so that its buffer is free for others as soon as no operator needs it.
+    /// The step that writes it, an index into [`Plan::steps`]; `None` for an input. The blob is copied out right after
+    /// that step, so that its buffer is free for others as soon as no operator needs it.
     pub written_by: Option<usize>,
 }
 
 impl Workload<'_> {
-    /// What a run returns: the taps in the order asked for, then the last blob unless it was among them.
+    /// The blobs that a run returns: the taps in the order asked for, then the last blob unless it is a tap.
     pub(super) fn outputs(&self) -> Result<Vec<Output>> {
         let mut names: Vec<&String> = Vec::new();
         for name in self.options.taps.iter().chain([&self.graph.blob(self.graph.output()).name]) {
@@ -40,12 +40,13 @@ impl Workload<'_> {
     }
 }
 
-/// Buffers that the host maps, and what is copied between them and the blobs.
+/// Buffers that the host maps, and the transfers between them and the blobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Staging {
     buffers: Vec<u64>,
     transfers: Vec<Transfer>,
-    /// By input or output, the first of its transfers in a micro-batch; then how many a micro-batch has.
+    /// By input or output, the index of its first transfer in a micro-batch; at the end, the number of transfers of a
+    /// micro-batch.
     first: Vec<usize>,
 }
 
@@ -58,17 +59,17 @@ pub struct Transfer {
     pub port: usize,
     /// Which extent of its blob, an index into [`Storage::extents`].
     pub extent: usize,
-    /// Which of the buffers.
+    /// The buffer, an index into [`Staging::buffers`].
     pub buffer: usize,
     /// Where in that buffer, in bytes.
     pub offset: u64,
-    /// How much.
+    /// The number of bytes.
     pub bytes: u64,
 }
 
 impl Staging {
-    /// Room for all extents of the blobs `ports` in every micro-batch, in as few buffers of at most `max_buffer_bytes`
-    /// as they fill in order. No extent is larger than that.
+    /// Room for all extents of the blobs `ports` in every micro-batch. They fill buffers of at most `max_buffer_bytes`
+    /// one after the other; no extent is larger than that.
     pub(super) fn new(micro_batches: usize, ports: &[&Storage], max_buffer_bytes: u64) -> Self {
         let extents = ports.iter().map(|storage| storage.extents().len());
         let first = [0].into_iter().chain(extents.scan(0, |before, extents| {
@@ -97,7 +98,7 @@ impl Staging {
         &self.buffers
     }
 
-    /// What is copied, by micro-batch, then by input or output.
+    /// All transfers, by micro-batch, then by input or output.
     pub fn transfers(&self) -> &[Transfer] {
         &self.transfers
     }
@@ -107,7 +108,7 @@ impl Staging {
         self.transfers.get(self.transfer_index(micro_batch, port, extent)?)
     }
 
-    /// Its place among [`Staging::transfers`].
+    /// The index of that transfer in [`Staging::transfers`].
     pub(super) fn transfer_index(&self, micro_batch: usize, port: usize, extent: usize) -> Option<usize> {
         Some(micro_batch * self.first.last()? + self.first.get(port)? + extent)
     }
@@ -125,8 +126,8 @@ pub(crate) struct CopyRange {
 }
 
 impl Plan {
-    /// Which of the inputs that are fed an upload is made of, and the bytes that it takes of it. (Of a slow pathway's
-    /// input they are some frames of the first.)
+    /// The index of the clip that an upload copies from, and the ranges of bytes that it copies. (For the input of a
+    /// slow pathway they are some frames of the first clip.)
     pub(crate) fn upload_ranges(&self, transfer: &Transfer) -> (usize, impl Iterator<Item = CopyRange> + use<'_>) {
         let blob = self.graph().inputs()[transfer.port];
         let fed = if transfer.port < self.graph().clips() { transfer.port } else { 0 };
@@ -167,14 +168,14 @@ impl Plan {
     }
 }
 
-/// Bytes of so many values of a clip or an output. Both sides of a run have them in the format of the host: a blob that
-/// is fed or read back lies at the edge.
+/// Bytes of `values` values of a clip or an output. Host and device both have them in the host's format, because blobs
+/// that are uploaded or read back lie at the edges of a run.
 fn host_bytes(values: usize) -> usize {
     DType::HOST.bytes_of(values) as usize
 }
 
-/// The ranges of contiguous values that a region of a dense blob shares with the row-major N×C×T×H×W values that it is
-/// part of: `(where in all, where in the region, how many)`, in values.
+/// The ranges of values that are contiguous both in a dense region and in the row-major N×C×T×H×W values that the
+/// region is part of: `(start in all values, start in the region, length)`, in values.
 fn contiguous(
     shape: Shape,
     clips: Range<usize>,
@@ -182,8 +183,8 @@ fn contiguous(
 ) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
     let Shape { c, t, h, w, .. } = shape;
     let (all_rows, all_frames) = (rows.len() == h, frames.len() == t);
-    // What is there as a whole is contiguous: all rows of neighbouring frames are one range, all frames of neighbouring
-    // channels and clips are.
+    // All rows of neighbouring frames are one range. All rows of all frames of neighbouring channels and clips are one
+    // range too.
     let (volumes, planes) = if all_rows && all_frames { (1, 1) } else { (clips.len() * c, frames.len()) };
     let planes = if all_rows { 1 } else { planes };
     let len = clips.len() * c * frames.len() * rows.len() * w / (volumes * planes);

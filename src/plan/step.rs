@@ -1,19 +1,20 @@
-//! What a plan's operators have become: steps and their dispatches.
+//! Steps: the operators of a plan, with their dispatches.
 
 use super::region::Region;
 use crate::graph::BlobId;
 use crate::kernels::{Launch, Method};
 use std::ops::Range;
 
-/// One operator with its method: its dispatches, and those again for every slice where a single one would bind more
-/// than the adapter allows.
+/// One operator with its method and its dispatches. The dispatches are repeated for every slice if a single slice would
+/// bind more than the adapter allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The operator, an index into the operators of [`super::Plan::graph`].
     pub operator: usize,
     /// How it is computed.
     pub method: Method,
-    /// How the blocks of output channels are divided, and the constants with them, see [`Method::constant_blocks`].
+    /// The parts into which the blocks of output channels, and the constants with them, are divided, see
+    /// [`Method::constant_blocks`].
     pub parts: Vec<Range<usize>>,
     /// The dispatches.
     pub dispatches: Vec<Dispatch>,
@@ -22,9 +23,9 @@ pub struct Step {
 /// One dispatch of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
-    /// The part of the output that it computes, or helps to.
+    /// The region of the output that it computes, alone or with the other kernels of the method.
     pub region: Region,
-    /// Whose blocks of output channels, an index into [`Step::parts`].
+    /// The part whose blocks of output channels it computes, an index into [`Step::parts`].
     pub part: usize,
     /// Parameters, grid and operands.
     pub launch: Launch,
@@ -52,7 +53,7 @@ pub enum Binding {
     Constant(usize),
     /// A workspace, from its beginning.
     Scratch {
-        /// Which, an index into [`super::Plan::scratch`].
+        /// The workspace, an index into [`super::Plan::scratch`].
         index: usize,
         /// Bytes.
         bytes: u64,

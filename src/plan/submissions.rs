@@ -3,19 +3,19 @@
 use super::{MACS_PER_BYTE, Plan};
 
 impl Plan {
-    /// Where the submissions of a run end, as numbers of dispatches from its beginning, all micro-batches counted; the
+    /// The ends of the submissions of a run, as numbers of dispatches from its beginning, over all micro-batches. The
     /// last is the end of the run.
     pub fn submissions(&self) -> &[usize] {
         &self.submissions
     }
 
-    /// The dispatches of a micro-batch in their order: which step, and which of its dispatches.
+    /// The dispatches of a micro-batch in order: pairs of a step and one of its dispatches.
     fn in_order(&self) -> impl Iterator<Item = (usize, usize)> + Clone {
         self.schedule.iter().flat_map(|item| item.dispatches.clone().map(|dispatch| (item.step, dispatch)))
     }
 
-    /// The same as [`Plan::submissions`] from the work of the dispatches: as many at a time as are worth `most`
-    /// multiply-adds.
+    /// [`Plan::submissions`], computed from the work of the dispatches: each submission has as many dispatches as
+    /// `most` multiply-adds allow.
     pub(super) fn bounded_submissions(&self, most: u64) -> Vec<usize> {
         let work = |(step, dispatch): (usize, usize)| {
             let step = &self.steps[step];

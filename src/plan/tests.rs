@@ -11,13 +11,13 @@ use std::ops::Range;
 
 const WINDOW: Window = Window { kernel: [3; 3], stride: [1; 3], pad: [1; 3], dilation: [1; 3] };
 
-/// A conversion of the clip, two convolutions over time, the first one's blob with so many channels, and a conversion
-/// of the last blob.
+/// A conversion of the clip, two convolutions over time, and a conversion of the last blob. The output of the first
+/// convolution has `channels` channels.
 fn chain(options: &PlanOptions, channels: usize) -> Graph {
     chain_of(options, channels, WINDOW)
 }
 
-/// The same with another window of the second convolution.
+/// The same with `window` for the second convolution.
 fn chain_of(options: &PlanOptions, channels: usize, window: Window) -> Graph {
     let mut model = GraphBuilder::new();
     let data = model.input("data", 4);
@@ -53,7 +53,7 @@ fn with_workload<T>(graph: &Graph, clip: Shape, options: &PlanOptions, test: imp
     test(&batch(&selection, options, 1))
 }
 
-/// The result of the next two.
+/// The result of the next two stages.
 fn lowered(work: &Workload, granularity: Granularity) -> Lowered {
     lower(work, partition(work, &granularity).unwrap(), &granularity).unwrap()
 }
@@ -124,7 +124,7 @@ fn with_a_stride_chunks_have_less_in_common() {
 /// A blob in chunks, and the slices of the operator that reads it.
 struct Divided {
     chunks: Vec<Range<usize>>,
-    /// The frames that each computes, those that it reads, and from which chunk.
+    /// By slice: the frames that it computes, the frames that it reads, and the chunk that it reads them from.
     slices: Vec<(Range<usize>, Range<usize>, Option<usize>)>,
 }
 
@@ -168,7 +168,7 @@ fn what_is_whole_is_lowered_to_one_slice() {
     assert!(lowered.storages.iter().all(|storage| storage.extents().len() == 1));
 }
 
-/// Two convolutions with workspaces read one blob. Which of them comes first decides nothing about either.
+/// Two convolutions with workspaces read one blob. Their order has no influence on how they are cut.
 #[test]
 fn operators_are_cut_by_themselves() {
     let clip = Shape::new(1, 64, 4, 32, 32);

@@ -1,4 +1,4 @@
-//! What a step really does: multiply-adds and bytes, from its dispatches.
+//! The work of a step: multiply-adds and bytes, counted from its dispatches.
 
 use super::{Binding, Dispatch, Plan, Step};
 use crate::graph::{Conv, OpKind, Operator};
@@ -15,18 +15,18 @@ pub(super) fn operator_macs(op: &Operator, shapes: &[Shape]) -> u64 {
 
 impl Plan {
     /// Multiply-adds that the dispatches of `step` do, in all micro-batches: see
-    /// [`Launch::macs`](crate::kernels::Launch::macs). More than [`Plan::operator_macs`] by the padding to whole tiles;
-    /// by Winograd's method, fewer.
+    /// [`Launch::macs`](crate::kernels::Launch::macs). The padding to whole tiles makes them more than
+    /// [`Plan::operator_macs`]; Winograd's method makes them fewer.
     pub fn step_macs(&self, step: &Step) -> u64 {
         self.micro_batches as u64 * step.dispatches.iter().map(|dispatch| dispatch.launch.macs).sum::<u64>()
     }
 
-    /// Bytes that the dispatches of `step` move, in all micro-batches, if each reads once what it reads and writes once
-    /// what it writes: inputs, weights, outputs, and a workspace once when it is filled and once when it is read. What
-    /// several slices read, such as weights and the frames between them, counts for each; the few rows that a range of
-    /// rows reads beyond those it computes do not.
+    /// Bytes that the dispatches of `step` move, in all micro-batches, if a dispatch reads every value of its inputs
+    /// once and writes every value of its output once: inputs, weights, outputs, and a workspace once when it is filled
+    /// and once when it is read. Values that several slices read, such as weights and the frames that slices share,
+    /// count for each slice. The few rows that a range of rows reads beyond those that it computes do not count.
     ///
-    /// Where weights are cut into parts, each part's dispatches bind the whole output, and it counts for each.
+    /// If weights are cut into parts, the dispatches of each part bind the whole output, so it counts for each part.
     pub fn step_bytes(&self, step: &Step) -> u64 {
         self.micro_batches as u64
             * step.dispatches.iter().map(|dispatch| self.dispatch_bytes(step, dispatch)).sum::<u64>()
@@ -37,10 +37,11 @@ impl Plan {
         let constants = step.method.constant_bytes(&op.kind, self.shape(op.output).c, self.dtype);
         let blocks = step.method.constant_blocks(&op.kind) as u64;
         let part = step.parts[dispatch.part].len() as u64;
-        // The same thing bound twice stands in for one that the operator does not have.
+        // A resource that is bound twice stands in for an operand that the operator does not have.
         let bindings = dispatch.bindings.iter().enumerate();
         let distinct = bindings.filter(|(index, binding)| !dispatch.bindings[..*index].contains(binding));
-        // Ranges of rows read or write their share of what is bound, as many of a blob's rows as of the output's.
+        // A range of rows reads or writes its share of what is bound: the same share of a blob's height as of the
+        // output's.
         let (written, height) = (dispatch.region.rows.len() as u64, self.shape(op.output).h as u64);
         let moved = distinct.map(|(_, binding)| match *binding {
             Binding::Blob { blob, ref region, bytes, .. } => {

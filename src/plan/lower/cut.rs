@@ -1,8 +1,8 @@
-//! Where the output of an operator is cut into slices, each of which can be bound with all that it reads.
+//! Cutting the output of an operator into slices, each of which can be bound together with everything that it reads.
 //!
-//! The plain case: an extent is one slice. Else a slice computes a range of frames of a band, as long as fits. Where
-//! the bands of the output and of an input do not fit each other, and where a dispatch would do too much, it computes a
-//! range of rows of a single frame.
+//! In the plain case an extent is one slice. Otherwise a slice computes as many frames of a band as fit. If the bands
+//! of the output and of an input do not match, or if a dispatch would do too much work, a slice computes a range of
+//! rows of a single frame.
 
 use super::Region;
 use crate::error::ErrorRepr;
@@ -21,12 +21,12 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct Located {
     pub region: Region,
-    /// An index into [`Storage::extents`]. A planar blob gets its extents when the operator has been cut.
+    /// An index into [`Storage::extents`]; `None` for a planar blob until the operator has been cut.
     pub extent: Option<usize>,
 }
 
-/// The part of an operator's output that one dispatch computes, or one for each kernel of its method, and what that
-/// reads.
+/// The region of an operator's output that one dispatch computes, or one dispatch for each kernel of its method, with
+/// the regions of the inputs that it reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct OperatorSlice {
     pub output: Located,
@@ -71,7 +71,7 @@ impl Cutter<'_> {
                 let mut end = frames(start + step).end;
                 let least = rows.iter().map(|rows| slice(Region::new(frames(end), rows.clone())));
                 let mut cut = least.collect::<Result<Vec<_>, _>>()?;
-                // More frames, as long as that is one slice.
+                // More frames, as long as all rows of them fit into one slice.
                 while let [longest] = &mut cut[..]
                     && end < region.frames.end
                 {
@@ -89,8 +89,8 @@ impl Cutter<'_> {
         Ok(slices)
     }
 
-    /// The regions of the output of `op` that lie together, with the extents that they are. A planar output has what
-    /// its input has, each frame of a band once.
+    /// The contiguous regions of the output of `op`, each with its extent. A planar output has the regions of its
+    /// input, but without their overlaps in time: each frame of a band once.
     fn output_extents(&self, op: &Operator) -> Vec<(Option<usize>, Region)> {
         let extents = |id: BlobId| self.storages[id.index()].extents().iter().map(|extent| extent.region.clone());
         if self.work.graph.blob(op.output).layout == Layout::ChannelsLast {
@@ -105,16 +105,16 @@ impl Cutter<'_> {
         regions.into_iter().map(|region| (None, region)).collect()
     }
 
-    /// Slices of a band begin at frames that are multiples of this: where the output is aligned, and what is addressed
-    /// like it.
+    /// Slices of a band begin at frames that are multiples of this. There the output is aligned, and so is every input
+    /// that is addressed like the output.
     fn frame_step(&self, op: &Operator, band: &Range<usize>) -> usize {
         let inputs = op.inputs.iter().enumerate().filter(|(input, _)| self.work.access(op, *input) == Access::Same);
         let addressed = inputs.map(|(_, &id)| id).chain([op.output]);
         addressed.map(|id| self.work.frame_step(id, band.len())).max().unwrap_or(1)
     }
 
-    /// The rows of a band of the output of `op`, cut so that what each range reads of an input is in one band of that;
-    /// and where a dispatch would do too much, if bindings can begin between rows.
+    /// The rows of a band of the output of `op`, cut into ranges each of which reads from a single band of every input.
+    /// If bindings can begin between rows (`aligned`), rows are also cut where a dispatch would do too much work.
     ///
     /// # Errors
     /// [`Rejection::Limit`] if a binding would have to begin where it cannot.
@@ -155,7 +155,7 @@ impl Cutter<'_> {
         Ok(ranges)
     }
 
-    /// Whether a dispatch may do as much work as that region of the output of `op`, as a direct convolution.
+    /// Whether the work for this region of the output of `op`, counted as direct convolution, is within a submission's.
     fn is_light(&self, op: &Operator, region: &Region) -> bool {
         let OpKind::Conv(conv) = &op.kind else { return true };
         let pooled = conv.epilogue.pool.as_ref().map_or(1, |pool| pool.stride.iter().product());
@@ -164,10 +164,10 @@ impl Cutter<'_> {
         (output.len() as u64).saturating_mul((each * pooled) as u64) <= self.work.options.limits.max_macs
     }
 
-    /// The slice that computes a region of the output of `op`, which lies in that band and extent.
+    /// The slice that computes a region of the output of `op`, which lies in this band and extent.
     ///
     /// # Errors
-    /// [`Rejection::Limit`] if it cannot be bound with all that it reads, or its smallest workspaces cannot.
+    /// [`Rejection::Limit`] if the region, a region that it reads, or one of its smallest workspaces cannot be bound.
     fn slice(
         &self,
         op: &Operator,
@@ -190,9 +190,9 @@ impl Cutter<'_> {
         Ok(slice)
     }
 
-    /// What is bound of an input of `op` to compute a region of its output: what is addressed like the output; or the
-    /// frames that are read, and a few before them where a binding could not begin otherwise, with all rows of their
-    /// band.
+    /// The region of an input of `op` that is bound to compute a region of the output. An input that is addressed like
+    /// the output has the same region. Of another input it is the frames that are read, and a few before them if a
+    /// binding cannot begin at the first, with all rows of their band.
     fn input(&self, op: &Operator, input: usize, output: &Region, band: &Range<usize>) -> Result<Located, Rejection> {
         let (id, access) = (op.inputs[input], self.work.access(op, input));
         let (shape, storage) = (self.work.shape(id), &self.storages[id.index()]);
@@ -218,7 +218,8 @@ impl Cutter<'_> {
                 let aligned = first + (frames.start - first) / step * step;
                 Region::new(aligned..frames.end, rows)
             };
-            // Inputs that are joined have other widths, so that a region may begin where no binding can.
+            // The inputs of a concatenation have fewer channels than its output, so a region may begin where no binding
+            // can.
             let offset = extent.offset + self.work.bytes_before(id, &extent.region, &region);
             if !offset.is_multiple_of(self.work.options.limits.alignment()) {
                 return Err(self.needs_all(id));
@@ -240,7 +241,7 @@ impl Cutter<'_> {
         self.work.options.limits.check_binding(needed, what).map_err(Rejection::Limit)
     }
 
-    /// That nothing less than all of a blob would do.
+    /// The rejection of a blob that would have to be bound whole.
     fn needs_all(&self, id: BlobId) -> Rejection {
         let (name, shape) = (&self.work.graph.blob(id).name, self.work.shape(id));
         let error = ErrorRepr::Limit {
@@ -252,8 +253,9 @@ impl Cutter<'_> {
         Rejection::Limit(error.into())
     }
 
-    /// The band with all rows of an input that the rows `out` of the output read. A planar input is stored for whoever
-    /// reads it: then it is just these rows, if as many frames as one frame of output reads can be bound.
+    /// The band of an input that holds all rows that the rows `out` of the output read. A planar input is stored as its
+    /// readers need it, so the result is exactly these rows, if they can be bound for the frames that one frame of
+    /// output reads.
     fn rows_read(&self, op: &Operator, input: usize, out: &Range<usize>) -> Option<Range<usize>> {
         let (id, access) = (op.inputs[input], self.work.access(op, input));
         if access == Access::Same {
@@ -270,7 +272,7 @@ impl Cutter<'_> {
         self.storages[id.index()].bands().rev().find(holds).cloned()
     }
 
-    /// Whether the workspaces for so many rows of a slice can be bound, and keep to what they may have.
+    /// Whether the workspaces for `rows` rows of a slice can be bound and keep to their budgets.
     fn fits_budget(&self, op: &Operator, method: Method, slice: &OperatorSlice, rows: usize) -> bool {
         let limits = &self.work.options.limits;
         let workspaces = self.work.workspaces_of(op, method, slice, rows);
@@ -280,8 +282,8 @@ impl Cutter<'_> {
         })
     }
 
-    /// The rows of a slice, counted from its first, cut where the workspaces for all of them would be too large: where
-    /// that pads least, into as few ranges as possible.
+    /// The rows of a slice, counted from its first, cut into ranges if the workspaces for all rows would be too large:
+    /// into ranges with the least padding, and of those the longest.
     pub fn workspace_rows(&self, op: &Operator, method: Method, slice: &OperatorSlice) -> Vec<Range<usize>> {
         let (shape, region) = (self.work.shape(op.output), &slice.output.region);
         let height = region.rows.len();

@@ -1,9 +1,10 @@
 //! Stage four: from regions to dispatches.
 //!
-//! First the workspaces get their sizes ([`workspaces`]). Then every operator is cut into slices ([`cut`]), by itself.
-//! A slice becomes the dispatches of its method, one for each kernel, and those again for each part of the weights, and
-//! for each range of rows where the workspaces for all rows would be too large. To a kernel each is an operator on
-//! smaller blobs ([`Slice`]). In the plain case an operator is one slice, and a slice one dispatch for each kernel.
+//! First the workspaces get their budgets ([`workspaces`]). Then every operator is cut into slices ([`cut`]),
+//! independently of the others. A slice becomes one dispatch for each kernel of the method. These dispatches are
+//! repeated for each part of the weights, and for each range of rows if the workspaces for all rows would be too large.
+//! To a kernel, each of these is an operator on smaller blobs ([`Slice`]). In the plain case an operator is one slice,
+//! and a slice is one dispatch for each kernel.
 
 mod cut;
 mod workspaces;
@@ -30,14 +31,14 @@ pub(super) struct Lowered {
     pub slices: Vec<Vec<LoweredSlice>>,
     /// By blob, planar ones included.
     pub storages: Vec<Storage>,
-    /// Every workspace, as large as a dispatch needs it.
+    /// All workspaces, each as large as any dispatch needs it.
     pub workspaces: Vec<Workspace>,
 }
 
 /// A slice with its dispatches.
 pub(super) struct LoweredSlice {
     pub regions: OperatorSlice,
-    /// Which dispatches of its step.
+    /// Its range among the dispatches of the step.
     pub dispatches: Range<usize>,
 }
 
@@ -76,7 +77,8 @@ pub(super) fn lower(work: &Workload, partition: Partition, granularity: &Granula
 }
 
 impl Workload<'_> {
-    /// Gives the planar blobs of `op` an extent for each slice. An input that several operators read has those of each.
+    /// Gives the planar blobs of `op` an extent for each slice. An input that several operators read has extents for
+    /// all of them.
     fn place_planar(&self, op: &Operator, slices: &mut [OperatorSlice], storages: &mut [Storage], packed_bytes: u64) {
         for OperatorSlice { inputs, output } in slices {
             let blobs = op.inputs.iter().chain([&op.output]).zip(inputs.iter_mut().chain([output]));
@@ -120,7 +122,7 @@ impl Workload<'_> {
         Ok(launches.into_iter().map(dispatch).collect())
     }
 
-    /// What the kernel sees of `op` for some rows of a slice, counted from its first, and these blocks of output
+    /// `op` as the kernel sees it for some rows of a slice, counted from its first, and these blocks of output
     /// channels.
     fn slice(&self, op: &Operator, regions: &OperatorSlice, rows: Range<usize>, blocks: Range<usize>) -> Slice {
         let OperatorSlice { output: Located { region: output, .. }, inputs } = regions;
@@ -156,14 +158,14 @@ impl Workload<'_> {
         }
     }
 
-    /// Bytes of an extent of a blob in front of a region of it.
+    /// Bytes from the start of an extent of a blob to the start of a region in it.
     fn bytes_before(&self, blob: BlobId, extent: &Region, region: &Region) -> u64 {
         let frames = region.frames.start - extent.frames.start;
         let rows = frames * extent.rows.len() + region.rows.start - extent.rows.start;
         rows as u64 * self.row_bytes(blob)
     }
 
-    /// The workspaces of `op` for so many rows of a slice.
+    /// The workspaces of `op` for `rows` rows of a slice.
     fn workspaces_of(&self, op: &Operator, method: Method, slice: &OperatorSlice, rows: usize) -> Vec<Workspace> {
         let input_frames = slice.inputs[0].region.frames.len();
         self.workspaces(op, method, &slice.output.region, input_frames, rows)

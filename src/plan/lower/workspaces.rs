@@ -1,8 +1,8 @@
-//! How large the workspaces are, before any operator is cut.
+//! The budgets of workspaces, which are decided before any operator is cut.
 //!
-//! All operators share the workspaces, so each is as large as the operator needs it that needs most of it. What they
-//! may have together is divided between them once, from what all operators would take, and each operator is cut to that
-//! by itself: what becomes of one does not depend on the others' order.
+//! All operators share the workspaces, so a workspace is as large as the largest need for it. The bytes that all
+//! workspaces may have together are divided between them once, according to the needs of all operators. Each operator
+//! is then cut to these budgets independently, so its slices do not depend on the order of the operators.
 
 use super::Region;
 use crate::graph::Operator;
@@ -11,8 +11,9 @@ use crate::plan::batch::Workload;
 use crate::plan::partition::Partition;
 use crate::shape::Shape;
 
-/// Bytes that each workspace may have, all of them together no more than `total`: what the operators take that are cut
-/// for no workspace. Where that is more, in the proportions of the operator that leave all of them the fewest slices.
+/// The bytes that each workspace may have, at most `total` together. If the largest needs for the workspaces are within
+/// `total`, they are the budgets, and no operator is cut for its workspaces. Otherwise `total` is divided in the
+/// proportions of the needs that lead to the fewest slices of all operators.
 pub(super) fn budgets(work: &Workload, partition: &Partition, total: u64) -> Vec<u64> {
     let wanted: Vec<Vec<u64>> = work
         .computed()
@@ -26,14 +27,14 @@ pub(super) fn budgets(work: &Workload, partition: &Partition, total: u64) -> Vec
     divide(&wanted, total)
 }
 
-/// What the workspaces of `op` take for a region of its output.
+/// Bytes of the workspaces of `op` for a region of its output.
 fn wanted(work: &Workload, op: &Operator, method: Method, region: &Region) -> Vec<u64> {
     let read = work.access(op, 0).reads(0, region.frames.clone(), work.shape(op.inputs[0]).t);
     let workspaces = work.workspaces(op, method, region, read.len(), region.rows.len());
     workspaces.iter().map(|one| one.bytes).collect()
 }
 
-/// Divides `total` bytes between workspaces, of which several operators want so many.
+/// Divides `total` bytes between workspaces. Each entry of `wanted` has the bytes of the workspaces of one operator.
 fn divide(wanted: &[Vec<u64>], total: u64) -> Vec<u64> {
     let most = |index: usize| wanted.iter().filter_map(|bytes| bytes.get(index)).copied().max().unwrap_or(0);
     let largest: Vec<u64> = (0..wanted.iter().map(Vec::len).max().unwrap_or(0)).map(most).collect();
@@ -66,8 +67,8 @@ pub(super) fn share(shared: &mut Vec<Workspace>, workspaces: &[Workspace]) {
 }
 
 impl Workload<'_> {
-    /// The workspaces of `op` for so many rows of a region of its output, for which it has so many frames of its first
-    /// input bound.
+    /// The workspaces of `op` for `rows` rows of a region of its output, with `input_frames` frames of its first input
+    /// bound.
     pub(super) fn workspaces(
         &self,
         op: &Operator,
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(divide(&[], 100), [0; 0]);
         assert_eq!(divide(&bytes(&[[30, 20], [10, 70]]), 100), [30, 70], "what fits is not cut");
         assert_eq!(divide(&bytes(&[[300, 100]]), 100), [75, 25]);
-        // Three that want as much of either, and one that wants the second.
+        // Three operators that need as much of either workspace, and one that needs mostly the second.
         let mixed = bytes(&[[100, 100], [100, 100], [100, 100], [10, 120]]);
         assert_eq!(divide(&mixed, 100), [50, 50]);
         let mixed: Vec<_> = mixed.into_iter().rev().collect();

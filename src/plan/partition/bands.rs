@@ -1,13 +1,15 @@
 //! Which rows of a blob are stored together.
 //!
-//! A frame is contiguous channels last, and so is any range of its rows. Where not even the few frames that a dispatch
-//! needs at once fit into a binding, a blob is stored in *bands*: ranges of rows, of all frames each, as if they were
-//! frames of less height. Neighbouring bands overlap by what windows read beyond a row, so that a reader of a few rows
-//! finds them together in one band, and nothing is copied; the rows of the overlap are computed twice. Blobs of one
-//! shape have the same bands, so that what an operator reads like its output is cut where its output is.
+//! Channels last, a frame is contiguous, and so is any range of its rows. If even the few frames that a dispatch needs
+//! at once do not fit into a binding, a blob is stored in *bands*: a band is a range of rows of all frames, stored like
+//! a blob of smaller height. Neighbouring bands overlap by the rows that a window reads beyond the first, so that a
+//! reader of a few rows finds them together in one band, and nothing is copied; the rows of the overlap are computed
+//! twice. Blobs of one shape have the same bands, so that an input that is addressed like the output is cut at the same
+//! rows.
 //!
-//! Bands, and the ranges of rows in them that dispatches compute, begin at multiples of the *row unit*: of the tiles
-//! that methods compute whole, which are then the same as without bands, and of the rows at which a binding can begin.
+//! Bands, and the ranges of rows in them that dispatches compute, begin at multiples of the *row unit*. It is a
+//! multiple of the height of the tiles that methods compute whole, so that tiles are the same as without bands, and of
+//! the row step at which bindings can begin.
 
 use super::{Granularity, Order};
 use crate::error::ErrorRepr;
@@ -19,7 +21,7 @@ use crate::shape::Shape;
 use std::ops::Range;
 
 impl Workload<'_> {
-    /// The bands of a blob that is channels last; all rows where it needs none.
+    /// The bands of a channels-last blob; one band of all rows if it needs no division.
     ///
     /// # Errors
     /// [`Rejection::Limit`] if the rows that must lie together exceed a binding or a buffer.
@@ -32,7 +34,7 @@ impl Workload<'_> {
         let on_demand = granularity.order == Order::OnDemand;
         let mut most = granularity.chunk_bytes.min(limits.bindable());
         let frame_step = self.frame_step(id, shape.h);
-        // What single rows of all frames are aligned to, ranges of rows of single frames may be, and nothing else.
+        // Bands help here: the height of a band is a multiple of the row unit, so that each of its frames is aligned.
         let unaligned = shape.t > 1 && frame_step > 1;
         let together = self.least_frames(shape, frame_step);
         let together_bytes = (together * shape.h) as u64 * self.row_bytes(id);
@@ -55,7 +57,7 @@ impl Workload<'_> {
             return Ok(Vec::from([whole]));
         }
         let least = (overlap + unit).min(shape.h);
-        // Of frames too low to be cut, as many are needed as lie between those where a binding can begin.
+        // Frames too low to be cut are needed together, from one at which a binding can begin to the next.
         let at_once = if least < shape.h { at_once } else { together };
         let frames = if at_once == 1 { "frame" } else { "frames" };
         let widest = self.readers(shape).max_by_key(|(op, input)| self.access(op, *input).span(1, unit));
@@ -72,8 +74,8 @@ impl Workload<'_> {
         ))
     }
 
-    /// Bands of `length` rows, neighbours overlapping by `overlap`. The last has what is left, and begins earlier where
-    /// that makes it as aligned as the others.
+    /// Bands of `length` rows; neighbours overlap by `overlap`. The last band has the remaining rows, and begins
+    /// earlier if that aligns its frames.
     fn overlapping_bands(&self, id: BlobId, length: usize, overlap: usize) -> Vec<Range<usize>> {
         let shape = self.shape(id);
         let (tile, step) = (self.tile_rows(shape), self.row_step(id));
@@ -90,8 +92,8 @@ impl Workload<'_> {
         bands
     }
 
-    /// How many frames of blobs of `shape` are read at once for the fewest that a dispatch computes of another, where
-    /// bindings can begin at the frames that are multiples of `step`.
+    /// The number of frames of a blob of `shape` that a dispatch reads at once if it computes as few frames as
+    /// possible. Bindings can begin at frames that are multiples of `step`.
     fn least_frames(&self, shape: Shape, step: usize) -> usize {
         let spans = self.readers(shape).map(|(op, input)| match self.access(op, input) {
             Access::Same => step,
@@ -103,7 +105,8 @@ impl Workload<'_> {
         spans.max().unwrap_or(step).min(shape.t)
     }
 
-    /// How many rows beyond one are read at once of blobs of `shape`.
+    /// The number of rows of a blob of `shape`, beyond the first, that a dispatch reads at once if it computes as few
+    /// rows as possible.
     fn row_overlap(&self, shape: Shape) -> usize {
         let spans = self.readers(shape).map(|(op, input)| match self.access(op, input) {
             Access::Same => 1,
@@ -119,14 +122,14 @@ impl Workload<'_> {
         inside.map(|id| self.row_step(id)).fold(self.tile_rows(shape), lcm)
     }
 
-    /// The rows that methods compute whole of blobs of `shape`.
+    /// The height of the tiles of blobs of `shape` that methods compute whole.
     fn tile_rows(&self, shape: Shape) -> usize {
         let writers = self.computed().filter(|(_, op, _)| self.shape(op.output) == shape);
         let tiles = writers.filter_map(|(_, _, selected)| selected.method.row_tiles());
         tiles.map(|tiles| tiles.side).fold(1, lcm)
     }
 
-    /// A binding of a single frame can begin at the rows that are multiples of this.
+    /// A binding of a single frame can begin at rows that are multiples of this.
     fn row_step(&self, id: BlobId) -> usize {
         self.options.limits.aligned_step(self.row_bytes(id))
     }

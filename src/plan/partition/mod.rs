@@ -1,7 +1,7 @@
 //! Stage three: which region of which blob lies where.
 //!
-//! The plain case: a blob is one extent, all rows of all its frames, in one chunk. Only what exceeds a limit is
-//! divided: into chunks of fewer frames ([`storage`]), and where a few frames are too large as well, into bands of rows
+//! In the plain case a blob is one extent, all rows of all its frames, in one chunk. A blob that exceeds a limit is
+//! divided into chunks of fewer frames ([`storage`]), and if even a few frames are too large, into bands of rows
 //! ([`bands`]).
 
 mod bands;
@@ -32,8 +32,8 @@ pub(super) struct Granularity {
 }
 
 impl Granularity {
-    /// What several extents of a planar blob are packed into. Under demand, what shares a buffer with something else
-    /// lives as long as that does, so that chunks stay small.
+    /// The most bytes of a chunk into which several dense extents of a blob are packed. In the demand-driven order this
+    /// is small, because extents that share a chunk live as long as the longest-lived of them.
     pub fn packed_bytes(&self, limits: &PlanLimits) -> u64 {
         match self.order {
             Order::BlobByBlob => limits.max_buffer_bytes,
@@ -42,7 +42,7 @@ impl Granularity {
     }
 }
 
-/// Where the blobs lie that are channels last. Planar blobs, at the edges of a run, have no extents yet: those follow
+/// Where the channels-last blobs lie. Planar blobs, at the edges of a run, have no extents yet: their extents follow
 /// from the slices of the operators that read or write them.
 pub(super) struct Partition {
     /// By blob.
@@ -52,7 +52,7 @@ pub(super) struct Partition {
 /// Divides the blobs of a workload.
 ///
 /// # Errors
-/// [`Rejection::Limit`] if what must lie together exceeds a binding or a buffer.
+/// [`Rejection::Limit`] if frames or rows that must lie together exceed a binding or a buffer.
 pub(super) fn partition(work: &Workload, granularity: &Granularity) -> Result<Partition, Rejection> {
     let blobs = || (0..work.shapes.len()).map(BlobId);
     let bands = |id: BlobId| match work.graph.blob(id).layout {
@@ -69,18 +69,18 @@ pub(super) fn partition(work: &Workload, granularity: &Granularity) -> Result<Pa
 }
 
 impl Workload<'_> {
-    /// A binding can begin at the frames that are multiples of this, of a band of so many rows of a blob.
+    /// In a band of `rows` rows of a blob, a binding can begin at frames that are multiples of this.
     pub fn frame_step(&self, id: BlobId, rows: usize) -> usize {
         let (layout, shape) = (self.graph.blob(id).layout, self.shape(id));
         match layout {
-            // Frames of several clips do not follow one another: all or none.
+            // A range of frames of several clips is not contiguous: a binding has all frames.
             _ if shape.n > 1 => shape.t,
             Layout::ChannelsLast => self.options.limits.aligned_step(rows as u64 * self.row_bytes(id)),
             Layout::Planar => 1,
         }
     }
 
-    /// A blob in these bands. `steps` are the frame steps of all blobs.
+    /// The storage of a blob in these bands. `steps` has the frame steps of all blobs.
     fn divide(
         &self,
         id: BlobId,
@@ -103,14 +103,15 @@ impl Workload<'_> {
             let packed_bytes = granularity.packed_bytes(limits);
             let most = (limits.bindable().min(packed_bytes) / band.frame_bytes).max(1) as usize;
             if shape.n == 1 && cuts.overlap == 0 && most < step {
-                // Not all frames from one aligned one to the next can be bound, but no operator reads two at once.
+                // The frames from one aligned frame to the next exceed a binding, but no operator reads two frames at
+                // once.
                 for first in (0..shape.t).step_by(most) {
                     let frames = first..(first + most).min(shape.t);
                     let bytes = frames.len() as u64 * band.frame_bytes;
                     storage.add_dense(Region::new(frames, rows.clone()), bytes, packed_bytes, limits);
                 }
             } else {
-                // On demand, each blob has the smallest chunks that it can where it cannot have them so small.
+                // On demand, a blob that cannot have chunks of `chunk_bytes` has the smallest chunks that it can have.
                 let least = match granularity.order {
                     Order::BlobByBlob => 0,
                     Order::OnDemand => {
@@ -127,20 +128,20 @@ impl Workload<'_> {
         Ok(storage)
     }
 
-    /// Where a blob can be cut whose frames can be bound from each multiple of `step` on, so that what is read at once
-    /// of it is together. `steps` are the frame steps of all blobs.
+    /// Where a blob can be cut so that frames that are read at once are in one chunk. Bindings can begin at frames that
+    /// are multiples of `step`; `steps` has the frame steps of all blobs.
     ///
-    /// Usually blobs of one shape have one answer, so that all are divided alike, and what an operator reads like its
-    /// output is not cut more often. On demand, chunks are small, frames that are computed twice count for more, and
-    /// each blob has its answer. Blobs that an identity operator joins lie in the same place, so that readers of either
+    /// Blob by blob, all blobs of one shape are cut at the same frames, so that an input that is addressed like the
+    /// output adds no cuts. On demand, chunks are small and frames that are computed twice cost more, so each blob is
+    /// cut by itself. The input and the output of an identity operator share their memory, so the readers of either
     /// count for both.
     fn cuts(&self, id: BlobId, step: usize, steps: &[usize], order: Order) -> Cuts {
         let readers = self.readers(self.shape(id)).filter(|(op, input)| match order {
             Order::BlobByBlob => true,
             Order::OnDemand => self.stored_in(op.inputs[*input]) == self.stored_in(id),
         });
-        // How many frames the fewest frames read that a dispatch computes, how far from those that the next ones read,
-        // and how far before the blob the first of these windows begins.
+        // For as few output frames as a dispatch computes: the number of frames that they read, the distance to the
+        // frames that the next ones read, and how far before the blob the first window begins.
         let windows = readers.filter_map(|(op, input)| {
             let (access, outputs) = (self.access(op, input), steps[op.output.index()]);
             let several = access != Access::Same && access.span(0, outputs) > 1;
@@ -149,7 +150,7 @@ impl Workload<'_> {
         let windows: Vec<_> = windows.collect();
         let span = windows.iter().map(|&(span, ..)| span).max().unwrap_or(1).min(self.shape(id).t);
         match windows[..] {
-            // All windows begin at the same frames: a cut is where one begins.
+            // All windows begin at the same frames, and chunks begin where windows do.
             [(_, begins), ref others @ ..]
                 if step == 1 && begins.0 <= span && others.iter().all(|other| other.1 == begins) =>
             {

@@ -1,27 +1,27 @@
 //! Where the extents of a blob lie on the device.
 //!
 //! Channels last, a frame is contiguous and frames follow one another, so that any range of frames can be bound by
-//! itself. A blob beyond the largest buffer has several *chunks*, each in a buffer of its own. Neighbouring chunks
-//! overlap by what successive windows over time have in common: a reader of a few frames finds them together in one
-//! chunk, and nothing is copied. The frames of the overlap are computed twice. A blob in bands of rows
-//! ([`super::bands`]) is stored like that band by band.
+//! itself. A blob beyond the largest buffer has several *chunks*, each in a separate buffer. Neighbouring chunks
+//! overlap by the frames that successive windows over time have in common: a reader of a few frames finds them together
+//! in one chunk, and nothing is copied. The frames of the overlap are computed twice. A blob in bands of rows
+//! ([`super::bands`]) is divided into chunks band by band.
 //!
-//! In the planar layout neither ranges of frames nor of rows are contiguous. Such a blob, at the edge of a run, has one
-//! dense extent for each slice of the operator that reads or writes it.
+//! In the planar layout neither ranges of frames nor ranges of rows are contiguous. A planar blob, at the edge of a
+//! run, has one dense extent for each slice of the operator that reads or writes it.
 
 use super::Region;
 use crate::error::{ErrorRepr, Result};
 use crate::plan::limits::PlanLimits;
 use std::ops::Range;
 
-/// A region of a blob that lies together.
+/// A region of a blob that is contiguous in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The region. Its rows are those of a band.
     pub region: Region,
-    /// In which of the blob's chunks.
+    /// The chunk that holds it, an index into [`Storage::chunks`].
     pub chunk: usize,
-    /// Where in it, in bytes.
+    /// The offset in the chunk, in bytes.
     pub offset: u64,
     /// Bytes of the region.
     pub bytes: u64,
@@ -41,14 +41,14 @@ pub(in crate::plan) struct Band {
     pub rows: Range<usize>,
     /// How many frames there are.
     pub frames: usize,
-    /// Bytes of these rows of one of them, of all clips.
+    /// Bytes of these rows of one frame, over all clips.
     pub frame_bytes: u64,
 }
 
 /// Where a band is cut into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) struct Cuts {
-    /// How many frames are in a chunk and in the next one.
+    /// The number of frames that a chunk and the next one have in common.
     pub overlap: usize,
     /// Every chunk but the first begins at frame `first`, or a multiple of this later.
     pub every: usize,
@@ -62,11 +62,11 @@ impl Storage {
         Self { extents: Vec::from([Extent { region, chunk: 0, offset: 0, bytes }]), chunks: Vec::from([bytes]) }
     }
 
-    /// Adds a band in as few chunks as `most_bytes` for each allow, cut where it can be.
+    /// Adds a band in as few chunks as possible, each of at most `most_bytes`, cut as `cuts` allows.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the frames from one cut to the next, and those of the overlap,
-    /// do not fit into a buffer.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the frames from one cut to the next, together with the overlap,
+    /// exceed `most_bytes`.
     pub(in crate::plan) fn add_overlapping(
         &mut self,
         band: &Band,
@@ -105,8 +105,8 @@ impl Storage {
         self.push(Extent { region: Region::new(frames, rows.clone()), chunk: self.chunks.len(), offset: 0, bytes });
     }
 
-    /// Adds a dense extent, packed into the last chunk where that stays within `most_bytes`, and gives its index. The
-    /// extent by itself is within a buffer.
+    /// Adds a dense extent and returns its index. It is packed into the last chunk if that stays within `most_bytes`.
+    /// The extent alone fits into a buffer.
     pub(in crate::plan) fn add_dense(
         &mut self,
         region: Region,
@@ -127,7 +127,7 @@ impl Storage {
         self.extents.push(extent);
     }
 
-    /// Band by band, ranges of frames in order of their first; they may overlap.
+    /// The extents, band by band and in the order of their first frames. They may overlap.
     pub fn extents(&self) -> &[Extent] {
         &self.extents
     }
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn successive_windows_are_found_in_one_chunk() {
-        // Windows over so many frames, the first of which begin at `first`, or before the blob.
+        // Windows of `span` frames begin every `every` frames, one of them at `first`, and one before the blob.
         for (frames, every, first, span, buffer) in [
             (20, 1, 0, 1, 70),
             (20, 1, 0, 3, 40),
