@@ -17,7 +17,7 @@ struct Params {
     // Columns of the folded grid; number of invocations with work.
     grid_x: u32,
     len: u32,
-    // Channel vectors of an input pixel, and of an output pixel. The first channel vector of the input is number
+    // Channel vectors of an input position, and of an output position. The first channel vector of the input is number
     // `first_channel_vec` of the output; the bias begins there too.
     channel_vecs: u32,
     out_channel_vecs: u32,

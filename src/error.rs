@@ -63,8 +63,8 @@ pub enum ErrorKind {
     Clip,
     /// A size that does not fit the address range, or leaves nothing to compute.
     Size,
-    /// A blob or weight larger than one binding or buffer of the adapter. [`Error::needed_bytes`] and
-    /// [`Error::limit_bytes`] say by how much.
+    /// A blob, a weight or a workspace larger than one binding, buffer or texture of the adapter.
+    /// [`Error::needed_bytes`] and [`Error::limit_bytes`] say by how much.
     Limit,
     /// A limit on the memory of a run that no plan keeps to. [`Error::needed_bytes`] is the fewest bytes of any plan
     /// that was found.
