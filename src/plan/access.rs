@@ -122,6 +122,8 @@ mod tests {
         // Rows 2 and 3 pool rows 3 to 7, which read rows 5 to 15.
         assert_eq!(access.reads(1, 2..4, 40), 5..16);
         assert_eq!(access.span(1, 2), 11);
+        // Row 0 pools from row -1 on, which reads from row -3 on; every other row reads from four rows later on.
+        assert_eq!((access.before(1), access.stride(1)), (3, 4));
         assert_eq!(access.reads(0, 0..2, 8), 0..3);
         assert_eq!(Access::Same.reads(1, 2..4, 40), 2..4);
     }

@@ -36,8 +36,8 @@ fn least_memory(work: &Workload) -> Result<Plan> {
     // thirtieth if the plan needs more than 1.25 times the least memory.
     let macs = |plan: &Plan| plan.steps.iter().map(|step| plan.step_macs(step)).sum::<u64>();
     let (peak, least) = (plan.memory.peak_bytes(), plan.memory.lower_bound_bytes());
-    let worth = if peak > least + least / 4 { 30 } else { 100 };
-    let most = macs(&plan) + macs(&plan) / worth;
+    let divisor = if peak > least + least / 4 { 30 } else { 100 };
+    let most = macs(&plan) + macs(&plan) / divisor;
     let mut best = plan;
     for chunk_bytes in chunk_sizes(work) {
         let Some(finer) = accepted(Plan::candidate(work, Granularity { chunk_bytes, ..coarsest }))? else { continue };
